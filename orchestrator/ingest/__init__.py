@@ -1,0 +1,1 @@
+"""From a data set's folders on disk to checked shards."""

@@ -1,0 +1,140 @@
+"""Image CNNs by name: their layers, their weights, their preprocessing."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+from trainables.shards import hash_file
+from trainables.spec import Trunk
+
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+SHA256: Final = "sha256:"
+
+
+def narrow_alexnet(num_classes: int = 1000, width: int = 512) -> nn.Module:
+    """Build AlexNet with narrow fully connected layers: same layer names, 20 times fewer weights.
+
+    Nearly all of AlexNet's weights are in ``classifier.1`` and ``.4``; at small images they cost
+    far more than they give, so the demonstration and the tests use this one.
+    """
+    network = models.alexnet(num_classes=num_classes)
+    network.avgpool = nn.AdaptiveAvgPool2d((2, 2))
+    network.classifier = nn.Sequential(
+        nn.Dropout(0.5),
+        nn.Linear(256 * 4, width),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        nn.Linear(width, width),
+        nn.ReLU(inplace=True),
+        nn.Linear(width, num_classes),
+    )
+    return network
+
+
+OWN_ARCHITECTURES: Final[dict[str, Callable[[], nn.Module]]] = {"narrow-alexnet": narrow_alexnet}
+
+
+def architectures() -> list[str]:
+    """Name every trunk: torchvision's classification models and our own."""
+    return sorted([*OWN_ARCHITECTURES, *models.list_models(module=models)])
+
+
+def build(architecture: str) -> nn.Module:
+    """Build an untrained trunk by name; raise ValueError naming the known ones."""
+    if architecture in OWN_ARCHITECTURES:
+        return OWN_ARCHITECTURES[architecture]()
+    if architecture not in models.list_models(module=models):
+        raise ValueError(
+            f"unknown trunk {architecture!r}; expected one of torchvision's classification models "
+            f"or {sorted(OWN_ARCHITECTURES)}"
+        )
+    return models.get_model(architecture, weights=None)
+
+
+def load(trunk: Trunk, weights_file: Path | None = None) -> nn.Module:
+    """Build a trunk with its weights.
+
+    Weights named ``sha256:…`` are read from weights_file, a state dict (``.safetensors``, or
+    ``.pt`` read with ``weights_only=True``), whose hash must match; other names are torchvision's.
+    Raises ValueError when the file is missing, is another file, or does not fit the trunk.
+    """
+    network = build(trunk.architecture)
+    if trunk.weights.startswith(SHA256):
+        network.load_state_dict(_state_for(trunk, weights_file, network))
+    else:
+        names = models.get_model_weights(trunk.architecture)
+        if trunk.weights not in names.__members__:
+            raise ValueError(
+                f"unknown weights {trunk.weights!r} for {trunk.architecture}; "
+                f"expected one of {sorted(names.__members__)}, or --weights FILE"
+            )
+        network.load_state_dict(names[trunk.weights].get_state_dict(progress=False))
+    return network
+
+
+def weights_name(path: Path) -> str:
+    """Name a weights file by its content: ``sha256:`` and 16 hex digits."""
+    return SHA256 + hash_file(path)[:16]
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict that cannot execute code; raise ValueError naming the file otherwise."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # every reader has its own errors; all mean the same to the user
+        raise ValueError(
+            f"{path}: not a readable state dict ({type(error).__name__}); save it with "
+            "safetensors, or torch.save(model.state_dict(), FILE)"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path}: expected a dict of tensors; save model.state_dict()")
+    return state
+
+
+def _state_for(trunk: Trunk, path: Path | None, network: nn.Module) -> dict[str, Tensor]:
+    if path is None or not path.is_file():
+        raise ValueError(f"weights {trunk.weights} come from a file, found none; give --weights")
+    if weights_name(path) != trunk.weights:
+        raise ValueError(f"{path}: its content is {weights_name(path)}, expected {trunk.weights}")
+    state = read_state(path)
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    if expected != found:
+        wrong = sorted(
+            name for name in {*expected, *found} if expected.get(name) != found.get(name)
+        )
+        name = wrong[0]
+        raise ValueError(
+            f"{path}: does not fit {trunk.architecture}: {len(wrong)} entries differ, first "
+            f"{name!r}: expected {expected.get(name)}, found {found.get(name)}"
+        )
+    return state
+
+
+def normalise(images: Tensor) -> Tensor:
+    """Scale uint8 images (n, 3, height, width) to ImageNet's mean and standard deviation."""
+    mean = images.new_tensor(IMAGENET_MEAN, dtype=torch.float32).view(1, 3, 1, 1)
+    std = images.new_tensor(IMAGENET_STD, dtype=torch.float32).view(1, 3, 1, 1)
+    return (images.float() / 255 - mean) / std
+
+
+def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
+    """Wrap a trunk so that it returns {layer: activation} for the named nodes, in eval mode.
+
+    Raises ValueError listing the nodes there are when a layer is not one of them.
+    """
+    network = network.eval()
+    nodes = get_graph_node_names(network)[1]
+    unknown = [layer for layer in layers if layer not in nodes]
+    if unknown:
+        raise ValueError(f"unknown layers {unknown}; this trunk has {', '.join(nodes)}")
+    return create_feature_extractor(network, return_nodes=list(layers))
