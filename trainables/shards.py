@@ -81,9 +81,9 @@ class Manifest:
     split: str
     split_digest: str
     source: str
-    """Digest of the source's file names and sizes: a changed source is noticed."""
+    """Digest of the source's files (small ones by content, others by size): a change is noticed."""
     content: str
-    """Digest of the images and responses as they were written."""
+    """Digest of the images, the responses and the ROI membership as they were written."""
     files: dict[str, str]
     """SHA-256 of each file beside this manifest."""
     schema_version: int = SCHEMA_VERSION
@@ -176,17 +176,20 @@ def _fixed_width_chunk(chunk: pa.Array, dtype: type[np.generic]) -> "np.ndarray[
     if isinstance(chunk, pa.ExtensionArray):
         chunk = chunk.storage
     if pa.types.is_fixed_size_list(chunk.type):
-        return chunk.flatten().to_numpy().reshape(len(chunk), -1)
-    width = chunk.type.byte_width
-    buffer = chunk.buffers()[1]
-    flat = np.frombuffer(buffer, np.uint8, len(chunk) * width, chunk.offset * width)
-    return flat.view(dtype).reshape(len(chunk), -1)
+        flat: np.ndarray[Any, Any] = chunk.flatten().to_numpy()
+    else:
+        width = chunk.type.byte_width
+        buffer = chunk.buffers()[1]
+        raw = np.frombuffer(buffer, np.uint8, len(chunk) * width, chunk.offset * width)
+        flat = raw.view(dtype)
+    return flat.reshape(len(chunk), -1)
 
 
 class RowWriter:
     """Write a subject's rows as Parquet files of at most ROWS_PER_FILE rows, hashed as written.
 
-    Use it as a context manager on a directory that is renamed when all is there.
+    Use it as a context manager on a directory that is renamed when all is there. The digest is
+    of the rows, however many of them come at a time.
     """
 
     def __init__(self, directory: Path, schema: pa.Schema) -> None:
@@ -197,14 +200,20 @@ class RowWriter:
         self._n_files = 0
         self._writer: pq.ParquetWriter | None = None
         self._rows_in_file = 0
-        self._content = hashlib.sha256()
+        self._content = {name: hashlib.sha256() for name in ("image", *HEMISPHERES)}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_file()
 
     def write(self, columns: dict[str, pa.Array]) -> None:
         """Append rows, given as one Arrow array a column of the schema."""
         table = pa.table(columns, schema=self._schema)
-        for name in ("image", *HEMISPHERES):
+        for name, content in self._content.items():
             dtype = np.uint8 if name == "image" else np.float32
-            self._content.update(np.ascontiguousarray(fixed_width(table[name], dtype)).data)
+            content.update(np.ascontiguousarray(fixed_width(table[name], dtype)).data)
         self._pending.append(table)
         self._n_pending += table.num_rows
         while self._n_pending >= ROWS_PER_GROUP:
@@ -215,7 +224,8 @@ class RowWriter:
         while self._n_pending:
             self._flush_group()
         self._close_file()
-        return self._content.hexdigest()
+        columns = "".join(content.hexdigest() for content in self._content.values())
+        return hashlib.sha256(columns.encode()).hexdigest()
 
     def _flush_group(self) -> None:
         pending = pa.concat_tables(self._pending)

@@ -24,7 +24,7 @@ def narrow_alexnet(num_classes: int = 1000, width: int = 512) -> nn.Module:
     Nearly all of AlexNet's weights are in ``classifier.1`` and ``.4``; at small images they cost
     far more than they give, so the demonstration and the tests use this one.
     """
-    network = models.alexnet(num_classes=num_classes)
+    network: nn.Module = models.alexnet(num_classes=num_classes)
     network.avgpool = nn.AdaptiveAvgPool2d((2, 2))
     network.classifier = nn.Sequential(
         nn.Dropout(0.5),
@@ -55,7 +55,8 @@ def build(architecture: str) -> nn.Module:
             f"unknown trunk {architecture!r}; expected one of torchvision's classification models "
             f"or {sorted(OWN_ARCHITECTURES)}"
         )
-    return models.get_model(architecture, weights=None)
+    network: nn.Module = models.get_model(architecture, weights=None)
+    return network
 
 
 def load(trunk: Trunk, weights_file: Path | None = None) -> nn.Module:
@@ -137,4 +138,5 @@ def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     unknown = [layer for layer in layers if layer not in nodes]
     if unknown:
         raise ValueError(f"unknown layers {unknown}; this trunk has {', '.join(nodes)}")
-    return create_feature_extractor(network, return_nodes=list(layers))
+    extractor: nn.Module = create_feature_extractor(network, return_nodes=list(layers))
+    return extractor

@@ -1,0 +1,53 @@
+"""Connect to Ray: the cluster that RAY_ADDRESS names, or a local one of this process."""
+
+import logging
+import os
+from typing import Final
+
+import ray
+from ray.data import DataContext
+
+GIB: Final = 2**30
+MAX_OBJECT_STORE: Final = 2 * GIB
+SHARE_OF_MEMORY: Final = 0.3
+
+
+def connect(
+    num_cpus: int | None = None,
+    *,
+    include_dashboard: bool = False,
+    object_store_memory: int | None = None,
+) -> None:
+    """Connect this process to Ray, quietly; do nothing where it is connected already.
+
+    With RAY_ADDRESS set, that cluster is joined and the arguments, which size a local Ray, are
+    not used. object_store_memory: bytes; by default 30 % of the machine's memory, at most 2 GiB.
+    """
+    quieten()
+    if ray.is_initialized():
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+        return
+    ray.init(
+        address="local",
+        num_cpus=num_cpus,
+        include_dashboard=include_dashboard,
+        object_store_memory=object_store_memory or default_object_store(),
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
+
+
+def quieten() -> None:
+    """Turn off Ray Data's progress bars and its INFO lines: commands draw their own."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.enable_operator_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def default_object_store() -> int:
+    """Size a local object store, in bytes: 30 % of the machine's memory, at most 2 GiB."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(MAX_OBJECT_STORE, int(memory * SHARE_OF_MEMORY))

@@ -1,0 +1,78 @@
+"""What every command shares: how bad input is told, and how subjects are named on a command line.
+
+Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Final
+
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+
+class InputError(ValueError):
+    """Input that a user can mend: one line a complaint, each with its path and its cure."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def run(body: Callable[[], None]) -> int:
+    """Run a command's body and return its exit code, telling bad input in plain lines.
+
+    A ValueError (every complaint of an InputError) or an OSError becomes ``error: …`` on stderr
+    and code 2, an interrupt code 130. Anything else is a defect and keeps its traceback.
+    """
+    try:
+        body()
+    except InputError as error:
+        return _refuse(*error.lines)
+    except ValueError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    return 0
+
+
+def _refuse(*lines: str) -> int:
+    for line in lines:
+        sys.stderr.write(f"error: {' '.join(line.split())}\n")
+    return BAD_INPUT
+
+
+def parse_subjects(text: str) -> tuple[int, ...]:
+    """Read a list of subjects such as ``1,5-8``: ascending, each once.
+
+    Raises InputError when a part is neither a positive number nor a range.
+    """
+    subjects: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"subjects {text!r}: expected numbers and ranges such as 1,5-8")
+        start, stop = int(first), int(last) if dash else int(first)
+        if not 1 <= start <= stop <= 999:
+            raise InputError(f"subjects {text!r}: {part.strip()!r} is no range of 1 to 999")
+        subjects.update(range(start, stop + 1))
+    return tuple(sorted(subjects))
+
+
+def subjects_argument(text: str) -> tuple[int, ...]:
+    """Read a list of subjects for argparse: :func:`parse_subjects` with argparse's own error."""
+    try:
+        return parse_subjects(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def positive_integer(text: str) -> int:
+    """Read a whole number above zero for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number above 0")
+    return int(text)

@@ -1,0 +1,189 @@
+"""Read a data set's folders into shards, or simulate such folders.
+
+python -m orchestrator.ingest algonauts SRC --out DATA
+python -m orchestrator.ingest simulate --out SRC
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.command import positive_integer, run, subjects_argument
+from orchestrator.ingest.splits import SPLITS
+
+ALGONAUTS = """\
+Read an Algonauts 2023 (NSD) folder, in either of its layouts, into one directory of shards a
+subject. Everything is checked first: whatever is wrong in the source is listed, each complaint
+with its file and its cure, and nothing is written. A subject that is already there is skipped;
+a run that was stopped leaves no half-written subject, and the same command goes on.
+"""
+SIMULATE = """\
+Write simulated subjects in the layout of the Algonauts 2023 files: procedural images, and
+responses that follow a stated model. They are read by `algonauts` like the real ones; their noise
+ceilings are in OUT/noise_ceilings.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code (2 for bad input)."""
+    options = _parser().parse_args(arguments)
+    body = {"algonauts": _algonauts, "simulate": _simulate}[options.command]
+    return run(lambda: body(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.ingest",
+        description="Turn a data set's folders into the shards that sweeps read.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_algonauts(
+        commands.add_parser(
+            "algonauts",
+            help="read an Algonauts 2023 (NSD) folder into shards",
+            description=ALGONAUTS,
+        )
+    )
+    _add_simulate(
+        commands.add_parser(
+            "simulate",
+            help="write simulated subjects in the Algonauts layout",
+            description=SIMULATE,
+        )
+    )
+    return parser
+
+
+def _add_algonauts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="SRC",
+        help="the folder that holds subj01, subj02 … or training_images, training_fmri, roi_masks",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DATA",
+        help="directory for the shards: DATA/nsd-subj01 …",
+    )
+    parser.add_argument(
+        "--subjects",
+        type=subjects_argument,
+        metavar="LIST",
+        help="numbers and ranges such as 1,5-8 (default: every subject in SRC)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="stimulus",
+        help="stimulus: an image tests for every subject or for none, by the hash of its NSD id, "
+        "15%% of them; paper: the published seeded permutation of each subject's images, "
+        "85%% to train (default: stimulus)",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=positive_integer,
+        default=224,
+        metavar="PIXELS",
+        help="width and height that images are resized to, without a crop (default: 224)",
+    )
+    parser.add_argument(
+        "--noise-ceiling",
+        type=Path,
+        metavar="DIR",
+        help="DIR/subj01/lh.npy, rh.npy …: for each vertex the highest r that a perfect model "
+        "could reach (default: none)",
+    )
+    parser.add_argument(
+        "--cpus",
+        type=positive_integer,
+        metavar="N",
+        help="CPUs of the local Ray; with RAY_ADDRESS set, that cluster is used "
+        "(default: all of this machine)",
+    )
+
+
+def _add_simulate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="SRC", help="a new or empty directory"
+    )
+    parser.add_argument(
+        "--subjects",
+        type=subjects_argument,
+        default=(1, 2, 3),
+        metavar="LIST",
+        help="numbers and ranges such as 1,5-8, at most 8 (default: 1-3)",
+    )
+    for flag, default, text in (
+        ("--images", 900, "images with responses, for each subject"),
+        ("--image-size", 64, "width and height of the images in pixels"),
+    ):
+        parser.add_argument(
+            flag, type=positive_integer, default=default, metavar="N", help=f"{text} ({default})"
+        )
+    parser.add_argument(
+        "--shared",
+        type=int,
+        metavar="N",
+        help="how many of its images every subject sees (default: 200, or two ninths of fewer)",
+    )
+    parser.add_argument(
+        "--layout", choices=("subject-first", "split-first"), default="subject-first"
+    )
+    parser.add_argument(
+        "--permute-responses",
+        action="store_true",
+        help="give each image the response to another: the negative control",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="also pretrain the small trunk on the simulation's image classes, and write its "
+        "weights here (.safetensors; about two minutes)",
+    )
+
+
+def _algonauts(options: argparse.Namespace) -> None:
+    from orchestrator.ingest.ingestion import ingest_algonauts
+    from orchestrator.ingest.settings import Settings
+
+    settings = Settings(options.split, options.image_size)
+    ingest_algonauts(
+        options.source,
+        options.out,
+        settings,
+        subjects=options.subjects,
+        noise_ceilings=options.noise_ceiling,
+        num_cpus=options.cpus,
+    )
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from orchestrator.ingest.simulate import SimulationSettings, simulate
+
+    shared = min(200, options.images * 2 // 9) if options.shared is None else options.shared
+    settings = SimulationSettings(
+        subjects=options.subjects,
+        n_images=options.images,
+        n_shared=shared,
+        image_size=options.image_size,
+        layout=options.layout,
+        permute_responses=options.permute_responses,
+        seed=options.seed,
+    )
+    simulate(options.out, settings)
+    sys.stdout.write(f"{options.out}: {len(settings.subjects)} subjects simulated\n")
+    if options.weights is not None:
+        from orchestrator.ingest.stand_in_weights import make_weights
+
+        make_weights(options.weights)
+        sys.stdout.write(f"{options.weights}: weights of the small trunk\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,282 @@
+"""Look at all of a source before anything is written, and list all that is wrong with it."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from orchestrator.command import InputError
+from orchestrator.ingest.algonauts import SubjectFiles
+from orchestrator.ingest.arrays import (
+    check_finite,
+    listed,
+    open_responses,
+    read_labels,
+    read_mesh,
+    read_noise_ceiling,
+)
+from orchestrator.ingest.mappings import read_mapping
+from orchestrator.ingest.splits import Split, SplitName, split_images
+from trainables.rois import HEMISPHERES, ROI_FAMILIES, ROI_ORDER
+
+IMAGE_NAME: Final = re.compile(r"train-(\d+)_(nsd-\d+)\.png")
+NO_LABEL: Final = 0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Hemisphere:
+    """One hemisphere of a subject, checked."""
+
+    responses: Path
+    """float, (n_images, n_vertices)."""
+    n_vertices: int
+    regions: Mapping[str, NDArray[np.int32]]
+    """The vertices of each ROI that has any, ascending; ROIs may share vertices."""
+    fsaverage: NDArray[np.int32] | None
+    noise_ceiling: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One subject's source, checked: whatever is in it can be written."""
+
+    subject: str
+    shard: str
+    images: tuple[Path, ...]
+    """In row order."""
+    stimuli: tuple[str, ...]
+    hemispheres: Mapping[str, Hemisphere]
+    split: Split
+    source: str
+    """Digest of the source's files."""
+
+
+class Findings:
+    """Collect what is wrong while looking at everything."""
+
+    def __init__(self) -> None:
+        self.complaints: list[str] = []
+
+    def attempt(self, read: Callable[..., T], *arguments: Any) -> T | None:
+        """Call a reader; note its complaints and return None where it refuses."""
+        try:
+            return read(*arguments)
+        except InputError as error:
+            self.complaints.extend(error.lines)
+            return None
+
+    def raise_if_any(self) -> None:
+        """Raise InputError with every complaint that was noted."""
+        if self.complaints:
+            raise InputError(*self.complaints)
+
+
+def inspect_subject(
+    files: SubjectFiles, split: SplitName, findings: Findings, looked: Callable[[int], None]
+) -> Subject | None:
+    """Check one subject's files; note what is wrong in findings, and return None if anything is.
+
+    looked: told how many images were looked at since the last call.
+    """
+    before = len(findings.complaints)
+    images = findings.attempt(list_images, files.images)
+    stimuli = findings.attempt(read_stimuli, files.images, images) if images else None
+    chosen = findings.attempt(split_images, split, stimuli) if stimuli else None
+    findings.attempt(check_images, images or [], looked)
+    names = {
+        family: findings.attempt(read_names, path, family)
+        for family, path in files.mappings.items()
+    }
+    findings.attempt(check_families, files)
+    n_images = len(images) if images else None
+    hemispheres = {
+        name: _inspect_hemisphere(name, files, names, n_images, findings) for name in HEMISPHERES
+    }
+    if len(findings.complaints) > before or not images or not stimuli or not chosen:
+        return None
+    checked = {name: found for name, found in hemispheres.items() if found is not None}
+    return Subject(
+        files.subject, files.shard, tuple(images), stimuli, checked, chosen, files.digest()
+    )
+
+
+def _inspect_hemisphere(
+    name: str,
+    files: SubjectFiles,
+    names: Mapping[str, dict[int, str] | None],
+    n_images: int | None,
+    findings: Findings,
+) -> Hemisphere | None:
+    path = files.responses[name]
+    responses = findings.attempt(open_responses, path)
+    n_vertices = None
+    if responses is not None:
+        n_vertices = responses.shape[1]
+        findings.attempt(check_finite, path, responses)
+        if n_images is not None:
+            findings.attempt(check_count, path, len(responses), files.images, n_images)
+    regions: dict[str, NDArray[np.int32]] = {}
+    for (hemisphere, family), mask in files.masks.items():
+        if hemisphere == name:
+            regions |= findings.attempt(read_regions, mask, n_vertices, names[family]) or {}
+    mesh, ceiling = files.meshes.get(name), files.noise_ceilings.get(name)
+    fsaverage = findings.attempt(read_mesh, mesh, n_vertices) if mesh else None
+    noise_ceiling = findings.attempt(read_noise_ceiling, ceiling, n_vertices) if ceiling else None
+    if n_vertices is None:
+        return None
+    ordered = {roi: regions[roi] for roi in ROI_ORDER if roi in regions}
+    return Hemisphere(path, n_vertices, ordered, fsaverage, noise_ceiling)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """List a subject's images in row order, which is file-name order.
+
+    Raises InputError when the folder is missing or empty, or holds a file of another name.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: the folder of training images is missing; download it again")
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    if not paths:
+        raise InputError(f"{folder}: expected training images, found none; download them again")
+    strange = [path for path in paths if not IMAGE_NAME.fullmatch(path.name)]
+    if strange:
+        raise InputError(
+            *(
+                f"{path}: expected a name such as train-0001_nsd-00013.png; move it elsewhere, "
+                "or give it the name it was downloaded with"
+                for path in strange
+            )
+        )
+    return paths
+
+
+def read_stimuli(folder: Path, images: Sequence[Path]) -> tuple[str, ...]:
+    """Read the stimulus id of each image, ``nsd-00013``, from its name.
+
+    Raises InputError when a stimulus comes twice, or names and numbers disagree about the order.
+    """
+    matches = [IMAGE_NAME.fullmatch(path.name) for path in images]
+    numbers = [int(match[1]) for match in matches if match]
+    stimuli = tuple(match[2] for match in matches if match)
+    lines = [
+        f"{folder}: stimulus {stimulus} comes {count} times; remove all its images but one, "
+        "with their rows of the responses"
+        for stimulus, count in Counter(stimuli).items()
+        if count > 1
+    ]
+    falls = [
+        path.name for path, a, b in zip(images[1:], numbers, numbers[1:], strict=False) if b <= a
+    ]
+    if falls:
+        lines.append(
+            f"{folder}: in name order the numbers fall back at {listed(falls)}, so images and "
+            "response rows can't be matched; give each number once, with leading zeros"
+        )
+    if lines:
+        raise InputError(*lines)
+    return stimuli
+
+
+def check_images(images: Sequence[Path], looked: Callable[[int], None]) -> None:
+    """Verify each image file's structure and checksums; raise InputError naming those that fail.
+
+    looked: told how many images were looked at since the last call.
+    """
+    lines = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # checksums run outside Python's lock
+        for problem in pool.map(_image_problem, images, chunksize=1):
+            looked(1)
+            if problem:
+                lines.append(problem)
+    if lines:
+        raise InputError(*lines)
+
+
+def _image_problem(path: Path) -> str | None:
+    try:
+        with Image.open(path) as image:
+            image.verify()
+    except Exception as error:  # damaged images raise OSError, SyntaxError, struct.error …
+        return unreadable(path, error)
+    return None
+
+
+def unreadable(path: Path | str, error: Exception) -> str:
+    """Word the complaint about an image that can't be read."""
+    reason = str(error).replace(f" {str(path)!r}", "") or type(error).__name__
+    return f"{path}: not a readable image ({reason}); download it again"
+
+
+def read_names(path: Path, family: str) -> dict[int, str]:
+    """Read the ROI name of each label of a family.
+
+    Raises InputError for a name that the family does not have, or has under two labels.
+    """
+    names = {label: name for label, name in read_mapping(path).items() if label != NO_LABEL}
+    known = ROI_FAMILIES[family]
+    lines = [
+        f"{path}: label {label} is named {name!r}; expected one of {', '.join(known)}: "
+        "correct the mapping"
+        for label, name in names.items()
+        if name not in known
+    ]
+    lines += [
+        f"{path}: {name} is the name of {count} labels; expected one: correct the mapping"
+        for name, count in Counter(names.values()).items()
+        if count > 1
+    ]
+    if lines:
+        raise InputError(*lines)
+    return names
+
+
+def read_regions(
+    mask: Path, n_vertices: int | None, names: Mapping[int, str] | None
+) -> dict[str, NDArray[np.int32]]:
+    """Read the vertices of each ROI of a mask, ascending; ROIs without vertices are left out.
+
+    names: of the labels; None, where they could not be read, gives no ROIs.
+    Raises InputError when the mask is not a mask, or uses a label that has no name.
+    """
+    labels = read_labels(mask, n_vertices)
+    if names is None:
+        return {}
+    used = [int(label) for label in np.unique(labels) if label != NO_LABEL]
+    nameless = [str(label) for label in used if label not in names]
+    if nameless:
+        raise InputError(
+            f"{mask}: labels without a name in the mapping: {listed(nameless)}, the mapping names "
+            f"{', '.join(map(str, sorted(names)))}; download both again"
+        )
+    return {names[label]: np.flatnonzero(labels == label).astype(np.int32) for label in used}
+
+
+def check_count(path: Path, n_rows: int, folder: Path, n_images: int) -> None:
+    """Raise InputError when there are not as many response rows as images."""
+    if n_rows != n_images:
+        raise InputError(
+            f"{path}: {n_rows:,} rows of responses, but {n_images:,} images in {folder}; "
+            "download the smaller one again"
+        )
+
+
+def check_families(files: SubjectFiles) -> None:
+    """Raise InputError when there is no ROI family, or the mesh of one hemisphere only."""
+    if not files.masks:
+        raise InputError(f"{files.roi_masks}: no ROI masks there; download them")
+    if len(files.meshes) == 1:
+        (hemisphere,) = set(HEMISPHERES) - set(files.meshes)
+        raise InputError(
+            f"{files.roi_masks}: {hemisphere}.all-vertices_fsaverage_space.npy is missing, the "
+            "other hemisphere's is there; download it, or remove both"
+        )

@@ -1,0 +1,141 @@
+"""Pretrain the small trunk on the simulator's own classes, in place of ImageNet's weights."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from orchestrator.ingest.scenes import compose, render
+from trainables import trunks
+
+FIRST_STIMULUS: Final = 100_000
+"""Stimuli from here on are nobody's: no subject sees an image that pretraining has seen."""
+RECORD: Final = "pretraining"
+"""The settings' key in the weights file's metadata."""
+
+
+@dataclass(frozen=True)
+class PretrainingSettings:
+    """How the stand-in weights are made."""
+
+    architecture: str = "narrow-alexnet"
+    n_train: int = 2400
+    n_test: int = 400
+    epochs: int = 8
+    batch_size: int = 64
+    learning_rate: float = 5e-4
+    image_size: int = 64
+    """Width and height of the images in pixels."""
+    n_threads: int = 2
+    """Threads that torch computes with; another number rounds differently."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_train", "n_test", "epochs", "batch_size", "n_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"pretraining: {name} {getattr(self, name)} is below 1")
+
+
+def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Path:
+    """Write the stand-in weights to path (safetensors), or nothing where they are already.
+
+    The whole state dict is kept, with its 1000 outputs, of which the first few are the classes.
+    The metadata hold the settings and the test accuracy. Raises ValueError when path holds
+    something else, or weights of other settings.
+    """
+    settings = settings or PretrainingSettings()
+    if path.exists():
+        _check_same(path, settings)
+        return path
+    with _reproducible(settings.seed, settings.n_threads):
+        network = trunks.build(settings.architecture)
+        _train(network, settings)
+        accuracy = _measure_accuracy(network, settings)
+    record = {RECORD: json.dumps(asdict(settings)), "accuracy": f"{accuracy:.4f}"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(network.state_dict(), beside, metadata=record)
+    beside.replace(path)
+    return path
+
+
+def read_accuracy(path: Path) -> float:
+    """Read the test accuracy (a share) that was measured when the weights were made."""
+    return float(_metadata(path).get("accuracy", "nan"))
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="pt") as stream:
+            return dict(stream.metadata() or {})
+    except Exception as error:  # safetensors has its own error type
+        raise ValueError(
+            f"{path}: expected weights in safetensors, found something else; remove it or name "
+            "another file"
+        ) from error
+
+
+def _check_same(path: Path, settings: PretrainingSettings) -> None:
+    found, asked = _metadata(path).get(RECORD), json.dumps(asdict(settings))
+    if found != asked:
+        raise ValueError(
+            f"{path}: holds weights made with {found}, asked for {asked}; remove it or name "
+            "another file"
+        )
+
+
+@contextmanager
+def _reproducible(seed: int, n_threads: int) -> Iterator[None]:
+    """Compute the same numbers each time, and leave torch as it was found."""
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(n_threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(strict)
+        torch.set_num_threads(threads)
+
+
+def _draw(settings: PretrainingSettings, first: int, n_images: int) -> tuple[Tensor, Tensor]:
+    """Render labelled images: (n_images, 3, size, size) uint8 and (n_images,) int64."""
+    scenes = [compose(settings.seed, first + k) for k in range(n_images)]
+    images = np.stack([render(scene, settings.image_size) for scene in scenes])
+    labels = torch.tensor([scene.main.label for scene in scenes])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels
+
+
+def _train(network: nn.Module, settings: PretrainingSettings) -> None:
+    images, labels = _draw(settings, FIRST_STIMULUS, settings.n_train)
+    optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate)
+    n_steps = settings.epochs * -(-settings.n_train // settings.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, n_steps)
+    network.train()
+    for _ in range(settings.epochs):
+        for rows in torch.randperm(settings.n_train).split(settings.batch_size):
+            logits = network(trunks.normalise(images[rows]))
+            loss = nn.functional.cross_entropy(logits, labels[rows])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+    network.eval()
+
+
+@torch.no_grad()
+def _measure_accuracy(network: nn.Module, settings: PretrainingSettings) -> float:
+    images, labels = _draw(settings, FIRST_STIMULUS + settings.n_train, settings.n_test)
+    batches = images.split(settings.batch_size)
+    found = torch.cat([network(trunks.normalise(batch)).argmax(dim=1) for batch in batches])
+    return float((found == labels).float().mean())

@@ -1,0 +1,198 @@
+"""Write one checked subject as a shard directory: all of it, or none."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from orchestrator.command import InputError
+from orchestrator.ingest.algonauts import DATASET, SubjectFiles
+from orchestrator.ingest.inspection import Hemisphere, Subject
+from orchestrator.ingest.settings import Settings
+from trainables.shards import (
+    MANIFEST,
+    VERTEX_SCHEMA,
+    VERTICES,
+    Manifest,
+    RowWriter,
+    hash_files,
+    row_schema,
+    write_text,
+)
+
+Batch = tuple[int, pa.Array]
+"""The row of the first image, and the images as channels-first bytes."""
+_PARTIAL: Final = re.compile(r"\..+\.partial-(\d+)")
+
+
+def read_existing(files: SubjectFiles, out: Path, settings: Settings) -> Manifest | None:
+    """Read the manifest of a subject that is already there as it would be written, or None.
+
+    Raises InputError when what is there was made from another source or with other settings.
+    """
+    shard = out / files.shard
+    if not shard.exists():
+        return None
+    try:
+        manifest = Manifest.read(shard)
+    except ValueError as error:
+        raise InputError(f"{error}: remove {shard}, or choose another --out") from error
+    gone = [name for name in manifest.files if not (shard / name).is_file()]
+    differences = [f"{name} is missing" for name in gone]
+    if manifest.split != settings.split:
+        differences.append(f"its split is {manifest.split!r}, not {settings.split!r}")
+    if manifest.image_size != settings.image_size:
+        differences.append(f"its image size is {manifest.image_size}, not {settings.image_size}")
+    if manifest.source != files.digest():
+        differences.append("its source's files (or noise ceilings) were others")
+    if differences:
+        raise InputError(
+            f"{shard}: already there, but {', '.join(differences)}; remove this directory to "
+            "ingest the subject again, or choose another --out"
+        )
+    return manifest
+
+
+def write_subject(
+    subject: Subject, images: Iterable[Batch], out: Path, settings: Settings
+) -> Manifest:
+    """Pair a subject's images with their responses and write both; all of it appears at once.
+
+    images: of every row, in order. Where they stop with an error, nothing is left behind.
+    """
+    with _new_directory(out, subject.shard) as partial:
+        rows = _write_rows(subject, images, partial, settings.image_size)
+        pq.write_table(_vertex_table(subject.hemispheres), partial / VERTICES)
+        manifest = _describe(subject, settings, rows, hash_files(partial.iterdir()))
+        write_text(partial / MANIFEST, manifest.to_json())
+    return manifest
+
+
+def remove_stale(out: Path) -> None:
+    """Remove what ingests that were killed have left in a data directory."""
+    for path in out.glob(".*.partial-*"):
+        match = _PARTIAL.fullmatch(path.name)
+        if match and not _alive(int(match[1])):
+            shutil.rmtree(path)
+
+
+def _alive(process: int) -> bool:
+    if process == os.getpid():
+        return False  # ours is not yet made: a namesake, killed in an earlier container
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def _new_directory(out: Path, name: str) -> Iterator[Path]:
+    """Make a hidden directory to fill, and give it its name at the end; remove it on any error."""
+    partial = out / f".{name}.partial-{os.getpid()}"
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if (out / name).exists():
+            raise InputError(f"{out / name}: another ingest has just written it; run this again")
+        partial.rename(out / name)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _write_rows(subject: Subject, images: Iterable[Batch], partial: Path, image_size: int) -> str:
+    """Write every image with its responses; return the digest of both."""
+    n_vertices = {name: half.n_vertices for name, half in subject.hemispheres.items()}
+    responses = {
+        name: np.load(half.responses, mmap_mode="r") for name, half in subject.hemispheres.items()
+    }
+    with RowWriter(partial, row_schema(image_size, n_vertices)) as rows:
+        for first, batch in images:
+            last = first + len(batch)
+            columns = {
+                "index": pa.array(range(first, last), pa.int32()),
+                "stimulus": pa.array(subject.stimuli[first:last], pa.string()),
+                "split": pa.array(subject.split.sides[first:last], pa.string()),
+                "order": pa.array(subject.split.orders[first:last], pa.int32()),
+                "image": batch,
+                **{name: _as_lists(matrix[first:last]) for name, matrix in responses.items()},
+            }
+            rows.write(columns)
+        return rows.close()
+
+
+def _as_lists(rows: NDArray[np.floating[Any]]) -> pa.FixedSizeListArray:
+    """Wrap (n, n_vertices) responses as n lists of float32."""
+    flat = np.ascontiguousarray(rows, dtype=np.float32).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), rows.shape[1])
+
+
+def _vertex_table(hemispheres: Mapping[str, Hemisphere]) -> pa.Table:
+    """Tabulate every vertex, labelled or not, by hemisphere and column of the responses."""
+    parts = [_vertex_rows(name, hemisphere) for name, hemisphere in hemispheres.items()]
+    return pa.concat_tables(parts)
+
+
+def _vertex_rows(name: str, hemisphere: Hemisphere) -> pa.Table:
+    n_vertices = hemisphere.n_vertices
+    rois: list[list[str]] = [[] for _ in range(n_vertices)]
+    for roi, vertices in hemisphere.regions.items():
+        for vertex in vertices:
+            rois[vertex].append(roi)
+    fsaverage, ceiling = hemisphere.fsaverage, hemisphere.noise_ceiling
+    nothing = pa.nulls(n_vertices)
+    columns = {
+        "hemisphere": pa.array([name] * n_vertices, pa.string()),
+        "vertex": pa.array(range(n_vertices), pa.int32()),
+        "fsaverage": nothing.cast(pa.int32()) if fsaverage is None else pa.array(fsaverage),
+        "noise_ceiling": nothing.cast(pa.float32())
+        if ceiling is None
+        else pa.array(ceiling, from_pandas=True),
+        "rois": pa.array(rois, pa.list_(pa.string())),
+    }
+    return pa.table(columns, schema=VERTEX_SCHEMA)
+
+
+def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, str]) -> Manifest:
+    halves = subject.hemispheres
+    cells = {
+        name: {roi: len(vertices) for roi, vertices in half.regions.items()}
+        for name, half in halves.items()
+    }
+    return Manifest(
+        dataset=DATASET,
+        subject=subject.subject,
+        image_size=settings.image_size,
+        n_images=len(subject.images),
+        n_train=subject.split.n_train,
+        n_test=subject.split.n_test,
+        n_vertices={name: half.n_vertices for name, half in halves.items()},
+        cells=cells,
+        split=settings.split,
+        split_digest=subject.split.digest,
+        source=subject.source,
+        content=_content(rows, halves),
+        files=files,
+    )
+
+
+def _content(rows: str, hemispheres: Mapping[str, Hemisphere]) -> str:
+    """Digest rows and ROIs: two masks of equal counts must not pass for one another."""
+    regions = {
+        name: {roi: vertices.tolist() for roi, vertices in half.regions.items()}
+        for name, half in hemispheres.items()
+    }
+    return hashlib.sha256(json.dumps([rows, regions], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,146 @@
+"""A training's checkpoints: safetensors, and a small JSON that says which one counts.
+
+``last.json`` and ``best.json`` name a state file each and are renamed into place after it, so
+that a process killed at any moment leaves the checkpoint before. Files that neither names are
+removed, unless every epoch is kept.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from trainables.shards import write_text
+
+LAST: Final = "last.json"
+BEST: Final = "best.json"
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What a training says after each epoch."""
+
+    epoch: int
+    """Epochs done, from 1."""
+    loss: float
+    """Mean training loss over the epoch's images."""
+    seconds: float
+    images_per_second: float
+    retrieval_top1: float | None = None
+    """Share of held-back images that pick their own response; None when none is held back."""
+    retrieval_median_rank: float | None = None
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A training as its last checkpoint left it."""
+
+    history: tuple[EpochReport, ...]
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor] | None
+    """None when the training is complete."""
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a directory of its own."""
+
+    def __init__(self, directory: Path, *, keep_every_epoch: bool = False) -> None:
+        self._directory = directory
+        self._keep_every_epoch = keep_every_epoch
+
+    def load(self, device: torch.device) -> Resumed | None:
+        """Load the last checkpoint; None when there is none that can be read whole."""
+        try:
+            note = json.loads((self._directory / LAST).read_text())
+            history = tuple(EpochReport(**report) for report in note["history"])
+            model = load_file(self._directory / note["model"], device=str(device))
+            optimizer = note["optimizer"] and load_file(
+                self._directory / note["optimizer"], device=str(device)
+            )
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError):
+            return None  # trained again from the start: the same trial, the same result
+        return Resumed(history, model, optimizer)
+
+    def save(
+        self, history: tuple[EpochReport, ...], model: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Write the state after an epoch; it becomes ``last``, and ``best`` when it is."""
+        epoch = history[-1].epoch
+        model_file = self._write(f"epoch-{epoch:04d}.safetensors", model.state_dict())
+        state = self._write(f"epoch-{epoch:04d}.adam.safetensors", flatten_optimizer(optimizer))
+        self._note(LAST, history, model_file, state)
+        if epoch == best_epoch(history):
+            self._note(BEST, history, model_file, None)
+        self._remove_superseded()
+
+    def finish(self, history: tuple[EpochReport, ...]) -> None:
+        """Mark the training complete, and drop the optimiser's state."""
+        note = json.loads((self._directory / LAST).read_text())
+        self._note(LAST, history, note["model"], None)
+        self._remove_superseded()
+
+    def _write(self, name: str, tensors: Mapping[str, Tensor]) -> str:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        beside = self._directory / f".{name}.{os.getpid()}"
+        save_file({key: value.detach().contiguous() for key, value in tensors.items()}, beside)
+        beside.replace(self._directory / name)
+        return name
+
+    def _note(
+        self, name: str, history: tuple[EpochReport, ...], model: str, optimizer: str | None
+    ) -> None:
+        note: dict[str, Any] = {
+            "epoch": history[-1].epoch,
+            "model": model,
+            "optimizer": optimizer,
+            "history": [asdict(report) for report in history],
+        }
+        write_text(self._directory / name, json.dumps(note, indent=1) + "\n")
+
+    def _remove_superseded(self) -> None:
+        notes = [self._directory / name for name in (LAST, BEST)]
+        kept = {
+            json.loads(path.read_text())[kind]
+            for path in notes
+            if path.exists()
+            for kind in ("model", "optimizer")
+        }
+        pattern = "epoch-*.adam.safetensors" if self._keep_every_epoch else "epoch-*.safetensors"
+        for path in [*self._directory.glob(pattern), *self._directory.glob(".epoch-*")]:
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+
+
+def best_epoch(history: tuple[EpochReport, ...]) -> int:
+    """Name the epoch of the highest retrieval; the last one when none was measured."""
+    measured = [report for report in history if report.retrieval_top1 is not None]
+    if not measured:
+        return history[-1].epoch
+    return max(measured, key=_quality).epoch
+
+
+def _quality(report: EpochReport) -> tuple[float, float]:
+    return (report.retrieval_top1 or 0.0, -(report.retrieval_median_rank or 0.0))
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Flatten an optimiser's state to named tensors: ``{parameter number}.{name}``."""
+    state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": value for i, values in state.items() for name, value in values.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the state that :func:`flatten_optimizer` made."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".", 1)
+        state.setdefault(int(number), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

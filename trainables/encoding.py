@@ -1,0 +1,194 @@
+"""Exact PCA and ridge regression for all vertices and all alphas, from one Gram matrix a layer.
+
+With K = X_c X_cᵀ = U diag(w) Uᵀ, centred on the training rows and cut to its k largest
+eigenvalues, the PCA scores of the training rows are U √w, and ridge on them predicts
+B U diag(1 / (w + α)) Uᵀ Y_c for rows whose Gram matrix with the training rows is B.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from trainables.precision import full_float32
+
+BLOCKS: Final = 8
+"""Row blocks of a Gram matrix: only the lower triangle of blocks is computed, 56 % of it."""
+CHUNK_BYTES: Final = 64 * 2**20
+"""Bytes of one intermediate of a chunk of vertices: bounds memory when there are 39,548."""
+
+
+def gram(chunks: Iterable[Tensor]) -> Tensor:
+    """Sum the inner products of images over features: K = Σ (X − 1 x̄ᵀ)(X − 1 x̄ᵀ)ᵀ.
+
+    chunks: (n_images, n_columns) each, together all features of a layer. x̄ is the mean over
+    all images: later centring makes it irrelevant, but without it large means cancel digits.
+    Returns (n_images, n_images) float64. Raises ValueError when there is no chunk.
+    """
+    K: Tensor | None = None
+    for chunk in chunks:
+        X = chunk.double()
+        X = X - X.mean(dim=0)
+        if K is None:
+            K = X.new_zeros(len(X), len(X))
+        _add_lower_blocks(K, X)
+    if K is None:
+        raise ValueError("gram: no features; expected at least one chunk of columns")
+    return K.tril() + K.tril(-1).T
+
+
+def _add_lower_blocks(K: Tensor, X: Tensor) -> None:
+    size = -(-len(X) // BLOCKS)
+    for start in range(0, len(X), size):
+        stop = min(start + size, len(X))
+        K[start:stop, :stop].addmm_(X[start:stop], X[:stop].T)
+
+
+@dataclass(frozen=True)
+class PrincipalComponents:
+    """The principal components of a fold's training rows, as its rows see them."""
+
+    variances: Tensor
+    """w: (k,) float64, sums of squares of the training rows' scores."""
+    train_vectors: Tensor
+    """U: (n_train, k) float32."""
+    test_scores: Tensor
+    """B U / √(w · max w), centred over the test rows: (n_test, k) float32."""
+
+    def shrinkage(self, alphas: Tensor) -> Tensor:
+        """Weigh components for each alpha, (n_alphas, k): √w / (w + α), scaled to at most 1.
+
+        r does not depend on the scale, and float32 then holds every weight.
+        """
+        weights = self.variances.sqrt() / (self.variances + alphas[:, None].double())
+        if weights.shape[1]:
+            weights = weights / weights.amax(dim=1, keepdim=True)
+        return weights.float()
+
+
+def principal_components(
+    K: Tensor, train: Tensor, test: Tensor, n_components: int
+) -> PrincipalComponents:
+    """Find the n_components (at most n_train − 1) of largest variance of the training rows.
+
+    K: (n_images, n_images). train, test: row numbers. Components whose variance is rounding
+    error of K are dropped: their exact counterparts predict nothing.
+    """
+    rows = K[train]
+    K_train, K_test = rows[:, train], K[test][:, train]
+    mean = K_train.mean(dim=0)
+    K_train = K_train - mean - mean[:, None] + mean.mean()
+    K_test = K_test - mean - K_test.mean(dim=1, keepdim=True) + mean.mean()
+    variances, vectors = torch.linalg.eigh(K_train)
+    variances, vectors = variances.flip(0)[:n_components], vectors.flip(1)[:, :n_components]
+    floor = len(train) * torch.finfo(K.dtype).eps * K.diagonal().abs().max()
+    kept = int((variances > floor).sum().clamp(max=len(train) - 1))
+    variances, vectors = variances[:kept], vectors[:, :kept]
+    scores = K_test @ vectors / (variances * variances[:1]).sqrt()
+    return PrincipalComponents(variances, vectors.float(), _centre_scores(scores).float())
+
+
+def _centre_scores(scores: Tensor) -> Tensor:
+    """Centre columns over rows; a column that only rounding tells from a constant becomes 0."""
+    centred = scores - scores.mean(dim=0)
+    noise = 1e-12 * scores.abs().amax(dim=0)
+    return torch.where(centred.abs().amax(dim=0) > noise, centred, 0.0)
+
+
+@dataclass(frozen=True)
+class Responses:
+    """A chunk of vertices of a fold: standardised responses, and what cannot be scored."""
+
+    coefficients: Tensor
+    """Uᵀ Y_c: (k, n_vertices) float32."""
+    test: Tensor
+    """Centred over the test rows, unit norm: (n_test, n_vertices) float32."""
+    is_constant: Tensor
+    """(n_vertices,) bool: measured responses are constant over training or test rows."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A fitted PCA with the rows it was fitted on and the rows that it is scored on."""
+
+    components: PrincipalComponents
+    train: Tensor
+    test: Tensor
+
+    @classmethod
+    def fit(cls, K: Tensor, train: Tensor, test: Tensor, n_components: int) -> "Fold":
+        """Fit the PCA of a fold; see :func:`principal_components`."""
+        train, test = train.to(K.device), test.to(K.device)
+        return cls(principal_components(K, train, test, n_components), train, test)
+
+    def project(self, Y: Tensor) -> Responses:
+        """Standardise responses and take them to the components. Y: (n_images, n_vertices)."""
+        train, test = Y[self.train].double(), Y[self.test].double()
+        is_constant = (train == train[0]).all(dim=0) | (test == test[0]).all(dim=0)
+        train, test = _unit_columns(train), _unit_columns(test)
+        coefficients = self.components.train_vectors.T @ train.float()
+        return Responses(coefficients, test.float(), is_constant)
+
+
+def _unit_columns(Y: Tensor) -> Tensor:
+    Y = Y - Y.mean(dim=0)
+    norm = Y.norm(dim=0)
+    return Y / torch.where(norm > 0, norm, 1.0)
+
+
+def correlate(fold: Fold, Y: Tensor, alphas: Sequence[float]) -> Tensor:
+    """Score ridge at every alpha: Pearson r between predicted and measured test responses.
+
+    Y: (n_images, n_vertices), rows as in K. Returns (n_alphas, n_vertices) float64; NaN where
+    measured responses are constant over training or test rows, or the predicted are.
+    """
+    weights = fold.components.shrinkage(torch.tensor(alphas, device=Y.device))
+    scores = fold.components.test_scores
+    weighted = (weights[:, None] * scores).flatten(0, 1)
+    shape = (len(alphas), len(scores))
+    n_rows = max(len(fold.train) * 2, len(weighted))
+    parts = []
+    for columns in _vertex_chunks(Y.shape[1], n_rows):
+        responses = fold.project(Y[:, columns])
+        predicted = (weighted @ responses.coefficients).view(*shape, -1)
+        parts.append(_pearson(predicted, responses))
+    return torch.cat(parts, dim=1)
+
+
+def correlate_each(fold: Fold, Y: Tensor, alphas: Tensor) -> Tensor:
+    """Score ridge at each vertex's own alpha. alphas: (n_vertices,). Returns (n_vertices,).
+
+    NaN as in :func:`correlate`, and where alpha is NaN.
+    """
+    parts = []
+    for columns in _vertex_chunks(Y.shape[1], len(fold.train) * 2):
+        responses = fold.project(Y[:, columns])
+        weights = fold.components.shrinkage(alphas[columns]).T
+        predicted = fold.components.test_scores @ (weights * responses.coefficients)
+        parts.append(_pearson(predicted, responses))
+    return torch.cat(parts)
+
+
+def _vertex_chunks(n_vertices: int, n_rows: int) -> Iterator[slice]:
+    size = max(1, CHUNK_BYTES // (4 * n_rows))
+    return (slice(start, start + size) for start in range(0, n_vertices, size))
+
+
+def _pearson(predicted: Tensor, responses: Responses) -> Tensor:
+    """Correlate (…, n_test, n_vertices), of zero mean over rows, with the measured responses."""
+    norm = torch.linalg.vector_norm(predicted, dim=-2)
+    r = (predicted * responses.test).sum(dim=-2) / norm
+    return torch.where((norm > 0) & ~responses.is_constant, r, torch.nan).double()
+
+
+def score_fold(
+    K: Tensor, rows: tuple[Tensor, Tensor], Y: Tensor, alphas: Sequence[float], n_components: int
+) -> Tensor:
+    """Fit PCA and ridge on training rows and score test rows, at every alpha and vertex.
+
+    rows: training rows and test rows of K and Y. Returns r, (n_alphas, n_vertices) float64.
+    """
+    with full_float32():
+        return correlate(Fold.fit(K, *rows, n_components), Y, alphas)

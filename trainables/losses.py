@@ -1,0 +1,48 @@
+"""What fine-tuning minimises, and how well it retrieves the right response."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def contrastive_loss(
+    image_embeddings: Tensor, response_embeddings: Tensor, temperature: float
+) -> Tensor:
+    """Average, over images, the cross-entropy of picking their own response of the batch.
+
+    S_ij = cos(response i, image j); L = -mean_j log( exp(S_jj/t) / sum_i exp(S_ij/t) ).
+    image_embeddings, response_embeddings: (n_images, n_dimensions), row i of one image.
+    """
+    # One-sided: each image picks its response, never the reverse; hence images are the rows.
+    logits = cosine_similarity(image_embeddings, response_embeddings) / temperature
+    return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def cosine_similarity(rows: Tensor, columns: Tensor) -> Tensor:
+    """Compare every row with every column: (n, d), (m, d) -> (n, m) cosines."""
+    return functional.normalize(rows, dim=1) @ functional.normalize(columns, dim=1).T
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """How well images find their own response among the held-back ones."""
+
+    top1: float
+    """Share of images whose own response is the most similar; chance is 1/n."""
+    median_rank: float
+    """Median rank of the own response, 1 the best; chance is (n + 1)/2."""
+
+
+def retrieval(image_embeddings: Tensor, response_embeddings: Tensor) -> Retrieval:
+    """Rank each image's own response among all; ties count against it.
+
+    image_embeddings, response_embeddings: (n_images, n_dimensions), row i of one image.
+    """
+    similarity = cosine_similarity(image_embeddings, response_embeddings)
+    own = similarity.diagonal().unsqueeze(1)
+    ranks = (similarity >= own).sum(dim=1).double()
+    return Retrieval(
+        top1=float((ranks == 1).double().mean()), median_rank=float(ranks.quantile(0.5))
+    )

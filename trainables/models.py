@@ -1,0 +1,121 @@
+"""What stands on a trunk while it is tuned: readouts and the shared projection head."""
+
+from math import floor
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from trainables.losses import contrastive_loss
+from trainables.spec import Contrastive, Regression, Tuned
+from trainables.trunks import normalise
+
+MIN_WIDTH: Final = 2
+"""Floor of both head widths: in one dimension a cosine is only a sign."""
+
+
+class SharedHead(nn.Sequential):
+    """Project image and response readouts into one space, with the same weights for both."""
+
+    def __init__(self, hidden: int, embedding: int) -> None:
+        super().__init__(
+            nn.Linear(hidden, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, embedding, bias=False),
+        )
+
+
+class ContrastiveModel(nn.Module):
+    """Embed images and responses so that those of one image are close.
+
+    images: (n, 3, s, s) uint8. responses: (n, n_vertices) float32. Embeddings: (n, embedding).
+    """
+
+    def __init__(
+        self, trunk: nn.Module, n_logits: int, n_vertices: int, objective: Contrastive
+    ) -> None:
+        super().__init__()
+        hidden = max(MIN_WIDTH, floor(objective.hidden_ratio * n_vertices))
+        embedding = max(MIN_WIDTH, floor(objective.embedding_ratio * n_vertices))
+        self.trunk = trunk
+        self.image_readout = nn.Linear(n_logits, hidden, bias=False)
+        self.response_readout = nn.Linear(n_vertices, hidden, bias=False)
+        self.head = SharedHead(hidden, embedding)
+        self.temperature = objective.temperature
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Embed images: (n, 3, s, s) uint8 -> (n, embedding)."""
+        embedded: Tensor = self.head(self.image_readout(self.trunk(normalise(images))))
+        return embedded
+
+    def embed_responses(self, responses: Tensor) -> Tensor:
+        """Embed responses: (n, n_vertices) -> (n, embedding)."""
+        embedded: Tensor = self.head(self.response_readout(responses))
+        return embedded
+
+    def loss(self, images: Tensor, responses: Tensor) -> Tensor:
+        """Compute the contrastive loss of a batch."""
+        return contrastive_loss(
+            self.embed_images(images), self.embed_responses(responses), self.temperature
+        )
+
+
+class RegressionModel(nn.Module):
+    """Predict responses from the trunk's logits by one linear map, trained together.
+
+    images: (n, 3, s, s) uint8. responses: (n, n_vertices) float32.
+    """
+
+    def __init__(self, trunk: nn.Module, n_logits: int, n_vertices: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.readout = nn.Linear(n_logits, n_vertices)
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Predict responses, the regression model's place to compare images and responses in."""
+        predicted: Tensor = self.readout(self.trunk(normalise(images)))
+        return predicted
+
+    def embed_responses(self, responses: Tensor) -> Tensor:
+        """Return the responses themselves."""
+        return responses
+
+    def loss(self, images: Tensor, responses: Tensor) -> Tensor:
+        """Compute the mean squared error of a batch."""
+        return nn.functional.mse_loss(self.embed_images(images), responses)
+
+
+TunedModel = ContrastiveModel | RegressionModel
+
+
+def build_model(
+    objective: Tuned, trunk: nn.Module, image_size: int, n_vertices: int, seed: int
+) -> TunedModel:
+    """Put an objective's readouts on a trunk, initialised from seed (on the CPU)."""
+    n_logits = count_logits(trunk, image_size)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if isinstance(objective, Regression):
+            return RegressionModel(trunk, n_logits, n_vertices)
+        return ContrastiveModel(trunk, n_logits, n_vertices, objective)
+
+
+def count_logits(trunk: nn.Module, image_size: int) -> int:
+    """Count a trunk's outputs an image; raise ValueError when it takes no such image."""
+    was_training = trunk.training
+    parameter = next(trunk.parameters())
+    try:
+        with torch.no_grad():
+            image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
+            logits: Tensor = trunk.eval()(image)
+    except RuntimeError as error:
+        raise ValueError(
+            f"this trunk does not take images of {image_size} x {image_size} pixels ({error}); "
+            "ingest with a larger --image-size"
+        ) from error
+    trunk.train(was_training)
+    return logits.shape[1]

@@ -1,0 +1,73 @@
+"""How a trial ended: one JSON a trial, which tracking and the next run of a sweep read."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from trainables.checkpoints import EpochReport
+from trainables.shards import write_text
+from trainables.spec import Trial
+
+Status = Literal["finished", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trial that has ended, well or not."""
+
+    trial: Trial
+    status: Status
+    host: str
+    device: str
+    started: float
+    """Seconds since 1970."""
+    seconds: dict[str, float]
+    """Time of each step: reading, finetuning, features, encoding."""
+    history: tuple[EpochReport, ...] = ()
+    error: str | None = None
+
+    def write(self, runs: Path) -> None:
+        """Write the outcome beside and rename it."""
+        content = {
+            **asdict(self),
+            "trial": json.loads(self.trial.to_json()),
+            "trial_id": self.trial.id,
+            "training_id": self.trial.training_id,
+        }
+        write_text(outcome_file(runs, self.trial.id), json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, runs: Path, trial_id: str) -> Self | None:
+        """Read a trial's outcome; None when it has none yet.
+
+        Raises ValueError naming the file when it is damaged.
+        """
+        path = outcome_file(runs, trial_id)
+        try:
+            content = json.loads(path.read_text())
+            history = tuple(EpochReport(**report) for report in content.pop("history"))
+            trial = Trial.from_json(json.dumps(content.pop("trial")))
+            del content["trial_id"], content["training_id"]
+            return cls(trial=trial, history=history, **content)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}: not a trial's outcome ({error}); remove it") from error
+
+
+def outcome_file(runs: Path, trial_id: str) -> Path:
+    """Name the file of a trial's outcome."""
+    return runs / "trials" / f"{trial_id}.json"
+
+
+def log_file(runs: Path, trial_id: str) -> Path:
+    """Name the file of a trial's epochs, one JSON a line."""
+    return runs / "logs" / f"{trial_id}.jsonl"
+
+
+def write_log(runs: Path, trial_id: str, history: Iterable[EpochReport]) -> None:
+    """Write a trial's epochs, one JSON a line."""
+    lines = "".join(json.dumps(asdict(report)) + "\n" for report in history)
+    write_text(log_file(runs, trial_id), lines)

@@ -1,0 +1,130 @@
+"""The table of scores: one row a vertex and protocol, one Parquet file a (trial, cell)."""
+
+import math
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from trainables.scoring import CellScores
+from trainables.spec import Cell, Trial
+
+SCORE_SCHEMA: Final = pa.schema(
+    [
+        pa.field("trial_id", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("subject", pa.string(), nullable=False),
+        pa.field("hemisphere", pa.string(), nullable=False),
+        pa.field("roi", pa.string(), nullable=False),
+        pa.field("vertex", pa.int32(), nullable=False),
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("layer", pa.string(), nullable=False),
+        pa.field("alpha", pa.float64()),
+        pa.field("r", pa.float64()),
+        pa.field("r_by_layer", pa.list_(pa.float32()), nullable=False),
+        pa.field("n_test", pa.int32(), nullable=False),
+        pa.field("host", pa.string(), nullable=False),
+    ]
+)
+"""r, alpha: null where a vertex is constant, so has no score. r_by_layer: reported r at each of
+the trial's layers (in the file's metadata), NaN where there is none."""
+
+TRIAL_KEY: Final = b"cortex_sweep.trial"
+
+
+def score_file(runs: Path, trial_id: str, cell: Cell) -> Path:
+    """Name the file that holds a trial's scores on a cell; it exists when they are complete."""
+    return runs / "scores" / trial_id / f"{cell.id}.parquet"
+
+
+def write_scores(runs: Path, trial: Trial, scores: Sequence[CellScores]) -> Path:
+    """Write one cell's scores, all protocols, beside and rename; return the file."""
+    path = score_file(runs, trial.id, scores[0].cell)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.concat_tables([_rows(trial, one) for one in scores])
+    table = table.replace_schema_metadata({TRIAL_KEY: trial.to_json().encode()})
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, beside, compression="zstd")
+    beside.replace(path)
+    return path
+
+
+def _rows(trial: Trial, scores: CellScores) -> pa.Table:
+    n, cell = len(scores.vertex), scores.cell
+    constants = {
+        "trial_id": trial.id,
+        "method": trial.method,
+        "dataset": cell.dataset,
+        "subject": cell.subject,
+        "hemisphere": cell.hemisphere,
+        "roi": cell.roi,
+        "protocol": scores.protocol,
+        "layer": scores.layer,
+        "n_test": scores.n_test,
+        "host": socket.gethostname(),
+    }
+    by_layer = scores.r_by_layer.T.astype(np.float32)
+    columns = {
+        **{name: pa.array([value] * n) for name, value in constants.items()},
+        "vertex": pa.array(scores.vertex),
+        "alpha": pa.array(scores.alpha, from_pandas=True),
+        "r": pa.array(scores.r, from_pandas=True),
+        "r_by_layer": pa.array(list(by_layer), type=pa.list_(pa.float32())),
+    }
+    return pa.table(
+        {field.name: columns[field.name].cast(field.type) for field in SCORE_SCHEMA},
+        schema=SCORE_SCHEMA,
+    )
+
+
+def read_scores(runs: Path, trial_id: str) -> pa.Table:
+    """Read all scores of a trial; an empty table when there are none.
+
+    Raises ValueError naming the file that can't be read.
+    """
+    files = sorted((runs / "scores" / trial_id).glob("[!.]*.parquet"))
+    tables = [read_score_file(path) for path in files]
+    return pa.concat_tables(tables) if tables else SCORE_SCHEMA.empty_table()
+
+
+def read_score_file(path: Path) -> pa.Table:
+    """Read one score file; raise ValueError naming it when it is damaged or of another schema."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(
+            f"{path}: not a readable score file ({error}); remove it and run the sweep again"
+        ) from error
+    table = table.replace_schema_metadata(None)
+    if table.schema != SCORE_SCHEMA:
+        raise ValueError(
+            f"{path}: columns {table.schema.names}, expected {SCORE_SCHEMA.names}; "
+            "remove it and run the sweep again"
+        )
+    return table
+
+
+def summarise(table: pa.Table) -> dict[str, float]:
+    """Summarise scores: mean and median r, share above 0 and the count without an r, by protocol.
+
+    Keys are ``{protocol}_r_mean``, ``_r_median``, ``_share_positive``, ``_n_vertices``,
+    ``_n_constant``. A protocol without any r has only its counts.
+    """
+    summary: dict[str, float] = {}
+    for protocol in pc.unique(table["protocol"]).to_pylist():
+        r = table.filter(pc.equal(table["protocol"], protocol))["r"]
+        found = r.drop_null().to_numpy()
+        summary[f"{protocol}_n_vertices"] = float(len(r))
+        summary[f"{protocol}_n_constant"] = float(r.null_count)
+        if len(found):
+            summary[f"{protocol}_r_mean"] = math.fsum(found) / len(found)
+            summary[f"{protocol}_r_median"] = float(np.median(found))
+            summary[f"{protocol}_share_positive"] = float(np.mean(found > 0))
+    return summary
