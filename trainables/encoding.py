@@ -25,17 +25,22 @@ def gram(chunks: Iterable[Tensor]) -> Tensor:
 
     chunks: (n_images, n_columns) each, together all features of a layer. x̄ is the mean over
     all images: later centring makes it irrelevant, but without it large means cancel digits.
-    Returns (n_images, n_images) float64. Raises ValueError when there is no chunk.
+    Returns (n_images, n_images) float64.
+    Raises ValueError when there is no chunk, or features are not finite.
     """
     K: Tensor | None = None
     for chunk in chunks:
-        X = chunk.double()
-        X = X - X.mean(dim=0)
+        X = chunk.double() - chunk.mean(dim=0, dtype=torch.float64)
         if K is None:
             K = X.new_zeros(len(X), len(X))
         _add_lower_blocks(K, X)
     if K is None:
         raise ValueError("gram: no features; expected at least one chunk of columns")
+    if not bool(K.diagonal().isfinite().all()):
+        raise ValueError(
+            "gram: features hold NaN or infinite values; the trunk has diverged, so train it again "
+            "with a lower learning rate"
+        )
     return K.tril() + K.tril(-1).T
 
 
@@ -60,9 +65,9 @@ class PrincipalComponents:
     def shrinkage(self, alphas: Tensor) -> Tensor:
         """Weigh components for each alpha, (n_alphas, k): √w / (w + α), scaled to at most 1.
 
-        r does not depend on the scale, and float32 then holds every weight.
+        alphas: (n_alphas,) float64. r does not depend on the scale, and float32 then holds every weight.
         """
-        weights = self.variances.sqrt() / (self.variances + alphas[:, None].double())
+        weights = self.variances.sqrt() / (self.variances + alphas[:, None])
         if weights.shape[1]:
             weights = weights / weights.amax(dim=1, keepdim=True)
         return weights.float()
@@ -76,14 +81,13 @@ def principal_components(
     K: (n_images, n_images). train, test: row numbers. Components whose variance is rounding
     error of K are dropped: their exact counterparts predict nothing.
     """
-    rows = K[train]
-    K_train, K_test = rows[:, train], K[test][:, train]
+    K_train, K_test = K[train[:, None], train], K[test[:, None], train]
+    floor = len(train) * torch.finfo(K.dtype).eps * K_train.diagonal().max()
     mean = K_train.mean(dim=0)
-    K_train = K_train - mean - mean[:, None] + mean.mean()
-    K_test = K_test - mean - K_test.mean(dim=1, keepdim=True) + mean.mean()
+    K_train -= mean + mean[:, None] - mean.mean()
+    K_test -= mean + K_test.mean(dim=1, keepdim=True) - mean.mean()
     variances, vectors = torch.linalg.eigh(K_train)
     variances, vectors = variances.flip(0)[:n_components], vectors.flip(1)[:, :n_components]
-    floor = len(train) * torch.finfo(K.dtype).eps * K.diagonal().abs().max()
     kept = int((variances > floor).sum().clamp(max=len(train) - 1))
     variances, vectors = variances[:kept], vectors[:, :kept]
     scores = K_test @ vectors / (variances * variances[:1]).sqrt()
@@ -144,7 +148,7 @@ def correlate(fold: Fold, Y: Tensor, alphas: Sequence[float]) -> Tensor:
     Y: (n_images, n_vertices), rows as in K. Returns (n_alphas, n_vertices) float64; NaN where
     measured responses are constant over training or test rows, or the predicted are.
     """
-    weights = fold.components.shrinkage(torch.tensor(alphas, device=Y.device))
+    weights = fold.components.shrinkage(_float64(alphas, Y.device))
     scores = fold.components.test_scores
     weighted = (weights[:, None] * scores).flatten(0, 1)
     shape = (len(alphas), len(scores))
@@ -169,6 +173,10 @@ def correlate_each(fold: Fold, Y: Tensor, alphas: Tensor) -> Tensor:
         predicted = fold.components.test_scores @ (weights * responses.coefficients)
         parts.append(_pearson(predicted, responses))
     return torch.cat(parts)
+
+
+def _float64(values: Sequence[float], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64, device=device)
 
 
 def _vertex_chunks(n_vertices: int, n_rows: int) -> Iterator[slice]:

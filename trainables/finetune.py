@@ -22,6 +22,10 @@ Report = Callable[[EpochReport], bool]
 class Stopped(Exception):  # noqa: N818  (an outcome, not an error)
     """The scheduler has stopped this training; its checkpoint stays."""
 
+    def __init__(self, history: tuple[EpochReport, ...] = ()) -> None:
+        super().__init__("stopped by the scheduler")
+        self.history = history
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -75,7 +79,7 @@ def finetune(
         history = (*history, _with_retrieval(done, model, data, held_back))
         checkpoints.save(history, model, optimizer)
         if not report(history[-1]) and epoch < objective.epochs:
-            raise Stopped
+            raise Stopped(history)
     checkpoints.finish(history)
     return history
 

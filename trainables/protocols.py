@@ -32,13 +32,6 @@ class Split:
     n_images: int
     """Images of the subject's split, N, also when not all of them are rows here."""
 
-    @classmethod
-    def from_columns(cls, split: Sequence[str], order: Sequence[int]) -> "Split":
-        """Read a split from the shards' columns: ``train`` or ``test``, and place in the order."""
-        names, by_order = np.asarray(split), np.argsort(np.asarray(order), kind="stable")
-        train, test = (by_order[names[by_order] == side] for side in ("train", "test"))
-        return cls(train, test, n_images=len(names))
-
     @property
     def released(self) -> Rows:
         """Rows of the ``released`` protocol: the first ⌊0.75 N⌋ + ⌊0.1 N⌋ of the permutation."""

@@ -99,8 +99,8 @@ class TrialRunner:
                 with clock.step("finetuning"):
                     history = self._finetune(trial, network, subject, images, listener)
             self._encode(trial, network, subject, images, clock)
-        except Stopped:
-            return self._outcome(trial, clock, started, history, stopped=True)
+        except Stopped as stopped:
+            return self._outcome(trial, clock, started, stopped.history, stopped=True)
         finally:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()

@@ -3,17 +3,18 @@
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import ray.data
 from numpy.typing import NDArray
 from PIL import Image
-from ray.data import DataContext
 
 from orchestrator.command import InputError
 from orchestrator.ingest.inspection import unreadable
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 IMAGES_PER_TASK: Final = 128
 IMAGES_PER_BATCH: Final = 64
@@ -34,7 +35,10 @@ def stream_images(paths: Sequence[Path], size: int) -> Iterator[tuple[int, pa.Ar
         yield batch["row"][0].as_py(), batch["image"].combine_chunks()
 
 
-def _decoded(paths: Sequence[Path], size: int) -> "ray.data.Dataset":
+def _decoded(paths: Sequence[Path], size: int) -> "Dataset":
+    import ray.data  # seconds to import, and decoding alone does not need it
+    from ray.data import DataContext
+
     context = DataContext.get_current().copy()
     context.execution_options.preserve_order = True  # rows belong to rows of the responses
     with DataContext.current(context):

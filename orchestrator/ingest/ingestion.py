@@ -186,9 +186,9 @@ def _bar(progress: Progress, description: str, total: int) -> Iterator[Callable[
 
 def summarise(ingested: Sequence[Ingested], out: Path) -> Table:
     """Tabulate what is now under out, a subject a line."""
-    table = Table(title=f"{out}: {len(ingested)} subjects", title_justify="left")
+    table = Table(title=f"Subjects in {out}", title_justify="left")
     table.add_column("subject")
-    for heading in ("train", "test", "lh vertices", "rh vertices", "cells", "MB", "images/s"):
+    for heading in ("train", "test", "vertices lh + rh", "cells", "MB", "images/s"):
         table.add_column(heading, justify="right")
     for done in ingested:
         manifest = done.manifest
@@ -198,7 +198,7 @@ def summarise(ingested: Sequence[Ingested], out: Path) -> Table:
             manifest.subject,
             f"{manifest.n_train:,}",
             f"{manifest.n_test:,}",
-            *(f"{manifest.n_vertices[hemisphere]:,}" for hemisphere in HEMISPHERES),
+            " + ".join(f"{manifest.n_vertices[hemisphere]:,}" for hemisphere in HEMISPHERES),
             str(cells),
             f"{_bytes_of(out, manifest) / MEGABYTE:,.1f}",
             rate,

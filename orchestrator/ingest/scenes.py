@@ -174,7 +174,7 @@ def _outline(label: int, angle: Array) -> Array:
     if outline == "round":
         return np.full_like(angle, 0.85)
     if outline == "limbed":
-        return 0.7 + 0.35 * np.cos(5 * angle)
+        return 0.7 + 0.35 * np.sin(5 * angle)
     if outline == "square":
         return 0.75 / np.maximum(np.abs(np.cos(angle)), np.abs(np.sin(angle)))
     return 1 / np.hypot(np.cos(angle) / 1.2, np.sin(angle) / 0.45)

@@ -1,0 +1,186 @@
+"""Warm worker groups: long-lived Ray Train workers that serve trial after trial.
+
+Each group is one ``TorchTrainer`` whose worker asks the queue for jobs until the sweep ends.
+Tune's trials are light: they submit a job and forward its reports, so Tune schedules as usual.
+"""
+
+import logging
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import ray
+
+from orchestrator.trial_queue import Event, Job
+
+if TYPE_CHECKING:
+    from trainables.checkpoints import EpochReport
+    from trainables.trial import Workplace
+
+logger = logging.getLogger(__name__)
+
+CPUS_FOR_READING: Final = 1.0
+"""Left free for Ray Data's tasks: without it workers would wait for their data for ever."""
+MAX_RESTARTS: Final = 1000
+"""Restarts of a group over a whole sweep; the queue bounds how often one trial is tried."""
+JOIN_SECONDS: Final = 60.0
+
+
+class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
+    """A trial ended with an error on its worker."""
+
+
+@dataclass(frozen=True)
+class GroupSize:
+    """The resources of one group."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+    def fits(self, resources: Mapping[str, float]) -> int:
+        """Count the groups that a cluster's resources hold, beside Ray Data's reading."""
+        by_cpu = int((resources.get("CPU", 0.0) - CPUS_FOR_READING + 1e-6) // self.cpus)
+        if self.gpus == 0:
+            return max(0, by_cpu)
+        return max(0, min(by_cpu, int((resources.get("GPU", 0.0) + 1e-6) // self.gpus)))
+
+    def missing(self, resources: Mapping[str, float]) -> str:
+        """Say what one group needs and what the cluster has."""
+        need = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+        has = f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
+        return (
+            f"a trial needs {need}, and reading {CPUS_FOR_READING:g} CPU more; "
+            f"this Ray cluster has {has}. Lower --cpus-per-trial or --gpus-per-trial, "
+            "or give the cluster more"
+        )
+
+
+@contextmanager
+def warm_groups(
+    queue: Any, workplace: "Workplace", size: GroupSize, n_groups: int, scratch: Path
+) -> Iterator[None]:
+    """Keep groups serving the queue's jobs; end them, and all they hold, on leaving.
+
+    scratch: directory for Ray Train's own bookkeeping, on storage that all nodes share.
+    """
+    threads = [
+        threading.Thread(
+            target=_run_group,
+            args=(queue, workplace, size, f"group-{number}", scratch),
+            name=f"group-{number}",
+            daemon=True,
+        )
+        for number in range(n_groups)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ray.get(queue.close.remote(), timeout=JOIN_SECONDS)
+        for thread in threads:
+            thread.join(JOIN_SECONDS)
+
+
+def _run_group(
+    queue: Any, workplace: "Workplace", size: GroupSize, name: str, scratch: Path
+) -> None:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    resources = {"CPU": size.cpus} | ({"GPU": size.gpus} if size.gpus else {})
+    trainer = TorchTrainer(
+        serve,
+        train_loop_config={"queue": queue, "group": name, "workplace": workplace},
+        scaling_config=ScalingConfig(
+            num_workers=1, use_gpu=size.gpus > 0, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(scratch),
+            failure_config=FailureConfig(max_failures=MAX_RESTARTS),
+        ),
+    )
+    try:
+        trainer.fit()
+    except Exception:  # the sweep goes on with the other groups; it ends when none is left
+        logger.exception("worker group %s ended", name)
+
+
+def serve(config: dict[str, Any]) -> None:
+    """Serve a queue's jobs, one after another, on one warm Ray Train worker."""
+    import torch
+    from ray.train.torch import get_device
+
+    from trainables.trial import TrialRunner, Workplace
+
+    queue, group = config["queue"], str(config["group"])
+    workplace: Workplace = config["workplace"]
+    torch.set_num_threads(workplace.threads)
+    device = get_device()
+    runner = TrialRunner(workplace, device)
+    while (job := ray.get(queue.take.remote(group))) is not None:
+        if job:
+            _serve_one(runner, queue, job)
+
+
+def _serve_one(runner: Any, queue: Any, job: Job) -> None:
+    """Run one job; an error is the job's outcome, and the worker goes on."""
+    from trainables.spec import Trial
+
+    listener = _Listener(queue, job.trial_id)
+    try:
+        outcome = runner.run(Trial.from_json(job.trial), listener)
+        event = {"seconds": sum(outcome.seconds.values())}
+        ray.get(queue.finish.remote(job.trial_id, event, None))
+    except Exception as error:
+        ray.get(queue.finish.remote(job.trial_id, {}, traceback.format_exc()))
+        if "CUDA" in str(error):
+            raise  # a process whose CUDA context failed serves no other trial: start anew
+
+
+@dataclass(frozen=True)
+class _Listener:
+    """Forward a trial's progress to the queue."""
+
+    queue: Any
+    trial_id: str
+
+    def stage(self, name: str) -> None:
+        from trainables.finetune import Stopped
+
+        call = self.queue.stage.options(name=f"{self.trial_id}: {name}")
+        if not ray.get(call.remote(self.trial_id, name)):
+            raise Stopped
+
+    def epoch(self, report: "EpochReport") -> bool:
+        call = self.queue.report.options(name=f"{self.trial_id}: epoch {report.epoch}")
+        keep_going: bool = ray.get(call.remote(self.trial_id, asdict(report)))
+        return keep_going
+
+
+def listen(queue: Any, job: Job) -> Iterator[Event]:
+    """Submit a job and yield its reports until it is done; drop the job when left earlier.
+
+    Raises TrialFailed with the worker's error when the job fails.
+    """
+    ray.get(queue.submit.remote(job))
+    try:
+        number = 0
+        while True:
+            call = queue.next_event.options(name=job.trial_id)
+            event: Event | None = ray.get(call.remote(job.trial_id, number))
+            if event is None:
+                continue
+            if event.get("done"):
+                if event["error"] is not None:
+                    raise TrialFailed(event["error"])
+                return
+            number += 1
+            yield event
+    finally:
+        queue.stop.remote(job.trial_id)

@@ -1,0 +1,107 @@
+"""Ray Tune over the warm groups: light trials that submit a job and forward its reports."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from ray import tune
+
+from orchestrator.pool import listen
+from orchestrator.trial_queue import Job
+
+HEAD: Final = {"node:__internal_head__": 0.001}
+"""What a light trial takes: a sliver of the head node, and no CPU, so it can't starve a group."""
+
+
+class Watcher(Protocol):
+    """Who is told, in the driver, how trials go."""
+
+    def reported(self, trial_id: str, event: Mapping[str, Any]) -> None:
+        """Hear of a trial's report."""
+        ...
+
+    def finished(self, trial_id: str) -> None:
+        """Hear that a trial is done."""
+        ...
+
+    def failed(self, trial_id: str, error: str) -> None:
+        """Hear that a trial has failed as often as retries allow."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How Tune runs a sweep's jobs."""
+
+    concurrent: int
+    """Trials under way at once: the groups, and one waiting for each so that none idles."""
+    retries: int
+    scratch: Path
+    """Directory for Tune's own bookkeeping."""
+
+
+def run_jobs(jobs: Sequence[Job], queue: Any, schedule: Schedule, watcher: Watcher) -> None:
+    """Run every job through Tune, in order; return when all have ended.
+
+    Raises KeyboardInterrupt on Ctrl-C, at once.
+    """
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # scores and MLflow are our record
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(schedule.concurrent))
+    by_id = {job.trial_id: job for job in jobs}
+    trainable = tune.with_resources(
+        tune.with_parameters(_light_trial, queue=queue, jobs=by_id), HEAD
+    )
+    tune.Tuner(
+        trainable,
+        param_space={"trial": tune.grid_search(list(by_id))},
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=schedule.concurrent,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name=f"tune-{time.time_ns()}",
+            storage_path=str(schedule.scratch),
+            failure_config=tune.FailureConfig(max_failures=schedule.retries),
+            callbacks=[_Forward(watcher)],
+            verbose=0,
+        ),
+    ).fit()
+
+
+def _light_trial(config: dict[str, Any], *, queue: Any, jobs: Mapping[str, Job]) -> None:
+    for event in listen(queue, jobs[config["trial"]]):
+        tune.report(event)
+
+
+def _name(trial: Any) -> str:
+    return str(trial.config["trial"])
+
+
+class _Forward(tune.Callback):  # type: ignore[misc]
+    """Tell a watcher what Tune says of its trials."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Forward a report."""
+        self._watcher.reported(_name(trial), result)
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Any], trial: Any, **info: Any
+    ) -> None:
+        """Forward the end of a trial."""
+        self._watcher.finished(_name(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Forward the failure of a trial that is not tried again."""
+        error = trial.get_error()
+        self._watcher.failed(_name(trial), str(getattr(error, "cause", None) or error))

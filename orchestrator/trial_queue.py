@@ -1,0 +1,210 @@
+"""The queue between Tune's trials and the warm worker groups: one small actor, no work of its own.
+
+Groups take jobs and report; Tune's light trials submit and listen. A group whose process died
+gets its job again when it comes back. Stopping is cooperative: a worker learns of it when it
+reports next.
+"""
+
+import asyncio
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import ray
+from ray.util.metrics import Counter, Gauge
+
+POLL_SECONDS: Final = 5.0
+"""The longest that a call to the queue stays open."""
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a group is given: a trial by id and content."""
+
+    trial_id: str
+    trial: str
+    """The trial as JSON."""
+    shard: str
+    """The subject whose images it reads."""
+
+
+@dataclass
+class Progress:
+    """A job as the terminal and the dashboard show it."""
+
+    trial_id: str
+    group: str | None = None
+    stage: str = "waiting"
+    epoch: int = 0
+    loss: float | None = None
+    retrieval_top1: float | None = None
+    images_per_second: float | None = None
+
+
+@dataclass
+class _Entry:
+    job: Job
+    progress: Progress
+    events: list[Event] = field(default_factory=list)
+    deaths: int = 0
+    stopped: bool = False
+    ended: bool = False
+
+
+class TrialQueue:
+    """Jobs waiting, running and ended. Every method is short; waiting is by polling calls."""
+
+    def __init__(self, retries: int) -> None:
+        self._retries = retries
+        self._entries: dict[str, _Entry] = {}
+        self._waiting: list[str] = []
+        self._changed = asyncio.Condition()
+        self._closed = False
+        self._held: dict[str, str] = {}
+        self._metrics = _Metrics()
+
+    async def submit(self, job: Job) -> None:
+        """Put a job in the queue; a job that is waiting or running stays as it is."""
+        entry = self._entries.get(job.trial_id)
+        if entry is None or entry.ended or entry.stopped:
+            self._entries[job.trial_id] = _Entry(job, Progress(job.trial_id))
+            self._waiting.append(job.trial_id)
+        await self._notify()
+
+    async def take(self, group: str) -> Job | None | bool:
+        """Give a group its next job; False when it should ask again, None when it should end.
+
+        Jobs of the subject that the group holds go first. A group that still has a job has lost
+        its process in the midst: it gets the job again, as often as retries allow.
+        """
+        lost = self._running(group)
+        if lost is not None and self._died(lost):
+            return lost.job
+        job = self._next(group)
+        if job is None and not self._closed:
+            await self._wait()
+            job = self._next(group)
+        if job is not None:
+            return job
+        return None if self._closed else False
+
+    def _running(self, group: str) -> _Entry | None:
+        for entry in self._entries.values():
+            if entry.progress.group == group and not entry.ended:
+                return entry
+        return None
+
+    def _died(self, entry: _Entry) -> bool:
+        """Count a death; tell whether the job is worth another try."""
+        entry.deaths += 1
+        if entry.stopped or entry.deaths > self._retries:
+            lost = f"its worker process died {entry.deaths} times (out of memory, or killed)"
+            self._end(entry, error=None if entry.stopped else lost)
+            return False
+        entry.progress.stage = "restarting"
+        return True
+
+    def _next(self, group: str) -> Job | None:
+        if not self._waiting:
+            return None
+        held = self._held.get(group)
+        same = (t for t in self._waiting if self._entries[t].job.shard == held)
+        entry = self._entries[next(same, self._waiting[0])]
+        self._waiting.remove(entry.job.trial_id)
+        entry.progress.group, entry.progress.stage = group, "starting"
+        self._held[group] = entry.job.shard
+        return entry.job
+
+    async def stage(self, trial_id: str, name: str) -> bool:
+        """Hear that a trial's next step begins; False when it should stop."""
+        entry = self._entries[trial_id]
+        entry.progress.stage = name
+        return not entry.stopped
+
+    async def report(self, trial_id: str, event: Event) -> bool:
+        """Hear of an epoch; False when the trial should stop."""
+        entry = self._entries[trial_id]
+        for name in ("epoch", "loss", "retrieval_top1", "images_per_second"):
+            setattr(entry.progress, name, event.get(name))
+        entry.events.append(event)
+        self._metrics.epoch(trial_id, event)
+        await self._notify()
+        return not entry.stopped
+
+    async def finish(self, trial_id: str, event: Event, error: str | None) -> None:
+        """Hear that a job is over: its last metrics, or its error."""
+        entry = self._entries[trial_id]
+        if error is None:
+            entry.events.append(event)
+        self._end(entry, error)
+        await self._notify()
+
+    def _end(self, entry: _Entry, error: str | None) -> None:
+        entry.events.append({"done": True, "error": error})
+        entry.ended = True
+        self._metrics.ended(entry.job.trial_id, failed=error is not None)
+
+    async def next_event(self, trial_id: str, number: int) -> Event | None:
+        """Give a trial's event by number, as soon as there is one; None: ask again."""
+        entry = self._entries[trial_id]
+        if number >= len(entry.events):
+            await self._wait()
+        return entry.events[number] if number < len(entry.events) else None
+
+    async def stop(self, trial_id: str) -> None:
+        """Have a trial dropped: at once when it waits, at its next report when it runs."""
+        entry = self._entries.get(trial_id)
+        if entry is None or entry.ended:
+            return
+        entry.stopped = True
+        if trial_id in self._waiting:
+            self._waiting.remove(trial_id)
+            entry.ended = True
+
+    async def running(self) -> list[dict[str, Any]]:
+        """List the progress of the jobs that groups are at."""
+        return [
+            asdict(entry.progress)
+            for entry in self._entries.values()
+            if entry.progress.group is not None and not entry.ended
+        ]
+
+    async def close(self) -> None:
+        """End the groups: each gets None when it asks next."""
+        self._closed = True
+        await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _wait(self) -> None:
+        async with self._changed:
+            try:
+                await asyncio.wait_for(self._changed.wait(), POLL_SECONDS)
+            except TimeoutError:
+                return
+
+
+class _Metrics:
+    """What Ray's dashboard and Prometheus see, as ``ray_sweep_…``."""
+
+    def __init__(self) -> None:
+        tags = ("trial",)
+        self._epoch = Gauge("sweep_trial_epoch", "Epochs done", tag_keys=tags)
+        self._rate = Gauge("sweep_trial_images_per_second", "Fine-tuning rate", tag_keys=tags)
+        self._ended = Counter("sweep_trials_ended", "Trials ended", tag_keys=("status",))
+
+    def epoch(self, trial_id: str, event: Event) -> None:
+        self._epoch.set(event.get("epoch", 0), {"trial": trial_id})
+        self._rate.set(event.get("images_per_second") or 0.0, {"trial": trial_id})
+
+    def ended(self, trial_id: str, *, failed: bool) -> None:
+        self._rate.set(0.0, {"trial": trial_id})
+        self._ended.inc(1, {"status": "failed" if failed else "finished"})
+
+
+def start_queue(retries: int) -> Any:
+    """Start the queue's actor beside the driver."""
+    return ray.remote(TrialQueue).options(num_cpus=0, name=None).remote(retries)
