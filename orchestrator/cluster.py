@@ -2,7 +2,7 @@
 
 import logging
 import os
-from typing import Final
+from typing import Any, Final
 
 import ray
 from ray.data import DataContext
@@ -17,26 +17,23 @@ def connect(
     *,
     include_dashboard: bool = False,
     object_store_memory: int | None = None,
-) -> None:
-    """Connect this process to Ray, quietly; do nothing where it is connected already.
+) -> str:
+    """Connect this process to Ray, quietly, and return its dashboard's address ("" for none).
 
     With RAY_ADDRESS set, that cluster is joined and the arguments, which size a local Ray, are
     not used. object_store_memory: bytes; by default 30 % of the machine's memory, at most 2 GiB.
     """
     quieten()
-    if ray.is_initialized():
-        return
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level=logging.ERROR, log_to_driver=False)
-        return
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        include_dashboard=include_dashboard,
-        object_store_memory=object_store_memory or default_object_store(),
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
+    options: dict[str, Any] = {"ignore_reinit_error": True}
+    if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+        options |= {
+            "address": "local",
+            "num_cpus": num_cpus,
+            "include_dashboard": include_dashboard,
+            "object_store_memory": object_store_memory or default_object_store(),
+        }
+    context = ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+    return f"http://{context.dashboard_url}" if context.dashboard_url else ""
 
 
 def quieten() -> None:

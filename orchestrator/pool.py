@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ray
 
-from orchestrator.trial_queue import Event, Job
+from orchestrator.trial_queue import AGAIN, END, Event, Job
 
 if TYPE_CHECKING:
     from trainables.checkpoints import EpochReport
@@ -123,8 +123,8 @@ def serve(config: dict[str, Any]) -> None:
     torch.set_num_threads(workplace.threads)
     device = get_device()
     runner = TrialRunner(workplace, device)
-    while (job := ray.get(queue.take.remote(group))) is not None:
-        if job:
+    while (job := ray.get(queue.take.remote(group))) != END:
+        if job != AGAIN:
             _serve_one(runner, queue, job)
 
 

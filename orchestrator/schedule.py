@@ -19,10 +19,6 @@ HEAD: Final = {"node:__internal_head__": 0.001}
 class Watcher(Protocol):
     """Who is told, in the driver, how trials go."""
 
-    def reported(self, trial_id: str, event: Mapping[str, Any]) -> None:
-        """Hear of a trial's report."""
-        ...
-
     def finished(self, trial_id: str) -> None:
         """Hear that a trial is done."""
         ...
@@ -83,21 +79,17 @@ def _name(trial: Any) -> str:
     return str(trial.config["trial"])
 
 
-class _Forward(tune.Callback):  # type: ignore[misc]
+class _Forward(tune.Callback):
     """Tell a watcher what Tune says of its trials."""
 
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Forward a report."""
-        self._watcher.reported(_name(trial), result)
+    def __reduce__(self) -> Any:
+        """Pickle as a plain callback: Tune saves its callbacks, but a terminal can't be saved."""
+        return (tune.Callback, ())
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Any], trial: Any, **info: Any
-    ) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Forward the end of a trial."""
         self._watcher.finished(_name(trial))
 

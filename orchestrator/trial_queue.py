@@ -7,7 +7,7 @@ reports next.
 
 import asyncio
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import ray
 from ray.util.metrics import Counter, Gauge
@@ -16,6 +16,9 @@ POLL_SECONDS: Final = 5.0
 """The longest that a call to the queue stays open."""
 
 Event = dict[str, Any]
+Answer = Literal["again", "end"]
+AGAIN: Final[Answer] = "again"
+END: Final[Answer] = "end"
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,8 @@ class TrialQueue:
             self._waiting.append(job.trial_id)
         await self._notify()
 
-    async def take(self, group: str) -> Job | None | bool:
-        """Give a group its next job; False when it should ask again, None when it should end.
+    async def take(self, group: str) -> Job | Answer:
+        """Give a group its next job, or tell it to ask again or to end.
 
         Jobs of the subject that the group holds go first. A group that still has a job has lost
         its process in the midst: it gets the job again, as often as retries allow.
@@ -87,7 +90,7 @@ class TrialQueue:
             job = self._next(group)
         if job is not None:
             return job
-        return None if self._closed else False
+        return END if self._closed else AGAIN
 
     def _running(self, group: str) -> _Entry | None:
         for entry in self._entries.values():

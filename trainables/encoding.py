@@ -65,7 +65,7 @@ class PrincipalComponents:
     def shrinkage(self, alphas: Tensor) -> Tensor:
         """Weigh components for each alpha, (n_alphas, k): √w / (w + α), scaled to at most 1.
 
-        alphas: (n_alphas,) float64. r does not depend on the scale, and float32 then holds every weight.
+        alphas: (n_alphas,) float64. r does not depend on the scale; float32 then holds them all.
         """
         weights = self.variances.sqrt() / (self.variances + alphas[:, None])
         if weights.shape[1]:

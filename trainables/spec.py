@@ -140,13 +140,20 @@ def _check_training(objective: Tuned) -> None:
     )
 
 
+FROM_FILE: Final = "file"
+"""Weights of a search space that leaves the file to ``--weights``."""
+
+
 @dataclass(frozen=True)
 class Trunk:
     """An image CNN by name, and the weights it starts from."""
 
     architecture: str = "alexnet"
     weights: str = "IMAGENET1K_V1"
-    """torchvision's name of the weights, or ``sha256:…`` of a state dict given by file."""
+    """torchvision's name of the weights, or ``sha256:…`` of a state dict given by file.
+
+    A search space may say ``file`` (FROM_FILE): the plan puts the hash of ``--weights`` there.
+    """
 
 
 @dataclass(frozen=True)

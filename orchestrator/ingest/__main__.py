@@ -76,6 +76,17 @@ def _add_algonauts(parser: argparse.ArgumentParser) -> None:
         help="numbers and ranges such as 1,5-8 (default: every subject in SRC)",
     )
     parser.add_argument(
+        "--cpus",
+        type=positive_integer,
+        metavar="N",
+        help="CPUs of the local Ray; with RAY_ADDRESS set, that cluster is used "
+        "(default: all of this machine)",
+    )
+    _add_decisions(parser)
+
+
+def _add_decisions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--split",
         choices=SPLITS,
         default="stimulus",
@@ -96,13 +107,6 @@ def _add_algonauts(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="DIR/subj01/lh.npy, rh.npy …: for each vertex the highest r that a perfect model "
         "could reach (default: none)",
-    )
-    parser.add_argument(
-        "--cpus",
-        type=positive_integer,
-        metavar="N",
-        help="CPUs of the local Ray; with RAY_ADDRESS set, that cluster is used "
-        "(default: all of this machine)",
     )
 
 

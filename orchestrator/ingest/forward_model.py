@@ -62,8 +62,9 @@ class ReceptiveFields:
         distance = (right.reshape(-1, 1) - self.centre[:, 0]) ** 2 + (
             up.reshape(-1, 1) - self.centre[:, 1]
         ) ** 2
-        share: Array = np.exp(-distance / (2 * self.width**2))
-        return (share / share.sum(axis=0)).astype(np.float32)
+        bell = np.exp(-distance / (2 * self.width**2))
+        share: Array = (bell / bell.sum(axis=0)).astype(np.float32)
+        return share
 
 
 def draw_receptive_fields(
@@ -87,9 +88,9 @@ def _draw_tuning(n_vertices: int, rng: np.random.Generator) -> Array:
     by_frequency = np.exp(-((log_frequency - preferred) ** 2) / (2 * 0.6**2))
     angle = np.asarray(ORIENTATIONS) - rng.uniform(0, np.pi, (n_vertices, 1))
     by_orientation = np.exp(2 * np.cos(2 * angle))
-    tuning = (by_frequency[:, :, None] * by_orientation[:, None, :]).reshape(n_vertices, -1)
-    tuning /= tuning.sum(axis=1, keepdims=True)
-    return tuning - 0.5 / tuning.shape[1]
+    bells = (by_frequency[:, :, None] * by_orientation[:, None, :]).reshape(n_vertices, -1)
+    tuning: Array = bells / bells.sum(axis=1, keepdims=True) - 0.5 / bells.shape[1]
+    return tuning
 
 
 def measure_energy(images: Sequence[Array]) -> Array:
@@ -139,7 +140,8 @@ def early_signals(energy: Array, fields: ReceptiveFields) -> Array:
     s = sum_f tuning_f log(1 + pooled energy_f / SATURATION), over filters f.
     """
     pooled = energy @ fields.pooling()
-    return np.einsum("nfv,vf->nv", np.log1p(pooled / SATURATION), fields.tuning)
+    signal: Array = np.einsum("nfv,vf->nv", np.log1p(pooled / SATURATION), fields.tuning)
+    return signal
 
 
 def describe(scenes: Sequence[Scene]) -> tuple[Array, Array]:

@@ -59,6 +59,7 @@ def ingest_algonauts(
     """
     files = find_subjects(source, subjects, noise_ceilings)
     done, checked = _check_everything(files, out, settings)
+    remove_stale(out)
     written = _write(checked, out, settings, num_cpus) if checked else {}
     ingested = [(done | written)[file.subject] for file in files]
     Console().print(summarise(ingested, out))
@@ -97,7 +98,6 @@ def _write(
     from orchestrator.ingest.images import stream_images
 
     connect(num_cpus)
-    remove_stale(out)
     written = {}
     with _progress() as progress:
         for subject in subjects:

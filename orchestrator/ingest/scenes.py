@@ -101,7 +101,8 @@ def render(scene: Scene, size: int) -> Array:
         _paint(image, thing, right, up)
     image *= (1 + scene.light[0] * right + scene.light[1] * up)[..., None]
     image += SENSOR_NOISE * rng.standard_normal(image.shape, dtype=np.float32)
-    return np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    pixels: Array = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    return pixels
 
 
 def _thing(rng: np.random.Generator, radius: tuple[float, float], reach: float) -> Thing:
@@ -171,13 +172,17 @@ def _paint(image: Array, thing: Thing, right: Array, up: Array) -> None:
 def _outline(label: int, angle: Array) -> Array:
     """Measure an object's extent in each direction, as a share of its radius."""
     outline = OUTLINES[label // len(TEXTURES)]
+    across, along = np.cos(angle), np.sin(angle)
+    extent: Array
     if outline == "round":
-        return np.full_like(angle, 0.85)
-    if outline == "limbed":
-        return 0.7 + 0.35 * np.sin(5 * angle)
-    if outline == "square":
-        return 0.75 / np.maximum(np.abs(np.cos(angle)), np.abs(np.sin(angle)))
-    return 1 / np.hypot(np.cos(angle) / 1.2, np.sin(angle) / 0.45)
+        extent = np.full_like(angle, 0.85)
+    elif outline == "limbed":
+        extent = 0.7 + 0.35 * np.sin(5 * angle)
+    elif outline == "square":
+        extent = 0.75 / np.maximum(abs(across), abs(along))
+    else:
+        extent = 1 / np.hypot(across / 1.2, along / 0.45)
+    return extent
 
 
 def _texture(thing: Thing, u: Array, v: Array) -> Array:

@@ -1,0 +1,143 @@
+"""What a trial costs before it is run: seconds from arithmetic, bytes from sizes.
+
+The arithmetic is counted exactly on the trunk; the rates are round figures of one CPU core and
+one large GPU, corrected by what the finished trials of the same sweep have taken.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainables import trunks
+from trainables.outcome import Outcome
+from trainables.shards import Manifest, list_shards
+from trainables.spec import Trial, Untuned
+
+CORE_FLOPS: Final = 8e10
+"""Useful float32 operations a second of one CPU core in a convolutional network."""
+GPU_FLOPS: Final = 1.5e13
+"""The same of one large GPU, in full float32."""
+EIGEN_FLOPS: Final = 10.0
+"""Operations of a symmetric eigendecomposition, over n³."""
+GIB: Final = 2**30
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one trial takes on one worker."""
+
+    seconds: float
+    bytes: int
+    """Largest memory in use at once, on a CPU host or on the GPU."""
+
+
+@dataclass(frozen=True)
+class TrunkSize:
+    """The arithmetic and memory of one image in a trunk."""
+
+    flops: float
+    """Operations of one forward pass."""
+    activation_bytes: int
+    """Outputs of all layers."""
+    parameter_bytes: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Estimates for the trials on one data directory."""
+
+    manifests: dict[str, Manifest]
+    flops_per_second: float = CORE_FLOPS
+    scale: float = 1.0
+    """Measured seconds over estimated ones, the median over finished trials."""
+    _known: dict[str, Estimate] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def read(cls, data: Path, *, gpus: bool, threads: int = 1) -> Self:
+        """Read the sizes of a data directory's subjects."""
+        manifests = {shard.name: Manifest.read(shard) for shard in list_shards(data)}
+        return cls(manifests, GPU_FLOPS if gpus else CORE_FLOPS * threads)
+
+    def calibrated(self, outcomes: Iterable[Outcome]) -> "Costs":
+        """Return the same costs, corrected by what finished trials took from start to end."""
+        ratios = [
+            sum(outcome.seconds.values()) / self.estimate(outcome.trial).seconds
+            for outcome in outcomes
+            if outcome.status == "finished" and outcome.trial.shard in self.manifests
+        ]
+        scale = median(ratios) if ratios else 1.0
+        return Costs(self.manifests, self.flops_per_second, self.scale * scale)
+
+    def estimate(self, trial: Trial) -> Estimate:
+        """Estimate a trial's seconds and bytes."""
+        if trial.id not in self._known:
+            self._known[trial.id] = self._estimate(trial)
+        return self._known[trial.id]
+
+    def _estimate(self, trial: Trial) -> Estimate:
+        manifest = self.manifests[trial.shard]
+        size = measure_trunk(trial.trunk.architecture, manifest.image_size)
+        flops = manifest.n_images * size.flops + _encoding_flops(trial, manifest)
+        batch = 128
+        if not isinstance(trial.objective, Untuned):
+            flops += 3 * size.flops * manifest.n_train * trial.objective.epochs
+            batch = min(trial.objective.batch_size, manifest.n_train)
+        images = manifest.n_images * 3 * manifest.image_size**2
+        responses = 4 * manifest.n_images * sum(manifest.n_vertices.values())
+        # Training holds weights, gradients and Adam's two moments; encoding a few Gram matrices.
+        training = 4 * size.parameter_bytes + 2 * batch * size.activation_bytes
+        encoding = 5 * 8 * manifest.n_images**2
+        seconds = self.scale * flops / self.flops_per_second
+        return Estimate(seconds, images + responses + max(training, encoding))
+
+
+def _encoding_flops(trial: Trial, manifest: Manifest) -> float:
+    """Count the eigendecompositions, and the products with every vertex's responses."""
+    settings, total = trial.encoding, 0.0
+    n_vertices = sum(cell.n_vertices for cell in trial.cells)
+    for protocol in settings.protocols:
+        n = manifest.n_test if protocol == "paper" else manifest.n_train
+        fold = n * (1 - 1 / settings.n_folds)
+        fits = settings.n_folds * EIGEN_FLOPS * fold**3
+        if protocol == "nested":
+            fits += EIGEN_FLOPS * n**3
+        products = 2.0 * n * min(n, settings.n_components) * n_vertices * len(settings.alphas)
+        total += len(settings.layers) * (fits + products)
+    return total
+
+
+@cache
+def measure_trunk(architecture: str, image_size: int) -> TrunkSize:
+    """Count a trunk's operations and bytes for one image, without computing it.
+
+    Raises ValueError when there is no such trunk, or it takes no images of that size.
+    """
+    with torch.device("meta"):
+        network = trunks.build(architecture).eval()
+        image = torch.zeros(1, 3, image_size, image_size)
+    outputs: list[int] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            outputs.append(output.numel() * output.element_size())
+
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(note)
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(image)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{architecture} does not take images of {image_size} x {image_size} pixels; "
+            "ingest with another --image-size"
+        ) from error
+    parameters = sum(p.numel() * p.element_size() for p in network.parameters())
+    return TrunkSize(float(counter.get_total_flops()), sum(outputs), parameters)

@@ -1,0 +1,115 @@
+"""What a sweep shows on the terminal: a line a running trial, an ETA, the best so far."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+REFRESH_SECONDS: Final = 1.0
+
+
+@dataclass
+class Display:
+    """The terminal of one sweep. With no terminal, one line a trial that ends."""
+
+    console: Console
+    costs: Mapping[str, float]
+    """Estimated seconds of each trial that is waiting."""
+    epochs: Mapping[str, int]
+    """Epochs of each trial that is fine-tuned."""
+    progress: Callable[[], list[dict[str, Any]]]
+    """Ask for the progress of the running trials."""
+    score: Callable[[str], float | None]
+    """Ask for a finished trial's mean r."""
+    finished_ids: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    best: tuple[float, str] | None = None
+    _started: float = field(default_factory=time.time)
+    _closing: threading.Event = field(default_factory=threading.Event)
+    _live: Live | None = None
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> "Display":
+        if self.console.is_terminal:
+            self._live = Live(console=self.console, auto_refresh=False, transient=True)
+            self._live.start()
+            self._thread = threading.Thread(target=self._refresh, daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join(REFRESH_SECONDS * 3)
+        if self._live is not None:
+            self._live.stop()
+
+    def finished(self, trial_id: str) -> None:
+        """Show that a trial is done, with its score."""
+        r = self.score(trial_id)
+        if r is not None and (self.best is None or r > self.best[0]):
+            self.best = (r, trial_id)
+        self.finished_ids.append(trial_id)
+        shown = "no score" if r is None else f"mean r {r:.3f}"
+        self.console.print(f"{self._count()} {trial_id}  {shown}  {self._eta()}", highlight=False)
+
+    def failed(self, trial_id: str, error: str) -> None:
+        """Show that a trial has failed, with the last line of its error."""
+        self.failures[trial_id] = error.strip().splitlines()[-1] if error.strip() else "unknown"
+        self.console.print(
+            f"{self._count()} {trial_id}  [red]failed[/red]: {escape(self.failures[trial_id])}",
+            highlight=False,
+        )
+
+    def _count(self) -> str:
+        return f"[{len(self.finished_ids) + len(self.failures)}/{len(self.costs)}]"
+
+    def _eta(self) -> str:
+        ended = sum(self.costs[t] for t in (*self.finished_ids, *self.failures))
+        left = sum(self.costs.values()) - ended
+        if not ended or left <= 0:
+            return ""
+        return f"about {duration((time.time() - self._started) * left / ended)} left"
+
+    def _refresh(self) -> None:
+        while not self._closing.wait(REFRESH_SECONDS):
+            try:
+                running = self.progress()
+            except Exception:  # the queue is busy or gone: the next second will tell
+                continue
+            if self._live is not None:
+                self._live.update(self._render(running), refresh=True)
+
+    def _render(self, running: list[dict[str, Any]]) -> Group:
+        table = Table.grid(padding=(0, 2))
+        for one in running:
+            table.add_row(*self._line(one))
+        best = f"best {self.best[0]:.3f} {self.best[1]}" if self.best else ""
+        elapsed = duration(time.time() - self._started)
+        status = f"{self._count()} {len(self.failures)} failed, {elapsed}, {self._eta()}  {best}"
+        if not running:
+            table.add_row("starting workers …" if not self.finished_ids else "")
+        return Group(table, Text(status))
+
+    def _line(self, one: dict[str, Any]) -> tuple[str, str, str, str, str]:
+        epochs = self.epochs.get(one["trial_id"])
+        epoch = f"epoch {one['epoch']}/{epochs}" if epochs and one["epoch"] else ""
+        loss = "" if one["loss"] is None else f"loss {one['loss']:.3f}"
+        top1 = "" if one["retrieval_top1"] is None else f"top-1 {one['retrieval_top1']:.1%}"
+        rate = one["images_per_second"]
+        stage = one["stage"] if rate is None else f"{one['stage']} {rate:,.0f} images/s"
+        return one["trial_id"], stage, epoch, loss, top1
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as people do: ``45 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

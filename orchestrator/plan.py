@@ -1,0 +1,193 @@
+"""Which trials a sweep runs: a search space on the chosen cells, less what is done."""
+
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import search_spaces
+from orchestrator.command import InputError
+from orchestrator.cost import Costs
+from trainables.outcome import Outcome
+from trainables.rois import EARLY, HEMISPHERES, HIGHER, ROI_ORDER, STREAMS
+from trainables.scores import score_file
+from trainables.shards import hash_file
+from trainables.spec import FROM_FILE, Cell, Trial, Untuned
+
+GROUPS: Final = {"early": EARLY, "higher": HIGHER, "streams": STREAMS}
+
+Space = Callable[[Sequence[Cell]], Iterable[Trial]]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which cells a sweep is restricted to; None stands for all."""
+
+    subjects: tuple[int, ...] | None = None
+    hemispheres: tuple[str, ...] = HEMISPHERES
+    rois: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep's trials, in the order they are run."""
+
+    trials: tuple[Trial, ...]
+    """Every trial of the space, merged."""
+    waiting: tuple[Trial, ...]
+    """Those that still have cells to score, with these cells alone."""
+
+    @property
+    def n_done(self) -> int:
+        """Count the trials that nothing is left to do for."""
+        return len(self.trials) - len(self.waiting)
+
+
+def space_names() -> list[str]:
+    """Name the search spaces that come with the program."""
+    return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
+
+
+def load_space(name: str) -> Space:
+    """Load a search space by name, or from a Python file of one's own.
+
+    Raises InputError when there is no such space, or it has no function ``trials(cells)``.
+    """
+    module = _load_file(Path(name)) if name.endswith(".py") else _load_named(name)
+    trials = getattr(module, "trials", None)
+    if not callable(trials):
+        raise InputError(
+            f"{name}: a search space needs a function trials(cells) that yields Trial values; "
+            "search_spaces/paper.py is an example"
+        )
+    return trials  # type: ignore[no-any-return]
+
+
+def _load_named(name: str) -> ModuleType:
+    if name not in space_names():
+        raise InputError(
+            f"no search space {name!r}; expected one of {', '.join(space_names())}, "
+            "or the path of a .py file with trials(cells)"
+        )
+    return importlib.import_module(f"search_spaces.{name}")
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError(f"{path}: no such search space; give the path of a .py file")
+    spec = importlib.util.spec_from_file_location("user_search_space", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"{path}: could not be loaded: {_told(error)}") from error
+    return module
+
+
+def _told(error: Exception) -> str:
+    line = error.__traceback__
+    while line is not None and line.tb_next is not None:
+        line = line.tb_next
+    where = f" (line {line.tb_lineno})" if line is not None else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def parse_rois(text: str) -> tuple[str, ...]:
+    """Read a list of ROIs and groups, such as ``early,EBA``, in the order of tables.
+
+    Raises InputError naming what is unknown.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    unknown = [part for part in parts if part not in GROUPS and part not in ROI_ORDER]
+    if unknown:
+        raise InputError(
+            f"rois: unknown {', '.join(map(repr, unknown))}; expected early, higher, streams, "
+            f"or of {', '.join(ROI_ORDER)}"
+        )
+    # "early" is a group and a stream's name too: as a word on the command line it is the group.
+    chosen = {roi for part in parts for roi in GROUPS.get(part, (part,))}
+    return tuple(roi for roi in ROI_ORDER if roi in chosen)
+
+
+def select(cells: Sequence[Cell], selection: Selection) -> list[Cell]:
+    """Keep the chosen cells; raise InputError, with what there is, when none is left."""
+    subjects = None
+    if selection.subjects is not None:
+        subjects = {f"subj{number:02d}" for number in selection.subjects}
+        absent = subjects - {cell.subject for cell in cells}
+        if absent:
+            raise InputError(
+                f"subjects: {', '.join(sorted(absent))} not in the data, which has "
+                f"{', '.join(sorted({cell.subject for cell in cells}))}"
+            )
+    chosen = [
+        cell
+        for cell in cells
+        if (subjects is None or cell.subject in subjects)
+        and cell.hemisphere in selection.hemispheres
+        and (selection.rois is None or cell.roi in selection.rois)
+    ]
+    if not chosen:
+        raise InputError("no cell of the data is in the chosen subjects, hemispheres and ROIs")
+    return chosen
+
+
+def expand(space: Space, cells: Sequence[Cell], weights: str | None) -> list[Trial]:
+    """List a space's trials, each once; weights, where given, replace each trunk's.
+
+    Untuned trials of one subject are one trial, for all their cells. Raises InputError when the
+    space fails, yields what is no Trial, or needs a weights file that is not given.
+    """
+    try:
+        trials = list(space(cells))
+    except Exception as error:
+        raise InputError(f"the search space's trials(cells) failed: {_told(error)}") from error
+    merged: dict[str, Trial] = {}
+    for trial in trials:
+        if not isinstance(trial, Trial):
+            raise InputError(f"the search space yielded {trial!r:.80}; expected Trial values")
+        chosen = _with_weights(trial, weights)
+        merged[chosen.id] = _merge(merged.get(chosen.id), chosen)
+    if not merged:
+        raise InputError("the search space yielded no trial for the chosen cells")
+    return list(merged.values())
+
+
+def _with_weights(trial: Trial, weights: str | None) -> Trial:
+    if weights is None and trial.trunk.weights == FROM_FILE:
+        raise InputError(
+            f"the search space starts {trial.trunk.architecture} from a file; give --weights FILE"
+        )
+    return replace(trial, trunk=replace(trial.trunk, weights=weights or trial.trunk.weights))
+
+
+def _merge(known: Trial | None, trial: Trial) -> Trial:
+    if known is None:
+        return trial
+    return known.scoring(dict.fromkeys((*known.cells, *trial.cells)))
+
+
+def make_plan(trials: Sequence[Trial], runs: Path, costs: Costs) -> Plan:
+    """Take away what is done, and order the rest: subject by subject, the longest first."""
+    waiting = []
+    for trial in trials:
+        outcome = Outcome.read(runs, trial.id)
+        left = [cell for cell in trial.cells if not score_file(runs, trial.id, cell).exists()]
+        stopped = outcome is not None and outcome.status == "stopped"
+        if left and not stopped:
+            waiting.append(trial.scoring(left) if isinstance(trial.objective, Untuned) else trial)
+    rank = {t.id: (t.shard, -costs.estimate(t).seconds, t.id) for t in waiting}
+    return Plan(tuple(trials), tuple(sorted(waiting, key=lambda trial: rank[trial.id])))
+
+
+def fingerprint(data: Path) -> str:
+    """Hash every subject's manifest: the data set as it was ingested."""
+    manifests = sorted(data.glob("*/manifest.json"))
+    return hashlib.sha256("".join(map(hash_file, manifests)).encode()).hexdigest()[:16]

@@ -1,0 +1,316 @@
+"""The only MLflow: runs as a mirror of the outcome and score files, which are the truth.
+
+A parent run stands for a sweep, a child run for each trial. What MLflow has not got, because it
+was down or its database is new, is written by the next trial's end or the next run of the sweep.
+"""
+
+import json
+import logging
+import os
+import queue
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow.compute as pc
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from trainables.checkpoints import LAST
+from trainables.outcome import Outcome
+from trainables.scores import read_scores, summarise
+from trainables.shards import MANIFEST, Manifest
+from trainables.spec import digest
+
+DEFAULT_URI: Final = "sqlite:///mlflow.db"
+PARENT: Final = "mlflow.parentRunId"
+NAME: Final = "mlflow.runName"
+MIRRORED: Final = "mirrored"
+"""Tag: digest of what the run was written from; another digest means that it is out of date."""
+BATCH: Final = 900
+"""Metrics a call: MLflow takes 1,000."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What the parent run says, and where the files of its trials are."""
+
+    experiment: str
+    space: str
+    data: Path
+    runs: Path
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """Tell this sweep from others: the same space into the same directory goes on."""
+        return digest([self.space, str(self.runs.resolve())])
+
+
+def tracking_uri() -> str:
+    """Name the store: MLFLOW_TRACKING_URI, or SQLite in the working directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def code_version() -> str:
+    """Name the version of this program: its git commit where there is one, else its release."""
+    here = Path(__file__).parent
+    try:
+        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        return found.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return version("cortex-sweep")
+
+
+class Mirror:
+    """MLflow's runs of one sweep. Every method may raise what MLflow raises."""
+
+    def __init__(self, sweep: Sweep, uri: str) -> None:
+        self._sweep = sweep
+        self._client = MlflowClient(tracking_uri=uri)
+        self._code_version = code_version()
+        self._experiment = self._find_experiment()
+        self._parent = self._find_parent()
+        self._known = self._find_children()
+
+    def _find_experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self._sweep.experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        return self._client.create_experiment(self._sweep.experiment)
+
+    def _find_parent(self) -> str:
+        rule = f"tags.sweep = '{self._sweep.key}'"
+        found = self._client.search_runs([self._experiment], rule, max_results=1)
+        if found:
+            self._client.update_run(found[0].info.run_id, status="RUNNING")
+            return str(found[0].info.run_id)
+        tags = {
+            "sweep": self._sweep.key,
+            "space": self._sweep.space,
+            "dataset_fingerprint": self._sweep.fingerprint,
+            "code_version": self._code_version,
+            "data": str(self._sweep.data.resolve()),
+            "runs": str(self._sweep.runs.resolve()),
+        }
+        name = f"sweep {self._sweep.space}"
+        run = self._client.create_run(self._experiment, tags=tags, run_name=name)
+        return str(run.info.run_id)
+
+    def _find_children(self) -> dict[str, tuple[str, str]]:
+        """Map each trial id to its run and what it was mirrored from."""
+        known, token = {}, None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], f"tags.`{PARENT}` = '{self._parent}'", page_token=token
+            )
+            for run in page:
+                tags = run.data.tags
+                known[tags.get("trial_id", "")] = (run.info.run_id, tags.get(MIRRORED, ""))
+            token = page.token
+            if not token:
+                return known
+
+    def write(self, trial_id: str) -> None:
+        """Write a trial's run from its files; nothing when it is there and up to date."""
+        outcome = Outcome.read(self._sweep.runs, trial_id)
+        if outcome is None:
+            return
+        scores = read_scores(self._sweep.runs, trial_id)
+        state = digest([outcome.started, outcome.status, scores.num_rows])
+        run_id, mirrored = self._known.get(trial_id, (None, ""))
+        if mirrored == state:
+            return
+        if run_id is None:
+            run_id = self._create(outcome)
+        else:
+            self._client.update_run(run_id, status="RUNNING")
+        self._log(run_id, outcome, scores)
+        self._log_artifacts(run_id, outcome)
+        ended = int(1000 * (outcome.started + sum(outcome.seconds.values())))
+        status = "FAILED" if outcome.status == "failed" else "FINISHED"
+        self._client.set_tag(run_id, MIRRORED, state)
+        self._client.set_terminated(run_id, status, ended)
+        self._known[trial_id] = (run_id, state)
+
+    def _create(self, outcome: Outcome) -> str:
+        run = self._client.create_run(
+            self._experiment,
+            start_time=int(1000 * outcome.started),
+            tags={PARENT: self._parent, "trial_id": outcome.trial.id},
+            run_name=outcome.trial.id,
+        )
+        return str(run.info.run_id)
+
+    def _log(self, run_id: str, outcome: Outcome, scores: Any) -> None:
+        summary = summarise(scores) | _per_cell(outcome, scores)
+        metrics = [*_epoch_metrics(outcome), *_final_metrics(outcome, summary)]
+        for start in range(0, len(metrics), BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+        params = [Param(key, str(value)) for key, value in _params(outcome).items()]
+        tags = self._tags(outcome) | _layer_tags(outcome, scores)
+        self._client.log_batch(
+            run_id, params=params, tags=[RunTag(key, str(value)) for key, value in tags.items()]
+        )
+
+    def _tags(self, outcome: Outcome) -> dict[str, str]:
+        manifest = Manifest.read(self._sweep.data / outcome.trial.shard)
+        tags = {
+            "training_id": outcome.trial.training_id,
+            "dataset_fingerprint": self._sweep.fingerprint,
+            "split": manifest.split,
+            "protocol": ",".join(outcome.trial.encoding.protocols),
+            "code_version": self._code_version,
+            "status": outcome.status,
+            "host": outcome.host,
+            "device": outcome.device,
+        }
+        return tags | ({"error": outcome.error[-4000:]} if outcome.error else {})
+
+    def _log_artifacts(self, run_id: str, outcome: Outcome) -> None:
+        runs, trial = self._sweep.runs, outcome.trial
+        scores = runs / "scores" / trial.id
+        if scores.is_dir():
+            self._client.log_artifacts(run_id, str(scores), "scores")
+        with tempfile.TemporaryDirectory() as scratch:
+            shutil.copy(self._sweep.data / trial.shard / MANIFEST, scratch)
+            note = runs / "checkpoints" / trial.training_id / LAST
+            if note.exists():
+                reference = {"directory": str(note.parent.resolve())} | json.loads(note.read_text())
+                del reference["history"]
+                (Path(scratch) / "checkpoint.json").write_text(json.dumps(reference, indent=1))
+            self._client.log_artifacts(run_id, scratch)
+
+    def close(self, *, complete: bool) -> None:
+        """End the parent run."""
+        self._client.set_terminated(self._parent, "FINISHED" if complete else "KILLED")
+
+
+def _params(outcome: Outcome) -> dict[str, object]:
+    trial, cell = outcome.trial, outcome.trial.cells[0]
+    alone = len(trial.cells) == 1
+    return {
+        "method": trial.method,
+        "dataset": cell.dataset,
+        "subject": cell.subject,
+        "hemisphere": cell.hemisphere if alone else "both",
+        "roi": cell.roi if alone else "all",
+        "trunk": trial.trunk.architecture,
+        "weights": trial.trunk.weights,
+        "seed": trial.seed,
+        **{name: value for name, value in asdict(trial.objective).items()},
+        **{f"encoding_{name}": value for name, value in asdict(trial.encoding).items()},
+    }
+
+
+def _epoch_metrics(outcome: Outcome) -> Iterable[Metric]:
+    clock = outcome.started
+    for report in outcome.history:
+        clock += report.seconds
+        for name in ("loss", "retrieval_top1", "retrieval_median_rank", "images_per_second"):
+            value = getattr(report, name)
+            if value is not None:
+                yield Metric(name, value, int(1000 * clock), report.epoch)
+
+
+def _final_metrics(outcome: Outcome, summary: dict[str, float]) -> Iterable[Metric]:
+    seconds = {f"seconds_{name}": value for name, value in outcome.seconds.items()}
+    now = int(1000 * time.time())
+    for name, value in (summary | seconds).items():
+        yield Metric(name, value, now, 0)
+
+
+def _per_cell(outcome: Outcome, scores: Any) -> dict[str, float]:
+    """Add the mean r of each cell, where a trial has several."""
+    if outcome.trial.method != "untuned":
+        return {}
+    means = scores.group_by(["protocol", "hemisphere", "roi"]).aggregate([("r", "mean")])
+    return {
+        f"{row['protocol']}_r_mean.{row['hemisphere']}-{row['roi']}": row["r_mean"]
+        for row in means.to_pylist()
+        if row["r_mean"] is not None
+    }
+
+
+def _layer_tags(outcome: Outcome, scores: Any) -> dict[str, str]:
+    """Name the layer that each protocol chose, where a trial has one cell."""
+    if outcome.trial.method == "untuned" or not scores.num_rows:
+        return {}
+    return {
+        f"{protocol}_layer": scores.filter(pc.equal(scores["protocol"], protocol))["layer"][
+            0
+        ].as_py()
+        for protocol in pc.unique(scores["protocol"]).to_pylist()
+    }
+
+
+class Tracker:
+    """Mirror trials in a thread of its own, so that a slow or dead MLflow holds up nothing."""
+
+    def __init__(self, open_mirror: Callable[[], Mirror], warn: Callable[[str], None]) -> None:
+        self._open = open_mirror
+        self._warn = warn
+        self._mirror: Mirror | None = None
+        self._due: queue.Queue[str | None] = queue.Queue()
+        self._pending: list[str] = []
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def due(self, trial_ids: Sequence[str]) -> None:
+        """Have trials mirrored soon."""
+        for trial_id in trial_ids:
+            self._due.put(trial_id)
+
+    def close(self, *, complete: bool) -> list[str]:
+        """Mirror what is left, end the parent run, and return the trials that MLflow has not got.
+
+        complete: whether every trial of the sweep is finished.
+        """
+        self._due.put(None)
+        self._thread.join()
+        self._try_pending()
+        if self._mirror is not None and not self._pending:
+            self._attempt(lambda mirror: mirror.close(complete=complete))
+        return list(self._pending)
+
+    def _work(self) -> None:
+        while (trial_id := self._due.get()) is not None:
+            self._pending.append(trial_id)
+            self._try_pending()
+
+    def _try_pending(self) -> None:
+        """Write trials in order; leave the rest for the next time at the first failure."""
+        while self._pending:
+            trial_id = self._pending[0]
+            if not self._attempt(lambda mirror, due=trial_id: mirror.write(due)):  # type: ignore[misc]
+                return
+            self._pending.pop(0)
+
+    def _attempt(self, action: Callable[[Mirror], None]) -> bool:
+        try:
+            if self._mirror is None:
+                self._mirror = self._open()
+            action(self._mirror)
+        except Exception as error:  # whatever a store raises: the files keep the results
+            self._mirror = None
+            self._warn(f"MLflow ({tracking_uri()}): {str(error).splitlines()[0][:200]}")
+            return False
+        return True
+
+
+def start_tracker(sweep: Sweep, warn: Callable[[str], None]) -> Tracker:
+    """Start mirroring a sweep to the store that the environment names."""
+    # A store that is down answers within seconds instead of MLflow's default of minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return Tracker(lambda: Mirror(sweep, tracking_uri()), warn)

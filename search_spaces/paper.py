@@ -1,0 +1,41 @@
+"""Every cell x untuned, regression and contrastive, at the paper's settings (arXiv 2410.06067).
+
+python -m orchestrator.sweep paper --data DATA --out RUNS
+
+With NSD's eight subjects: 8 untuned trials (one a subject) and 312 each of the other two, over
+the 24 ROIs that are not streams. Scored under ``nested`` (choices within the training images) and
+``paper`` (the protocol of the published figures, optimistic for every method alike). No training
+image is held back, as in the paper, so no retrieval is measured. Expected under ``paper``, on data
+ingested with ``--split paper``: mean r over the early ROIs .386 untuned, .409 regression, .416
+contrastive; ``--dry-run`` estimates the cost on your data.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from trainables.rois import STREAMS
+from trainables.spec import (
+    Cell,
+    Contrastive,
+    Encoding,
+    Objective,
+    Regression,
+    Trial,
+    Trunk,
+    Untuned,
+)
+
+TRUNK = Trunk("alexnet", "IMAGENET1K_V1")
+ENCODING = Encoding(protocols=("nested", "paper"))
+OBJECTIVES: tuple[Objective, ...] = (
+    Untuned(),
+    Regression(learning_rate=2.5e-5, batch_size=1024, epochs=75),
+    Contrastive(learning_rate=1e-4, batch_size=1024, epochs=30, temperature=0.3),
+)
+
+
+def trials(cells: Sequence[Cell]) -> Iterator[Trial]:
+    """Yield the three objectives for every cell that is not a stream."""
+    for cell in cells:
+        if cell.roi not in STREAMS:
+            for objective in OBJECTIVES:
+                yield Trial(objective, (cell,), TRUNK, ENCODING)
