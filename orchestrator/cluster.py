@@ -26,6 +26,8 @@ def connect(
     quieten()
     options: dict[str, Any] = {"ignore_reinit_error": True}
     if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+        # A sweep has more processes than cores, most of them asleep: no cause for a warning.
+        os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "16")
         options |= {
             "address": "local",
             "num_cpus": num_cpus,

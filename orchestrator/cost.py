@@ -134,7 +134,7 @@ def measure_trunk(architecture: str, image_size: int) -> TrunkSize:
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             network(image)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
         raise ValueError(
             f"{architecture} does not take images of {image_size} x {image_size} pixels; "
             "ingest with another --image-size"

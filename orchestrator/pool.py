@@ -5,6 +5,7 @@ Tune's trials are light: they submit a job and forward its reports, so Tune sche
 """
 
 import logging
+import os
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
@@ -89,6 +90,9 @@ def warm_groups(
 def _run_group(
     queue: Any, workplace: "Workplace", size: GroupSize, name: str, scratch: Path
 ) -> None:
+    # A group that loses its node resumes at the trial's checkpoint: it needs no notice, and the
+    # watcher is one more process to start for every group.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 

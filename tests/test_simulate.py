@@ -151,14 +151,14 @@ def test_row_i_is_the_response_to_image_i(source):
 
 
 def test_permuted_responses_are_the_same_rows_in_an_order_unrelated_to_the_images(tmp_path):
-    settings = replace(SETTINGS, subjects=(1,), n_images=300, n_shared=0)
+    settings = replace(SETTINGS, subjects=(1,), n_images=100, n_shared=0)
     name = "subj01/training_split/training_fmri/lh_training_fmri.npy"
     simulate(tmp_path / "plain", settings)
     simulate(tmp_path / "permuted", replace(settings, permute_responses=True))
     plain, permuted = (np.load(tmp_path / kind / name) for kind in ("plain", "permuted"))
     np.testing.assert_array_equal(np.sort(plain, axis=0), np.sort(permuted, axis=0))
     early = build_cortex(0, 1, "lh").members("V1v")
-    assert abs(np.mean(plain[:, early] * permuted[:, early])) < 0.03
+    assert abs(np.mean(plain[:, early] * permuted[:, early])) < 0.1
 
 
 def test_one_roi_has_four_vertices_and_others_many():

@@ -112,10 +112,11 @@ def count_logits(trunk: nn.Module, image_size: int) -> int:
         with torch.no_grad():
             image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
             logits: Tensor = trunk.eval()(image)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
         raise ValueError(
             f"this trunk does not take images of {image_size} x {image_size} pixels ({error}); "
-            "ingest with a larger --image-size"
+            "ingest with another --image-size"
         ) from error
-    trunk.train(was_training)
+    finally:
+        trunk.train(was_training)
     return logits.shape[1]

@@ -247,24 +247,32 @@ class Trial:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what :meth:`to_json` wrote; raise ValueError on unknown or missing keys."""
-        content = json.loads(text)
-        objective = dict(content.pop("objective", {}))
+        content = _mapping("trial", json.loads(text))
+        objective = dict(_mapping("objective", content.get("objective")))
         method = objective.pop("method", None)
         _require(method in OBJECTIVES, f"trial: unknown method {method!r}")
-        cells = tuple(_build(Cell, cell) for cell in content.pop("cells", ()))
-        return cls(
-            objective=_build(OBJECTIVES[method], objective),
-            cells=cells,
-            trunk=_build(Trunk, content.pop("trunk", {})),
-            encoding=_build(Encoding, content.pop("encoding", {})),
-            **content,
-        )
+        parts = {
+            "objective": _build(OBJECTIVES[method], objective),
+            "cells": [_build(Cell, cell) for cell in content.get("cells", ())],
+            "trunk": _build(Trunk, content.get("trunk", {})),
+            "encoding": _build(Encoding, content.get("encoding", {})),
+        }
+        trial: Self = _build(cls, {**content, **parts})
+        return trial
 
 
-def _build(kind: type[Any], content: dict[str, Any]) -> Any:
+def _mapping(name: str, content: Any) -> dict[str, Any]:
+    _require(isinstance(content, dict), f"{name}: expected an object, found {content!r:.80}")
+    return content  # type: ignore[no-any-return]
+
+
+def _build(kind: type[Any], content: Any) -> Any:
     """Build a dataclass from JSON, with lists back to tuples and no key left over."""
     names = {item.name for item in fields(kind)}
-    unknown = sorted(set(content) - names)
+    unknown = sorted(set(_mapping(kind.__name__, content)) - names)
     _require(not unknown, f"{kind.__name__}: unknown keys {unknown}; expected {sorted(names)}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-    return kind(**values)
+    try:
+        return kind(**values)
+    except TypeError as error:  # a key without a default is missing, or a value of another type
+        raise ValueError(f"{kind.__name__}: {error}") from error

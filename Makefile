@@ -1,0 +1,40 @@
+# Everything runs in .venv, made here when it is absent or older than the lock file.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+UV_VERSION := 0.13.9
+
+.PHONY: demo test test-fast check lock clean
+
+demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, compare.
+	$(BIN)/python -m orchestrator.sweep
+
+test: $(READY)  ## Pass every test.
+	$(BIN)/python -m pytest
+
+test-fast: $(READY)  ## The unit tests: no Ray, under half a minute.
+	$(BIN)/python -m pytest -m "not ray and not slow"
+
+check: $(READY)  ## Format, lint, types, layers.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11; run: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(READY)
+
+lock: $(READY)  ## Resolve the dependencies anew.
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \
+		--python-version 3.11 --extra dev pyproject.toml --output-file requirements.lock
+
+clean:  ## Remove the environment, the demonstration and every cache.
+	rm -rf .venv demo mlruns mlflow.db* build *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

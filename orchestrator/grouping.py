@@ -1,0 +1,97 @@
+"""The rows of a table of scores: which cells each is made of, and how much each cell weighs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import pandas as pd
+
+from trainables.rois import ROI_ORDER
+
+By = Literal["group", "roi", "subject", "cell"]
+BYS: Final[tuple[By, ...]] = ("group", "roi", "subject", "cell")
+METHOD_ORDER: Final = ("untuned", "regression", "contrastive")
+CELL: Final = ("dataset", "subject", "hemisphere", "roi", "group")
+"""What is known of a cell by its id."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: which cells its numbers are made of."""
+
+    label: str
+    cells: tuple[str, ...]
+    is_total: bool = False
+
+
+def method_order(methods: Iterable[str]) -> list[str]:
+    """Sort methods: untuned, regression, contrastive, then the others by name."""
+    rank = {name: number for number, name in enumerate(METHOD_ORDER)}
+    return sorted(set(methods), key=lambda name: (rank.get(name, len(rank)), name))
+
+
+def cells_of(vertices: pd.DataFrame) -> pd.DataFrame:
+    """List the cells of a table of vertices: index cell, columns CELL, in the tables' order."""
+    cells = vertices[["cell", *CELL]].drop_duplicates("cell").astype(str).set_index("cell")
+    rank = {roi: number for number, roi in enumerate(ROI_ORDER)}
+    place = cells["roi"].map(lambda roi: rank.get(roi, len(rank)))
+    order = ["dataset", "subject", "hemisphere", "place", "roi"]
+    return cells.assign(place=place).sort_values(order).drop(columns="place")
+
+
+def without_streams(cells: pd.DataFrame) -> pd.DataFrame:
+    """Drop the streams, which overlap the other ROIs; keep them where there is nothing else."""
+    kept = cells[cells["group"] != "streams"]
+    return cells if kept.empty else kept
+
+
+def rows_by(cells: pd.DataFrame, by: By) -> list[Row]:
+    """List a table's rows; a total mixes ROIs, so it leaves the streams out."""
+    if by == "cell":
+        return [Row(_short(cells, cell), (cell,)) for cell in map(str, cells.index)]
+    if by == "subject":
+        return _subject_rows(without_streams(cells))
+    groups = _group_rows(cells)
+    if by == "group":
+        return groups
+    rois = cells.groupby("roi", sort=False).groups
+    ranked = [roi for roi in (*ROI_ORDER, *sorted(set(rois) - set(ROI_ORDER))) if roi in rois]
+    rows = [Row(roi, tuple(rois[roi])) for roi in ranked]
+    parts = {row.cells for row in rows}
+    totals = [
+        Row(row.label if row.is_total else f"all {row.label}", row.cells, is_total=True)
+        for row in groups
+        if row.label != "streams" and row.cells not in parts
+    ]
+    return [*rows, *totals]
+
+
+def _short(cells: pd.DataFrame, cell: str) -> str:
+    """Leave the data set out of a name where there is one only."""
+    dataset = str(cells.at[cell, "dataset"])
+    return cell if cells["dataset"].nunique() > 1 else cell.removeprefix(f"{dataset}-")
+
+
+def _subject_rows(cells: pd.DataFrame) -> list[Row]:
+    several = cells["dataset"].nunique() > 1
+    rows = [
+        Row(f"{dataset}-{subject}" if several else str(subject), tuple(part.index))
+        for (dataset, subject), part in cells.groupby(["dataset", "subject"])
+    ]
+    return [*rows, Row("all", tuple(cells.index), is_total=True)] if len(rows) > 1 else rows
+
+
+def _group_rows(cells: pd.DataFrame) -> list[Row]:
+    found = cells.groupby("group").groups
+    rows = [Row(g, tuple(found[g])) for g in ("early", "higher", "streams") if g in found]
+    both = {"early", "higher"} <= set(found)
+    everything = Row("all", tuple(without_streams(cells).index), is_total=True)
+    return [*rows, everything] if both else rows
+
+
+def cell_weights(cells: pd.DataFrame) -> "pd.Series[float]":
+    """Weigh cells so that the weighted sum is the mean over cells of a subject, then subjects."""
+    subject = ["dataset", "subject"]
+    n_cells = cells.groupby(subject)["roi"].transform("size")
+    n_subjects = cells.groupby(subject).ngroups
+    return 1.0 / (n_cells * max(n_subjects, 1))

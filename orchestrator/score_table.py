@@ -1,0 +1,260 @@
+"""Every score of a sweep in one table: read, restricted, one trial a cell, exported."""
+
+import os
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from orchestrator.command import InputError
+from trainables.outcome import Outcome
+from trainables.rois import group_of
+from trainables.scores import TRIAL_KEY, read_score_file
+from trainables.spec import Trial, Untuned, digest
+
+DERIVED: Final = ("cell", "group", "data", "setting")
+"""Columns that come from the file's trial: cell id, ROI group, digests of data and setting."""
+SHOWN: Final = 4
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Scores of many trials; restricting drops vertices and leaves the files' rows alone."""
+
+    rows: pa.Table
+    """SCORE_SCHEMA and DERIVED, as read, text dictionary-encoded."""
+    vertices: pd.DataFrame
+    """The rows that are kept, without r_by_layer; the index is the row's number in rows."""
+    trials: Mapping[str, Trial]
+    """Each trial by its id, as its score files tell it."""
+
+    def where(self, kept: "pd.Series[bool]") -> "ScoreTable":
+        """Keep the vertices for which ``kept`` holds."""
+        return replace(self, vertices=self.vertices[kept])
+
+    def present(self, column: str) -> list[str]:
+        """List the distinct values of a column, sorted."""
+        return sorted(self.vertices[column].unique())
+
+    def at_layers(self) -> pd.DataFrame:
+        """Average r over each cell's vertices at every layer, not only the chosen one.
+
+        Returns a row a (method, cell, layer): columns method, cell, layer, r; no row where a
+        layer has no r.
+        """
+        taken = self.rows.select(["r_by_layer"]).take(self.vertices.index.to_numpy())
+        values = taken["r_by_layer"].combine_chunks()
+        lengths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
+        starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        keys = self.vertices[["trial_id", "method", "cell"]]
+        flat = keys.loc[keys.index.repeat(lengths)].reset_index(drop=True)
+        flat["position"] = np.arange(len(flat)) - starts
+        flat["r"] = pc.list_flatten(values).to_numpy(zero_copy_only=False).astype(np.float64)
+        by = ["trial_id", "method", "cell", "position"]
+        means = flat.groupby(by, observed=True)["r"].mean().dropna().reset_index()
+        named = zip(means["trial_id"], means["position"], strict=True)
+        means["layer"] = [self.trials[trial].encoding.layers[k] for trial, k in named]
+        return means[["method", "cell", "layer", "r"]]
+
+
+def read_score_table(runs: Path, trial_ids: Collection[str] | None = None) -> ScoreTable:
+    """Read the score files of a sweep: of all its trials, or of those named.
+
+    Raises InputError when there is no score to read, or with a line for each damaged file.
+    """
+    if not runs.is_dir():
+        raise InputError(f"{runs}: no such directory; give --out the directory of a sweep")
+    files = sorted((runs / "scores").glob("*/[!.]*.parquet"))
+    if trial_ids is not None:
+        files = [path for path in files if path.parent.name in trial_ids]
+    if not files:
+        raise InputError(f"{runs}: holds no scores; run python -m orchestrator.sweep first")
+    tables, trials, complaints = [], {}, []
+    for path in files:
+        try:
+            table, trial = _read(path)
+        except ValueError as error:
+            complaints.append(str(error))
+            continue
+        tables.append(table)
+        trials[trial.id] = trial
+    if complaints:
+        raise InputError(*complaints)
+    rows = pa.concat_tables(tables).unify_dictionaries()
+    columns = [name for name in rows.column_names if name != "r_by_layer"]
+    return ScoreTable(rows, rows.select(columns).to_pandas(), trials)
+
+
+def _read(path: Path) -> tuple[pa.Table, Trial]:
+    table = read_score_file(path)
+    try:
+        trial = Trial.from_json((pq.read_schema(path).metadata or {})[TRIAL_KEY].decode())
+        cell = next(cell for cell in trial.cells if cell.id == path.stem)
+    except (ValueError, TypeError, KeyError, StopIteration) as error:
+        raise ValueError(
+            f"{path}: does not say which trial and cell its scores are of; "
+            "remove it and run the sweep again"
+        ) from error
+    for number, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            encoded = table[field.name].dictionary_encode()
+            table = table.set_column(number, field.name, encoded)
+    derived = (cell.id, group_of(cell.roi), cell.data, setting_of(trial))
+    for name, value in zip(DERIVED, derived, strict=True):
+        codes = pa.array(np.zeros(len(table), dtype=np.int32))
+        constant = pa.DictionaryArray.from_arrays(codes, pa.array([value]))
+        table = table.append_column(name, constant)
+    return table, trial
+
+
+def setting_of(trial: Trial) -> str:
+    """Digest how a trial is tuned and encoded, wherever it is: 8 hex digits, alike over cells."""
+    return digest(_setting(trial))
+
+
+def _setting(trial: Trial) -> dict[str, Any]:
+    seed = None if isinstance(trial.objective, Untuned) else trial.seed
+    fields = {**asdict(trial.objective), **asdict(trial.trunk), **asdict(trial.encoding)}
+    return {"method": trial.method, **fields, "seed": seed}
+
+
+def keep_values(table: ScoreTable, flag: str, column: str, wanted: Sequence[str]) -> ScoreTable:
+    """Keep the rows with a wanted value of a column; raise InputError when there are none."""
+    kept = table.where(table.vertices[column].isin(wanted))
+    if kept.vertices.empty:
+        raise InputError(
+            f"--{flag} {','.join(wanted)}: no scores; there are {', '.join(table.present(column))}"
+        )
+    return kept
+
+
+def keep_subjects(table: ScoreTable, numbers: Sequence[int]) -> ScoreTable:
+    """Keep the subjects of these numbers; raise InputError when one has no scores."""
+    found = {name: int(re.sub(r"\D", "", name) or 0) for name in table.present("subject")}
+    absent = sorted(set(numbers) - set(found.values()))
+    if absent:
+        raise InputError(
+            f"--subjects: no scores of {', '.join(map(str, absent))}; there are {', '.join(found)}"
+        )
+    wanted = [name for name, number in found.items() if number in numbers]
+    return table.where(table.vertices["subject"].isin(wanted))
+
+
+def keep_trials(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
+    """Keep the named trials, and every trial of the methods of which none is named.
+
+    A name is a trial's id, its beginning, or a setting's 8 hex digits. Raises InputError when a
+    name fits no trial.
+    """
+    chosen: set[str] = set()
+    for name in names:
+        fits = {
+            key
+            for key, trial in table.trials.items()
+            if key.startswith(name) or setting_of(trial) == name
+        }
+        if not fits:
+            raise InputError(f"--trial {name}: no such trial; there are {_some(table.trials)}")
+        chosen |= fits
+    methods = {table.trials[key].method for key in chosen}
+    others = {key for key, trial in table.trials.items() if trial.method not in methods}
+    return table.where(table.vertices["trial_id"].isin(chosen | others))
+
+
+def one_trial_a_cell(
+    table: ScoreTable, started: Callable[[str], float]
+) -> tuple[ScoreTable, list[str]]:
+    """Keep, of a method's trials on the same cell and protocol, the one that started last.
+
+    started: seconds since 1970 of a trial by its id. Returns what is kept, and a line for each
+    method that had several trials on a cell, or whose cells are of several settings.
+    """
+    keys = ["method", "cell", "protocol"]
+    found = table.vertices[[*keys, "trial_id", "setting"]].drop_duplicates()
+    several = found[found.duplicated(keys, keep=False)]
+    order = {key: (started(key), key) for key in several["trial_id"].unique()}
+    dropped = [
+        (row.trial_id, row.cell, row.protocol)
+        for _, group in several.groupby(keys, observed=True)
+        for row in group.itertuples()
+        if row.trial_id != max(group["trial_id"], key=order.__getitem__)
+    ]
+    kept = table
+    if dropped:
+        of_row = pd.MultiIndex.from_frame(table.vertices[["trial_id", "cell", "protocol"]])
+        unwanted = of_row.isin(dropped)
+        kept = table.where(pd.Series(~unwanted, index=table.vertices.index))
+    notes = [_told(table, found[found["method"] == m], several) for m in table.present("method")]
+    return kept, [note for note in notes if note]
+
+
+def _told(table: ScoreTable, found: pd.DataFrame, several: pd.DataFrame) -> str:
+    """Say which settings of one method there are, and on how many cells a choice was made."""
+    method = found["method"].iloc[0]
+    n_several = several.loc[several["method"] == method, "cell"].nunique()
+    settings = found.groupby("setting", observed=True)["trial_id"].first()
+    if not n_several and len(settings) == 1:
+        return ""
+    described = _describe({key: _setting(table.trials[t]) for key, t in settings.items()})
+    taken = f" on {n_several} cells several trials, the last started is taken;" * bool(n_several)
+    return f"{method}:{taken} settings {_some(described, '; ')}; --trial keeps one"
+
+
+def _describe(settings: Mapping[Any, Mapping[str, Any]]) -> list[str]:
+    """Name each setting by the values in which the settings differ."""
+    names = [
+        name
+        for name in next(iter(settings.values()))
+        if len({str(setting[name]) for setting in settings.values()}) > 1
+    ]
+    return [
+        " ".join([str(key), *(f"{name}={setting[name]}" for name in names)])
+        for key, setting in settings.items()
+    ]
+
+
+def _some(names: Collection[str], separator: str = ", ") -> str:
+    shown = sorted(names)[:SHOWN]
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return separator.join([*shown, *more])
+
+
+def started_in(runs: Path) -> Callable[[str], float]:
+    """Return a function that tells when a trial started; a trial without an outcome is oldest."""
+
+    def started(trial_id: str) -> float:
+        outcome = Outcome.read(runs, trial_id)
+        return -np.inf if outcome is None else outcome.started
+
+    return started
+
+
+def export_rows(table: ScoreTable, path: Path) -> int:
+    """Write the rows that are kept to a .parquet or .csv file, beside and renamed; count them.
+
+    In CSV, r_by_layer is one text with ``;`` between the layers. Raises InputError on another
+    suffix.
+    """
+    if path.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--export {path}: expected a name that ends in .parquet or .csv")
+    rows = table.rows.take(table.vertices.index.to_numpy())
+    for number, field in enumerate(rows.schema):
+        if pa.types.is_dictionary(field.type):
+            rows = rows.set_column(number, field.name, rows[field.name].cast(pa.string()))
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    if path.suffix == ".parquet":
+        pq.write_table(rows, beside, compression="zstd")
+    else:
+        number = rows.column_names.index("r_by_layer")
+        joined = pc.binary_join(rows["r_by_layer"].cast(pa.list_(pa.string())), ";")
+        pyarrow.csv.write_csv(rows.set_column(number, "r_by_layer", joined), beside)
+    beside.replace(path)
+    return len(rows)

@@ -1,0 +1,140 @@
+"""A tiny data directory, written without ingest: images of a few smooth patterns, and responses
+that are a linear map of how strong each pattern is, plus noise.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from trainables.shards import (
+    MANIFEST,
+    TEST,
+    TRAIN,
+    VERTEX_SCHEMA,
+    VERTICES,
+    Manifest,
+    RowWriter,
+    hash_files,
+    list_cells,
+    row_schema,
+    write_text,
+)
+from trainables.spec import Cell, digest
+from trainables.trunks import build, weights_name
+
+DATASET: Final = "nsd"
+N_VERTICES: Final = {"lh": 12, "rh": 10}
+ROIS: Final = {
+    "lh": {"V1v": range(8), "V2d": range(4, 10), "hV4": range(8, 12)},
+    "rh": {"V1v": range(6), "EBA": range(5, 10)},
+}
+"""Columns of each ROI: lh hV4 has 4 vertices, and ROIs overlap."""
+N_PATTERNS: Final = 8
+NOISE: Final = 0.5
+"""Standard deviation of the noise, where the signal has 1."""
+
+
+def write_shards(
+    data: Path,
+    subjects: Sequence[str] = ("subj01",),
+    n_images: int = 60,
+    image_size: int = 64,
+    seed: int = 0,
+) -> list[Cell]:
+    """Write subjects as ingest would (a quarter of the images to test on) and list all cells."""
+    for number, subject in enumerate(subjects):
+        generator = np.random.default_rng([seed, number])
+        _write_subject(data, subject, n_images, image_size, generator)
+    return list_cells(data)
+
+
+def plant(
+    n_images: int, image_size: int, n_vertices: int, generator: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Draw images (n, 3, size, size) and the responses (n, n_vertices) that they explain."""
+    strengths = generator.standard_normal((n_images, N_PATTERNS))
+    coarse = generator.standard_normal((N_PATTERNS, 3, 4, 4))
+    cell = image_size // 4
+    patterns = coarse.repeat(cell, axis=2).repeat(cell, axis=3)
+    images = 128 + 25 * np.einsum("nk,kcyx->ncyx", strengths, patterns)
+    weights = generator.standard_normal((N_PATTERNS, n_vertices)) / np.sqrt(N_PATTERNS)
+    noise = NOISE * generator.standard_normal((n_images, n_vertices))
+    return images.clip(0, 255).astype(np.uint8), (strengths @ weights + noise).astype(np.float32)
+
+
+def write_weights(path: Path, seed: int = 0) -> str:
+    """Save random weights of narrow-alexnet as safetensors; return the weights' name."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        save_file(build("narrow-alexnet").state_dict(), path)
+    return weights_name(path)
+
+
+def _write_subject(
+    data: Path, subject: str, n_images: int, image_size: int, generator: np.random.Generator
+) -> None:
+    shard = data / f"{DATASET}-{subject}"
+    shard.mkdir(parents=True)
+    images, responses = plant(n_images, image_size, sum(N_VERTICES.values()), generator)
+    lh, rh = np.split(responses, [N_VERTICES["lh"]], axis=1)
+    order = np.argsort(generator.permutation(n_images))
+    n_train = n_images * 3 // 4
+    split = [TRAIN if place < n_train else TEST for place in order]
+    with RowWriter(shard, row_schema(image_size, N_VERTICES)) as rows:
+        rows.write(
+            {
+                "index": pa.array(range(n_images), pa.int32()),
+                "stimulus": pa.array([f"{subject}-{i:05d}" for i in range(n_images)]),
+                "split": pa.array(split),
+                "order": pa.array(order, pa.int32()),
+                "image": pa.array(
+                    [image.tobytes() for image in images], pa.binary(images[0].nbytes)
+                ),
+                "lh": _as_lists(lh),
+                "rh": _as_lists(rh),
+            }
+        )
+        content = rows.close()
+    pq.write_table(_vertex_table(), shard / VERTICES)
+    manifest = Manifest(
+        dataset=DATASET,
+        subject=subject,
+        image_size=image_size,
+        n_images=n_images,
+        n_train=n_train,
+        n_test=n_images - n_train,
+        n_vertices=N_VERTICES,
+        cells={side: {roi: len(columns) for roi, columns in ROIS[side].items()} for side in ROIS},
+        split="paper",
+        split_digest=digest(order.tolist()),
+        source="planted",
+        content=content,
+        files=hash_files(shard.iterdir()),
+    )
+    write_text(shard / MANIFEST, manifest.to_json())
+
+
+def _as_lists(rows: NDArray[np.float32]) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
+
+
+def _vertex_table() -> pa.Table:
+    rows = [
+        {
+            "hemisphere": hemisphere,
+            "vertex": vertex,
+            "fsaverage": vertex,
+            "noise_ceiling": 0.9,
+            "rois": [roi for roi, columns in ROIS[hemisphere].items() if vertex in columns],
+        }
+        for hemisphere, n_vertices in N_VERTICES.items()
+        for vertex in range(n_vertices)
+    ]
+    return pa.Table.from_pylist(rows, VERTEX_SCHEMA)

@@ -1,0 +1,129 @@
+"""A sweep as a user runs it: a process of its own, to wait for, to kill, and to run again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+from safetensors.torch import save_file
+
+from tests.small_shards import write_shards
+from trainables.scores import SCORE_SCHEMA
+from trainables.trunks import build
+
+SPACE = '''
+"""A user's own space, outside the repository."""
+from trainables.spec import *
+
+TRUNK = Trunk("narrow-alexnet", FROM_FILE)
+ENCODING = Encoding(layers=("features.5", "classifier.5"), protocols=("nested", "paper"), n_folds=3)
+
+def trials(cells):
+    for cell in cells:
+        yield Trial(Untuned(), (cell,), TRUNK, ENCODING)
+        if cell.hemisphere == "lh":
+            objective = Contrastive(batch_size=16, epochs=EPOCHS, validation=0.2)
+            yield Trial(objective, (cell,), TRUNK, ENCODING)
+'''
+
+
+@dataclass
+class Lab:
+    """A folder with ingested data, weights and a search space."""
+
+    home: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @classmethod
+    def make(cls, home: Path, epochs: int = 8) -> "Lab":
+        write_shards(home / "data", n_images=90)
+        save_file(build("narrow-alexnet").state_dict(), home / "weights.safetensors")
+        (home / "space.py").write_text(SPACE.replace("EPOCHS", str(epochs)))
+        return cls(home)
+
+    def start(self, out: Path, *arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "orchestrator.sweep", "space.py", "--data", "data"]
+        command += ["--out", str(out), "--weights", "weights.safetensors", *arguments]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{out}.db"
+        with (out.parent / f"{out.name}.log").open("a") as log:
+            process = subprocess.Popen(
+                command, cwd=self.home, env=environment, stdout=log, stderr=log, text=True
+            )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what is still running, as after a failed test."""
+        for process in self.started:
+            if process.poll() is None:
+                kill({process.pid, *descendants(process.pid)})
+
+    def finish(self, out: Path, *arguments: str, timeout: float = 240) -> str:
+        """Run to the end; return what was printed, after asserting that nothing failed."""
+        process = self.start(out, *arguments)
+        code = process.wait(timeout)
+        log = (out.parent / f"{out.name}.log").read_text()
+        assert code == 0, log
+        return log
+
+
+def scores_of(out: Path) -> pa.Table:
+    """Read all scores of a sweep, sorted, without the name of the host."""
+    table = pads.dataset(out / "scores", schema=SCORE_SCHEMA, format="parquet").to_table()
+    keys = [(name, "ascending") for name in ("trial_id", "hemisphere", "roi", "protocol", "vertex")]
+    return table.sort_by(keys).drop_columns(["host"])
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = 120) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
+        time.sleep(0.05)
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Map every process below a process to its title, from /proc."""
+    parents, titles = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int(
+                (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            )
+            titles[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+        except (OSError, IndexError, ValueError):
+            continue
+    found: dict[int, str] = {}
+    queue = [pid]
+    while queue:
+        parent = queue.pop()
+        for child in [one for one, above in parents.items() if above == parent]:
+            found[child] = titles.get(child, "")
+            queue.append(child)
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Keep the processes that still run (a zombie does not)."""
+    return {pid for pid in pids if _state(pid) not in ("", "Z", "X")}
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return ""
+
+
+def kill(pids: set[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
