@@ -9,7 +9,6 @@ import pandas as pd
 from trainables.rois import ROI_ORDER
 
 By = Literal["group", "roi", "subject", "cell"]
-BYS: Final[tuple[By, ...]] = ("group", "roi", "subject", "cell")
 METHOD_ORDER: Final = ("untuned", "regression", "contrastive")
 CELL: Final = ("dataset", "subject", "hemisphere", "roi", "group")
 """What is known of a cell by its id."""
@@ -54,7 +53,7 @@ def rows_by(cells: pd.DataFrame, by: By) -> list[Row]:
     groups = _group_rows(cells)
     if by == "group":
         return groups
-    rois = cells.groupby("roi", sort=False).groups
+    rois = {str(roi): part for roi, part in cells.groupby("roi", sort=False).groups.items()}
     ranked = [roi for roi in (*ROI_ORDER, *sorted(set(rois) - set(ROI_ORDER))) if roi in rois]
     rows = [Row(roi, tuple(rois[roi])) for roi in ranked]
     parts = {row.cells for row in rows}

@@ -4,6 +4,8 @@ import hashlib
 import importlib
 import importlib.util
 import pkgutil
+import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,18 +86,19 @@ def _load_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise InputError(f"{path}: could not be loaded: {_told(error)}") from error
+        raise InputError(f"{path}: could not be loaded: {_told(error, spec.origin)}") from error
     return module
 
 
-def _told(error: Exception) -> str:
-    line = error.__traceback__
-    while line is not None and line.tb_next is not None:
-        line = line.tb_next
-    where = f" (line {line.tb_lineno})" if line is not None else ""
+def _told(error: Exception, file: str | None) -> str:
+    """Tell an error with its line in a user's file; a syntax error names its own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    where = f" (line {lines[-1]})" if lines else ""
     return f"{type(error).__name__}: {error}{where}"
 
 
@@ -148,7 +151,10 @@ def expand(space: Space, cells: Sequence[Cell], weights: str | None) -> list[Tri
     try:
         trials = list(space(cells))
     except Exception as error:
-        raise InputError(f"the search space's trials(cells) failed: {_told(error)}") from error
+        file = getattr(getattr(space, "__code__", None), "co_filename", None)
+        raise InputError(
+            f"the search space's trials(cells) failed: {_told(error, file)}"
+        ) from error
     merged: dict[str, Trial] = {}
     for trial in trials:
         if not isinstance(trial, Trial):

@@ -8,19 +8,22 @@ import logging
 import os
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import ray
 
 from orchestrator.trial_queue import AGAIN, END, Event, Job
 
 if TYPE_CHECKING:
+    import torch
+
     from trainables.checkpoints import EpochReport
-    from trainables.trial import Workplace
+    from trainables.outcome import Outcome
+    from trainables.spec import Trial
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,18 @@ JOIN_SECONDS: Final = 60.0
 
 class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
     """A trial ended with an error on its worker."""
+
+
+class Runner(Protocol):
+    """What a worker does with a trial."""
+
+    def run(self, trial: "Trial", listener: Any) -> "Outcome":
+        """Run a trial, telling the listener how it goes."""
+        ...
+
+
+MakeRunner = Callable[["torch.device"], Runner]
+"""Makes a worker's runner, on its device, when the worker starts."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,7 @@ class GroupSize:
 
 @contextmanager
 def warm_groups(
-    queue: Any, workplace: "Workplace", size: GroupSize, n_groups: int, scratch: Path
+    queue: Any, make_runner: MakeRunner, size: GroupSize, n_groups: int, scratch: Path
 ) -> Iterator[None]:
     """Keep groups serving the queue's jobs; end them, and all they hold, on leaving.
 
@@ -71,7 +86,7 @@ def warm_groups(
     threads = [
         threading.Thread(
             target=_run_group,
-            args=(queue, workplace, size, f"group-{number}", scratch),
+            args=(queue, make_runner, size, f"group-{number}", scratch),
             name=f"group-{number}",
             daemon=True,
         )
@@ -88,7 +103,7 @@ def warm_groups(
 
 
 def _run_group(
-    queue: Any, workplace: "Workplace", size: GroupSize, name: str, scratch: Path
+    queue: Any, make_runner: MakeRunner, size: GroupSize, name: str, scratch: Path
 ) -> None:
     # A group that loses its node resumes at the trial's checkpoint: it needs no notice, and the
     # watcher is one more process to start for every group.
@@ -99,7 +114,7 @@ def _run_group(
     resources = {"CPU": size.cpus} | ({"GPU": size.gpus} if size.gpus else {})
     trainer = TorchTrainer(
         serve,
-        train_loop_config={"queue": queue, "group": name, "workplace": workplace},
+        train_loop_config={"queue": queue, "group": name, "make_runner": make_runner},
         scaling_config=ScalingConfig(
             num_workers=1, use_gpu=size.gpus > 0, resources_per_worker=resources
         ),
@@ -117,22 +132,16 @@ def _run_group(
 
 def serve(config: dict[str, Any]) -> None:
     """Serve a queue's jobs, one after another, on one warm Ray Train worker."""
-    import torch
     from ray.train.torch import get_device
 
-    from trainables.trial import TrialRunner, Workplace
-
     queue, group = config["queue"], str(config["group"])
-    workplace: Workplace = config["workplace"]
-    torch.set_num_threads(workplace.threads)
-    device = get_device()
-    runner = TrialRunner(workplace, device)
+    runner = config["make_runner"](get_device())
     while (job := ray.get(queue.take.remote(group))) != END:
         if job != AGAIN:
             _serve_one(runner, queue, job)
 
 
-def _serve_one(runner: Any, queue: Any, job: Job) -> None:
+def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
     """Run one job; an error is the job's outcome, and the worker goes on."""
     from trainables.spec import Trial
 

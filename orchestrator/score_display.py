@@ -33,10 +33,10 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
         f"Scores by {by}, protocol {protocol}",
         "means over the vertices of a cell, over the cells of a subject, then over subjects",
     )
-    table.add_column(by, no_wrap=True)
+    table.add_column(by, overflow="fold")
     table.add_column("method", no_wrap=True)
     for head in ("mean r", "median r", "r > 0", "vertices", "no r", "cells", "subjects"):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     last: Row | None = None
     for one in summaries:
         _part(table, last, one.row, apart=len({s.method for s in summaries}) > 1)
@@ -62,12 +62,16 @@ def comparison_table(
     against = comparisons[0].b
     methods = method_order({one.a for one in comparisons})
     title = methods[0] if len(methods) == 1 else "each method"
-    table = _table(f"{title} against {against}, protocol {protocol}", _caption(bootstrap))
-    table.add_column(by, no_wrap=True)
+    n_subjects = max(one.n_subjects for one in comparisons)
+    table = _table(
+        f"{title} against {against}, protocol {protocol}, subjects: {n_subjects}",
+        _caption(bootstrap),
+    )
+    table.add_column(by, overflow="fold")
     table.add_column("method", no_wrap=True)
-    heads = ("r", against, "diff.", f"{bootstrap.level:.0%} interval", "better", "pairs")
-    for head in (*heads, "cells", "subj."):
-        table.add_column(head, justify="right", no_wrap=head not in ("cells", "subj."))
+    heads = ("r", against, "diff.", f"{bootstrap.level:.0%} interval", "better", "pairs", "cells")
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
     labels = dict.fromkeys((one.row.is_total, one.row.label) for one in comparisons)
     last: Row | None = None
     for is_total, label in labels:
@@ -89,7 +93,6 @@ def _comparison_cells(one: Comparison) -> tuple[str, ...]:
         _percent(one.share_improved),
         f"{one.n_pairs:,}",
         str(one.n_cells),
-        str(one.n_subjects),
     )
 
 
@@ -166,7 +169,7 @@ def _table(title: str, caption: str) -> Table:
         caption=caption,
         caption_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
         pad_edge=False,
     )
 

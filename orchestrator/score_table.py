@@ -237,14 +237,21 @@ def started_in(runs: Path) -> Callable[[str], float]:
     return started
 
 
+def check_export(path: Path) -> None:
+    """Raise InputError when rows can't be exported to this path."""
+    if path.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--export {path}: expected a name that ends in .parquet or .csv")
+    if not path.parent.is_dir():
+        raise InputError(f"--export {path}: {path.parent} is no directory; make it first")
+
+
 def export_rows(table: ScoreTable, path: Path) -> int:
     """Write the rows that are kept to a .parquet or .csv file, beside and renamed; count them.
 
-    In CSV, r_by_layer is one text with ``;`` between the layers. Raises InputError on another
-    suffix.
+    In CSV, r_by_layer is one text with ``;`` between the layers. Raises InputError as
+    :func:`check_export` does.
     """
-    if path.suffix not in (".parquet", ".csv"):
-        raise InputError(f"--export {path}: expected a name that ends in .parquet or .csv")
+    check_export(path)
     rows = table.rows.take(table.vertices.index.to_numpy())
     for number, field in enumerate(rows.schema):
         if pa.types.is_dictionary(field.type):

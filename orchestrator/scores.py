@@ -10,15 +10,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from orchestrator.command import InputError, run, subjects_argument
 
 if TYPE_CHECKING:
+    from orchestrator.grouping import By
     from orchestrator.score_table import ScoreTable
 
 DEFAULT_OUT: Final = (Path("runs"), Path("demo/runs"))
-LAYER: Final = "layer"
 DESCRIPTION: Final = """\
 Show the scores of a sweep: Pearson r between predicted and measured responses to held-out images,
 averaged over the vertices of a cell, the cells of a subject, then subjects. With --compare, two
@@ -37,7 +37,7 @@ class Question:
     """What is asked of the scores."""
 
     runs: Path
-    by: str
+    by: "By | Literal['layer']"
     compare: tuple[str, ...] | None
     """Two methods; none: every method against untuned; None: no comparison."""
     protocol: str
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--by",
-        choices=("group", "roi", "subject", "cell", LAYER),
+        choices=("group", "roi", "subject", "cell", "layer"),
         default="group",
         help="what a row is; layer: which layers the cells chose (default: group)",
     )
@@ -109,10 +109,8 @@ def _question(options: argparse.Namespace) -> Question:
         raise InputError(f"--compare {' '.join(compare)}: expected two methods, or none")
     if compare and compare[0] == compare[1]:
         raise InputError(f"--compare {' '.join(compare)}: expected two different methods")
-    if compare is not None and options.by == LAYER:
+    if compare is not None and options.by == "layer":
         raise InputError("--by layer shows each method's layers; leave --compare away")
-    if options.export is not None and options.export.suffix not in (".parquet", ".csv"):
-        raise InputError(f"--export {options.export}: expected a name in .parquet or .csv")
     return Question(
         runs=options.out or _default_out(),
         by=options.by,
@@ -139,6 +137,7 @@ def show_scores(question: Question, console: Any = None) -> None:
 
     from orchestrator.score_display import OPTIMISTIC
     from orchestrator.score_table import (
+        check_export,
         export_rows,
         one_trial_a_cell,
         read_score_table,
@@ -146,6 +145,8 @@ def show_scores(question: Question, console: Any = None) -> None:
     )
 
     console = console or Console()
+    if question.export is not None:
+        check_export(question.export)  # before minutes of reading, not after
     table = _restrict(read_score_table(question.runs), question)
     kept, notes = one_trial_a_cell(table, started_in(question.runs))
     tables, told = _tables(kept, question)
@@ -177,31 +178,31 @@ def _restrict(table: "ScoreTable", question: Question) -> "ScoreTable":
 
 def _tables(table: "ScoreTable", question: Question) -> tuple[list[Any], list[str]]:
     """Build the tables of an answer, and the lines that must stand under them."""
-    from orchestrator.grouping import BYS
     from orchestrator.score_display import layer_table, summary_table
     from orchestrator.statistics import choose_layers, summarise
 
-    if question.by == LAYER:
+    by = question.by
+    if by == "layer":
         choices = choose_layers(table.vertices, table.at_layers())
         return [layer_table(choices, question.protocol)], []
     if question.compare is not None:
-        return _compared(table, question)
-    by = BYS[BYS.index(question.by)]  # type: ignore[arg-type]
+        return _compared(table, question.compare, by, question.protocol)
     return [summary_table(summarise(table.vertices, by), by, question.protocol)], []
 
 
-def _compared(table: "ScoreTable", question: Question) -> tuple[list[Any], list[str]]:
+def _compared(
+    table: "ScoreTable", asked: Sequence[str], by: "By", protocol: str
+) -> tuple[list[Any], list[str]]:
     from orchestrator.score_display import comparison_table, unpaired
     from orchestrator.statistics import Bootstrap, compare, pair
 
-    methods = _methods(table, question.compare or ())
     bootstrap = Bootstrap()
-    pairs = [pair(table.vertices, a, b) for a, b in methods]
-    compared = [one for each in pairs for one in compare(each, question.by, bootstrap)]
+    pairs = [pair(table.vertices, a, b) for a, b in _methods(table, asked)]
+    compared = [one for each in pairs for one in compare(each, by, bootstrap)]
     told = [line for line in map(unpaired, pairs) if line]
     if not compared:
         raise InputError(f"--compare: no vertex has both scores; {'; '.join(told)}")
-    return [comparison_table(compared, question.by, question.protocol, bootstrap)], told
+    return [comparison_table(compared, by, protocol, bootstrap)], told
 
 
 def _methods(table: "ScoreTable", asked: Sequence[str]) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -273,7 +274,7 @@ def _run_waiting(
     from orchestrator.pool import GroupSize, warm_groups
     from orchestrator.schedule import Schedule, run_jobs
     from orchestrator.trial_queue import Job, start_queue
-    from trainables.trial import Workplace
+    from trainables.trial import TrialRunner, Workplace
 
     dashboard = connect(local_cpus(), include_dashboard=True)
     console.print(f"Ray dashboard: {dashboard or 'none'}", highlight=False)
@@ -298,7 +299,7 @@ def _run_waiting(
     schedule = Schedule(2 * n_groups, settings.retries, scratch)
     display = _display(plan, costs, settings.out, queue, console)
     watcher = _Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
-    with display, warm_groups(queue, workplace, size, n_groups, scratch):
+    with display, warm_groups(queue, partial(TrialRunner, workplace), size, n_groups, scratch):
         run_jobs(jobs, queue, schedule, watcher)
     return display.failures
 

@@ -84,6 +84,8 @@ class TrialQueue:
         lost = self._running(group)
         if lost is not None and self._died(lost):
             return lost.job
+        if lost is not None:
+            await self._notify()
         job = self._next(group)
         if job is None and not self._closed:
             await self._wait()
@@ -109,7 +111,7 @@ class TrialQueue:
         return True
 
     def _next(self, group: str) -> Job | None:
-        if not self._waiting:
+        if self._closed or not self._waiting:
             return None
         held = self._held.get(group)
         same = (t for t in self._waiting if self._entries[t].job.shard == held)
@@ -174,7 +176,7 @@ class TrialQueue:
         ]
 
     async def close(self) -> None:
-        """End the groups: each gets None when it asks next."""
+        """End the groups: each is told so when it asks next, whatever still waits."""
         self._closed = True
         await self._notify()
 

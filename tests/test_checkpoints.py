@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trainables import checkpoints as module
@@ -134,6 +135,25 @@ def test_a_kill_at_any_write_of_a_save_leaves_this_checkpoint_or_the_one_before(
     assert set(found) == {1, 2}
 
 
+def test_a_kill_at_any_write_does_not_lose_the_best_epoch(tmp_path) -> None:
+    for call in range(1, 11):
+        training = Training(tmp_path / str(call))
+        training.epoch(0.1, 2.0)
+        before = training.history, training.state()
+        with pytest.MonkeyPatch.context() as patch:
+            kill_at(patch, call)
+            with pytest.raises(Killed):
+                training.epoch(0.9, 1.0)
+        again = Training(tmp_path / str(call))
+        again.history = again.checkpoints.load(CPU).history
+        if again.history == before[0]:
+            again.epoch(0.9, 1.0)
+        again.epoch(0.2, 1.0)
+        best = json.loads((tmp_path / str(call) / BEST).read_text())
+        assert best["epoch"] == 2
+        assert (tmp_path / str(call) / best["model"]).exists()
+
+
 def test_a_kill_while_finishing_leaves_the_last_epoch(tmp_path) -> None:
     for call in (1, 2, 3):
         training = Training(tmp_path / str(call))
@@ -220,6 +240,8 @@ def test_the_best_epoch_is_of_highest_top1_then_lowest_rank_then_first(history, 
         lambda d: (d / LAST).write_text('{"epoch": 1}'),
         lambda d: (d / LAST).write_text('{"history": [{"day": 1}], "model": "", "optimizer": ""}'),
         lambda d: (d / LAST).write_text('{"history": [], "model": null, "optimizer": null}'),
+        lambda d: (d / BEST).write_text("{"),
+        lambda d: (d / BEST).unlink(),
         lambda d: (d / "epoch-0001.safetensors").write_bytes(b""),
         lambda d: (d / "epoch-0001.safetensors").write_bytes(b"x" * 100),
         lambda d: (d / "epoch-0001.adam.safetensors").write_bytes(b"x" * 100),
@@ -275,3 +297,28 @@ def test_a_report_of_not_a_number_comes_back(tmp_path) -> None:
     history = (replace(training.history[0], loss=float("nan")),)
     training.checkpoints.save(history, training.model, training.optimizer)
     assert training.checkpoints.load(CPU).history[0].loss != 0
+
+
+def test_saving_is_skipped_while_it_would_take_too_much_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.checkpoints.SAVING_SHARE", 1e-9)
+    checkpoints = Checkpoints(tmp_path)
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    tops = [0.1, 0.9, 0.3, 0.2]
+    reports = tuple(
+        EpochReport(epoch, 1.0, 1.0, 1.0, top1, 1.0) for epoch, top1 in enumerate(tops, start=1)
+    )
+    states = []
+    for epoch in range(1, 5):
+        with torch.no_grad():
+            model.weight.fill_(epoch)
+        states.append(model.weight.detach().clone())
+        checkpoints.after_epoch(reports[:epoch], model, optimizer, final=epoch == 4)
+        saved = json.loads((tmp_path / "last.json").read_text())["epoch"]
+        assert saved == (4 if epoch == 4 else 1)
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best["epoch"] == 2
+    assert torch.equal(load_file(tmp_path / best["model"])["weight"], states[1])
+    assert len(list(tmp_path.glob("epoch-*.safetensors"))) == 3  # last, its Adam state, best

@@ -165,7 +165,7 @@ def test_one_roi_has_four_vertices_and_others_many():
     cortex = build_cortex(0, 1, "lh")
     sizes = {roi: len(cortex.members(roi)) for rois in ROI_FAMILIES.values() for roi in rois}
     assert sizes["aTL-faces"] == 4
-    assert all(40 <= sizes[roi] <= 120 for roi in ROI_FAMILIES["prf-visualrois"])
+    assert all(70 <= sizes[roi] <= 135 for roi in ROI_FAMILIES["prf-visualrois"])
 
 
 @pytest.mark.parametrize("hemisphere", HEMISPHERES)

@@ -7,6 +7,7 @@ removed, unless every epoch is kept.
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from trainables.shards import write_text
 
 LAST: Final = "last.json"
 BEST: Final = "best.json"
+SAVING_SHARE: Final = 0.05
+"""Most of a training's time that saving may take: AlexNet with Adam's state is 0.7 GB an epoch."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,15 @@ class Checkpoints:
     def __init__(self, directory: Path, *, keep_every_epoch: bool = False) -> None:
         self._directory = directory
         self._keep_every_epoch = keep_every_epoch
+        self._saved_at: float | None = None
+        self._save_seconds = 0.0
+        self._unsaved_best: tuple[tuple[EpochReport, ...], dict[str, Tensor]] | None = None
 
     def load(self, device: torch.device) -> Resumed | None:
         """Load the last checkpoint; None when there is none that can be read whole."""
         try:
             note = json.loads((self._directory / LAST).read_text())
+            json.loads((self._directory / BEST).read_text())  # it is needed to go on saving
             history = tuple(EpochReport(**report) for report in note["history"])
             model = load_file(self._directory / note["model"], device=str(device))
             optimizer = note["optimizer"] and load_file(
@@ -68,6 +75,39 @@ class Checkpoints:
             return None  # trained again from the start: the same trial, the same result
         return Resumed(history, model, optimizer)
 
+    def after_epoch(
+        self,
+        history: tuple[EpochReport, ...],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        final: bool,
+    ) -> None:
+        """Save the state after an epoch, unless saving would take too much of the time.
+
+        The final epoch is always saved, and so is the best one, from memory if need be.
+        """
+        best = history[-1].epoch == best_epoch(history)
+        if not (final or self._is_due()):
+            if best:
+                state = {key: value.clone() for key, value in model.state_dict().items()}
+                self._unsaved_best = (history, state)
+            return
+        start = time.monotonic()
+        if self._unsaved_best is not None and not best:
+            earlier, state = self._unsaved_best
+            name = f"epoch-{earlier[-1].epoch:04d}.safetensors"
+            self._note(BEST, earlier, self._write(name, state), None)
+        self._unsaved_best = None
+        self.save(history, model, optimizer)
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - start
+
+    def _is_due(self) -> bool:
+        if self._keep_every_epoch or self._saved_at is None:
+            return True
+        return time.monotonic() - self._saved_at >= self._save_seconds / SAVING_SHARE
+
     def save(
         self, history: tuple[EpochReport, ...], model: nn.Module, optimizer: torch.optim.Optimizer
     ) -> None:
@@ -75,9 +115,10 @@ class Checkpoints:
         epoch = history[-1].epoch
         model_file = self._write(f"epoch-{epoch:04d}.safetensors", model.state_dict())
         state = self._write(f"epoch-{epoch:04d}.adam.safetensors", flatten_optimizer(optimizer))
-        self._note(LAST, history, model_file, state)
+        # ``best`` before ``last``: a training killed in between makes the same epoch again.
         if epoch == best_epoch(history):
             self._note(BEST, history, model_file, None)
+        self._note(LAST, history, model_file, state)
         self._remove_superseded()
 
     def finish(self, history: tuple[EpochReport, ...]) -> None:
@@ -113,7 +154,7 @@ class Checkpoints:
             for kind in ("model", "optimizer")
         }
         pattern = "epoch-*.adam.safetensors" if self._keep_every_epoch else "epoch-*.safetensors"
-        for path in [*self._directory.glob(pattern), *self._directory.glob(".epoch-*")]:
+        for path in [*self._directory.glob(pattern), *self._directory.glob(".*")]:
             if path.name not in kept:
                 path.unlink(missing_ok=True)
 

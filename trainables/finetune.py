@@ -77,8 +77,10 @@ def finetune(
         with _seeded(seed, epoch, device):
             done = _train_epoch(model, optimizer, data, train_rows, objective.batch_size, epoch)
         history = (*history, _with_retrieval(done, model, data, held_back))
-        checkpoints.save(history, model, optimizer)
-        if not report(history[-1]) and epoch < objective.epochs:
+        last = epoch == objective.epochs
+        stopping = not report(history[-1]) and not last
+        checkpoints.after_epoch(history, model, optimizer, final=last or stopping)
+        if stopping:
             raise Stopped(history)
     checkpoints.finish(history)
     return history

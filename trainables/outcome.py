@@ -53,7 +53,7 @@ class Outcome:
             return cls(trial=trial, history=history, **content)
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path}: not a trial's outcome ({error}); remove it") from error
 
 

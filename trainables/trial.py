@@ -79,6 +79,7 @@ class TrialRunner:
     """Run trials one after another, keeping a subject's images while they are of use."""
 
     def __init__(self, workplace: Workplace, device: torch.device) -> None:
+        torch.set_num_threads(workplace.threads)
         self._workplace = workplace
         self._device = device
         self._held: tuple[str, Subject, Images] | None = None

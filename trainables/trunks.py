@@ -1,8 +1,8 @@
 """Image CNNs by name: their layers, their weights, their preprocessing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors.torch import load_file
@@ -70,14 +70,21 @@ def load(trunk: Trunk, weights_file: Path | None = None) -> nn.Module:
     if trunk.weights.startswith(SHA256):
         network.load_state_dict(_state_for(trunk, weights_file, network))
     else:
-        names = models.get_model_weights(trunk.architecture)
-        if trunk.weights not in names.__members__:
+        names = _published_weights(trunk.architecture)
+        if trunk.weights not in names:
             raise ValueError(
                 f"unknown weights {trunk.weights!r} for {trunk.architecture}; "
-                f"expected one of {sorted(names.__members__)}, or --weights FILE"
+                f"expected one of {sorted(names)}, or --weights FILE"
             )
         network.load_state_dict(names[trunk.weights].get_state_dict(progress=False))
     return network
+
+
+def _published_weights(architecture: str) -> Mapping[str, Any]:
+    if architecture in OWN_ARCHITECTURES:
+        return {}
+    published: Mapping[str, Any] = models.get_model_weights(architecture).__members__
+    return published
 
 
 def weights_name(path: Path) -> str:
@@ -116,7 +123,8 @@ def _state_for(trunk: Trunk, path: Path | None, network: nn.Module) -> dict[str,
         name = wrong[0]
         raise ValueError(
             f"{path}: does not fit {trunk.architecture}: {len(wrong)} entries differ, first "
-            f"{name!r}: expected {expected.get(name)}, found {found.get(name)}"
+            f"{name!r}: expected {expected.get(name, 'nothing')}, "
+            f"found {found.get(name, 'nothing')}"
         )
     return state
 

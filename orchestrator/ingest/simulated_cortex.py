@@ -16,13 +16,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 N_FSAVERAGE: Final = 163_842
 """Vertices of a hemisphere of the fsaverage mesh."""
-N_VERTICES: Final[Mapping[str, int]] = {"lh": 860, "rh": 880}
+N_VERTICES: Final[Mapping[str, int]] = {"lh": 1080, "rh": 1100}
 """Vertices of a hemisphere in challenge space."""
 N_MISSING: Final[Mapping[int, int]] = {3: 13, 6: 26, 8: 23}
 """Vertices that a subject's data lack, by subject number, as in NSD's subjects 6 and 8."""
 
 ROI_SIZES: Final[Mapping[str, int]] = {
-    **{"V1v": 80, "V1d": 80, "V2v": 70, "V2d": 70, "V3v": 46, "V3d": 46, "hV4": 46},
+    **{"V1v": 120, "V1d": 120, "V2v": 100, "V2d": 100, "V3v": 80, "V3d": 80, "hV4": 80},
     **{"EBA": 60, "FBA-1": 18, "FBA-2": 14, "mTL-bodies": 6},
     **{"OFA": 14, "FFA-1": 30, "FFA-2": 12, "mTL-faces": 6, "aTL-faces": 4},
     **{"OPA": 24, "PPA": 30, "RSC": 18},

@@ -1,0 +1,113 @@
+"""Images a second of a contrastive epoch through the real path, against a bare PyTorch loop.
+
+python -m benchmarks.finetune [--images 1500] [--image-size 64] [--repeats 5]
+
+The bare loop runs the same model and optimiser over tensors in memory. Both run in one process in
+turns, so that a busy machine slows both. Target: a ratio of at least 0.9.
+"""
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from trainables import trunks
+from trainables.checkpoints import Checkpoints, EpochReport
+from trainables.finetune import TrainingData, finetune
+from trainables.images import ResidentImages
+from trainables.models import build_model
+from trainables.spec import Contrastive
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What both loops train on."""
+
+    architecture: str
+    images: Tensor
+    responses: Tensor
+    objective: Contrastive
+
+
+def main() -> None:
+    """Measure both loops in turns and print the ratio with its spread."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=1500)
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--vertices", type=int, default=200)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--trunk", default="narrow-alexnet")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    generator = torch.Generator().manual_seed(0)
+    shape = (options.images, 3, options.image_size, options.image_size)
+    problem = Problem(
+        options.trunk,
+        torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device),
+        torch.randn(options.images, options.vertices, generator=generator).to(device),
+        Contrastive(batch_size=options.batch_size, epochs=3),
+    )
+    bare, real = [], []
+    for _ in range(options.repeats):
+        bare.append(bare_rate(problem))
+        real.append(real_rate(problem))
+    ratios = sorted(ours / theirs for ours, theirs in zip(real, bare, strict=True))
+    print(f"bare loop {median(bare):,.0f} images/s, real path {median(real):,.0f} images/s")
+    print(f"ratio {median(ratios):.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})")
+
+
+def bare_rate(problem: Problem) -> float:
+    """Train a plain loop; return the images a second of its epochs but the first."""
+    model = build_model(
+        problem.objective,
+        trunks.build(problem.architecture),
+        problem.images.shape[-1],
+        problem.responses.shape[1],
+        seed=0,
+    ).to(problem.images.device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=problem.objective.learning_rate)
+    seconds = []
+    for _ in range(problem.objective.epochs):
+        start = time.perf_counter()
+        model.train()
+        total = 0.0
+        for rows in torch.split(torch.randperm(len(problem.images)), problem.objective.batch_size):
+            loss = model.loss(problem.images[rows], problem.responses[rows])
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            total += loss.item() * len(rows)
+        seconds.append(time.perf_counter() - start)
+    return len(problem.images) / median(seconds[1:])
+
+
+def real_rate(problem: Problem) -> float:
+    """Fine-tune as a trial does, checkpoints included; return its images a second.
+
+    The clock runs from one epoch's report to the next.
+    """
+    ends: list[float] = []
+
+    def report(epoch: EpochReport) -> bool:
+        ends.append(time.perf_counter())
+        return True
+
+    data = TrainingData(
+        ResidentImages(problem.images), problem.responses, torch.arange(len(problem.images))
+    )
+    trunk = trunks.build(problem.architecture).to(problem.images.device)
+    with tempfile.TemporaryDirectory() as directory:
+        finetune(problem.objective, 0, trunk, data, Checkpoints(Path(directory)), report)
+    gaps = [after - before for before, after in pairwise(ends)]
+    return len(problem.images) / median(gaps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""What the sweep adds to a trial: trials of no work through the real queue, pool and Tune.
+
+python -m benchmarks.overhead [--trials 40] [--nested 8]
+
+Beside it, the same trials as a ``TorchTrainer`` launched in each Tune trial, on the same Ray.
+Target on two idle cores: at most 1 s of wall time a trial, start-up not counted.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from ray import tune
+
+from orchestrator.cluster import connect
+from orchestrator.pool import GroupSize, warm_groups
+from orchestrator.schedule import Schedule, run_jobs
+from orchestrator.trial_queue import Job, start_queue
+from trainables.outcome import Outcome
+from trainables.spec import Cell, Trial, Untuned
+
+
+class NoWork:
+    """A runner whose trials are done at once."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def run(self, trial: Trial, listener: Any) -> Outcome:
+        """Do nothing, and say so."""
+        listener.stage("nothing")
+        return Outcome(trial, "finished", "", self._device.type, time.time(), {"nothing": 0.0})
+
+
+class Ends:
+    """Note when each trial ends."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def finished(self, trial_id: str) -> None:
+        """Note the time."""
+        self.times.append(time.perf_counter())
+
+    def failed(self, trial_id: str, error: str) -> None:
+        """Stop the benchmark."""
+        raise RuntimeError(f"{trial_id}: {error}")
+
+
+def main() -> None:
+    """Measure both shapes and print seconds a trial."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument(
+        "--nested", type=int, default=8, help="trials of the nested shape (0: none)"
+    )
+    options = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    connect(cores + 1, include_dashboard=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        times = measure_warm(options.trials, cores, Path(scratch))
+        report_warm(times)
+        if options.nested:
+            seconds = measure_nested(options.nested, Path(scratch))
+            print(f"TorchTrainer in each Tune trial: {seconds:.1f} s a trial, one at a time")
+
+
+def measure_warm(n_trials: int, n_groups: int, scratch: Path) -> list[float]:
+    """Run trials of no work on warm groups; return the start and the end of each, in seconds."""
+    trials = [Trial(Untuned(), (cell(number),)) for number in range(n_trials)]
+    jobs = [Job(trial.id, trial.to_json(), trial.shard) for trial in trials]
+    queue, ends = start_queue(0), Ends()
+    start = time.perf_counter()
+    with warm_groups(queue, NoWork, GroupSize(), n_groups, scratch):
+        run_jobs(jobs, queue, Schedule(2 * n_groups, 0, scratch), ends)
+    return [0.0, *(end - start for end in ends.times)]
+
+
+def cell(number: int) -> Cell:
+    """Make up a cell, so that trials have different ids."""
+    return Cell("none", f"subj{number:04d}", "lh", "V1v", 1, "none")
+
+
+def report_warm(times: list[float]) -> None:
+    """Print the start-up, and the wall time from the first trial's end to the last's."""
+    gaps = [after - before for before, after in pairwise(times[1:])]
+    each = (times[-1] - times[1]) / len(gaps)
+    print(f"warm groups: {len(times) - 1} trials of no work, start-up {times[1]:.1f} s")
+    print(
+        f"  {each:.2f} s a trial after start-up (median gap {median(gaps):.2f} s, "
+        f"largest {max(gaps):.2f} s)"
+    )
+
+
+def measure_nested(n_trials: int, scratch: Path) -> float:
+    """Run trials of no work as a TorchTrainer each; return the seconds a trial."""
+    trainable: Callable[..., Any] = tune.with_resources(
+        tune.with_parameters(nested_trial, scratch=str(scratch)),
+        {"node:__internal_head__": 0.001},
+    )
+    start = time.perf_counter()
+    tune.Tuner(
+        trainable,
+        param_space={"number": tune.grid_search(list(range(n_trials)))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=1),
+        run_config=tune.RunConfig(name="nested", storage_path=str(scratch), verbose=0),
+    ).fit()
+    return (time.perf_counter() - start) / n_trials
+
+
+def nested_trial(config: dict[str, Any], *, scratch: str) -> None:
+    """Launch a TorchTrainer that does nothing, and report."""
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    TorchTrainer(
+        nothing,
+        scaling_config=ScalingConfig(num_workers=1),
+        run_config=RunConfig(name=f"nested-{config['number']}", storage_path=scratch),
+    ).fit()
+    tune.report({"done": 1})
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+if __name__ == "__main__":
+    main()

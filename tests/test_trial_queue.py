@@ -1,0 +1,310 @@
+"""The queue between trials and worker groups, as a plain object: no Ray is started."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from orchestrator import trial_queue
+from orchestrator.trial_queue import AGAIN, END, Job, TrialQueue
+
+Scenario = Callable[[TrialQueue], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def short_polls(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 0.05)
+
+
+def job(name: str, shard: str = "nsd-subj01") -> Job:
+    return Job(name, "{}", shard)
+
+
+def run(scenario: Scenario, retries: int = 1) -> None:
+    async def start() -> None:
+        await scenario(TrialQueue(retries))
+
+    asyncio.run(start())
+
+
+async def events(queue: TrialQueue, trial_id: str, n: int) -> list[dict]:
+    return [await queue.next_event(trial_id, number) for number in range(n)]
+
+
+def test_a_job_is_handed_out_once() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        assert await queue.take("g1") == job("a")
+        assert await queue.take("g2") == AGAIN
+
+    run(scenario)
+
+
+def test_jobs_are_handed_out_in_the_order_they_came() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        for name in "abc":
+            await queue.submit(job(name))
+        assert [(await queue.take(g)).trial_id for g in ("g1", "g2", "g3")] == ["a", "b", "c"]
+
+    run(scenario)
+
+
+def test_a_group_that_waits_gets_a_job_as_soon_as_it_comes(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+
+    async def scenario(queue: TrialQueue) -> None:
+        waiting = asyncio.create_task(queue.take("g1"))
+        await asyncio.sleep(0)
+        await queue.submit(job("a"))
+        assert await asyncio.wait_for(waiting, 5) == job("a")
+
+    run(scenario)
+
+
+def test_jobs_of_the_subject_that_a_group_holds_go_first() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a", "nsd-subj01"))
+        await queue.take("g1")
+        await queue.finish("a", {}, None)
+        await queue.submit(job("b", "nsd-subj02"))
+        await queue.submit(job("c", "nsd-subj01"))
+        assert (await queue.take("g1")).trial_id == "c"
+        assert (await queue.take("g1")).trial_id == "c"  # it came back: c again
+        assert (await queue.take("g2")).trial_id == "b"
+
+    run(scenario)
+
+
+def test_a_group_takes_another_subject_rather_than_idle() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a", "nsd-subj01"))
+        await queue.take("g1")
+        await queue.finish("a", {}, None)
+        await queue.submit(job("b", "nsd-subj02"))
+        assert (await queue.take("g1")).trial_id == "b"
+
+    run(scenario)
+
+
+def test_a_job_submitted_twice_is_one() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.submit(job("a"))
+        await queue.take("g1")
+        await queue.submit(job("a"))
+        assert await queue.take("g2") == AGAIN
+
+    run(scenario)
+
+
+def test_a_group_that_comes_back_gets_its_job_again() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.submit(job("b"))
+        assert (await queue.take("g1")).trial_id == "a"
+        assert (await queue.take("g1")).trial_id == "a"
+        assert (await queue.running())[0]["stage"] == "restarting"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_a_job_that_kills_its_worker_too_often_fails_and_the_group_goes_on(retries) -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.submit(job("b"))
+        for _ in range(retries + 1):
+            assert (await queue.take("g1")).trial_id == "a"
+        assert (await queue.take("g1")).trial_id == "b"
+        [end] = await events(queue, "a", 1)
+        assert end["done"]
+        assert f"died {retries + 1} times" in end["error"]
+
+    run(scenario, retries)
+
+
+def test_a_listener_hears_at_once_that_a_job_is_lost(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.submit(job("b"))
+        await queue.take("g1")
+        heard = asyncio.create_task(queue.next_event("a", 0))
+        await asyncio.sleep(0)
+        await queue.take("g1")
+        assert (await asyncio.wait_for(heard, 5))["done"]
+
+    run(scenario, retries=0)
+
+
+def test_events_come_in_order_and_the_last_says_done() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.take("g1")
+        reports = [{"epoch": n, "loss": 1 / n, "images_per_second": 9.0} for n in (1, 2)]
+        for report in reports:
+            assert await queue.report("a", report)
+        await queue.finish("a", {"seconds": 3.0}, None)
+        end = {"done": True, "error": None}
+        assert await events(queue, "a", 4) == [*reports, {"seconds": 3.0}, end]
+
+    run(scenario)
+
+
+def test_an_event_is_given_again_to_who_asks_again() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.take("g1")
+        await queue.report("a", {"epoch": 1})
+        assert await events(queue, "a", 1) == await events(queue, "a", 1)
+
+    run(scenario)
+
+
+def test_who_asks_for_an_event_too_early_is_told_to_ask_again() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        assert await queue.next_event("a", 0) is None
+
+    run(scenario)
+
+
+def test_a_failed_job_has_its_error_and_no_metrics() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.take("g1")
+        await queue.finish("a", {}, "ValueError: no")
+        assert await events(queue, "a", 1) == [{"done": True, "error": "ValueError: no"}]
+        assert await queue.running() == []
+
+    run(scenario)
+
+
+def test_a_failed_job_submitted_again_starts_from_its_first_event() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.take("g1")
+        await queue.report("a", {"epoch": 1})
+        await queue.finish("a", {}, "ValueError: no")
+        await queue.submit(job("a"))
+        assert await queue.next_event("a", 0) is None
+        assert await queue.take("g2") == job("a")
+        await queue.report("a", {"epoch": 7})
+        assert await events(queue, "a", 1) == [{"epoch": 7}]
+
+    run(scenario)
+
+
+def test_a_waiting_job_that_is_stopped_is_never_handed_out() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.stop("a")
+        assert await queue.take("g1") == AGAIN
+
+    run(scenario)
+
+
+def test_a_running_job_that_is_stopped_hears_it_at_its_next_report_and_stage() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.take("g1")
+        assert await queue.stage("a", "finetuning")
+        assert await queue.report("a", {"epoch": 1})
+        await queue.stop("a")
+        assert not await queue.report("a", {"epoch": 2})
+        assert not await queue.stage("a", "encoding")
+
+    run(scenario)
+
+
+def test_a_stopped_job_whose_worker_died_is_not_tried_again_and_is_no_failure() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.take("g1")
+        await queue.stop("a")
+        assert await queue.take("g1") == AGAIN
+        assert await events(queue, "a", 1) == [{"done": True, "error": None}]
+
+    run(scenario, retries=5)
+
+
+def test_stopping_what_has_ended_or_was_never_there_does_nothing() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.stop("never")
+        await queue.submit(job("a"))
+        await queue.take("g1")
+        await queue.finish("a", {"seconds": 1.0}, None)
+        await queue.stop("a")
+        assert len(await events(queue, "a", 2)) == 2
+
+    run(scenario)
+
+
+def test_closing_ends_groups_that_wait_and_groups_that_ask_later(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+
+    async def scenario(queue: TrialQueue) -> None:
+        waiting = asyncio.create_task(queue.take("g1"))
+        await asyncio.sleep(0)
+        await queue.close()
+        assert await asyncio.wait_for(waiting, 5) == END
+        assert await queue.take("g2") == END
+
+    run(scenario)
+
+
+def test_a_closed_queue_hands_out_nothing_that_still_waits() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.close()
+        assert await queue.take("g1") == END
+
+    run(scenario)
+
+
+def test_running_jobs_are_listed_with_their_group_stage_and_last_report() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.submit(job("b"))
+        assert await queue.running() == []
+        await queue.take("g1")
+        await queue.stage("a", "finetuning")
+        await queue.report("a", {"epoch": 3, "loss": 0.5, "images_per_second": 80.0})
+        assert await queue.running() == [
+            {
+                "trial_id": "a",
+                "group": "g1",
+                "stage": "finetuning",
+                "epoch": 3,
+                "loss": 0.5,
+                "retrieval_top1": None,
+                "images_per_second": 80.0,
+            }
+        ]
+
+    run(scenario)
+
+
+def test_two_groups_never_work_on_one_job_whatever_the_order_of_calls() -> None:
+    async def serve(queue: TrialQueue, group: str, done: list[str]) -> None:
+        while (got := await queue.take(group)) != END:
+            if got != AGAIN:
+                await queue.report(got.trial_id, {"epoch": 1})
+                await asyncio.sleep(0)
+                done.append(got.trial_id)
+                await queue.finish(got.trial_id, {}, None)
+
+    async def scenario(queue: TrialQueue) -> None:
+        done: list[str] = []
+        groups = [asyncio.create_task(serve(queue, f"g{n}", done)) for n in range(4)]
+        names = [f"t{n}" for n in range(40)]
+        for n, name in enumerate(names):
+            await queue.submit(job(name, f"nsd-subj0{n % 3}"))
+        while len(done) < len(names):
+            await asyncio.sleep(0.001)
+        await queue.close()
+        await asyncio.gather(*groups)
+        assert sorted(done) == sorted(names)
+
+    run(scenario)
