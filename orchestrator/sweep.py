@@ -211,7 +211,7 @@ def sweep(settings: SweepSettings) -> list[str]:
 def _trials(settings: SweepSettings, space: Any) -> "list[Trial]":
     from orchestrator.plan import Selection, expand, select
     from trainables.shards import list_cells
-    from trainables.trunks import load, weights_name
+    from trainables.trunks import layer_extractor, load, weights_name
 
     selection = Selection(settings.subjects, settings.hemispheres, settings.rois)
     cells = select(list_cells(settings.data), selection)
@@ -221,8 +221,11 @@ def _trials(settings: SweepSettings, space: Any) -> "list[Trial]":
             raise InputError(f"{settings.weights}: no such file; give --weights a state dict")
         weights = weights_name(settings.weights)
     trials = expand(space, cells, weights)
+    # Weights that don't fit and layers that don't exist are told now, not by every worker.
     for trunk in {trial.trunk for trial in trials}:
-        load(trunk, settings.weights)  # weights that don't fit are told now, not by every worker
+        network = load(trunk, settings.weights)
+        for layers in {trial.encoding.layers for trial in trials if trial.trunk == trunk}:
+            layer_extractor(network, layers)
     return trials
 
 

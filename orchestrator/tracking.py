@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -133,12 +132,12 @@ class Mirror:
             run_id = self._create(outcome)
         else:
             self._client.update_run(run_id, status="RUNNING")
+            self._client.set_tag(run_id, "error", "")  # what an earlier try said is over
         self._log(run_id, outcome, scores)
         self._log_artifacts(run_id, outcome)
-        ended = int(1000 * (outcome.started + sum(outcome.seconds.values())))
         status = "FAILED" if outcome.status == "failed" else "FINISHED"
         self._client.set_tag(run_id, MIRRORED, state)
-        self._client.set_terminated(run_id, status, ended)
+        self._client.set_terminated(run_id, status, _ended(outcome))
         self._known[trial_id] = (run_id, state)
 
     def _create(self, outcome: Outcome) -> str:
@@ -196,13 +195,14 @@ class Mirror:
 
 def _params(outcome: Outcome) -> dict[str, object]:
     trial, cell = outcome.trial, outcome.trial.cells[0]
-    alone = len(trial.cells) == 1
+    # An untuned run is a subject's, whatever cells were scored first: parameters can't change.
+    of_subject = trial.method == "untuned"
     return {
         "method": trial.method,
         "dataset": cell.dataset,
         "subject": cell.subject,
-        "hemisphere": cell.hemisphere if alone else "both",
-        "roi": cell.roi if alone else "all",
+        "hemisphere": "both" if of_subject else cell.hemisphere,
+        "roi": "all" if of_subject else cell.roi,
         "trunk": trial.trunk.architecture,
         "weights": trial.trunk.weights,
         "seed": trial.seed,
@@ -223,9 +223,13 @@ def _epoch_metrics(outcome: Outcome) -> Iterable[Metric]:
 
 def _final_metrics(outcome: Outcome, summary: dict[str, float]) -> Iterable[Metric]:
     seconds = {f"seconds_{name}": value for name, value in outcome.seconds.items()}
-    now = int(1000 * time.time())
     for name, value in (summary | seconds).items():
-        yield Metric(name, value, now, 0)
+        yield Metric(name, value, _ended(outcome), 0)
+
+
+def _ended(outcome: Outcome) -> int:
+    """Tell when a trial ended, in milliseconds since 1970."""
+    return int(1000 * (outcome.started + sum(outcome.seconds.values())))
 
 
 def _per_cell(outcome: Outcome, scores: Any) -> dict[str, float]:
@@ -282,8 +286,14 @@ class Tracker:
         return list(self._pending)
 
     def _work(self) -> None:
-        while (trial_id := self._due.get()) is not None:
-            self._pending.append(trial_id)
+        while True:
+            # All that is due at once: a store that is down is asked once, not once a trial.
+            due = [self._due.get()]
+            while not self._due.empty():
+                due.append(self._due.get())
+            self._pending.extend(trial_id for trial_id in due if trial_id is not None)
+            if None in due:
+                return
             self._try_pending()
 
     def _try_pending(self) -> None:
@@ -301,7 +311,8 @@ class Tracker:
             action(self._mirror)
         except Exception as error:  # whatever a store raises: the files keep the results
             self._mirror = None
-            self._warn(f"MLflow ({tracking_uri()}): {str(error).splitlines()[0][:200]}")
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            self._warn(f"MLflow ({tracking_uri()}): {told[:200]}")
             return False
         return True
 

@@ -45,7 +45,7 @@ def test_a_duration_is_told_as_people_do(seconds, text) -> None:
 def test_a_finished_trial_is_one_line_with_its_count_and_score() -> None:
     one, stream = display()
     one.finished("a")
-    assert stream.getvalue().startswith("[1/3] a  mean r 0.250  about 0 s left")
+    assert stream.getvalue().startswith("[1/3] a  mean r 0.250  about ")
     assert stream.getvalue().count("\n") == 1
 
 

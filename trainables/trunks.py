@@ -76,7 +76,7 @@ def load(trunk: Trunk, weights_file: Path | None = None) -> nn.Module:
                 f"unknown weights {trunk.weights!r} for {trunk.architecture}; "
                 f"expected one of {sorted(names)}, or --weights FILE"
             )
-        network.load_state_dict(names[trunk.weights].get_state_dict(progress=False))
+        network.load_state_dict(_download(trunk, names[trunk.weights]))
     return network
 
 
@@ -85,6 +85,17 @@ def _published_weights(architecture: str) -> Mapping[str, Any]:
         return {}
     published: Mapping[str, Any] = models.get_model_weights(architecture).__members__
     return published
+
+
+def _download(trunk: Trunk, weights: Any) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False)
+    except (OSError, RuntimeError) as error:  # no network, no space, or a damaged download
+        raise ValueError(
+            f"{trunk.architecture}: its weights {trunk.weights} could not be downloaded ({error}); "
+            "try again, or give --weights FILE"
+        ) from error
+    return state
 
 
 def weights_name(path: Path) -> str:

@@ -1,0 +1,245 @@
+"""The sweep's command line: bad input is one clear line and code 2, and leaves nothing behind."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from orchestrator import sweep
+from tests.small_shards import write_shards, write_weights
+from trainables.outcome import Outcome, outcome_file
+from trainables.shards import MANIFEST
+from trainables.spec import Contrastive, Encoding, Trial, Trunk
+
+SPACE = """\
+from trainables.spec import FROM_FILE, Contrastive, Encoding, Trial, Trunk
+
+def trials(cells):
+    for cell in cells:
+        yield Trial(Contrastive(epochs=2), (cell,), Trunk("narrow-alexnet", FROM_FILE))
+"""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    write_weights(path)
+    return path
+
+
+@pytest.fixture
+def home(tmp_path, weights, monkeypatch) -> Path:
+    """A working directory with data/, space.py and weights.safetensors."""
+    write_shards(tmp_path / "data")
+    (tmp_path / "space.py").write_text(SPACE)
+    (tmp_path / "weights.safetensors").hardlink_to(weights)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(directory: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in sorted(directory.rglob("*"))}
+
+
+def command(*more: str, space: str = "space.py", weights: str = "weights.safetensors") -> list[str]:
+    return [space, "--data", "data", "--out", "runs", "--weights", weights, *more]
+
+
+def refusal(arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must be refused; return its one line."""
+    before = contents(home)
+    assert sweep.main(arguments) == 2
+    assert contents(home) == before
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert shown.count("\n") == 1, shown
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (command(space="papre"), "no search space 'papre'; expected one of demo, paper"),
+        (command(space="absent.py"), "absent.py: no such search space"),
+        (command("--data", "nowhere"), "nowhere: no ingested subject found (expected SUBJECT/"),
+        (command("--data", "space.py"), "space.py: no ingested subject found"),
+        (command("--rois", "V9"), "rois: unknown 'V9'; expected early, higher, streams"),
+        (command("--rois", ""), "rois: unknown ''"),
+        (command("--subjects", "7"), "subjects: subj07 not in the data, which has subj01"),
+        (command("--hemispheres", "left"), "--hemispheres 'left': expected lh, rh or lh,rh"),
+        (command("--hemispheres", ""), "--hemispheres ''"),
+        (command("--rois", "RSC"), "no cell of the data is in the chosen"),
+        (command(weights="absent.pt"), "absent.pt: no such file; give --weights a state dict"),
+        (command("--workers-per-trial", "2"), "--workers-per-trial 2: a trial runs on 1 worker"),
+        (command("--retries", "-1"), "--retries -1: expected 0 or more"),
+        (command("--hemispheres", "rh", space="demo"), "yielded no trial for the chosen cells"),
+        (command("--out", "space.py"), "Not a directory"),
+    ],
+)
+def test_a_command_that_cannot_be_meant_is_refused_in_one_line(
+    home, capsys, arguments, message
+) -> None:
+    assert message in refusal(arguments, home, capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gpus-per-trial", "1.5"], "'1.5': expected 0, a share below 1, or whole GPUs"),
+        (["--gpus-per-trial", "-1"], "'-1': expected 0"),
+        (["--gpus-per-trial", "nan"], "'nan': expected 0"),
+        (["--gpus-per-trial", "inf"], "'inf': expected 0"),
+        (["--gpus-per-trial", "many"], "'many': expected 0"),
+        (["--cpus-per-trial", "0"], "'0': expected a whole number above 0"),
+        (["--max-concurrent", "none"], "'none': expected a whole number above 0"),
+        (["--subjects", "1-"], "subjects '1-': expected numbers and ranges"),
+        (["--subjects", "5-1"], "is no range of 1 to 999"),
+        (["--retries", "x"], "invalid int value"),
+        (["--learning-rate", "1"], "unrecognized arguments: --learning-rate 1"),
+    ],
+)
+def test_a_flag_that_cannot_be_read_is_refused_with_the_usage(
+    home, capsys, arguments, message
+) -> None:
+    before = contents(home)
+    with pytest.raises(SystemExit) as stopped:
+        sweep.main(command(*arguments))
+    assert stopped.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("usage: python -m orchestrator.sweep")
+    assert message in shown.splitlines()[-1]
+    assert contents(home) == before
+
+
+def other_version(manifest: str) -> str:
+    return json.dumps({**json.loads(manifest), "schema_version": 99})
+
+
+def without_a_field(manifest: str) -> str:
+    content = json.loads(manifest)
+    del content["n_images"]
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (other_version, "schema version 99, this program reads 1; remove"),
+        (lambda text: text[:100], "not a manifest"),
+        (lambda text: "[]", "not a manifest"),
+        (lambda text: "", "not a manifest"),
+        (without_a_field, "not a manifest"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used_is_refused_by_name(
+    home, capsys, damage: Callable[[str], str], message
+) -> None:
+    path = home / "data" / "nsd-subj01" / MANIFEST
+    path.write_text(damage(path.read_text()))
+    shown = refusal(command(), home, capsys)
+    assert f"data/nsd-subj01/{MANIFEST}: {message}" in shown
+    assert "ingest" in shown
+
+
+def test_weights_that_do_not_fit_are_refused_before_anything_runs(home, capsys) -> None:
+    save_file({"features.0.weight": torch.zeros(1)}, home / "small.safetensors")
+    shown = refusal(command(weights="small.safetensors"), home, capsys)
+    assert "small.safetensors: does not fit narrow-alexnet" in shown
+
+
+def test_weights_that_are_no_state_dict_are_refused(home, capsys) -> None:
+    (home / "model.pt").write_bytes(b"junk")
+    assert "model.pt: not a readable state dict" in refusal(
+        command(weights="model.pt"), home, capsys
+    )
+
+
+def test_a_space_that_needs_weights_is_refused_without(home, capsys) -> None:
+    arguments = ["space.py", "--data", "data", "--out", "runs"]
+    assert "from a file; give --weights FILE" in refusal(arguments, home, capsys)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("def trials(cells):", "def trials(cells)", "space.py: could not be loaded: SyntaxError"),
+        ("epochs=2", "epochs=0", "contrastive: epochs 0 is below 1 (line 5)"),
+        ('"narrow-alexnet"', '"alexent"', "unknown trunk 'alexent'"),
+        ("FROM_FILE))", 'FROM_FILE), Encoding(layers=("fc9",)))', "unknown layers ['fc9']; this"),
+    ],
+)
+def test_a_faulty_space_is_refused_before_anything_runs(home, capsys, old, new, message) -> None:
+    (home / "space.py").write_text(SPACE.replace(old, new))
+    assert message in refusal(command(), home, capsys)
+
+
+def test_images_too_small_for_the_trunk_are_refused(home, capsys) -> None:
+    write_shards(home / "small", image_size=16)
+    shown = refusal(command("--data", "small"), home, capsys)
+    assert "narrow-alexnet does not take images of 16 x 16 pixels" in shown
+
+
+def test_weights_that_cannot_be_downloaded_are_told_with_the_cure(
+    home, capsys, monkeypatch
+) -> None:
+    from torchvision.models import AlexNet_Weights
+
+    def offline(weights, progress):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(AlexNet_Weights, "get_state_dict", offline)
+    arguments = ["paper", "--data", "data", "--out", "runs"]
+    shown = refusal(arguments, home, capsys)
+    assert "could not be downloaded (Name or service not known)" in shown
+    assert "--weights FILE" in shown
+
+
+def test_a_damaged_outcome_is_refused_by_name(home, capsys, weights) -> None:
+    cell = write_shards(home / "again")[0]
+    from trainables.trunks import weights_name
+
+    trial = Trial(
+        Contrastive(epochs=2), (cell,), Trunk("narrow-alexnet", weights_name(weights)), Encoding()
+    )
+    Outcome(trial, "finished", "", "cpu", 0.0, {}).write(home / "runs")
+    path = outcome_file(home / "runs", trial.id)
+    path.write_text("{")
+    assert f"{path.name}: not a trial's outcome" in refusal(command(), home, capsys)
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(home, capsys) -> None:
+    before = contents(home)
+    assert sweep.main(command("--dry-run", "--max-concurrent", "2")) == 0
+    shown = capsys.readouterr()
+    assert "5 trials: 0 done, 5 to run; about" in shown.out
+    assert "nsd-subj01" in shown.out
+    assert shown.err == ""
+    assert contents(home) == before
+
+
+def test_a_dry_run_of_chosen_cells_counts_these_alone(home, capsys) -> None:
+    arguments = command("--dry-run", "--subjects", "1", "--hemispheres", "lh", "--rois", "early")
+    assert sweep.main(arguments) == 0
+    assert "3 trials: 0 done, 3 to run" in capsys.readouterr().out
+
+
+def test_a_dry_run_of_the_demonstration_s_space_on_other_data_makes_no_demonstration(
+    home, capsys
+) -> None:
+    before = contents(home)
+    assert sweep.main(command("--dry-run", space="demo")) == 0
+    assert "7 trials" in capsys.readouterr().out
+    assert contents(home) == before
+
+
+def test_help_shows_every_flag_and_how_to_begin(capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        sweep.main(["--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert "the demonstration" in shown
+    for flag in ("--data", "--out", "--weights", "--rois", "--dry-run", "--gpus-per-trial"):
+        assert flag in shown
