@@ -66,9 +66,9 @@ def rows_by(cells: pd.DataFrame, by: By) -> list[Row]:
 
 
 def _short(cells: pd.DataFrame, cell: str) -> str:
-    """Leave the data set out of a name where there is one only."""
-    dataset = str(cells.at[cell, "dataset"])
-    return cell if cells["dataset"].nunique() > 1 else cell.removeprefix(f"{dataset}-")
+    """Name a cell with spaces, where a narrow table breaks; with its data set if there are two."""
+    parts = [str(cells.at[cell, name]) for name in ("dataset", "subject", "hemisphere", "roi")]
+    return " ".join(parts if cells["dataset"].nunique() > 1 else parts[1:])
 
 
 def _subject_rows(cells: pd.DataFrame) -> list[Row]:

@@ -62,14 +62,16 @@ def comparison_table(
     against = comparisons[0].b
     methods = method_order({one.a for one in comparisons})
     title = methods[0] if len(methods) == 1 else "each method"
-    n_subjects = max(one.n_subjects for one in comparisons)
+    n_subjects = len({subject for one in comparisons for subject in one.subjects})
     table = _table(
-        f"{title} against {against}, protocol {protocol}, subjects: {n_subjects}",
+        f"{title} against {against}, protocol {protocol}, {_count(n_subjects, 'subject')}",
         _caption(bootstrap),
     )
     table.add_column(by, overflow="fold")
     table.add_column("method", no_wrap=True)
-    heads = ("r", against, "diff.", f"{bootstrap.level:.0%} interval", "better", "pairs", "cells")
+    heads = ["r", against, "diff.", f"{bootstrap.level:.0%} interval", "better", "pairs", "cells"]
+    if by == "cell":
+        heads = heads[:-1]
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     labels = dict.fromkeys((one.row.is_total, one.row.label) for one in comparisons)
@@ -78,8 +80,8 @@ def comparison_table(
         of_row = [o for o in comparisons if (o.row.is_total, o.row.label) == (is_total, label)]
         for one in sorted(of_row, key=lambda o: methods.index(o.a)):
             _part(table, last, one.row, apart=len(methods) > 1)
-            shown = "" if last is not None and last.label == label else label
-            table.add_row(shown, one.a, *_comparison_cells(one))
+            shown = label if one is of_row[0] else ""
+            table.add_row(shown, one.a, *_comparison_cells(one)[: len(heads)])
             last = one.row
     return table
 
@@ -92,7 +94,7 @@ def _comparison_cells(one: Comparison) -> tuple[str, ...]:
         f"{_signed(one.low)} {_signed(one.high)}",
         _percent(one.share_improved),
         f"{one.n_pairs:,}",
-        str(one.n_cells),
+        str(len(one.row.cells)),
     )
 
 
@@ -187,6 +189,10 @@ def _caption(bootstrap: Bootstrap) -> str:
         "It covers the choice of vertices, taken as independent; not other images, subjects or "
         "seeds. better: share of vertices with the higher r"
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _r(value: float | None) -> str:

@@ -15,7 +15,6 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from orchestrator.command import InputError
-from trainables.outcome import Outcome
 from trainables.rois import group_of
 from trainables.scores import TRIAL_KEY, read_score_file
 from trainables.spec import Trial, Untuned, digest
@@ -203,9 +202,12 @@ def _told(table: ScoreTable, found: pd.DataFrame, several: pd.DataFrame) -> str:
     settings = found.groupby("setting", observed=True)["trial_id"].first()
     if not n_several and len(settings) == 1:
         return ""
-    described = _describe({key: _setting(table.trials[t]) for key, t in settings.items()})
-    taken = f" on {n_several} cells several trials, the last started is taken;" * bool(n_several)
-    return f"{method}:{taken} settings {_some(described, '; ')}; --trial keeps one"
+    taken = f"several trials on {n_several} of its cells, the last started is taken; "
+    names = f"trials {_some(found['trial_id'].unique())}"
+    if len(settings) > 1:
+        described = _describe({key: _setting(table.trials[t]) for key, t in settings.items()})
+        names = f"settings {_some(described, '; ')}"
+    return f"{method}: {taken if n_several else ''}{names}; --trial keeps one"
 
 
 def _describe(settings: Mapping[Any, Mapping[str, Any]]) -> list[str]:
@@ -231,6 +233,8 @@ def started_in(runs: Path) -> Callable[[str], float]:
     """Return a function that tells when a trial started; a trial without an outcome is oldest."""
 
     def started(trial_id: str) -> float:
+        from trainables.outcome import Outcome
+
         outcome = Outcome.read(runs, trial_id)
         return -np.inf if outcome is None else outcome.started
 

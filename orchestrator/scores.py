@@ -102,8 +102,6 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 
 
 def _question(options: argparse.Namespace) -> Question:
-    from orchestrator.plan import parse_rois
-
     compare = options.compare
     if compare is not None and len(compare) not in (0, 2):
         raise InputError(f"--compare {' '.join(compare)}: expected two methods, or none")
@@ -119,9 +117,15 @@ def _question(options: argparse.Namespace) -> Question:
         trials=tuple(options.trial),
         subjects=options.subjects,
         hemispheres=options.hemispheres and tuple(options.hemispheres.split(",")),
-        rois=None if options.rois is None else parse_rois(options.rois),
+        rois=None if options.rois is None else _rois(options.rois),
         export=options.export,
     )
+
+
+def _rois(text: str) -> tuple[str, ...]:
+    from orchestrator.plan import parse_rois
+
+    return parse_rois(text)
 
 
 def _default_out() -> Path:

@@ -73,8 +73,8 @@ class Comparison:
     high: float
     share_improved: float
     n_pairs: int
-    n_cells: int
-    n_subjects: int
+    subjects: frozenset[tuple[str, str]]
+    """Each as (dataset, subject)."""
 
     @property
     def difference(self) -> float:
@@ -231,8 +231,7 @@ def _comparison(
         high=float(high),
         share_improved=better,
         n_pairs=int(cells["n"].sum()),
-        n_cells=len(cells),
-        n_subjects=cells.groupby(["dataset", "subject"]).ngroups,
+        subjects=frozenset(zip(cells["dataset"], cells["subject"], strict=True)),
     )
 
 

@@ -140,7 +140,7 @@ def _share_of_gpus(text: str) -> float:
         share = float(text)
     except ValueError:
         share = -1.0
-    if share < 0 or (share > 1 and share != int(share)):
+    if not (0 <= share <= 1 or (share > 1 and share.is_integer())):
         raise argparse.ArgumentTypeError(f"{text!r}: expected 0, a share below 1, or whole GPUs")
     return share
 

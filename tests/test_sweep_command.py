@@ -7,35 +7,37 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from orchestrator import sweep
 from tests.small_shards import write_shards, write_weights
+from trainables import trunks
 from trainables.outcome import Outcome, outcome_file
-from trainables.shards import MANIFEST
+from trainables.shards import MANIFEST, list_cells
 from trainables.spec import Contrastive, Encoding, Trial, Trunk
 
 SPACE = """\
 from trainables.spec import FROM_FILE, Contrastive, Encoding, Trial, Trunk
 
+ENCODING = Encoding(layers=("1",))
+
 def trials(cells):
     for cell in cells:
-        yield Trial(Contrastive(epochs=2), (cell,), Trunk("narrow-alexnet", FROM_FILE))
+        yield Trial(Contrastive(epochs=2), (cell,), Trunk("tiny", FROM_FILE), ENCODING)
 """
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    write_weights(path)
-    return path
+def tiny_trunk() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 4))
 
 
 @pytest.fixture
-def home(tmp_path, weights, monkeypatch) -> Path:
+def home(tmp_path, monkeypatch) -> Path:
     """A working directory with data/, space.py and weights.safetensors."""
+    monkeypatch.setitem(trunks.OWN_ARCHITECTURES, "tiny", tiny_trunk)
     write_shards(tmp_path / "data")
     (tmp_path / "space.py").write_text(SPACE)
-    (tmp_path / "weights.safetensors").hardlink_to(weights)
+    save_file(tiny_trunk().state_dict(), tmp_path / "weights.safetensors")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -147,7 +149,7 @@ def test_a_manifest_that_cannot_be_used_is_refused_by_name(
 def test_weights_that_do_not_fit_are_refused_before_anything_runs(home, capsys) -> None:
     save_file({"features.0.weight": torch.zeros(1)}, home / "small.safetensors")
     shown = refusal(command(weights="small.safetensors"), home, capsys)
-    assert "small.safetensors: does not fit narrow-alexnet" in shown
+    assert "small.safetensors: does not fit tiny" in shown
 
 
 def test_weights_that_are_no_state_dict_are_refused(home, capsys) -> None:
@@ -166,9 +168,9 @@ def test_a_space_that_needs_weights_is_refused_without(home, capsys) -> None:
     ("old", "new", "message"),
     [
         ("def trials(cells):", "def trials(cells)", "space.py: could not be loaded: SyntaxError"),
-        ("epochs=2", "epochs=0", "contrastive: epochs 0 is below 1 (line 5)"),
-        ('"narrow-alexnet"', '"alexent"', "unknown trunk 'alexent'"),
-        ("FROM_FILE))", 'FROM_FILE), Encoding(layers=("fc9",)))', "unknown layers ['fc9']; this"),
+        ("epochs=2", "epochs=0", "contrastive: epochs 0 is below 1 (line 7)"),
+        ('"tiny"', '"alexent"', "unknown trunk 'alexent'"),
+        ('layers=("1",)', 'layers=("fc9",)', "unknown layers ['fc9']; this"),
     ],
 )
 def test_a_faulty_space_is_refused_before_anything_runs(home, capsys, old, new, message) -> None:
@@ -179,7 +181,7 @@ def test_a_faulty_space_is_refused_before_anything_runs(home, capsys, old, new, 
 def test_images_too_small_for_the_trunk_are_refused(home, capsys) -> None:
     write_shards(home / "small", image_size=16)
     shown = refusal(command("--data", "small"), home, capsys)
-    assert "narrow-alexnet does not take images of 16 x 16 pixels" in shown
+    assert "tiny does not take images of 16 x 16 pixels" in shown
 
 
 def test_weights_that_cannot_be_downloaded_are_told_with_the_cure(
@@ -197,13 +199,10 @@ def test_weights_that_cannot_be_downloaded_are_told_with_the_cure(
     assert "--weights FILE" in shown
 
 
-def test_a_damaged_outcome_is_refused_by_name(home, capsys, weights) -> None:
-    cell = write_shards(home / "again")[0]
-    from trainables.trunks import weights_name
-
-    trial = Trial(
-        Contrastive(epochs=2), (cell,), Trunk("narrow-alexnet", weights_name(weights)), Encoding()
-    )
+def test_a_damaged_outcome_is_refused_by_name(home, capsys) -> None:
+    trunk = Trunk("tiny", trunks.weights_name(home / "weights.safetensors"))
+    cell = list_cells(home / "data")[0]
+    trial = Trial(Contrastive(epochs=2), (cell,), trunk, Encoding(layers=("1",)))
     Outcome(trial, "finished", "", "cpu", 0.0, {}).write(home / "runs")
     path = outcome_file(home / "runs", trial.id)
     path.write_text("{")
@@ -229,8 +228,9 @@ def test_a_dry_run_of_chosen_cells_counts_these_alone(home, capsys) -> None:
 def test_a_dry_run_of_the_demonstration_s_space_on_other_data_makes_no_demonstration(
     home, capsys
 ) -> None:
+    write_weights(home / "narrow.safetensors")
     before = contents(home)
-    assert sweep.main(command("--dry-run", space="demo")) == 0
+    assert sweep.main(command("--dry-run", space="demo", weights="narrow.safetensors")) == 0
     assert "7 trials" in capsys.readouterr().out
     assert contents(home) == before
 

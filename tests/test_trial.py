@@ -1,0 +1,327 @@
+"""One trial from shards to scores on a warm runner, without Ray: rows come from pyarrow."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.small_shards import write_shards
+from trainables import reading, trunks
+from trainables import trial as module
+from trainables.checkpoints import LAST, EpochReport
+from trainables.finetune import Stopped
+from trainables.outcome import Outcome, log_file, outcome_file
+from trainables.scores import SCORE_SCHEMA, TRIAL_KEY, read_score_file, read_scores, score_file
+from trainables.shards import read_rows
+from trainables.spec import Cell, Contrastive, Encoding, Regression, Trial, Trunk, Untuned
+from trainables.trial import TrialRunner, Workplace, failed, free_bytes
+from trainables.trunks import weights_name
+
+CPU = torch.device("cpu")
+ENCODING = Encoding(layers=("1", "4"), protocols=("nested", "paper"), alphas=(1.0, 100.0))
+CONTRASTIVE = Contrastive(learning_rate=1e-3, batch_size=16, epochs=2, validation=0.2)
+REGRESSION = Regression(learning_rate=1e-3, batch_size=16, epochs=2)
+
+
+def tiny_trunk() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 4, stride=4),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(8 * 8 * 8, 20),
+    )
+
+
+@dataclass
+class Place:
+    """A data directory, a weights file, and runners that write beside them."""
+
+    home: Path
+    cells: list[Cell]
+    trunk: Trunk
+
+    def workplace(self, name: str = "runs", **changes) -> Workplace:
+        return Workplace(self.home / "data", self.home / name, self.home / "weights.pt", **changes)
+
+    def runner(self, name: str = "runs", **changes) -> TrialRunner:
+        return TrialRunner(self.workplace(name, **changes), CPU)
+
+    def trial(self, objective=CONTRASTIVE, cell: int = 0, **changes) -> Trial:
+        return Trial(objective, (self.cells[cell],), self.trunk, ENCODING, **changes)
+
+    def untuned(self, *cells: int) -> Trial:
+        chosen = tuple(self.cells[number] for number in cells)
+        return Trial(Untuned(), chosen, self.trunk, ENCODING)
+
+
+@dataclass
+class Listener:
+    """Notes what it hears; stops after an epoch, or raises at a stage, when told to."""
+
+    stop_after: int | None = None
+    stop_at: str | None = None
+    stages: list[str] = field(default_factory=list)
+    epochs: list[EpochReport] = field(default_factory=list)
+
+    def stage(self, name: str) -> None:
+        self.stages.append(name)
+        if name == self.stop_at:
+            raise Stopped
+
+    def epoch(self, report: EpochReport) -> bool:
+        self.epochs.append(report)
+        return report.epoch != self.stop_after
+
+
+@pytest.fixture(autouse=True)
+def without_ray(monkeypatch) -> Iterator[None]:
+    monkeypatch.setattr(reading, "_stream", read_rows)
+    monkeypatch.setitem(trunks.OWN_ARCHITECTURES, "tiny", tiny_trunk)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def place(tmp_path) -> Place:
+    cells = write_shards(tmp_path / "data", ("subj01", "subj02"), n_images=60, image_size=32)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(tiny_trunk().state_dict(), tmp_path / "weights.pt")
+    return Place(tmp_path, cells, Trunk("tiny", weights_name(tmp_path / "weights.pt")))
+
+
+def scores(place: Place, trial: Trial, name: str = "runs") -> list[dict]:
+    return read_scores(place.home / name, trial.id).drop_columns(["host"]).to_pylist()
+
+
+def mean_r(place: Place, trial: Trial, name: str = "runs") -> float:
+    found = [row["r"] for row in scores(place, trial, name) if row["protocol"] == "nested"]
+    return sum(found) / len(found)
+
+
+def test_an_untuned_trial_scores_all_its_cells_in_one_pass(place) -> None:
+    trial, listener = place.untuned(0, 1, 2, 3, 4), Listener()
+    outcome = place.runner().run(trial, listener)
+    assert outcome.status == "finished"
+    assert listener.stages == ["reading", "features", "encoding"]
+    assert listener.epochs == []
+    for cell in trial.cells:
+        table = read_score_file(score_file(place.home / "runs", trial.id, cell))
+        assert table.schema == SCORE_SCHEMA
+        assert len(table) == 2 * cell.n_vertices
+    assert not (place.home / "runs" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("objective", [CONTRASTIVE, REGRESSION], ids=lambda o: o.method)
+def test_a_tuned_trial_leaves_scores_checkpoint_log_and_outcome(place, objective) -> None:
+    trial, listener, runs = place.trial(objective), Listener(), place.home / "runs"
+    outcome = place.runner().run(trial, listener)
+    assert listener.stages == ["reading", "finetuning", "features", "encoding"]
+    assert [report.epoch for report in listener.epochs] == [1, 2]
+    assert outcome == Outcome.read(runs, trial.id)
+    assert outcome.history == tuple(listener.epochs)
+    assert set(outcome.seconds) == set(listener.stages)
+    assert len(log_file(runs, trial.id).read_text().splitlines()) == 2
+    assert (runs / "checkpoints" / trial.training_id / LAST).exists()
+    path = score_file(runs, trial.id, trial.cells[0])
+    assert Trial.from_json(pq.read_schema(path).metadata[TRIAL_KEY].decode()) == trial
+    rows = scores(place, trial)
+    assert {row["protocol"] for row in rows} == {"nested", "paper"}
+    assert all(len(row["r_by_layer"]) == 2 for row in rows)
+    assert {row["n_test"] for row in rows} == {15}
+
+
+def test_scores_hold_the_cell_s_own_vertices(place) -> None:
+    trial = place.untuned(1, 3)  # lh V2d is columns 4 to 9, rh V1v 0 to 5
+    place.runner().run(trial, Listener())
+    rows = [row for row in scores(place, trial) if row["protocol"] == "nested"]
+    found = {side: [r["vertex"] for r in rows if r["hemisphere"] == side] for side in ("lh", "rh")}
+    assert found == {"lh": [4, 5, 6, 7, 8, 9], "rh": [0, 1, 2, 3, 4, 5]}
+
+
+def test_vertices_that_two_cells_share_have_one_score(place) -> None:
+    trial = place.untuned(0, 1)
+    place.runner().run(trial, Listener())
+    rows = [row for row in scores(place, trial) if row["protocol"] == "nested"]
+    shared = [[r for r in rows if r["vertex"] == vertex] for vertex in (4, 5, 6, 7)]
+    for first, second in shared:
+        assert first["r_by_layer"] == pytest.approx(second["r_by_layer"], abs=1e-6)
+
+
+def test_the_planted_signal_is_predicted(place) -> None:
+    trial = place.untuned(0)
+    place.runner().run(trial, Listener())
+    assert mean_r(place, trial) > 0.4
+
+
+def test_the_smallest_cell_is_tuned_and_scored(place) -> None:
+    trial = place.trial(CONTRASTIVE, cell=2)
+    assert trial.cells[0].n_vertices == 4
+    place.runner().run(trial, Listener())
+    assert len(scores(place, trial)) == 8
+
+
+def test_a_warm_runner_of_two_subjects_equals_fresh_ones_to_the_bit(place) -> None:
+    trials = [
+        place.trial(CONTRASTIVE, cell=0),
+        place.trial(REGRESSION, cell=1),
+        place.untuned(0, 4),
+        place.trial(CONTRASTIVE, cell=5),  # of the other subject
+        place.untuned(6),
+        place.trial(REGRESSION, cell=3),  # and back
+    ]
+    warm = place.runner("warm")
+    for trial in trials:
+        warm.run(trial, Listener())
+        place.runner("fresh").run(trial, Listener())
+        assert scores(place, trial, "warm") == scores(place, trial, "fresh")
+
+
+def test_a_warm_runner_reads_a_subject_once(place, monkeypatch) -> None:
+    reads = []
+    original = module.read_subject
+    monkeypatch.setattr(
+        module, "read_subject", lambda shard: reads.append(shard.name) or original(shard)
+    )
+    runner = place.runner()
+    for trial in (place.trial(), place.untuned(0), place.trial(REGRESSION), place.untuned(5)):
+        runner.run(trial, Listener())
+    assert reads == ["nsd-subj01", "nsd-subj02"]
+
+
+def test_a_trial_run_again_gives_the_same_scores(place) -> None:
+    trial = place.trial()
+    place.runner("first").run(trial, Listener())
+    place.runner("second").run(trial, Listener())
+    assert scores(place, trial, "first") == scores(place, trial, "second")
+
+
+def test_a_trial_interrupted_between_epochs_resumes_to_the_same_scores(place) -> None:
+    class Killed(BaseException):
+        pass
+
+    class Dying(Listener):
+        def epoch(self, report: EpochReport) -> bool:
+            if report.epoch == 2:
+                raise Killed
+            return True
+
+    trial = place.trial()
+    with pytest.raises(Killed):
+        place.runner("killed").run(trial, Dying())
+    assert Outcome.read(place.home / "killed", trial.id) is None
+    listener = Listener()
+    place.runner("killed").run(trial, listener)
+    assert [report.epoch for report in listener.epochs] == [2]
+    place.runner("straight").run(trial, Listener())
+    assert scores(place, trial, "killed") == scores(place, trial, "straight")
+
+
+def test_another_encoding_of_a_trained_trunk_trains_nothing(place) -> None:
+    trial, listener = place.trial(), Listener()
+    other = replace(trial, encoding=replace(ENCODING, alphas=(10.0,)))
+    runner = place.runner()
+    runner.run(trial, Listener())
+    outcome = runner.run(other, listener)
+    assert listener.epochs == []
+    assert len(outcome.history) == 2
+    assert other.id != trial.id
+    assert len(scores(place, other)) == len(scores(place, trial))
+
+
+@dataclass
+class FileImages:
+    """Stands for the object store: read from the shard whenever asked."""
+
+    shard: Path
+
+    def read(self, rows: Tensor) -> Iterator[Tensor]:
+        images = reading.read_images(self.shard, CPU)
+        for part in torch.split(rows, 7):
+            yield images[part]
+
+
+def test_images_that_do_not_fit_are_streamed_to_the_same_scores(place, monkeypatch) -> None:
+    monkeypatch.setattr(module, "ObjectStoreImages", FileImages)
+    trial = place.trial()
+    place.runner("resident").run(trial, Listener())
+    place.runner("streamed", image_budget=1000).run(trial, Listener())
+    assert scores(place, trial, "resident") == scores(place, trial, "streamed")
+
+
+def test_features_that_do_not_fit_are_spooled_to_the_same_scores_and_removed(place) -> None:
+    trial = place.untuned(0)
+    place.runner("memory").run(trial, Listener())
+    place.runner("spooled", feature_budget=1000).run(trial, Listener())
+    assert scores(place, trial, "memory") == scores(place, trial, "spooled")
+    assert list((place.home / "spooled" / "scratch").iterdir()) == []
+
+
+def test_a_trial_stopped_after_an_epoch_is_an_outcome_without_scores(place) -> None:
+    trial = place.trial()
+    outcome = place.runner().run(trial, Listener(stop_after=1))
+    assert outcome.status == "stopped"
+    assert [report.epoch for report in outcome.history] == [1]
+    assert Outcome.read(place.home / "runs", trial.id) == outcome
+    assert scores(place, trial) == []
+
+
+def test_a_trial_stopped_before_encoding_is_an_outcome_without_scores(place) -> None:
+    outcome = place.runner().run(place.untuned(0), Listener(stop_at="encoding"))
+    assert outcome.status == "stopped"
+
+
+def test_data_that_has_changed_since_planning_is_refused(place) -> None:
+    stale = replace(place.trial(), cells=(replace(place.cells[0], data="00000000"),))
+    with pytest.raises(ValueError, match=r"nsd-subj01: its content is .*planned on 00000000; plan"):
+        place.runner().run(stale, Listener())
+    assert not outcome_file(place.home / "runs", stale.id).exists()
+
+
+def test_a_cell_of_other_vertices_than_planned_is_refused(place) -> None:
+    stale = replace(place.trial(), cells=(replace(place.cells[0], n_vertices=9),))
+    with pytest.raises(ValueError, match=r"nsd-subj01-lh-V1v: 8 vertices .*planned on 9; plan"):
+        place.runner().run(stale, Listener())
+
+
+def test_missing_rows_are_refused(place) -> None:
+    (place.home / "data" / "nsd-subj01" / "rows-00000.parquet").unlink()
+    with pytest.raises((ValueError, OSError)):
+        place.runner().run(place.trial(), Listener())
+
+
+def test_a_runner_serves_on_after_a_trial_that_failed(place) -> None:
+    runner = place.runner()
+    doomed = replace(place.trial(), encoding=replace(ENCODING, layers=("absent",)))
+    with pytest.raises(ValueError, match=r"unknown layers \['absent'\]"):
+        runner.run(doomed, Listener())
+    assert runner.run(place.trial(REGRESSION), Listener()).status == "finished"
+
+
+def test_every_epoch_s_weights_are_kept_on_request(place) -> None:
+    trial = place.trial()
+    place.runner(keep_every_epoch=True).run(trial, Listener())
+    kept = (place.home / "runs" / "checkpoints" / trial.training_id).glob("epoch-*")
+    assert sorted(path.name for path in kept) == [
+        "epoch-0001.safetensors",
+        "epoch-0002.safetensors",
+    ]
+
+
+def test_a_trial_that_could_not_be_done_is_an_outcome_with_its_error(place) -> None:
+    outcome = failed(place.trial(), "ValueError: no", host="node", device="cpu")
+    outcome.write(place.home / "runs")
+    content = json.loads(outcome_file(place.home / "runs", outcome.trial.id).read_text())
+    assert (content["status"], content["error"]) == ("failed", "ValueError: no")
+
+
+def test_free_memory_is_measured() -> None:
+    assert free_bytes(CPU) > 2**20
