@@ -71,6 +71,9 @@ class Seconds:
     wall: float
     cpu: float
 
+    def __str__(self) -> str:
+        return f"{self.wall:.1f} s ({self.cpu:.1f} s of CPU)"
+
 
 def timed(function: Callable[[], Any]) -> tuple[Any, Seconds]:
     """Call a function and time it."""
@@ -207,10 +210,12 @@ def compare(options: argparse.Namespace, protocol: Protocol) -> None:
     for share in np.array_split(np.arange(len(fits)), options.repeats):
         times.one_cell.append(timed(partial(encode, problem, 1))[1])
         times.all_cells.append(timed(partial(encode, problem, len(problem.cells)))[1])
+        print(f"  ours: {times.one_cell[-1]}, all cells: {times.all_cells[-1]}", flush=True)
         for number in share:
             r, seconds = timed(partial(plain_fit, problem, fits[number], options.plain_dtype))
             plain.append(r)
             times.plain.append(seconds)
+            print(f"  plain fit {number + 1}, {fits[number].layer}: {seconds}", flush=True)
     n_all = sum(cell.n_vertices for cell, _ in problem.cells)
     print(
         f"{protocol}: {options.images} images at {options.size} px, {options.vertices} vertices "

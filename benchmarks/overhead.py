@@ -76,7 +76,7 @@ def measure_warm(n_trials: int, n_groups: int, scratch: Path) -> list[float]:
     """Run trials of no work on warm groups; return the start and the end of each, in seconds."""
     trials = [Trial(Untuned(), (cell(number),)) for number in range(n_trials)]
     jobs = [Job(trial.id, trial.to_json(), trial.shard) for trial in trials]
-    queue, ends = start_queue(0), Ends()
+    queue, ends = start_queue(0, n_groups), Ends()
     start = time.perf_counter()
     with warm_groups(queue, NoWork, GroupSize(), n_groups, scratch):
         run_jobs(jobs, queue, Schedule(2 * n_groups, 0, scratch), ends)

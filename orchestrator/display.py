@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 REFRESH_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 180.0
+"""How long no worker may be at a trial before the display says what is missing."""
 
 
 @dataclass
@@ -28,10 +30,13 @@ class Display:
     """Ask for the progress of the running trials."""
     score: Callable[[str], float | None]
     """Ask for a finished trial's mean r."""
+    missing: Callable[[], str]
+    """Ask what the cluster lacks for another worker."""
     finished_ids: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     best: tuple[float, str] | None = None
     _started: float = field(default_factory=time.time)
+    _last_busy: float = field(default_factory=time.time)
     _closing: threading.Event = field(default_factory=threading.Event)
     _live: Live | None = None
     _thread: threading.Thread | None = None
@@ -40,8 +45,8 @@ class Display:
         if self.console.is_terminal:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()
-            self._thread = threading.Thread(target=self._refresh, daemon=True)
-            self._thread.start()
+        self._thread = threading.Thread(target=self._refresh, daemon=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -84,8 +89,21 @@ class Display:
                 running = self.progress()
             except Exception:  # the queue is busy or gone: the next second will tell
                 continue
+            self._warn_when_idle(running)
             if self._live is not None:
                 self._live.update(self._render(running), refresh=True)
+
+    def _warn_when_idle(self, running: list[dict[str, Any]]) -> None:
+        """Say what is missing, every few minutes that no worker is at a trial."""
+        now = time.time()
+        if running:
+            self._last_busy = now
+        elif now - self._last_busy > IDLE_SECONDS:
+            self._last_busy = now
+            self.console.print(
+                f"no worker has started for {duration(IDLE_SECONDS)}: {escape(self.missing())}",
+                highlight=False,
+            )
 
     def _render(self, running: list[dict[str, Any]]) -> Group:
         table = Table.grid(padding=(0, 2))

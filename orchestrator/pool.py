@@ -4,7 +4,6 @@ Each group is one ``TorchTrainer`` whose worker asks the queue for jobs until th
 Tune's trials are light: they submit a job and forward its reports, so Tune schedules as usual.
 """
 
-import logging
 import os
 import threading
 import traceback
@@ -20,12 +19,11 @@ from orchestrator.trial_queue import AGAIN, END, Event, Job
 
 if TYPE_CHECKING:
     import torch
+    from ray.train.torch import TorchTrainer
 
     from trainables.checkpoints import EpochReport
     from trainables.outcome import Outcome
     from trainables.spec import Trial
-
-logger = logging.getLogger(__name__)
 
 CPUS_FOR_READING: Final = 1.0
 """Left free for Ray Data's tasks: without it workers would wait for their data for ever."""
@@ -83,10 +81,11 @@ def warm_groups(
 
     scratch: directory for Ray Train's own bookkeeping, on storage that all nodes share.
     """
+    left = threading.Event()
     threads = [
         threading.Thread(
             target=_run_group,
-            args=(queue, make_runner, size, f"group-{number}", scratch),
+            args=(queue, _trainer(queue, make_runner, size, f"group-{number}", scratch), left),
             name=f"group-{number}",
             daemon=True,
         )
@@ -96,15 +95,27 @@ def warm_groups(
         thread.start()
     try:
         yield
-    finally:
-        ray.get(queue.close.remote(), timeout=JOIN_SECONDS)
-        for thread in threads:
-            thread.join(JOIN_SECONDS)
+    except BaseException:
+        left.set()  # interrupted: nobody waits for trials, and no group is missed
+        raise
+    ray.get(queue.close.remote(), timeout=JOIN_SECONDS)
+    for thread in threads:
+        thread.join(JOIN_SECONDS)
 
 
-def _run_group(
+def _run_group(queue: Any, trainer: "TorchTrainer", left: threading.Event) -> None:
+    """Run a group to its end; one that fails for good gives its job up."""
+    try:
+        trainer.fit()
+    except Exception as error:  # the sweep goes on with the other groups
+        if not left.is_set():
+            told = f"worker group {trainer.run_config.name} ended: {error}"
+            ray.get(queue.lose_group.remote(trainer.run_config.name, told))
+
+
+def _trainer(
     queue: Any, make_runner: MakeRunner, size: GroupSize, name: str, scratch: Path
-) -> None:
+) -> "TorchTrainer":
     # A group that loses its node resumes at the trial's checkpoint: it needs no notice, and the
     # watcher is one more process to start for every group.
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
@@ -112,7 +123,7 @@ def _run_group(
     from ray.train.torch import TorchTrainer
 
     resources = {"CPU": size.cpus} | ({"GPU": size.gpus} if size.gpus else {})
-    trainer = TorchTrainer(
+    return TorchTrainer(
         serve,
         train_loop_config={"queue": queue, "group": name, "make_runner": make_runner},
         scaling_config=ScalingConfig(
@@ -124,10 +135,6 @@ def _run_group(
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
         ),
     )
-    try:
-        trainer.fit()
-    except Exception:  # the sweep goes on with the other groups; it ends when none is left
-        logger.exception("worker group %s ended", name)
 
 
 def serve(config: dict[str, Any]) -> None:

@@ -30,6 +30,8 @@ class Job:
     """The trial as JSON."""
     shard: str
     """The subject whose images it reads."""
+    training_id: str = ""
+    """Its checkpoint's name: of jobs that share one, a single one runs at a time."""
 
 
 @dataclass
@@ -58,8 +60,10 @@ class _Entry:
 class TrialQueue:
     """Jobs waiting, running and ended. Every method is short; waiting is by polling calls."""
 
-    def __init__(self, retries: int) -> None:
+    def __init__(self, retries: int, n_groups: int = 1) -> None:
         self._retries = retries
+        self._n_groups = n_groups
+        self._no_group_left: str | None = None
         self._entries: dict[str, _Entry] = {}
         self._waiting: list[str] = []
         self._changed = asyncio.Condition()
@@ -72,7 +76,10 @@ class TrialQueue:
         entry = self._entries.get(job.trial_id)
         if entry is None or entry.ended or entry.stopped:
             self._entries[job.trial_id] = _Entry(job, Progress(job.trial_id))
-            self._waiting.append(job.trial_id)
+            if self._no_group_left is None:
+                self._waiting.append(job.trial_id)
+            else:
+                self._end(self._entries[job.trial_id], self._no_group_left)
         await self._notify()
 
     async def take(self, group: str) -> Job | Answer:
@@ -113,13 +120,25 @@ class TrialQueue:
     def _next(self, group: str) -> Job | None:
         if self._closed or not self._waiting:
             return None
+        ready = [
+            entry for entry in map(self._entries.__getitem__, self._waiting) if self._is_free(entry)
+        ]
+        if not ready:
+            return None
         held = self._held.get(group)
-        same = (t for t in self._waiting if self._entries[t].job.shard == held)
-        entry = self._entries[next(same, self._waiting[0])]
+        entry = next((one for one in ready if one.job.shard == held), ready[0])
         self._waiting.remove(entry.job.trial_id)
         entry.progress.group, entry.progress.stage = group, "starting"
         self._held[group] = entry.job.shard
         return entry.job
+
+    def _is_free(self, entry: _Entry) -> bool:
+        """Tell whether no other job is training the same checkpoint."""
+        return not any(
+            one.job.training_id == entry.job.training_id
+            for one in self._entries.values()
+            if one.job.training_id and one.progress.group is not None and not one.ended
+        )
 
     async def stage(self, trial_id: str, name: str) -> bool:
         """Hear that a trial's next step begins; False when it should stop."""
@@ -175,6 +194,19 @@ class TrialQueue:
             if entry.progress.group is not None and not entry.ended
         ]
 
+    async def lose_group(self, group: str, error: str) -> None:
+        """Fail the job of a group that has ended for good; all jobs, when no group is left."""
+        self._n_groups -= 1
+        lost = [self._running(group)]
+        if self._n_groups <= 0:
+            lost += [self._entries[trial_id] for trial_id in self._waiting]
+            self._waiting.clear()
+            self._no_group_left = error
+        for entry in lost:
+            if entry is not None:
+                self._end(entry, error)
+        await self._notify()
+
     async def close(self) -> None:
         """End the groups: each is told so when it asks next, whatever still waits."""
         self._closed = True
@@ -210,6 +242,6 @@ class _Metrics:
         self._ended.inc(1, {"status": "failed" if failed else "finished"})
 
 
-def start_queue(retries: int) -> Any:
-    """Start the queue's actor beside the driver."""
-    return ray.remote(TrialQueue).options(num_cpus=0, name=None).remote(retries)
+def start_queue(retries: int, n_groups: int) -> Any:
+    """Start the queue's actor."""
+    return ray.remote(TrialQueue).options(num_cpus=0).remote(retries, n_groups)

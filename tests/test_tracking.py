@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from orchestrator.tracking import PARENT, Mirror, Sweep, Tracker, start_tracker
+from orchestrator.tracker import Tracker, start_tracker
+from orchestrator.tracking import PARENT, Mirror, Sweep
 from tests.small_shards import write_shards
 from trainables.checkpoints import EpochReport
 from trainables.outcome import Outcome

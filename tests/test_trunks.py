@@ -231,7 +231,8 @@ def test_alexnet_s_layers_have_the_paper_s_sizes() -> None:
 def test_there_are_many_trunks_and_all_are_classifiers() -> None:
     found = architectures()
     assert found == sorted(set(found))
-    assert len(found) >= 80
+    assert len(found) >= 75
+    assert not {"googlenet", "inception_v3"} & set(found)
     assert {"alexnet", "narrow-alexnet", "resnet50", "vit_b_16"} <= set(found)
     assert not any("rcnn" in name or "raft" in name for name in found)
 

@@ -5,15 +5,17 @@ import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trainables.scoring import CellScores
 from trainables.spec import Cell, Trial
+
+if TYPE_CHECKING:
+    from trainables.scoring import CellScores
 
 SCORE_SCHEMA: Final = pa.schema(
     [
@@ -44,7 +46,7 @@ def score_file(runs: Path, trial_id: str, cell: Cell) -> Path:
     return runs / "scores" / trial_id / f"{cell.id}.parquet"
 
 
-def write_scores(runs: Path, trial: Trial, scores: Sequence[CellScores]) -> Path:
+def write_scores(runs: Path, trial: Trial, scores: "Sequence[CellScores]") -> Path:
     """Write one cell's scores, all protocols, beside and rename; return the file."""
     path = score_file(runs, trial.id, scores[0].cell)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +58,7 @@ def write_scores(runs: Path, trial: Trial, scores: Sequence[CellScores]) -> Path
     return path
 
 
-def _rows(trial: Trial, scores: CellScores) -> pa.Table:
+def _rows(trial: Trial, scores: "CellScores") -> pa.Table:
     n, cell = len(scores.vertex), scores.cell
     constants = {
         "trial_id": trial.id,

@@ -38,22 +38,26 @@ def narrow_alexnet(num_classes: int = 1000, width: int = 512) -> nn.Module:
     return network
 
 
+WITH_AUXILIARY_OUTPUTS: Final = ("googlenet", "inception_v3")
+"""They return several outputs when training, so they have no one place for a readout."""
+
 OWN_ARCHITECTURES: Final[dict[str, Callable[[], nn.Module]]] = {"narrow-alexnet": narrow_alexnet}
 
 
 def architectures() -> list[str]:
     """Name every trunk: torchvision's classification models and our own."""
-    return sorted([*OWN_ARCHITECTURES, *models.list_models(module=models)])
+    published = set(models.list_models(module=models)) - set(WITH_AUXILIARY_OUTPUTS)
+    return sorted([*OWN_ARCHITECTURES, *published])
 
 
 def build(architecture: str) -> nn.Module:
     """Build an untrained trunk by name; raise ValueError naming the known ones."""
     if architecture in OWN_ARCHITECTURES:
         return OWN_ARCHITECTURES[architecture]()
-    if architecture not in models.list_models(module=models):
+    if architecture not in architectures():
         raise ValueError(
             f"unknown trunk {architecture!r}; expected one of torchvision's classification models "
-            f"or {sorted(OWN_ARCHITECTURES)}"
+            f"(but {' and '.join(WITH_AUXILIARY_OUTPUTS)}) or {sorted(OWN_ARCHITECTURES)}"
         )
     network: nn.Module = models.get_model(architecture, weights=None)
     return network

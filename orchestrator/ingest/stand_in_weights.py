@@ -37,7 +37,7 @@ class PretrainingSettings:
     dropout: float = 0.2
     image_size: int = 64
     """Width and height of the images in pixels."""
-    n_threads: int = 2
+    n_threads: int = 1
     """Threads that torch computes with; another number rounds differently."""
     seed: int = 0
 

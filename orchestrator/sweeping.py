@@ -1,0 +1,248 @@
+"""One sweep from its settings to its closing lines: plan, run on warm workers, mirror, compare."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+from rich.console import Console
+
+from orchestrator.cluster import connect
+from orchestrator.command import InputError
+from orchestrator.cost import Costs
+from orchestrator.demo import prepare_demo
+from orchestrator.display import Display
+from orchestrator.dry_run import show_plan
+from orchestrator.plan import (
+    Plan,
+    Selection,
+    Space,
+    expand,
+    fingerprint,
+    load_space,
+    make_plan,
+    select,
+)
+from orchestrator.pool import GroupSize, warm_groups
+from orchestrator.schedule import Schedule, run_jobs
+from orchestrator.score_display import closing_table
+from orchestrator.tracker import Tracker, start_tracker
+from orchestrator.tracking import Sweep, tracking_uri
+from orchestrator.trial_queue import Job, start_queue
+from trainables.outcome import Outcome
+from trainables.scores import read_scores, summarise
+from trainables.shards import list_cells
+from trainables.spec import Trial
+from trainables.trial import TrialRunner, Workplace, failed
+from trainables.trunks import layer_extractor, load, weights_name
+
+DEMO: Final = Path("demo")
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """One sweep as it was asked for."""
+
+    space: str
+    data: Path
+    out: Path
+    weights: Path | None
+    experiment: str | None
+    subjects: tuple[int, ...] | None
+    hemispheres: tuple[str, ...]
+    rois: tuple[str, ...] | None
+    cpus_per_trial: int
+    gpus_per_trial: float | None
+    max_concurrent: int | None
+    retries: int
+    keep_every_epoch: bool
+    dry_run: bool
+
+
+def sweep(settings: SweepSettings, console: Console) -> list[str]:
+    """Plan and run a sweep; return the ids of the trials that failed.
+
+    Raises InputError (or ValueError) when the input can't be used, before anything is run.
+    """
+    space = load_space(settings.space)
+    if settings.space == "demo" and settings.data == DEMO / "data":
+        connect(local_cpus(), include_dashboard=True)  # ingest would start one for itself alone
+        prepare_demo(DEMO, console)
+    trials = _trials(settings, space)
+    costs = Costs.read(
+        settings.data, gpus=bool(settings.gpus_per_trial), threads=settings.cpus_per_trial
+    ).calibrated(_outcomes(settings.out, trials))
+    plan = make_plan(trials, settings.out, costs)
+    if settings.dry_run:
+        show_plan(plan, costs, settings.max_concurrent, console)
+        return []
+    settings.out.mkdir(parents=True, exist_ok=True)
+    return _Sweeping(settings, plan, costs, console).run()
+
+
+def _trials(settings: SweepSettings, space: Space) -> list[Trial]:
+    """List the space's trials, and refuse what would fail on every worker."""
+    selection = Selection(settings.subjects, settings.hemispheres, settings.rois)
+    cells = select(list_cells(settings.data), selection)
+    weights = None
+    if settings.weights is not None:
+        if not settings.weights.is_file():
+            raise InputError(f"{settings.weights}: no such file; give --weights a state dict")
+        weights = weights_name(settings.weights)
+    trials = expand(space, cells, weights)
+    for trunk in {trial.trunk for trial in trials}:
+        network = load(trunk, settings.weights)
+        for layers in {trial.encoding.layers for trial in trials if trial.trunk == trunk}:
+            layer_extractor(network, layers)
+    return trials
+
+
+def _outcomes(runs: Path, trials: Sequence[Trial]) -> list[Outcome]:
+    found = (Outcome.read(runs, trial.id) for trial in trials)
+    return [outcome for outcome in found if outcome is not None]
+
+
+@dataclass
+class _Sweeping:
+    """A planned sweep under way."""
+
+    settings: SweepSettings
+    plan: Plan
+    costs: Costs
+    console: Console
+
+    def run(self) -> list[str]:
+        """Run what waits; mirror, compare and conclude, also when interrupted."""
+        settings, plan = self.settings, self.plan
+        identity = Sweep(
+            settings.experiment or plan.trials[0].cells[0].dataset,
+            Path(settings.space).stem,
+            settings.data,
+            settings.out,
+            fingerprint(settings.data),
+        )
+        warnings: list[str] = []
+        tracker = start_tracker(identity, warnings.append)
+        tracker.due([outcome.trial.id for outcome in _outcomes(settings.out, plan.trials)])
+        self._say(f"{len(plan.trials)} trials: {plan.n_done} done, {len(plan.waiting)} to run")
+        failures: Mapping[str, str] = {}
+        complete = False
+        try:
+            if plan.waiting:
+                failures = self._run_waiting(tracker)
+            complete = not failures
+        finally:
+            unlogged = tracker.close(complete=complete)
+            self._show_scores()
+            self._say_where(identity.experiment)
+            self._say_what_is_missing(failures, unlogged, warnings)
+        return list(failures)
+
+    def _run_waiting(self, tracker: Tracker) -> Mapping[str, str]:
+        settings, plan = self.settings, self.plan
+        dashboard = connect(local_cpus(), include_dashboard=True)
+        self._say(f"Ray dashboard: {dashboard or 'none'}")
+        size, n_groups = self._size_groups()
+        workplace = Workplace(
+            settings.data.resolve(),
+            settings.out.resolve(),
+            settings.weights and settings.weights.resolve(),
+            threads=settings.cpus_per_trial,
+            keep_every_epoch=settings.keep_every_epoch,
+        )
+        scratch = settings.out.resolve() / "ray"
+        queue = start_queue(settings.retries, n_groups)
+        jobs = [Job(t.id, t.to_json(), t.shard, t.training_id) for t in plan.waiting]
+        schedule = Schedule(2 * n_groups, settings.retries, scratch)
+        display = self._display(queue, size)
+        watcher = _Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
+        make_runner = partial(TrialRunner, workplace)
+        with display, warm_groups(queue, make_runner, size, n_groups, scratch):
+            run_jobs(jobs, queue, schedule, watcher)
+        return display.failures
+
+    def _size_groups(self) -> tuple[GroupSize, int]:
+        """Decide on the groups; raise InputError, with what is missing, when not one fits."""
+        settings = self.settings
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        gpus = settings.gpus_per_trial
+        if gpus is None:
+            gpus = min(1.0, resources.get("GPU", 0.0))
+        size = GroupSize(settings.cpus_per_trial, gpus)
+        n_groups = size.fits(resources)
+        if n_groups == 0:
+            raise InputError(size.missing(resources))
+        return size, min(n_groups, settings.max_concurrent or n_groups, len(self.plan.waiting))
+
+    def _display(self, queue: Any, size: GroupSize) -> Display:
+        return Display(
+            self.console,
+            costs={trial.id: self.costs.estimate(trial).seconds for trial in self.plan.waiting},
+            epochs={t.id: getattr(t.objective, "epochs", 0) for t in self.plan.waiting},
+            progress=lambda: ray.get(queue.running.remote(), timeout=5),
+            score=self._score,
+            missing=lambda: size.missing(ray.available_resources()),  # type: ignore[no-untyped-call]
+        )
+
+    def _score(self, trial_id: str) -> float | None:
+        """Give a finished trial's mean r, under its first protocol by name."""
+        summary = summarise(read_scores(self.settings.out, trial_id))
+        means = [value for name, value in sorted(summary.items()) if name.endswith("_r_mean")]
+        return means[0] if means else None
+
+    def _show_scores(self) -> None:
+        by_roi = self.settings.space == "demo"
+        ids = [trial.id for trial in self.plan.trials]
+        table = closing_table(self.settings.out, ids, by="roi" if by_roi else "group")
+        if table is not None:
+            self.console.print(table)
+
+    def _say_where(self, experiment: str) -> None:
+        out = self.settings.out
+        self._say(f"scores: {out / 'scores'}   checkpoints: {out / 'checkpoints'}")
+        self._say(f"more tables: python -m orchestrator.scores --out {out} --help")
+        self._say(f"MLflow: {tracking_uri()}, experiment {experiment} (mlflow ui shows it)")
+
+    def _say_what_is_missing(
+        self, failures: Mapping[str, str], unlogged: Sequence[str], warnings: Sequence[str]
+    ) -> None:
+        if unlogged:
+            self._say(warnings[-1] if warnings else "MLflow could not be written")
+            self._say(
+                f"{len(unlogged)} trials are not in MLflow yet; nothing is lost: "
+                "run the same command again when it is back"
+            )
+        if failures:
+            self._say(f"{len(failures)} trials failed; the same command tries them again:")
+        for trial_id, error in failures.items():
+            self._say(f"  {trial_id}: {error}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def local_cpus() -> int:
+    """Count the CPUs of a local Ray: this machine's, and one more for Ray Data's reading."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@dataclass(frozen=True)
+class _Watcher:
+    """Pass on what happens to the terminal and to MLflow, and write failures down."""
+
+    display: Display
+    tracker: Tracker
+    trials: Mapping[str, Trial]
+    runs: Path
+
+    def finished(self, trial_id: str) -> None:
+        self.display.finished(trial_id)
+        self.tracker.due([trial_id])
+
+    def failed(self, trial_id: str, error: str) -> None:
+        failed(self.trials[trial_id], error, host="", device="").write(self.runs)
+        self.display.failed(trial_id, error)
+        self.tracker.due([trial_id])
