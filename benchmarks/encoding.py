@@ -6,8 +6,9 @@ Plain is what a script does: for every layer and fold a forward pass of the imag
 per alpha and a ``pearsonr`` per alpha and vertex. (Images are in memory for both: scripts that
 decode files in every pass take longer.) In float64, so that r can be compared; in float32 it is
 faster, and where the trunk's features vary little its r is rounding error. All of it takes
-about an hour on two cores; ``--plain-folds K`` measures K folds of every layer, and scales them.
-Runs of ours stand between the plain fits, so that both see the same machine.
+about an hour; ``--plain-folds K`` measures K folds of every layer, and scales them. Runs of ours
+stand between the plain fits, so that both see the same machine, and both have the same threads:
+one, as a trial has on a CPU (more wait for one another when others use the machine).
 """
 
 import argparse
@@ -26,6 +27,7 @@ import torch
 from scipy.stats import pearsonr
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -72,6 +74,7 @@ class Seconds:
     cpu: float
 
     def __str__(self) -> str:
+        """Read as ``3.0 s (2.9 s of CPU)``."""
         return f"{self.wall:.1f} s ({self.cpu:.1f} s of CPU)"
 
 
@@ -235,6 +238,7 @@ def main() -> None:
     parser.add_argument("--other-cells", type=int, default=20)
     parser.add_argument("--plain-folds", type=int, default=5, help="folds of a layer to measure")
     parser.add_argument("--plain-dtype", choices=("float64", "float32"), default="float64")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3, help="runs of ours")
     parser.add_argument("--protocols", nargs="+", choices=get_args(Protocol)[:2])
     parser.add_argument("--quick", action="store_true", help="200 images at 64 px, 50 vertices")
@@ -242,8 +246,10 @@ def main() -> None:
     if options.quick:
         options.images, options.size, options.vertices = 200, 64, 50
     warnings.filterwarnings("ignore", message="An input array is")  # nearly constant predictions
-    for protocol in options.protocols or get_args(Protocol)[:2]:
-        compare(options, cast(Protocol, protocol))
+    torch.set_num_threads(options.threads)
+    with threadpool_limits(options.threads):
+        for protocol in options.protocols or get_args(Protocol)[:2]:
+            compare(options, cast(Protocol, protocol))
 
 
 if __name__ == "__main__":

@@ -32,13 +32,13 @@ def trials(cells: Sequence[Cell]) -> Iterator[Trial]:
         if cell.hemisphere == "lh" and cell.roi in ROIS and cell.subject in SUBJECTS:
             yield Trial(Untuned(), (cell,), TRUNK, ENCODING)
             yield Trial(
-                Regression(learning_rate=1e-4, batch_size=128, epochs=10, validation=0.1),
+                Regression(learning_rate=2.5e-4, batch_size=64, epochs=10, validation=0.1),
                 (cell,),
                 TRUNK,
                 ENCODING,
             )
             yield Trial(
-                Contrastive(learning_rate=1e-4, batch_size=128, epochs=15, validation=0.1),
+                Contrastive(learning_rate=1e-3, batch_size=64, epochs=10, validation=0.1),
                 (cell,),
                 TRUNK,
                 ENCODING,

@@ -1,8 +1,14 @@
 """Fixtures that several test files share."""
 
+import os
+
 from collections.abc import Iterator
 
 import pytest
+
+# One thread each: numbers repeat, and two busy processes don't wait for each other's threads.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ def display(*, terminal: bool = False, **changes) -> tuple[Display, io.StringIO]
         "epochs": {"a": 30},
         "progress": list,
         "score": SCORES.get,
+        "missing": lambda: "a trial needs 1 GPU; this Ray cluster has 0",
     }
     return Display(console, **{**settings, **changes}), stream
 
@@ -155,3 +156,18 @@ def test_without_a_terminal_nothing_is_refreshed() -> None:
     with one:
         one.finished("a")
     assert stream.getvalue().count("\n") == 1
+
+
+def test_a_display_without_workers_says_what_is_missing(monkeypatch) -> None:
+    monkeypatch.setattr("orchestrator.display.IDLE_SECONDS", 0.0)
+    one, stream = display()
+    one._warn_when_idle([])
+    assert "no worker has started" in stream.getvalue()
+    assert "a trial needs 1 GPU" in stream.getvalue()
+
+
+def test_a_display_with_workers_is_quiet(monkeypatch) -> None:
+    monkeypatch.setattr("orchestrator.display.IDLE_SECONDS", 0.0)
+    one, stream = display()
+    one._warn_when_idle([running()])
+    assert stream.getvalue() == ""

@@ -308,3 +308,32 @@ def test_two_groups_never_work_on_one_job_whatever_the_order_of_calls() -> None:
         assert sorted(done) == sorted(names)
 
     run(scenario)
+
+
+def test_jobs_that_train_the_same_checkpoint_run_one_after_another() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(Job("a", "{}", "nsd-subj01", "same"))
+        await queue.submit(Job("b", "{}", "nsd-subj01", "same"))
+        await queue.submit(Job("c", "{}", "nsd-subj01", "other"))
+        assert (await queue.take("g1")).trial_id == "a"
+        assert (await queue.take("g2")).trial_id == "c"
+        await queue.finish("c", {}, None)
+        assert await queue.take("g2") == AGAIN
+        await queue.finish("a", {}, None)
+        assert (await queue.take("g2")).trial_id == "b"
+
+    run(scenario)
+
+
+def test_the_job_of_a_group_that_ended_for_good_fails() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.submit(job("b"))
+        await queue.take("g1")
+        await queue.lose_group("g1", "group g1 ended")
+        assert (await queue.next_event("a", 0))["error"] == "group g1 ended"
+        assert (await queue.next_event("b", 0))["error"] == "group g1 ended"
+        await queue.submit(job("c"))
+        assert (await queue.next_event("c", 0))["error"] == "group g1 ended"
+
+    run(scenario)

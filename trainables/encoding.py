@@ -5,7 +5,7 @@ eigenvalues, the PCA scores of the training rows are U √w, and ridge on them p
 B U diag(1 / (w + α)) Uᵀ Y_c for rows whose Gram matrix with the training rows is B.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +16,7 @@ from trainables.precision import full_float32
 
 BLOCKS: Final = 8
 """Row blocks of a Gram matrix: only the lower triangle of blocks is computed, 56 % of it."""
-CHUNK_BYTES: Final = 64 * 2**20
+CHUNK_BYTES: Final = 16 * 2**20
 """Bytes of one intermediate of a chunk of vertices: bounds memory when there are 39,548."""
 
 ROUNDING: Final = 10
@@ -108,10 +108,10 @@ def _centre_scores(scores: Tensor) -> Tensor:
 class Responses:
     """A chunk of vertices of a fold: standardised responses, and what cannot be scored."""
 
-    coefficients: Tensor
-    """Uᵀ Y_c: (k, n_vertices) float32."""
+    train: Tensor
+    """Centred over the training rows, unit norm: (n_train, n_vertices) float32."""
     test: Tensor
-    """Centred over the test rows, unit norm: (n_test, n_vertices) float32."""
+    """The same over the test rows: (n_test, n_vertices) float32."""
     is_constant: Tensor
     """(n_vertices,) bool: measured responses are constant over training or test rows."""
 
@@ -130,19 +130,23 @@ class Fold:
         train, test = train.to(K.device), test.to(K.device)
         return cls(principal_components(K, train, test, n_components), train, test)
 
-    def project(self, Y: Tensor) -> Responses:
-        """Standardise responses and take them to the components. Y: (n_images, n_vertices)."""
-        train, test = Y[self.train].double(), Y[self.test].double()
-        is_constant = (train == train[0]).all(dim=0) | (test == test[0]).all(dim=0)
-        train, test = _unit_columns(train), _unit_columns(test)
-        coefficients = self.components.train_vectors.T @ train.float()
-        return Responses(coefficients, test.float(), is_constant)
+    def standardise(self, Y: Tensor) -> Responses:
+        """Take a fold's rows of responses. Y: (n_images, n_vertices)."""
+        train, train_norm = _unit_columns(Y[self.train])
+        test, test_norm = _unit_columns(Y[self.test])
+        return Responses(train, test, (train_norm == 0) | (test_norm == 0))
 
 
-def _unit_columns(Y: Tensor) -> Tensor:
-    Y = Y - Y.mean(dim=0)
-    norm = Y.norm(dim=0)
-    return Y / torch.where(norm > 0, norm, 1.0)
+def _unit_columns(Y: Tensor) -> tuple[Tensor, Tensor]:
+    """Centre columns and scale them to unit norm; return them, float32, and their norms.
+
+    The first row is taken off first: exact but for float32's last digit of the difference, and
+    the norm of a constant column is exactly 0.
+    """
+    Y = (Y - Y[0]).float()
+    Y -= Y.mean(dim=0)
+    norm = torch.linalg.vector_norm(Y, dim=0)
+    return Y.div_(torch.where(norm > 0, norm, 1.0)), norm
 
 
 def correlate(fold: Fold, Y: Tensor, alphas: Sequence[float]) -> Tensor:
@@ -152,16 +156,23 @@ def correlate(fold: Fold, Y: Tensor, alphas: Sequence[float]) -> Tensor:
     measured responses are constant over training or test rows, or the predicted are.
     """
     weights = fold.components.shrinkage(_float64(alphas, Y.device))
-    scores = fold.components.test_scores
-    weighted = (weights[:, None] * scores).flatten(0, 1)
-    shape = (len(alphas), len(scores))
-    n_rows = max(len(fold.train) * 2, len(weighted))
+    weighted = (weights[:, None] * fold.components.test_scores).flatten(0, 1)
+    shape = (len(alphas), len(fold.test))
+    predict = _product(weighted, fold.components.train_vectors.T, Y.shape[1])
     parts = []
-    for columns in _vertex_chunks(Y.shape[1], n_rows):
-        responses = fold.project(Y[:, columns])
-        predicted = (weighted @ responses.coefficients).view(*shape, -1)
+    for columns in _vertex_chunks(Y.shape[1], max(len(fold.train) * 2, len(weighted))):
+        responses = fold.standardise(Y[:, columns])
+        predicted = predict(responses.train).view(*shape, -1)
         parts.append(_pearson(predicted, responses))
     return torch.cat(parts, dim=1)
+
+
+def _product(A: Tensor, B: Tensor, n_columns: int) -> Callable[[Tensor], Tensor]:
+    """Multiply columns by A B, in the order that takes fewer operations for n_columns of them."""
+    if n_columns > len(A):
+        AB = A @ B
+        return lambda columns: AB @ columns
+    return lambda columns: A @ (B @ columns)
 
 
 def correlate_each(fold: Fold, Y: Tensor, alphas: Tensor) -> Tensor:
@@ -169,11 +180,14 @@ def correlate_each(fold: Fold, Y: Tensor, alphas: Tensor) -> Tensor:
 
     NaN as in :func:`correlate`, and where alpha is NaN.
     """
+    distinct, which = torch.unique(alphas, return_inverse=True)
+    weights = fold.components.shrinkage(distinct)
     parts = []
     for columns in _vertex_chunks(Y.shape[1], len(fold.train) * 2):
-        responses = fold.project(Y[:, columns])
-        weights = fold.components.shrinkage(alphas[columns]).T
-        predicted = fold.components.test_scores @ (weights * responses.coefficients)
+        responses = fold.standardise(Y[:, columns])
+        coefficients = fold.components.train_vectors.T @ responses.train
+        coefficients *= weights[which[columns]].T
+        predicted = fold.components.test_scores @ coefficients
         parts.append(_pearson(predicted, responses))
     return torch.cat(parts)
 
@@ -188,9 +202,9 @@ def _vertex_chunks(n_vertices: int, n_rows: int) -> Iterator[slice]:
 
 
 def _pearson(predicted: Tensor, responses: Responses) -> Tensor:
-    """Correlate (…, n_test, n_vertices), of zero mean over rows, with the measured responses."""
+    """Correlate (…, n_test, n_vertices), of zero mean over rows, with measured; overwrites it."""
     norm = torch.linalg.vector_norm(predicted, dim=-2)
-    r = (predicted * responses.test).sum(dim=-2) / norm
+    r = predicted.mul_(responses.test).sum(dim=-2) / norm
     return torch.where((norm > 0) & ~responses.is_constant, r, torch.nan).double()
 
 
