@@ -1,7 +1,6 @@
 """Fixtures that several test files share."""
 
 import os
-
 from collections.abc import Iterator
 
 import pytest
