@@ -65,7 +65,7 @@ class Lab:
             if process.poll() is None:
                 kill({process.pid, *descendants(process.pid)})
 
-    def finish(self, out: Path, *arguments: str, timeout: float = 240) -> str:
+    def finish(self, out: Path, *arguments: str, timeout: float = 400) -> str:
         """Run to the end; return what was printed, after asserting that nothing failed."""
         process = self.start(out, *arguments)
         code = process.wait(timeout)
@@ -81,7 +81,7 @@ def scores_of(out: Path) -> pa.Table:
     return table.sort_by(keys).drop_columns(["host"])
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = 300) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout} s for {what}"

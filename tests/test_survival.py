@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from tests.sweep_process import Lab, alive, descendants, kill, scores_of, wait_for
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_resumes(lab: Lab, undisturbed
     workers = {pid for pid, title in descendants(process.pid).items() if "RayTrainWorker" in title}
     assert workers
     kill(workers)
-    assert process.wait(240) == 0, (lab.home / "killed-worker.log").read_text()
+    assert process.wait(400) == 0, (lab.home / "killed-worker.log").read_text()
     assert scores_of(out).equals(scores_of(undisturbed))
 
 
