@@ -5,12 +5,13 @@ python -m orchestrator.sweep paper --data DATA --out RUNS      the paper's main 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.command import InputError, positive_integer, run, subjects_argument
+from orchestrator.command import INTERRUPTED, InputError, positive_integer, run, subjects_argument
 
 if TYPE_CHECKING:
     from orchestrator.sweeping import SweepSettings
@@ -159,5 +160,17 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
     )
 
 
+def _leave(code: int) -> None:
+    """End the process; at once when interrupted, as threads still wait for trials then.
+
+    Ray ends what a driver started when the driver is gone, as after a kill.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,8 +81,9 @@ def test_a_killed_driver_leaves_no_process_and_the_same_command_goes_on(
     below = set(descendants(process.pid))
     kill({process.pid})
     process.wait(10)
-    wait_for(lambda: not alive(below), "Ray's processes to end", timeout=60)
     lab.finish(out, "--max-concurrent", "1")
+    # Two of Ray's own agents notice only after a minute that their node is gone.
+    wait_for(lambda: not alive(below), "Ray's processes to end", timeout=150)
     assert scores_of(out).equals(scores_of(undisturbed))
 
 
@@ -105,11 +105,9 @@ def test_ctrl_c_stops_quickly_and_the_same_command_goes_on(lab: Lab, undisturbed
     process = lab.start(out, "--max-concurrent", "1")
     wait_for(lambda: half_trained(out), "a checkpoint")
     below = set(descendants(process.pid))
-    start = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130, (lab.home / "interrupted.log").read_text()
-    assert time.monotonic() - start < 60
-    wait_for(lambda: not alive(below), "Ray's processes to end", timeout=60)
     assert "Traceback" not in (lab.home / "interrupted.log").read_text()
     lab.finish(out, "--max-concurrent", "1")
+    wait_for(lambda: not alive(below), "Ray's processes to end", timeout=150)
     assert scores_of(out).equals(scores_of(undisturbed))
