@@ -17,8 +17,9 @@ def prepare_demo(home: Path, console: Console) -> None:
     """Make what the demonstration runs on under home: source, weights.safetensors, data."""
     console.print(f"simulating {len(SIMULATION.subjects)} subjects in {home / 'source'}")
     simulate(home / "source", SIMULATION)
-    console.print(f"pretraining the trunk on the simulation's classes: {home / 'weights'}")
-    make_weights(home / "weights.safetensors")
+    weights = home / "weights.safetensors"
+    console.print(f"pretraining the trunk on the simulation's classes, a minute: {weights}")
+    make_weights(weights)
     ingest_algonauts(
         home / "source",
         home / "data",
