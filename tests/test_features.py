@@ -97,6 +97,7 @@ def test_scratch_files_are_gone_when_the_images_stop_coming(network, images, tmp
 
 def test_columns_come_in_bounded_chunks(network, images, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(features_module, "CHUNK_BYTES", 4 * 10 * 100)
+    monkeypatch.setattr(features_module, "MIN_COLUMNS", 1)
     with extract(network, ["classifier.5"], images.split(5), 10, in_memory(tmp_path)) as store:
         widths = [chunk.shape[1] for chunk in store.columns("classifier.5")]
     assert widths == [100, 100, 100, 100, 100, 12]

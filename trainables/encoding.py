@@ -12,10 +12,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from trainables.linear_algebra import (
+    add_gram,
+    column_products,
+    eigen_decomposition,
+    multiply,
+)
 from trainables.precision import full_float32
 
-BLOCKS: Final = 8
-"""Row blocks of a Gram matrix: only the lower triangle of blocks is computed, 56 % of it."""
 CHUNK_BYTES: Final = 16 * 2**20
 """Bytes of one intermediate of a chunk of vertices: bounds memory when there are 39,548."""
 
@@ -33,10 +37,11 @@ def gram(chunks: Iterable[Tensor]) -> Tensor:
     """
     K: Tensor | None = None
     for chunk in chunks:
-        X = chunk.double() - chunk.mean(dim=0, dtype=torch.float64)
+        X = chunk.to(torch.float64, copy=True)
+        X -= X.mean(dim=0)
         if K is None:
             K = X.new_zeros(len(X), len(X))
-        _add_lower_blocks(K, X)
+        add_gram(K, X)
     if K is None:
         raise ValueError("gram: no features; expected at least one chunk of columns")
     if not bool(K.diagonal().isfinite().all()):
@@ -45,13 +50,6 @@ def gram(chunks: Iterable[Tensor]) -> Tensor:
             "with a lower learning rate"
         )
     return K.tril() + K.tril(-1).T
-
-
-def _add_lower_blocks(K: Tensor, X: Tensor) -> None:
-    size = -(-len(X) // BLOCKS)
-    for start in range(0, len(X), size):
-        stop = min(start + size, len(X))
-        K[start:stop, :stop].addmm_(X[start:stop], X[:stop].T)
 
 
 @dataclass(frozen=True)
@@ -89,11 +87,11 @@ def principal_components(
     mean = K_train.mean(dim=0)
     K_train -= mean + mean[:, None] - mean.mean()
     K_test -= mean + K_test.mean(dim=1, keepdim=True) - mean.mean()
-    variances, vectors = torch.linalg.eigh(K_train)
+    variances, vectors = eigen_decomposition(K_train)
     variances, vectors = variances.flip(0)[:n_components], vectors.flip(1)[:, :n_components]
     kept = int((variances > floor).sum().clamp(max=len(train) - 1))
     variances, vectors = variances[:kept], vectors[:, :kept]
-    scores = K_test @ vectors / (variances * variances[:1]).sqrt()
+    scores = multiply(K_test, vectors) / (variances * variances[:1]).sqrt()
     return PrincipalComponents(variances, vectors.float(), _centre_scores(scores).float())
 
 
@@ -169,10 +167,11 @@ def correlate(fold: Fold, Y: Tensor, alphas: Sequence[float]) -> Tensor:
 
 def _product(A: Tensor, B: Tensor, n_columns: int) -> Callable[[Tensor], Tensor]:
     """Multiply columns by A B, in the order that takes fewer operations for n_columns of them."""
-    if n_columns > len(A):
-        AB = A @ B
-        return lambda columns: AB @ columns
-    return lambda columns: A @ (B @ columns)
+    (n, k), m = A.shape, B.shape[1]
+    if n * m * (k + n_columns) < k * (n + m) * n_columns:
+        AB = multiply(A, B)
+        return lambda columns: multiply(AB, columns)
+    return lambda columns: multiply(A, multiply(B, columns))
 
 
 def correlate_each(fold: Fold, Y: Tensor, alphas: Tensor) -> Tensor:
@@ -185,9 +184,9 @@ def correlate_each(fold: Fold, Y: Tensor, alphas: Tensor) -> Tensor:
     parts = []
     for columns in _vertex_chunks(Y.shape[1], len(fold.train) * 2):
         responses = fold.standardise(Y[:, columns])
-        coefficients = fold.components.train_vectors.T @ responses.train
+        coefficients = multiply(fold.components.train_vectors.T, responses.train)
         coefficients *= weights[which[columns]].T
-        predicted = fold.components.test_scores @ coefficients
+        predicted = multiply(fold.components.test_scores, coefficients)
         parts.append(_pearson(predicted, responses))
     return torch.cat(parts)
 
@@ -202,9 +201,9 @@ def _vertex_chunks(n_vertices: int, n_rows: int) -> Iterator[slice]:
 
 
 def _pearson(predicted: Tensor, responses: Responses) -> Tensor:
-    """Correlate (…, n_test, n_vertices), of zero mean over rows, with measured; overwrites it."""
-    norm = torch.linalg.vector_norm(predicted, dim=-2)
-    r = predicted.mul_(responses.test).sum(dim=-2) / norm
+    """Correlate predictions (…, n_test, n_vertices), of zero mean over rows, with measured."""
+    norm = column_products(predicted, predicted).sqrt()
+    r = column_products(predicted, responses.test) / norm
     return torch.where((norm > 0) & ~responses.is_constant, r, torch.nan).double()
 
 

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from trainables.precision import full_float32
 from trainables.trunks import layer_extractor, normalise
 
-CHUNK_BYTES: Final = 64 * 2**20
-"""Bytes of float32 features handed out at once: bounds the memory that a spooled layer takes."""
+CHUNK_BYTES: Final = 8 * 2**20
+"""Bytes of float32 features handed out at once: what a processor's cache holds beside its use."""
+MIN_COLUMNS: Final = 1024
+"""Fewest features handed out at once: with fewer, each pass over a large Gram matrix does little."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,12 @@ class FeatureStore:
     def write(self, start: int, activations: Mapping[str, Tensor]) -> None:
         """Store a batch's activations, each (n_batch, …), as rows from start on, flattened."""
         for layer, values in activations.items():
-            self._layers[layer][start : start + len(values)].copy_(values.flatten(1))
+            self._layers[layer][start : start + len(values)].view(values.shape).copy_(values)
 
     def columns(self, layer: str) -> Iterator[Tensor]:
         """Hand out a layer on the device, (n_images, n_columns) at a time."""
         features = self._layers[layer]
-        n_columns = max(1, CHUNK_BYTES // (4 * len(features)))
+        n_columns = max(MIN_COLUMNS, CHUNK_BYTES // (4 * len(features)))
         for chunk in torch.split(features, n_columns, dim=1):
             yield chunk.to(self._device)
 
@@ -117,13 +119,15 @@ def extract(
     image i of the batches. The trunk is left in eval mode, on storage.device.
     Raises ValueError when a layer is unknown or the batches do not hold n_images images.
     """
-    extractor = layer_extractor(network.to(storage.device), layers)
+    # Channels last: pooling on a CPU is several times faster so, convolutions a little.
+    layout = torch.channels_last if storage.device.type == "cpu" else torch.contiguous_format
+    extractor = layer_extractor(network.to(storage.device, memory_format=layout), layers)
     store: FeatureStore | None = None
     n_seen = 0
     try:
         with torch.no_grad(), full_float32(), _out_of_place(extractor):
             for images in batches:
-                activations = extractor(normalise(images.to(storage.device)))
+                activations = extractor(normalise(images.to(storage.device)).contiguous(memory_format=layout))
                 if store is None:
                     widths = {layer: activations[layer][0].numel() for layer in layers}
                     store = FeatureStore.allocate(widths, n_images, storage)

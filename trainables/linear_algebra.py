@@ -1,0 +1,61 @@
+"""The operations that encoding spends its time in, by the fastest exact library for the device.
+
+On a CPU that is OpenBLAS, through NumPy and SciPy: MKL, which torch brings, keeps its best code
+from other makers' processors (docs/method-encoding.md has the figures). On a GPU it is torch.
+"""
+
+from typing import Final
+
+import numpy as np
+import torch
+from scipy.linalg import blas, eigh
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+BLOCKS: Final = 8
+"""Row blocks of a Gram matrix on a GPU: the lower triangle of blocks is 56 % of it."""
+
+
+def use_threads(n_threads: int) -> None:
+    """Have torch and every BLAS of this process compute with n_threads on the CPU."""
+    torch.set_num_threads(n_threads)
+    threadpool_limits(n_threads, user_api="blas")
+
+
+def add_gram(K: Tensor, X: Tensor) -> None:
+    """Add X Xᵀ to the lower triangle of K, in place; what lies above it means nothing.
+
+    K: (n, n), contiguous. X: (n, m), contiguous. Both float64.
+    """
+    if K.is_cuda:
+        size = -(-len(X) // BLOCKS)
+        for start in range(0, len(X), size):
+            stop = min(start + size, len(X))
+            K[start:stop, :stop].addmm_(X[start:stop], X[:stop].T)
+        return
+    # Rows here are columns to Fortran, so this lower triangle is its upper one.
+    blas.dsyrk(1.0, X.numpy().T, beta=1.0, c=K.numpy().T, trans=1, lower=0, overwrite_c=1)
+
+
+def eigen_decomposition(K: Tensor) -> tuple[Tensor, Tensor]:
+    """Decompose a symmetric matrix, which is overwritten: K = V diag(w) Vᵀ, w ascending.
+
+    K: (n, n). Returns w, (n,), and V, (n, n), in K's precision.
+    """
+    if K.is_cuda:
+        values, vectors = torch.linalg.eigh(K)
+        return values, vectors
+    values, vectors = eigh(K.numpy().T, driver="evd", overwrite_a=True, check_finite=False)
+    return torch.from_numpy(values), torch.from_numpy(vectors)
+
+
+def multiply(A: Tensor, B: Tensor) -> Tensor:
+    """Multiply matrices: (n, k), (k, m) -> (n, m)."""
+    return A @ B if A.is_cuda else torch.from_numpy(np.matmul(A.numpy(), B.numpy()))
+
+
+def column_products(A: Tensor, B: Tensor) -> Tensor:
+    """Multiply column by column: (…, n, v), (…, n, v) -> (…, v), one pass over both."""
+    if A.is_cuda:
+        return (A * B).sum(dim=-2)
+    return torch.from_numpy(np.einsum("...nv,...nv->...v", A.numpy(), B.numpy()))
