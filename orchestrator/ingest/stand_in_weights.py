@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from trainables import trunks
 FIRST_STIMULUS: Final = 100_000
 """Stimuli from here on are nobody's: no subject sees an image that pretraining has seen."""
 RECORD: Final = "pretraining"
-"""The settings' key in the weights file's metadata."""
+"""The one key of the weights file's metadata: safetensors writes several in any order."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Pat
         network = trunks.build(settings.architecture)
         _train(network, settings)
         accuracy = _measure_accuracy(network, settings)
-    record = {RECORD: json.dumps(asdict(settings)), "accuracy": f"{accuracy:.4f}"}
+    record = {RECORD: json.dumps({"settings": asdict(settings), "accuracy": accuracy})}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     save_file(network.state_dict(), beside, metadata=record)
@@ -72,13 +72,14 @@ def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Pat
 
 def read_accuracy(path: Path) -> float:
     """Read the test accuracy (a share) that was measured when the weights were made."""
-    return float(_metadata(path).get("accuracy", "nan"))
+    return float(_record(path).get("accuracy", "nan"))
 
 
-def _metadata(path: Path) -> dict[str, str]:
+def _record(path: Path) -> dict[str, Any]:
+    """Read what the metadata say of the pretraining; empty for weights from elsewhere."""
     try:
         with safe_open(path, framework="pt") as stream:
-            return dict(stream.metadata() or {})
+            return dict(json.loads((stream.metadata() or {}).get(RECORD, "{}")))
     except Exception as error:  # safetensors has its own error type
         raise ValueError(
             f"{path}: expected weights in safetensors, found something else; remove it or name "
@@ -87,7 +88,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 def _check_same(path: Path, settings: PretrainingSettings) -> None:
-    found, asked = _metadata(path).get(RECORD), json.dumps(asdict(settings))
+    found, asked = _record(path).get("settings"), asdict(settings)
     if found != asked:
         raise ValueError(
             f"{path}: holds weights made with {found}, asked for {asked}; remove it or name "
