@@ -9,11 +9,11 @@ UV_VERSION := 0.13.9
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, compare.
 	$(BIN)/python -m orchestrator.sweep
 
-test: $(READY)  ## Pass every test.
-	$(BIN)/python -m pytest
+test: test-fast  ## Pass every test.
+	$(BIN)/python -m pytest -m "ray or slow"
 
 test-fast: $(READY)  ## The unit tests: no Ray, under half a minute.
-	$(BIN)/python -m pytest -m "not ray and not slow"
+	$(BIN)/python -m pytest -n 2 -m "not ray and not slow"
 
 check: $(READY)  ## Format, lint, types, layers.
 	$(BIN)/ruff format --check .
