@@ -1,0 +1,71 @@
+"""Reading shards through Ray Data: what is held, and what is streamed from the object store."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.small_shards import write_shards, write_weights
+from trainables.reading import ObjectStoreImages, read_images, read_subject
+from trainables.scores import read_scores
+from trainables.shards import fixed_width, list_cells, read_rows
+from trainables.spec import Contrastive, Encoding, Trial, Trunk
+from trainables.trial import TrialRunner, Workplace
+
+pytestmark = pytest.mark.ray
+
+CPU = torch.device("cpu")
+N_IMAGES = 150
+"""Three row groups, the last of them short."""
+
+
+class Silent:
+    """Hears how a trial goes and lets it go on."""
+
+    def stage(self, name: str) -> None: ...
+
+    def epoch(self, report: object) -> bool:
+        return True
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("reading") / "data"
+    write_shards(data, n_images=N_IMAGES)
+    return data / "nsd-subj01"
+
+
+def test_a_subject_is_read_as_it_was_written(shard, local_ray) -> None:
+    subject, images = read_subject(shard), read_images(shard, CPU)
+    n_read = 0
+    for table in read_rows(shard, ["index", "image", "lh"]):
+        rows = table["index"].to_numpy()
+        expected = fixed_width(table["image"], np.uint8)
+        np.testing.assert_array_equal(images.flatten(1).numpy()[rows], expected)
+        np.testing.assert_array_equal(
+            subject.responses["lh"][rows], fixed_width(table["lh"], np.float32)
+        )
+        n_read += len(rows)
+    assert n_read == N_IMAGES
+
+
+def test_the_object_store_gives_any_rows_in_any_order(shard, local_ray) -> None:
+    rows = torch.randint(N_IMAGES, (400,), generator=torch.Generator().manual_seed(0))
+    streamed = torch.cat(list(ObjectStoreImages(shard).read(rows)))
+    assert torch.equal(streamed, read_images(shard, CPU)[rows])
+
+
+def test_a_trial_streamed_from_the_object_store_scores_as_a_resident_one(shard, local_ray) -> None:
+    home, data = shard.parent.parent, shard.parent
+    weights = home / "weights.safetensors"
+    trunk = Trunk("narrow-alexnet", write_weights(weights))
+    encoding = Encoding(layers=("features.5",), alphas=(1.0, 100.0))
+    cell = list_cells(data)[0]
+    trial = Trial(Contrastive(batch_size=32, epochs=2), (cell,), trunk, encoding)
+    for name, budget in (("resident", None), ("streamed", 0)):
+        place = Workplace(data, home / name, weights, image_budget=budget)
+        TrialRunner(place, CPU).run(trial, Silent())
+    tables = [read_scores(home / name, trial.id) for name in ("resident", "streamed")]
+    assert tables[0].num_rows == cell.n_vertices
+    assert tables[0].equals(tables[1])
