@@ -18,7 +18,7 @@ from trainables.trunks import layer_extractor, normalise
 CHUNK_BYTES: Final = 8 * 2**20
 """Bytes of float32 features handed out at once: what a processor's cache holds beside its use."""
 MIN_COLUMNS: Final = 1024
-"""Fewest features handed out at once: with fewer, each pass over a large Gram matrix does little."""
+"""Fewest features handed out at once: few would read a large Gram matrix too often."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,15 @@ def extract(
     """
     # Channels last: pooling on a CPU is several times faster so, convolutions a little.
     layout = torch.channels_last if storage.device.type == "cpu" else torch.contiguous_format
-    extractor = layer_extractor(network.to(storage.device, memory_format=layout), layers)
+    extractor = layer_extractor(network.to(storage.device).to(memory_format=layout), layers)
     store: FeatureStore | None = None
     n_seen = 0
     try:
         with torch.no_grad(), full_float32(), _out_of_place(extractor):
             for images in batches:
-                activations = extractor(normalise(images.to(storage.device)).contiguous(memory_format=layout))
+                activations = extractor(
+                    normalise(images.to(storage.device)).contiguous(memory_format=layout)
+                )
                 if store is None:
                     widths = {layer: activations[layer][0].numel() for layer in layers}
                     store = FeatureStore.allocate(widths, n_images, storage)

@@ -17,6 +17,7 @@ from trainables.checkpoints import Checkpoints, EpochReport
 from trainables.features import Storage, extract
 from trainables.finetune import Stopped, TrainingData, finetune
 from trainables.images import Images, ResidentImages, StreamedImages
+from trainables.linear_algebra import use_threads
 from trainables.outcome import Outcome, write_log
 from trainables.protocols import Split
 from trainables.reading import ObjectStoreImages, Subject, read_images, read_subject
@@ -25,7 +26,8 @@ from trainables.scoring import Targets, score_cells
 from trainables.shards import read_vertices
 from trainables.spec import Cell, Trial, Untuned
 
-FEATURE_BATCH: Final = 128
+FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
+"""Images at once: on a CPU, larger ones leave the memory that the allocator reuses."""
 SHARE_FOR_IMAGES: Final = 0.4
 SHARE_FOR_FEATURES: Final = 0.25
 
@@ -79,7 +81,7 @@ class TrialRunner:
     """Run trials one after another, keeping a subject's images while they are of use."""
 
     def __init__(self, workplace: Workplace, device: torch.device) -> None:
-        torch.set_num_threads(workplace.threads)
+        use_threads(workplace.threads)
         self._workplace = workplace
         self._device = device
         self._held: tuple[str, Subject, Images] | None = None
@@ -184,7 +186,7 @@ class TrialRunner:
             budget = int(SHARE_FOR_FEATURES * free_bytes(self._device))
         storage = Storage(self._device, budget, self._workplace.runs / "scratch")
         with clock.step("features"):
-            batches = images.batches(torch.from_numpy(rows), FEATURE_BATCH)
+            batches = images.batches(torch.from_numpy(rows), FEATURE_BATCH[self._device.type])
             features = extract(network, trial.encoding.layers, batches, len(rows), storage)
         with features, clock.step("encoding"):
             responses = {side: matrix[rows] for side, matrix in subject.responses.items()}

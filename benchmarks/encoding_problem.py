@@ -1,0 +1,83 @@
+"""A made-up subject to encode: its pictures on disk, its cells, and a trunk to encode them with."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from orchestrator.ingest.images import decode_image
+from orchestrator.ingest.scenes import compose, render
+from orchestrator.ingest.simulated_cortex import HOMES, build_cortex
+from trainables.protocols import Split
+from trainables.rois import HEMISPHERES, STREAMS
+from trainables.spec import Cell, Encoding
+from trainables.trunks import build
+
+PACKED_SIZE: Final = 425
+"""Pixels of NSD's pictures, as the Algonauts packaging has them."""
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Images, responses and cells of a made-up subject; the first cell is the one compared."""
+
+    network: nn.Module
+    files: list[Path]
+    """PNG files, which the plain side reads."""
+    ingested: Path
+    """The same images as ingest leaves them, which ours reads: (n, 3, size, size) uint8."""
+    size: int
+    responses: dict[str, Array]
+    cells: list[tuple[Cell, Array]]
+    split: Split
+    encoding: Encoding
+
+
+def make_problem(options: argparse.Namespace, home: Path) -> Problem:
+    """Render pictures, build an untrained AlexNet, and make responses linear in coarse pixels."""
+    rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    files = [home / f"image-{number:05d}.png" for number in range(options.images)]
+    for number, path in enumerate(files):
+        Image.fromarray(render(compose(0, number), PACKED_SIZE)).save(path)
+    images = np.stack([decode_image(path, options.size) for path in files])
+    np.save(home / "images.npy", images)
+    sizes = [options.vertices, *other_cells(options.other_vertices)]
+    coarse = nn.functional.adaptive_avg_pool2d(torch.from_numpy(images).float(), 14).flatten(1)
+    signal = coarse.numpy() @ rng.standard_normal((coarse.shape[1], sum(sizes)))
+    signal = (signal - signal.mean(0)) / signal.std(0)
+    Y = signal + rng.standard_normal(signal.shape)
+    ends = np.cumsum(sizes)
+    cells = [
+        (Cell("made-up", "s1", "lh", f"roi-{i}", int(n), "none"), np.arange(end - n, end))
+        for i, (n, end) in enumerate(zip(sizes, ends, strict=True))
+    ]
+    order = torch.randperm(options.images, generator=generator).numpy()
+    n_train = int(0.85 * options.images)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build("alexnet").eval()
+    return Problem(
+        network,
+        files,
+        home / "images.npy",
+        options.size,
+        {"lh": Y.astype(np.float32)},
+        cells,
+        Split(order[:n_train], order[n_train:], options.images),
+        Encoding(protocols=("nested", "paper")),
+    )
+
+
+def other_cells(n_vertices: int | None) -> list[int]:
+    """Size the subject's other cells: a simulated subject's, or cells of 318 that make a number."""
+    if n_vertices is not None:
+        return [318] * (n_vertices // 318)
+    hemispheres = [build_cortex(0, 1, hemisphere) for hemisphere in HEMISPHERES]
+    sizes = [len(h.members(roi)) for h in hemispheres for roi in HOMES if roi not in STREAMS]
+    return [size for size in sizes if size]
