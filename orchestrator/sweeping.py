@@ -144,7 +144,8 @@ class _Sweeping:
     def _run_waiting(self, tracker: Tracker) -> Mapping[str, str]:
         settings, plan = self.settings, self.plan
         dashboard = connect(local_cpus(), include_dashboard=True)
-        self._say(f"Ray dashboard: {dashboard or 'none'}")
+        token = "   (if it asks for a token: ray get-auth-token)"
+        self._say(f"Ray dashboard: {dashboard + token if dashboard else 'none'}")
         size, n_groups = self._size_groups()
         workplace = Workplace(
             settings.data.resolve(),
