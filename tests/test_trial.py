@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from tests.small_shards import write_shards
-from trainables import reading, trunks
-from trainables import trial as module
+from trainables import holding, reading, trunks
 from trainables.checkpoints import LAST, EpochReport
 from trainables.finetune import Stopped
+from trainables.holding import free_bytes
 from trainables.outcome import Outcome, log_file, outcome_file
 from trainables.scores import SCORE_SCHEMA, TRIAL_KEY, read_score_file, read_scores, score_file
 from trainables.shards import read_rows
 from trainables.spec import Cell, Contrastive, Encoding, Regression, Trial, Trunk, Untuned
-from trainables.trial import TrialRunner, Workplace, failed, free_bytes
+from trainables.trial import TrialRunner, Workplace, failed
 from trainables.trunks import weights_name
 
 CPU = torch.device("cpu")
@@ -187,9 +187,9 @@ def test_a_warm_runner_of_two_subjects_equals_fresh_ones_to_the_bit(place) -> No
 
 def test_a_warm_runner_reads_a_subject_once(place, monkeypatch) -> None:
     reads = []
-    original = module.read_subject
+    original = holding.read_subject
     monkeypatch.setattr(
-        module, "read_subject", lambda shard: reads.append(shard.name) or original(shard)
+        holding, "read_subject", lambda shard: reads.append(shard.name) or original(shard)
     )
     runner = place.runner()
     for trial in (place.trial(), place.untuned(0), place.trial(REGRESSION), place.untuned(5)):
@@ -250,7 +250,7 @@ class FileImages:
 
 
 def test_images_that_do_not_fit_are_streamed_to_the_same_scores(place, monkeypatch) -> None:
-    monkeypatch.setattr(module, "ObjectStoreImages", FileImages)
+    monkeypatch.setattr(holding, "ObjectStoreImages", FileImages)
     trial = place.trial()
     place.runner("resident").run(trial, Listener())
     place.runner("streamed", image_budget=1000).run(trial, Listener())
