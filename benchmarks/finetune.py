@@ -19,7 +19,8 @@ from torch import Tensor
 
 from trainables import trunks
 from trainables.checkpoints import Checkpoints, EpochReport
-from trainables.finetune import TrainingData, finetune
+from trainables.epochs import TrainingData
+from trainables.finetune import finetune
 from trainables.images import ResidentImages
 from trainables.models import build_model
 from trainables.spec import Contrastive

@@ -23,6 +23,7 @@ from orchestrator.cluster import connect
 from orchestrator.pool import GroupSize, warm_groups
 from orchestrator.schedule import Schedule, run_jobs
 from orchestrator.trial_queue import Job, start_queue
+from trainables.distributed import Team
 from trainables.outcome import Outcome
 from trainables.spec import Cell, Trial, Untuned
 
@@ -30,13 +31,16 @@ from trainables.spec import Cell, Trial, Untuned
 class NoWork:
     """A runner whose trials are done at once."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, team: Team) -> None:
         self._device = device
 
     def run(self, trial: Trial, listener: Any) -> Outcome:
         """Do nothing, and say so."""
         listener.stage("nothing")
         return Outcome(trial, "finished", "", self._device.type, time.time(), {"nothing": 0.0})
+
+    def assist(self, trial: Trial) -> None:
+        """Do nothing."""
 
 
 class Ends:
@@ -75,7 +79,7 @@ def main() -> None:
 def measure_warm(n_trials: int, n_groups: int, scratch: Path) -> list[float]:
     """Run trials of no work on warm groups; return the start and the end of each, in seconds."""
     trials = [Trial(Untuned(), (cell(number),)) for number in range(n_trials)]
-    jobs = [Job(trial.id, trial.to_json(), trial.shard) for trial in trials]
+    jobs = [Job(trial.id, trial.to_json(), trial.shards) for trial in trials]
     queue, ends = start_queue(0, n_groups), Ends()
     start = time.perf_counter()
     with warm_groups(queue, NoWork, GroupSize(), n_groups, scratch):

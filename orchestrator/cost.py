@@ -5,7 +5,7 @@ one large GPU, corrected by what the finished trials of the same sweep have take
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables import trunks
+from trainables.models import head_widths
 from trainables.outcome import Outcome
+from trainables.pooling import pooled_widths
 from trainables.shards import Manifest, list_shards
-from trainables.spec import Trial, Untuned
+from trainables.spec import Cell, Contrastive, Encoding, Pooled, Trial, Untuned
 
 CORE_FLOPS: Final = 8e10
 """Useful float32 operations a second of one CPU core in a convolutional network."""
@@ -57,23 +59,25 @@ class Costs:
     flops_per_second: float = CORE_FLOPS
     scale: float = 1.0
     """Measured seconds over estimated ones, the median over finished trials."""
+    workers: int = 1
+    """Workers that share the fine-tuning of a trial."""
     _known: dict[str, Estimate] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def read(cls, data: Path, *, gpus: bool, threads: int = 1) -> Self:
+    def read(cls, data: Path, *, gpus: bool, threads: int = 1, workers: int = 1) -> Self:
         """Read the sizes of a data directory's subjects."""
         manifests = {shard.name: Manifest.read(shard) for shard in list_shards(data)}
-        return cls(manifests, GPU_FLOPS if gpus else CORE_FLOPS * threads)
+        return cls(manifests, GPU_FLOPS if gpus else CORE_FLOPS * threads, workers=workers)
 
     def calibrated(self, outcomes: Iterable[Outcome]) -> "Costs":
         """Return the same costs, corrected by what finished trials took from start to end."""
         ratios = [
             sum(outcome.seconds.values()) / self.estimate(outcome.trial).seconds
             for outcome in outcomes
-            if outcome.status == "finished" and outcome.trial.shard in self.manifests
+            if outcome.status == "finished" and set(outcome.trial.shards) <= set(self.manifests)
         ]
         scale = median(ratios) if ratios else 1.0
-        return Costs(self.manifests, self.flops_per_second, self.scale * scale)
+        return replace(self, scale=self.scale * scale, _known={})
 
     def estimate(self, trial: Trial) -> Estimate:
         """Estimate a trial's seconds and bytes."""
@@ -82,26 +86,52 @@ class Costs:
         return self._known[trial.id]
 
     def _estimate(self, trial: Trial) -> Estimate:
-        manifest = self.manifests[trial.shard]
-        size = measure_trunk(trial.trunk.architecture, manifest.image_size)
-        flops = manifest.n_images * size.flops + _encoding_flops(trial, manifest)
-        batch = 128
-        if not isinstance(trial.objective, Untuned):
-            flops += 3 * size.flops * manifest.n_train * trial.objective.epochs
-            batch = min(trial.objective.batch_size, manifest.n_train)
-        images = manifest.n_images * 3 * manifest.image_size**2
-        responses = 4 * manifest.n_images * sum(manifest.n_vertices.values())
+        manifests = [self.manifests[shard] for shard in trial.shards]
+        size = measure_trunk(trial.trunk.architecture, manifests[0].image_size)
+        head = _head_weights(trial)
         # Training holds weights, gradients and Adam's two moments; encoding a few Gram matrices.
-        training = 4 * size.parameter_bytes + 2 * batch * size.activation_bytes
-        encoding = 5 * 8 * manifest.n_images**2
+        flops, training = 0.0, 4 * (size.parameter_bytes + 4 * head)
+        held = encoding = 0
+        for manifest in manifests:
+            cells = [cell for cell in trial.cells if cell.subject == manifest.subject]
+            flops += manifest.n_images * size.flops
+            flops += _encoding_flops(trial.encoding, cells, manifest)
+            flops += self._training_flops(trial, size, head, manifest)
+            held += manifest.n_images * 3 * manifest.image_size**2
+            held += 4 * manifest.n_images * sum(manifest.n_vertices.values())
+            encoding = max(encoding, 5 * 8 * manifest.n_images**2)
+        batch = min(getattr(trial.objective, "batch_size", 128), max(m.n_train for m in manifests))
+        training += 2 * -(-batch // self.workers) * size.activation_bytes
         seconds = self.scale * flops / self.flops_per_second
-        return Estimate(seconds, images + responses + max(training, encoding))
+        return Estimate(seconds, held + max(training, encoding))
+
+    def _training_flops(
+        self, trial: Trial, size: TrunkSize, head: int, manifest: Manifest
+    ) -> float:
+        """Count the operations of fine-tuning on one subject, for one of the workers."""
+        if isinstance(trial.objective, Untuned):
+            return 0.0
+        # Forward and twice backward; the head sees an image and the response to it.
+        an_image = 3 * (size.flops + 4.0 * head)
+        return an_image * manifest.n_train * trial.objective.epochs / self.workers
 
 
-def _encoding_flops(trial: Trial, manifest: Manifest) -> float:
+def _head_weights(trial: Trial) -> int:
+    """Count the weights of a contrastive head's three maps; 0 for other trials."""
+    n_vertices = [cell.n_vertices for cell in trial.cells]
+    if isinstance(trial.objective, Pooled):
+        hidden, embedding = pooled_widths(trial.objective, n_vertices)
+    elif isinstance(trial.objective, Contrastive):
+        hidden, embedding = head_widths(trial.objective, n_vertices[0])
+    else:
+        return 0
+    return hidden * (2 * hidden + embedding)
+
+
+def _encoding_flops(settings: Encoding, cells: Iterable[Cell], manifest: Manifest) -> float:
     """Count the eigendecompositions, and the products with every vertex's responses."""
-    settings, total = trial.encoding, 0.0
-    n_vertices = sum(cell.n_vertices for cell in trial.cells)
+    total = 0.0
+    n_vertices = sum(cell.n_vertices for cell in cells)
     for protocol in settings.protocols:
         n = manifest.n_test if protocol == "paper" else manifest.n_train
         fold = n * (1 - 1 / settings.n_folds)

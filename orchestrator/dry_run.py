@@ -11,13 +11,14 @@ from rich.table import Table
 from orchestrator.cost import GIB, Costs
 from orchestrator.display import duration
 from orchestrator.plan import Plan
+from trainables.spec import Trial
 
 SHOWN: Final = 12
 
 
 def show_plan(plan: Plan, costs: Costs, concurrent: int | None, console: Console) -> None:
     """Print a plan: a line a (subject, method), totals, and the trials that won't fit."""
-    n_workers = concurrent or max(1, len(os.sched_getaffinity(0)))
+    n_workers = concurrent or max(1, len(os.sched_getaffinity(0)) // costs.workers)
     console.print(_table(plan, costs))
     seconds = sum(costs.estimate(trial).seconds for trial in plan.waiting)
     console.print(
@@ -25,31 +26,40 @@ def show_plan(plan: Plan, costs: Costs, concurrent: int | None, console: Console
         f"{duration(seconds)} of work, {duration(seconds / n_workers)} with {n_workers} at once",
         highlight=False,
     )
+    for note in plan.notes:
+        console.print(note, highlight=False, markup=False)
     basis = (
         "estimated from the trunk's arithmetic and a round figure for this kind of device"
         if costs.scale == 1.0
         else f"corrected by the trials that are done: {costs.scale:.2g} times the arithmetic"
     )
     console.print(f"time is {basis}", highlight=False)
-    _show_what_does_not_fit(plan, costs, n_workers, console)
+    _show_what_does_not_fit(plan, costs, n_workers * costs.workers, console)
 
 
 def _table(plan: Plan, costs: Costs) -> Table:
     table = Table("subject", "method", "trials", "done", "time each", "memory each")
-    total = Counter((trial.shard, trial.method) for trial in plan.trials)
-    left = Counter((trial.shard, trial.method) for trial in plan.waiting)
-    for (shard, method), n_trials in sorted(total.items()):
-        alike = [t for t in plan.trials if (t.shard, t.method) == (shard, method)]
+    total = Counter(map(_row, plan.trials))
+    left = Counter(map(_row, plan.waiting))
+    for (subjects, method), n_trials in sorted(total.items()):
+        alike = [trial for trial in plan.trials if _row(trial) == (subjects, method)]
         estimates = [costs.estimate(trial) for trial in alike]
         table.add_row(
-            shard,
+            subjects,
             method,
             str(n_trials),
-            str(n_trials - left[shard, method]),
+            str(n_trials - left[subjects, method]),
             duration(sum(e.seconds for e in estimates) / len(estimates)),
             f"{max(e.bytes for e in estimates) / GIB:.1f} GiB",
         )
     return table
+
+
+def _row(trial: Trial) -> tuple[str, str]:
+    """Name the row that a trial is counted in: its subject, or how many it has; its method."""
+    if len(trial.shards) == 1:
+        return trial.shards[0], trial.method
+    return f"{trial.cells[0].dataset}, {len(trial.shards)} subjects", trial.method
 
 
 def _show_what_does_not_fit(plan: Plan, costs: Costs, n_workers: int, console: Console) -> None:

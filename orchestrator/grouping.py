@@ -9,7 +9,7 @@ import pandas as pd
 from trainables.rois import ROI_ORDER
 
 By = Literal["group", "roi", "subject", "cell"]
-METHOD_ORDER: Final = ("untuned", "regression", "contrastive")
+METHOD_ORDER: Final = ("untuned", "regression", "contrastive", "pooled-avg", "pooled-const")
 CELL: Final = ("dataset", "subject", "hemisphere", "roi", "group")
 """What is known of a cell by its id."""
 
@@ -24,7 +24,7 @@ class Row:
 
 
 def method_order(methods: Iterable[str]) -> list[str]:
-    """Sort methods: untuned, regression, contrastive, then the others by name."""
+    """Sort methods in the order of METHOD_ORDER, then the others by name."""
     rank = {name: number for number, name in enumerate(METHOD_ORDER)}
     return sorted(set(methods), key=lambda name: (rank.get(name, len(rank)), name))
 

@@ -42,7 +42,9 @@ class Plan:
     trials: tuple[Trial, ...]
     """Every trial of the space, merged."""
     waiting: tuple[Trial, ...]
-    """Those that still have cells to score, with these cells alone."""
+    """Those that still have cells to score; an untuned one with these cells alone."""
+    notes: tuple[str, ...] = ()
+    """What the space says of its trials on these cells, such as what it leaves out."""
 
     @property
     def n_done(self) -> int:
@@ -166,6 +168,21 @@ def expand(space: Space, cells: Sequence[Cell], weights: str | None) -> list[Tri
     return list(merged.values())
 
 
+def space_notes(space: Space, cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Ask a space's module for ``notes(cells)``, lines about its trials; none when it has none.
+
+    Raises InputError when the function fails.
+    """
+    notes = getattr(sys.modules.get(space.__module__), "notes", None)
+    if not callable(notes):
+        return ()
+    try:
+        return tuple(map(str, notes(cells)))
+    except Exception as error:
+        told = _told(error, notes.__code__.co_filename)
+        raise InputError(f"the search space's notes(cells) failed: {told}") from error
+
+
 def _with_weights(trial: Trial, weights: str | None) -> Trial:
     if weights is None and trial.trunk.weights == FROM_FILE:
         raise InputError(
@@ -181,7 +198,10 @@ def _merge(known: Trial | None, trial: Trial) -> Trial:
 
 
 def make_plan(trials: Sequence[Trial], runs: Path, costs: Costs) -> Plan:
-    """Take away what is done, and order the rest: subject by subject, the longest first."""
+    """Take away what is done, and order the rest: subject by subject, the longest first.
+
+    Trials of several subjects go first: they are the longest, and short ones fill the end.
+    """
     waiting = []
     for trial in trials:
         outcome = Outcome.read(runs, trial.id)
@@ -189,7 +209,7 @@ def make_plan(trials: Sequence[Trial], runs: Path, costs: Costs) -> Plan:
         stopped = outcome is not None and outcome.status == "stopped"
         if left and not stopped:
             waiting.append(trial.scoring(left) if isinstance(trial.objective, Untuned) else trial)
-    rank = {t.id: (t.shard, -costs.estimate(t).seconds, t.id) for t in waiting}
+    rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
     return Plan(tuple(trials), tuple(sorted(waiting, key=lambda trial: rank[trial.id])))
 
 

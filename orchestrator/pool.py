@@ -1,29 +1,24 @@
 """Warm worker groups: long-lived Ray Train workers that serve trial after trial.
 
-Each group is one ``TorchTrainer`` whose worker asks the queue for jobs until the sweep ends.
+Each group is one ``TorchTrainer`` whose workers ask the queue for jobs until the sweep ends.
 Tune's trials are light: they submit a job and forward its reports, so Tune schedules as usual.
 """
 
 import os
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import ray
 
-from orchestrator.trial_queue import AGAIN, END, Event, Job
+from orchestrator.serving import MakeRunner, serve
+from orchestrator.trial_queue import Event, Job
 
 if TYPE_CHECKING:
-    import torch
     from ray.train.torch import TorchTrainer
-
-    from trainables.checkpoints import EpochReport
-    from trainables.outcome import Outcome
-    from trainables.spec import Trial
 
 CPUS_FOR_READING: Final = 1.0
 """Left free for Ray Data's tasks: without it workers would wait for their data for ever."""
@@ -36,40 +31,34 @@ class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
     """A trial ended with an error on its worker."""
 
 
-class Runner(Protocol):
-    """What a worker does with a trial."""
-
-    def run(self, trial: "Trial", listener: Any) -> "Outcome":
-        """Run a trial, telling the listener how it goes."""
-        ...
-
-
-MakeRunner = Callable[["torch.device"], Runner]
-"""Makes a worker's runner, on its device, when the worker starts."""
-
-
 @dataclass(frozen=True)
 class GroupSize:
-    """The resources of one group."""
+    """The resources of one group: of each of its workers, and how many there are."""
 
     cpus: float = 1.0
     gpus: float = 0.0
+    workers: int = 1
 
     def fits(self, resources: Mapping[str, float]) -> int:
         """Count the groups that a cluster's resources hold, beside Ray Data's reading."""
-        by_cpu = int((resources.get("CPU", 0.0) - CPUS_FOR_READING + 1e-6) // self.cpus)
+        free_cpus = resources.get("CPU", 0.0) - CPUS_FOR_READING
+        by_cpu = int((free_cpus + 1e-6) // (self.cpus * self.workers))
         if self.gpus == 0:
             return max(0, by_cpu)
-        return max(0, min(by_cpu, int((resources.get("GPU", 0.0) + 1e-6) // self.gpus)))
+        by_gpu = int((resources.get("GPU", 0.0) + 1e-6) // (self.gpus * self.workers))
+        return max(0, min(by_cpu, by_gpu))
 
     def missing(self, resources: Mapping[str, float]) -> str:
         """Say what one group needs and what the cluster has."""
         need = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+        cure = "Lower --cpus-per-trial or --gpus-per-trial"
+        if self.workers > 1:
+            need = f"{self.workers} workers of {need} each"
+            cure = "Lower --workers-per-trial, --cpus-per-trial or --gpus-per-trial"
         has = f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
         return (
             f"a trial needs {need}, and reading {CPUS_FOR_READING:g} CPU more; "
-            f"this Ray cluster has {has}. Lower --cpus-per-trial or --gpus-per-trial, "
-            "or give the cluster more"
+            f"this Ray cluster has {has}. {cure}, or give the cluster more"
         )
 
 
@@ -127,7 +116,7 @@ def _trainer(
         serve,
         train_loop_config={"queue": queue, "group": name, "make_runner": make_runner},
         scaling_config=ScalingConfig(
-            num_workers=1, use_gpu=size.gpus > 0, resources_per_worker=resources
+            num_workers=size.workers, use_gpu=size.gpus > 0, resources_per_worker=resources
         ),
         run_config=RunConfig(
             name=name,
@@ -135,52 +124,6 @@ def _trainer(
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
         ),
     )
-
-
-def serve(config: dict[str, Any]) -> None:
-    """Serve a queue's jobs, one after another, on one warm Ray Train worker."""
-    from ray.train.torch import get_device
-
-    queue, group = config["queue"], str(config["group"])
-    runner = config["make_runner"](get_device())
-    while (job := ray.get(queue.take.remote(group))) != END:
-        if job != AGAIN:
-            _serve_one(runner, queue, job)
-
-
-def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
-    """Run one job; an error is the job's outcome, and the worker goes on."""
-    from trainables.spec import Trial
-
-    listener = _Listener(queue, job.trial_id)
-    try:
-        outcome = runner.run(Trial.from_json(job.trial), listener)
-        event = {"seconds": sum(outcome.seconds.values())}
-        ray.get(queue.finish.remote(job.trial_id, event, None))
-    except Exception as error:
-        ray.get(queue.finish.remote(job.trial_id, {}, traceback.format_exc()))
-        if "CUDA" in str(error):
-            raise  # a process whose CUDA context failed serves no other trial: start anew
-
-
-@dataclass(frozen=True)
-class _Listener:
-    """Forward a trial's progress to the queue."""
-
-    queue: Any
-    trial_id: str
-
-    def stage(self, name: str) -> None:
-        from trainables.finetune import Stopped
-
-        call = self.queue.stage.options(name=f"{self.trial_id}: {name}")
-        if not ray.get(call.remote(self.trial_id, name)):
-            raise Stopped
-
-    def epoch(self, report: "EpochReport") -> bool:
-        call = self.queue.report.options(name=f"{self.trial_id}: epoch {report.epoch}")
-        keep_going: bool = ray.get(call.remote(self.trial_id, asdict(report)))
-        return keep_going
 
 
 def listen(queue: Any, job: Job) -> Iterator[Event]:

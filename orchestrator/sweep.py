@@ -78,7 +78,8 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
         type=positive_integer,
         default=1,
         metavar="N",
-        help="Ray Train workers that share one trial; this version runs 1",
+        help="Ray Train workers that share the fine-tuning of a trial, each with the CPUs and GPUs "
+        "below; the sum over a batch is the same up to rounding (1)",
     )
     parts.add_argument(
         "--cpus-per-trial",
@@ -131,11 +132,6 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
     from orchestrator.sweeping import DEMO, SweepSettings
     from trainables.rois import HEMISPHERES
 
-    if options.workers_per_trial != 1:
-        raise InputError(
-            f"--workers-per-trial {options.workers_per_trial}: a trial runs on 1 worker in this "
-            "version; more trials at once use more GPUs (--max-concurrent)"
-        )
     if options.retries < 0:
         raise InputError(f"--retries {options.retries}: expected 0 or more")
     hemispheres = tuple(part.strip() for part in options.hemispheres.split(","))
@@ -151,6 +147,7 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
         subjects=options.subjects,
         hemispheres=hemispheres,
         rois=None if options.rois is None else parse_rois(options.rois),
+        workers_per_trial=options.workers_per_trial,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=options.gpus_per_trial,
         max_concurrent=options.max_concurrent,

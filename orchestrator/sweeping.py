@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +25,7 @@ from orchestrator.plan import (
     load_space,
     make_plan,
     select,
+    space_notes,
 )
 from orchestrator.pool import GroupSize, warm_groups
 from orchestrator.schedule import Schedule, run_jobs
@@ -35,7 +36,7 @@ from orchestrator.trial_queue import Job, start_queue
 from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
 from trainables.shards import list_cells
-from trainables.spec import Trial
+from trainables.spec import Cell, Trial
 from trainables.trial import TrialRunner, Workplace, failed
 from trainables.trunks import layer_extractor, load, weights_name
 
@@ -54,6 +55,7 @@ class SweepSettings:
     subjects: tuple[int, ...] | None
     hemispheres: tuple[str, ...]
     rois: tuple[str, ...] | None
+    workers_per_trial: int
     cpus_per_trial: int
     gpus_per_trial: float | None
     max_concurrent: int | None
@@ -71,11 +73,15 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     if settings.space == "demo" and settings.data == DEMO / "data":
         connect(local_cpus(), include_dashboard=True)  # ingest would start one for itself alone
         prepare_demo(DEMO, console)
-    trials = _trials(settings, space)
+    cells = _cells(settings)
+    trials = _trials(settings, space, cells)
     costs = Costs.read(
-        settings.data, gpus=bool(settings.gpus_per_trial), threads=settings.cpus_per_trial
+        settings.data,
+        gpus=bool(settings.gpus_per_trial),
+        threads=settings.cpus_per_trial,
+        workers=settings.workers_per_trial,
     ).calibrated(_outcomes(settings.out, trials))
-    plan = make_plan(trials, settings.out, costs)
+    plan = replace(make_plan(trials, settings.out, costs), notes=space_notes(space, cells))
     if settings.dry_run:
         show_plan(plan, costs, settings.max_concurrent, console)
         return []
@@ -83,10 +89,13 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     return _Sweeping(settings, plan, costs, console).run()
 
 
-def _trials(settings: SweepSettings, space: Space) -> list[Trial]:
-    """List the space's trials, and refuse what would fail on every worker."""
+def _cells(settings: SweepSettings) -> list[Cell]:
     selection = Selection(settings.subjects, settings.hemispheres, settings.rois)
-    cells = select(list_cells(settings.data), selection)
+    return select(list_cells(settings.data), selection)
+
+
+def _trials(settings: SweepSettings, space: Space, cells: Sequence[Cell]) -> list[Trial]:
+    """List the space's trials, and refuse what would fail on every worker."""
     weights = None
     if settings.weights is not None:
         if not settings.weights.is_file():
@@ -128,6 +137,8 @@ class _Sweeping:
         tracker = start_tracker(identity, warnings.append)
         tracker.due([outcome.trial.id for outcome in _outcomes(settings.out, plan.trials)])
         self._say(f"{len(plan.trials)} trials: {plan.n_done} done, {len(plan.waiting)} to run")
+        for note in plan.notes:
+            self._say(note)
         failures: Mapping[str, str] = {}
         complete = False
         try:
@@ -156,7 +167,7 @@ class _Sweeping:
         )
         scratch = settings.out.resolve() / "ray"
         queue = start_queue(settings.retries, n_groups)
-        jobs = [Job(t.id, t.to_json(), t.shard, t.training_id) for t in plan.waiting]
+        jobs = [Job(t.id, t.to_json(), t.shards, t.training_id) for t in plan.waiting]
         schedule = Schedule(2 * n_groups, settings.retries, scratch)
         display = self._display(queue, size)
         watcher = _Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
@@ -172,7 +183,7 @@ class _Sweeping:
         gpus = settings.gpus_per_trial
         if gpus is None:
             gpus = min(1.0, resources.get("GPU", 0.0))
-        size = GroupSize(settings.cpus_per_trial, gpus)
+        size = GroupSize(settings.cpus_per_trial, gpus, settings.workers_per_trial)
         n_groups = size.fits(resources)
         if n_groups == 0:
             raise InputError(size.missing(resources))

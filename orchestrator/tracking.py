@@ -158,11 +158,11 @@ class Mirror:
         )
 
     def _tags(self, outcome: Outcome) -> dict[str, str]:
-        manifest = Manifest.read(self._sweep.data / outcome.trial.shard)
+        splits = {Manifest.read(self._sweep.data / one).split for one in outcome.trial.shards}
         tags = {
             "training_id": outcome.trial.training_id,
             "dataset_fingerprint": self._sweep.fingerprint,
-            "split": manifest.split,
+            "split": ",".join(sorted(splits)),
             "protocol": ",".join(outcome.trial.encoding.protocols),
             "code_version": self._code_version,
             "status": outcome.status,
@@ -177,7 +177,9 @@ class Mirror:
         if scores.is_dir():
             self._client.log_artifacts(run_id, str(scores), "scores")
         with tempfile.TemporaryDirectory() as scratch:
-            shutil.copy(self._sweep.data / trial.shard / MANIFEST, scratch)
+            for shard in trial.shards:
+                name = MANIFEST if len(trial.shards) == 1 else f"{shard}-{MANIFEST}"
+                shutil.copy(self._sweep.data / shard / MANIFEST, Path(scratch) / name)
             note = runs / "checkpoints" / trial.training_id / LAST
             if note.exists():
                 reference = {"directory": str(note.parent.resolve())} | json.loads(note.read_text())
@@ -197,7 +199,7 @@ def _params(outcome: Outcome) -> dict[str, object]:
     return {
         "method": trial.method,
         "dataset": cell.dataset,
-        "subject": cell.subject,
+        "subject": ",".join(dict.fromkeys(one.subject for one in trial.cells)),
         "hemisphere": "both" if of_subject else cell.hemisphere,
         "roi": "all" if of_subject else cell.roi,
         "trunk": trial.trunk.architecture,
@@ -230,12 +232,14 @@ def _ended(outcome: Outcome) -> int:
 
 
 def _per_cell(outcome: Outcome, scores: Any) -> dict[str, float]:
-    """Add the mean r of each cell, where a trial has several."""
-    if outcome.trial.method != "untuned":
+    """Add the mean r of each cell, where a trial has several: by subject where it has several."""
+    pooled = len(outcome.trial.shards) > 1
+    if outcome.trial.method != "untuned" and not pooled:
         return {}
-    means = scores.group_by(["protocol", "hemisphere", "roi"]).aggregate([("r", "mean")])
+    keys = ["subject", "hemisphere", "roi"] if pooled else ["hemisphere", "roi"]
+    means = scores.group_by(["protocol", *keys]).aggregate([("r", "mean")])
     return {
-        f"{row['protocol']}_r_mean.{row['hemisphere']}-{row['roi']}": row["r_mean"]
+        f"{row['protocol']}_r_mean.{'-'.join(row[key] for key in keys)}": row["r_mean"]
         for row in means.to_pylist()
         if row["r_mean"] is not None
     }
@@ -243,7 +247,8 @@ def _per_cell(outcome: Outcome, scores: Any) -> dict[str, float]:
 
 def _layer_tags(outcome: Outcome, scores: Any) -> dict[str, str]:
     """Name the layer that each protocol chose, where a trial has one cell."""
-    if outcome.trial.method == "untuned" or not scores.num_rows:
+    several = outcome.trial.method == "untuned" or len(outcome.trial.cells) > 1
+    if several or not scores.num_rows:
         return {}
     return {
         f"{protocol}_layer": scores.filter(pc.equal(scores["protocol"], protocol))["layer"][

@@ -28,8 +28,8 @@ class Job:
     trial_id: str
     trial: str
     """The trial as JSON."""
-    shard: str
-    """The subject whose images it reads."""
+    shards: tuple[str, ...]
+    """The subjects whose images it reads."""
     training_id: str = ""
     """Its checkpoint's name: of jobs that share one, a single one runs at a time."""
 
@@ -53,6 +53,8 @@ class _Entry:
     progress: Progress
     events: list[Event] = field(default_factory=list)
     deaths: int = 0
+    blame: str = "out of memory, or killed"
+    """Why the workers died, as far as it is known."""
     stopped: bool = False
     ended: bool = False
 
@@ -68,7 +70,7 @@ class TrialQueue:
         self._waiting: list[str] = []
         self._changed = asyncio.Condition()
         self._closed = False
-        self._held: dict[str, str] = {}
+        self._held: dict[str, tuple[str, ...]] = {}
         self._metrics = _Metrics()
 
     async def submit(self, job: Job) -> None:
@@ -85,7 +87,7 @@ class TrialQueue:
     async def take(self, group: str) -> Job | Answer:
         """Give a group its next job, or tell it to ask again or to end.
 
-        Jobs of the subject that the group holds go first. A group that still has a job has lost
+        Jobs of the subjects that the group holds go first. A group that still has a job has lost
         its process in the midst: it gets the job again, as often as retries allow.
         """
         lost = self._running(group)
@@ -111,7 +113,7 @@ class TrialQueue:
         """Count a death; tell whether the job is worth another try."""
         entry.deaths += 1
         if entry.stopped or entry.deaths > self._retries:
-            lost = f"its worker process died {entry.deaths} times (out of memory, or killed)"
+            lost = f"its worker process died {entry.deaths} times ({entry.blame})"
             self._end(entry, error=None if entry.stopped else lost)
             return False
         entry.progress.stage = "restarting"
@@ -125,11 +127,11 @@ class TrialQueue:
         ]
         if not ready:
             return None
-        held = self._held.get(group)
-        entry = next((one for one in ready if one.job.shard == held), ready[0])
+        held = self._held.get(group, ())
+        entry = max(ready, key=lambda one: _share_held(one.job, held))  # of equal ones, the first
         self._waiting.remove(entry.job.trial_id)
         entry.progress.group, entry.progress.stage = group, "starting"
-        self._held[group] = entry.job.shard
+        self._held[group] = _still_held(held, entry.job.shards)
         return entry.job
 
     def _is_free(self, entry: _Entry) -> bool:
@@ -163,6 +165,10 @@ class TrialQueue:
             entry.events.append(event)
         self._end(entry, error)
         await self._notify()
+
+    async def blame(self, trial_id: str, reason: str) -> None:
+        """Hear why a group is about to start anew, for the error of a job that fails by it."""
+        self._entries[trial_id].blame = reason
 
     def _end(self, entry: _Entry, error: str | None) -> None:
         entry.events.append({"done": True, "error": error})
@@ -222,6 +228,15 @@ class TrialQueue:
                 await asyncio.wait_for(self._changed.wait(), POLL_SECONDS)
             except TimeoutError:
                 return
+
+
+def _share_held(job: Job, held: tuple[str, ...]) -> float:
+    return len(set(job.shards) & set(held)) / len(job.shards)
+
+
+def _still_held(held: tuple[str, ...], shards: tuple[str, ...]) -> tuple[str, ...]:
+    """Say what a group holds after a job: as before when nothing was read, else the job's own."""
+    return held if set(shards) <= set(held) else shards
 
 
 class _Metrics:

@@ -19,8 +19,7 @@ from orchestrator.ingest.settings import Settings
 from orchestrator.ingest.simulate import SimulationSettings, simulate
 from orchestrator.ingest.writer import write_subject
 from tests.small_shards import write_weights
-from trainables import reading
-from trainables import trial as trial_module
+from trainables import holding, reading
 from trainables.scores import score_file
 from trainables.shards import list_cells, read_rows
 from trainables.spec import Contrastive, Encoding, Trial, Trunk, Untuned
@@ -101,7 +100,7 @@ def test_permuted_responses_score_zero_within_three_standard_errors(
     # One permutation serves all vertices, so permutations are what is independent.
     found: dict[str, list[float]] = {}
     for seed in range(N_PERMUTATIONS):
-        monkeypatch.setattr(trial_module, "read_subject", partial(read_permuted, seed=seed))
+        monkeypatch.setattr(holding, "read_subject", partial(read_permuted, seed=seed))
         for name, r in mean_scores(home, tmp_path / str(seed), ("V1v",)).items():
             found.setdefault(name, []).append(r)
     assert set(found) == {"untuned V1v", "contrastive V1v"}

@@ -1,20 +1,22 @@
-"""The epoch loop: fine-tune a trunk on one cell, and say after each epoch how it goes."""
+"""Fine-tune a trunk on one cell, or on several subjects' cells: resume, train, report, save."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import floor
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from trainables.checkpoints import Checkpoints, EpochReport, restore_optimizer
-from trainables.images import Images, split_batches
-from trainables.losses import retrieval
-from trainables.models import TunedModel, build_model
-from trainables.spec import Tuned
+from trainables.distributed import ALONE, Team
+from trainables.epochs import Trainee, TrainingData, train_epoch, with_retrieval
+from trainables.models import build_model
+from trainables.pooling import TunedModel, build_pooled
+from trainables.spec import Pooled, Tuned, TunedOnCell
+from trainables.synchronised import SharedModel
 
+History = tuple[EpochReport, ...]
 Report = Callable[[EpochReport], bool]
 """Takes an epoch's report; returns False when the training should stop."""
 
@@ -22,68 +24,117 @@ Report = Callable[[EpochReport], bool]
 class Stopped(Exception):  # noqa: N818  (an outcome, not an error)
     """The scheduler has stopped this training; its checkpoint stays."""
 
-    def __init__(self, history: tuple[EpochReport, ...] = ()) -> None:
+    def __init__(self, history: History = ()) -> None:
         super().__init__("stopped by the scheduler")
         self.history = history
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """What one trunk is tuned on: images by row, and a cell's response to each row.
-
-    responses: (n_images, n_vertices) float32 on the device. rows: the training rows, in the
-    split's order.
-    """
-
-    images: Images
-    responses: Tensor
-    rows: Tensor
-
-    def held_back(self, share: float) -> tuple[Tensor, Tensor]:
-        """Split the rows into those to train on and the last share, held back."""
-        n_held = floor(share * len(self.rows))
-        cut = len(self.rows) - n_held
-        if cut < 2:
-            raise ValueError(f"{cut} training images left of {len(self.rows)}; at least 2 needed")
-        return self.rows[:cut], self.rows[cut:]
-
-
 def finetune(
-    objective: Tuned,
+    objective: TunedOnCell,
     seed: int,
     trunk: nn.Module,
     data: TrainingData,
     checkpoints: Checkpoints,
     report: Report,
-) -> tuple[EpochReport, ...]:
+    *,
+    team: Team = ALONE,
+) -> History:
     """Tune a trunk in place, from its last checkpoint if there is one; return all reports.
 
-    The trunk is on the device of the responses. Raises Stopped when report returns False.
+    The trunk is on the device of the responses. Every worker of a team calls this alike; the
+    first one reports and saves for all. Raises Stopped when report returns False.
     """
-    device = data.responses.device
-    model = build_model(objective, trunk, data.images.image_size, data.responses.shape[1], seed).to(
-        device
-    )
+    size, n_vertices = data.images.image_size, data.responses.shape[1]
+    tuning = _Tuning(objective, seed, (data,), checkpoints, report, team)
+    return _tune(tuning, lambda: build_model(objective, trunk, size, n_vertices, seed))
+
+
+def finetune_pooled(
+    objective: Pooled,
+    seed: int,
+    trunk: nn.Module,
+    data: Sequence[TrainingData],
+    checkpoints: Checkpoints,
+    report: Report,
+    *,
+    team: Team = ALONE,
+) -> History:
+    """Tune a trunk in place on several subjects, as :func:`finetune` does on one cell.
+
+    data: of each subject, in the order in which a sequential epoch visits them.
+    """
+    size, n_vertices = data[0].images.image_size, [one.responses.shape[1] for one in data]
+    tuning = _Tuning(objective, seed, tuple(data), checkpoints, report, team)
+    return _tune(tuning, lambda: build_pooled(objective, trunk, size, n_vertices, seed))
+
+
+@dataclass(frozen=True)
+class _Tuning:
+    """One training as it was asked for: settings, data, and who works at it."""
+
+    objective: Tuned
+    seed: int
+    subjects: tuple[TrainingData, ...]
+    checkpoints: Checkpoints
+    report: Report
+    team: Team
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A training as its last checkpoint left it, or as it begins."""
+
+    trainee: Trainee
+    history: History
+    is_complete: bool
+
+
+def _start(tuning: _Tuning, build: Callable[[], TunedModel]) -> _Start:
+    """Build model and optimiser, as the last checkpoint left them if there is one."""
+    objective, device = tuning.objective, tuning.subjects[0].responses.device
+    model = build().to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate)
-    train_rows, held_back = data.held_back(objective.validation)
-    history: tuple[EpochReport, ...] = ()
-    if resumed := checkpoints.load(device):
-        model.load_state_dict(resumed.model)
-        history = resumed.history
-        if resumed.optimizer is None and history[-1].epoch >= objective.epochs:
-            return history
+    parts = [data.held_back(objective.validation) for data in tuning.subjects]
+    rows, held_back = zip(*parts, strict=True)
+    trainee = Trainee(objective, model, optimizer, tuning.subjects, rows, held_back)
+    resumed = tuning.checkpoints.load(device)
+    if resumed is None:
+        return _Start(trainee, (), is_complete=False)
+    model.load_state_dict(resumed.model)
+    complete = resumed.optimizer is None and resumed.history[-1].epoch >= objective.epochs
+    if not complete:
         restore_optimizer(optimizer, resumed.optimizer or {})
-    for epoch in range(len(history) + 1, objective.epochs + 1):
-        with _seeded(seed, epoch, device):
-            done = _train_epoch(model, optimizer, data, train_rows, objective.batch_size, epoch)
-        history = (*history, _with_retrieval(done, model, data, held_back))
-        last = epoch == objective.epochs
-        stopping = not report(history[-1]) and not last
-        checkpoints.after_epoch(history, model, optimizer, final=last or stopping)
-        if stopping:
-            raise Stopped(history)
-    checkpoints.finish(history)
+    return _Start(trainee, resumed.history, complete)
+
+
+def _tune(tuning: _Tuning, build: Callable[[], TunedModel]) -> History:
+    team, n_epochs = tuning.team, tuning.objective.epochs
+    start = team.together(lambda: _start(tuning, build))
+    trainee, history = start.trainee, start.history
+    team.check_same((len(history), start.is_complete), "epochs of the checkpoint, complete")
+    if start.is_complete:
+        return history
+    shared = SharedModel(team, trainee.model)
+    with shared.synchronised():
+        for epoch in range(len(history) + 1, n_epochs + 1):
+            with _seeded(tuning.seed, epoch, trainee.device):
+                done = train_epoch(trainee, shared, team, epoch)
+            history, stopping = team.decide(partial(_conclude, tuning, trainee, (*history, done)))
+            if stopping:
+                raise Stopped(history)
+    team.decide(partial(tuning.checkpoints.finish, history))
     return history
+
+
+def _conclude(tuning: _Tuning, trainee: Trainee, history: History) -> tuple[History, bool]:
+    """Measure retrieval, report and save; return the history, and whether to stop."""
+    history = (*history[:-1], with_retrieval(history[-1], trainee))
+    last = history[-1].epoch == tuning.objective.epochs
+    stopping = not tuning.report(history[-1]) and not last
+    tuning.checkpoints.after_epoch(
+        history, trainee.model, trainee.optimizer, final=last or stopping
+    )
+    return history, stopping
 
 
 @contextmanager
@@ -93,51 +144,3 @@ def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(1_000_003 * seed + epoch)
         yield
-
-
-def _train_epoch(
-    model: TunedModel,
-    optimizer: torch.optim.Optimizer,
-    data: TrainingData,
-    rows: Tensor,
-    batch_size: int,
-    epoch: int,
-) -> EpochReport:
-    start = time.perf_counter()
-    model.train()
-    shuffled = rows[torch.randperm(len(rows))]
-    # Summed on the device: reading a loss a batch would make the host wait for each.
-    total = torch.zeros((), dtype=torch.float64, device=data.responses.device)
-    batches = split_batches(shuffled, batch_size)
-    for part, images in zip(batches, data.images.batches(shuffled, batch_size), strict=True):
-        loss = model.loss(images, data.responses[part.to(data.responses.device)])
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        total += loss.detach().double() * len(part)
-    mean_loss = float(total) / len(rows)
-    if mean_loss != mean_loss:
-        raise FloatingPointError(f"the loss is not a number in epoch {epoch}; lower learning_rate")
-    seconds = time.perf_counter() - start
-    return EpochReport(epoch, mean_loss, seconds, len(rows) / seconds)
-
-
-@torch.no_grad()
-def _with_retrieval(
-    report: EpochReport, model: TunedModel, data: TrainingData, rows: Tensor
-) -> EpochReport:
-    """Add the retrieval among held-back images, measured without dropout."""
-    if len(rows) < 2:
-        return report
-    model.eval()
-    embedded = torch.cat([model.embed_images(x) for x in data.images.batches(rows, 256)])
-    responses = data.responses[rows.to(data.responses.device)]
-    found = retrieval(embedded, model.embed_responses(responses))
-    return EpochReport(
-        report.epoch,
-        report.loss,
-        report.seconds,
-        report.images_per_second,
-        retrieval_top1=found.top1,
-        retrieval_median_rank=found.median_rank,
-    )

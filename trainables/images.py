@@ -1,6 +1,6 @@
 """A subject's images during a trial: held on the device, or streamed when they do not fit."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,10 @@ class Images(Protocol):
         """Yield the images of rows, in that order: (batch, 3, size, size) uint8 on the device."""
         ...
 
+    def parts(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the images of each part's rows: (len(part), 3, size, size) uint8 on the device."""
+        ...
+
 
 @dataclass(frozen=True)
 class ResidentImages:
@@ -44,7 +48,11 @@ class ResidentImages:
 
     def batches(self, rows: Tensor, batch_size: int) -> Iterator[Tensor]:
         """Yield the images of rows, in that order: (batch, 3, size, size) uint8 on the device."""
-        for part in split_batches(rows, batch_size):
+        return self.parts(split_batches(rows, batch_size))
+
+    def parts(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the images of each part's rows: (len(part), 3, size, size) uint8 on the device."""
+        for part in parts:
             yield self.tensor[part.to(self.tensor.device)]
 
 
@@ -60,9 +68,13 @@ class StreamedImages:
 
     def batches(self, rows: Tensor, batch_size: int) -> Iterator[Tensor]:
         """Yield the images of rows, in that order: (batch, 3, size, size) uint8 on the device."""
-        pieces = self.read(rows)
+        return self.parts(split_batches(rows, batch_size))
+
+    def parts(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the images of each part's rows: (len(part), 3, size, size) uint8 on the device."""
         held = torch.empty(0, 3, self.image_size, self.image_size, dtype=torch.uint8)
-        for part in split_batches(rows, batch_size):
+        pieces = self.read(torch.cat(tuple(parts))) if parts else iter(())
+        for part in parts:
             while len(held) < len(part):
                 held = torch.cat([held, next(pieces)])
             yield held[: len(part)].to(self.device)

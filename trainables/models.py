@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.losses import contrastive_loss
-from trainables.spec import Contrastive, Regression, Tuned
+from trainables.spec import Contrastive, Regression, TunedOnCell
 from trainables.trunks import normalise
 
 MIN_WIDTH: Final = 2
@@ -29,6 +29,14 @@ class SharedHead(nn.Sequential):
         )
 
 
+def head_widths(objective: Contrastive, n_vertices: int) -> tuple[int, int]:
+    """Return a head's widths: h and z, shares of the cell's vertices, at least MIN_WIDTH."""
+    return (
+        max(MIN_WIDTH, floor(objective.hidden_ratio * n_vertices)),
+        max(MIN_WIDTH, floor(objective.embedding_ratio * n_vertices)),
+    )
+
+
 class ContrastiveModel(nn.Module):
     """Embed images and responses so that those of one image are close.
 
@@ -39,8 +47,7 @@ class ContrastiveModel(nn.Module):
         self, trunk: nn.Module, n_logits: int, n_vertices: int, objective: Contrastive
     ) -> None:
         super().__init__()
-        hidden = max(MIN_WIDTH, floor(objective.hidden_ratio * n_vertices))
-        embedding = max(MIN_WIDTH, floor(objective.embedding_ratio * n_vertices))
+        hidden, embedding = head_widths(objective, n_vertices)
         self.trunk = trunk
         self.image_readout = nn.Linear(n_logits, hidden, bias=False)
         self.response_readout = nn.Linear(n_vertices, hidden, bias=False)
@@ -59,9 +66,11 @@ class ContrastiveModel(nn.Module):
 
     def loss(self, images: Tensor, responses: Tensor) -> Tensor:
         """Compute the contrastive loss of a batch."""
-        return contrastive_loss(
-            self.embed_images(images), self.embed_responses(responses), self.temperature
-        )
+        return self.compare(self.embed_images(images), self.embed_responses(responses))
+
+    def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
+        """Compute the loss of a batch from its embeddings."""
+        return contrastive_loss(image_embeddings, response_embeddings, self.temperature)
 
 
 class RegressionModel(nn.Module):
@@ -86,15 +95,16 @@ class RegressionModel(nn.Module):
 
     def loss(self, images: Tensor, responses: Tensor) -> Tensor:
         """Compute the mean squared error of a batch."""
-        return nn.functional.mse_loss(self.embed_images(images), responses)
+        return self.compare(self.embed_images(images), responses)
 
-
-TunedModel = ContrastiveModel | RegressionModel
+    def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
+        """Compute the loss of a batch from its predicted and measured responses."""
+        return nn.functional.mse_loss(image_embeddings, response_embeddings)
 
 
 def build_model(
-    objective: Tuned, trunk: nn.Module, image_size: int, n_vertices: int, seed: int
-) -> TunedModel:
+    objective: TunedOnCell, trunk: nn.Module, image_size: int, n_vertices: int, seed: int
+) -> ContrastiveModel | RegressionModel:
     """Put an objective's readouts on a trunk, initialised from seed (on the CPU)."""
     n_logits = count_logits(trunk, image_size)
     with torch.random.fork_rng():

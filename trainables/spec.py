@@ -10,7 +10,44 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal, Self
 
+from trainables.objectives import (
+    LARGEST_ROI,
+    MEAN,
+    OBJECTIVES,
+    Contrastive,
+    Objective,
+    Order,
+    Pooled,
+    Regression,
+    Tuned,
+    TunedOnCell,
+    Untuned,
+    require,
+)
 from trainables.rois import HEMISPHERES
+
+__all__ = [
+    "ALEXNET_LAYERS",
+    "FROM_FILE",
+    "LARGEST_ROI",
+    "MEAN",
+    "OBJECTIVES",
+    "PROTOCOLS",
+    "Cell",
+    "Contrastive",
+    "Encoding",
+    "Objective",
+    "Order",
+    "Pooled",
+    "Protocol",
+    "Regression",
+    "Trial",
+    "Trunk",
+    "Tuned",
+    "TunedOnCell",
+    "Untuned",
+    "digest",
+]
 
 Protocol = Literal["nested", "paper", "released"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("nested", "paper", "released")
@@ -33,11 +70,6 @@ def digest(content: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
 @dataclass(frozen=True)
 class Cell:
     """One (subject, hemisphere, ROI) of a dataset: what a model is fitted to and scored on."""
@@ -51,11 +83,11 @@ class Cell:
     """Digest of the subject's shards (responses, split, image size), from their manifest."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.hemisphere in HEMISPHERES,
             f"cell {self.id}: hemisphere {self.hemisphere!r}; expected one of {HEMISPHERES}",
         )
-        _require(self.n_vertices > 0, f"cell {self.id}: an ROI without vertices is no cell")
+        require(self.n_vertices > 0, f"cell {self.id}: an ROI without vertices is no cell")
 
     @property
     def id(self) -> str:
@@ -66,78 +98,6 @@ class Cell:
     def shard(self) -> str:
         """Name the dataset directory that holds this cell's images: ``nsd-subj01``."""
         return f"{self.dataset}-{self.subject}"
-
-
-@dataclass(frozen=True)
-class Untuned:
-    """The pretrained trunk as it is: the baseline that every tuned trunk must beat."""
-
-    method = "untuned"
-
-
-@dataclass(frozen=True)
-class Regression:
-    """Fine-tune trunk and a linear map to the responses on mean squared error (paper, 2.3)."""
-
-    method = "regression"
-    learning_rate: float = 2.5e-5
-    batch_size: int = 1024
-    epochs: int = 75
-    validation: float = 0.0
-    """Share of the training images held back to measure retrieval after each epoch."""
-
-    def __post_init__(self) -> None:
-        _check_training(self)
-
-
-@dataclass(frozen=True)
-class Contrastive:
-    """Pull an image's features towards the response to it (METHOD: contrastive loss)."""
-
-    method = "contrastive"
-    learning_rate: float = 1e-4
-    batch_size: int = 1024
-    epochs: int = 30
-    temperature: float = 0.3
-    hidden_ratio: float = 0.8
-    """Width of the shared head's input, as a share of the cell's vertices."""
-    embedding_ratio: float = 0.2
-    """Width of the shared head's output, as a share of the cell's vertices."""
-    validation: float = 0.0
-    """Share of the training images held back to measure retrieval after each epoch."""
-
-    def __post_init__(self) -> None:
-        _check_training(self)
-        _require(
-            self.temperature > 0, f"temperature {self.temperature}: expected a positive number"
-        )
-        _require(
-            self.hidden_ratio > 0 and self.embedding_ratio > 0,
-            f"hidden_ratio {self.hidden_ratio}, embedding_ratio {self.embedding_ratio}: "
-            "expected positive shares of the cell's vertices",
-        )
-
-
-Tuned = Regression | Contrastive
-Objective = Untuned | Regression | Contrastive
-OBJECTIVES: Final[dict[str, type[Objective]]] = {
-    "untuned": Untuned,
-    "regression": Regression,
-    "contrastive": Contrastive,
-}
-
-
-def _check_training(objective: Tuned) -> None:
-    name = objective.method
-    _require(
-        objective.learning_rate > 0, f"{name}: learning_rate {objective.learning_rate} is not > 0"
-    )
-    _require(objective.batch_size >= 2, f"{name}: batch_size {objective.batch_size} is below 2")
-    _require(objective.epochs >= 1, f"{name}: epochs {objective.epochs} is below 1")
-    _require(
-        0 <= objective.validation < 1,
-        f"{name}: validation {objective.validation} is not a share in [0, 1)",
-    )
 
 
 FROM_FILE: Final = "file"
@@ -168,12 +128,12 @@ class Encoding:
 
     def __post_init__(self) -> None:
         for name in ("layers", "protocols", "alphas"):
-            _require(len(getattr(self, name)) > 0, f"encoding: {name} is empty")
+            require(len(getattr(self, name)) > 0, f"encoding: {name} is empty")
         unknown = [name for name in self.protocols if name not in PROTOCOLS]
-        _require(not unknown, f"encoding: unknown protocols {unknown}; expected {PROTOCOLS}")
-        _require(self.n_folds >= 2, f"encoding: n_folds {self.n_folds} is below 2")
-        _require(self.n_components >= 1, f"encoding: n_components {self.n_components} is below 1")
-        _require(all(alpha > 0 for alpha in self.alphas), "encoding: every alpha must be > 0")
+        require(not unknown, f"encoding: unknown protocols {unknown}; expected {PROTOCOLS}")
+        require(self.n_folds >= 2, f"encoding: n_folds {self.n_folds} is below 2")
+        require(self.n_components >= 1, f"encoding: n_components {self.n_components} is below 1")
+        require(all(alpha > 0 for alpha in self.alphas), "encoding: every alpha must be > 0")
 
 
 @dataclass(frozen=True)
@@ -181,7 +141,8 @@ class Trial:
     """One trunk, tuned (or not) and scored on its cells.
 
     An untuned trial is the trunk on one subject's images: its id does not depend on which
-    of the subject's cells are scored, so that they share one pass over the images.
+    of the subject's cells are scored, so that they share one pass over the images. A pooled
+    trial is tuned on all its cells, one a subject, in their order.
     """
 
     objective: Objective
@@ -191,37 +152,53 @@ class Trial:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _require(len(self.cells) > 0, "a trial needs at least one cell")
-        shards = sorted({cell.shard for cell in self.cells})
-        _require(len(shards) == 1, f"a trial's cells must be of one subject, found {shards}")
-        _require(
+        require(len(self.cells) > 0, "a trial needs at least one cell")
+        if isinstance(self.objective, Pooled):
+            self._check_pooled()
+            return
+        shards = sorted(self.shards)
+        require(len(shards) == 1, f"a trial's cells must be of one subject, found {shards}")
+        require(
             isinstance(self.objective, Untuned) or len(self.cells) == 1,
             f"a {self.method} trial is tuned on one cell, found {len(self.cells)}",
         )
 
+    def _check_pooled(self) -> None:
+        found = ", ".join(cell.id for cell in self.cells)
+        regions = {(cell.dataset, cell.hemisphere, cell.roi) for cell in self.cells}
+        require(len(regions) == 1, f"a {self.method} trial is of one ROI, found {found}")
+        require(
+            len(self.shards) == len(self.cells) >= 2,
+            f"a {self.method} trial pools two subjects or more, one cell each, found {found}",
+        )
+
     @property
     def method(self) -> str:
-        """``untuned``, ``regression`` or ``contrastive``."""
+        """``untuned``, ``regression``, ``contrastive``, ``pooled-avg`` or ``pooled-const``."""
         return self.objective.method
 
     @property
-    def shard(self) -> str:
-        """Name the dataset directory that holds this trial's images."""
-        return self.cells[0].shard
+    def shards(self) -> tuple[str, ...]:
+        """Name the dataset directories that hold this trial's images, one a subject."""
+        return tuple(dict.fromkeys(cell.shard for cell in self.cells))
 
     @property
     def _training(self) -> dict[str, Any]:
+        pooled = isinstance(self.objective, Pooled)
         content = {
             "objective": {"method": self.method, **asdict(self.objective)},
             "trunk": asdict(self.trunk),
-            "data": self.cells[0].data,
-            "on": self._place,
+            "data": [cell.data for cell in self.cells] if pooled else self.cells[0].data,
+            "on": [cell.id for cell in self.cells] if pooled else self._place,
         }
         return content if isinstance(self.objective, Untuned) else {**content, "seed": self.seed}
 
     @property
     def _place(self) -> str:
-        return self.shard if isinstance(self.objective, Untuned) else self.cells[0].id
+        cell = self.cells[0]
+        if isinstance(self.objective, Pooled):
+            return f"{cell.dataset}-{cell.hemisphere}-{cell.roi}"
+        return cell.shard if isinstance(self.objective, Untuned) else cell.id
 
     @property
     def training_id(self) -> str:
@@ -250,9 +227,11 @@ class Trial:
         content = _mapping("trial", json.loads(text))
         objective = dict(_mapping("objective", content.get("objective")))
         method = objective.pop("method", None)
-        _require(method in OBJECTIVES, f"trial: unknown method {method!r}")
+        require(method in OBJECTIVES, f"trial: unknown method {method!r}")
+        built = _build(OBJECTIVES[method], objective)
+        require(built.method == method, f"trial: {method} with the settings of {built.method}")
         parts = {
-            "objective": _build(OBJECTIVES[method], objective),
+            "objective": built,
             "cells": [_build(Cell, cell) for cell in content.get("cells", ())],
             "trunk": _build(Trunk, content.get("trunk", {})),
             "encoding": _build(Encoding, content.get("encoding", {})),
@@ -262,7 +241,7 @@ class Trial:
 
 
 def _mapping(name: str, content: Any) -> dict[str, Any]:
-    _require(isinstance(content, dict), f"{name}: expected an object, found {content!r:.80}")
+    require(isinstance(content, dict), f"{name}: expected an object, found {content!r:.80}")
     return content  # type: ignore[no-any-return]
 
 
@@ -270,7 +249,7 @@ def _build(kind: type[Any], content: Any) -> Any:
     """Build a dataclass from JSON, with lists back to tuples and no key left over."""
     names = {item.name for item in fields(kind)}
     unknown = sorted(set(_mapping(kind.__name__, content)) - names)
-    _require(not unknown, f"{kind.__name__}: unknown keys {unknown}; expected {sorted(names)}")
+    require(not unknown, f"{kind.__name__}: unknown keys {unknown}; expected {sorted(names)}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
     try:
         return kind(**values)

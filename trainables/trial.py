@@ -2,11 +2,10 @@
 
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,21 +13,22 @@ from torch import nn
 
 from trainables import trunks
 from trainables.checkpoints import Checkpoints, EpochReport
+from trainables.distributed import ALONE, Team
+from trainables.epochs import TrainingData
 from trainables.features import Storage, extract
-from trainables.finetune import Stopped, TrainingData, finetune
-from trainables.images import Images, ResidentImages, StreamedImages
+from trainables.finetune import Stopped, finetune, finetune_pooled
+from trainables.holding import HeldSubject, HeldSubjects, free_bytes
 from trainables.linear_algebra import use_threads
+from trainables.listening import Clock, Listener, Silent
 from trainables.outcome import Outcome, write_log
 from trainables.protocols import Split
-from trainables.reading import ObjectStoreImages, Subject, read_images, read_subject
-from trainables.scores import write_scores
+from trainables.scores import score_file, write_scores
 from trainables.scoring import Targets, score_cells
 from trainables.shards import read_vertices
-from trainables.spec import Cell, Trial, Untuned
+from trainables.spec import Cell, Pooled, Trial, Untuned
 
 FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
 """Images at once: on a CPU, larger ones leave the memory that the allocator reuses."""
-SHARE_FOR_IMAGES: Final = 0.4
 SHARE_FOR_FEATURES: Final = 0.25
 
 
@@ -48,43 +48,27 @@ class Workplace:
     """Bytes of features to hold on the device; None: a share of what is free. More are spooled."""
 
 
-class Listener(Protocol):
-    """Who is told how a trial goes."""
+@dataclass(frozen=True)
+class _Work:
+    """A trial with its network and the subjects that it needs, by the name of their shard."""
 
-    def stage(self, name: str) -> None:
-        """Hear that a step begins."""
-        ...
-
-    def epoch(self, report: EpochReport) -> bool:
-        """Hear of an epoch; return False to stop the trial."""
-        ...
-
-
-@dataclass
-class _Clock:
-    """Seconds of each step so far."""
-
-    listener: Listener
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        self.listener.stage(name)
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = time.perf_counter() - start
+    trial: Trial
+    network: nn.Module
+    subjects: dict[str, HeldSubject]
 
 
 class TrialRunner:
-    """Run trials one after another, keeping a subject's images while they are of use."""
+    """Run trials one after another, keeping the subjects in memory while they are of use.
 
-    def __init__(self, workplace: Workplace, device: torch.device) -> None:
+    team: the workers that share each trial; the first one runs it, and the others assist.
+    """
+
+    def __init__(self, workplace: Workplace, device: torch.device, team: Team = ALONE) -> None:
         use_threads(workplace.threads)
         self._workplace = workplace
         self._device = device
-        self._held: tuple[str, Subject, Images] | None = None
+        self._team = team
+        self._subjects = HeldSubjects(workplace.data, device, workplace.image_budget)
 
     def run(self, trial: Trial, listener: Listener) -> Outcome:
         """Run a trial from clean state, write its scores, log and outcome, and return the last.
@@ -92,16 +76,13 @@ class TrialRunner:
         Raises ValueError when data or weights don't serve the trial; a stopped trial is an
         outcome, not an error.
         """
-        clock, started = _Clock(listener), time.time()
+        clock, started = Clock(listener), time.time()
         history: tuple[EpochReport, ...] = ()
         try:
-            with clock.step("reading"):
-                subject, images = self._subject(trial)
-                network = trunks.load(trial.trunk, self._workplace.weights_file).to(self._device)
+            work, history = self._tune(trial, clock)
             if not isinstance(trial.objective, Untuned):
-                with clock.step("finetuning"):
-                    history = self._finetune(trial, network, subject, images, listener)
-            self._encode(trial, network, subject, images, clock)
+                write_log(self._workplace.runs, trial.id, history)
+            self._encode(work, clock)
         except Stopped as stopped:
             return self._outcome(trial, clock, started, stopped.history, stopped=True)
         finally:
@@ -109,10 +90,22 @@ class TrialRunner:
                 torch.cuda.empty_cache()
         return self._outcome(trial, clock, started, history, stopped=False)
 
+    def assist(self, trial: Trial) -> None:
+        """Tune with the other workers of the team; the first one does the rest alone.
+
+        Raises Stopped, or Abandoned when another worker fails, as all workers of the team do.
+        """
+        try:
+            if not isinstance(trial.objective, Untuned):
+                self._tune(trial, Clock(Silent()))
+        finally:
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+
     def _outcome(
         self,
         trial: Trial,
-        clock: _Clock,
+        clock: Clock,
         started: float,
         history: tuple[EpochReport, ...],
         *,
@@ -130,55 +123,59 @@ class TrialRunner:
         outcome.write(self._workplace.runs)
         return outcome
 
-    def _subject(self, trial: Trial) -> tuple[Subject, Images]:
-        key = f"{trial.shard}:{trial.cells[0].data}"
-        if self._held is None or self._held[0] != key:
-            self._held = None  # let go of the last subject before reading the next
-            shard = self._workplace.data / trial.shard
-            subject = read_subject(shard)
-            if subject.manifest.data != trial.cells[0].data:
-                raise ValueError(
-                    f"{shard}: its content is {subject.manifest.data}, the trial was planned on "
-                    f"{trial.cells[0].data}; plan again, or ingest the data that was planned on"
+    def _tune(self, trial: Trial, clock: Clock) -> tuple[_Work, tuple[EpochReport, ...]]:
+        """Read what the trial is about, and tune its trunk unless it stays untuned."""
+        objective, team = trial.objective, self._team
+        if isinstance(objective, Untuned):
+            with clock.step("reading"):
+                return self._read(trial), ()
+        team.decide(lambda: clock.listener.stage("reading"))
+        with clock.timed("reading"):
+            work = team.together(lambda: self._read(trial))
+        team.decide(lambda: clock.listener.stage("finetuning"))
+        with clock.timed("finetuning"):
+            data = team.together(lambda: self._training_data(work))
+            checkpoints = Checkpoints(
+                self._workplace.runs / "checkpoints" / trial.training_id,
+                keep_every_epoch=self._workplace.keep_every_epoch,
+            )
+            further = (checkpoints, clock.listener.epoch)
+            if isinstance(objective, Pooled):
+                return work, finetune_pooled(
+                    objective, trial.seed, work.network, data, *further, team=team
                 )
-            self._held = (key, subject, self._images(shard, subject))
-        return self._held[1], self._held[2]
+            [own] = data
+            return work, finetune(objective, trial.seed, work.network, own, *further, team=team)
 
-    def _images(self, shard: Path, subject: Subject) -> Images:
-        manifest, size = subject.manifest, subject.manifest.image_size
-        budget = self._workplace.image_budget
-        if budget is None:
-            budget = int(SHARE_FOR_IMAGES * free_bytes(self._device))
-        if manifest.n_images * 3 * size * size <= budget:
-            return ResidentImages(read_images(shard, self._device))
-        return StreamedImages(manifest.n_images, size, ObjectStoreImages(shard).read, self._device)
+    def _read(self, trial: Trial) -> _Work:
+        subjects = self._subjects.of(trial)
+        network = trunks.load(trial.trunk, self._workplace.weights_file).to(self._device)
+        return _Work(trial, network, subjects)
 
-    def _finetune(
-        self,
-        trial: Trial,
-        network: nn.Module,
-        subject: Subject,
-        images: Images,
-        listener: Listener,
-    ) -> tuple[EpochReport, ...]:
-        assert not isinstance(trial.objective, Untuned)
-        workplace, cell = self._workplace, trial.cells[0]
-        vertices = self._vertices(cell)
-        responses = torch.from_numpy(subject.responses[cell.hemisphere][:, vertices])
-        data = TrainingData(
-            images, responses.to(self._device), torch.from_numpy(subject.train_rows)
-        )
-        checkpoints = Checkpoints(
-            workplace.runs / "checkpoints" / trial.training_id,
-            keep_every_epoch=workplace.keep_every_epoch,
-        )
-        history = finetune(trial.objective, trial.seed, network, data, checkpoints, listener.epoch)
-        write_log(workplace.runs, trial.id, history)
-        return history
+    def _training_data(self, work: _Work) -> list[TrainingData]:
+        """Take the responses to tune on: of each of the trial's cells, in their order."""
+        data = []
+        for cell in work.trial.cells:
+            held = work.subjects[cell.shard]
+            responses = held.subject.responses[cell.hemisphere][:, self._vertices(cell)]
+            rows = torch.from_numpy(held.subject.train_rows)
+            on_device = torch.from_numpy(responses).to(self._device)
+            data.append(TrainingData(held.images, on_device, rows))
+        return data
 
-    def _encode(
-        self, trial: Trial, network: nn.Module, subject: Subject, images: Images, clock: _Clock
+    def _encode(self, work: _Work, clock: Clock) -> None:
+        """Score the trial's cells: of a pooled trial, subject by subject, what has no scores."""
+        runs, trial = self._workplace.runs, work.trial
+        for shard, held in work.subjects.items():
+            cells = [cell for cell in trial.cells if cell.shard == shard]
+            done = all(score_file(runs, trial.id, cell).exists() for cell in cells)
+            if len(work.subjects) == 1 or not done:
+                self._encode_subject(work, held, cells, clock)
+
+    def _encode_subject(
+        self, work: _Work, held: HeldSubject, of_subject: Sequence[Cell], clock: Clock
     ) -> None:
+        trial, subject, images = work.trial, held.subject, held.images
         split = Split(subject.train_rows, subject.test_rows, subject.manifest.n_images)
         rows, compact = split.compact(trial.encoding.protocols)
         budget = self._workplace.feature_budget
@@ -187,13 +184,13 @@ class TrialRunner:
         storage = Storage(self._device, budget, self._workplace.runs / "scratch")
         with clock.step("features"):
             batches = images.batches(torch.from_numpy(rows), FEATURE_BATCH[self._device.type])
-            features = extract(network, trial.encoding.layers, batches, len(rows), storage)
+            features = extract(work.network, trial.encoding.layers, batches, len(rows), storage)
         with features, clock.step("encoding"):
             responses = {side: matrix[rows] for side, matrix in subject.responses.items()}
-            cells = [(cell, self._vertices(cell)) for cell in trial.cells]
+            cells = [(cell, self._vertices(cell)) for cell in of_subject]
             targets = Targets.gather(responses, cells, self._device)
             scores = score_cells(features, targets, compact, trial.encoding)
-        for cell in trial.cells:
+        for cell in of_subject:
             mine = [one for one in scores if one.cell == cell]
             write_scores(self._workplace.runs, trial, mine)
 
@@ -215,13 +212,3 @@ def failed(trial: Trial, error: str, *, host: str, device: str) -> Outcome:
 def device_name(device: torch.device) -> str:
     """Name a device as people do: ``cpu``, or the GPU's model."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def free_bytes(device: torch.device) -> int:
-    """Measure the memory that is free: the GPU's, or this machine's."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    fields = dict(
-        line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line
-    )
-    return int(fields["MemAvailable"].split()[0]) * 1024

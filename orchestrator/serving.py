@@ -1,0 +1,120 @@
+"""What a warm worker does: serve the queue's jobs, alone or with the other workers of its group.
+
+The first worker of a group asks the queue and reports to it; the others hear from the first what
+to do. Where they are no longer in step, the worker fails, and Ray Train starts the group anew.
+"""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import ray
+
+from orchestrator.trial_queue import END, Answer, Job
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.checkpoints import EpochReport
+    from trainables.distributed import Team
+    from trainables.outcome import Outcome
+    from trainables.spec import Trial
+
+
+class Runner(Protocol):
+    """What a worker does with a trial."""
+
+    def run(self, trial: "Trial", listener: Any) -> "Outcome":
+        """Run a trial as the first worker, telling the listener how it goes."""
+        ...
+
+    def assist(self, trial: "Trial") -> None:
+        """Do another worker's part of a trial."""
+        ...
+
+
+MakeRunner = Callable[["torch.device", "Team"], Runner]
+"""Makes a worker's runner, on its device and for its team, when the worker starts."""
+
+
+def serve(config: dict[str, Any]) -> None:
+    """Serve a queue's jobs, one after another, on one warm Ray Train worker."""
+    from ray.train.torch import get_device
+
+    from trainables.distributed import join_team
+
+    queue, group = config["queue"], str(config["group"])
+    team = join_team()
+    runner = config["make_runner"](get_device(), team)
+
+    def take() -> Job | Answer:
+        answer: Job | Answer = ray.get(queue.take.remote(group))
+        return answer
+
+    while (job := team.decide(take)) != END:
+        if isinstance(job, Job):  # else: ask again
+            do = _serve_one if team.is_first else _assist
+            do(runner, queue, job)
+
+
+def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
+    """Run one job; an error is the job's outcome, and the worker goes on."""
+    from trainables.distributed import TeamBroken
+    from trainables.spec import Trial
+
+    listener = _Listener(queue, job.trial_id)
+    try:
+        outcome = runner.run(Trial.from_json(job.trial), listener)
+        event = {"seconds": sum(outcome.seconds.values())}
+        ray.get(queue.finish.remote(job.trial_id, event, None))
+    except TeamBroken as error:
+        _blame(queue, job, error)
+        raise
+    except Exception as error:
+        ray.get(queue.finish.remote(job.trial_id, {}, traceback.format_exc()))
+        if "CUDA" in str(error):
+            raise  # a process whose CUDA context failed serves no other trial: start anew
+
+
+def _assist(runner: Runner, queue: Any, job: Job) -> None:
+    """Help with one job; what all workers raise alike is told by the first."""
+    from trainables.distributed import Abandoned
+    from trainables.finetune import Stopped
+    from trainables.spec import Trial
+
+    try:
+        runner.assist(Trial.from_json(job.trial))
+    except (Stopped, Abandoned, FloatingPointError):
+        return
+    except Exception as error:
+        _blame(queue, job, error)
+        raise
+
+
+def _blame(queue: Any, job: Job, error: "Exception") -> None:
+    """Say why a group has to start anew; of a worker that is gone, nothing is known."""
+    from trainables.distributed import WorkerLost
+
+    if not isinstance(error, WorkerLost):
+        ray.get(queue.blame.remote(job.trial_id, str(error)))
+
+
+@dataclass(frozen=True)
+class _Listener:
+    """Forward a trial's progress to the queue."""
+
+    queue: Any
+    trial_id: str
+
+    def stage(self, name: str) -> None:
+        from trainables.finetune import Stopped
+
+        call = self.queue.stage.options(name=f"{self.trial_id}: {name}")
+        if not ray.get(call.remote(self.trial_id, name)):
+            raise Stopped
+
+    def epoch(self, report: "EpochReport") -> bool:
+        call = self.queue.report.options(name=f"{self.trial_id}: epoch {report.epoch}")
+        keep_going: bool = ray.get(call.remote(self.trial_id, asdict(report)))
+        return keep_going
