@@ -163,7 +163,7 @@ class SharedModel:
     def _rows_an_image(self, x: Tensor) -> int:
         """Count a layer's rows an image: more than one where it cuts images into windows."""
         own = self._team.share(self._n)
-        n_own = own.stop - own.start
+        n_own: int = own.stop - own.start
         if self._n >= self._team.size:
             return len(x) // n_own
         # Fewer images than workers: one without an image can't tell.
