@@ -132,6 +132,12 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
     from orchestrator.sweeping import DEMO, SweepSettings
     from trainables.rois import HEMISPHERES
 
+    if options.workers_per_trial > 1 and 0 < (options.gpus_per_trial or 0) < 1:
+        raise InputError(
+            f"--workers-per-trial {options.workers_per_trial} --gpus-per-trial "
+            f"{options.gpus_per_trial:g}: workers that share a trial need a GPU each (or 0); "
+            "give --gpus-per-trial 1, or one worker a trial"
+        )
     if options.retries < 0:
         raise InputError(f"--retries {options.retries}: expected 0 or more")
     hemispheres = tuple(part.strip() for part in options.hemispheres.split(","))
