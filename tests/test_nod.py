@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from nibabel.cifti2.cifti2_axes import BrainModelAxis
 
 from orchestrator.command import InputError
+from orchestrator.ingest.atlas import read_atlas
 from orchestrator.ingest.checked import Findings, Subject
+from orchestrator.ingest.cifti import Grayordinates
 from orchestrator.ingest.images import decode_image
 from orchestrator.ingest.nod import find_subjects
 from orchestrator.ingest.nod_inspection import inspect_nod_subject
@@ -334,6 +336,25 @@ def test_a_dlabel_is_read_by_names_or_else_by_keys_of_either_numbering(folder, n
     before = inspect(folder.root)
     relabel(folder.atlas, swapped, name.format)
     assert same(inspect(folder.root), before)
+
+
+def test_the_numbers_of_the_areas_are_those_of_the_atlas(tmp_path) -> None:
+    """Labels without vertices or names, over columns of which the first are not of the cortex."""
+    labels = [9, 9, 1, 4, 5, 6, 2, 181, 184, 185, 186, 360]
+    path = tmp_path / "labels.mat"
+    left, right = np.arange(2, 7, dtype=np.int32), np.arange(7, 12, dtype=np.int32)
+    places = Grayordinates(12, {"lh": left, "rh": right}, {"lh": 10 * left, "rh": 10 * right})
+    expected = {
+        "lh": {"V1": [20], "V2": [30], "V3": [40], "V4": [50]},
+        "rh": {"V1": [70], "V2": [80], "V3": [90], "V4": [100]},
+    }
+    for array in (labels, labels[2:]):
+        scipy.io.savemat(path, {"glasser_MMP": np.array(array)})
+        found = read_atlas(path, [places])
+        assert {
+            side: {roi: vertices.tolist() for roi, vertices in rois.items()}
+            for side, rois in found.items()
+        } == expected
 
 
 def test_names_go_before_keys(folder) -> None:
