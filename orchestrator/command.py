@@ -4,6 +4,7 @@ Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from typing import Final
@@ -61,6 +62,16 @@ def parse_subjects(text: str) -> tuple[int, ...]:
             raise InputError(f"subjects {text!r}: {part.strip()!r} is no range of 1 to 999")
         subjects.update(range(start, stop + 1))
     return tuple(sorted(subjects))
+
+
+def subject_number(subject: str) -> int | None:
+    """Read a subject's number from its name in any data set.
+
+    >>> subject_number("subj01"), subject_number("sub-09"), subject_number("pilot")
+    (1, 9, None)
+    """
+    digits = re.sub(r"\D", "", subject)
+    return int(digits) if digits else None
 
 
 def subjects_argument(text: str) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Final
 
 import search_spaces
-from orchestrator.command import InputError
+from orchestrator.command import InputError, subject_number
 from orchestrator.cost import Costs
 from trainables.outcome import Outcome
 from trainables.rois import EARLY, HEMISPHERES, HIGHER, ROI_ORDER, STREAMS
@@ -123,19 +123,17 @@ def parse_rois(text: str) -> tuple[str, ...]:
 
 def select(cells: Sequence[Cell], selection: Selection) -> list[Cell]:
     """Keep the chosen cells; raise InputError, with what there is, when none is left."""
-    subjects = None
-    if selection.subjects is not None:
-        subjects = {f"subj{number:02d}" for number in selection.subjects}
-        absent = subjects - {cell.subject for cell in cells}
-        if absent:
-            raise InputError(
-                f"subjects: {', '.join(sorted(absent))} not in the data, which has "
-                f"{', '.join(sorted({cell.subject for cell in cells}))}"
-            )
+    subjects = {cell.subject: subject_number(cell.subject) for cell in cells}
+    absent = sorted(set(selection.subjects or ()) - set(subjects.values()))
+    if absent:
+        raise InputError(
+            f"subjects: {', '.join(map(str, absent))} not in the data, "
+            f"which has {', '.join(sorted(subjects))}"
+        )
     chosen = [
         cell
         for cell in cells
-        if (subjects is None or cell.subject in subjects)
+        if (selection.subjects is None or subjects[cell.subject] in selection.subjects)
         and cell.hemisphere in selection.hemispheres
         and (selection.rois is None or cell.roi in selection.rois)
     ]

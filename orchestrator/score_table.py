@@ -1,7 +1,6 @@
 """Every score of a sweep in one table: read, restricted, one trial a cell, exported."""
 
 import os
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from orchestrator.command import InputError
+from orchestrator.command import InputError, subject_number
 from trainables.rois import group_of
 from trainables.scores import TRIAL_KEY, read_score_file
 from trainables.spec import Trial, Untuned, digest
@@ -137,7 +136,7 @@ def keep_values(table: ScoreTable, flag: str, column: str, wanted: Sequence[str]
 
 def keep_subjects(table: ScoreTable, numbers: Sequence[int]) -> ScoreTable:
     """Keep the subjects of these numbers; raise InputError when one has no scores."""
-    found = {name: int(re.sub(r"\D", "", name) or 0) for name in table.present("subject")}
+    found = {name: subject_number(name) for name in table.present("subject")}
     absent = sorted(set(numbers) - set(found.values()))
     if absent:
         raise InputError(

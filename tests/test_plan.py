@@ -21,7 +21,7 @@ from orchestrator.plan import (
 )
 from tests.small_shards import write_shards
 from trainables.outcome import Outcome, outcome_file
-from trainables.rois import EARLY, HEMISPHERES, HIGHER, ROI_ORDER, STREAMS
+from trainables.rois import EARLY, HEMISPHERES, HIGHER, ROI_FAMILIES, STREAMS
 from trainables.scores import score_file
 from trainables.spec import FROM_FILE, Cell, Contrastive, Regression, Trial, Trunk, Untuned
 
@@ -29,7 +29,7 @@ ALL_CELLS = [
     Cell("nsd", subject, hemisphere, roi, 100 + number, f"data-{subject}")
     for subject in ("subj01", "subj02")
     for hemisphere in HEMISPHERES
-    for number, roi in enumerate(ROI_ORDER)
+    for number, roi in enumerate(roi for rois in ROI_FAMILIES.values() for roi in rois)
 ]
 TRIALS_OF_SPACE = {"demo": 14, "paper": 194}
 """Trials of each space on ALL_CELLS. A new space is added here, with its number."""
@@ -291,7 +291,7 @@ def test_rois_are_read_as_names_and_groups_in_the_order_of_tables() -> None:
     assert parse_rois("midventral") == ("midventral",)
 
 
-@pytest.mark.parametrize("text", ["", "V1", "V1v,", "v1v", "all"])
+@pytest.mark.parametrize("text", ["", "V5", "V1v,", "v1v", "all"])
 def test_an_unknown_roi_is_told_with_the_known_ones(text) -> None:
     with pytest.raises(InputError, match=r"rois: unknown '.*'; expected early, higher.*V1v"):
         parse_rois(text)
@@ -304,8 +304,15 @@ def test_cells_are_selected_by_subject_hemisphere_and_roi() -> None:
 
 
 def test_a_subject_that_is_not_in_the_data_is_told_with_those_that_are() -> None:
-    with pytest.raises(InputError, match="subj07 not in the data, which has subj01, subj02"):
+    with pytest.raises(InputError, match="subjects: 7 not in the data, which has subj01, subj02"):
         select(ALL_CELLS, Selection(subjects=(1, 7)))
+
+
+def test_subjects_are_selected_by_number_in_every_data_set() -> None:
+    nod = [Cell("nod", f"sub-{k:02d}", "lh", "V1", 50, "data") for k in (1, 2)]
+    chosen = select(ALL_CELLS + nod, Selection((2,), ("lh",), parse_rois("early")))
+    assert [cell.id for cell in chosen][-2:] == ["nsd-subj02-lh-hV4", "nod-sub-02-lh-V1"]
+    assert len(chosen) == 8
 
 
 def test_a_selection_that_leaves_no_cell_is_told() -> None:

@@ -70,7 +70,7 @@ def refusal(arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
         (command("--data", "space.py"), "space.py: no ingested subject found"),
         (command("--rois", "V9"), "rois: unknown 'V9'; expected early, higher, streams"),
         (command("--rois", ""), "rois: unknown ''"),
-        (command("--subjects", "7"), "subjects: subj07 not in the data, which has subj01"),
+        (command("--subjects", "7"), "subjects: 7 not in the data, which has subj01"),
         (command("--hemispheres", "left"), "--hemispheres 'left': expected lh, rh or lh,rh"),
         (command("--hemispheres", ""), "--hemispheres ''"),
         (command("--rois", "RSC"), "no cell of the data is in the chosen"),

@@ -1,4 +1,4 @@
-"""The regions of interest, in NSD's spelling, and the groups that tables report."""
+"""The regions of interest, in NSD's spelling and NOD's, and the groups that tables report."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -23,7 +23,12 @@ ROI_FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
 
 HEMISPHERES: Final = ("lh", "rh")
 
-EARLY: Final = ROI_FAMILIES["prf-visualrois"]
+NSD_OF_NOD: Final[Mapping[str, str]] = {"V1": "V1v", "V2": "V2v", "V3": "V3v", "V4": "hV4"}
+"""NOD's ROIs, areas of the HCP-MMP atlas, and the NSD ROI whose models serve each of them, in the
+same hemisphere. HCP-MMP does not divide V1, V2 and V3 into a ventral and a dorsal part."""
+NOD_ROIS: Final = tuple(NSD_OF_NOD)
+
+EARLY: Final = (*ROI_FAMILIES["prf-visualrois"], *NOD_ROIS)
 STREAMS: Final = ROI_FAMILIES["streams"]
 HIGHER: Final = tuple(
     roi

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -64,6 +64,17 @@ VERTEX_SCHEMA: Final = pa.schema(
 """vertex: column of the response matrix. fsaverage: vertex of the fsaverage mesh (0-163,841).
 noise_ceiling: the highest r that a perfect model could reach; null where not given."""
 
+SURFACE_VERTEX_SCHEMA: Final = pa.schema(
+    [
+        *VERTEX_SCHEMA,
+        pa.field("grayordinate", pa.int32(), nullable=False),
+        pa.field("fslr", pa.int32(), nullable=False),
+        pa.field("prf_r2", pa.float32(), nullable=False),
+    ]
+)
+"""Of a source in CIFTI files. grayordinate: column of the source's files. fslr: vertex of the
+hemisphere's 32k fsLR mesh. prf_r2: variance that the pRF model explains, in the source's unit."""
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -87,6 +98,8 @@ class Manifest:
     files: dict[str, str]
     """SHA-256 of each file beside this manifest."""
     schema_version: int = SCHEMA_VERSION
+    choices: dict[str, str] = field(default_factory=dict)
+    """What else was decided at ingest, by name; none for the Algonauts layout."""
 
     @property
     def data(self) -> str:
@@ -97,7 +110,10 @@ class Manifest:
 
     def to_json(self) -> str:
         """Serialise, readable by a person."""
-        return json.dumps({**asdict(self), "data": self.data}, indent=2) + "\n"
+        content = asdict(self)
+        if not self.choices:
+            del content["choices"]
+        return json.dumps({**content, "data": self.data}, indent=2) + "\n"
 
     @classmethod
     def read(cls, shard: Path) -> Self:

@@ -24,6 +24,7 @@ from trainables.shards import hash_file
 DATASET: Final = "nsd"
 SMALL_FILE: Final = 4 << 20
 """Masks and mappings are below this many bytes: they are compared by content, not by size."""
+IMAGE_SUFFIXES: Final = (".png", ".JPEG", ".jpeg", ".jpg")
 _SUBJECT: Final = re.compile(r"subj0*([1-9]\d*)", re.IGNORECASE)
 _SPLIT_FIRST: Final = ("training_images", "training_fmri", "roi_masks")
 
@@ -54,6 +55,10 @@ class SubjectFiles:
         """Name the directory that this subject is written to."""
         return f"{DATASET}-{self.subject}"
 
+    def count_images(self) -> int:
+        """Count the images that there are to look at, for the progress bar."""
+        return sum(1 for _ in self.images.iterdir()) if self.images.is_dir() else 0
+
     def digest(self) -> str:
         """Digest the source: names and sizes of the large files, content of the small ones."""
         named: dict[str, Path] = {f"responses {key}": path for key, path in self.responses.items()}
@@ -63,15 +68,17 @@ class SubjectFiles:
         named |= {f"noise ceiling {key}": path for key, path in self.noise_ceilings.items()}
         if self.images.is_dir():
             named |= {f"image {path.name}": path for path in self.images.iterdir()}
-        lines = [f"{name}\t{_fingerprint(path)}\n" for name, path in sorted(named.items())]
+        lines = [f"{name}\t{fingerprint(path)}\n" for name, path in sorted(named.items())]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _fingerprint(path: Path) -> str:
+def fingerprint(path: Path) -> str:
+    """Tell an image or a large file by its size, a small file by its content."""
     if not path.is_file():
         return "absent"
     size = path.stat().st_size
-    return str(size) if path.suffix == ".png" or size > SMALL_FILE else hash_file(path)
+    by_size = path.suffix in IMAGE_SUFFIXES or size > SMALL_FILE
+    return str(size) if by_size else hash_file(path)
 
 
 def find_subjects(

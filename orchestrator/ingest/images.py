@@ -1,6 +1,8 @@
-"""Decode and resize images once, in parallel, as a stream of small batches in row order."""
+"""Check images, then decode and resize them, in parallel, as small batches in row order."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,13 +13,46 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from orchestrator.command import InputError
-from orchestrator.ingest.inspection import unreadable
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
 IMAGES_PER_TASK: Final = 128
 IMAGES_PER_BATCH: Final = 64
+
+
+def check_images(images: Sequence[Path], looked: Callable[[int], None]) -> None:
+    """Verify each image file's structure and checksums; raise InputError naming those that fail.
+
+    looked: told how many images were looked at since the last call.
+    """
+    lines = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # checksums run outside Python's lock
+        for problem in pool.map(_image_problem, images, chunksize=1):
+            looked(1)
+            if problem:
+                lines.append(problem)
+    if lines:
+        raise InputError(*lines)
+
+
+def _image_problem(path: Path) -> str | None:
+    try:
+        with Image.open(path) as image:
+            if image.format == "JPEG":  # has no checksums: only decoding finds that it was cut
+                image.draft("RGB", (1, 1))
+                image.load()
+            else:
+                image.verify()
+    except Exception as error:  # damaged images raise OSError, SyntaxError, struct.error …
+        return unreadable(path, error)
+    return None
+
+
+def unreadable(path: Path | str, error: Exception) -> str:
+    """Word the complaint about an image that can't be read."""
+    reason = str(error).replace(f" {str(path)!r}", "") or type(error).__name__
+    return f"{path}: not a readable image ({reason}); download it again"
 
 
 def stream_images(paths: Sequence[Path], size: int) -> Iterator[tuple[int, pa.Array]]:

@@ -1,4 +1,4 @@
-"""Ingest an Algonauts folder: find, look at everything, then write subject after subject."""
+"""Ingest a data set's folder: find, look at everything, then write subject after subject."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -23,12 +23,24 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.command import InputError
-from orchestrator.ingest.algonauts import SubjectFiles, find_subjects
-from orchestrator.ingest.inspection import Findings, Subject, inspect_subject
+from orchestrator.ingest.algonauts import find_subjects
+from orchestrator.ingest.checked import Findings, Subject
+from orchestrator.ingest.inspection import inspect_subject
 from orchestrator.ingest.settings import Settings
-from orchestrator.ingest.writer import Batch, read_existing, remove_stale, write_subject
+from orchestrator.ingest.splits import SplitName
+from orchestrator.ingest.writer import (
+    Batch,
+    Source,
+    read_existing,
+    remove_stale,
+    write_subject,
+)
 from trainables.rois import HEMISPHERES
 from trainables.shards import Manifest
+
+AnySource = TypeVar("AnySource", bound=Source)
+Inspect = Callable[[AnySource, SplitName, Findings, Callable[[int], None]], Subject | None]
+"""Check one subject, note what is wrong, and tell how many images were looked at on the way."""
 
 MEGABYTE: Final = 10**6
 
@@ -58,7 +70,21 @@ def ingest_algonauts(
     in the source, before anything is written.
     """
     files = find_subjects(source, subjects, noise_ceilings)
-    done, checked = _check_everything(files, out, settings)
+    return ingest_subjects(files, inspect_subject, out, settings, num_cpus)
+
+
+def ingest_subjects(
+    files: Sequence[AnySource],
+    inspect: Inspect[AnySource],
+    out: Path,
+    settings: Settings,
+    num_cpus: int | None,
+) -> list[Ingested]:
+    """Check every subject, then write those that are not there yet, and show how it went.
+
+    Raises InputError with everything that is wrong in the source, before anything is written.
+    """
+    done, checked = _check_everything(files, inspect, out, settings)
     remove_stale(out)
     written = _write(checked, out, settings, num_cpus) if checked else {}
     ingested = [(done | written)[file.subject] for file in files]
@@ -67,7 +93,7 @@ def ingest_algonauts(
 
 
 def _check_everything(
-    files: Sequence[SubjectFiles], out: Path, settings: Settings
+    files: Sequence[AnySource], inspect: Inspect[AnySource], out: Path, settings: Settings
 ) -> tuple[dict[str, Ingested], list[Subject]]:
     """Find the subjects that are done, and check all of the others' files."""
     findings = Findings()
@@ -81,8 +107,8 @@ def _check_everything(
     waiting = [file for file in files if file.subject not in done]
     with _progress() as progress:
         for file in waiting:
-            with _bar(progress, f"{file.subject} checking", _count_images(file)) as looked:
-                subject = inspect_subject(file, settings.split, findings, looked)
+            with _bar(progress, f"{file.subject} checking", file.count_images()) as looked:
+                subject = inspect(file, settings.split, findings, looked)
             if subject is not None:
                 checked.append(subject)
     findings.attempt(check_room, checked, out, settings)
@@ -147,10 +173,6 @@ def _size(subject: Subject, image_size: int) -> int:
     """Estimate a subject's shards in bytes: an image and float32 responses a row."""
     vertices = sum(half.n_vertices for half in subject.hemispheres.values())
     return len(subject.images) * (3 * image_size**2 + 4 * vertices)
-
-
-def _count_images(files: SubjectFiles) -> int:
-    return sum(1 for _ in files.images.iterdir()) if files.images.is_dir() else 0
 
 
 class _Rate(ProgressColumn):

@@ -1,20 +1,17 @@
 """Look at all of a source before anything is written, and list all that is wrong with it."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from orchestrator.command import InputError
-from orchestrator.ingest.algonauts import SubjectFiles
+from orchestrator.ingest.algonauts import DATASET, SubjectFiles
 from orchestrator.ingest.arrays import (
     check_finite,
     listed,
@@ -23,62 +20,14 @@ from orchestrator.ingest.arrays import (
     read_mesh,
     read_noise_ceiling,
 )
+from orchestrator.ingest.checked import Findings, Hemisphere, Responses, Subject
+from orchestrator.ingest.images import check_images
 from orchestrator.ingest.mappings import read_mapping
-from orchestrator.ingest.splits import Split, SplitName, split_images
+from orchestrator.ingest.splits import SplitName, split_images
 from trainables.rois import HEMISPHERES, ROI_FAMILIES, ROI_ORDER
 
 IMAGE_NAME: Final = re.compile(r"train-(\d+)_(nsd-\d+)\.png")
 NO_LABEL: Final = 0
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Hemisphere:
-    """One hemisphere of a subject, checked."""
-
-    responses: Path
-    """float, (n_images, n_vertices)."""
-    n_vertices: int
-    regions: Mapping[str, NDArray[np.int32]]
-    """The vertices of each ROI that has any, ascending; ROIs may share vertices."""
-    fsaverage: NDArray[np.int32] | None
-    noise_ceiling: NDArray[np.float32] | None
-
-
-@dataclass(frozen=True)
-class Subject:
-    """One subject's source, checked: whatever is in it can be written."""
-
-    subject: str
-    shard: str
-    images: tuple[Path, ...]
-    """In row order."""
-    stimuli: tuple[str, ...]
-    hemispheres: Mapping[str, Hemisphere]
-    split: Split
-    source: str
-    """Digest of the source's files."""
-
-
-class Findings:
-    """Collect what is wrong while looking at everything."""
-
-    def __init__(self) -> None:
-        self.complaints: list[str] = []
-
-    def attempt(self, read: Callable[..., T], *arguments: Any) -> T | None:
-        """Call a reader; note its complaints and return None where it refuses."""
-        try:
-            return read(*arguments)
-        except InputError as error:
-            self.complaints.extend(error.lines)
-            return None
-
-    def raise_if_any(self) -> None:
-        """Raise InputError with every complaint that was noted."""
-        if self.complaints:
-            raise InputError(*self.complaints)
 
 
 def inspect_subject(
@@ -106,7 +55,15 @@ def inspect_subject(
         return None
     checked = {name: found for name, found in hemispheres.items() if found is not None}
     return Subject(
-        files.subject, files.shard, tuple(images), stimuli, checked, chosen, files.digest()
+        dataset=DATASET,
+        subject=files.subject,
+        shard=files.shard,
+        images=tuple(images),
+        stimuli=stimuli,
+        hemispheres=checked,
+        responses=partial(map_responses, files.responses),
+        split=chosen,
+        source=files.digest(),
     )
 
 
@@ -135,7 +92,12 @@ def _inspect_hemisphere(
     if n_vertices is None:
         return None
     ordered = {roi: regions[roi] for roi in ROI_ORDER if roi in regions}
-    return Hemisphere(path, n_vertices, ordered, fsaverage, noise_ceiling)
+    return Hemisphere(n_vertices, ordered, fsaverage, noise_ceiling)
+
+
+def map_responses(paths: Mapping[str, Path]) -> Responses:
+    """Map the response matrix of each hemisphere into memory."""
+    return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -185,36 +147,6 @@ def read_stimuli(folder: Path, images: Sequence[Path]) -> tuple[str, ...]:
     if lines:
         raise InputError(*lines)
     return stimuli
-
-
-def check_images(images: Sequence[Path], looked: Callable[[int], None]) -> None:
-    """Verify each image file's structure and checksums; raise InputError naming those that fail.
-
-    looked: told how many images were looked at since the last call.
-    """
-    lines = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # checksums run outside Python's lock
-        for problem in pool.map(_image_problem, images, chunksize=1):
-            looked(1)
-            if problem:
-                lines.append(problem)
-    if lines:
-        raise InputError(*lines)
-
-
-def _image_problem(path: Path) -> str | None:
-    try:
-        with Image.open(path) as image:
-            image.verify()
-    except Exception as error:  # damaged images raise OSError, SyntaxError, struct.error …
-        return unreadable(path, error)
-    return None
-
-
-def unreadable(path: Path | str, error: Exception) -> str:
-    """Word the complaint about an image that can't be read."""
-    reason = str(error).replace(f" {str(path)!r}", "") or type(error).__name__
-    return f"{path}: not a readable image ({reason}); download it again"
 
 
 def read_names(path: Path, family: str) -> dict[int, str]:

@@ -1,6 +1,7 @@
 """What an ingest decides about every subject."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from orchestrator.ingest.splits import SplitName
 
@@ -11,3 +12,5 @@ class Settings:
 
     split: SplitName = "stimulus"
     image_size: int = 224
+    choices: Mapping[str, str] = field(default_factory=dict)
+    """What else this kind of source needs decided, by name, as it is told to the user."""

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orchestrator.command import InputError
-from orchestrator.ingest.algonauts import DATASET, SubjectFiles
-from orchestrator.ingest.inspection import Hemisphere, Subject
+from orchestrator.ingest.checked import Hemisphere, Subject
 from orchestrator.ingest.settings import Settings
 from trainables.shards import (
     MANIFEST,
+    SURFACE_VERTEX_SCHEMA,
     VERTEX_SCHEMA,
     VERTICES,
     Manifest,
@@ -30,12 +30,31 @@ from trainables.shards import (
     write_text,
 )
 
+
+class Source(Protocol):
+    """One subject's files, in whatever layout."""
+
+    @property
+    def subject(self) -> str:
+        """Name the subject."""
+
+    @property
+    def shard(self) -> str:
+        """Name the directory that this subject is written to."""
+
+    def count_images(self) -> int:
+        """Count the images that there are to look at."""
+
+    def digest(self) -> str:
+        """Digest the source, so that a change is noticed."""
+
+
 Batch = tuple[int, pa.Array]
 """The row of the first image, and the images as channels-first bytes."""
 _PARTIAL: Final = re.compile(r"\..+\.partial-(\d+)")
 
 
-def read_existing(files: SubjectFiles, out: Path, settings: Settings) -> Manifest | None:
+def read_existing(files: Source, out: Path, settings: Settings) -> Manifest | None:
     """Read the manifest of a subject that is already there as it would be written, or None.
 
     Raises InputError when what is there was made from another source or with other settings.
@@ -53,6 +72,11 @@ def read_existing(files: SubjectFiles, out: Path, settings: Settings) -> Manifes
         differences.append(f"its split is {manifest.split!r}, not {settings.split!r}")
     if manifest.image_size != settings.image_size:
         differences.append(f"its image size is {manifest.image_size}, not {settings.image_size}")
+    differences += [
+        f"its {name} is {manifest.choices.get(name)}, not {choice}"
+        for name, choice in settings.choices.items()
+        if manifest.choices.get(name) != choice
+    ]
     if manifest.source != files.digest():
         differences.append("its source's files (or noise ceilings) were others")
     if differences:
@@ -116,9 +140,7 @@ def _new_directory(out: Path, name: str) -> Iterator[Path]:
 def _write_rows(subject: Subject, images: Iterable[Batch], partial: Path, image_size: int) -> str:
     """Write every image with its responses; return the digest of both."""
     n_vertices = {name: half.n_vertices for name, half in subject.hemispheres.items()}
-    responses = {
-        name: np.load(half.responses, mmap_mode="r") for name, half in subject.hemispheres.items()
-    }
+    responses = subject.responses()
     with RowWriter(partial, row_schema(image_size, n_vertices)) as rows:
         for first, batch in images:
             last = first + len(batch)
@@ -163,7 +185,14 @@ def _vertex_rows(name: str, hemisphere: Hemisphere) -> pa.Table:
         else pa.array(ceiling, from_pandas=True),
         "rois": pa.array(rois, pa.list_(pa.string())),
     }
-    return pa.table(columns, schema=VERTEX_SCHEMA)
+    if (surface := hemisphere.surface) is None:
+        return pa.table(columns, schema=VERTEX_SCHEMA)
+    columns |= {
+        "grayordinate": pa.array(surface.grayordinate),
+        "fslr": pa.array(surface.fslr),
+        "prf_r2": pa.array(surface.prf_r2),
+    }
+    return pa.table(columns, schema=SURFACE_VERTEX_SCHEMA)
 
 
 def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, str]) -> Manifest:
@@ -173,7 +202,7 @@ def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, 
         for name, half in halves.items()
     }
     return Manifest(
-        dataset=DATASET,
+        dataset=subject.dataset,
         subject=subject.subject,
         image_size=settings.image_size,
         n_images=len(subject.images),
@@ -186,6 +215,7 @@ def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, 
         source=subject.source,
         content=_content(rows, halves),
         files=files,
+        choices=dict(settings.choices),
     )
 
 
