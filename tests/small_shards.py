@@ -47,20 +47,32 @@ def write_shards(
     n_images: int = 60,
     image_size: int = 64,
     seed: int = 0,
+    shared_patterns: int | None = None,
 ) -> list[Cell]:
-    """Write subjects as ingest would (a quarter of the images to test on) and list all cells."""
+    """Write subjects as ingest would (a quarter of the images to test on) and list all cells.
+
+    shared_patterns: seed of patterns that all subjects see; None: each has its own.
+    """
     for number, subject in enumerate(subjects):
         generator = np.random.default_rng([seed, number])
-        _write_subject(data, subject, n_images, image_size, generator)
+        shared = None if shared_patterns is None else np.random.default_rng(shared_patterns)
+        _write_subject(data, subject, (n_images, image_size), generator, shared)
     return list_cells(data)
 
 
 def plant(
-    n_images: int, image_size: int, n_vertices: int, generator: np.random.Generator
+    n_images: int,
+    image_size: int,
+    n_vertices: int,
+    generator: np.random.Generator,
+    shared: np.random.Generator | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Draw images (n, 3, size, size) and the responses (n, n_vertices) that they explain."""
+    """Draw images (n, 3, size, size) and the responses (n, n_vertices) that they explain.
+
+    shared: draws the patterns, where they are not this subject's own.
+    """
     strengths = generator.standard_normal((n_images, N_PATTERNS))
-    coarse = generator.standard_normal((N_PATTERNS, 3, 4, 4))
+    coarse = (shared or generator).standard_normal((N_PATTERNS, 3, 4, 4))
     cell = image_size // 4
     patterns = coarse.repeat(cell, axis=2).repeat(cell, axis=3)
     images = 128 + 25 * np.einsum("nk,kcyx->ncyx", strengths, patterns)
@@ -78,11 +90,16 @@ def write_weights(path: Path, seed: int = 0) -> str:
 
 
 def _write_subject(
-    data: Path, subject: str, n_images: int, image_size: int, generator: np.random.Generator
+    data: Path,
+    subject: str,
+    sizes: tuple[int, int],
+    generator: np.random.Generator,
+    shared: np.random.Generator | None,
 ) -> None:
+    n_images, image_size = sizes
     shard = data / f"{DATASET}-{subject}"
     shard.mkdir(parents=True)
-    images, responses = plant(n_images, image_size, sum(N_VERTICES.values()), generator)
+    images, responses = plant(n_images, image_size, sum(N_VERTICES.values()), generator, shared)
     lh, rh = np.split(responses, [N_VERTICES["lh"]], axis=1)
     order = np.argsort(generator.permutation(n_images))
     n_train = n_images * 3 // 4

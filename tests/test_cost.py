@@ -7,7 +7,16 @@ import pytest
 from orchestrator.cost import GPU_FLOPS, Costs, measure_trunk
 from trainables.outcome import Outcome
 from trainables.shards import SCHEMA_VERSION, Manifest
-from trainables.spec import Cell, Contrastive, Encoding, Trial, Trunk, Untuned
+from trainables.spec import (
+    LARGEST_ROI,
+    Cell,
+    Contrastive,
+    Encoding,
+    Pooled,
+    Trial,
+    Trunk,
+    Untuned,
+)
 
 CELL = Cell("nsd", "subj01", "lh", "V1v", 704, "0123abcd")
 TRIAL = Trial(Contrastive(), (CELL,))
@@ -130,6 +139,43 @@ def test_failed_trials_and_other_subjects_do_not_correct(costs) -> None:
     elsewhere = finished(Trial(Untuned(), (replace(CELL, subject="subj02"),)), 1.0)
     assert costs.calibrated([failed, elsewhere]).scale == 1.0
     assert costs.calibrated([]).scale == 1.0
+
+
+def pooled(hidden_dim: int | str, *numbers: int) -> Trial:
+    cells = tuple(replace(CELL, subject=f"subj{number:02d}") for number in numbers)
+    return Trial(Pooled(hidden_dim=hidden_dim), cells)
+
+
+@pytest.fixture
+def of_two() -> Costs:
+    second = replace(manifest(), subject="subj02")
+    return Costs({"nsd-subj01": manifest(), "nsd-subj02": second})
+
+
+def test_a_pooled_trial_costs_what_each_subject_does(of_two) -> None:
+    two, one = of_two.estimate(pooled("mean", 1, 2)), of_two.estimate(TRIAL)
+    assert two.seconds == pytest.approx(2 * one.seconds, rel=0.01)
+    images_and_responses = 9841 * (3 * 224 * 224 + 4 * (19004 + 20544))
+    assert two.bytes - one.bytes == pytest.approx(images_and_responses, rel=0.01)
+
+
+def test_a_wide_constant_head_costs_more_time_and_memory_than_a_mean_one(of_two) -> None:
+    narrow, wide = (of_two.estimate(pooled(h, 1, 2)) for h in ("mean", LARGEST_ROI))
+    weights = 5741 * (2 * 5741 + 1435) - 704 * (2 * 704 + 176)
+    assert wide.bytes - narrow.bytes == 4 * 4 * weights
+    extra = 30 * 3 * 4 * weights * 2 * 8364 / of_two.flops_per_second
+    assert wide.seconds - narrow.seconds == pytest.approx(extra)
+
+
+def test_workers_share_the_training_and_not_the_encoding(costs) -> None:
+    untuned = Trial(Untuned(), (CELL,))
+    four = replace(costs, workers=4, _known={})
+    assert four.estimate(untuned).seconds == costs.estimate(untuned).seconds
+    training = costs.estimate(TRIAL).seconds - costs.estimate(untuned).seconds
+    assert four.estimate(TRIAL).seconds - four.estimate(untuned).seconds == pytest.approx(
+        training / 4
+    )
+    assert four.estimate(TRIAL).bytes <= costs.estimate(TRIAL).bytes
 
 
 def test_more_threads_and_gpus_are_faster(tmp_path) -> None:

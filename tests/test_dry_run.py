@@ -13,7 +13,7 @@ from orchestrator.dry_run import SHOWN, show_plan
 from orchestrator.plan import Plan, expand, make_plan
 from tests.small_shards import write_shards
 from trainables.scores import score_file
-from trainables.spec import Contrastive, Trial, Trunk, Untuned
+from trainables.spec import Contrastive, Pooled, Trial, Trunk, Untuned
 
 TRUNK = Trunk("narrow-alexnet", "sha256:0123456789abcdef")
 
@@ -106,6 +106,27 @@ def test_a_long_list_of_what_will_not_fit_is_cut_and_counted(planned, monkeypatc
     monkeypatch.setattr(dry_run, "_device_memory", lambda n: {"the device": 1000})
     text = printed(make_plan([*trials, *seeds], runs, costs), costs)
     assert f"… and {22 - SHOWN} more" in text
+
+
+def test_pooled_trials_are_counted_by_their_subjects_and_notes_are_shown(planned) -> None:
+    runs, trials, costs = planned
+    alike = tuple(trial.cells[0] for trial in trials if trial.cells[0].id.endswith("lh-V1v"))
+    pooled = [Trial(Pooled(hidden_dim=h), alike[::2], TRUNK) for h in ("mean", 9)]
+    plan = replace(make_plan([*trials, *pooled], runs, costs), notes=("nothing [is] pooled",))
+    assert plan.waiting[0].method.startswith("pooled")
+    text = printed(plan, costs)
+    rows = [[part.strip() for part in line.strip("│ ").split("│")] for line in text.splitlines()]
+    counted = [row[:3] for row in rows if row[0] == "nsd, 2 subjects"]
+    assert counted == [["nsd, 2 subjects", f"pooled-{name}", "1"] for name in ("avg", "const")]
+    assert "nothing [is] pooled\n" in text
+
+
+def test_workers_of_a_trial_leave_fewer_trials_at_once(planned, monkeypatch) -> None:
+    runs, trials, costs = planned
+    monkeypatch.setattr(dry_run.os, "sched_getaffinity", lambda pid: set(range(8)))
+    text = printed(make_plan(trials, runs, costs), replace(costs, workers=4), None)
+    assert "with 2 at once" in text
+    assert "shared by 8" in text
 
 
 def test_showing_a_plan_writes_nothing(planned) -> None:

@@ -18,12 +18,23 @@ from orchestrator.plan import (
     parse_rois,
     select,
     space_names,
+    space_notes,
 )
 from tests.small_shards import write_shards
 from trainables.outcome import Outcome, outcome_file
 from trainables.rois import EARLY, HEMISPHERES, HIGHER, ROI_FAMILIES, STREAMS
 from trainables.scores import score_file
-from trainables.spec import FROM_FILE, Cell, Contrastive, Regression, Trial, Trunk, Untuned
+from trainables.spec import (
+    FROM_FILE,
+    Cell,
+    Contrastive,
+    Pooled,
+    Regression,
+    Trial,
+    Trunk,
+    Untuned,
+    digest,
+)
 
 ALL_CELLS = [
     Cell("nsd", subject, hemisphere, roi, 100 + number, f"data-{subject}")
@@ -31,15 +42,29 @@ ALL_CELLS = [
     for hemisphere in HEMISPHERES
     for number, roi in enumerate(roi for rois in ROI_FAMILIES.values() for roi in rois)
 ]
-TRIALS_OF_SPACE = {"demo": 14, "paper": 194}
+TRIALS_OF_SPACE = {"demo": 14, "paper": 194, "pooled": 194, "pooled_interleaved": 194}
 """Trials of each space on ALL_CELLS. A new space is added here, with its number."""
+
+
+FROZEN = {
+    "demo": ("fe4dedc6", "38004f14"),
+    "paper": ("37f0ae7c", "ab8e75f2"),
+    "pooled": ("bb9dd681", "1ffabba0"),
+    "pooled_interleaved": ("e4aa29c8", "015313b2"),
+}
+"""Digests of all ids and training ids of a space on ALL_CELLS: results on disk go by them."""
 
 
 class KnownCosts(Costs):
     """Costs told beforehand: seconds by method."""
 
     def estimate(self, trial: Trial) -> Estimate:
-        return Estimate({"untuned": 1.0, "regression": 3.0, "contrastive": 2.0}[trial.method], 0)
+        return Estimate(
+            {"untuned": 1.0, "regression": 3.0, "contrastive": 2.0, "pooled-avg": 9.0}[
+                trial.method
+            ],
+            0,
+        )
 
 
 COSTS = KnownCosts({})
@@ -102,11 +127,21 @@ def test_the_order_does_not_depend_on_the_order_of_the_space(tmp_path) -> None:
 
 def test_trials_run_subject_by_subject_and_the_longest_first(tmp_path) -> None:
     plan = make_plan(expand(three_methods, cells(2, "subj02") + cells(2), None), tmp_path, COSTS)
-    assert [(trial.shard, trial.method) for trial in plan.waiting] == [
+    assert [(*trial.shards, trial.method) for trial in plan.waiting] == [
         (shard, method)
         for shard in ("nsd-subj01", "nsd-subj02")
         for method in ("regression", "regression", "contrastive", "contrastive", "untuned")
     ]
+
+
+def test_trials_of_several_subjects_run_first_and_wait_whole(tmp_path) -> None:
+    alike = (cells(1)[0], cells(1, "subj02")[0])
+    pooled = Trial(Pooled(), alike)
+    trials = [*expand(three_methods, alike, None), pooled]
+    score(tmp_path, pooled, alike[0])
+    waiting = make_plan(trials, tmp_path, COSTS).waiting
+    assert waiting[0] == pooled
+    assert [trial.shards[0] for trial in waiting[1:]] == ["nsd-subj01"] * 3 + ["nsd-subj02"] * 3
 
 
 def test_a_trial_whose_scores_are_there_is_done(tmp_path) -> None:
@@ -272,6 +307,55 @@ def test_a_search_space_yields_its_trials_on_every_kind_of_cell(name) -> None:
     again = expand(load_space(name), ALL_CELLS, "sha256:0123456789abcdef")
     assert [trial.id for trial in again] == [trial.id for trial in trials]
     assert all(Trial.from_json(trial.to_json()) == trial for trial in trials)
+
+
+@pytest.mark.parametrize("name", sorted(FROZEN))
+def test_the_ids_of_a_space_never_change(name) -> None:
+    trials = expand(load_space(name), ALL_CELLS, "sha256:0123456789abcdef")
+    ids = (digest([trial.id for trial in trials]), digest([t.training_id for t in trials]))
+    assert ids == FROZEN[name]
+
+
+def test_pooled_spaces_differ_in_the_order_alone_and_share_what_they_are_compared_with() -> None:
+    ids = {
+        name: {trial.id for trial in expand(load_space(name), ALL_CELLS, None)}
+        for name in ("paper", "pooled", "pooled_interleaved")
+    }
+    assert len(ids["pooled"] & ids["pooled_interleaved"]) == 98
+    assert ids["pooled"] & ids["paper"] == ids["pooled"] & ids["pooled_interleaved"]
+    pooled = [t for t in expand(load_space("pooled"), ALL_CELLS, None) if len(t.cells) == 2]
+    assert Counter(trial.method for trial in pooled if trial.method != "untuned") == {
+        "pooled-avg": 48,
+        "pooled-const": 48,
+    }
+
+
+@pytest.mark.parametrize("name", ["pooled", "pooled_interleaved"])
+def test_an_roi_of_one_subject_is_not_pooled_and_the_plan_says_so(name) -> None:
+    space = load_space(name)
+    some = [*cells(2), *cells(1, "subj02")]
+    trials = expand(space, some, None)
+    assert sorted(trial.method for trial in trials) == [
+        "contrastive",
+        "contrastive",
+        "pooled-avg",
+        "pooled-const",
+        "untuned",
+        "untuned",
+    ]
+    assert space_notes(space, some) == (
+        "no pooled trial where only one subject has the ROI: nsd-subj01-lh-V1d",
+    )
+    assert space_notes(space, cells(1) + cells(1, "subj02")) == ()
+    assert space_notes(load_space("paper"), some) == ()
+
+
+def test_the_notes_of_a_space_of_one_s_own_are_read_and_its_faults_told(tmp_path) -> None:
+    text = USER_SPACE + "\n\ndef notes(cells):\n    yield f'{len(cells)} cells'\n"
+    assert space_notes(load_space(user_space(tmp_path, text)), cells(2)) == ("2 cells",)
+    faulty = USER_SPACE + "\n\ndef notes(cells):\n    yield cells[0].voxels\n"
+    with pytest.raises(InputError, match=r"notes\(cells\) failed: AttributeError: .*line \d+\)$"):
+        space_notes(load_space(user_space(tmp_path, faulty)), cells(2))
 
 
 @pytest.mark.parametrize("name", sorted(TRIALS_OF_SPACE))

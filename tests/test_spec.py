@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from trainables.rois import HEMISPHERES, ROI_ORDER
 from trainables.spec import (
+    LARGEST_ROI,
     PROTOCOLS,
     Cell,
     Contrastive,
     Encoding,
+    Pooled,
     Regression,
     Trial,
     Trunk,
@@ -23,12 +25,21 @@ from trainables.spec import (
 CELL = Cell("nsd", "subj01", "lh", "V1v", 704, "0123abcd")
 OTHER = replace(CELL, roi="EBA", n_vertices=2971)
 TRIAL = Trial(Contrastive(), (CELL,))
+TWIN = replace(CELL, subject="subj02", n_vertices=650, data="4567ef01")
+POOLED = Trial(Pooled(), (CELL, TWIN))
 
 
 def test_a_known_trial_has_its_golden_ids() -> None:
     assert TRIAL.id == "contrastive-nsd-subj01-lh-V1v-c5f260d1"
     assert TRIAL.training_id == "contrastive-nsd-subj01-lh-V1v-f03a026d"
     assert Trial(Untuned(), (CELL,)).id == "untuned-nsd-subj01-2dc3ecba"
+
+
+def test_a_known_pooled_trial_has_its_golden_ids() -> None:
+    assert POOLED.id == "pooled-avg-nsd-lh-V1v-1f5afdf0"
+    assert POOLED.training_id == "pooled-avg-nsd-lh-V1v-b0660c46"
+    constant = replace(POOLED, objective=Pooled(hidden_dim=LARGEST_ROI))
+    assert constant.id == "pooled-const-nsd-lh-V1v-c7d34405"
 
 
 def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
@@ -93,6 +104,48 @@ def test_encoding_settings_change_the_id_but_not_the_training_id(encoding) -> No
 def test_what_changes_the_weights_changes_both_ids(other) -> None:
     assert other.training_id != TRIAL.training_id
     assert other.id != TRIAL.id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *(
+            replace(POOLED, objective=replace(Pooled(), **change))
+            for change in (
+                {"order": "interleaved"},
+                {"hidden_dim": LARGEST_ROI},
+                {"temperature": 0.1},
+                {"learning_rate": 2e-4},
+                {"batch_size": 512},
+                {"epochs": 31},
+                {"validation": 0.1},
+            )
+        ),
+        replace(POOLED, seed=1),
+        replace(POOLED, cells=(TWIN, CELL)),
+        replace(POOLED, cells=(CELL, replace(TWIN, subject="subj03"))),
+        replace(POOLED, cells=(CELL, replace(TWIN, data="ffffffff"))),
+        replace(POOLED, cells=(CELL, TWIN, replace(TWIN, subject="subj03"))),
+    ],
+)
+def test_what_changes_pooled_weights_changes_both_ids(other) -> None:
+    assert other.training_id != POOLED.training_id
+    assert other.id != POOLED.id
+    assert Trial.from_json(other.to_json()) == other
+
+
+def test_a_pooled_trial_names_its_method_and_the_subjects_it_needs() -> None:
+    assert POOLED.method == "pooled-avg"
+    assert replace(POOLED, objective=Pooled(hidden_dim=64)).method == "pooled-const"
+    assert POOLED.shards == ("nsd-subj01", "nsd-subj02")
+    assert TRIAL.shards == ("nsd-subj01",)
+
+
+def test_a_pooled_method_with_the_settings_of_the_other_is_refused() -> None:
+    content = json.loads(POOLED.to_json())
+    content["objective"]["method"] = "pooled-const"
+    with pytest.raises(ValueError, match="pooled-const with the settings of pooled-avg"):
+        Trial.from_json(json.dumps(content))
 
 
 def test_cells_to_score_can_be_replaced_without_changing_an_untuned_trial() -> None:
@@ -222,6 +275,21 @@ def test_what_is_no_object_is_refused() -> None:
         (lambda: Encoding(n_folds=1), "encoding: n_folds 1 is below 2"),
         (lambda: Encoding(n_components=0), "encoding: n_components 0 is below 1"),
         (lambda: Encoding(alphas=(1.0, 0.0)), "encoding: every alpha must be > 0"),
+        (lambda: Pooled(temperature=0), "temperature 0: expected a positive number"),
+        (lambda: Pooled(hidden_dim=0), "hidden_dim 0: expected 'mean' or a number"),
+        (lambda: Pooled(hidden_dim="avg"), "hidden_dim 'avg': expected 'mean' or a number"),
+        (lambda: Pooled(order="random"), r"order 'random': expected one of \('sequential', 'inter"),
+        (lambda: Pooled(hidden_dim=9, epochs=0), "pooled-const: epochs 0 is below 1"),
+        (
+            lambda: Trial(Pooled(), (CELL,)),
+            "a pooled-avg trial pools two subjects or more, one cell each, found nsd-subj01-lh-V1v",
+        ),
+        (lambda: Trial(Pooled(), (CELL, CELL)), "pools two subjects or more, one cell each"),
+        (
+            lambda: Trial(Pooled(), (CELL, replace(TWIN, roi="EBA"))),
+            "a pooled-avg trial is of one ROI, found nsd-subj01-lh-V1v, nsd-subj02-lh-EBA",
+        ),
+        (lambda: Trial(Pooled(), (CELL, replace(TWIN, hemisphere="rh"))), "is of one ROI"),
         (lambda: Trial(Untuned(), ()), "a trial needs at least one cell"),
         (
             lambda: Trial(Untuned(), (CELL, replace(CELL, subject="subj02"))),

@@ -75,7 +75,6 @@ def refusal(arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
         (command("--hemispheres", ""), "--hemispheres ''"),
         (command("--rois", "RSC"), "no cell of the data is in the chosen"),
         (command(weights="absent.pt"), "absent.pt: no such file; give --weights a state dict"),
-        (command("--workers-per-trial", "2"), "--workers-per-trial 2: a trial runs on 1 worker"),
         (command("--retries", "-1"), "--retries -1: expected 0 or more"),
         (command("--hemispheres", "rh", space="demo"), "yielded no trial for the chosen cells"),
         (command("--out", "space.py"), "Not a directory"),

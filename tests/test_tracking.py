@@ -19,7 +19,7 @@ from trainables.checkpoints import EpochReport
 from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise, write_scores
 from trainables.scoring import CellScores
-from trainables.spec import Cell, Contrastive, Trial, Untuned
+from trainables.spec import Cell, Contrastive, Pooled, Trial, Untuned
 
 HISTORY = (
     EpochReport(1, 2.0, 3.0, 100.0, 0.25, 4.0),
@@ -182,6 +182,26 @@ def test_artifacts_are_the_scores_the_manifest_and_where_the_checkpoint_is(sweep
     assert scores.path == f"scores/{trial.cells[0].id}.parquet"
     downloaded = Path(client.download_artifacts(run_id, "checkpoint.json"))
     assert json.loads(downloaded.read_text())["directory"] == str(note.parent)
+
+
+@pytest.mark.slow
+def test_a_pooled_trial_is_one_run_with_all_its_subjects(sweep, store) -> None:
+    data = sweep.data.with_name("two")
+    alike = [c for c in write_shards(data, ("subj01", "subj02")) if c.id.endswith("lh-V1v")]
+    sweep = replace(sweep, data=data)
+    trial = Trial(Pooled(hidden_dim=64), tuple(alike))
+    finish(sweep, trial)
+    Mirror(sweep, store).write(trial.id)
+    child = only_child(sweep, store)
+    expected = {"method": "pooled-const", "subject": "subj01,subj02", "hemisphere": "lh",
+                "roi": "V1v", "hidden_dim": "64", "order": "sequential"}  # fmt: skip
+    assert expected.items() <= child.data.params.items()
+    assert child.data.tags["split"] == "paper"
+    assert "nested_layer" not in child.data.tags
+    for subject in ("subj01", "subj02"):
+        assert child.data.metrics[f"nested_r_mean.{subject}-lh-V1v"] == pytest.approx(0.5)
+    names = {item.path for item in MlflowClient(store).list_artifacts(child.info.run_id)}
+    assert {"nsd-subj01-manifest.json", "nsd-subj02-manifest.json", "scores"} <= names
 
 
 @pytest.mark.slow

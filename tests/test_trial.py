@@ -12,19 +12,31 @@ from torch import Tensor, nn
 
 from tests.small_shards import write_shards
 from trainables import holding, reading, trunks
+from trainables import trial as module
 from trainables.checkpoints import LAST, EpochReport
+from trainables.features import extract
 from trainables.finetune import Stopped
 from trainables.holding import free_bytes
 from trainables.outcome import Outcome, log_file, outcome_file
 from trainables.scores import SCORE_SCHEMA, TRIAL_KEY, read_score_file, read_scores, score_file
 from trainables.shards import read_rows
-from trainables.spec import Cell, Contrastive, Encoding, Regression, Trial, Trunk, Untuned
+from trainables.spec import (
+    Cell,
+    Contrastive,
+    Encoding,
+    Pooled,
+    Regression,
+    Trial,
+    Trunk,
+    Untuned,
+)
 from trainables.trial import TrialRunner, Workplace, failed
 from trainables.trunks import weights_name
 
 CPU = torch.device("cpu")
 ENCODING = Encoding(layers=("1", "4"), protocols=("nested", "paper"), alphas=(1.0, 100.0))
 CONTRASTIVE = Contrastive(learning_rate=1e-3, batch_size=16, epochs=2, validation=0.2)
+POOLED = Pooled(learning_rate=1e-3, batch_size=16, epochs=2, validation=0.2)
 REGRESSION = Regression(learning_rate=1e-3, batch_size=16, epochs=2)
 
 
@@ -54,6 +66,10 @@ class Place:
 
     def trial(self, objective=CONTRASTIVE, cell: int = 0, **changes) -> Trial:
         return Trial(objective, (self.cells[cell],), self.trunk, ENCODING, **changes)
+
+    def pooled(self, **changes) -> Trial:
+        alike = tuple(cell for cell in self.cells if cell.id.endswith("lh-V1v"))
+        return Trial(replace(POOLED, **changes), alike, self.trunk, ENCODING)
 
     def untuned(self, *cells: int) -> Trial:
         chosen = tuple(self.cells[number] for number in cells)
@@ -325,3 +341,85 @@ def test_a_trial_that_could_not_be_done_is_an_outcome_with_its_error(place) -> N
 
 def test_free_memory_is_measured() -> None:
     assert free_bytes(CPU) > 2**20
+
+
+def test_a_pooled_trial_scores_each_subject_s_cell_with_one_trunk_and_one_pass_each(
+    place, monkeypatch
+) -> None:
+    passes = []
+    monkeypatch.setattr(module, "extract", lambda *some: passes.append(some[0]) or extract(*some))
+    trial, listener = place.pooled(), Listener()
+    outcome = place.runner().run(trial, listener)
+    assert listener.stages == [
+        "reading",
+        "finetuning",
+        *("features", "encoding", "features", "encoding"),
+    ]
+    assert len(passes) == 2
+    assert passes[0] is passes[1]
+    assert [report.epoch for report in listener.epochs] == [1, 2]
+    assert outcome == Outcome.read(place.home / "runs", trial.id)
+    for cell in trial.cells:
+        path = score_file(place.home / "runs", trial.id, cell)
+        rows = read_score_file(path).to_pylist()
+        assert {(r["subject"], r["hemisphere"], r["roi"]) for r in rows} == {
+            (cell.subject, "lh", "V1v")
+        }
+        assert {r["method"] for r in rows} == {"pooled-avg"}
+        assert len(rows) == 2 * cell.n_vertices
+        told = Trial.from_json(pq.read_schema(path).metadata[TRIAL_KEY].decode())
+        assert told == trial
+
+
+def test_pooled_trials_of_two_orders_or_widths_leave_checkpoints_of_their_own(place) -> None:
+    trials = [place.pooled(), place.pooled(order="interleaved"), place.pooled(hidden_dim=9)]
+    runner = place.runner()
+    for trial in trials:
+        runner.run(trial, Listener())
+    kept = {path.name for path in (place.home / "runs" / "checkpoints").iterdir()}
+    assert kept == {trial.training_id for trial in trials}
+    r = [[row["r"] for row in scores(place, trial)] for trial in trials]
+    assert r[0] != r[1] != r[2] != r[0]
+
+
+def test_a_pooled_trial_goes_on_where_its_encoding_was_interrupted(place) -> None:
+    trial, runs = place.pooled(), place.home / "runs"
+    place.runner().run(trial, Listener())
+    expected = scores(place, trial)
+    done, lost = (score_file(runs, trial.id, cell) for cell in trial.cells)
+    before = done.stat().st_mtime_ns
+    lost.unlink()
+    listener = Listener()
+    place.runner().run(trial, listener)
+    assert listener.stages == ["reading", "finetuning", "features", "encoding"]
+    assert done.stat().st_mtime_ns == before
+    assert scores(place, trial) == expected
+
+
+def test_a_pooled_trial_whose_images_do_not_fit_gives_the_same_scores(place, monkeypatch) -> None:
+    monkeypatch.setattr(holding, "ObjectStoreImages", FileImages)
+    trial = place.pooled(order="interleaved")
+    place.runner("resident").run(trial, Listener())
+    one_subject = 60 * 3 * 32 * 32
+    for name, budget in (("one", one_subject), ("none", one_subject - 1)):
+        place.runner(name, image_budget=budget).run(trial, Listener())
+        assert scores(place, trial, "resident") == scores(place, trial, name)
+
+
+def test_subjects_are_held_while_nothing_else_is_read(place, monkeypatch) -> None:
+    reads = []
+    original = holding.read_subject
+    monkeypatch.setattr(
+        holding, "read_subject", lambda shard: reads.append(shard.name) or original(shard)
+    )
+    runner = place.runner()
+    for trial in (place.pooled(), place.untuned(5), place.untuned(0), place.pooled()):
+        runner.run(trial, Listener())
+    assert reads == ["nsd-subj01", "nsd-subj02"]
+
+
+def test_a_pooled_trial_of_changed_data_is_refused_by_the_subject_s_name(place) -> None:
+    trial = place.pooled()
+    stale = replace(trial, cells=(trial.cells[0], replace(trial.cells[1], data="00000000")))
+    with pytest.raises(ValueError, match=r"nsd-subj02: its content is .*planned on 00000000"):
+        place.runner().run(stale, Listener())

@@ -17,7 +17,7 @@ def short_polls(monkeypatch) -> None:
 
 
 def job(name: str, shard: str = "nsd-subj01") -> Job:
-    return Job(name, "{}", shard)
+    return Job(name, "{}", (shard,))
 
 
 def run(scenario: Scenario, retries: int = 1) -> None:
@@ -73,6 +73,38 @@ def test_jobs_of_the_subject_that_a_group_holds_go_first() -> None:
         assert (await queue.take("g2")).trial_id == "b"
 
     run(scenario)
+
+
+def test_a_job_of_subjects_that_a_group_holds_all_of_goes_before_one_that_reads_more() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        subjects = ("nsd-subj01", "nsd-subj02")
+        await queue.submit(Job("pooled", "{}", subjects))
+        await queue.take("g1")
+        await queue.finish("pooled", {}, None)
+        await queue.submit(Job("elsewhere", "{}", ("nsd-subj03",)))
+        await queue.submit(Job("half", "{}", ("nsd-subj02", "nsd-subj03")))
+        await queue.submit(Job("second", "{}", ("nsd-subj02",)))
+        await queue.submit(Job("again", "{}", subjects))
+        taken = []
+        for _ in range(4):
+            taken.append((await queue.take("g1")).trial_id)
+            await queue.finish(taken[-1], {}, None)
+        # After "second" both subjects are still held; "half" then lets go of the first.
+        assert taken == ["second", "again", "half", "elsewhere"]
+
+    run(scenario)
+
+
+def test_what_is_known_of_a_group_s_death_is_in_the_error_of_the_job_that_fails_by_it() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.take("g1")
+        await queue.blame("a", "worker 1: MemoryError: no")
+        await queue.take("g1")
+        [end] = await events(queue, "a", 1)
+        assert "died 1 times (worker 1: MemoryError: no)" in end["error"]
+
+    run(scenario, retries=0)
 
 
 def test_a_group_takes_another_subject_rather_than_idle() -> None:
@@ -312,9 +344,9 @@ def test_two_groups_never_work_on_one_job_whatever_the_order_of_calls() -> None:
 
 def test_jobs_that_train_the_same_checkpoint_run_one_after_another() -> None:
     async def scenario(queue: TrialQueue) -> None:
-        await queue.submit(Job("a", "{}", "nsd-subj01", "same"))
-        await queue.submit(Job("b", "{}", "nsd-subj01", "same"))
-        await queue.submit(Job("c", "{}", "nsd-subj01", "other"))
+        await queue.submit(Job("a", "{}", ("nsd-subj01",), "same"))
+        await queue.submit(Job("b", "{}", ("nsd-subj01",), "same"))
+        await queue.submit(Job("c", "{}", ("nsd-subj01",), "other"))
         assert (await queue.take("g1")).trial_id == "a"
         assert (await queue.take("g2")).trial_id == "c"
         await queue.finish("c", {}, None)

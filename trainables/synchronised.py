@@ -164,7 +164,11 @@ class SharedModel:
         """Count a layer's rows an image: more than one where it cuts images into windows."""
         own = self._team.share(self._n)
         n_own = own.stop - own.start
-        return len(x) // n_own if n_own else 1
+        if self._n >= self._team.size:
+            return len(x) // n_own
+        # Fewer images than workers: one without an image can't tell.
+        n_rows = self._team.sum(torch.tensor([len(x)], device=x.device))
+        return int(n_rows) // self._n
 
 
 def _sum(x: Tensor) -> Tensor:

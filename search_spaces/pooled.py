@@ -1,0 +1,66 @@
+"""One trunk for all subjects that have an ROI, beside the models of each cell (arXiv 2410.06067).
+
+python -m orchestrator.sweep pooled --data DATA --out RUNS
+
+For each hemisphere and ROI (streams left out) that two subjects or more have: `pooled-avg`, whose
+head is as wide as the subjects' mean number of vertices, and `pooled-const`, 5,741 wide. An epoch
+visits the subjects one after another, as in the paper; `pooled_interleaved` has the same trials
+with the subjects' batches in random turns, which are other trainings with other ids. Beside them
+the untuned and the contrastive trials of the same cells: those of `paper`, by the same ids, so
+what that sweep has done is not done again.
+
+With NSD's eight subjects: at most 96 pooled trials (two for each hemisphere's 24 ROIs), each about
+eight times the work of a contrastive one, 8 untuned trials and at most 312 contrastive ones;
+`--dry-run` estimates the cost on your data. Expected under `paper`, on data ingested with
+`--split paper`: mean r over the early ROIs .386 untuned, .416 contrastive, .428 pooled-avg, .428
+pooled-const; over the higher ones .355, .368, .368, .369. A pooled trunk may have been trained on
+an image that is another subject's test image under that split; not so under `--split stimulus`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from search_spaces.paper import ENCODING, OBJECTIVES, TRUNK
+from trainables.rois import STREAMS
+from trainables.spec import LARGEST_ROI, MEAN, Cell, Order, Pooled, Regression, Trial
+
+COMPARED = tuple(one for one in OBJECTIVES if not isinstance(one, Regression))
+
+
+def trials(cells: Sequence[Cell]) -> Iterator[Trial]:
+    """Yield the pooled trials in the paper's order, and what they are compared with."""
+    yield from pooled_trials(cells, "sequential")
+
+
+def pooled_trials(cells: Sequence[Cell], order: Order) -> Iterator[Trial]:
+    """Yield the pooled trials of an order, and the untuned and contrastive ones of their cells."""
+    for alike in by_region(cells):
+        if len(alike) > 1:
+            for hidden_dim in (MEAN, LARGEST_ROI):
+                objective = Pooled(
+                    learning_rate=1e-4,
+                    batch_size=1024,
+                    epochs=30,
+                    temperature=0.3,
+                    hidden_dim=hidden_dim,
+                    order=order,
+                )
+                yield Trial(objective, alike, TRUNK, ENCODING)
+            for cell in alike:
+                for compared in COMPARED:
+                    yield Trial(compared, (cell,), TRUNK, ENCODING)
+
+
+def notes(cells: Sequence[Cell]) -> Iterator[str]:
+    """Name the ROIs that only one subject has: nothing can be pooled there."""
+    single = [alike[0].id for alike in by_region(cells) if len(alike) == 1]
+    if single:
+        yield f"no pooled trial where only one subject has the ROI: {', '.join(single)}"
+
+
+def by_region(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
+    """Group the cells that are no streams by data set, hemisphere and ROI, subjects in order."""
+    regions: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells:
+        if cell.roi not in STREAMS:
+            regions.setdefault((cell.dataset, cell.hemisphere, cell.roi), []).append(cell)
+    return [tuple(alike) for alike in regions.values()]
