@@ -1,6 +1,7 @@
 """Read a data set's folders into shards, or simulate such folders.
 
 python -m orchestrator.ingest algonauts SRC --out DATA
+python -m orchestrator.ingest nod SRC --out DATA --atlas FILE
 python -m orchestrator.ingest simulate --out SRC
 """
 
@@ -9,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.command import positive_integer, run, subjects_argument
+from orchestrator.command import InputError, positive_integer, run, subjects_argument
+from orchestrator.ingest.settings import TOP, ZSCORES
 from orchestrator.ingest.splits import SPLITS
 
 ALGONAUTS = """\
@@ -18,17 +20,22 @@ subject. Everything is checked first: whatever is wrong in the source is listed,
 with its file and its cure, and nothing is written. A subject that is already there is skipped;
 a run that was stopped leaves no half-written subject, and the same command goes on.
 """
+NOD = """\
+Read a NOD folder (OpenNeuro ds004496: derivatives/ciftify, stimuli, events) into one directory of
+shards a subject. Betas are z-scored within each run; of V1, V2, V3 and V4 in each hemisphere the
+vertices of the highest pRF R² are kept. Everything is checked first, as for `algonauts`.
+"""
 SIMULATE = """\
-Write simulated subjects in the layout of the Algonauts 2023 files: procedural images, and
-responses that follow a stated model. They are read by `algonauts` like the real ones; their noise
-ceilings are in OUT/noise_ceilings.
+Write simulated subjects in the layout of the Algonauts 2023 files, or of NOD: procedural images,
+and responses that follow a stated model. They are read by `algonauts` or `nod` like the real ones.
+In the Algonauts layouts, their noise ceilings are in OUT/noise_ceilings.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for bad input)."""
     options = _parser().parse_args(arguments)
-    body = {"algonauts": _algonauts, "simulate": _simulate}[options.command]
+    body = {"algonauts": _algonauts, "nod": _nod, "simulate": _simulate}[options.command]
     return run(lambda: body(options))
 
 
@@ -45,10 +52,11 @@ def _parser() -> argparse.ArgumentParser:
             description=ALGONAUTS,
         )
     )
+    _add_nod(commands.add_parser("nod", help="read a NOD folder into shards", description=NOD))
     _add_simulate(
         commands.add_parser(
             "simulate",
-            help="write simulated subjects in the Algonauts layout",
+            help="write simulated subjects in the Algonauts layouts or NOD's",
             description=SIMULATE,
         )
     )
@@ -62,12 +70,62 @@ def _add_algonauts(parser: argparse.ArgumentParser) -> None:
         metavar="SRC",
         help="the folder that holds subj01, subj02 … or training_images, training_fmri, roi_masks",
     )
+    _add_decisions(parser)
+    parser.add_argument(
+        "--noise-ceiling",
+        type=Path,
+        metavar="DIR",
+        help="DIR/subj01/lh.npy, rh.npy …: for each vertex the highest r that a perfect model "
+        "could reach (default: none)",
+    )
+
+
+def _add_nod(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="SRC",
+        help="the folder that holds derivatives, stimuli and sub-01 …",
+    )
+    _add_decisions(parser)
+    parser.add_argument(
+        "--atlas",
+        type=Path,
+        metavar="FILE",
+        help="HCP-MMP labels as .dlabel.nii or .mat (default: the only *MMP* or *glasser* file of "
+        "that kind in SRC, SRC/atlas, SRC/supportfiles or SRC/derivatives/ciftify)",
+    )
+    parser.add_argument(
+        "--top",
+        type=positive_integer,
+        default=TOP,
+        metavar="N",
+        help="vertices to keep of each ROI and hemisphere, by the pRF's R², all where there are "
+        f"fewer (default: {TOP})",
+    )
+    parser.add_argument(
+        "--zscore",
+        choices=ZSCORES,
+        default="run",
+        help="run: each vertex within each run; run-matrix: all vertices of a run by one mean and "
+        "deviation, as the published code does (default: run)",
+    )
+    parser.add_argument(
+        "--sessions",
+        type=subjects_argument,
+        metavar="LIST",
+        help="ImageNet sessions to read, such as 1-4 (default: those of 1-4 that are there)",
+    )
+
+
+def _add_decisions(parser: argparse.ArgumentParser) -> None:
+    """Add what every kind of source is asked."""
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="DATA",
-        help="directory for the shards: DATA/nsd-subj01 …",
+        help="directory for the shards: DATA/nsd-subj01, DATA/nod-sub-01 …",
     )
     parser.add_argument(
         "--subjects",
@@ -82,15 +140,11 @@ def _add_algonauts(parser: argparse.ArgumentParser) -> None:
         help="CPUs of the local Ray; with RAY_ADDRESS set, that cluster is used "
         "(default: all of this machine)",
     )
-    _add_decisions(parser)
-
-
-def _add_decisions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=SPLITS,
         default="stimulus",
-        help="stimulus: an image tests for every subject or for none, by the hash of its NSD id, "
+        help="stimulus: an image tests for every subject or for none, by the hash of its id, "
         "15%% of them; paper: the published seeded permutation of each subject's images, "
         "85%% to train (default: stimulus)",
     )
@@ -100,13 +154,6 @@ def _add_decisions(parser: argparse.ArgumentParser) -> None:
         default=224,
         metavar="PIXELS",
         help="width and height that images are resized to, without a crop (default: 224)",
-    )
-    parser.add_argument(
-        "--noise-ceiling",
-        type=Path,
-        metavar="DIR",
-        help="DIR/subj01/lh.npy, rh.npy …: for each vertex the highest r that a perfect model "
-        "could reach (default: none)",
     )
 
 
@@ -119,7 +166,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         type=subjects_argument,
         default=(1, 2, 3),
         metavar="LIST",
-        help="numbers and ranges such as 1,5-8, at most 8 (default: 1-3)",
+        help="numbers and ranges such as 1,5-8, at most 8, 9 with NOD's layout (default: 1-3)",
     )
     for flag, default, text in (
         ("--images", 900, "images with responses, for each subject"),
@@ -132,10 +179,11 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         "--shared",
         type=int,
         metavar="N",
-        help="how many of its images every subject sees (default: 200, or two ninths of fewer)",
+        help="how many of its images every subject sees (default: 200, or two ninths of fewer; "
+        "in NOD's layout no subject sees another's)",
     )
     parser.add_argument(
-        "--layout", choices=("subject-first", "split-first"), default="subject-first"
+        "--layout", choices=("subject-first", "split-first", "nod"), default="subject-first"
     )
     parser.add_argument(
         "--permute-responses",
@@ -167,7 +215,50 @@ def _algonauts(options: argparse.Namespace) -> None:
     )
 
 
+def _nod(options: argparse.Namespace) -> None:
+    from orchestrator.ingest.ingestion import ingest_nod
+    from orchestrator.ingest.nod import find_subjects
+    from orchestrator.ingest.settings import NodChoices, Settings
+
+    files = find_subjects(options.source, options.subjects, options.sessions, options.atlas)
+    choices = NodChoices(options.top, options.zscore, options.sessions)
+    settings = Settings(options.split, options.image_size)
+    ingest_nod(files, options.out, settings, choices, options.cpus)
+
+
 def _simulate(options: argparse.Namespace) -> None:
+    if options.layout == "nod":
+        _simulate_nod(options)
+    else:
+        _simulate_algonauts(options)
+    sys.stdout.write(f"{options.out}: {len(options.subjects)} subjects simulated\n")
+    if options.weights is not None:
+        from orchestrator.ingest.stand_in_weights import make_weights
+
+        make_weights(options.weights)
+        sys.stdout.write(f"{options.weights}: weights of the small trunk\n")
+
+
+def _simulate_nod(options: argparse.Namespace) -> None:
+    from orchestrator.ingest.planted_nod import NodSimulation
+    from orchestrator.ingest.simulate_nod import simulate_nod
+
+    if options.shared:
+        raise InputError(
+            f"--shared {options.shared}: no two subjects see the same image in NOD's layout; "
+            "leave it out"
+        )
+    settings = NodSimulation(
+        subjects=options.subjects,
+        n_images=options.images,
+        image_size=options.image_size,
+        permute_responses=options.permute_responses,
+        seed=options.seed,
+    )
+    simulate_nod(options.out, settings)
+
+
+def _simulate_algonauts(options: argparse.Namespace) -> None:
     from orchestrator.ingest.simulate import SimulationSettings, simulate
 
     shared = min(200, options.images * 2 // 9) if options.shared is None else options.shared
@@ -181,12 +272,6 @@ def _simulate(options: argparse.Namespace) -> None:
         seed=options.seed,
     )
     simulate(options.out, settings)
-    sys.stdout.write(f"{options.out}: {len(settings.subjects)} subjects simulated\n")
-    if options.weights is not None:
-        from orchestrator.ingest.stand_in_weights import make_weights
-
-        make_weights(options.weights)
-        sys.stdout.write(f"{options.weights}: weights of the small trunk\n")
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def describe(scenes: Sequence[Scene]) -> tuple[Array, Array]:
         for thing in scene.things:
             presence[row, thing.label] += thing.radius**2
     shape = np.array([_describe_main(scene.main, len(scene.things)) for scene in scenes])
-    return _standardise(np.sqrt(presence)), _standardise(shape)
+    return standardise(np.sqrt(presence)), standardise(shape)
 
 
 def _describe_main(main: Thing, n_things: int) -> tuple[float, ...]:
@@ -230,7 +230,7 @@ def respond(
     for number, roi in enumerate(HOMES):
         vertices = cortex.homes(roi)
         rng = np.random.default_rng([*seed, place, 3, number])
-        signal[:, vertices] = _standardise(
+        signal[:, vertices] = standardise(
             early_signals(energy, draw_receptive_fields(roi, hemisphere, len(vertices), rng))
             if roi in EARLY
             else higher_signals(scenes, roi, len(vertices), rng)
@@ -242,7 +242,7 @@ def respond(
     return Responses(signal, ceiling * signal + np.sqrt(1 - ceiling**2) * noise, ceiling)
 
 
-def _standardise(values: Array) -> Array:
+def standardise(values: Array) -> Array:
     """Bring each column to mean 0 and variance 1; a constant column becomes 0."""
     spread = values.std(axis=0)
     standard: Array = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)

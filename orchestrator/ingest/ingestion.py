@@ -5,7 +5,8 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -26,7 +27,8 @@ from orchestrator.command import InputError
 from orchestrator.ingest.algonauts import find_subjects
 from orchestrator.ingest.checked import Findings, Subject
 from orchestrator.ingest.inspection import inspect_subject
-from orchestrator.ingest.settings import Settings
+from orchestrator.ingest.nod import NodFiles
+from orchestrator.ingest.settings import NodChoices, Settings
 from orchestrator.ingest.splits import SplitName
 from orchestrator.ingest.writer import (
     Batch,
@@ -71,6 +73,24 @@ def ingest_algonauts(
     """
     files = find_subjects(source, subjects, noise_ceilings)
     return ingest_subjects(files, inspect_subject, out, settings, num_cpus)
+
+
+def ingest_nod(
+    files: Sequence[NodFiles],
+    out: Path,
+    settings: Settings,
+    choices: NodChoices,
+    num_cpus: int | None = None,
+) -> list[Ingested]:
+    """Write the subjects of a NOD folder as shards under out, and show how it went.
+
+    As `ingest_algonauts`; files: from `orchestrator.ingest.nod.find_subjects`.
+    """
+    from orchestrator.ingest.nod_inspection import inspect_nod_subject  # nibabel takes its time
+
+    settings = replace(settings, choices=choices.record())
+    inspect = partial(inspect_nod_subject, choices)
+    return ingest_subjects(files, inspect, out, settings, num_cpus)
 
 
 def ingest_subjects(

@@ -1,9 +1,15 @@
-"""What an ingest decides about every subject."""
+"""What an ingest decides about every subject. Nothing here imports what is slow to import."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
 
 from orchestrator.ingest.splits import SplitName
+
+ZScore = Literal["run", "run-matrix"]
+ZSCORES: Final[tuple[ZScore, ...]] = get_args(ZScore)
+TOP: Final = 50
+"""Vertices that the paper keeps of an ROI in a hemisphere."""
 
 
 @dataclass(frozen=True)
@@ -14,3 +20,19 @@ class Settings:
     image_size: int = 224
     choices: Mapping[str, str] = field(default_factory=dict)
     """What else this kind of source needs decided, by name, as it is told to the user."""
+
+
+@dataclass(frozen=True)
+class NodChoices:
+    """What is decided about every NOD subject."""
+
+    top: int = TOP
+    """Vertices that are kept of each ROI and hemisphere, those of the highest pRF R²."""
+    zscore: ZScore = "run"
+    sessions: tuple[int, ...] | None = None
+    """ImageNet sessions; None for those of the usual four that are there."""
+
+    def record(self) -> dict[str, str]:
+        """Name the choices as the manifest records them."""
+        sessions = "1-4" if self.sessions is None else ",".join(map(str, self.sessions))
+        return {"top": str(self.top), "zscore": self.zscore, "sessions": sessions}

@@ -6,7 +6,7 @@ laid out by simulated_cortex. docs/method-simulation.md says what is planted.
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -54,38 +54,39 @@ class SimulationSettings:
 
     def __post_init__(self) -> None:
         own = min(self.n_images - self.n_shared + self.n_test_images, N_STIMULI)
-        _require(
+        require(
             len(self.subjects) > 0
             and list(self.subjects) == sorted(set(self.subjects) & set(range(1, MAX_SUBJECT + 1))),
             f"subjects {self.subjects}: expected ascending numbers from 1 to {MAX_SUBJECT}",
         )
-        _require(
+        require(
             0 <= self.n_shared <= self.n_images and self.n_images >= 2,
             f"{self.n_images} images of which {self.n_shared} shared: expected at least 2 images "
             "and no more shared ones",
         )
-        _require(self.n_test_images >= 0, f"n_test_images {self.n_test_images} is below 0")
-        _require(
+        require(self.n_test_images >= 0, f"n_test_images {self.n_test_images} is below 0")
+        require(
             max(own, self.n_shared) <= N_STIMULI // 9,
             f"{self.n_images} images, {self.n_shared} shared: at most {N_STIMULI // 9} can be "
             "shared, and as many be a subject's own",
         )
-        _require(
+        require(
             self.image_size >= MIN_IMAGE_SIZE,
             f"image_size {self.image_size}: expected at least {MIN_IMAGE_SIZE} pixels",
         )
-        _require(
+        require(
             0 <= self.noise_ceiling[0] <= self.noise_ceiling[1] <= 1,
             f"noise_ceiling {self.noise_ceiling}: expected a range within 0 and 1",
         )
-        _require(
+        require(
             self.layout in get_args(Layout),
             f"layout {self.layout!r}: expected one of {get_args(Layout)}",
         )
-        _require(self.seed >= 0, f"seed {self.seed}: expected 0 or more")
+        require(self.seed >= 0, f"seed {self.seed}: expected 0 or more")
 
 
-def _require(condition: bool, message: str) -> None:
+def require(condition: bool, message: str) -> None:
+    """Raise ValueError, with the message, unless a simulation's settings meet a condition."""
     if not condition:
         raise ValueError(f"simulation: {message}")
 
@@ -137,24 +138,34 @@ def simulate(out: Path, settings: SimulationSettings) -> None:
 
     Raises ValueError when out holds other settings' subjects, or anything else.
     """
-    if _is_done(out, settings):
+
+    def write(folder: Path) -> None:
+        for subject in settings.subjects:
+            _write_subject(folder, subject, settings)
+
+    write_once(out, asdict(settings), write)
+
+
+def write_once(out: Path, settings: Mapping[str, Any], write: Callable[[Path], None]) -> None:
+    """Write a simulation's folder, all of it or none; nothing where it is there already.
+
+    settings: what is recorded in it. Raises ValueError when out holds other settings' simulation,
+    or anything else.
+    """
+    asked = json.dumps(settings, indent=2) + "\n"
+    if _is_done(out, asked):
         return
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for subject in settings.subjects:
-        _write_subject(partial, subject, settings)
-    (partial / RECORD).write_text(_record(settings))
+    write(partial)
+    (partial / RECORD).write_text(asked)
     if out.is_dir():
         out.rmdir()
     partial.replace(out)
 
 
-def _record(settings: SimulationSettings) -> str:
-    return json.dumps(asdict(settings), indent=2) + "\n"
-
-
-def _is_done(out: Path, settings: SimulationSettings) -> bool:
+def _is_done(out: Path, asked: str) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     record = out / RECORD
@@ -163,11 +174,11 @@ def _is_done(out: Path, settings: SimulationSettings) -> bool:
             f"{out}: expected a new or empty directory, or an earlier simulation, found other "
             "content; give another --out"
         )
-    if record.read_text() == _record(settings):
+    if record.read_text() == asked:
         return True
     raise ValueError(
         f"{out}: holds the simulation {_one_line(record.read_text())}, asked for "
-        f"{_one_line(_record(settings))}; give another --out, or remove {out}"
+        f"{_one_line(asked)}; give another --out, or remove {out}"
     )
 
 
