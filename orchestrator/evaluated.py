@@ -21,17 +21,18 @@ def one_model_a_cell(table: ScoreTable) -> tuple[ScoreTable, list[str]]:
 
 def seen_notes(table: ScoreTable) -> list[str]:
     """Say for each method how many test images its trunks were trained on, where there are any."""
-    columns = ["method", "trial_id", "cell", "n_seen", "n_dropped", "n_test"]
+    columns = ["method", "trial_id", "cell", "n_seen", "n_dropped"]
     found = table.vertices[columns].drop_duplicates(columns[:3])
+    seen = found[found["n_seen"] > 0]
     notes = []
-    for method, part in found[found["n_seen"] > 0].groupby("method", observed=True):
-        n_pairs = (found["method"] == method).sum()
-        told = f"{method}: on {len(part)} of {n_pairs} cells, its trunk was trained on test images"
-        most = f"at most {part['n_seen'].max()}"
+    for method, part in seen.groupby("method", observed=True):
+        n_scored = int((found["method"] == method).sum())
         if (part["n_dropped"] > 0).all():
-            notes.append(f"{told} ({most}), which r leaves out: it is measured on fewer images")
+            what = "these r leave them out, and are measured on fewer images than others"
         else:
-            notes.append(
-                f"{told} ({most}): these r leak; evaluate with --drop-seen leaves them out"
-            )
+            what = "these r leak; orchestrator.evaluate --drop-seen measures without them"
+        notes.append(
+            f"{method}: on {len(part)} of {n_scored} cells the trunk was trained on test images "
+            f"of the subject, at most {part['n_seen'].max()}; {what}"
+        )
     return notes

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from rich import box
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from orchestrator.transfers import UNTUNED, Entry, Transfers
 
@@ -15,31 +17,26 @@ CAPTION: Final = (
 )
 
 
-def transfer_tables(found: Sequence[Transfers], protocol: str) -> list[Table]:
+def transfer_tables(found: Sequence[Transfers], protocol: str) -> list[RenderableType]:
     """Lay out mean r, and the share better than untuned where there are untuned scores."""
-    tables = []
+    parts: list[RenderableType] = []
     for one in found:
         title = f"{one.method}, {one.row.label}, protocol {protocol}"
-        tables.append(_table(one, f"{title}: mean r", lambda entry: _r(entry.mean)))
-        _add_untuned(tables[-1], one)
+        table = _table(one, lambda entry: _r(entry.mean))
+        _add_untuned(table, one)
+        parts += [_title(f"{title}: mean r"), table]
         if any(entry.better is not None for entry in one.entries.values()):
-            what = f"{title}: vertices better than untuned"
-            tables.append(_table(one, what, lambda entry: _percent(entry.better)))
-    if tables:
-        tables[-1].caption = CAPTION
-    return tables
+            parts.append(_title(f"{title}: vertices better than untuned"))
+            parts.append(_table(one, lambda entry: _percent(entry.better)))
+    return [*parts, Text(CAPTION, style="dim italic")] if parts else []
 
 
-def _table(one: Transfers, title: str, show: Callable[[Entry], str]) -> Table:
-    table = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        pad_edge=False,
-    )
+def _title(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+def _table(one: Transfers, show: Callable[[Entry], str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("tuned on", overflow="fold")
     for target in one.targets:
         table.add_column(target, justify="right", no_wrap=True)
