@@ -150,7 +150,7 @@ def expand(space: Space, cells: Sequence[Cell], weights: str | None) -> list[Tri
     """List a space's trials, each once; weights, where given, replace each trunk's.
 
     Untuned trials of one subject are one trial, for all their cells. Raises InputError when the
-    space fails, yields what is no Trial, or needs a weights file that is not given.
+    space fails, yields no trial or what is none, or needs a weights file that is not given.
     """
     try:
         trials = list(space(cells))
@@ -166,7 +166,8 @@ def expand(space: Space, cells: Sequence[Cell], weights: str | None) -> list[Tri
         chosen = _with_weights(trial, weights)
         merged[chosen.id] = _merge(merged.get(chosen.id), chosen)
     if not merged:
-        raise InputError("the search space yielded no trial for the chosen cells")
+        nothing = "the search space yielded no trial for the chosen cells"
+        raise InputError(nothing, *space_notes(space, cells))
     return list(merged.values())
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.command import FAILED, leave, positive_integer, run
+from orchestrator.command import FAILED, InputError, leave, positive_integer, run
 from orchestrator.options import add_cells, add_resources, read_selection
 
 if TYPE_CHECKING:
@@ -84,6 +84,12 @@ def _sweep(options: argparse.Namespace) -> list[str]:
 def _settings(options: argparse.Namespace) -> "SweepSettings":
     from orchestrator.sweeping import DEMO, SweepSettings
 
+    if options.workers_per_trial > 1 and 0 < (options.gpus_per_trial or 0) < 1:
+        raise InputError(
+            f"--workers-per-trial {options.workers_per_trial} --gpus-per-trial "
+            f"{options.gpus_per_trial:g}: workers that share a trial need a GPU each (or 0); "
+            "give --gpus-per-trial 1, or one worker a trial"
+        )
     selection = read_selection(options)
     demo = options.space == "demo" and options.data is None
     return SweepSettings(

@@ -350,6 +350,15 @@ def test_an_roi_of_one_subject_is_not_pooled_and_the_plan_says_so(name) -> None:
     assert space_notes(load_space("paper"), some) == ()
 
 
+def test_a_space_that_can_pool_nothing_says_why_it_yields_nothing() -> None:
+    with pytest.raises(InputError) as refusal:
+        expand(load_space("pooled"), cells(1), None)
+    assert refusal.value.lines == (
+        "the search space yielded no trial for the chosen cells",
+        "no pooled trial where only one subject has the ROI: nsd-subj01-lh-V1v",
+    )
+
+
 def test_the_notes_of_a_space_of_one_s_own_are_read_and_its_faults_told(tmp_path) -> None:
     text = USER_SPACE + "\n\ndef notes(cells):\n    yield f'{len(cells)} cells'\n"
     assert space_notes(load_space(user_space(tmp_path, text)), cells(2)) == ("2 cells",)

@@ -75,6 +75,10 @@ def refusal(arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
         (command("--hemispheres", ""), "--hemispheres ''"),
         (command("--rois", "RSC"), "no cell of the data is in the chosen"),
         (command(weights="absent.pt"), "absent.pt: no such file; give --weights a state dict"),
+        (
+            command("--workers-per-trial", "2", "--gpus-per-trial", "0.5"),
+            "--gpus-per-trial 0.5: workers that share a trial need a GPU each",
+        ),
         (command("--retries", "-1"), "--retries -1: expected 0 or more"),
         (command("--hemispheres", "rh", space="demo"), "yielded no trial for the chosen cells"),
         (command("--out", "space.py"), "Not a directory"),
@@ -95,6 +99,7 @@ def test_a_command_that_cannot_be_meant_is_refused_in_one_line(
         (["--gpus-per-trial", "inf"], "'inf': expected 0"),
         (["--gpus-per-trial", "many"], "'many': expected 0"),
         (["--cpus-per-trial", "0"], "'0': expected a whole number above 0"),
+        (["--workers-per-trial", "0"], "'0': expected a whole number above 0"),
         (["--max-concurrent", "none"], "'none': expected a whole number above 0"),
         (["--subjects", "1-"], "subjects '1-': expected numbers and ranges"),
         (["--subjects", "5-1"], "is no range of 1 to 999"),
@@ -216,6 +221,19 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(home, capsys) -> None:
     assert "nsd-subj01" in shown.out
     assert shown.err == ""
     assert contents(home) == before
+
+
+def test_a_dry_run_counts_the_workers_of_a_trial(home, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    assert sweep.main(command("--dry-run", "--workers-per-trial", "4")) == 0
+    assert "with 2 at once" in capsys.readouterr().out
+
+
+def test_a_dry_run_of_a_space_says_what_it_leaves_out(home, capsys) -> None:
+    note = 'def notes(cells):\n    yield f"{len(cells)} cells, none [left] out"\n'
+    (home / "space.py").write_text(SPACE + "\n\n" + note)
+    assert sweep.main(command("--dry-run")) == 0
+    assert "5 cells, none [left] out" in capsys.readouterr().out
 
 
 def test_a_dry_run_of_chosen_cells_counts_these_alone(home, capsys) -> None:

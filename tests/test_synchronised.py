@@ -1,15 +1,22 @@
 """Several workers and one: the same loss, gradients and statistics on the same batch."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
+from tests.small_shards import plant
 from tests.worker_team import run_teams
-from trainables.distributed import Abandoned, Team, TeamBroken
+from trainables.checkpoints import Checkpoints, EpochReport
+from trainables.distributed import ALONE, Abandoned, Team, TeamBroken
+from trainables.epochs import TrainingData
+from trainables.finetune import Stopped, finetune_pooled
+from trainables.images import ResidentImages
 from trainables.models import build_model
 from trainables.pooling import TunedModel, build_pooled, embedder_of
 from trainables.spec import Contrastive, Pooled, Regression
@@ -19,14 +26,22 @@ from trainables.trunks import normalise
 pytestmark = pytest.mark.slow  # processes of their own: each imports torch
 
 SIZES = (1, 2, 3)
-CASES = [(7, torch.float32), (9, torch.float32), (7, torch.float64), (2, torch.float64)]
+CASES = [(25, torch.float32), (24, torch.float32), (7, torch.float64), (2, torch.float64)]
 """Images of a batch: uneven shares, even ones, and fewer images than workers.
 
-Two images in float32 are left out: BatchNorm of two rows divides by their difference, which may
-be small, and so enlarges rounding.
+Few images are left to float64: BatchNorm of a few rows divides by differences that may be small,
+and so enlarges rounding.
 """
+TRAINING = Pooled(
+    learning_rate=1e-4,
+    batch_size=21,
+    epochs=3,
+    hidden_dim=32,
+    order="interleaved",
+    validation=0.2,
+)
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-11}
-N_VERTICES = (6, 11)
+N_VERTICES = (30, 45)
 
 
 class Cast(nn.Module):
@@ -58,7 +73,7 @@ def trunk() -> nn.Module:
     """Build a trunk with every layer that regards the batch: norms, dropouts, windows."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        first = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
         return nn.Sequential(
             Cast(first),
             first,
@@ -161,17 +176,74 @@ def agree(team: Team) -> dict[str, Any]:
     return found
 
 
+def subjects() -> list[TrainingData]:
+    data = []
+    for seed, n_vertices in enumerate(N_VERTICES):
+        images, responses = plant(53 + seed, 16, n_vertices, np.random.default_rng(seed))
+        resident = ResidentImages(torch.from_numpy(images))
+        rows = torch.arange(len(images))
+        data.append(TrainingData(resident, torch.from_numpy(responses), rows))
+    return data
+
+
+def train(team: Team, directory: Path, stop_after: int | None = None) -> dict[str, Any]:
+    """Train as one worker of a team; return its logits and history, or how it ended."""
+    network, heard = trunk(), []
+
+    def report(epoch: EpochReport) -> bool:
+        heard.append(epoch.epoch)
+        return epoch.epoch != stop_after
+
+    try:
+        history = finetune_pooled(
+            TRAINING, 0, network, subjects(), Checkpoints(directory), report, team=team
+        )
+    except Stopped as stopped:
+        return {"stopped": [one.epoch for one in stopped.history], "heard": heard}
+    measured = [(one.epoch, one.loss, one.retrieval_top1) for one in history]
+    logits = network.eval()(normalise(subjects()[0].images.tensor)).detach()
+    # Their mean takes no part in the loss: BatchNorm removes it, so rounding alone moves it.
+    return {"logits": logits - logits.mean(dim=0), "history": measured, "heard": heard}
+
+
+def diverge(team: Team, directory: Path) -> str:
+    """Train on a response that is no number, which one worker has in its rows."""
+    data = subjects()
+    data[1].responses[4, 0] = float("nan")
+    try:
+        finetune_pooled(
+            TRAINING, 0, trunk(), data, Checkpoints(directory), lambda report: True, team=team
+        )
+    except FloatingPointError as error:
+        return str(error)
+    return "nothing"
+
+
 @dataclass
-class Both:
-    """Both kinds of work, in the same processes."""
+class AllWork:
+    """All kinds of work, in the same processes."""
+
+    home: Path
 
     def __call__(self, team: Team) -> dict[str, Any]:
-        return {"steps": shared(team), "agreed": agree(team)}
+        of = f"team-of-{team.size}"
+        return {
+            "steps": shared(team),
+            "agreed": agree(team),
+            "trained": train(team, self.home / of),
+            "stopped": train(team, self.home / f"{of}-stopped", stop_after=1),
+            # What a single worker left half trained: teams of one come first.
+            "resumed": train(team, self.home / f"left-for-{team.size}"),
+            "diverged": diverge(team, self.home / f"{of}-diverged"),
+        }
 
 
 @pytest.fixture(scope="module")
 def teams(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
-    return run_teams(Both(), SIZES, tmp_path_factory.mktemp("team") / "home")
+    home = tmp_path_factory.mktemp("team")
+    for size in SIZES:
+        train(ALONE, home / f"left-for-{size}", stop_after=1)
+    return run_teams(AllWork(home), SIZES, home / "home")
 
 
 @pytest.mark.parametrize("n_workers", SIZES)
@@ -210,10 +282,39 @@ def test_the_model_is_left_with_its_names_and_forwards_and_draws_in_step(teams, 
 
 
 def test_workers_of_a_team_have_the_same_gradients_to_the_bit(teams) -> None:
-    key = f"contrastive 7 {torch.float32}"
+    key = f"contrastive 25 {torch.float32}"
     first, *others = (worker["steps"][key]["state"] for worker in teams[3])
     for name, value in first.items():
         assert all(torch.equal(value, other[name]) for other in others), name
+
+
+@pytest.mark.parametrize("work", ["trained", "resumed"])
+@pytest.mark.parametrize("n_workers", SIZES)
+def test_a_training_ends_alike_with_any_number_of_workers_and_from_one_s_checkpoint(
+    teams, n_workers, work
+) -> None:
+    expected = teams[1][0]["trained"]
+    for rank, worker in enumerate(teams[n_workers]):
+        found = worker[work]
+        assert found["heard"] == ([] if rank else [1, 2, 3][work == "resumed" :])
+        for one, two in zip(found["history"], expected["history"], strict=True):
+            assert one[0] == two[0]
+            assert one[1] == pytest.approx(two[1], abs=1e-4)
+            assert one[2] is not None
+        assert_close(found["logits"], expected["logits"], 1e-4)
+
+
+@pytest.mark.parametrize("n_workers", SIZES)
+def test_a_stopped_training_stops_on_all_workers_after_the_same_epoch(teams, n_workers) -> None:
+    told = [worker["stopped"] for worker in teams[n_workers]]
+    assert [one["stopped"] for one in told] == [[1]] * n_workers
+    assert [one["heard"] for one in told] == [[1]] + [[]] * (n_workers - 1)
+
+
+@pytest.mark.parametrize("n_workers", SIZES)
+def test_a_loss_that_is_not_a_number_ends_the_training_on_all_workers(teams, n_workers) -> None:
+    for worker in teams[n_workers]:
+        assert "not a number in epoch 1; lower learning_rate" in worker["diverged"]
 
 
 @pytest.mark.parametrize("n_workers", SIZES)

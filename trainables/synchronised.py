@@ -163,12 +163,11 @@ class SharedModel:
     def _rows_an_image(self, x: Tensor) -> int:
         """Count a layer's rows an image: more than one where it cuts images into windows."""
         own = self._team.share(self._n)
-        n_own = own.stop - own.start
+        n_rows, n_own = len(x), int(own.stop - own.start)
         if self._n >= self._team.size:
-            return len(x) // n_own
+            return n_rows // n_own
         # Fewer images than workers: one without an image can't tell.
-        n_rows = self._team.sum(torch.tensor([len(x)], device=x.device))
-        return int(n_rows) // self._n
+        return int(self._team.sum(torch.tensor([n_rows], device=x.device))) // self._n
 
 
 def _sum(x: Tensor) -> Tensor:
