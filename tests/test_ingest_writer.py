@@ -125,6 +125,16 @@ def test_the_same_source_gives_the_same_files_whatever_the_batches(source, tmp_p
     assert Manifest.read(tmp_path / "a/nsd-subj01") == first
 
 
+def test_what_was_ingested_before_keeps_its_digest(source, out):
+    """Images of 20 pixels are not resized, so that no library's rounding is in the digest."""
+    subject = inspect(source)
+    raw = [decode_image(path, 20).tobytes() for path in subject.images]
+    images = [(0, pa.array(raw, pa.binary(3 * 20 * 20)))]
+    manifest = write_subject(subject, images, out, Settings("paper", 20))
+    assert manifest.data == "998d72e0"
+    assert "choices" not in (out / "nsd-subj01/manifest.json").read_text()
+
+
 def test_masks_of_equal_counts_do_not_pass_for_one_another(source, tmp_path):
     subject = inspect(source)
     first = write_subject(subject, batches(subject), tmp_path / "a", SETTINGS)

@@ -73,7 +73,7 @@ def read_existing(files: Source, out: Path, settings: Settings) -> Manifest | No
     if manifest.image_size != settings.image_size:
         differences.append(f"its image size is {manifest.image_size}, not {settings.image_size}")
     differences += [
-        f"its {name} is {manifest.choices.get(name)}, not {choice}"
+        f"it was made with {name} {manifest.choices.get(name)}, not {choice}"
         for name, choice in settings.choices.items()
         if manifest.choices.get(name) != choice
     ]
