@@ -24,6 +24,7 @@ from orchestrator.pool import GroupSize, warm_groups
 from orchestrator.schedule import Schedule, run_jobs
 from orchestrator.trial_queue import Job, start_queue
 from trainables.distributed import Team
+from trainables.evaluation import Work
 from trainables.outcome import Outcome
 from trainables.spec import Cell, Trial, Untuned
 
@@ -34,12 +35,12 @@ class NoWork:
     def __init__(self, device: torch.device, team: Team) -> None:
         self._device = device
 
-    def run(self, trial: Trial, listener: Any) -> Outcome:
+    def run(self, trial: Work, listener: Any) -> Outcome:
         """Do nothing, and say so."""
         listener.stage("nothing")
         return Outcome(trial, "finished", "", self._device.type, time.time(), {"nothing": 0.0})
 
-    def assist(self, trial: Trial) -> None:
+    def assist(self, trial: Work) -> None:
         """Do nothing."""
 
 

@@ -4,11 +4,13 @@ Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable
 from typing import Final
 
+FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 
@@ -45,6 +47,18 @@ def _refuse(*lines: str) -> int:
     for line in lines:
         sys.stderr.write(f"error: {' '.join(line.split())}\n")
     return BAD_INPUT
+
+
+def leave(code: int) -> None:
+    """End the process; at once when interrupted, as threads still wait for trials then.
+
+    Ray ends what a driver started when the driver is gone, as after a kill.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)
 
 
 def parse_subjects(text: str) -> tuple[int, ...]:

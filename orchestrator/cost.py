@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables import trunks
+from trainables.evaluation import Work
 from trainables.models import head_widths
 from trainables.outcome import Outcome
 from trainables.pooling import pooled_widths
@@ -33,7 +34,7 @@ GIB: Final = 2**30
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one trial takes on one worker."""
+    """What one trial, or evaluation, takes on one worker."""
 
     seconds: float
     bytes: int
@@ -79,11 +80,11 @@ class Costs:
         scale = median(ratios) if ratios else 1.0
         return replace(self, scale=self.scale * scale, _known={})
 
-    def estimate(self, trial: Trial) -> Estimate:
-        """Estimate a trial's seconds and bytes."""
-        if trial.id not in self._known:
-            self._known[trial.id] = self._estimate(trial)
-        return self._known[trial.id]
+    def estimate(self, work: Work) -> Estimate:
+        """Estimate a trial's or an evaluation's seconds and bytes."""
+        if work.id not in self._known:
+            self._known[work.id] = self._estimate(_like_trial(work))
+        return self._known[work.id]
 
     def _estimate(self, trial: Trial) -> Estimate:
         manifests = [self.manifests[shard] for shard in trial.shards]
@@ -114,6 +115,13 @@ class Costs:
         # Forward and twice backward; the head sees an image and the response to it.
         an_image = 3 * (size.flops + 4.0 * head)
         return an_image * manifest.n_train * trial.objective.epochs / self.workers
+
+
+def _like_trial(work: Work) -> Trial:
+    """Return the trial that costs the same: an evaluation is one pass and the encoding."""
+    if isinstance(work, Trial):
+        return work
+    return Trial(Untuned(), work.cells, work.trunk, work.encoding)
 
 
 def _head_weights(trial: Trial) -> int:

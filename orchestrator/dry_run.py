@@ -1,4 +1,4 @@
-"""What a sweep would do: its trials, its estimated time and memory, what won't fit."""
+"""What a sweep or evaluation would do: its trials, their time and memory, what won't fit."""
 
 import os
 from collections import Counter
@@ -11,18 +11,20 @@ from rich.table import Table
 from orchestrator.cost import GIB, Costs
 from orchestrator.display import duration
 from orchestrator.plan import Plan
-from trainables.spec import Trial
+from trainables.evaluation import Work
 
 SHOWN: Final = 12
 
 
-def show_plan(plan: Plan, costs: Costs, concurrent: int | None, console: Console) -> None:
+def show_plan(
+    plan: Plan, costs: Costs, concurrent: int | None, console: Console, noun: str = "trials"
+) -> None:
     """Print a plan: a line a (subject, method), totals, and the trials that won't fit."""
     n_workers = concurrent or max(1, len(os.sched_getaffinity(0)) // costs.workers)
-    console.print(_table(plan, costs))
+    console.print(_table(plan, costs, noun))
     seconds = sum(costs.estimate(trial).seconds for trial in plan.waiting)
     console.print(
-        f"{len(plan.trials)} trials: {plan.n_done} done, {len(plan.waiting)} to run; about "
+        f"{len(plan.trials)} {noun}: {plan.n_done} done, {len(plan.waiting)} to run; about "
         f"{duration(seconds)} of work, {duration(seconds / n_workers)} with {n_workers} at once",
         highlight=False,
     )
@@ -37,8 +39,8 @@ def show_plan(plan: Plan, costs: Costs, concurrent: int | None, console: Console
     _show_what_does_not_fit(plan, costs, n_workers * costs.workers, console)
 
 
-def _table(plan: Plan, costs: Costs) -> Table:
-    table = Table("subject", "method", "trials", "done", "time each", "memory each")
+def _table(plan: Plan, costs: Costs, noun: str) -> Table:
+    table = Table("subject", "method", noun, "done", "time each", "memory each")
     total = Counter(map(_row, plan.trials))
     left = Counter(map(_row, plan.waiting))
     for (subjects, method), n_trials in sorted(total.items()):
@@ -55,7 +57,7 @@ def _table(plan: Plan, costs: Costs) -> Table:
     return table
 
 
-def _row(trial: Trial) -> tuple[str, str]:
+def _row(trial: Work) -> tuple[str, str]:
     """Name the row that a trial is counted in: its subject, or how many it has; its method."""
     if len(trial.shards) == 1:
         return trial.shards[0], trial.method

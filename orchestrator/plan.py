@@ -1,4 +1,7 @@
-"""Which trials a sweep runs: a search space on the chosen cells, less what is done."""
+"""Which trials a sweep runs: a search space on the chosen cells, less what is done.
+
+Evaluations are planned alike, from the list that ``pairs.py`` makes of a sweep's models.
+"""
 
 import hashlib
 import importlib
@@ -15,6 +18,7 @@ from typing import Final
 import search_spaces
 from orchestrator.command import InputError, subject_number
 from orchestrator.cost import Costs
+from trainables.evaluation import Work
 from trainables.outcome import Outcome
 from trainables.rois import EARLY, HEMISPHERES, HIGHER, ROI_ORDER, STREAMS
 from trainables.scores import score_file
@@ -37,12 +41,12 @@ class Selection:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep's trials, in the order they are run."""
+    """A sweep's trials, or evaluations, in the order they are run."""
 
-    trials: tuple[Trial, ...]
+    trials: tuple[Work, ...]
     """Every trial of the space, merged."""
-    waiting: tuple[Trial, ...]
-    """Those that still have cells to score; an untuned one with these cells alone."""
+    waiting: tuple[Work, ...]
+    """Those that still have cells to score; all but tuned trials with these cells alone."""
     notes: tuple[str, ...] = ()
     """What the space says of its trials on these cells, such as what it leaves out."""
 
@@ -196,20 +200,27 @@ def _merge(known: Trial | None, trial: Trial) -> Trial:
     return known.scoring(dict.fromkeys((*known.cells, *trial.cells)))
 
 
-def make_plan(trials: Sequence[Trial], runs: Path, costs: Costs) -> Plan:
+def make_plan(trials: Sequence[Work], runs: Path, costs: Costs) -> Plan:
     """Take away what is done, and order the rest: subject by subject, the longest first.
 
     Trials of several subjects go first: they are the longest, and short ones fill the end.
     """
-    waiting = []
+    waiting: list[Work] = []
     for trial in trials:
         outcome = Outcome.read(runs, trial.id)
         left = [cell for cell in trial.cells if not score_file(runs, trial.id, cell).exists()]
         stopped = outcome is not None and outcome.status == "stopped"
         if left and not stopped:
-            waiting.append(trial.scoring(left) if isinstance(trial.objective, Untuned) else trial)
+            waiting.append(_to_score(trial, left))
     rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
     return Plan(tuple(trials), tuple(sorted(waiting, key=lambda trial: rank[trial.id])))
+
+
+def _to_score(work: Work, left: Sequence[Cell]) -> Work:
+    """Return what is left to do of a trial or evaluation; a tuned trial is its cells."""
+    if isinstance(work, Trial) and not isinstance(work.objective, Untuned):
+        return work
+    return work.scoring(left)
 
 
 def fingerprint(data: Path) -> str:

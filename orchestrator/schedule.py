@@ -96,5 +96,7 @@ class _Forward(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Forward the failure of a trial that is not tried again."""
-        error = trial.get_error()
-        self._watcher.failed(_name(trial), str(getattr(error, "cause", None) or error))
+        # What Tune's own get_error reads is a copy that is made later: it lacks the last try.
+        file = Path(trial.error_file or "")
+        error = file.read_text() if file.is_file() else str(trial.get_error())
+        self._watcher.failed(_name(trial), error)

@@ -14,9 +14,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from orchestrator.command import InputError, subject_number
+from trainables.evaluation import Evaluation, Work, read_work, setting_source
 from trainables.rois import group_of
 from trainables.scores import TRIAL_KEY, read_score_file
-from trainables.spec import Trial, Untuned, digest
+from trainables.spec import Untuned, digest
 
 DERIVED: Final = ("cell", "group", "data", "setting")
 """Columns that come from the file's trial: cell id, ROI group, digests of data and setting."""
@@ -31,8 +32,8 @@ class ScoreTable:
     """SCORE_SCHEMA and DERIVED, as read, text dictionary-encoded."""
     vertices: pd.DataFrame
     """The rows that are kept, without r_by_layer; the index is the row's number in rows."""
-    trials: Mapping[str, Trial]
-    """Each trial by its id, as its score files tell it."""
+    trials: Mapping[str, Work]
+    """Each trial and evaluation by its id, as its score files tell it."""
 
     def where(self, kept: "pd.Series[bool]") -> "ScoreTable":
         """Keep the vertices for which ``kept`` holds."""
@@ -91,10 +92,10 @@ def read_score_table(runs: Path, trial_ids: Collection[str] | None = None) -> Sc
     return ScoreTable(rows, rows.select(columns).to_pandas(), trials)
 
 
-def _read(path: Path) -> tuple[pa.Table, Trial]:
+def _read(path: Path) -> tuple[pa.Table, Work]:
     table = read_score_file(path)
     try:
-        trial = Trial.from_json((pq.read_schema(path).metadata or {})[TRIAL_KEY].decode())
+        trial = read_work((pq.read_schema(path).metadata or {})[TRIAL_KEY].decode())
         cell = next(cell for cell in trial.cells if cell.id == path.stem)
     except (ValueError, TypeError, KeyError, StopIteration) as error:
         raise ValueError(
@@ -113,12 +114,21 @@ def _read(path: Path) -> tuple[pa.Table, Trial]:
     return table, trial
 
 
-def setting_of(trial: Trial) -> str:
-    """Digest how a trial is tuned and encoded, wherever it is: 8 hex digits, alike over cells."""
-    return digest(_setting(trial))
+def setting_of(work: Work) -> str:
+    """Digest how a trial is tuned and encoded, wherever it is: 8 hex digits, alike over cells.
+
+    An evaluation has the setting of its model.
+    """
+    return digest(_setting(work))
 
 
-def _setting(trial: Trial) -> dict[str, Any]:
+def is_named(work: Work, name: str) -> bool:
+    """Tell whether a name is a trial's id, its beginning, or its setting's 8 hex digits."""
+    return work.id.startswith(name) or setting_of(work) == name
+
+
+def _setting(work: Work) -> dict[str, Any]:
+    trial = setting_source(work)
     seed = None if isinstance(trial.objective, Untuned) else trial.seed
     fields = {**asdict(trial.objective), **asdict(trial.trunk), **asdict(trial.encoding)}
     return {"method": trial.method, **fields, "seed": seed}
@@ -154,11 +164,7 @@ def keep_trials(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
     """
     chosen: set[str] = set()
     for name in names:
-        fits = {
-            key
-            for key, trial in table.trials.items()
-            if key.startswith(name) or setting_of(trial) == name
-        }
+        fits = {key for key, work in table.trials.items() if is_named(work, name)}
         if not fits:
             raise InputError(f"--trial {name}: no such trial; there are {_some(table.trials)}")
         chosen |= fits
@@ -175,8 +181,8 @@ def one_trial_a_cell(
     started: seconds since 1970 of a trial by its id. Returns what is kept, and a line for each
     method that had several trials on a cell, or whose cells are of several settings.
     """
-    keys = ["method", "cell", "protocol"]
-    found = table.vertices[[*keys, "trial_id", "setting"]].drop_duplicates()
+    keys = ["method", "cell", "protocol", "source"]
+    found = with_source(table, [*keys[:-1], "setting"])
     several = found[found.duplicated(keys, keep=False)]
     order = {key: (started(key), key) for key in several["trial_id"].unique()}
     dropped = [
@@ -192,6 +198,21 @@ def one_trial_a_cell(
         kept = table.where(pd.Series(~unwanted, index=table.vertices.index))
     notes = [_told(table, found[found["method"] == m], several) for m in table.present("method")]
     return kept, [note for note in notes if note]
+
+
+def with_source(table: ScoreTable, columns: Sequence[str]) -> pd.DataFrame:
+    """List each trial's distinct values of columns, and the cells that an evaluated model is of.
+
+    The column source names the cells that the model was tuned on; it is empty for a trial.
+    """
+    found = table.vertices[["trial_id", *columns]].drop_duplicates()
+    tuned_on = {key: one.trained_on for key, one in evaluations_of(table).items()}
+    return found.assign(source=[tuned_on.get(key) or "" for key in found["trial_id"]])
+
+
+def evaluations_of(table: ScoreTable) -> dict[str, Evaluation]:
+    """Return the evaluations of a table by their ids."""
+    return {key: one for key, one in table.trials.items() if isinstance(one, Evaluation)}
 
 
 def _told(table: ScoreTable, found: pd.DataFrame, several: pd.DataFrame) -> str:

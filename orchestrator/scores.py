@@ -37,7 +37,7 @@ class Question:
     """What is asked of the scores."""
 
     runs: Path
-    by: "By | Literal['layer']"
+    by: "By | Literal['layer', 'model']"
     compare: tuple[str, ...] | None
     """Two methods; none: every method against untuned; None: no comparison."""
     protocol: str
@@ -62,9 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--by",
-        choices=("group", "roi", "subject", "cell", "layer"),
+        choices=("group", "roi", "subject", "cell", "layer", "model"),
         default="group",
-        help="what a row is; layer: which layers the cells chose (default: group)",
+        help="what a row is; layer: which layers the cells chose; model: evaluated models by the "
+        "subjects they were tuned on and scored on (default: group)",
     )
     parser.add_argument(
         "--compare",
@@ -107,8 +108,9 @@ def _question(options: argparse.Namespace) -> Question:
         raise InputError(f"--compare {' '.join(compare)}: expected two methods, or none")
     if compare and compare[0] == compare[1]:
         raise InputError(f"--compare {' '.join(compare)}: expected two different methods")
-    if compare is not None and options.by == "layer":
-        raise InputError("--by layer shows each method's layers; leave --compare away")
+    if compare is not None and options.by in ("layer", "model"):
+        what = "each method's layers" if options.by == "layer" else "each model beside untuned"
+        raise InputError(f"--by {options.by} shows {what}; leave --compare away")
     return Question(
         runs=options.out or _default_out(),
         by=options.by,
@@ -139,6 +141,7 @@ def show_scores(question: Question, console: Any = None) -> None:
     """
     from rich.console import Console
 
+    from orchestrator.evaluated import seen_notes
     from orchestrator.score_display import OPTIMISTIC
     from orchestrator.score_table import (
         check_export,
@@ -156,7 +159,7 @@ def show_scores(question: Question, console: Any = None) -> None:
     tables, told = _tables(kept, question)
     for one in tables:
         console.print(one)
-    for line in (*told, *notes):
+    for line in (*told, *notes, *seen_notes(kept)):
         console.print(line, highlight=False, markup=False)
     if question.protocol in OPTIMISTIC:
         console.print(OPTIMISTIC[question.protocol], highlight=False)
@@ -182,16 +185,35 @@ def _restrict(table: "ScoreTable", question: Question) -> "ScoreTable":
 
 def _tables(table: "ScoreTable", question: Question) -> tuple[list[Any], list[str]]:
     """Build the tables of an answer, and the lines that must stand under them."""
+    from orchestrator.evaluated import one_model_a_cell
     from orchestrator.score_display import layer_table, summary_table
     from orchestrator.statistics import choose_layers, summarise
 
     by = question.by
+    if by == "model":
+        return _transferred(table, question.protocol), []
+    table, told = one_model_a_cell(table)
     if by == "layer":
         choices = choose_layers(table.vertices, table.at_layers())
-        return [layer_table(choices, question.protocol)], []
+        return [layer_table(choices, question.protocol)], told
     if question.compare is not None:
-        return _compared(table, question.compare, by, question.protocol)
-    return [summary_table(summarise(table.vertices, by), by, question.protocol)], []
+        tables, unpaired = _compared(table, question.compare, by, question.protocol)
+        return tables, [*unpaired, *told]
+    if table.vertices.empty:
+        raise InputError(*told)
+    return [summary_table(summarise(table.vertices, by), by, question.protocol)], told
+
+
+def _transferred(table: "ScoreTable", protocol: str) -> list[Any]:
+    from orchestrator.transfer_display import transfer_tables
+    from orchestrator.transfers import transfers
+
+    found = transfers(table)
+    if not found:
+        raise InputError(
+            "--by model: no scores of an evaluation; run python -m orchestrator.evaluate first"
+        )
+    return transfer_tables(found, protocol)
 
 
 def _compared(

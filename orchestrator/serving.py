@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from trainables.checkpoints import EpochReport
     from trainables.distributed import Team
+    from trainables.evaluation import Work
     from trainables.outcome import Outcome
-    from trainables.spec import Trial
 
 
 class Runner(Protocol):
-    """What a worker does with a trial."""
+    """What a worker does with a trial, or an evaluation."""
 
-    def run(self, trial: "Trial", listener: Any) -> "Outcome":
+    def run(self, trial: "Work", listener: Any) -> "Outcome":
         """Run a trial as the first worker, telling the listener how it goes."""
         ...
 
-    def assist(self, trial: "Trial") -> None:
+    def assist(self, trial: "Work") -> None:
         """Do another worker's part of a trial."""
         ...
 
@@ -61,11 +61,11 @@ def serve(config: dict[str, Any]) -> None:
 def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
     """Run one job; an error is the job's outcome, and the worker goes on."""
     from trainables.distributed import TeamBroken
-    from trainables.spec import Trial
+    from trainables.evaluation import read_work
 
     listener = _Listener(queue, job.trial_id)
     try:
-        outcome = runner.run(Trial.from_json(job.trial), listener)
+        outcome = runner.run(read_work(job.trial), listener)
         event = {"seconds": sum(outcome.seconds.values())}
         ray.get(queue.finish.remote(job.trial_id, event, None))
     except TeamBroken as error:
@@ -80,11 +80,11 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
 def _assist(runner: Runner, queue: Any, job: Job) -> None:
     """Help with one job; what all workers raise alike is told by the first."""
     from trainables.distributed import Abandoned
+    from trainables.evaluation import read_work
     from trainables.finetune import Stopped
-    from trainables.spec import Trial
 
     try:
-        runner.assist(Trial.from_json(job.trial))
+        runner.assist(read_work(job.trial))
     except (Stopped, Abandoned, FloatingPointError):
         return
     except Exception as error:

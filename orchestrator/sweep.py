@@ -5,18 +5,16 @@ python -m orchestrator.sweep paper --data DATA --out RUNS      the paper's main 
 """
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.command import INTERRUPTED, InputError, positive_integer, run, subjects_argument
+from orchestrator.command import FAILED, InputError, leave, positive_integer, run
+from orchestrator.options import add_cells, add_resources, read_selection
 
 if TYPE_CHECKING:
     from orchestrator.sweeping import SweepSettings
 
-FAILED: Final = 1
 DESCRIPTION: Final = """\
 Run every trial of a search space that is not done yet. The same command goes on where it was
 stopped: finished trials are skipped, a half-trained one resumes at its checkpoint. Without
@@ -55,68 +53,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
     )
-    _add_cells(parser)
+    add_cells(parser, "which cells (default: all that the space takes)")
     _add_resources(parser)
     return parser
 
 
-def _add_cells(parser: argparse.ArgumentParser) -> None:
-    cells = parser.add_argument_group("which cells (default: all that the space takes)")
-    cells.add_argument(
-        "--subjects", type=subjects_argument, metavar="LIST", help="numbers such as 1,5-8"
-    )
-    cells.add_argument("--hemispheres", default="lh,rh", metavar="LIST", help="lh, rh or lh,rh")
-    cells.add_argument(
-        "--rois", metavar="LIST", help="groups early, higher, streams, and ROIs such as V1v,EBA"
-    )
-
-
 def _add_resources(parser: argparse.ArgumentParser) -> None:
-    parts = parser.add_argument_group("how it runs (none of these changes a result)")
+    parts = add_resources(parser)
     parts.add_argument(
         "--workers-per-trial",
         type=positive_integer,
         default=1,
         metavar="N",
         help="Ray Train workers that share the fine-tuning of a trial, each with the CPUs and GPUs "
-        "below; the sum over a batch is the same up to rounding (1)",
-    )
-    parts.add_argument(
-        "--cpus-per-trial",
-        type=positive_integer,
-        default=1,
-        metavar="N",
-        help="CPUs of a worker, and its threads: another number may round sums otherwise (1)",
-    )
-    parts.add_argument(
-        "--gpus-per-trial",
-        type=_share_of_gpus,
-        metavar="X",
-        help="GPUs of a worker, also 0.5 (default: 1 where the cluster has any, else 0)",
-    )
-    parts.add_argument(
-        "--max-concurrent",
-        type=positive_integer,
-        metavar="N",
-        help="trials at once (default: as many as the cluster holds)",
-    )
-    parts.add_argument(
-        "--retries", type=int, default=1, metavar="N", help="further tries of a failed trial (1)"
+        "above; the sum over a batch is the same up to rounding (1)",
     )
     parts.add_argument(
         "--keep-every-epoch", action="store_true", help="keep each epoch's weights, not last, best"
     )
-    parts.add_argument("--dry-run", action="store_true", help="print the plan and leave")
-
-
-def _share_of_gpus(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not (0 <= share <= 1 or (share > 1 and share.is_integer())):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected 0, a share below 1, or whole GPUs")
-    return share
 
 
 def _sweep(options: argparse.Namespace) -> list[str]:
@@ -128,9 +82,7 @@ def _sweep(options: argparse.Namespace) -> list[str]:
 
 
 def _settings(options: argparse.Namespace) -> "SweepSettings":
-    from orchestrator.plan import parse_rois
     from orchestrator.sweeping import DEMO, SweepSettings
-    from trainables.rois import HEMISPHERES
 
     if options.workers_per_trial > 1 and 0 < (options.gpus_per_trial or 0) < 1:
         raise InputError(
@@ -138,11 +90,7 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
             f"{options.gpus_per_trial:g}: workers that share a trial need a GPU each (or 0); "
             "give --gpus-per-trial 1, or one worker a trial"
         )
-    if options.retries < 0:
-        raise InputError(f"--retries {options.retries}: expected 0 or more")
-    hemispheres = tuple(part.strip() for part in options.hemispheres.split(","))
-    if not set(hemispheres) <= set(HEMISPHERES):
-        raise InputError(f"--hemispheres {options.hemispheres!r}: expected lh, rh or lh,rh")
+    selection = read_selection(options)
     demo = options.space == "demo" and options.data is None
     return SweepSettings(
         space=options.space,
@@ -150,9 +98,9 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
         out=options.out or (DEMO / "runs" if demo else Path("runs")),
         weights=options.weights or (DEMO / "weights.safetensors" if demo else None),
         experiment=options.experiment or ("nsd-simulated" if demo else None),
-        subjects=options.subjects,
-        hemispheres=hemispheres,
-        rois=None if options.rois is None else parse_rois(options.rois),
+        subjects=selection.subjects,
+        hemispheres=selection.hemispheres,
+        rois=selection.rois,
         workers_per_trial=options.workers_per_trial,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=options.gpus_per_trial,
@@ -163,17 +111,5 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
     )
 
 
-def _leave(code: int) -> None:
-    """End the process; at once when interrupted, as threads still wait for trials then.
-
-    Ray ends what a driver started when the driver is gone, as after a kill.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if code == INTERRUPTED:
-        os._exit(code)
-    sys.exit(code)
-
-
 if __name__ == "__main__":
-    _leave(main())
+    leave(main())

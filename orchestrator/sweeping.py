@@ -1,14 +1,14 @@
 """One sweep from its settings to its closing lines: plan, run on warm workers, mirror, compare."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import ray
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from orchestrator.cluster import connect
 from orchestrator.command import InputError
@@ -33,6 +33,7 @@ from orchestrator.score_display import closing_table
 from orchestrator.tracker import Tracker, start_tracker
 from orchestrator.tracking import Sweep, tracking_uri
 from orchestrator.trial_queue import Job, start_queue
+from trainables.evaluation import Work
 from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
 from trainables.shards import list_cells
@@ -80,13 +81,13 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
         gpus=bool(settings.gpus_per_trial),
         threads=settings.cpus_per_trial,
         workers=settings.workers_per_trial,
-    ).calibrated(_outcomes(settings.out, trials))
+    ).calibrated(outcomes(settings.out, trials))
     plan = replace(make_plan(trials, settings.out, costs), notes=space_notes(space, cells))
     if settings.dry_run:
         show_plan(plan, costs, settings.max_concurrent, console)
         return []
     settings.out.mkdir(parents=True, exist_ok=True)
-    return _Sweeping(settings, plan, costs, console).run()
+    return Running(settings, plan, costs, console).run()
 
 
 def _cells(settings: SweepSettings) -> list[Cell]:
@@ -109,19 +110,25 @@ def _trials(settings: SweepSettings, space: Space, cells: Sequence[Cell]) -> lis
     return trials
 
 
-def _outcomes(runs: Path, trials: Sequence[Trial]) -> list[Outcome]:
+def outcomes(runs: Path, trials: Sequence[Work]) -> list[Outcome]:
+    """Read how these have ended, of those that have."""
     found = (Outcome.read(runs, trial.id) for trial in trials)
     return [outcome for outcome in found if outcome is not None]
 
 
 @dataclass
-class _Sweeping:
-    """A planned sweep under way."""
+class Running:
+    """A planned sweep, or evaluation, under way."""
 
     settings: SweepSettings
     plan: Plan
     costs: Costs
     console: Console
+    command: str = "sweep"
+    noun: str = "trials"
+    """What is counted."""
+    closing: Callable[[], Iterable[RenderableType]] | None = None
+    """Makes the tables to end with; None: each tuned method against untuned."""
 
     def run(self) -> list[str]:
         """Run what waits; mirror, compare and conclude, also when interrupted."""
@@ -132,11 +139,13 @@ class _Sweeping:
             settings.data,
             settings.out,
             fingerprint(settings.data),
+            self.command,
         )
         warnings: list[str] = []
         tracker = start_tracker(identity, warnings.append)
-        tracker.due([outcome.trial.id for outcome in _outcomes(settings.out, plan.trials)])
-        self._say(f"{len(plan.trials)} trials: {plan.n_done} done, {len(plan.waiting)} to run")
+        tracker.due([outcome.trial.id for outcome in outcomes(settings.out, plan.trials)])
+        n_trials, n_waiting = len(plan.trials), len(plan.waiting)
+        self._say(f"{n_trials} {self.noun}: {plan.n_done} done, {n_waiting} to run")
         for note in plan.notes:
             self._say(note)
         failures: Mapping[str, str] = {}
@@ -167,7 +176,7 @@ class _Sweeping:
         )
         scratch = settings.out.resolve() / "ray"
         queue = start_queue(settings.retries, n_groups)
-        jobs = [Job(t.id, t.to_json(), t.shards, t.training_id) for t in plan.waiting]
+        jobs = [_job(work) for work in plan.waiting]
         schedule = Schedule(2 * n_groups, settings.retries, scratch)
         display = self._display(queue, size)
         watcher = _Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
@@ -193,7 +202,7 @@ class _Sweeping:
         return Display(
             self.console,
             costs={trial.id: self.costs.estimate(trial).seconds for trial in self.plan.waiting},
-            epochs={t.id: getattr(t.objective, "epochs", 0) for t in self.plan.waiting},
+            epochs={t.id: _epochs(t) for t in self.plan.waiting},
             progress=lambda: ray.get(queue.running.remote(), timeout=5),
             score=self._score,
             missing=lambda: size.missing(ray.available_resources()),  # type: ignore[no-untyped-call]
@@ -206,6 +215,10 @@ class _Sweeping:
         return means[0] if means else None
 
     def _show_scores(self) -> None:
+        if self.closing is not None:
+            for part in self.closing():
+                self.console.print(part)
+            return
         by_roi = self.settings.space == "demo"
         ids = [trial.id for trial in self.plan.trials]
         table = closing_table(self.settings.out, ids, by="roi" if by_roi else "group")
@@ -224,16 +237,27 @@ class _Sweeping:
         if unlogged:
             self._say(warnings[-1] if warnings else "MLflow could not be written")
             self._say(
-                f"{len(unlogged)} trials are not in MLflow yet; nothing is lost: "
+                f"{len(unlogged)} {self.noun} are not in MLflow yet; nothing is lost: "
                 "run the same command again when it is back"
             )
         if failures:
-            self._say(f"{len(failures)} trials failed; the same command tries them again:")
+            self._say(f"{len(failures)} {self.noun} failed; the same command tries them again:")
         for trial_id, error in failures.items():
             self._say(f"  {trial_id}: {error}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _epochs(work: Work) -> int:
+    """Count the epochs that a trial tunes; 0 where nothing is tuned."""
+    return getattr(work.objective, "epochs", 0) if isinstance(work, Trial) else 0
+
+
+def _job(work: Work) -> Job:
+    """Make a job; evaluations train nothing, so any number may read one checkpoint at a time."""
+    training_id = work.training_id if isinstance(work, Trial) else ""
+    return Job(work.id, work.to_json(), work.shards, training_id)
 
 
 def local_cpus() -> int:
@@ -247,7 +271,7 @@ class _Watcher:
 
     display: Display
     tracker: Tracker
-    trials: Mapping[str, Trial]
+    trials: Mapping[str, Work]
     runs: Path
 
     def finished(self, trial_id: str) -> None:

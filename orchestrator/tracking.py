@@ -20,10 +20,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from trainables.checkpoints import LAST
+from trainables.evaluation import Evaluation
 from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
 from trainables.shards import MANIFEST, Manifest
-from trainables.spec import digest
+from trainables.spec import Trial, digest
 
 DEFAULT_URI: Final = "sqlite:///mlflow.db"
 PARENT: Final = "mlflow.parentRunId"
@@ -36,18 +37,21 @@ BATCH: Final = 900
 
 @dataclass(frozen=True)
 class Sweep:
-    """What the parent run says, and where the files of its trials are."""
+    """What the parent run says, and where the files of its trials or evaluations are."""
 
     experiment: str
     space: str
     data: Path
     runs: Path
     fingerprint: str
+    command: str = "sweep"
+    """``sweep``, or ``evaluate``, whose space is what it evaluates."""
 
     @property
     def key(self) -> str:
         """Tell this sweep from others: the same space into the same directory goes on."""
-        return digest([self.space, str(self.runs.resolve())])
+        named = [self.space] if self.command == "sweep" else [self.command, self.space]
+        return digest([*named, str(self.runs.resolve())])
 
 
 def tracking_uri() -> str:
@@ -97,7 +101,7 @@ class Mirror:
             "data": str(self._sweep.data.resolve()),
             "runs": str(self._sweep.runs.resolve()),
         }
-        name = f"sweep {self._sweep.space}"
+        name = f"{self._sweep.command} {self._sweep.space}"
         run = self._client.create_run(self._experiment, tags=tags, run_name=name)
         return str(run.info.run_id)
 
@@ -147,7 +151,7 @@ class Mirror:
         return str(run.info.run_id)
 
     def _log(self, run_id: str, outcome: Outcome, scores: Any) -> None:
-        summary = summarise(scores) | _per_cell(outcome, scores)
+        summary = summarise(scores) | _per_cell(outcome, scores) | _seen(scores)
         metrics = [*_epoch_metrics(outcome), *_final_metrics(outcome, summary)]
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
@@ -193,7 +197,24 @@ class Mirror:
 
 
 def _params(outcome: Outcome) -> dict[str, object]:
-    trial, cell = outcome.trial, outcome.trial.cells[0]
+    work = outcome.trial
+    if isinstance(work, Trial):
+        return _trial_params(work)
+    # What is scored may grow, and parameters can't change: the model's place alone is named.
+    model = {f"model_{name}": value for name, value in _trial_params(work.model).items()}
+    return {
+        "method": work.method,
+        "dataset": work.cells[0].dataset,
+        "subject": work.cells[0].subject,
+        "model": work.model.id,
+        "trained_on": work.trained_on,
+        "drop_seen": work.drop_seen,
+        **model,
+    }
+
+
+def _trial_params(trial: Trial) -> dict[str, object]:
+    cell = trial.cells[0]
     # An untuned run is a subject's, whatever cells were scored first: parameters can't change.
     of_subject = trial.method == "untuned"
     return {
@@ -233,8 +254,9 @@ def _ended(outcome: Outcome) -> int:
 
 def _per_cell(outcome: Outcome, scores: Any) -> dict[str, float]:
     """Add the mean r of each cell, where a trial has several: by subject where it has several."""
-    pooled = len(outcome.trial.shards) > 1
-    if outcome.trial.method != "untuned" and not pooled:
+    work = outcome.trial
+    pooled = len(work.shards) > 1
+    if isinstance(work, Trial) and work.method != "untuned" and not pooled:
         return {}
     keys = ["subject", "hemisphere", "roi"] if pooled else ["hemisphere", "roi"]
     means = scores.group_by(["protocol", *keys]).aggregate([("r", "mean")])
@@ -245,9 +267,16 @@ def _per_cell(outcome: Outcome, scores: Any) -> dict[str, float]:
     }
 
 
+def _seen(scores: Any) -> dict[str, float]:
+    """Tell how many test images a trunk was trained on, over the subjects that it is scored on."""
+    subjects = scores.group_by(["dataset", "subject"]).aggregate([("n_seen", "max")])
+    return {"n_seen": float(sum(subjects["n_seen_max"].to_pylist()))} if scores.num_rows else {}
+
+
 def _layer_tags(outcome: Outcome, scores: Any) -> dict[str, str]:
     """Name the layer that each protocol chose, where a trial has one cell."""
-    several = outcome.trial.method == "untuned" or len(outcome.trial.cells) > 1
+    work = outcome.trial
+    several = isinstance(work, Evaluation) or work.method == "untuned" or len(work.cells) > 1
     if several or not scores.num_rows:
         return {}
     return {

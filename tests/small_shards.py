@@ -2,7 +2,8 @@
 that are a linear map of how strong each pattern is, plus noise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -97,40 +98,66 @@ def _write_subject(
     shared: np.random.Generator | None,
 ) -> None:
     n_images, image_size = sizes
-    shard = data / f"{DATASET}-{subject}"
-    shard.mkdir(parents=True)
     images, responses = plant(n_images, image_size, sum(N_VERTICES.values()), generator, shared)
-    lh, rh = np.split(responses, [N_VERTICES["lh"]], axis=1)
     order = np.argsort(generator.permutation(n_images))
     n_train = n_images * 3 // 4
     split = [TRAIN if place < n_train else TEST for place in order]
+    stimuli = [f"{subject}-{i:05d}" for i in range(n_images)]
+    write_subject(data, subject, PlantedRows(stimuli, split, order, images, responses))
+
+
+@dataclass(frozen=True)
+class PlantedRows:
+    """A subject's rows: ids, split and its order, images (n, 3, s, s), responses (n, 22)."""
+
+    stimuli: Sequence[str]
+    split: Sequence[str]
+    order: NDArray[np.int64]
+    images: NDArray[np.uint8]
+    responses: NDArray[np.float32]
+
+
+def write_subject(
+    data: Path,
+    subject: str,
+    planted: PlantedRows,
+    dataset: str = DATASET,
+    rois: Mapping[str, Mapping[str, range]] = ROIS,
+) -> None:
+    """Write one subject's shard from its rows: lh has the first 12 responses, rh the others."""
+    shard = data / f"{dataset}-{subject}"
+    shard.mkdir(parents=True)
+    n_images, image_size = len(planted.images), planted.images.shape[-1]
+    n_train = planted.split.count(TRAIN)
+    lh, rh = np.split(planted.responses, [N_VERTICES["lh"]], axis=1)
     with RowWriter(shard, row_schema(image_size, N_VERTICES)) as rows:
         rows.write(
             {
                 "index": pa.array(range(n_images), pa.int32()),
-                "stimulus": pa.array([f"{subject}-{i:05d}" for i in range(n_images)]),
-                "split": pa.array(split),
-                "order": pa.array(order, pa.int32()),
+                "stimulus": pa.array(planted.stimuli),
+                "split": pa.array(planted.split),
+                "order": pa.array(planted.order, pa.int32()),
                 "image": pa.array(
-                    [image.tobytes() for image in images], pa.binary(images[0].nbytes)
+                    [image.tobytes() for image in planted.images],
+                    pa.binary(planted.images[0].nbytes),
                 ),
                 "lh": _as_lists(lh),
                 "rh": _as_lists(rh),
             }
         )
         content = rows.close()
-    pq.write_table(_vertex_table(), shard / VERTICES)
+    pq.write_table(_vertex_table(rois), shard / VERTICES)
     manifest = Manifest(
-        dataset=DATASET,
+        dataset=dataset,
         subject=subject,
         image_size=image_size,
         n_images=n_images,
         n_train=n_train,
         n_test=n_images - n_train,
         n_vertices=N_VERTICES,
-        cells={side: {roi: len(columns) for roi, columns in ROIS[side].items()} for side in ROIS},
+        cells={side: {roi: len(columns) for roi, columns in rois[side].items()} for side in rois},
         split="paper",
-        split_digest=digest(order.tolist()),
+        split_digest=digest(planted.order.tolist()),
         source="planted",
         content=content,
         files=hash_files(shard.iterdir()),
@@ -142,14 +169,14 @@ def _as_lists(rows: NDArray[np.float32]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
 
 
-def _vertex_table() -> pa.Table:
+def _vertex_table(rois: Mapping[str, Mapping[str, range]]) -> pa.Table:
     rows = [
         {
             "hemisphere": hemisphere,
             "vertex": vertex,
             "fsaverage": vertex,
             "noise_ceiling": 0.9,
-            "rois": [roi for roi, columns in ROIS[hemisphere].items() if vertex in columns],
+            "rois": [roi for roi, columns in rois[hemisphere].items() if vertex in columns],
         }
         for hemisphere, n_vertices in N_VERTICES.items()
         for vertex in range(n_vertices)

@@ -48,8 +48,13 @@ class Lab:
         return cls(home)
 
     def start(self, out: Path, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "orchestrator.sweep", "space.py", "--data", "data"]
-        command += ["--out", str(out), "--weights", "weights.safetensors", *arguments]
+        command = ["sweep", "space.py", "--weights", "weights.safetensors"]
+        return self.start_command(out, *command, *arguments)
+
+    def start_command(self, out: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start one of the program's commands on the lab's data."""
+        command = [sys.executable, "-m", f"orchestrator.{name}", *arguments]
+        command += ["--data", "data", "--out", str(out)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{out}.db"
         with (out.parent / f"{out.name}.log").open("a") as log:

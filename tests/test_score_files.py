@@ -81,6 +81,9 @@ def test_a_row_is_written_for_each_vertex_and_protocol(tmp_path) -> None:
         "alpha": 10.0,
         "r": 0.5,
         "n_test": 15,
+        "trained_on": "nsd-subj01-lh-V1v",
+        "n_seen": 0,
+        "n_dropped": 0,
     }
 
 

@@ -159,6 +159,37 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
 
+TRUNK_PREFIX: Final = "trunk."
+
+
+def load_trunk(directory: Path) -> dict[str, Tensor]:
+    """Load the trunk's weights of a complete training, on the CPU.
+
+    Raises ValueError naming the checkpoint, and the cure, when it is missing or damaged.
+    """
+    note_file = directory / LAST
+    try:
+        note = json.loads(note_file.read_text())
+        is_complete = note["optimizer"] is None
+        state = load_file(directory / note["model"])
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise ValueError(f"{note_file}: no usable checkpoint ({found}); {_CURE}") from error
+    if not is_complete:
+        raise ValueError(f"{note_file}: its training is not complete; {_CURE}")
+    trunk = {
+        name.removeprefix(TRUNK_PREFIX): value
+        for name, value in state.items()
+        if name.startswith(TRUNK_PREFIX)
+    }
+    if not trunk:
+        raise ValueError(f"{directory / note['model']}: holds no weights of a trunk; {_CURE}")
+    return trunk
+
+
+_CURE: Final = "remove the scores of its trials and run the sweep again, which trains it anew"
+
+
 def best_epoch(history: tuple[EpochReport, ...]) -> int:
     """Name the epoch of the highest retrieval; the last one when none was measured."""
     measured = [report for report in history if report.retrieval_top1 is not None]

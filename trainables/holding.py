@@ -6,9 +6,9 @@ from typing import Final
 
 import torch
 
+from trainables.evaluation import Work
 from trainables.images import Images, ResidentImages, StreamedImages
 from trainables.reading import ObjectStoreImages, Subject, read_images, read_subject
-from trainables.spec import Trial
 
 SHARE_FOR_IMAGES: Final = 0.4
 
@@ -38,7 +38,7 @@ class HeldSubjects:
         self._budget = budget
         self._held: dict[str, HeldSubject] = {}
 
-    def of(self, trial: Trial) -> dict[str, HeldSubject]:
+    def of(self, trial: Work) -> dict[str, HeldSubject]:
         """Return a trial's subjects by the name of their shard, reading those that are not held.
 
         Images beyond the budget are streamed. Raises ValueError when the data has changed since

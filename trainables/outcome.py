@@ -1,4 +1,4 @@
-"""How a trial ended: one JSON a trial, which tracking and the next run of a sweep read."""
+"""How a trial, or an evaluation, ended: one JSON each, for tracking and the next run to read."""
 
 import json
 from collections.abc import Iterable
@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Literal, Self
 
 from trainables.checkpoints import EpochReport
+from trainables.evaluation import Work, read_work
 from trainables.shards import write_text
-from trainables.spec import Trial
 
 Status = Literal["finished", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial that has ended, well or not."""
+    """A trial, or an evaluation, that has ended, well or not."""
 
-    trial: Trial
+    trial: Work
     status: Status
     host: str
     device: str
@@ -48,7 +48,7 @@ class Outcome:
         try:
             content = json.loads(path.read_text())
             history = tuple(EpochReport(**report) for report in content.pop("history"))
-            trial = Trial.from_json(json.dumps(content.pop("trial")))
+            trial = read_work(json.dumps(content.pop("trial")))
             del content["trial_id"], content["training_id"]
             return cls(trial=trial, history=history, **content)
         except FileNotFoundError:

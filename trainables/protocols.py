@@ -6,7 +6,7 @@ test images. ``paper`` chooses and reports on the same folds within the test ima
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -31,11 +31,25 @@ class Split:
     test: Rows
     n_images: int
     """Images of the subject's split, N, also when not all of them are rows here."""
+    unmeasured: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    """Rows that r is not measured on; ``nested`` may still choose and fit on them."""
 
     @property
     def released(self) -> Rows:
         """Rows of the ``released`` protocol: the first ⌊0.75 N⌋ + ⌊0.1 N⌋ of the permutation."""
-        return self.train[: self.n_images * 3 // 4 + self.n_images // 10]
+        return self._measured(self.train[: self.n_images * 3 // 4 + self.n_images // 10])
+
+    def without(self, rows: Rows) -> "Split":
+        """Return the split whose r is not measured on these rows.
+
+        They leave the test images, so the folds of ``paper`` are made of the others, and the
+        images that the folds of ``released`` are made of. Training images of ``nested`` stay.
+        """
+        split = replace(self, unmeasured=rows)
+        return replace(split, test=split._measured(self.test))
+
+    def _measured(self, rows: Rows) -> Rows:
+        return rows[~np.isin(rows, self.unmeasured)]
 
     def rows_for(self, protocol: Protocol) -> Rows:
         """List the rows that a protocol looks at."""
@@ -49,10 +63,11 @@ class Split:
         Images that no protocol looks at need not pass through the trunk.
         """
         rows = np.unique(np.concatenate([self.rows_for(protocol) for protocol in protocols]))
-        train, test = (
-            np.searchsorted(rows, side[np.isin(side, rows)]) for side in (self.train, self.test)
+        train, test, unmeasured = (
+            np.searchsorted(rows, side[np.isin(side, rows)])
+            for side in (self.train, self.test, self.unmeasured)
         )
-        return rows, Split(train, test, self.n_images)
+        return rows, Split(train, test, self.n_images, unmeasured)
 
 
 def contiguous_folds(rows: Rows, n_folds: int) -> Iterator[tuple[Tensor, Tensor]]:

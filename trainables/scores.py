@@ -1,4 +1,7 @@
-"""The table of scores: one row a vertex and protocol, one Parquet file a (trial, cell)."""
+"""The table of scores: one row a vertex and protocol, one Parquet file a (trial, cell).
+
+An evaluation's scores lie as a trial's do, by the evaluation's id.
+"""
 
 import math
 import os
@@ -12,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trainables.spec import Cell, Trial
+from trainables.evaluation import Work, method_on
+from trainables.spec import Cell
 
 if TYPE_CHECKING:
     from trainables.scoring import CellScores
@@ -33,20 +37,25 @@ SCORE_SCHEMA: Final = pa.schema(
         pa.field("r_by_layer", pa.list_(pa.float32()), nullable=False),
         pa.field("n_test", pa.int32(), nullable=False),
         pa.field("host", pa.string(), nullable=False),
+        pa.field("trained_on", pa.string()),
+        pa.field("n_seen", pa.int32(), nullable=False),
+        pa.field("n_dropped", pa.int32(), nullable=False),
     ]
 )
 """r, alpha: null where a vertex is constant, so has no score. r_by_layer: reported r at each of
-the trial's layers (in the file's metadata), NaN where there is none."""
+the trial's layers (in the file's metadata), NaN where there is none. trained_on: ids of the cells
+that the trunk was tuned on, with spaces between; null where it was not. n_seen: how many of the
+subject's test images it was trained on. n_dropped: images that r leaves out for that reason."""
 
 TRIAL_KEY: Final = b"cortex_sweep.trial"
 
 
 def score_file(runs: Path, trial_id: str, cell: Cell) -> Path:
-    """Name the file that holds a trial's scores on a cell; it exists when they are complete."""
+    """Name the file of a trial's or evaluation's scores on a cell; it exists when complete."""
     return runs / "scores" / trial_id / f"{cell.id}.parquet"
 
 
-def write_scores(runs: Path, trial: Trial, scores: "Sequence[CellScores]") -> Path:
+def write_scores(runs: Path, trial: Work, scores: "Sequence[CellScores]") -> Path:
     """Write one cell's scores, all protocols, beside and rename; return the file."""
     path = score_file(runs, trial.id, scores[0].cell)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,11 +67,11 @@ def write_scores(runs: Path, trial: Trial, scores: "Sequence[CellScores]") -> Pa
     return path
 
 
-def _rows(trial: Trial, scores: "CellScores") -> pa.Table:
+def _rows(trial: Work, scores: "CellScores") -> pa.Table:
     n, cell = len(scores.vertex), scores.cell
     constants = {
         "trial_id": trial.id,
-        "method": trial.method,
+        "method": method_on(trial, cell),
         "dataset": cell.dataset,
         "subject": cell.subject,
         "hemisphere": cell.hemisphere,
@@ -71,10 +80,13 @@ def _rows(trial: Trial, scores: "CellScores") -> pa.Table:
         "layer": scores.layer,
         "n_test": scores.n_test,
         "host": socket.gethostname(),
+        "n_seen": scores.n_seen,
+        "n_dropped": scores.n_dropped,
     }
     by_layer = scores.r_by_layer.T.astype(np.float32)
     columns = {
         **{name: pa.array([value] * n) for name, value in constants.items()},
+        "trained_on": pa.array([trial.trained_on] * n, pa.string()),
         "vertex": pa.array(scores.vertex),
         "alpha": pa.array(scores.alpha, from_pandas=True),
         "r": pa.array(scores.r, from_pandas=True),

@@ -37,6 +37,10 @@ class CellScores:
     """(n_layers,) mean over vertices of what the layer was chosen by."""
     n_test: int
     """Images that r is measured on."""
+    n_seen: int = 0
+    """How many of the subject's test images the trunk was trained on."""
+    n_dropped: int = 0
+    """Images that r is not measured on because the trunk was trained on them."""
 
     @property
     def n_constant(self) -> int:

@@ -46,6 +46,8 @@ __all__ = [
     "Tuned",
     "TunedOnCell",
     "Untuned",
+    "as_mapping",
+    "build_from",
     "digest",
 ]
 
@@ -183,6 +185,12 @@ class Trial:
         return tuple(dict.fromkeys(cell.shard for cell in self.cells))
 
     @property
+    def trained_on(self) -> str | None:
+        """Name the cells that the trunk is tuned on, with spaces between; None when untuned."""
+        tuned = not isinstance(self.objective, Untuned)
+        return " ".join(cell.id for cell in self.cells) if tuned else None
+
+    @property
     def _training(self) -> dict[str, Any]:
         pooled = isinstance(self.objective, Pooled)
         content = {
@@ -224,31 +232,35 @@ class Trial:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what :meth:`to_json` wrote; raise ValueError on unknown or missing keys."""
-        content = _mapping("trial", json.loads(text))
-        objective = dict(_mapping("objective", content.get("objective")))
+        content = as_mapping("trial", json.loads(text))
+        objective = dict(as_mapping("objective", content.get("objective")))
         method = objective.pop("method", None)
         require(method in OBJECTIVES, f"trial: unknown method {method!r}")
-        built = _build(OBJECTIVES[method], objective)
+        built = build_from(OBJECTIVES[method], objective)
         require(built.method == method, f"trial: {method} with the settings of {built.method}")
         parts = {
             "objective": built,
-            "cells": [_build(Cell, cell) for cell in content.get("cells", ())],
-            "trunk": _build(Trunk, content.get("trunk", {})),
-            "encoding": _build(Encoding, content.get("encoding", {})),
+            "cells": [build_from(Cell, cell) for cell in content.get("cells", ())],
+            "trunk": build_from(Trunk, content.get("trunk", {})),
+            "encoding": build_from(Encoding, content.get("encoding", {})),
         }
-        trial: Self = _build(cls, {**content, **parts})
+        trial: Self = build_from(cls, {**content, **parts})
         return trial
 
 
-def _mapping(name: str, content: Any) -> dict[str, Any]:
+def as_mapping(name: str, content: Any) -> dict[str, Any]:
+    """Return content if it is a JSON object; raise ValueError, with its name, if it is not."""
     require(isinstance(content, dict), f"{name}: expected an object, found {content!r:.80}")
     return content  # type: ignore[no-any-return]
 
 
-def _build(kind: type[Any], content: Any) -> Any:
-    """Build a dataclass from JSON, with lists back to tuples and no key left over."""
+def build_from(kind: type[Any], content: Any) -> Any:
+    """Build a dataclass from JSON, with lists back to tuples and no key left over.
+
+    Raises ValueError on unknown or missing keys, and on values that the dataclass refuses.
+    """
     names = {item.name for item in fields(kind)}
-    unknown = sorted(set(_mapping(kind.__name__, content)) - names)
+    unknown = sorted(set(as_mapping(kind.__name__, content)) - names)
     require(not unknown, f"{kind.__name__}: unknown keys {unknown}; expected {sorted(names)}")
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
     try:

@@ -1,9 +1,9 @@
-"""One trial on a worker that stays warm: read, fine-tune, encode, write the scores."""
+"""One trial, or evaluation, on a warm worker: read, fine-tune, encode, write the scores."""
 
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,20 +12,22 @@ import torch
 from torch import nn
 
 from trainables import trunks
-from trainables.checkpoints import Checkpoints, EpochReport
+from trainables.checkpoints import Checkpoints, EpochReport, load_trunk
 from trainables.distributed import ALONE, Team
 from trainables.epochs import TrainingData
+from trainables.evaluation import Evaluation, Work, setting_source
 from trainables.features import Storage, extract
 from trainables.finetune import Stopped, finetune, finetune_pooled
 from trainables.holding import HeldSubject, HeldSubjects, free_bytes
 from trainables.linear_algebra import use_threads
 from trainables.listening import Clock, Listener, Silent
 from trainables.outcome import Outcome, write_log
-from trainables.protocols import Split
+from trainables.protocols import MIN_ROWS, Split
 from trainables.scores import score_file, write_scores
-from trainables.scoring import Targets, score_cells
+from trainables.scoring import CellScores, Targets, score_cells
 from trainables.shards import read_vertices
 from trainables.spec import Cell, Pooled, Trial, Untuned
+from trainables.stimuli import KnownStimuli, Overlap
 
 FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
 """Images at once: on a CPU, larger ones leave the memory that the allocator reuses."""
@@ -50,15 +52,15 @@ class Workplace:
 
 @dataclass(frozen=True)
 class _Work:
-    """A trial with its network and the subjects that it needs, by the name of their shard."""
+    """What to do, with its network and the subjects that it needs, by the name of their shard."""
 
-    trial: Trial
+    trial: Work
     network: nn.Module
     subjects: dict[str, HeldSubject]
 
 
 class TrialRunner:
-    """Run trials one after another, keeping the subjects in memory while they are of use.
+    """Run trials and evaluations one after another, keeping subjects while they are of use.
 
     team: the workers that share each trial; the first one runs it, and the others assist.
     """
@@ -69,19 +71,23 @@ class TrialRunner:
         self._device = device
         self._team = team
         self._subjects = HeldSubjects(workplace.data, device, workplace.image_budget)
+        self._stimuli = KnownStimuli(workplace.data)
 
-    def run(self, trial: Trial, listener: Listener) -> Outcome:
+    def run(self, trial: Work, listener: Listener) -> Outcome:
         """Run a trial from clean state, write its scores, log and outcome, and return the last.
 
-        Raises ValueError when data or weights don't serve the trial; a stopped trial is an
-        outcome, not an error.
+        An evaluation is run alike, with the trunk of a checkpoint. Raises ValueError when data,
+        weights or checkpoint don't serve; a stopped trial is an outcome, not an error.
         """
         clock, started = Clock(listener), time.time()
         history: tuple[EpochReport, ...] = ()
         try:
-            work, history = self._tune(trial, clock)
-            if not isinstance(trial.objective, Untuned):
-                write_log(self._workplace.runs, trial.id, history)
+            if isinstance(trial, Evaluation):
+                work = self._read_tuned(trial, clock)
+            else:
+                work, history = self._tune(trial, clock)
+                if not isinstance(trial.objective, Untuned):
+                    write_log(self._workplace.runs, trial.id, history)
             self._encode(work, clock)
         except Stopped as stopped:
             return self._outcome(trial, clock, started, stopped.history, stopped=True)
@@ -90,13 +96,13 @@ class TrialRunner:
                 torch.cuda.empty_cache()
         return self._outcome(trial, clock, started, history, stopped=False)
 
-    def assist(self, trial: Trial) -> None:
+    def assist(self, trial: Work) -> None:
         """Tune with the other workers of the team; the first one does the rest alone.
 
         Raises Stopped, or Abandoned when another worker fails, as all workers of the team do.
         """
         try:
-            if not isinstance(trial.objective, Untuned):
+            if isinstance(trial, Trial) and not isinstance(trial.objective, Untuned):
                 self._tune(trial, Clock(Silent()))
         finally:
             if self._device.type == "cuda":
@@ -104,7 +110,7 @@ class TrialRunner:
 
     def _outcome(
         self,
-        trial: Trial,
+        trial: Work,
         clock: Clock,
         started: float,
         history: tuple[EpochReport, ...],
@@ -136,7 +142,7 @@ class TrialRunner:
         with clock.timed("finetuning"):
             data = team.together(lambda: self._training_data(work))
             checkpoints = Checkpoints(
-                self._workplace.runs / "checkpoints" / trial.training_id,
+                self._checkpoint(trial),
                 keep_every_epoch=self._workplace.keep_every_epoch,
             )
             further = (checkpoints, clock.listener.epoch)
@@ -151,6 +157,18 @@ class TrialRunner:
         subjects = self._subjects.of(trial)
         network = trunks.load(trial.trunk, self._workplace.weights_file).to(self._device)
         return _Work(trial, network, subjects)
+
+    def _read_tuned(self, evaluation: Evaluation, clock: Clock) -> _Work:
+        """Read the checkpoint of a tuned trunk, and the subject to score it on."""
+        with clock.step("reading"):
+            directory, architecture = self._checkpoint(evaluation), evaluation.trunk.architecture
+            state, network = load_trunk(directory), trunks.build(architecture)
+            trunks.check_fit(state, network, f"{directory}: its trunk does not fit {architecture}")
+            network.load_state_dict(state)
+            return _Work(evaluation, network.to(self._device), self._subjects.of(evaluation))
+
+    def _checkpoint(self, trial: Work) -> Path:
+        return self._workplace.runs / "checkpoints" / trial.training_id
 
     def _training_data(self, work: _Work) -> list[TrainingData]:
         """Take the responses to tune on: of each of the trial's cells, in their order."""
@@ -176,7 +194,9 @@ class TrialRunner:
         self, work: _Work, held: HeldSubject, of_subject: Sequence[Cell], clock: Clock
     ) -> None:
         trial, subject, images = work.trial, held.subject, held.images
-        split = Split(subject.train_rows, subject.test_rows, subject.manifest.n_images)
+        full = Split(subject.train_rows, subject.test_rows, subject.manifest.n_images)
+        overlap = self._stimuli.overlap(setting_source(trial), of_subject[0])
+        split = _without_seen(trial, full, overlap)
         rows, compact = split.compact(trial.encoding.protocols)
         budget = self._workplace.feature_budget
         if budget is None:
@@ -191,7 +211,7 @@ class TrialRunner:
             targets = Targets.gather(responses, cells, self._device)
             scores = score_cells(features, targets, compact, trial.encoding)
         for cell in of_subject:
-            mine = [one for one in scores if one.cell == cell]
+            mine = [_counted(one, overlap, (full, split)) for one in scores if one.cell == cell]
             write_scores(self._workplace.runs, trial, mine)
 
     def _vertices(self, cell: Cell) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -204,7 +224,27 @@ class TrialRunner:
         return vertices
 
 
-def failed(trial: Trial, error: str, *, host: str, device: str) -> Outcome:
+def _without_seen(trial: Work, split: Split, overlap: Overlap) -> Split:
+    """Return the images to measure r on: where seen ones are to be dropped, the others."""
+    if not (isinstance(trial, Evaluation) and trial.drop_seen):
+        return split
+    left = split.without(overlap.rows)
+    if len(left.test) < MIN_ROWS:
+        raise ValueError(
+            f"{trial.id}: the trunk was trained on {overlap.n_test} of {len(split.test)} test "
+            f"images, which leaves {len(left.test)} where {MIN_ROWS} are needed; score it without "
+            "--drop-seen, or ingest with --split stimulus and tune again"
+        )
+    return left
+
+
+def _counted(scores: CellScores, overlap: Overlap, splits: tuple[Split, Split]) -> CellScores:
+    """Add how many images the trunk has seen, and how many are left out for that."""
+    full, left = (len(split.rows_for(scores.protocol)) for split in splits)
+    return replace(scores, n_seen=overlap.n_test, n_dropped=full - left)
+
+
+def failed(trial: Work, error: str, *, host: str, device: str) -> Outcome:
     """Make the outcome of a trial that could not be done."""
     return Outcome(trial, "failed", host, device, time.time(), {}, error=error)
 

@@ -129,19 +129,22 @@ def _state_for(trunk: Trunk, path: Path | None, network: nn.Module) -> dict[str,
     if weights_name(path) != trunk.weights:
         raise ValueError(f"{path}: its content is {weights_name(path)}, expected {trunk.weights}")
     state = read_state(path)
+    check_fit(state, network, f"{path}: does not fit {trunk.architecture}")
+    return state
+
+
+def check_fit(state: Mapping[str, Tensor], network: nn.Module, complaint: str) -> None:
+    """Raise ValueError, the complaint and the first difference, unless a state fits a network."""
     expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
-    if expected != found:
-        wrong = sorted(
-            name for name in {*expected, *found} if expected.get(name) != found.get(name)
-        )
+    wrong = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
+    if wrong:
         name = wrong[0]
         raise ValueError(
-            f"{path}: does not fit {trunk.architecture}: {len(wrong)} entries differ, first "
+            f"{complaint}: {len(wrong)} entries differ, first "
             f"{name!r}: expected {expected.get(name, 'nothing')}, "
             f"found {found.get(name, 'nothing')}"
         )
-    return state
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -1,0 +1,143 @@
+"""One evaluation from its settings to its closing lines: pairs, the plan, the run, the tables."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from orchestrator.command import InputError
+from orchestrator.cost import Costs
+from orchestrator.dry_run import show_plan
+from orchestrator.pairs import (
+    NOD,
+    Choice,
+    Pairing,
+    baselines,
+    choose,
+    evaluations,
+    find_models,
+    is_any,
+    is_onto_nod,
+    is_pooled,
+    is_transfer,
+    pair_notes,
+)
+from orchestrator.plan import Selection, make_plan, select
+from orchestrator.score_table import one_trial_a_cell, read_score_table, started_in
+from orchestrator.sweeping import Running, SweepSettings, outcomes
+from orchestrator.transfer_display import transfer_tables
+from orchestrator.transfers import transfers
+from trainables.evaluation import Work
+from trainables.shards import list_cells
+from trainables.spec import PROTOCOLS, Cell, Trial
+from trainables.trunks import load
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """One evaluation as it was asked for."""
+
+    kind: str
+    """``transfer``, ``nod``, ``pooled`` or ``cells``."""
+    running: SweepSettings
+    """Where and how it runs, and which cells are scored; ``space`` is the kind."""
+    choice: Choice = field(default_factory=Choice)
+    drop_seen: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one of the subcommands pairs."""
+
+    pairing: Pairing
+    takes: Callable[[Cell], bool] = lambda cell: True
+    """Which cells of the data it scores."""
+    with_untuned: bool = False
+    """Whether the untuned trunk is scored on the same cells, which no sweep has done."""
+    nothing: str = "no model serves any of the chosen cells"
+    """What to say where there is no pair."""
+
+
+KINDS: Final = {
+    "transfer": Kind(
+        is_transfer, nothing="no chosen ROI has a model of one subject and a cell of another"
+    ),
+    "nod": Kind(
+        is_onto_nod,
+        takes=lambda cell: cell.dataset == NOD,
+        with_untuned=True,
+        nothing="no chosen NOD cell has a model of its NSD ROI and hemisphere",
+    ),
+    "pooled": Kind(
+        is_pooled,
+        nothing="every chosen subject of a pooled model is in its pool, and scored by its trial",
+    ),
+    "cells": Kind(is_any, nothing="the chosen models score these cells in their own trials"),
+}
+
+
+def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
+    """Plan and run an evaluation; return the ids of those that failed.
+
+    Raises InputError (or ValueError) when the input can't be used, before anything is run.
+    """
+    running, kind = settings.running, KINDS[settings.kind]
+    cells = list_cells(running.data)
+    models = find_models(running.out, cells)
+    pairs = evaluations(
+        choose(models.trials, settings.choice),
+        _targets(running, kind, cells),
+        kind.pairing,
+        drop_seen=settings.drop_seen,
+    )
+    if not pairs:
+        raise InputError(f"nothing to evaluate: {kind.nothing}")
+    work: list[Work] = [*pairs, *(_checked(running, baselines(pairs)) if kind.with_untuned else ())]
+    costs = Costs.read(
+        running.data, gpus=bool(running.gpus_per_trial), threads=running.cpus_per_trial
+    ).calibrated(outcomes(running.out, work))
+    plan = make_plan(work, running.out, costs)
+    plan = replace(plan, notes=pair_notes(plan, models, running.data, running.out))
+    if running.dry_run:
+        show_plan(plan, costs, running.max_concurrent, console, "evaluations")
+        return []
+    return Running(
+        running,
+        plan,
+        costs,
+        console,
+        command="evaluate",
+        noun="evaluations",
+        closing=lambda: _closing(running, work),
+    ).run()
+
+
+def _targets(running: SweepSettings, kind: Kind, cells: Sequence[Cell]) -> list[Cell]:
+    taken = [cell for cell in cells if kind.takes(cell)]
+    if not taken:
+        raise InputError(f"{running.data}: holds no subject of NOD; ingest it first")
+    return select(taken, Selection(running.subjects, running.hemispheres, running.rois))
+
+
+def _checked(running: SweepSettings, untuned: Sequence[Trial]) -> Sequence[Trial]:
+    """Return untuned trials, after making sure that their weights can be loaded."""
+    for trunk in {trial.trunk for trial in untuned}:
+        load(trunk, running.weights)
+    return untuned
+
+
+def _closing(running: SweepSettings, work: Sequence[Work]) -> Iterable[RenderableType]:
+    """Yield the tables of what was evaluated, beside the sweep's own scores."""
+    if not any((running.out / "scores" / one.id).is_dir() for one in work):
+        return
+    table = read_score_table(running.out)
+    asked = {one.id for one in work}
+    others = {key for key, one in table.trials.items() if isinstance(one, Trial)}
+    protocol = next(p for p in PROTOCOLS if p in set(table.vertices["protocol"]))
+    kept = table.vertices["trial_id"].isin(asked | others)
+    of_protocol = table.vertices["protocol"] == protocol
+    chosen, _ = one_trial_a_cell(table.where(kept & of_protocol), started_in(running.out))
+    yield from transfer_tables(transfers(chosen), protocol)
+    yield Text(f"more of these: python -m orchestrator.scores --out {running.out} --by model")

@@ -1,0 +1,77 @@
+"""Flags that several commands take: which cells, and how work is spread over a cluster.
+
+Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
+"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from orchestrator.command import InputError, positive_integer, subjects_argument
+
+if TYPE_CHECKING:
+    from orchestrator.plan import Selection
+
+
+def add_cells(parser: argparse.ArgumentParser, title: str) -> None:
+    """Add the flags that choose cells."""
+    cells = parser.add_argument_group(title)
+    cells.add_argument(
+        "--subjects", type=subjects_argument, metavar="LIST", help="numbers such as 1,5-8"
+    )
+    cells.add_argument("--hemispheres", default="lh,rh", metavar="LIST", help="lh, rh or lh,rh")
+    cells.add_argument(
+        "--rois", metavar="LIST", help="groups early, higher, streams, and ROIs such as V1v,EBA"
+    )
+
+
+def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
+    """Add the flags that say how work runs; return their group, for more of them."""
+    parts = parser.add_argument_group("how it runs (none of these changes a result)")
+    parts.add_argument(
+        "--cpus-per-trial",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="CPUs of a worker, and its threads: another number may round sums otherwise (1)",
+    )
+    parts.add_argument(
+        "--gpus-per-trial",
+        type=_share_of_gpus,
+        metavar="X",
+        help="GPUs of a worker, also 0.5 (default: 1 where the cluster has any, else 0)",
+    )
+    parts.add_argument(
+        "--max-concurrent",
+        type=positive_integer,
+        metavar="N",
+        help="trials at once (default: as many as the cluster holds)",
+    )
+    parts.add_argument(
+        "--retries", type=int, default=1, metavar="N", help="further tries of a failed trial (1)"
+    )
+    parts.add_argument("--dry-run", action="store_true", help="print the plan and leave")
+    return parts
+
+
+def _share_of_gpus(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not (0 <= share <= 1 or (share > 1 and share.is_integer())):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected 0, a share below 1, or whole GPUs")
+    return share
+
+
+def read_selection(options: argparse.Namespace) -> "Selection":
+    """Read the chosen cells, and check the retries; raise InputError naming a flag to mend."""
+    from orchestrator.plan import Selection, parse_rois
+    from trainables.rois import HEMISPHERES
+
+    if options.retries < 0:
+        raise InputError(f"--retries {options.retries}: expected 0 or more")
+    hemispheres = tuple(part.strip() for part in options.hemispheres.split(","))
+    if not set(hemispheres) <= set(HEMISPHERES):
+        raise InputError(f"--hemispheres {options.hemispheres!r}: expected lh, rh or lh,rh")
+    rois = None if options.rois is None else parse_rois(options.rois)
+    return Selection(options.subjects, hemispheres, rois)
