@@ -105,6 +105,12 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
     parts.add_argument(
         "--keep-every-epoch", action="store_true", help="keep each epoch's weights, not last, best"
     )
+    parts.add_argument(
+        "--no-predictions",
+        action="store_true",
+        help="keep no predictions of test images, which scores --stats needs: 2 bytes an image "
+        "and vertex",
+    )
     parts.add_argument("--dry-run", action="store_true", help="print the plan and leave")
 
 
@@ -156,6 +162,7 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
         max_concurrent=options.max_concurrent,
         retries=options.retries,
         keep_every_epoch=options.keep_every_epoch,
+        keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
     )
 

@@ -59,6 +59,7 @@ class SweepSettings:
     max_concurrent: int | None
     retries: int
     keep_every_epoch: bool
+    keep_predictions: bool
     dry_run: bool
 
 
@@ -152,6 +153,7 @@ class _Sweeping:
             settings.weights and settings.weights.resolve(),
             threads=settings.cpus_per_trial,
             keep_every_epoch=settings.keep_every_epoch,
+            keep_predictions=settings.keep_predictions,
         )
         scratch = settings.out.resolve() / "ray"
         queue = start_queue(settings.retries, n_groups)
