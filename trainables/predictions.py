@@ -6,7 +6,7 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,6 +47,10 @@ class CellPredictions:
     """(n_vertices,) columns of the hemisphere's responses."""
     values: np.ndarray[Any, np.dtype[np.float16]]
     """(n_test, n_vertices), of mean 0 and variance 1 over images; NaN without an r."""
+
+    def take(self, rows: np.ndarray[Any, Any]) -> "CellPredictions":
+        """Keep some of the images, by their place here."""
+        return replace(self, index=self.index[rows], values=self.values[rows])
 
 
 def prediction_file(runs: Path, trial_id: str, cell_id: str) -> Path:

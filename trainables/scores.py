@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trainables.spec import Cell, Trial
+from trainables.version import code_version
 
 if TYPE_CHECKING:
     from trainables.scoring import CellScores
@@ -39,6 +40,8 @@ SCORE_SCHEMA: Final = pa.schema(
 the trial's layers (in the file's metadata), NaN where there is none."""
 
 TRIAL_KEY: Final = b"cortex_sweep.trial"
+CODE_KEY: Final = b"cortex_sweep.code"
+"""Metadata of a score file: the trial as JSON, and the version of the program that scored it."""
 
 
 def score_file(runs: Path, trial_id: str, cell: Cell) -> Path:
@@ -51,7 +54,8 @@ def write_scores(runs: Path, trial: Trial, scores: "Sequence[CellScores]") -> Pa
     path = score_file(runs, trial.id, scores[0].cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.concat_tables([_rows(trial, one) for one in scores])
-    table = table.replace_schema_metadata({TRIAL_KEY: trial.to_json().encode()})
+    told = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code_version().encode()}
+    table = table.replace_schema_metadata(told)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     pq.write_table(table, beside, compression="zstd")
     beside.replace(path)
