@@ -83,7 +83,9 @@ def compute_statistics(
     else:
         notes.append(f"over test images: not available, {protocol} predicts no image just once")
     subjects = SubjectBootstrap(level=images.level)
-    for a, b in pairs:
+    if by == "cell":
+        notes.append("over subjects: not available by cell, a cell is of one subject")
+    for a, b in pairs if by != "cell" else ():
         over_subjects = compare_over_subjects(pair(vertices, a, b), by, subjects)
         if over_subjects:
             tables.append(subject_table(over_subjects, by, protocol, subjects))
