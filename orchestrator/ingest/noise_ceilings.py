@@ -22,16 +22,13 @@ def parse_repeats(text: str) -> tuple[int, ...]:
     """
     parts = [part.strip() for part in text.split(",")]
     counts = tuple(int(part) for part in parts if part.isdecimal())
-    if (
-        len(counts) < len(parts)
-        or not any(counts)
-        or (len(counts) == 1 and counts[0] > MOST_TRIALS)
-    ):
+    is_one_number = len(counts) == 1
+    if len(counts) < len(parts) or not any(counts) or (is_one_number and counts[0] > MOST_TRIALS):
         raise InputError(
             f"--repeats {text}: expected one number of trials such as 3, or how many images were "
             "shown once, twice, three times … such as 600,900,7341"
         )
-    return (*(0,) * (counts[0] - 1), 1) if len(counts) == 1 else counts
+    return (*(0,) * (counts[0] - 1), 1) if is_one_number else counts
 
 
 def ceiling_from_ncsnr(ncsnr: NDArray[Any], repeats: Sequence[int]) -> NDArray[np.float32]:
