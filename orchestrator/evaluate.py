@@ -145,6 +145,7 @@ def _settings(options: argparse.Namespace) -> "EvaluationSettings":
         max_concurrent=options.max_concurrent,
         retries=options.retries,
         keep_every_epoch=False,
+        keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
     )
     choice = Choice(options.methods, options.model_subjects, tuple(options.models))

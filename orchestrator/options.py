@@ -49,6 +49,12 @@ def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
     parts.add_argument(
         "--retries", type=int, default=1, metavar="N", help="further tries of a failed trial (1)"
     )
+    parts.add_argument(
+        "--no-predictions",
+        action="store_true",
+        help="keep no predictions of test images, which scores --stats needs: 2 bytes an image "
+        "and vertex",
+    )
     parts.add_argument("--dry-run", action="store_true", help="print the plan and leave")
     return parts
 

@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
-from rich import box
 from rich.table import Table
 
 from orchestrator.grouping import By, Row, method_order
@@ -18,6 +17,14 @@ from orchestrator.statistics import (
     compare,
     pair,
 )
+from orchestrator.table_parts import (
+    as_difference,
+    as_percent,
+    as_r,
+    count,
+    draw_line,
+    new_table,
+)
 
 OPTIMISTIC: Final = {
     "paper": "paper is optimistic for every method: it chooses layer and alpha, and reports r, "
@@ -29,7 +36,7 @@ OPTIMISTIC: Final = {
 
 def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
     """Lay out every method's scores, row by row."""
-    table = _table(
+    table = new_table(
         f"Scores by {by}, protocol {protocol}",
         "means over the vertices of a cell, over the cells of a subject, then over subjects",
     )
@@ -39,13 +46,13 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     last: Row | None = None
     for one in summaries:
-        _part(table, last, one.row, apart=len({s.method for s in summaries}) > 1)
+        draw_line(table, last, one.row, apart=len({s.method for s in summaries}) > 1)
         table.add_row(
             one.row.label if one.row is not last else "",
             one.method,
-            _r(one.mean),
-            _r(one.median),
-            _percent(one.share_positive),
+            as_r(one.mean),
+            as_r(one.median),
+            as_percent(one.share_positive),
             f"{one.n_vertices:,}",
             f"{one.n_constant:,}",
             str(one.n_cells),
@@ -63,8 +70,8 @@ def comparison_table(
     methods = method_order({one.a for one in comparisons})
     title = methods[0] if len(methods) == 1 else "each method"
     n_subjects = len({subject for one in comparisons for subject in one.subjects})
-    table = _table(
-        f"{title} against {against}, protocol {protocol}, {_count(n_subjects, 'subject')}",
+    table = new_table(
+        f"{title} against {against}, protocol {protocol}, {count(n_subjects, 'subject')}",
         _caption(bootstrap),
     )
     table.add_column(by, overflow="fold")
@@ -79,7 +86,7 @@ def comparison_table(
     for is_total, label in labels:
         of_row = [o for o in comparisons if (o.row.is_total, o.row.label) == (is_total, label)]
         for one in sorted(of_row, key=lambda o: methods.index(o.a)):
-            _part(table, last, one.row, apart=len(methods) > 1)
+            draw_line(table, last, one.row, apart=len(methods) > 1)
             shown = label if one is of_row[0] else ""
             table.add_row(shown, one.a, *_comparison_cells(one)[: len(heads)])
             last = one.row
@@ -88,11 +95,11 @@ def comparison_table(
 
 def _comparison_cells(one: Comparison) -> tuple[str, ...]:
     return (
-        _r(one.mean_a),
-        _r(one.mean_b),
-        _signed(one.difference),
-        f"{_signed(one.low)} {_signed(one.high)}",
-        _percent(one.share_improved),
+        as_r(one.mean_a),
+        as_r(one.mean_b),
+        as_difference(one.difference),
+        f"{as_difference(one.low)} {as_difference(one.high)}",
+        as_percent(one.share_improved),
         f"{one.n_pairs:,}",
         str(len(one.row.cells)),
     )
@@ -100,7 +107,7 @@ def _comparison_cells(one: Comparison) -> tuple[str, ...]:
 
 def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
     """Lay out which layers the cells of each method chose."""
-    table = _table(
+    table = new_table(
         f"Layers, protocol {protocol}",
         "chosen: share of the cells, and their mean r; at layer: mean r of all cells there; "
         "streams left out where there are other ROIs",
@@ -117,9 +124,9 @@ def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
             one.method if one.method != last else "",
             one.layer,
             f"{one.n_chosen} of {one.n_cells}",
-            _percent(one.n_chosen / one.n_cells),
-            _r(one.r_chosen),
-            _r(one.r_at_layer),
+            as_percent(one.n_chosen / one.n_cells),
+            as_r(one.r_chosen),
+            as_r(one.r_at_layer),
         )
         last = one.method
     return table
@@ -163,45 +170,9 @@ def closing_table(
     return shown
 
 
-def _table(title: str, caption: str) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption=caption,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        pad_edge=False,
-    )
-
-
-def _part(table: Table, last: Row | None, row: Row, *, apart: bool) -> None:
-    """Draw a line before a total, and between rows where each has several methods."""
-    starts = last is not None and row.label != last.label
-    if starts and (apart or (row.is_total and last is not None and not last.is_total)):
-        table.add_section()
-
-
 def _caption(bootstrap: Bootstrap) -> str:
     return (
         f"interval: {bootstrap.n_draws:,} bootstrap draws of the vertices of each cell, paired. "
         "It covers the choice of vertices, taken as independent; not other images, subjects or "
         "seeds. better: share of vertices with the higher r"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _r(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"

@@ -1,6 +1,5 @@
-"""Every score of a sweep in one table: read, restricted, one trial a cell, exported."""
+"""Every score of a sweep in one table: read, restricted, one trial a cell."""
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,17 +9,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from orchestrator.command import InputError, subject_number
 from trainables.evaluation import Evaluation, Work, read_work, setting_source
 from trainables.rois import group_of
-from trainables.scores import TRIAL_KEY, read_score_file
+from trainables.scores import CODE_KEY, TRIAL_KEY, read_score_file
 from trainables.spec import Untuned, digest
 
-DERIVED: Final = ("cell", "group", "data", "setting")
-"""Columns that come from the file's trial: cell id, ROI group, digests of data and setting."""
+DERIVED: Final = ("cell", "group", "data", "setting", "code")
+"""Columns that come from the file's metadata: cell id, ROI group, digests of data and setting,
+version of the program; the last is null where the file does not say."""
 SHOWN: Final = 4
 
 
@@ -95,7 +94,9 @@ def read_score_table(runs: Path, trial_ids: Collection[str] | None = None) -> Sc
 def _read(path: Path) -> tuple[pa.Table, Work]:
     table = read_score_file(path)
     try:
-        trial = read_work((pq.read_schema(path).metadata or {})[TRIAL_KEY].decode())
+        told = pq.read_schema(path).metadata or {}
+        trial = read_work(told[TRIAL_KEY].decode())
+        code = told[CODE_KEY].decode() if CODE_KEY in told else None
         cell = next(cell for cell in trial.cells if cell.id == path.stem)
     except (ValueError, TypeError, KeyError, StopIteration) as error:
         raise ValueError(
@@ -106,10 +107,9 @@ def _read(path: Path) -> tuple[pa.Table, Work]:
         if pa.types.is_string(field.type):
             encoded = table[field.name].dictionary_encode()
             table = table.set_column(number, field.name, encoded)
-    derived = (cell.id, group_of(cell.roi), cell.data, setting_of(trial))
+    derived = (cell.id, group_of(cell.roi), cell.data, setting_of(trial), code)
     for name, value in zip(DERIVED, derived, strict=True):
-        codes = pa.array(np.zeros(len(table), dtype=np.int32))
-        constant = pa.DictionaryArray.from_arrays(codes, pa.array([value]))
+        constant = pa.array([value] * len(table), pa.string()).dictionary_encode()
         table = table.append_column(name, constant)
     return table, trial
 
@@ -259,33 +259,3 @@ def started_in(runs: Path) -> Callable[[str], float]:
         return -np.inf if outcome is None else outcome.started
 
     return started
-
-
-def check_export(path: Path) -> None:
-    """Raise InputError when rows can't be exported to this path."""
-    if path.suffix not in (".parquet", ".csv"):
-        raise InputError(f"--export {path}: expected a name that ends in .parquet or .csv")
-    if not path.parent.is_dir():
-        raise InputError(f"--export {path}: {path.parent} is no directory; make it first")
-
-
-def export_rows(table: ScoreTable, path: Path) -> int:
-    """Write the rows that are kept to a .parquet or .csv file, beside and renamed; count them.
-
-    In CSV, r_by_layer is one text with ``;`` between the layers. Raises InputError as
-    :func:`check_export` does.
-    """
-    check_export(path)
-    rows = table.rows.take(table.vertices.index.to_numpy())
-    for number, field in enumerate(rows.schema):
-        if pa.types.is_dictionary(field.type):
-            rows = rows.set_column(number, field.name, rows[field.name].cast(pa.string()))
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    if path.suffix == ".parquet":
-        pq.write_table(rows, beside, compression="zstd")
-    else:
-        number = rows.column_names.index("r_by_layer")
-        joined = pc.binary_join(rows["r_by_layer"].cast(pa.list_(pa.string())), ";")
-        pyarrow.csv.write_csv(rows.set_column(number, "r_by_layer", joined), beside)
-    beside.replace(path)
-    return len(rows)

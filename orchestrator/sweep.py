@@ -107,6 +107,7 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
         max_concurrent=options.max_concurrent,
         retries=options.retries,
         keep_every_epoch=options.keep_every_epoch,
+        keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
     )
 

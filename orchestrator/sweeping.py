@@ -62,6 +62,7 @@ class SweepSettings:
     max_concurrent: int | None
     retries: int
     keep_every_epoch: bool
+    keep_predictions: bool
     dry_run: bool
 
 
@@ -173,6 +174,7 @@ class Running:
             settings.weights and settings.weights.resolve(),
             threads=settings.cpus_per_trial,
             keep_every_epoch=settings.keep_every_epoch,
+            keep_predictions=settings.keep_predictions,
         )
         scratch = settings.out.resolve() / "ray"
         queue = start_queue(settings.retries, n_groups)

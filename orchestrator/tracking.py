@@ -7,11 +7,9 @@ was down or its database is new, is written by the next trial's end or the next 
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +23,7 @@ from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
 from trainables.shards import MANIFEST, Manifest
 from trainables.spec import Trial, digest
+from trainables.version import code_version
 
 DEFAULT_URI: Final = "sqlite:///mlflow.db"
 PARENT: Final = "mlflow.parentRunId"
@@ -57,17 +56,6 @@ class Sweep:
 def tracking_uri() -> str:
     """Name the store: MLFLOW_TRACKING_URI, or SQLite in the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-
-
-def code_version() -> str:
-    """Name the version of this program: its git commit where there is one, else its release."""
-    here = Path(__file__).parent
-    try:
-        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-        return found.stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return version("cortex-sweep")
 
 
 class Mirror:

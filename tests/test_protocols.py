@@ -52,7 +52,8 @@ def simulate(
 def score(layers: dict[str, Tensor], Y: np.ndarray, settings: Encoding, **options):
     cells = options.pop("cells", [(cell("V1v", Y.shape[1]), np.arange(Y.shape[1]))])
     targets = Targets.gather({"lh": Y}, cells, CPU)
-    return score_cells(FeatureStore(layers), targets, options.pop("split", split()), settings)
+    parts = options.pop("split", split())
+    return score_cells(FeatureStore(layers), targets, parts, settings, **options)
 
 
 def only(layers: dict[str, Tensor], Y: np.ndarray, protocol: Protocol, **options) -> CellScores:

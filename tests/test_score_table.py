@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.command import InputError
+from orchestrator.export import export_vertices
 from orchestrator.score_table import (
     ScoreTable,
-    export_rows,
     keep_subjects,
     keep_trials,
     keep_values,
@@ -177,7 +177,7 @@ def test_exported_parquet_holds_the_kept_rows_as_they_were(tmp_path) -> None:
     write(tmp_path, Untuned(), EBA, R)
     kept = keep_values(read_score_table(tmp_path), "rois", "roi", ["V1v"])
     path = tmp_path / "rows.parquet"
-    assert export_rows(kept, path) == 4
+    assert export_vertices(kept, path) == 4
     exported = pq.read_table(path)
     assert exported.select(SCORE_SCHEMA.names).schema.types == SCORE_SCHEMA.types
     original = pq.read_table(score_file(tmp_path, trial.id, V1)).to_pandas()
@@ -188,7 +188,7 @@ def test_exported_parquet_holds_the_kept_rows_as_they_were(tmp_path) -> None:
 def test_exported_csv_reads_back(tmp_path) -> None:
     write(tmp_path, Untuned(), V1, R)
     path = tmp_path / "rows.csv"
-    export_rows(read_score_table(tmp_path), path)
+    export_vertices(read_score_table(tmp_path), path)
     frame = pd.read_csv(path)
     np.testing.assert_array_equal(frame["r"], R)
     layers = [float(value) for value in frame["r_by_layer"][0].split(";")]
@@ -200,4 +200,4 @@ def test_exported_csv_reads_back(tmp_path) -> None:
 def test_an_export_that_cannot_be_written_is_refused(tmp_path, name) -> None:
     write(tmp_path, Untuned(), V1, R)
     with pytest.raises(InputError, match="--export"):
-        export_rows(read_score_table(tmp_path), tmp_path / name)
+        export_vertices(read_score_table(tmp_path), tmp_path / name)

@@ -120,7 +120,7 @@ def test_several_settings_of_a_method_are_told(tmp_path, capsys) -> None:
 def test_export_writes_the_filtered_rows_of_the_protocol(runs, tmp_path, capsys) -> None:
     path = tmp_path / "rows.csv"
     chosen = ["--subjects", "2", "--rois", "early", "--hemispheres", "lh"]
-    assert main(["--out", str(runs), *chosen, "--export", str(path)]) == 0
+    assert main(["--out", str(runs), *chosen, "--export", str(path), "--rows", "vertices"]) == 0
     frame = pd.read_csv(path)
     assert len(frame) == 3 * 2 * 40
     assert set(frame["protocol"]) == {"nested"}

@@ -179,16 +179,33 @@ def correlate_each(fold: Fold, Y: Tensor, alphas: Tensor) -> Tensor:
 
     NaN as in :func:`correlate`, and where alpha is NaN.
     """
+    return torch.cat([_pearson(*chunk) for chunk in _predict_chunks(fold, Y, alphas)])
+
+
+def predict_each(fold: Fold, Y: Tensor, alphas: Tensor) -> Tensor:
+    """Predict test responses by ridge at each vertex's own alpha. alphas: (n_vertices,).
+
+    Returns (n_test, n_vertices) float32, each column of mean 0 and variance 1: r with the
+    measured responses is :func:`correlate_each`'s, and a column is NaN where that is.
+    """
+    parts = []
+    for predicted, responses in _predict_chunks(fold, Y, alphas):
+        predicted -= predicted.mean(dim=0)
+        spread = column_products(predicted, predicted).div_(len(predicted)).sqrt_()
+        has_r = (spread > 0) & ~responses.is_constant
+        parts.append(torch.where(has_r, predicted / spread, torch.nan))
+    return torch.cat(parts, dim=1)
+
+
+def _predict_chunks(fold: Fold, Y: Tensor, alphas: Tensor) -> Iterator[tuple[Tensor, Responses]]:
+    """Yield predictions (n_test, n_vertices), of any scale, with the responses of a chunk."""
     distinct, which = torch.unique(alphas, return_inverse=True)
     weights = fold.components.shrinkage(distinct)
-    parts = []
     for columns in _vertex_chunks(Y.shape[1], len(fold.train) * 2):
         responses = fold.standardise(Y[:, columns])
         coefficients = multiply(fold.components.train_vectors.T, responses.train)
         coefficients *= weights[which[columns]].T
-        predicted = multiply(fold.components.test_scores, coefficients)
-        parts.append(_pearson(predicted, responses))
-    return torch.cat(parts)
+        yield multiply(fold.components.test_scores, coefficients), responses
 
 
 def _float64(values: Sequence[float], device: torch.device) -> Tensor:

@@ -90,7 +90,7 @@ def contiguous_folds(rows: Rows, n_folds: int) -> Iterator[tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class LayerScores:
-    """One layer under one protocol; every array is (n_vertices,) float64."""
+    """One layer under one protocol; every tensor is (n_vertices,) float64."""
 
     alpha: Tensor
     """The alpha of highest mean r over folds; NaN where there is no r."""
@@ -98,6 +98,8 @@ class LayerScores:
     """That mean r: what layers are chosen by."""
     r: Tensor
     """The reported r."""
+    refit: Fold | None = None
+    """The one fold that r was measured on; None where r is a mean over several."""
 
 
 def score_layer(
@@ -123,7 +125,7 @@ def _score_nested(K: Tensor, Y: Tensor, split: Split, encoding: Encoding) -> Lay
     train, test = torch.from_numpy(split.train), torch.from_numpy(split.test)
     refit = Fold.fit(K, train, test, encoding.n_components)
     r = correlate_each(refit, Y, alpha)
-    return LayerScores(torch.where(r.isnan(), torch.nan, alpha), choice, r)
+    return LayerScores(torch.where(r.isnan(), torch.nan, alpha), choice, r, refit)
 
 
 def _score_paper(K: Tensor, Y: Tensor, split: Split, encoding: Encoding) -> LayerScores:

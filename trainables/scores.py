@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from trainables.evaluation import Work, method_on
 from trainables.spec import Cell
+from trainables.version import code_version
 
 if TYPE_CHECKING:
     from trainables.scoring import CellScores
@@ -48,6 +49,8 @@ that the trunk was tuned on, with spaces between; null where it was not. n_seen:
 subject's test images it was trained on. n_dropped: images that r leaves out for that reason."""
 
 TRIAL_KEY: Final = b"cortex_sweep.trial"
+CODE_KEY: Final = b"cortex_sweep.code"
+"""Metadata of a score file: the trial as JSON, and the version of the program that scored it."""
 
 
 def score_file(runs: Path, trial_id: str, cell: Cell) -> Path:
@@ -60,7 +63,8 @@ def write_scores(runs: Path, trial: Work, scores: "Sequence[CellScores]") -> Pat
     path = score_file(runs, trial.id, scores[0].cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.concat_tables([_rows(trial, one) for one in scores])
-    table = table.replace_schema_metadata({TRIAL_KEY: trial.to_json().encode()})
+    told = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code_version().encode()}
+    table = table.replace_schema_metadata(told)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     pq.write_table(table, beside, compression="zstd")
     beside.replace(path)

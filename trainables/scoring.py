@@ -1,7 +1,7 @@
 """Score a subject's cells on one trunk: every vertex once, every layer in turn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainables.encoding import gram
 from trainables.features import FeatureStore
+from trainables.predicting import ChosenPredictions, Predictions, mean_choice
 from trainables.protocols import LayerScores, Split, n_scored, score_layer
 from trainables.spec import Cell, Encoding, Protocol
 
@@ -41,6 +42,9 @@ class CellScores:
     """How many of the subject's test images the trunk was trained on."""
     n_dropped: int = 0
     """Images that r is not measured on because the trunk was trained on them."""
+    predictions: Predictions | None = None
+    """(n_test, n_vertices) of mean 0 and variance 1, rows as the split's test images; None where
+    they were not asked for, or the protocol has several predictions of an image."""
 
     @property
     def n_constant(self) -> int:
@@ -89,21 +93,34 @@ class Targets:
 
 
 def score_cells(
-    features: FeatureStore, targets: Targets, split: Split, encoding: Encoding
+    features: FeatureStore,
+    targets: Targets,
+    split: Split,
+    encoding: Encoding,
+    *,
+    keep_predictions: bool = False,
 ) -> list[CellScores]:
     """Score every cell under every protocol; one Gram matrix is in memory at a time.
 
     Row i of the features and of targets.Y is the same image. Returns cells × protocols,
-    cell by cell. Raises ValueError when there are too few images for a protocol.
+    cell by cell, with their predictions where these are kept and the protocol has them.
+    Raises ValueError when there are too few images for a protocol.
     """
+    kept = {name: ChosenPredictions(targets.columns) for name in encoding.protocols}
     by_protocol: dict[Protocol, list[LayerScores]] = {name: [] for name in encoding.protocols}
     for layer in encoding.layers:
         K = gram(features.columns(layer))
         for protocol, scores in by_protocol.items():
-            scores.append(score_layer(protocol, K, targets.Y, split, encoding))
+            of_layer = score_layer(protocol, K, targets.Y, split, encoding)
+            if keep_predictions:
+                kept[protocol].offer(of_layer, targets.Y)
+            scores.append(replace(of_layer, refit=None))
     stacked = {name: _stack(scores) for name, scores in by_protocol.items()}
     return [
-        _select(targets, number, stacked[protocol], (protocol, split, encoding))
+        replace(
+            _select(targets, number, stacked[protocol], (protocol, split, encoding)),
+            predictions=kept[protocol].of_cell[number],
+        )
         for number in range(len(targets.cells))
         for protocol in encoding.protocols
     ]
@@ -111,12 +128,10 @@ def score_cells(
 
 def _stack(scores: Sequence[LayerScores]) -> LayerScores:
     """Stack layers: every array becomes (n_layers, n_vertices)."""
-    return LayerScores(
-        *(
-            torch.stack([getattr(s, name) for s in scores]).cpu()
-            for name in ("alpha", "choice", "r")
-        )
+    alpha, choice, r = (
+        torch.stack([getattr(s, name) for s in scores]).cpu() for name in ("alpha", "choice", "r")
     )
+    return LayerScores(alpha, choice, r)
 
 
 def _select(
@@ -131,7 +146,7 @@ def _select(
     """
     protocol, split, encoding = context
     columns = targets.columns[number]
-    choice = scores.choice[:, columns].nanmean(dim=1)
+    choice = torch.stack([mean_choice(of_layer, columns) for of_layer in scores.choice])
     best = int(choice.nan_to_num(nan=-torch.inf).argmax())
     r_by_layer = scores.r[:, columns]
     return CellScores(

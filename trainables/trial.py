@@ -22,6 +22,7 @@ from trainables.holding import HeldSubject, HeldSubjects, free_bytes
 from trainables.linear_algebra import use_threads
 from trainables.listening import Clock, Listener, Silent
 from trainables.outcome import Outcome, write_log
+from trainables.predictions import write_predictions
 from trainables.protocols import MIN_ROWS, Split
 from trainables.scores import score_file, write_scores
 from trainables.scoring import CellScores, Targets, score_cells
@@ -44,6 +45,8 @@ class Workplace:
     threads: int = 1
     """Threads of a worker on the CPU. (Another number may round sums otherwise.)"""
     keep_every_epoch: bool = False
+    keep_predictions: bool = True
+    """Write what the refit of ``nested`` predicts of each test image."""
     image_budget: int | None = None
     """Bytes of images to hold on the device; None: a share of what is free. More are streamed."""
     feature_budget: int | None = None
@@ -209,9 +212,11 @@ class TrialRunner:
             responses = {side: matrix[rows] for side, matrix in subject.responses.items()}
             cells = [(cell, self._vertices(cell)) for cell in of_subject]
             targets = Targets.gather(responses, cells, self._device)
-            scores = score_cells(features, targets, compact, trial.encoding)
+            keep = self._workplace.keep_predictions
+            scores = score_cells(features, targets, compact, trial.encoding, keep_predictions=keep)
         for cell in of_subject:
             mine = [_counted(one, overlap, (full, split)) for one in scores if one.cell == cell]
+            write_predictions(self._workplace.runs, trial, mine, rows[compact.test])
             write_scores(self._workplace.runs, trial, mine)
 
     def _vertices(self, cell: Cell) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

@@ -71,13 +71,7 @@ def _add_algonauts(parser: argparse.ArgumentParser) -> None:
         help="the folder that holds subj01, subj02 … or training_images, training_fmri, roi_masks",
     )
     _add_decisions(parser)
-    parser.add_argument(
-        "--noise-ceiling",
-        type=Path,
-        metavar="DIR",
-        help="DIR/subj01/lh.npy, rh.npy …: for each vertex the highest r that a perfect model "
-        "could reach (default: none)",
-    )
+    _add_noise(parser)
 
 
 def _add_nod(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +109,30 @@ def _add_nod(parser: argparse.ArgumentParser) -> None:
         type=subjects_argument,
         metavar="LIST",
         help="ImageNet sessions to read, such as 1-4 (default: those of 1-4 that are there)",
+    )
+
+
+def _add_noise(parser: argparse.ArgumentParser) -> None:
+    """Add where noise ceilings come from."""
+    parser.add_argument(
+        "--noise-ceiling",
+        type=Path,
+        metavar="DIR",
+        help="DIR/subj01/lh.npy, rh.npy …: for each vertex the highest r that a perfect model "
+        "could reach (default: none)",
+    )
+    parser.add_argument(
+        "--ncsnr",
+        type=Path,
+        metavar="DIR",
+        help="DIR/subj01/lh.npy, rh.npy …: NSD's ncsnr of each vertex instead, to compute the "
+        "noise ceiling from; needs --repeats",
+    )
+    parser.add_argument(
+        "--repeats",
+        metavar="LIST",
+        help="trials that each response is the mean of, such as 3; or how many images were shown "
+        "once, twice, three times …, such as 600,900,7341",
     )
 
 
@@ -204,13 +222,15 @@ def _algonauts(options: argparse.Namespace) -> None:
     from orchestrator.ingest.ingestion import ingest_algonauts
     from orchestrator.ingest.settings import Settings
 
+    ceilings, repeats = _noise(options)
     settings = Settings(options.split, options.image_size)
     ingest_algonauts(
         options.source,
         options.out,
         settings,
         subjects=options.subjects,
-        noise_ceilings=options.noise_ceiling,
+        noise_ceilings=ceilings,
+        repeats=repeats,
         num_cpus=options.cpus,
     )
 
@@ -224,6 +244,22 @@ def _nod(options: argparse.Namespace) -> None:
     choices = NodChoices(options.top, options.zscore, options.sessions)
     settings = Settings(options.split, options.image_size)
     ingest_nod(files, options.out, settings, choices, options.cpus)
+
+
+def _noise(options: argparse.Namespace) -> tuple[Path | None, tuple[int, ...] | None]:
+    """Take where noise ceilings come from, and the repeats where they are to be computed."""
+    from orchestrator.ingest.noise_ceilings import parse_repeats
+
+    if options.ncsnr is None and options.repeats is None:
+        return options.noise_ceiling, None
+    if options.noise_ceiling is not None:
+        raise InputError("--noise-ceiling gives the ceilings: leave --ncsnr and --repeats away")
+    if options.ncsnr is None or options.repeats is None:
+        raise InputError(
+            "--ncsnr and --repeats belong together: the ceiling depends on how many trials a "
+            "response is the mean of; give both"
+        )
+    return options.ncsnr, parse_repeats(options.repeats)
 
 
 def _simulate(options: argparse.Namespace) -> None:

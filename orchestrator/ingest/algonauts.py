@@ -49,6 +49,8 @@ class SubjectFiles:
     """Which fsaverage vertices are the columns of each hemisphere that has this optional file."""
     noise_ceilings: Mapping[str, Path]
     """Of each hemisphere; empty where none was asked for."""
+    repeats: tuple[int, ...] | None = None
+    """Where noise ceilings are given as ncsnr: images by 1, 2, 3 … trials."""
 
     @property
     def shard(self) -> str:
@@ -69,6 +71,8 @@ class SubjectFiles:
         if self.images.is_dir():
             named |= {f"image {path.name}": path for path in self.images.iterdir()}
         lines = [f"{name}\t{fingerprint(path)}\n" for name, path in sorted(named.items())]
+        if self.repeats is not None:
+            lines.append(f"repeats\t{self.repeats}\n")
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -82,10 +86,14 @@ def fingerprint(path: Path) -> str:
 
 
 def find_subjects(
-    source: Path, wanted: Collection[int] | None, noise_ceilings: Path | None
+    source: Path,
+    wanted: Collection[int] | None,
+    noise_ceilings: Path | None,
+    repeats: tuple[int, ...] | None = None,
 ) -> list[SubjectFiles]:
     """Find the subjects of a folder, in either layout; wanted: their numbers, or None for all.
 
+    repeats: images by 1, 2, 3 … trials, where noise_ceilings holds ncsnr.
     Raises InputError when the folder has neither layout (or both), or lacks a wanted subject.
     """
     if not source.is_dir():
@@ -104,7 +112,9 @@ def find_subjects(
             )
         )
     chosen = sorted(wanted or subjects)
-    return [_with_noise(find(number, subjects[number]), noise_ceilings) for number in chosen]
+    return [
+        _with_noise(find(number, subjects[number]), noise_ceilings, repeats) for number in chosen
+    ]
 
 
 def _recognise(source: Path) -> tuple[dict[int, str], Callable[[int, str], SubjectFiles]]:
@@ -194,11 +204,13 @@ def _file(folder: Path, name: str, number: int) -> Path:
     return folder / name
 
 
-def _with_noise(files: SubjectFiles, folder: Path | None) -> SubjectFiles:
+def _with_noise(
+    files: SubjectFiles, folder: Path | None, repeats: tuple[int, ...] | None
+) -> SubjectFiles:
     if folder is None:
         return files
     paths = {h: folder / files.subject / f"{h}.npy" for h in HEMISPHERES}
-    return replace(files, noise_ceilings=paths)
+    return replace(files, noise_ceilings=paths, repeats=repeats)
 
 
 def _listed(subjects: Collection[int]) -> str:

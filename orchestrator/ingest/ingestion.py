@@ -63,15 +63,17 @@ def ingest_algonauts(
     *,
     subjects: Collection[int] | None = None,
     noise_ceilings: Path | None = None,
+    repeats: tuple[int, ...] | None = None,
     num_cpus: int | None = None,
 ) -> list[Ingested]:
     """Write the subjects of an Algonauts folder as shards under out, and show how it went.
 
     subjects: their numbers, or None for all. noise_ceilings: a folder of ``subj01/lh.npy`` ….
+    repeats: images by 1, 2, 3 … trials, where that folder holds ncsnr, not ceilings.
     Subjects that are there already are skipped. Raises InputError with everything that is wrong
     in the source, before anything is written.
     """
-    files = find_subjects(source, subjects, noise_ceilings)
+    files = find_subjects(source, subjects, noise_ceilings, repeats)
     return ingest_subjects(files, inspect_subject, out, settings, num_cpus)
 
 

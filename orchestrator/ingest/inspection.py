@@ -18,11 +18,11 @@ from orchestrator.ingest.arrays import (
     open_responses,
     read_labels,
     read_mesh,
-    read_noise_ceiling,
 )
 from orchestrator.ingest.checked import Findings, Hemisphere, Responses, Subject
 from orchestrator.ingest.images import check_images
 from orchestrator.ingest.mappings import read_mapping
+from orchestrator.ingest.noise_ceilings import read_ceiling
 from orchestrator.ingest.splits import SplitName, split_images
 from trainables.rois import HEMISPHERES, ROI_FAMILIES, ROI_ORDER
 
@@ -88,7 +88,9 @@ def _inspect_hemisphere(
             regions |= findings.attempt(read_regions, mask, n_vertices, names[family]) or {}
     mesh, ceiling = files.meshes.get(name), files.noise_ceilings.get(name)
     fsaverage = findings.attempt(read_mesh, mesh, n_vertices) if mesh else None
-    noise_ceiling = findings.attempt(read_noise_ceiling, ceiling, n_vertices) if ceiling else None
+    noise_ceiling = (
+        findings.attempt(read_ceiling, ceiling, n_vertices, files.repeats) if ceiling else None
+    )
     if n_vertices is None:
         return None
     ordered = {roi: regions[roi] for roi in ROI_ORDER if roi in regions}

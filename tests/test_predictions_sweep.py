@@ -1,0 +1,31 @@
+"""Predictions through a whole sweep, and the statistics that a user asks of them."""
+
+import pytest
+
+from orchestrator import sweep
+from orchestrator.scores import main
+from tests.sweep_process import Lab
+
+
+@pytest.mark.ray
+def test_a_sweep_keeps_predictions_that_can_be_tested(tmp_path, capsys) -> None:
+    lab, runs = Lab.make(tmp_path, epochs=1), tmp_path / "runs"
+    try:
+        lab.finish(runs, "--rois", "V1v", "--hemispheres", "lh")
+    finally:
+        lab.end()
+    kept = sorted(path.relative_to(runs / "predictions") for path in runs.glob("predictions/*/*"))
+    scored = sorted(path.relative_to(runs / "scores") for path in runs.glob("scores/*/*"))
+    assert kept == scored
+    assert len(kept) == 2  # untuned and contrastive
+    asked = ["--compare", "contrastive", "untuned", "--stats", "--draws", "50"]
+    assert main(["--out", str(runs), *asked]) == 0
+    shown = capsys.readouterr().out
+    assert "Over test images" in shown
+    assert "not available" not in shown
+
+
+@pytest.mark.parametrize(("flags", "kept"), [([], True), (["--no-predictions"], False)])
+def test_predictions_are_kept_unless_told(flags, kept) -> None:
+    options = sweep._parser().parse_args(["paper", *flags])
+    assert sweep._settings(options).keep_predictions is kept

@@ -1,0 +1,24 @@
+"""Which version of this program runs."""
+
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+@cache
+def code_version() -> str:
+    """Name this program's version: its git commit where there is one, else its release.
+
+    Looked up once a process: a worker's code is what it was when the worker started.
+    """
+    here = Path(__file__).parent
+    try:
+        command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        return found.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        try:
+            return version("cortex-sweep")
+        except PackageNotFoundError:
+            return "unknown"
