@@ -12,8 +12,10 @@ from sklearn.linear_model import Ridge
 from tests.test_protocols import LAYERS, N_TRAIN, N, cell, encoding, only, score, simulate, split
 from tests.test_trial import Listener, Place, place, without_ray
 from trainables.encoding import Fold, correlate_each, gram, predict_each
+from trainables.features import FeatureStore
 from trainables.predictions import prediction_file, read_predictions
 from trainables.scores import read_scores
+from trainables.scoring import Targets, score_cells
 from trainables.shards import fixed_width, read_rows
 
 __all__ = ["place", "without_ray"]  # fixtures
@@ -152,3 +154,20 @@ def test_a_damaged_file_of_predictions_is_named_with_its_cure(place: Place, dama
     path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
     with pytest.raises(ValueError, match=f"{path.name}: not a readable file .*run the sweep again"):
         read_predictions(path, "nested")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_keeps_the_predictions_that_the_cpu_does() -> None:
+    layers, Y = simulate()
+    cells = [(cell("V1v", 5), np.arange(5)), (cell("EBA", 6), np.arange(3, 9))]
+    on_gpu = {name: X.cuda() for name, X in layers.items()}
+    targets = Targets.gather({"lh": Y}, cells, torch.device("cuda"))
+    gpu = score_cells(
+        FeatureStore(on_gpu, torch.device("cuda")), targets, split(), encoding("nested"),
+        keep_predictions=True,
+    )  # fmt: skip
+    cpu = score(layers, Y, encoding("nested"), cells=cells, keep_predictions=True)
+    for one, other in zip(gpu, cpu, strict=True):
+        assert one.layer == other.layer
+        np.testing.assert_allclose(one.predictions, other.predictions, atol=5e-3)
