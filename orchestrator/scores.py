@@ -157,9 +157,10 @@ def show_scores(question: Question, console: Any = None) -> None:
     table = _restrict(read_score_table(question.runs), question)
     kept, notes = one_trial_a_cell(table, started_in(question.runs))
     tables, told = _tables(kept, question)
+    told += seen_notes(_shown(kept, question))
     for one in tables:
         console.print(one)
-    for line in (*told, *notes, *seen_notes(kept)):
+    for line in (*told, *notes):
         console.print(line, highlight=False, markup=False)
     if question.protocol in OPTIMISTIC:
         console.print(OPTIMISTIC[question.protocol], highlight=False)
@@ -202,6 +203,15 @@ def _tables(table: "ScoreTable", question: Question) -> tuple[list[Any], list[st
     if table.vertices.empty:
         raise InputError(*told)
     return [summary_table(summarise(table.vertices, by), by, question.protocol)], told
+
+
+def _shown(table: "ScoreTable", question: Question) -> "ScoreTable":
+    """Keep what a question's tables are made of."""
+    from orchestrator.evaluated import one_model_a_cell
+
+    if question.compare:
+        return table.where(table.vertices["method"].isin(question.compare))
+    return table if question.by == "model" else one_model_a_cell(table)[0]
 
 
 def _transferred(table: "ScoreTable", protocol: str) -> list[Any]:
