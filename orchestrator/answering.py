@@ -83,7 +83,7 @@ def show_scores(question: Question, console: Console | None = None) -> None:
     answer = _answer(kept, question)
     for one in answer.tables:
         console.print(one)
-    for line in (*answer.told, *notes, *seen_notes(kept)):
+    for line in (*answer.told, *seen_notes(_shown(kept, question)), *notes):
         console.print(line, highlight=False, markup=False)
     for protocol in question.protocols:
         if protocol in OPTIMISTIC:
@@ -125,6 +125,13 @@ def _answer(table: ScoreTable, question: Question) -> _Answer:
     else:
         found = _Answer([summary_table(summarise(table.vertices, by), by, protocols[0])])
     return replace(found, told=[*found.told, *told])
+
+
+def _shown(table: ScoreTable, question: Question) -> ScoreTable:
+    """Keep what a question's tables are made of."""
+    if question.compare:
+        return table.where(table.vertices["method"].isin(question.compare))
+    return table if question.by == "model" else one_model_a_cell(table)[0]
 
 
 def _by_model(table: ScoreTable, protocol: str) -> _Answer:

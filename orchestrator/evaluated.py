@@ -20,19 +20,22 @@ def one_model_a_cell(table: ScoreTable) -> tuple[ScoreTable, list[str]]:
 
 
 def seen_notes(table: ScoreTable) -> list[str]:
-    """Say for each method how many test images its trunks were trained on, where there are any."""
+    """Say which methods' trunks were trained on test images of the subjects they are scored on."""
     columns = ["method", "trial_id", "cell", "n_seen", "n_dropped"]
     found = table.vertices[columns].drop_duplicates(columns[:3])
     seen = found[found["n_seen"] > 0]
-    notes = []
+    leaking: list[str] = []
+    dropped: list[str] = []
     for method, part in seen.groupby("method", observed=True):
         n_scored = int((found["method"] == method).sum())
-        if (part["n_dropped"] > 0).all():
-            what = "these r leave them out, and are measured on fewer images than others"
-        else:
-            what = "these r leak; orchestrator.evaluate --drop-seen measures without them"
+        told = f"{method} (on {len(part)} of {n_scored} cells, at most {part['n_seen'].max()})"
+        (dropped if (part["n_dropped"] > 0).all() else leaking).append(told)
+    notes = []
+    if leaking:
         notes.append(
-            f"{method}: on {len(part)} of {n_scored} cells the trunk was trained on test images "
-            f"of the subject, at most {part['n_seen'].max()}; {what}"
+            f"trained on test images of the subject: {', '.join(leaking)}; these r leak, and "
+            "orchestrator.evaluate --drop-seen measures without these images"
         )
+    if dropped:
+        notes.append(f"seen test images left out, so r is of fewer images: {', '.join(dropped)}")
     return notes

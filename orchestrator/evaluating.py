@@ -10,6 +10,7 @@ from rich.text import Text
 from orchestrator.command import InputError
 from orchestrator.cost import Costs
 from orchestrator.dry_run import show_plan
+from orchestrator.evaluated import seen_notes
 from orchestrator.pairs import (
     NOD,
     Choice,
@@ -140,4 +141,5 @@ def _closing(running: SweepSettings, work: Sequence[Work]) -> Iterable[Renderabl
     of_protocol = table.vertices["protocol"] == protocol
     chosen, _ = one_trial_a_cell(table.where(kept & of_protocol), started_in(running.out))
     yield from transfer_tables(transfers(chosen), protocol)
+    yield from map(Text, seen_notes(chosen))
     yield Text(f"more of these: python -m orchestrator.scores --out {running.out} --by model")

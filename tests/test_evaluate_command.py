@@ -269,10 +269,11 @@ def test_scores_that_leak_are_told_under_every_table(home, tmp_path, capsys, mon
     for one in (leaky, clean):
         lab.run(one)
     shown = " ".join(shown_scores(capsys, "--by", "model").split())
-    assert "transfer-regression: on 1 of 5 cells the trunk was trained on test images" in shown
-    assert "at most 5; these r leak; orchestrator.evaluate --drop-seen" in shown
-    assert "transfer-regression-unseen: on 1 of 1 cells the trunk" in shown
-    assert "these r leave them out, and are measured on fewer images than others" in shown
+    assert "subject: transfer-regression (on 1 of 5 cells, at most 5); these r leak, and" in shown
+    assert (
+        "so r is of fewer images: transfer-regression-unseen (on 1 of 1 cells, at most 5)" in shown
+    )
+    assert "leak" not in shown_scores(capsys)  # which leaves the leaking method out
 
 
 def test_two_seeds_of_a_model_count_as_several_trials_of_it(

@@ -125,7 +125,10 @@ def test_two_protocols_are_shown_side_by_side_with_their_gap(tmp_path, capsys) -
         (["--rows", "differences", "--export", "x.csv"], "needs --compare, --stats"),
         (["--compare", "--stats", "--rows", "differences"], "needs --compare, --stats"),
         (["--protocol", "nested,paper", "--compare"], "without --compare"),
-        (["--protocol", "nested,paper", "--by", "layer"], "without --compare, --by layer or --by model"),
+        (
+            ["--protocol", "nested,paper", "--by", "layer"],
+            "without --compare, --by layer or --by model",
+        ),
         (["--protocol", "nested,nested"], "two different ones"),
         (["--protocol", "nested,paper,released"], "expected one, or two"),
         (["--protocol", "nested,released"], "--protocol released: no scores"),
