@@ -9,8 +9,9 @@ UV_VERSION := 0.13.9
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, compare.
 	$(BIN)/python -m orchestrator.sweep
 
-test: test-fast  ## Pass every test.
-	$(BIN)/python -m pytest -m "ray or slow"
+test: $(READY)  ## Pass every test.
+	$(BIN)/python -m pytest -n 2 -m "not ray"
+	$(BIN)/python -m pytest -m ray
 
 test-fast: $(READY)  ## The unit tests: no Ray, under half a minute.
 	$(BIN)/python -m pytest -n 2 -m "not ray and not slow"
