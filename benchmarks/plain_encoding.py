@@ -42,9 +42,16 @@ class Seconds:
     wall: float
     cpu: float
 
+    def __add__(self, other: "Seconds") -> "Seconds":
+        """Add two runs' times."""
+        return Seconds(self.wall + other.wall, self.cpu + other.cpu)
+
     def __str__(self) -> str:
         """Read as ``3.0 s (2.9 s of CPU)``."""
         return f"{self.wall:.1f} s ({self.cpu:.1f} s of CPU)"
+
+
+NOTHING: Final = Seconds(0.0, 0.0)
 
 
 def timed(function: Callable[[], Any]) -> tuple[Any, Seconds]:
@@ -67,34 +74,49 @@ def plain_fits(problem: Problem, n_measured: int) -> Iterator[Fit]:
         yield Fit("nested", layer, train, test, 1.0)
 
 
+@dataclass(frozen=True)
+class FitTimes:
+    """Where the time of one fit went."""
+
+    whole: Seconds
+    reading: Seconds
+    """Reading images from their files."""
+    pca: Seconds
+    """Fitting PCA once and transforming both sides."""
+
+
 class PlainScript:
-    """Fit PCA and ridge as scripts do, and note how long the images take to read."""
+    """Fit PCA and ridge as scripts do, and note where the time goes."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self.reading = 0.0
-        """Seconds of CPU that the latest fit has spent on reading images."""
+        self._reading = NOTHING
 
-    def fit(self, fit: Fit) -> Array:
-        """Fit and score one layer on one fold. Returns r, (n_alphas, n_vertices)."""
-        problem, self.reading = self._problem, 0.0
+    def timed_fit(self, fit: Fit) -> tuple[Array, FitTimes]:
+        """Fit and score one layer on one fold. Returns r, (n_alphas, n_vertices), and times."""
+        self._reading = NOTHING
+        (r, pca), whole = timed(partial(self._fit, fit))
+        return r, FitTimes(whole, self._reading, pca)
+
+    def _fit(self, fit: Fit) -> tuple[Array, Seconds]:
+        problem = self._problem
         Y = problem.responses["lh"][:, problem.cells[0][1]].astype(np.float64)
         extractor = create_feature_extractor(problem.network, [fit.layer])
         train, test = (self._forward(extractor, rows) for rows in (fit.train, fit.test))
         pca = PCA(min(problem.encoding.n_components, *train.shape), svd_solver="full")
-        train, test = pca.fit_transform(train), pca.transform(test)
+        (train, test), seconds = timed(lambda: (pca.fit_transform(train), pca.transform(test)))
         measured, r = Y[fit.test], []
         for alpha in problem.encoding.alphas:
             predicted = Ridge(alpha=alpha).fit(train, Y[fit.train]).predict(test)
             r.append([pearsonr(predicted[:, v], measured[:, v])[0] for v in range(Y.shape[1])])
-        return np.array(r)
+        return np.array(r), seconds
 
     def _forward(self, extractor: nn.Module, rows: Tensor) -> Array:
         """Pass images through a trunk up to one layer: (n_images, n_features) float64."""
         parts = []
         for batch in torch.split(rows, BATCH):
             images, seconds = timed(partial(self._read, batch))
-            self.reading += seconds.cpu
+            self._reading += seconds
             with torch.no_grad():
                 activation = next(iter(extractor(normalise(images)).values()))
             parts.append(activation.flatten(1).numpy())
