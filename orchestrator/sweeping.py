@@ -104,7 +104,7 @@ def _trials(settings: SweepSettings, space: Space, cells: Sequence[Cell]) -> lis
     trials = expand(space, cells, weights)
     for trunk in {trial.trunk for trial in trials}:
         network = load(trunk, settings.weights)
-        for layers in {trial.encoding.layers for trial in trials if trial.trunk == trunk}:
+        for layers in {t.encoding.layers for t in trials if t.trunk == trunk and t.encoding}:
             layer_extractor(network, layers)
     return trials
 

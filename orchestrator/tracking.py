@@ -23,7 +23,7 @@ from trainables.checkpoints import LAST
 from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
 from trainables.shards import MANIFEST, Manifest
-from trainables.spec import digest
+from trainables.spec import Encoding, digest
 
 DEFAULT_URI: Final = "sqlite:///mlflow.db"
 PARENT: Final = "mlflow.parentRunId"
@@ -158,12 +158,13 @@ class Mirror:
         )
 
     def _tags(self, outcome: Outcome) -> dict[str, str]:
+        encoding = outcome.trial.encoding
         splits = {Manifest.read(self._sweep.data / one).split for one in outcome.trial.shards}
         tags = {
             "training_id": outcome.trial.training_id,
             "dataset_fingerprint": self._sweep.fingerprint,
             "split": ",".join(sorted(splits)),
-            "protocol": ",".join(outcome.trial.encoding.protocols),
+            "protocol": ",".join(encoding.protocols) if encoding else "",
             "code_version": self._code_version,
             "status": outcome.status,
             "host": outcome.host,
@@ -206,8 +207,12 @@ def _params(outcome: Outcome) -> dict[str, object]:
         "weights": trial.trunk.weights,
         "seed": trial.seed,
         **{name: value for name, value in asdict(trial.objective).items()},
-        **{f"encoding_{name}": value for name, value in asdict(trial.encoding).items()},
+        **{f"encoding_{name}": value for name, value in _fields(trial.encoding).items()},
     }
+
+
+def _fields(encoding: Encoding | None) -> dict[str, object]:
+    return {} if encoding is None else asdict(encoding)
 
 
 def _epoch_metrics(outcome: Outcome) -> Iterable[Metric]:
