@@ -1,6 +1,6 @@
 """Asynchronous successive halving that compares trials of one cell only.
 
-Retrieval depends on the cell far more than on the settings, so each cell has a scheduler of its own.
+Retrieval depends on the cell far more than on the settings: each cell has its own scheduler.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ class Judged:
     epochs: int
 
 
-class CellAsha(FIFOScheduler):  # type: ignore[misc]
+class CellAsha(FIFOScheduler):
     """One AsyncHyperBandScheduler a cell, known to Tune as one scheduler.
 
     trials: by id, the trials that it will judge; Tune's trials name theirs in ``config["trial"]``.
@@ -38,7 +38,7 @@ class CellAsha(FIFOScheduler):  # type: ignore[misc]
         trials: Mapping[str, Judged],
         stop: Callable[[str], None] = lambda trial_id: None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._search = search
         self._trials = dict(trials)
         self._stop = stop
@@ -52,9 +52,7 @@ class CellAsha(FIFOScheduler):  # type: ignore[misc]
         """Refuse another metric: retrieval is what is judged."""
         return metric is None and mode is None
 
-    def on_trial_result(
-        self, tune_controller: Any, trial: Any, result: dict[str, Any]
-    ) -> str:
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Let the trial's cell decide; Tune calls this with every report."""
         trial_id = str(trial.config["trial"])
         if self.judge(self._trials[trial_id], result):
@@ -71,7 +69,7 @@ class CellAsha(FIFOScheduler):  # type: ignore[misc]
         """Record a report at its rung; False when the trial is to stop."""
         if result.get(METRIC) is None or result.get("epoch") is None:
             return True
-        asha = self._asha(judged.cell)
+        asha: Any = self._asha(judged.cell)  # it looks at a trial's id alone
         asha.on_trial_add(None, judged)
         action = asha.on_trial_result(None, judged, dict(result))
         return bool(action == TrialScheduler.CONTINUE) or result["epoch"] >= judged.epochs

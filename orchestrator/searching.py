@@ -167,4 +167,4 @@ def _plain(value: Any, span: BaseDistribution) -> Value:
     """Round a proposed number to what a person reads, within its range."""
     if isinstance(span, FloatDistribution):
         return min(max(float(f"{value:.{DIGITS}g}"), span.low), span.high)
-    return int(value) if isinstance(span, IntDistribution) else value  # type: ignore[no-any-return]
+    return int(value) if isinstance(span, IntDistribution) else value

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default="demo",
         metavar="SPACE",
-        help="a name in search_spaces/, or a .py file with trials(cells) (default: demo)",
+        help="a name in search_spaces/, or a .py file with trials(cells) or SEARCH (default: demo)",
     )
     parser.add_argument("--data", type=Path, metavar="DATA", help="ingested shards (default: data)")
     parser.add_argument(
@@ -55,9 +55,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
     )
+    _add_search(parser)
     _add_cells(parser)
     _add_resources(parser)
     return parser
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    search = parser.add_argument_group("hyperparameters")
+    search.add_argument(
+        "--search",
+        choices=("optuna", "random"),
+        default="optuna",
+        help="what proposes configurations, for a space that declares a SEARCH (optuna: TPE)",
+    )
+    search.add_argument(
+        "--hyperparameters",
+        type=Path,
+        metavar="FILE",
+        help="the file that a search ended in: its values replace temperature, learning rate, "
+        "epochs, batch size and the two ratios of the space's contrastive trials, whose ids "
+        "follow; regression and pooled trials stay as they are",
+    )
 
 
 def _add_cells(parser: argparse.ArgumentParser) -> None:
@@ -122,9 +141,17 @@ def _share_of_gpus(text: str) -> float:
 def _sweep(options: argparse.Namespace) -> list[str]:
     from rich.console import Console
 
+    from orchestrator.plan import load_search
     from orchestrator.sweeping import sweep
 
-    return sweep(_settings(options), Console())
+    settings, search = _settings(options), load_search(options.space)
+    if search is None:
+        return sweep(settings, Console())
+    if settings.hyperparameters is not None:
+        raise InputError("--hyperparameters: a search finds them; give a space that lists trials")
+    from orchestrator.tuning import tune
+
+    return tune(settings, search, Console())
 
 
 def _settings(options: argparse.Namespace) -> "SweepSettings":
@@ -160,6 +187,8 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
         retries=options.retries,
         keep_every_epoch=options.keep_every_epoch,
         dry_run=options.dry_run,
+        searcher=options.search,
+        hyperparameters=options.hyperparameters,
     )
 
 

@@ -43,11 +43,14 @@ class Sweep:
     data: Path
     runs: Path
     fingerprint: str
+    hyperparameters: str | None = None
+    """Digest of the frozen file whose values the trials have, where one was given."""
 
     @property
     def key(self) -> str:
         """Tell this sweep from others: the same space into the same directory goes on."""
-        return digest([self.space, str(self.runs.resolve())])
+        of_file = [self.hyperparameters] if self.hyperparameters else []
+        return digest([self.space, str(self.runs.resolve()), *of_file])
 
 
 def tracking_uri() -> str:
@@ -97,6 +100,8 @@ class Mirror:
             "data": str(self._sweep.data.resolve()),
             "runs": str(self._sweep.runs.resolve()),
         }
+        if self._sweep.hyperparameters:
+            tags["hyperparameters"] = self._sweep.hyperparameters
         name = f"sweep {self._sweep.space}"
         run = self._client.create_run(self._experiment, tags=tags, run_name=name)
         return str(run.info.run_id)
