@@ -1,5 +1,6 @@
 """What a search for hyperparameters is: frozen values that a search space declares."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -142,8 +143,8 @@ def checked(values: Values) -> dict[str, Value]:
     for name in PARAMETERS:
         value, kinds = values[name], (int,) if name in WHOLE else (int, float)
         kind = "a whole number" if name in WHOLE else "a number"
-        fits = isinstance(value, kinds) and not isinstance(value, bool)
-        require(fits, f"{name} {value!r}: expected {kind}")
+        fits = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+        require(fits, f"{name} {value!r}: expected {kind}, finite")
     return {name: values[name] for name in PARAMETERS}
 
 
