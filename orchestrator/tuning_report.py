@@ -8,18 +8,28 @@ from typing import Any, Final
 
 import numpy as np
 import optuna
+from rich import box
 from rich.table import Table
 
 from orchestrator.figures import draw_importance, draw_parallel, importance
 from orchestrator.hyperparameters import Found, write_hyperparameters
 from orchestrator.searching import Configurations, Record, rank_shares
-from trainables.search import PARAMETERS, Value
+from trainables.search import Value
 from trainables.shards import write_text
 
 HISTORY: Final = "history.jsonl"
 FROZEN: Final = "hyperparameters.json"
 SHOWN: Final = 10
 KEPT: Final = 5
+SHORT: Final = {
+    "temperature": "τ",
+    "learning_rate": "rate",
+    "epochs": "epochs",
+    "batch_size": "batch",
+    "hidden_ratio": "h/n",
+    "embedding_ratio": "z/n",
+}
+"""Hyperparameters as the terminal's table heads their columns."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +87,10 @@ def draw(home: Path, study: optuna.Study, ranked: Sequence[Standing]) -> list[Pa
 
 def best_table(ranked: Sequence[Standing]) -> Table:
     """Lay out the best configurations for the terminal."""
-    names = [name.replace("_", " ") for name in PARAMETERS]
-    table = Table("rank share", "top-1", "finished", "stopped", *names, title="best configurations")
+    table = Table("rank", "top-1", "done", "stopped", *SHORT.values(), box=box.SIMPLE)
+    table.title = "best configurations: mean rank share, 1 is best; cells done and stopped"
     for one in ranked[:SHOWN]:
         ended = (str(one.finished), str(one.stopped + one.diverged))
-        values = [f"{one.values[name]:g}" for name in PARAMETERS]
+        values = [f"{one.values[name]:.3g}" for name in SHORT]
         table.add_row(f"{one.rank_share:.3f}", f"{one.top1:.1%}", *ended, *values)
     return table

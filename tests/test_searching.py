@@ -200,8 +200,13 @@ def test_a_search_that_cannot_be_run_is_refused(change, told) -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: LogUniform(0, 1), lambda: LogUniform(2, 1), lambda: IntegerRange(0, 3)]
-    + [lambda: Choice(()), lambda: Choice((1, 1))],
+    [
+        lambda: LogUniform(0, 1),
+        lambda: LogUniform(2, 1),
+        lambda: IntegerRange(0, 3),
+        lambda: Choice(()),
+        lambda: Choice((1, 1)),
+    ],
 )
 def test_an_empty_range_is_refused(make) -> None:
     with pytest.raises(ValueError, match="expected"):

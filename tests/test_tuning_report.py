@@ -1,11 +1,13 @@
-"""What a search ends in: standings, the frozen file and its refusals, figures that show something."""
+"""What a search ends in: standings, the frozen file and its refusals, figures that aren't blank."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
 import pytest
+from rich.console import Console
 
 from orchestrator.command import InputError
 from orchestrator.figures import FORMATS, draw_importance, draw_parallel, importance
@@ -16,8 +18,9 @@ from orchestrator.hyperparameters import (
     write_hyperparameters,
 )
 from orchestrator.searching import build_study
-from orchestrator.tuning_report import freeze, standings, summarise_best
+from orchestrator.tuning_report import SHORT, best_table, freeze, standings, summarise_best
 from tests.test_searching import SEARCH, VALUES, cells, one, rounds
+from trainables.search import PARAMETERS
 from trainables.spec import Contrastive, Pooled, Regression, Trial, Untuned
 
 FOUND = Found("tuning", "optuna", 0, ("nsd-subj01-lh-V1v",), 2, (), 0.1, "ab", "v1", "2026-01-01")
@@ -88,7 +91,7 @@ def test_a_malformed_file_is_refused_in_one_line_with_its_name(tmp_path, text, t
 
 
 def test_an_absent_file_is_told(tmp_path) -> None:
-    with pytest.raises(InputError, match="absent.json: No such file"):
+    with pytest.raises(InputError, match=r"absent\.json: No such file"):
         read_hyperparameters(tmp_path / "absent.json")
 
 
@@ -151,3 +154,15 @@ def test_writing_refuses_values_that_are_no_hyperparameters(tmp_path) -> None:
     with pytest.raises(ValueError, match="unknown hyperparameters"):
         write_hyperparameters(tmp_path / "file.json", VALUES | {"tau": 1}, FOUND)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_table_of_the_best_fits_a_terminal_of_80_columns() -> None:
+    known, records = rounds()
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, color_system=None)
+    console.print(best_table(standings(known, records)))
+    assert tuple(SHORT) == PARAMETERS
+    assert "…" not in stream.getvalue()
+    best = min(known.values(), key=lambda values: values["temperature"])
+    [row] = [line for line in stream.getvalue().splitlines() if "0.958" in line]
+    assert f"{best['temperature']:.3g}" in row
