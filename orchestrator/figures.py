@@ -69,7 +69,9 @@ def draw_parallel(
         axes.plot(places[number], color=colours(scale(share)), lw=0.6 + 1.8 * share, marker=".")
     for x, name in enumerate(names):
         _mark_axis(axes, x, [one[name] for one in configurations])
-    axes.set_xticks(range(len(names)), [_label(name) for name in names])
+    labels = [_label(name).replace(" ", "\n") for name in names]
+    axes.set_xticks(range(len(names)), labels)
+    axes.tick_params(length=0, pad=8)
     axes.set_yticks([])
     axes.set_xlim(-0.2, len(names) - 0.3)
     axes.spines[:].set_visible(False)

@@ -134,7 +134,9 @@ class _Tuning:
         self._say(f"MLflow: {tracking_uri()}, experiment {identity.experiment}")
         if unlogged:
             told = warnings[-1] if warnings else "MLflow could not be written"
-            self._say(f"{told}; {len(unlogged)} trials are not there: run the same command again")
+            self._say(
+                f"{told}; {len(set(unlogged))} trials are not there: run the same command again"
+            )
         for trial_id, error in failures.items():
             self._say(f"failed, and tried again by the same command: {trial_id}: {error}")
         return list(failures)

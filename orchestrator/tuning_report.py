@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import optuna
-from rich import box
 from rich.table import Table
 
 from orchestrator.figures import draw_importance, draw_parallel, importance
@@ -87,7 +86,9 @@ def draw(home: Path, study: optuna.Study, ranked: Sequence[Standing]) -> list[Pa
 
 def best_table(ranked: Sequence[Standing]) -> Table:
     """Lay out the best configurations for the terminal."""
-    table = Table("rank", "top-1", "done", "stopped", *SHORT.values(), box=box.SIMPLE)
+    table = Table(
+        "rank", "top-1", "done", "stopped", *SHORT.values(), box=None, padding=(0, 1, 0, 0)
+    )
     table.title = "best configurations: mean rank share, 1 is best; cells done and stopped"
     for one in ranked[:SHOWN]:
         ended = (str(one.finished), str(one.stopped + one.diverged))
