@@ -53,7 +53,7 @@ def ended(out: Path) -> dict[str, tuple[Any, ...]]:
 def frozen(out: Path) -> dict[str, Any]:
     [path] = out.glob("tuning/*/hyperparameters.json")
     content = json.loads(path.read_text())
-    del content["found"]["date"]
+    del content["found"]["date"], content["found"]["code_version"]
     return content
 
 
