@@ -95,12 +95,13 @@ class Costs:
         held = encoding = 0
         for manifest in manifests:
             cells = [cell for cell in trial.cells if cell.subject == manifest.subject]
-            flops += manifest.n_images * size.flops
-            flops += _encoding_flops(trial.encoding, cells, manifest)
+            if trial.encoding is not None:
+                flops += manifest.n_images * size.flops
+                flops += _encoding_flops(trial.encoding, cells, manifest)
+                encoding = max(encoding, 5 * 8 * manifest.n_images**2)
             flops += self._training_flops(trial, size, head, manifest)
             held += manifest.n_images * 3 * manifest.image_size**2
             held += 4 * manifest.n_images * sum(manifest.n_vertices.values())
-            encoding = max(encoding, 5 * 8 * manifest.n_images**2)
         batch = min(getattr(trial.objective, "batch_size", 128), max(m.n_train for m in manifests))
         training += 2 * -(-batch // self.workers) * size.activation_bytes
         seconds = self.scale * flops / self.flops_per_second

@@ -72,7 +72,12 @@ def _finished(runs: Path) -> Iterable[Outcome]:
 
 
 def _is_tuned(work: Work) -> bool:
-    return isinstance(work, Trial) and not isinstance(work.objective, Untuned)
+    """Tell whether a work is a tuned and scored trial: a search's trials are not scored."""
+    return (
+        isinstance(work, Trial)
+        and not isinstance(work.objective, Untuned)
+        and work.encoding is not None
+    )
 
 
 def choose(models: Sequence[Trial], choice: Choice) -> list[Trial]:

@@ -22,8 +22,9 @@ from trainables.evaluation import Work
 from trainables.outcome import Outcome
 from trainables.rois import EARLY, HEMISPHERES, HIGHER, ROI_ORDER, STREAMS
 from trainables.scores import score_file
+from trainables.search import Search
 from trainables.shards import hash_file
-from trainables.spec import FROM_FILE, Cell, Trial, Untuned
+from trainables.spec import FROM_FILE, Cell, Trial, Trunk, Untuned
 
 GROUPS: Final = {"early": EARLY, "higher": HIGHER, "streams": STREAMS}
 
@@ -74,6 +75,18 @@ def load_space(name: str) -> Space:
             "search_spaces/paper.py is an example"
         )
     return trials  # type: ignore[no-any-return]
+
+
+def load_search(name: str) -> Search | None:
+    """Load the search that a search space declares as ``SEARCH``; None where it lists trials.
+
+    Raises InputError when there is no such space, or SEARCH is something else.
+    """
+    module = _load_file(Path(name)) if name.endswith(".py") else _load_named(name)
+    search = getattr(module, "SEARCH", None)
+    if search is not None and not isinstance(search, Search):
+        raise InputError(f"{name}: SEARCH is {search!r:.80}; expected a trainables.search.Search")
+    return search
 
 
 def _load_named(name: str) -> ModuleType:
@@ -187,11 +200,16 @@ def space_notes(space: Space, cells: Sequence[Cell]) -> tuple[str, ...]:
 
 
 def _with_weights(trial: Trial, weights: str | None) -> Trial:
-    if weights is None and trial.trunk.weights == FROM_FILE:
+    return replace(trial, trunk=start_from(trial.trunk, weights))
+
+
+def start_from(trunk: Trunk, weights: str | None) -> Trunk:
+    """Give a trunk the weights named, if any; raise InputError where it needs a file's."""
+    if weights is None and trunk.weights == FROM_FILE:
         raise InputError(
-            f"the search space starts {trial.trunk.architecture} from a file; give --weights FILE"
+            f"the search space starts {trunk.architecture} from a file; give --weights FILE"
         )
-    return replace(trial, trunk=replace(trial.trunk, weights=weights or trial.trunk.weights))
+    return replace(trunk, weights=weights or trunk.weights)
 
 
 def _merge(known: Trial | None, trial: Trial) -> Trial:
@@ -210,7 +228,8 @@ def make_plan(trials: Sequence[Work], runs: Path, costs: Costs) -> Plan:
         outcome = Outcome.read(runs, trial.id)
         left = [cell for cell in trial.cells if not score_file(runs, trial.id, cell).exists()]
         stopped = outcome is not None and outcome.status == "stopped"
-        if left and not stopped:
+        tuned = outcome is not None and outcome.status == "finished" and trial.encoding is None
+        if left and not stopped and not tuned:
             waiting.append(_to_score(trial, left))
     rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
     return Plan(tuple(trials), tuple(sorted(waiting, key=lambda trial: rank[trial.id])))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 
 from orchestrator.pool import listen
 from orchestrator.trial_queue import Job
@@ -39,9 +40,17 @@ class Schedule:
     """Directory for Tune's own bookkeeping."""
 
 
-def run_jobs(jobs: Sequence[Job], queue: Any, schedule: Schedule, watcher: Watcher) -> None:
+def run_jobs(
+    jobs: Sequence[Job],
+    queue: Any,
+    schedule: Schedule,
+    watcher: Watcher,
+    scheduler: TrialScheduler | None = None,
+) -> None:
     """Run every job through Tune, in order; return when all have ended.
 
+    scheduler: judges the trials by their reports; None: each runs to its end. The watcher hears
+    of a stopped trial as of a finished one, which may be before its worker has written it down.
     Raises KeyboardInterrupt on Ctrl-C, at once.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # scores and MLflow are our record
@@ -57,6 +66,7 @@ def run_jobs(jobs: Sequence[Job], queue: Any, schedule: Schedule, watcher: Watch
         param_space={"trial": tune.grid_search(list(by_id))},
         tune_config=tune.TuneConfig(
             max_concurrent_trials=schedule.concurrent,
+            scheduler=scheduler,
             reuse_actors=True,
             trial_name_creator=_name,
             trial_dirname_creator=_name,

@@ -59,7 +59,8 @@ class ScoreTable:
         by = ["trial_id", "method", "cell", "position"]
         means = flat.groupby(by, observed=True)["r"].mean().dropna().reset_index()
         named = zip(means["trial_id"], means["position"], strict=True)
-        means["layer"] = [self.trials[trial].encoding.layers[k] for trial, k in named]
+        layers = {name: one.encoding.layers for name, one in self.trials.items() if one.encoding}
+        means["layer"] = [layers[trial][k] for trial, k in named]
         return means[["method", "cell", "layer", "r"]]
 
 
@@ -130,7 +131,8 @@ def is_named(work: Work, name: str) -> bool:
 def _setting(work: Work) -> dict[str, Any]:
     trial = setting_source(work)
     seed = None if isinstance(trial.objective, Untuned) else trial.seed
-    fields = {**asdict(trial.objective), **asdict(trial.trunk), **asdict(trial.encoding)}
+    encoding = asdict(trial.encoding) if trial.encoding else {"encoding": None}
+    fields = {**asdict(trial.objective), **asdict(trial.trunk), **encoding}
     return {"method": trial.method, **fields, "seed": seed}
 
 

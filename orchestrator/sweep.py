@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default="demo",
         metavar="SPACE",
-        help="a name in search_spaces/, or a .py file with trials(cells) (default: demo)",
+        help="a name in search_spaces/, or a .py file with trials(cells) or SEARCH (default: demo)",
     )
     parser.add_argument("--data", type=Path, metavar="DATA", help="ingested shards (default: data)")
     parser.add_argument(
@@ -53,9 +53,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
     )
+    _add_search(parser)
     add_cells(parser, "which cells (default: all that the space takes)")
     _add_resources(parser)
     return parser
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    search = parser.add_argument_group("hyperparameters")
+    search.add_argument(
+        "--search",
+        choices=("optuna", "random"),
+        default="optuna",
+        help="what proposes configurations, for a space that declares a SEARCH (optuna: TPE)",
+    )
+    search.add_argument(
+        "--hyperparameters",
+        type=Path,
+        metavar="FILE",
+        help="the file that a search ended in: its values replace temperature, learning rate, "
+        "epochs, batch size and the two ratios of the space's contrastive trials, whose ids "
+        "follow; regression and pooled trials stay as they are",
+    )
 
 
 def _add_resources(parser: argparse.ArgumentParser) -> None:
@@ -76,9 +95,17 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
 def _sweep(options: argparse.Namespace) -> list[str]:
     from rich.console import Console
 
+    from orchestrator.plan import load_search
     from orchestrator.sweeping import sweep
 
-    return sweep(_settings(options), Console())
+    settings, search = _settings(options), load_search(options.space)
+    if search is None:
+        return sweep(settings, Console())
+    if settings.hyperparameters is not None:
+        raise InputError("--hyperparameters: a search finds them; give a space that lists trials")
+    from orchestrator.tuning import tune
+
+    return tune(settings, search, Console())
 
 
 def _settings(options: argparse.Namespace) -> "SweepSettings":
@@ -109,6 +136,8 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
         keep_every_epoch=options.keep_every_epoch,
         keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
+        searcher=options.search,
+        hyperparameters=options.hyperparameters,
     )
 
 

@@ -16,6 +16,7 @@ from orchestrator.cost import Costs
 from orchestrator.demo import prepare_demo
 from orchestrator.display import Display
 from orchestrator.dry_run import show_plan
+from orchestrator.hyperparameters import read_hyperparameters, with_hyperparameters
 from orchestrator.plan import (
     Plan,
     Selection,
@@ -36,7 +37,7 @@ from orchestrator.trial_queue import Job, start_queue
 from trainables.evaluation import Work
 from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
-from trainables.shards import list_cells
+from trainables.shards import hash_file, list_cells
 from trainables.spec import Cell, Trial
 from trainables.trial import TrialRunner, Workplace, failed
 from trainables.trunks import layer_extractor, load, weights_name
@@ -64,6 +65,10 @@ class SweepSettings:
     keep_every_epoch: bool
     keep_predictions: bool
     dry_run: bool
+    searcher: str = "optuna"
+    """What proposes configurations, where the space is a search."""
+    hyperparameters: Path | None = None
+    """A frozen file whose values replace those of contrastive trials."""
 
 
 def sweep(settings: SweepSettings, console: Console) -> list[str]:
@@ -75,14 +80,9 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     if settings.space == "demo" and settings.data == DEMO / "data":
         connect(local_cpus(), include_dashboard=True)  # ingest would start one for itself alone
         prepare_demo(DEMO, console)
-    cells = _cells(settings)
+    cells = chosen_cells(settings)
     trials = _trials(settings, space, cells)
-    costs = Costs.read(
-        settings.data,
-        gpus=bool(settings.gpus_per_trial),
-        threads=settings.cpus_per_trial,
-        workers=settings.workers_per_trial,
-    ).calibrated(outcomes(settings.out, trials))
+    costs = read_costs(settings).calibrated(outcomes(settings.out, trials))
     plan = replace(make_plan(trials, settings.out, costs), notes=space_notes(space, cells))
     if settings.dry_run:
         show_plan(plan, costs, settings.max_concurrent, console)
@@ -91,24 +91,41 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     return Running(settings, plan, costs, console).run()
 
 
-def _cells(settings: SweepSettings) -> list[Cell]:
+def read_costs(settings: SweepSettings) -> Costs:
+    """Read what trials on a sweep's data cost, with the sweep's resources."""
+    return Costs.read(
+        settings.data,
+        gpus=bool(settings.gpus_per_trial),
+        threads=settings.cpus_per_trial,
+        workers=settings.workers_per_trial,
+    )
+
+
+def chosen_cells(settings: SweepSettings) -> list[Cell]:
+    """List the cells of a sweep's data that it is restricted to."""
     selection = Selection(settings.subjects, settings.hemispheres, settings.rois)
     return select(list_cells(settings.data), selection)
 
 
 def _trials(settings: SweepSettings, space: Space, cells: Sequence[Cell]) -> list[Trial]:
     """List the space's trials, and refuse what would fail on every worker."""
-    weights = None
-    if settings.weights is not None:
-        if not settings.weights.is_file():
-            raise InputError(f"{settings.weights}: no such file; give --weights a state dict")
-        weights = weights_name(settings.weights)
-    trials = expand(space, cells, weights)
+    trials = expand(space, cells, name_weights(settings))
+    if settings.hyperparameters is not None:
+        trials = with_hyperparameters(trials, read_hyperparameters(settings.hyperparameters))
     for trunk in {trial.trunk for trial in trials}:
         network = load(trunk, settings.weights)
-        for layers in {trial.encoding.layers for trial in trials if trial.trunk == trunk}:
+        for layers in {t.encoding.layers for t in trials if t.trunk == trunk and t.encoding}:
             layer_extractor(network, layers)
     return trials
+
+
+def name_weights(settings: SweepSettings) -> str | None:
+    """Name the weights file of a sweep by content; None where none is given."""
+    if settings.weights is None:
+        return None
+    if not settings.weights.is_file():
+        raise InputError(f"{settings.weights}: no such file; give --weights a state dict")
+    return weights_name(settings.weights)
 
 
 def outcomes(runs: Path, trials: Sequence[Work]) -> list[Outcome]:
@@ -141,6 +158,7 @@ class Running:
             settings.out,
             fingerprint(settings.data),
             self.command,
+            hash_file(settings.hyperparameters)[:16] if settings.hyperparameters else None,
         )
         warnings: list[str] = []
         tracker = start_tracker(identity, warnings.append)
@@ -164,41 +182,18 @@ class Running:
 
     def _run_waiting(self, tracker: Tracker) -> Mapping[str, str]:
         settings, plan = self.settings, self.plan
-        dashboard = connect(local_cpus(), include_dashboard=True)
-        token = "   (if it asks for a token: ray get-auth-token)"
-        self._say(f"Ray dashboard: {dashboard + token if dashboard else 'none'}")
-        size, n_groups = self._size_groups()
-        workplace = Workplace(
-            settings.data.resolve(),
-            settings.out.resolve(),
-            settings.weights and settings.weights.resolve(),
-            threads=settings.cpus_per_trial,
-            keep_every_epoch=settings.keep_every_epoch,
-            keep_predictions=settings.keep_predictions,
-        )
+        self._say(connect_and_tell())
+        size, n_groups = size_groups(settings, len(plan.waiting))
         scratch = settings.out.resolve() / "ray"
         queue = start_queue(settings.retries, n_groups)
         jobs = [_job(work) for work in plan.waiting]
         schedule = Schedule(2 * n_groups, settings.retries, scratch)
         display = self._display(queue, size)
-        watcher = _Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
-        make_runner = partial(TrialRunner, workplace)
+        watcher = Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
+        make_runner = partial(TrialRunner, workplace_of(settings))
         with display, warm_groups(queue, make_runner, size, n_groups, scratch):
             run_jobs(jobs, queue, schedule, watcher)
         return display.failures
-
-    def _size_groups(self) -> tuple[GroupSize, int]:
-        """Decide on the groups; raise InputError, with what is missing, when not one fits."""
-        settings = self.settings
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        gpus = settings.gpus_per_trial
-        if gpus is None:
-            gpus = min(1.0, resources.get("GPU", 0.0))
-        size = GroupSize(settings.cpus_per_trial, gpus, settings.workers_per_trial)
-        n_groups = size.fits(resources)
-        if n_groups == 0:
-            raise InputError(size.missing(resources))
-        return size, min(n_groups, settings.max_concurrent or n_groups, len(self.plan.waiting))
 
     def _display(self, queue: Any, size: GroupSize) -> Display:
         return Display(
@@ -262,13 +257,45 @@ def _job(work: Work) -> Job:
     return Job(work.id, work.to_json(), work.shards, training_id)
 
 
+def connect_and_tell() -> str:
+    """Connect to Ray, and say where its dashboard is."""
+    dashboard = connect(local_cpus(), include_dashboard=True)
+    token = "   (if it asks for a token: ray get-auth-token)"
+    return f"Ray dashboard: {dashboard + token if dashboard else 'none'}"
+
+
+def workplace_of(settings: SweepSettings) -> Workplace:
+    """Say where the trials of a sweep run."""
+    return Workplace(
+        settings.data.resolve(),
+        settings.out.resolve(),
+        settings.weights and settings.weights.resolve(),
+        threads=settings.cpus_per_trial,
+        keep_every_epoch=settings.keep_every_epoch,
+        keep_predictions=settings.keep_predictions,
+    )
+
+
+def size_groups(settings: SweepSettings, n_waiting: int) -> tuple[GroupSize, int]:
+    """Decide on the groups; raise InputError, with what is missing, when not one fits."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = settings.gpus_per_trial
+    if gpus is None:
+        gpus = min(1.0, resources.get("GPU", 0.0))
+    size = GroupSize(settings.cpus_per_trial, gpus, settings.workers_per_trial)
+    n_groups = size.fits(resources)
+    if n_groups == 0:
+        raise InputError(size.missing(resources))
+    return size, min(n_groups, settings.max_concurrent or n_groups, n_waiting)
+
+
 def local_cpus() -> int:
     """Count the CPUs of a local Ray: this machine's, and one more for Ray Data's reading."""
     return len(os.sched_getaffinity(0)) + 1
 
 
 @dataclass(frozen=True)
-class _Watcher:
+class Watcher:
     """Pass on what happens to the terminal and to MLflow, and write failures down."""
 
     display: Display
@@ -277,10 +304,12 @@ class _Watcher:
     runs: Path
 
     def finished(self, trial_id: str) -> None:
+        """Show that a trial is done, and have it mirrored."""
         self.display.finished(trial_id)
         self.tracker.due([trial_id])
 
     def failed(self, trial_id: str, error: str) -> None:
+        """Write down that a trial has failed, show it, and have it mirrored."""
         failed(self.trials[trial_id], error, host="", device="").write(self.runs)
         self.display.failed(trial_id, error)
         self.tracker.due([trial_id])

@@ -22,7 +22,7 @@ from trainables.evaluation import Evaluation
 from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
 from trainables.shards import MANIFEST, Manifest
-from trainables.spec import Trial, digest
+from trainables.spec import Encoding, Trial, digest
 from trainables.version import code_version
 
 DEFAULT_URI: Final = "sqlite:///mlflow.db"
@@ -45,12 +45,15 @@ class Sweep:
     fingerprint: str
     command: str = "sweep"
     """``sweep``, or ``evaluate``, whose space is what it evaluates."""
+    hyperparameters: str | None = None
+    """Digest of the frozen file whose values the trials have, where one was given."""
 
     @property
     def key(self) -> str:
         """Tell this sweep from others: the same space into the same directory goes on."""
         named = [self.space] if self.command == "sweep" else [self.command, self.space]
-        return digest([*named, str(self.runs.resolve())])
+        of_file = [self.hyperparameters] if self.hyperparameters else []
+        return digest([*named, str(self.runs.resolve()), *of_file])
 
 
 def tracking_uri() -> str:
@@ -89,6 +92,8 @@ class Mirror:
             "data": str(self._sweep.data.resolve()),
             "runs": str(self._sweep.runs.resolve()),
         }
+        if self._sweep.hyperparameters:
+            tags["hyperparameters"] = self._sweep.hyperparameters
         name = f"{self._sweep.command} {self._sweep.space}"
         run = self._client.create_run(self._experiment, tags=tags, run_name=name)
         return str(run.info.run_id)
@@ -150,12 +155,13 @@ class Mirror:
         )
 
     def _tags(self, outcome: Outcome) -> dict[str, str]:
+        encoding = outcome.trial.encoding
         splits = {Manifest.read(self._sweep.data / one).split for one in outcome.trial.shards}
         tags = {
             "training_id": outcome.trial.training_id,
             "dataset_fingerprint": self._sweep.fingerprint,
             "split": ",".join(sorted(splits)),
-            "protocol": ",".join(outcome.trial.encoding.protocols),
+            "protocol": ",".join(encoding.protocols) if encoding else "",
             "code_version": self._code_version,
             "status": outcome.status,
             "host": outcome.host,
@@ -215,8 +221,12 @@ def _trial_params(trial: Trial) -> dict[str, object]:
         "weights": trial.trunk.weights,
         "seed": trial.seed,
         **{name: value for name, value in asdict(trial.objective).items()},
-        **{f"encoding_{name}": value for name, value in asdict(trial.encoding).items()},
+        **{f"encoding_{name}": value for name, value in _fields(trial.encoding).items()},
     }
+
+
+def _fields(encoding: Encoding | None) -> dict[str, object]:
+    return {} if encoding is None else asdict(encoding)
 
 
 def _epoch_metrics(outcome: Outcome) -> Iterable[Metric]:

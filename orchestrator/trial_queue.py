@@ -7,12 +7,15 @@ reports next.
 
 import asyncio
 import secrets
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 import ray
 from ray.util.metrics import Counter, Gauge
 
+VERDICT_SECONDS: Final = 600.0
+"""The longest that a judged job waits for who listens to it; then it goes on."""
 POLL_SECONDS: Final = 5.0
 """The longest that a call to the queue stays open."""
 
@@ -33,6 +36,8 @@ class Job:
     """The subjects whose images it reads."""
     training_id: str = ""
     """Its checkpoint's name: of jobs that share one, a single one runs at a time."""
+    judged: bool = False
+    """Whether a scheduler may stop it: its worker waits at each report until it is heard."""
 
 
 @dataclass
@@ -56,6 +61,8 @@ class _Entry:
     deaths: int = 0
     blame: str = "out of memory, or killed"
     """Why the workers died, as far as it is known."""
+    heard: int = 0
+    """Events that the listener is done with: it has asked for the next."""
     stopped: bool = False
     ended: bool = False
 
@@ -150,14 +157,28 @@ class TrialQueue:
         return not entry.stopped
 
     async def report(self, trial_id: str, event: Event) -> bool:
-        """Hear of an epoch; False when the trial should stop."""
+        """Hear of an epoch; False when the trial should stop.
+
+        A judged job is answered when its listener has dealt with the epoch, so that a stopped
+        one trains no epoch more and frees its worker at once.
+        """
         entry = self._entries[trial_id]
         for name in ("epoch", "loss", "retrieval_top1", "images_per_second"):
             setattr(entry.progress, name, event.get(name))
         entry.events.append(event)
         self._metrics.epoch(trial_id, event)
         await self._notify()
+        if entry.job.judged:
+            await self._hear_verdict(entry)
         return not entry.stopped
+
+    async def _hear_verdict(self, entry: _Entry) -> None:
+        """Wait until the listener has dealt with all events, or drops the job."""
+        n_events, deadline = len(entry.events), time.monotonic() + VERDICT_SECONDS
+        while entry.heard < n_events and not (entry.stopped or entry.ended):
+            if time.monotonic() > deadline:
+                return  # whoever listened is gone for good
+            await self._wait()
 
     async def finish(self, trial_id: str, event: Event, error: str | None) -> None:
         """Hear that a job is over: its last metrics, or its error."""
@@ -179,6 +200,9 @@ class TrialQueue:
     async def next_event(self, trial_id: str, number: int) -> Event | None:
         """Give a trial's event by number, as soon as there is one; None: ask again."""
         entry = self._entries[trial_id]
+        if number > entry.heard:
+            entry.heard = number
+            await self._notify()
         if number >= len(entry.events):
             await self._wait()
         return entry.events[number] if number < len(entry.events) else None
@@ -192,6 +216,7 @@ class TrialQueue:
         if trial_id in self._waiting:
             self._waiting.remove(trial_id)
             entry.ended = True
+        await self._notify()
 
     async def running(self) -> list[dict[str, Any]]:
         """List the progress of the jobs that groups are at."""

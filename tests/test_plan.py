@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from orchestrator.plan import (
     Selection,
     expand,
     fingerprint,
+    load_search,
     load_space,
     make_plan,
     parse_rois,
@@ -44,6 +46,8 @@ ALL_CELLS = [
 ]
 TRIALS_OF_SPACE = {"demo": 14, "paper": 194, "pooled": 194, "pooled_interleaved": 194}
 """Trials of each space on ALL_CELLS. A new space is added here, with its number."""
+SEARCHES = {"tuning": 30, "tuning_demo": 3}
+"""Cells of each search on ALL_CELLS."""
 
 
 FROZEN = {
@@ -295,7 +299,25 @@ def test_an_unknown_name_is_told_with_the_known_ones() -> None:
 
 
 def test_every_search_space_is_known_and_counted() -> None:
-    assert space_names() == sorted(TRIALS_OF_SPACE)
+    assert space_names() == sorted(TRIALS_OF_SPACE | SEARCHES)
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHES))
+def test_a_search_draws_its_cells_and_says_how_it_is_run(name) -> None:
+    large = [replace(cell, n_vertices=21) for cell in ALL_CELLS]
+    assert len(load_search(name).choose_cells(large)) == SEARCHES[name]
+    text = import_module(f"search_spaces.{name}").__doc__
+    assert f"python -m orchestrator.sweep {name} " in text
+    assert "Expected" in text
+
+
+def test_a_trial_that_is_not_encoded_is_done_when_it_has_ended(tmp_path) -> None:
+    trial = Trial(Contrastive(validation=0.1), (cells(1)[0],), encoding=None)
+    assert make_plan([trial], tmp_path, COSTS).waiting == (trial,)
+    end(tmp_path, trial, "finished")
+    assert make_plan([trial], tmp_path, COSTS).waiting == ()
+    end(tmp_path, trial, "failed")
+    assert make_plan([trial], tmp_path, COSTS).waiting == (trial,)
 
 
 @pytest.mark.parametrize("name", sorted(TRIALS_OF_SPACE))

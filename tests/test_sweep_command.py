@@ -260,3 +260,54 @@ def test_help_shows_every_flag_and_how_to_begin(capsys) -> None:
     assert "the demonstration" in shown
     for flag in ("--data", "--out", "--weights", "--rois", "--dry-run", "--gpus-per-trial"):
         assert flag in shown
+
+
+SEARCH = """\
+from trainables.search import Choice, LogUniform, Ranges, Search
+from trainables.spec import FROM_FILE, Trunk
+
+SEARCH = Search(
+    Ranges(LogUniform(0.1, 1), LogUniform(1e-5, 1e-3), Choice((2, 4)), Choice((8,)),
+           Choice((0.8,)), Choice((0.2,))),
+    n_cells=2, min_vertices=5, n_configurations=5, per_round=2, grace_period=1,
+    reduction_factor=2, trunk=Trunk("tiny", FROM_FILE), validation=0.2,
+)
+"""
+
+
+def test_a_dry_run_of_a_search_says_what_would_run_and_writes_nothing(home, capsys) -> None:
+    (home / "space.py").write_text(SEARCH)
+    before = contents(home)
+    assert sweep.main(command("--dry-run", "--search", "random")) == 0
+    shown = capsys.readouterr()
+    assert "2 cells of more than 5 vertices: nsd-subj01-" in shown.out
+    assert "5 configurations by random in 3 rounds of 2: 10 trials, 0 done" in shown.out
+    assert "in round 1" in shown.out
+    assert contents(home) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        (SEARCH.replace("min_vertices=5", "min_vertices=99"), (), "more than 99 vertices"),
+        (SEARCH + "SEARCH = 3\n", (), "SEARCH is 3; expected a trainables.search.Search"),
+        (SEARCH.replace("n_cells=2", "n_cells=0"), (), "n_cells 0 is below 1"),
+        (SEARCH, ("--hyperparameters", "any.json"), "a search finds them"),
+        (SPACE, ("--hyperparameters", "absent.json"), "absent.json: No such file"),
+        (SPACE, ("--hyperparameters", "space.py"), "space.py: not JSON"),
+    ],
+)
+def test_a_search_or_its_file_that_cannot_be_used_is_refused_in_one_line(
+    home, capsys, text, arguments, message
+) -> None:
+    (home / "space.py").write_text(text)
+    assert message in refusal(command(*arguments), home, capsys)
+
+
+def test_hyperparameters_of_a_file_make_other_trials_of_the_same_space(home, capsys) -> None:
+    values = {"temperature": 0.5, "learning_rate": 1e-3, "epochs": 9, "batch_size": 8}
+    values |= {"hidden_ratio": 1.0, "embedding_ratio": 0.5}
+    content = {"schema_version": 1, "hyperparameters": values, "found": {}}
+    (home / "found.json").write_text(json.dumps(content))
+    assert sweep.main(command("--dry-run", "--hyperparameters", "found.json")) == 0
+    assert "5 trials: 0 done, 5 to run" in capsys.readouterr().out

@@ -423,3 +423,14 @@ def test_a_pooled_trial_of_changed_data_is_refused_by_the_subject_s_name(place) 
     stale = replace(trial, cells=(trial.cells[0], replace(trial.cells[1], data="00000000")))
     with pytest.raises(ValueError, match=r"nsd-subj02: its content is .*planned on 00000000"):
         place.runner().run(stale, Listener())
+
+
+def test_a_trial_that_is_not_encoded_is_tuned_and_passes_no_test_image(place, monkeypatch) -> None:
+    monkeypatch.setattr(module, "extract", lambda *a: pytest.fail("an image was encoded"))
+    trial = replace(place.trial(), encoding=None)
+    listener, runs = Listener(), place.home / "runs"
+    outcome = place.runner().run(trial, listener)
+    assert (outcome.status, listener.stages) == ("finished", ["reading", "finetuning"])
+    assert Outcome.read(runs, trial.id) == outcome
+    assert (runs / "checkpoints" / trial.training_id / LAST).exists()
+    assert not (runs / "scores").exists()

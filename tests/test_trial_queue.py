@@ -369,3 +369,52 @@ def test_the_job_of_a_group_that_ended_for_good_fails() -> None:
         assert (await queue.next_event("c", 0))["error"] == "group g1 ended"
 
     run(scenario)
+
+
+def judged(name: str) -> Job:
+    return Job(name, "{}", ("nsd-subj01",), judged=True)
+
+
+def test_a_judged_job_waits_until_its_listener_asks_for_the_next_event(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(judged("a"))
+        await queue.take("g1")
+        report = asyncio.create_task(queue.report("a", {"epoch": 1}))
+        assert await queue.next_event("a", 0) == {"epoch": 1}
+        await asyncio.sleep(0.05)
+        assert not report.done()
+        following = asyncio.create_task(queue.next_event("a", 1))
+        assert await asyncio.wait_for(report, 5)
+        following.cancel()
+
+    run(scenario)
+
+
+def test_a_judged_job_that_is_stopped_frees_its_worker_at_that_very_report(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(judged("a"))
+        await queue.submit(judged("b"))
+        await queue.take("g1")
+        report = asyncio.create_task(queue.report("a", {"epoch": 1}))
+        assert await queue.next_event("a", 0) == {"epoch": 1}
+        await queue.stop("a")
+        assert not await asyncio.wait_for(report, 5)
+        await queue.finish("a", {"seconds": 1.0}, None)
+        assert (await asyncio.wait_for(queue.take("g1"), 5)).trial_id == "b"
+
+    run(scenario)
+
+
+def test_a_judged_job_goes_on_when_nobody_listens_for_long(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "VERDICT_SECONDS", 0.02)
+
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(judged("a"))
+        await queue.take("g1")
+        assert await asyncio.wait_for(queue.report("a", {"epoch": 1}), 5)
+
+    run(scenario)

@@ -41,6 +41,15 @@ class EpochReport:
     retrieval_median_rank: float | None = None
 
 
+def read_history(directory: Path) -> tuple[EpochReport, ...]:
+    """Read the epochs of a training's last checkpoint; none where it has none that is whole."""
+    try:
+        note = json.loads((directory / LAST).read_text())
+        return tuple(EpochReport(**report) for report in note["history"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return ()
+
+
 @dataclass(frozen=True)
 class Resumed:
     """A training as its last checkpoint left it."""

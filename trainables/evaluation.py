@@ -47,6 +47,7 @@ class Evaluation:
     def __post_init__(self) -> None:
         model = self.model
         require(not isinstance(model.objective, Untuned), f"{model.id}: expected a tuned trial")
+        require(model.encoding is not None, f"{model.id}: expected a trial that is encoded")
         require(len(self.cells) > 0, "an evaluation needs at least one cell")
         shards = sorted({cell.shard for cell in self.cells})
         require(len(shards) == 1, f"an evaluation's cells must be of one subject, found {shards}")
@@ -115,6 +116,7 @@ class Evaluation:
     @property
     def encoding(self) -> Encoding:
         """Return the model's encoding, which its scores here share with its own."""
+        assert self.model.encoding is not None  # seen in __post_init__
         return self.model.encoding
 
     @property

@@ -150,11 +150,16 @@ class Trial:
     objective: Objective
     cells: tuple[Cell, ...]
     trunk: Trunk = field(default_factory=Trunk)
-    encoding: Encoding = field(default_factory=Encoding)
+    encoding: Encoding | None = field(default_factory=Encoding)
+    """None: the trial is tuned and judged by its retrieval alone; no test image is looked at."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         require(len(self.cells) > 0, "a trial needs at least one cell")
+        require(
+            self.encoding is not None or not isinstance(self.objective, Untuned),
+            "an untuned trial without encoding has nothing to do",
+        )
         if isinstance(self.objective, Pooled):
             self._check_pooled()
             return
@@ -216,6 +221,8 @@ class Trial:
     @property
     def id(self) -> str:
         """Name the scores and the MLflow run: the training and how it is encoded."""
+        if self.encoding is None:
+            return self.training_id
         content = {**self._training, "encoding": asdict(self.encoding)}
         return f"{self.method}-{self._place}-{digest(content)}"
 
@@ -238,11 +245,12 @@ class Trial:
         require(method in OBJECTIVES, f"trial: unknown method {method!r}")
         built = build_from(OBJECTIVES[method], objective)
         require(built.method == method, f"trial: {method} with the settings of {built.method}")
+        encoding = content.get("encoding", {})
         parts = {
             "objective": built,
             "cells": [build_from(Cell, cell) for cell in content.get("cells", ())],
             "trunk": build_from(Trunk, content.get("trunk", {})),
-            "encoding": build_from(Encoding, content.get("encoding", {})),
+            "encoding": None if encoding is None else build_from(Encoding, encoding),
         }
         trial: Self = build_from(cls, {**content, **parts})
         return trial

@@ -27,7 +27,7 @@ from trainables.protocols import MIN_ROWS, Split
 from trainables.scores import score_file, write_scores
 from trainables.scoring import CellScores, Targets, score_cells
 from trainables.shards import read_vertices
-from trainables.spec import Cell, Pooled, Trial, Untuned
+from trainables.spec import Cell, Encoding, Pooled, Trial, Untuned
 from trainables.stimuli import KnownStimuli, Overlap
 
 FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
@@ -91,7 +91,8 @@ class TrialRunner:
                 work, history = self._tune(trial, clock)
                 if not isinstance(trial.objective, Untuned):
                     write_log(self._workplace.runs, trial.id, history)
-            self._encode(work, clock)
+            if trial.encoding is not None:
+                self._encode(work, trial.encoding, clock)
         except Stopped as stopped:
             return self._outcome(trial, clock, started, stopped.history, stopped=True)
         finally:
@@ -184,36 +185,37 @@ class TrialRunner:
             data.append(TrainingData(held.images, on_device, rows))
         return data
 
-    def _encode(self, work: _Work, clock: Clock) -> None:
+    def _encode(self, work: _Work, encoding: Encoding, clock: Clock) -> None:
         """Score the trial's cells: of a pooled trial, subject by subject, what has no scores."""
         runs, trial = self._workplace.runs, work.trial
         for shard, held in work.subjects.items():
             cells = [cell for cell in trial.cells if cell.shard == shard]
             done = all(score_file(runs, trial.id, cell).exists() for cell in cells)
             if len(work.subjects) == 1 or not done:
-                self._encode_subject(work, held, cells, clock)
+                self._encode_subject(replace(work, subjects={shard: held}), encoding, cells, clock)
 
     def _encode_subject(
-        self, work: _Work, held: HeldSubject, of_subject: Sequence[Cell], clock: Clock
+        self, work: _Work, encoding: Encoding, of_subject: Sequence[Cell], clock: Clock
     ) -> None:
+        [held] = work.subjects.values()
         trial, subject, images = work.trial, held.subject, held.images
         full = Split(subject.train_rows, subject.test_rows, subject.manifest.n_images)
         overlap = self._stimuli.overlap(setting_source(trial), of_subject[0])
         split = _without_seen(trial, full, overlap)
-        rows, compact = split.compact(trial.encoding.protocols)
+        rows, compact = split.compact(encoding.protocols)
         budget = self._workplace.feature_budget
         if budget is None:
             budget = int(SHARE_FOR_FEATURES * free_bytes(self._device))
         storage = Storage(self._device, budget, self._workplace.runs / "scratch")
         with clock.step("features"):
             batches = images.batches(torch.from_numpy(rows), FEATURE_BATCH[self._device.type])
-            features = extract(work.network, trial.encoding.layers, batches, len(rows), storage)
+            features = extract(work.network, encoding.layers, batches, len(rows), storage)
         with features, clock.step("encoding"):
             responses = {side: matrix[rows] for side, matrix in subject.responses.items()}
             cells = [(cell, self._vertices(cell)) for cell in of_subject]
             targets = Targets.gather(responses, cells, self._device)
             keep = self._workplace.keep_predictions
-            scores = score_cells(features, targets, compact, trial.encoding, keep_predictions=keep)
+            scores = score_cells(features, targets, compact, encoding, keep_predictions=keep)
         for cell in of_subject:
             mine = [_counted(one, overlap, (full, split)) for one in scores if one.cell == cell]
             write_predictions(self._workplace.runs, trial, mine, rows[compact.test])

@@ -1,0 +1,31 @@
+"""The search of `tuning`, small enough for the simulated subjects of the demonstration.
+
+python -m orchestrator.sweep tuning_demo --data demo/data --out demo/runs \
+    --weights demo/weights.safetensors
+
+After `python -m orchestrator.sweep`, which makes the data. 8 configurations in two rounds on 3
+cells: 24 trials of at most 6 epochs; a few minutes on two CPU cores. Expected: configurations with
+a learning rate near 1e-3 retrieve best, and those near 1e-5 are stopped at the first rung.
+"""
+
+from trainables.search import Choice, IntegerRange, LogUniform, Ranges, Search
+from trainables.spec import FROM_FILE, Trunk
+
+SEARCH = Search(
+    ranges=Ranges(
+        temperature=LogUniform(0.05, 1.0),
+        learning_rate=LogUniform(1e-5, 3e-3),
+        epochs=IntegerRange(2, 6),
+        batch_size=Choice((32, 64, 128)),
+        hidden_ratio=LogUniform(0.4, 1.6),
+        embedding_ratio=LogUniform(0.1, 0.8),
+    ),
+    n_cells=3,
+    min_vertices=20,
+    n_configurations=8,
+    per_round=4,
+    grace_period=1,
+    reduction_factor=2,
+    trunk=Trunk("narrow-alexnet", FROM_FILE),
+    seed=0,
+)

@@ -1,0 +1,88 @@
+"""A search that is killed in the midst, and the same command again: nothing is lost."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sweep_process import Lab, descendants, kill, wait_for
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+
+SPACE = '''
+"""A small search of a user's own."""
+from trainables.search import Choice, IntegerRange, LogUniform, Ranges, Search
+from trainables.spec import FROM_FILE, Trunk
+
+SEARCH = Search(
+    ranges=Ranges(
+        temperature=LogUniform(0.1, 1.0),
+        learning_rate=LogUniform(1e-5, 3e-3),
+        epochs=IntegerRange(3, 6),
+        batch_size=Choice((8, 16)),
+        hidden_ratio=LogUniform(0.5, 1.5),
+        embedding_ratio=LogUniform(0.2, 0.8),
+    ),
+    n_cells=2, min_vertices=5, n_configurations=4, per_round=2, grace_period=1,
+    reduction_factor=2, trunk=Trunk("narrow-alexnet", FROM_FILE), validation=0.2,
+)
+'''
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab.make(tmp_path_factory.mktemp("tuning"))
+    (lab.home / "space.py").write_text(SPACE)
+    yield lab
+    lab.end()
+
+
+def ended(out: Path) -> dict[str, tuple[Any, ...]]:
+    """Say how each trial ended, and what its epochs measured."""
+    found = {}
+    for path in out.glob("trials/*.json"):
+        content = json.loads(path.read_text())
+        curve = [(one["epoch"], one["loss"], one["retrieval_top1"]) for one in content["history"]]
+        found[path.stem] = (content["status"], curve)
+    return found
+
+
+def frozen(out: Path) -> dict[str, Any]:
+    [path] = out.glob("tuning/*/hyperparameters.json")
+    content = json.loads(path.read_text())
+    del content["found"]["date"], content["found"]["code_version"]
+    return content
+
+
+def history(out: Path) -> str:
+    [path] = out.glob("tuning/*/history.jsonl")
+    return path.read_text()
+
+
+def test_a_search_killed_in_the_midst_ends_as_an_undisturbed_one(lab: Lab) -> None:
+    undisturbed, killed = lab.home / "undisturbed", lab.home / "killed"
+    log = lab.finish(undisturbed, "--max-concurrent", "1")
+    assert "round 2 of 2" in log
+    assert Counter(status for status, _ in ended(undisturbed).values()).keys() == {
+        "finished",
+        "stopped",
+    }
+    assert len(ended(undisturbed)) == 8
+    assert not (undisturbed / "scores").exists()
+
+    process = lab.start(killed, "--max-concurrent", "1")
+    wait_for(lambda: len(ended(killed)) >= 3, "three ended trials")
+    kill({process.pid, *descendants(process.pid)})
+    process.wait(10)
+    before = ended(killed)
+    assert len(before) < 8
+    lab.finish(killed, "--max-concurrent", "1")
+
+    assert ended(killed) == ended(undisturbed)
+    assert before.items() <= ended(killed).items()
+    assert frozen(killed) == frozen(undisturbed)
+    assert history(killed) == history(undisturbed)
+    assert len(list(killed.glob("tuning/*/parallel.*"))) == 2
