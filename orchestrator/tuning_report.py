@@ -89,7 +89,7 @@ def best_table(ranked: Sequence[Standing]) -> Table:
     table = Table(
         "rank", "top-1", "done", "stopped", *SHORT.values(), box=None, padding=(0, 1, 0, 0)
     )
-    table.title = "best configurations: mean rank share, 1 is best; cells done and stopped"
+    table.title = "best configurations by rank share over cells"
     for one in ranked[:SHOWN]:
         ended = (str(one.finished), str(one.stopped + one.diverged))
         values = [f"{one.values[name]:.3g}" for name in SHORT]
