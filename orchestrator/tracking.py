@@ -6,6 +6,7 @@ was down or its database is new, is written by the next trial's end or the next 
 
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -25,7 +26,8 @@ from trainables.shards import MANIFEST, Manifest
 from trainables.spec import Encoding, Trial, digest
 from trainables.version import code_version
 
-DEFAULT_URI: Final = "sqlite:///mlflow.db"
+SQLITE: Final = "sqlite:///"
+DEFAULT_URI: Final = f"{SQLITE}mlflow.db"
 PARENT: Final = "mlflow.parentRunId"
 NAME: Final = "mlflow.runName"
 MIRRORED: Final = "mirrored"
@@ -61,10 +63,32 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
+def make_store(uri: str) -> None:
+    """Make an SQLite store beside and link it: a process killed meanwhile leaves no half of one.
+
+    MLflow can't open a database whose first migration was cut. Other stores, and one that is
+    there, are left alone.
+    """
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or path.exists():
+        return
+    beside = path.with_name(
+        f".{path.name}.{secrets.token_hex(4)}"
+    )  # MLflow knows names it has seen
+    try:
+        MlflowClient(tracking_uri=f"{SQLITE}{beside}").search_experiments(max_results=1)
+        os.link(beside, path)
+    except FileExistsError:
+        return  # another process was first
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 class Mirror:
     """MLflow's runs of one sweep. Every method may raise what MLflow raises."""
 
     def __init__(self, sweep: Sweep, uri: str) -> None:
+        make_store(uri)
         self._sweep = sweep
         self._client = MlflowClient(tracking_uri=uri)
         self._code_version = code_version()

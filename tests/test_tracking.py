@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from orchestrator import tracking
 from orchestrator.tracker import Tracker, start_tracker
-from orchestrator.tracking import PARENT, Mirror, Sweep
+from orchestrator.tracking import PARENT, Mirror, Sweep, make_store
 from tests.small_shards import write_shards
 from trainables.checkpoints import EpochReport
 from trainables.outcome import Outcome
@@ -400,3 +401,27 @@ def test_trials_that_a_store_missed_are_written_with_the_next_one() -> None:
     assert mirror.written == ["a", "b"]
     assert tracker.close(complete=False) == []
     assert mirror.closed == [False]
+
+
+def test_a_store_whose_making_was_cut_is_made_anew(tmp_path, monkeypatch) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+    class Killed(BaseException):
+        pass
+
+    class Dying(MlflowClient):
+        def search_experiments(self, *arguments, **named):
+            super().search_experiments(*arguments, **named)
+            raise Killed
+
+    monkeypatch.setattr(tracking, "MlflowClient", Dying)
+    with pytest.raises(Killed):
+        make_store(uri)
+    assert not (tmp_path / "mlflow.db").exists()
+    monkeypatch.undo()
+    make_store(uri)
+    made = (tmp_path / "mlflow.db").stat().st_ino
+    make_store(uri)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    assert (tmp_path / "mlflow.db").stat().st_ino == made
+    assert MlflowClient(uri).create_experiment("after") == "1"
