@@ -34,6 +34,8 @@ class Display:
     """Ask what the cluster lacks for another worker."""
     measure: str = "mean r"
     """What score gives."""
+    unscored: str = "no score"
+    """What is shown where score gives nothing."""
     finished_ids: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     best: tuple[float, str] | None = None
@@ -64,7 +66,7 @@ class Display:
         if r is not None and (self.best is None or r > self.best[0]):
             self.best = (r, trial_id)
         self.finished_ids.append(trial_id)
-        shown = "no score" if r is None else f"{self.measure} {r:.3f}"
+        shown = self.unscored if r is None else f"{self.measure} {r:.3f}"
         self.console.print(f"{self._count()} {trial_id}  {shown}  {self._eta()}", highlight=False)
 
     def failed(self, trial_id: str, error: str) -> None:

@@ -1,5 +1,6 @@
 """A search as far as the outcomes of its trials tell: rounds, records, schedulers rebuilt."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,11 +9,19 @@ from pathlib import Path
 import optuna
 
 from orchestrator.cell_asha import CellAsha, Judged
-from orchestrator.searching import Record, build_study, diverged, propose, record
-from trainables.checkpoints import read_history
+from orchestrator.searching import (
+    Record,
+    build_study,
+    diverged,
+    propose,
+    rank_shares,
+    record,
+)
+from trainables.checkpoints import OF_SEARCHES, read_history, remove_checkpoints
 from trainables.evaluation import setting_source
 from trainables.outcome import Outcome
-from trainables.search import Search, Value
+from trainables.search import Search, Value, checked, name_of
+from trainables.shards import write_text
 from trainables.spec import Cell, Trial, Trunk, digest
 
 
@@ -47,13 +56,65 @@ class Progress:
         """Yield the rounds, each proposed when the one before has ended; stop where one has not."""
         self.configurations.clear()
         for number in range(self.search.n_rounds):
-            n = min(self.search.per_round, self.search.n_configurations - len(self.configurations))
-            study, known = self.study(number), self.configurations
-            known |= propose(study, self.search, n, known)
-            now = Round(number, self._trials(list(known)[number * self.search.per_round :]))
+            new = self._read_round(number)
+            if new is None:
+                new = self._propose(number)
+            self.configurations |= new
+            now = Round(number, self._trials(list(new)))
             yield now
             if not all(self.ended(trial) for _, trial in now.trials):
                 return
+
+    def checkpoint(self, trial: Trial) -> Path:
+        """Name the directory of a trial's checkpoints, there until it has ended."""
+        return self.runs / OF_SEARCHES / trial.training_id
+
+    def remove_checkpoints(self, now: Round) -> None:
+        """Remove those of a round's ended trials that no worker removed: of diverged ones, say."""
+        for _, trial in now.trials:
+            if self.ended(trial) is not None:
+                remove_checkpoints(self.checkpoint(trial))
+
+    def _propose(self, number: int) -> dict[str, dict[str, Value]]:
+        n = min(self.search.per_round, self.search.n_configurations - len(self.configurations))
+        return propose(self.study(number), self.search, n, self.configurations)
+
+    def _round_file(self, number: int) -> Path:
+        return self.home / f"round-{number:02d}.json"
+
+    def write_round(self, now: Round) -> None:
+        """Write down what a round tries and what its searcher knew, once, before it is run.
+
+        Proposals depend on Optuna's version too: a search goes on with those that it has begun.
+        """
+        path = self._round_file(now.number)
+        if path.exists():
+            return
+        new = list(dict.fromkeys(name for name, _ in now.trials))
+        earlier = [one for one in self.records() if one.configuration not in new]
+        content = {
+            "round": now.number,
+            "searcher": self.searcher,
+            "optuna": optuna.__version__,
+            "known": rank_shares(earlier),
+            "configurations": {name: self.configurations[name] for name in new},
+        }
+        write_text(path, json.dumps(content, indent=1) + "\n")
+
+    def _read_round(self, number: int) -> dict[str, dict[str, Value]] | None:
+        """Read the configurations of a round that was begun; None where it was not."""
+        path = self._round_file(number)
+        try:
+            content = json.loads(path.read_text())["configurations"]
+            found = {name_of(values): checked(values) for values in content.values()}
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: not a round of a search ({error}); remove {self.home}, and the same "
+                "command starts the search anew, with the trials that are done"
+            ) from error
+        return found
 
     def _trials(self, names: Sequence[str]) -> tuple[tuple[str, Trial], ...]:
         return tuple(
@@ -100,7 +161,7 @@ def prime(asha: CellAsha, progress: Progress, waiting: Sequence[Trial]) -> list[
         asha.replay(judged(setting_source(outcome.trial)), outcome.history)
     left = []
     for trial in waiting:
-        history = read_history(progress.runs / "checkpoints" / trial.training_id)
+        history = read_history(progress.checkpoint(trial))
         if asha.replay(judged(trial), history):
             left.append(trial)
         else:

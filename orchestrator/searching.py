@@ -53,9 +53,13 @@ class Record:
     stopped: bool
 
     @property
-    def key(self) -> tuple[float, float]:
-        """Give what trials are compared by: the share of the epochs reached, then top-1 there."""
-        return self.epochs / self.of_epochs, self.top1
+    def key(self) -> tuple[bool, float]:
+        """Give what trials are compared by: top-1 as last measured, below all others if diverged.
+
+        Not by how far a trial came: the number of epochs is searched for too, and few epochs pass
+        few rungs, so that short trainings would seem good for having been judged less often.
+        """
+        return self.epochs > 0, self.top1
 
 
 def diverged(outcome: Outcome) -> bool:

@@ -64,7 +64,6 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
     search.add_argument(
         "--search",
         choices=("optuna", "random"),
-        default="optuna",
         help="what proposes configurations, for a space that declares a SEARCH (optuna: TPE)",
     )
     search.add_argument(
@@ -100,9 +99,13 @@ def _sweep(options: argparse.Namespace) -> list[str]:
 
     settings, search = _settings(options), load_search(options.space)
     if search is None:
+        if options.search is not None:
+            raise InputError(f"--search {options.search}: {options.space} lists its trials")
         return sweep(settings, Console())
     if settings.hyperparameters is not None:
         raise InputError("--hyperparameters: a search finds them; give a space that lists trials")
+    if settings.keep_every_epoch:
+        raise InputError("--keep-every-epoch: a search keeps no weights; its trials are for choice")
     from orchestrator.tuning import tune
 
     return tune(settings, search, Console())
@@ -136,7 +139,7 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
         keep_every_epoch=options.keep_every_epoch,
         keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
-        searcher=options.search,
+        searcher=options.search or "optuna",
         hyperparameters=options.hyperparameters,
     )
 

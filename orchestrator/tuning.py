@@ -7,7 +7,7 @@ same command goes on where a search was killed.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -155,11 +155,14 @@ class _Tuning:
         # No light trial waits beside those at work: the order in which trials of a cell are
         # compared is then that of the round, with one group.
         schedule = Schedule(n_groups, settings.retries, scratch)
-        make_runner = partial(TrialRunner, workplace_of(settings))
+        workplace = replace(workplace_of(settings), keep_trunks=False)
+        make_runner = partial(TrialRunner, workplace)
         with warm_groups(queue, make_runner, size, n_groups, scratch):
             for now in progress.rounds():
+                progress.write_round(now)
                 failures = self._run_round(now, (queue, size, schedule), tracker)
                 write_history(progress.home, progress.records())
+                progress.remove_checkpoints(now)
                 if failures:
                     return failures
         return {}
@@ -203,11 +206,15 @@ class _Tuning:
             score=self._top1,
             missing=lambda: size.missing(ray.available_resources()),  # type: ignore[no-untyped-call]
             measure="top-1",
+            unscored="stopped",
         )
 
     def _top1(self, trial_id: str) -> float | None:
+        """Give a finished trial's retrieval; a stopped one's may not be written down yet."""
         outcome = Outcome.read(self.settings.out, trial_id)
-        return outcome.history[-1].retrieval_top1 if outcome and outcome.history else None
+        if outcome is None or outcome.status != "finished":
+            return None
+        return outcome.history[-1].retrieval_top1
 
     def _conclude(self, identity: Sweep) -> None:
         """Freeze the winner, and show what was found."""

@@ -10,6 +10,8 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
 from orchestrator.cell_asha import CellAsha, Judged
 from orchestrator.rounds import Progress, judged, prime
+from orchestrator.searching import Record, rank_shares
+from search_spaces.tuning import SEARCH as TUNING
 from tests.test_searching import SEARCH, VALUES, cells
 from trainables.checkpoints import LAST, EpochReport
 from trainables.outcome import Outcome
@@ -119,6 +121,29 @@ def test_primed_by_replay_it_decides_as_if_it_had_never_been_interrupted(cut) ->
         assert stopped_at(again, trial, curve) == end
 
 
+def test_where_longer_training_is_better_short_ones_are_not_ranked_above_for_being_short() -> None:
+    """Settings alike but for the epochs, on a rising curve: few rungs passed is no merit."""
+    generator, records = np.random.default_rng(0), []
+    own = [(f"{epochs}-{n}", epochs) for epochs in (10, 45) for n in range(10)]
+    for cell in range(20):
+        asha = CellAsha(TUNING, {})
+        for name, epochs in generator.permutation(np.array(own, dtype=object)):
+            curve = 1 - np.exp(-np.arange(1, epochs + 1) / 20)
+            curve += generator.normal(0, 0.05, epochs)
+            trial = Judged(f"{name}-{cell}", str(cell), epochs)
+            results = [{"epoch": n, "retrieval_top1": v} for n, v in enumerate(curve, 1)]
+            verdicts = [asha.judge(trial, result) for result in results]
+            end = epochs if all(verdicts) else verdicts.index(False) + 1
+            records.append(Record(name, str(cell), end, epochs, curve[end - 1], end < epochs))
+    assert {one.stopped for one in records} == {True, False}
+    shares = rank_shares(records)
+    short, long = (
+        np.mean([share for name, share in shares.items() if name.startswith(epochs)])
+        for epochs in ("10-", "45-")
+    )
+    assert long > short
+
+
 def test_it_refuses_another_metric_and_pickles_without_its_state() -> None:
     asha = CellAsha(SEARCH, {}, lambda trial_id: None)
     assert asha.set_search_properties(None, None)
@@ -138,7 +163,7 @@ def test_a_stop_that_was_decided_but_not_written_down_is_written_at_the_next_sta
         name: VALUES | {"temperature": t} for name, t in (("a", 0.3), ("b", 0.5))
     }
     Outcome(first, "finished", "", "", 0.0, {}, reports([0.5] * 4)).write(tmp_path)
-    folder = tmp_path / "checkpoints" / second.training_id
+    folder = progress.checkpoint(second)
     note = {"history": [vars(one) for one in reports([0.1])]}
     folder.mkdir(parents=True)
     write_text(folder / LAST, json.dumps(note))

@@ -115,13 +115,13 @@ def test_a_run_killed_anywhere_leaves_a_subject_or_none_and_can_be_repeated(loca
     environment = {**os.environ, "RAY_ADDRESS": local_ray}
     moments = random.Random(os.getpid())
     killed_midway = 0
-    for _ in range(2):
+    for delay in (0.0, moments.uniform(0, seconds / 2)):  # as soon as there is something, and later
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         while process.poll() is None and not list(out.glob(".*.partial-*")):
             time.sleep(0.005)
-        time.sleep(moments.uniform(0, seconds / 2))
+        time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         process.wait()
         killed_midway += len(list(out.glob(".*.partial-*")))

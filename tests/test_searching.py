@@ -1,12 +1,15 @@
 """Which cells a search draws, how configurations rank, and that a study is rebuilt the same."""
 
+import json
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator import rounds as rounds_module
 from orchestrator.plan import load_search
+from orchestrator.rounds import Progress, Round
 from orchestrator.searching import Record, build_study, diverged, propose, rank_shares, record
 from trainables.checkpoints import EpochReport
 from trainables.outcome import Outcome
@@ -86,18 +89,18 @@ def test_ranks_are_averaged_over_cells_as_by_hand() -> None:
     records = [
         one("a", "V1v", 10, 0.5),
         one("b", "V1v", 10, 0.9),
-        one("c", "V1v", 5, 0.99),  # stopped half-way: below both
-        one("d", "V1v", 5, 0.1),
+        one("c", "V1v", 5, 0.7),  # stopped half-way: by what it had reached then
+        one("d", "V1v", 0, 0.0),  # diverged
         one("a", "EBA", 10, 0.2),
         one("b", "EBA", 10, 0.2),  # a tie
-        one("c", "EBA", 10, 0.1),
-        one("d", "EBA", 2, 0.9),
+        one("c", "EBA", 10, 0.0),
+        one("d", "EBA", 0, 0.0),  # below one that retrieved nothing
     ]
     assert rank_shares(records) == pytest.approx(
         {
-            "a": (2.5 / 4 + 3 / 4) / 2,
+            "a": (1.5 / 4 + 3 / 4) / 2,
             "b": (3.5 / 4 + 3 / 4) / 2,
-            "c": (1.5 / 4 + 1.5 / 4) / 2,
+            "c": (2.5 / 4 + 1.5 / 4) / 2,
             "d": (0.5 / 4 + 0.5 / 4) / 2,
         }
     )
@@ -175,6 +178,73 @@ def test_proposals_lie_in_their_ranges_and_none_is_made_twice() -> None:
         assert values["epochs"] in range(2, 9)
         assert values["batch_size"] in (16, 64)
         assert SEARCH.objective(values).validation == 0.1
+
+
+@pytest.fixture
+def progress(tmp_path) -> Progress:
+    """A search on two cells whose first round has ended, written down as it was run."""
+    progress = Progress(SEARCH, "optuna", cells()[2:4], SEARCH.trunk, tmp_path)
+    for number, (_, trial) in enumerate(begin(progress).trials):
+        history = (EpochReport(1, 1.0, 1.0, 1.0, number / 10),)
+        Outcome(trial, "finished", "", "", float(number), {}, history).write(tmp_path)
+    return progress
+
+
+def begin(progress: Progress) -> Round:
+    """Propose the round that waits, and write it down."""
+    *_, now = progress.rounds()
+    progress.write_round(now)
+    return now
+
+
+def test_a_round_that_was_begun_goes_on_with_its_configurations_whatever_would_be_proposed(
+    progress, monkeypatch
+) -> None:
+    second = begin(progress)
+    assert second.number == 1
+    monkeypatch.setattr(rounds_module, "propose", lambda *_: pytest.fail("proposed again"))
+    again = Progress(SEARCH, "optuna", progress.cells, SEARCH.trunk, progress.runs)
+    assert list(again.rounds())[-1] == second
+    assert again.configurations == progress.configurations
+    assert list(again.configurations.values()) == list(progress.configurations.values())
+
+
+def test_a_round_s_file_says_what_its_searcher_knew_and_is_written_once(progress) -> None:
+    second = begin(progress)
+    path = progress.home / "round-01.json"
+    content, before = json.loads(path.read_text()), path.stat().st_mtime_ns
+    first = list(progress.configurations)[:4]
+    assert list(content["known"]) == first
+    assert content["known"] == rank_shares(progress.records())
+    assert list(content["configurations"]) == list(progress.configurations)[4:]
+    progress.write_round(second)
+    assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"configurations": {"a": {"tau": 1}}}'])
+def test_a_damaged_round_is_refused_by_name(progress, text) -> None:
+    (progress.home / "round-00.json").write_text(text)
+    with pytest.raises(ValueError, match=r"round-00\.json: not a round of a search"):
+        list(progress.rounds())
+
+
+def test_a_round_that_finds_fewer_new_configurations_than_asked_loses_none(tmp_path) -> None:
+    fixed = {name: Choice((VALUES[name],)) for name in PARAMETERS}
+    search = replace(
+        SEARCH,
+        ranges=Ranges(**{**fixed, "batch_size": Choice((8, 16, 32))}),
+        per_round=2,
+        n_configurations=6,
+    )
+    progress = Progress(search, "random", cells()[2:3], search.trunk, tmp_path)
+    tried = []
+    for now in progress.rounds():
+        progress.write_round(now)
+        for name, trial in now.trials:
+            tried.append(name)
+            history = (EpochReport(1, 1.0, 1.0, 1.0, 0.1),)
+            Outcome(trial, "finished", "", "", 0.0, {}, history).write(tmp_path)
+    assert len(tried) == len(set(tried)) == 3
 
 
 def test_a_space_of_few_configurations_ends_with_all_of_them() -> None:

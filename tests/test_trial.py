@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from tests.small_shards import write_shards
 from trainables import holding, reading, trunks
 from trainables import trial as module
-from trainables.checkpoints import LAST, EpochReport
+from trainables.checkpoints import LAST, OF_SEARCHES, EpochReport
 from trainables.features import extract
 from trainables.finetune import Stopped
 from trainables.holding import free_bytes
 from trainables.outcome import Outcome, log_file, outcome_file
+from trainables.reading import Subject, read_images, read_subject
 from trainables.scores import SCORE_SCHEMA, TRIAL_KEY, read_score_file, read_scores, score_file
 from trainables.shards import read_rows
 from trainables.spec import (
@@ -434,3 +435,59 @@ def test_a_trial_that_is_not_encoded_is_tuned_and_passes_no_test_image(place, mo
     assert Outcome.read(runs, trial.id) == outcome
     assert (runs / "checkpoints" / trial.training_id / LAST).exists()
     assert not (runs / "scores").exists()
+
+
+@pytest.mark.parametrize("stop_after", [None, 1])
+def test_a_search_keeps_no_checkpoint_of_an_ended_trial_and_touches_no_other(
+    place, stop_after
+) -> None:
+    encoded, runs = place.trial(), place.home / "runs"
+    place.runner().run(encoded, Listener())
+    kept = runs / "checkpoints" / encoded.training_id
+    before = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
+    trial = replace(encoded, encoding=None)
+    outcome = place.runner(keep_trunks=False).run(trial, Listener(stop_after))
+    assert outcome.status == ("stopped" if stop_after else "finished")
+    assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == before
+    assert list((runs / OF_SEARCHES).iterdir()) == []
+
+
+def test_a_trial_of_a_search_that_was_killed_resumes_at_its_checkpoint(place, monkeypatch) -> None:
+    trial, listener = replace(place.trial(), encoding=None), Listener()
+    whole = place.runner("whole", keep_trunks=False).run(trial, Listener())
+
+    def die(*_: object) -> None:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Outcome, "write", die)
+        with pytest.raises(OSError, match="killed"):
+            place.runner(keep_trunks=False).run(trial, Listener(stop_after=1))
+    again = place.runner(keep_trunks=False).run(trial, listener)
+    assert [report.epoch for report in listener.epochs][:1] == [2]
+    assert [one.loss for one in again.history] == [one.loss for one in whole.history]
+
+
+def test_what_a_search_measures_does_not_depend_on_the_test_images(place, monkeypatch) -> None:
+    objective = replace(CONTRASTIVE, validation=0.2)
+    trial = replace(place.trial(objective), encoding=None)
+    plain = place.runner("plain", keep_trunks=False).run(trial, Listener())
+
+    def read_garbled_subject(shard: Path) -> Subject:
+        subject = read_subject(shard)
+        responses = {side: matrix.copy() for side, matrix in subject.responses.items()}
+        for matrix in responses.values():
+            matrix[subject.test_rows] = 1e3
+        return replace(subject, responses=responses)
+
+    def read_garbled_images(shard: Path, device: torch.device) -> torch.Tensor:
+        images = read_images(shard, device)
+        images[read_subject(shard).test_rows] = 0
+        return images
+
+    monkeypatch.setattr(holding, "read_subject", read_garbled_subject)
+    monkeypatch.setattr(holding, "read_images", read_garbled_images)
+    garbled = place.runner("garbled", keep_trunks=False).run(trial, Listener())
+    measured = [[(one.loss, one.retrieval_top1) for one in o.history] for o in (plain, garbled)]
+    assert measured[0] == measured[1]
+    assert measured[0][-1][1] is not None

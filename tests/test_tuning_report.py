@@ -28,7 +28,7 @@ FOUND = Found("tuning", "optuna", 0, ("nsd-subj01-lh-V1v",), 2, (), 0.1, "ab", "
 
 def test_standings_are_by_rank_share_and_count_how_trials_ended() -> None:
     known = {"a": VALUES, "b": VALUES | {"temperature": 0.5}}
-    records = [one("a", "V1v", 2, 0.9), one("a", "EBA", 10, 0.2)]
+    records = [one("a", "V1v", 2, 0.1), one("a", "EBA", 10, 0.2)]
     records += [one("b", "V1v", 10, 0.4), one("b", "EBA", 10, 0.3)]
     best, other = standings(known, records)
     assert (best.configuration, best.finished, best.stopped) == ("b", 2, 0)

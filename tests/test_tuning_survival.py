@@ -59,9 +59,10 @@ def frozen(out: Path) -> dict[str, Any]:
     return content
 
 
-def history(out: Path) -> str:
-    [path] = out.glob("tuning/*/history.jsonl")
-    return path.read_text()
+def searched(out: Path) -> dict[str, str]:
+    """Read what the searcher knew and proposed, round by round, and what it found."""
+    paths = [*out.glob("tuning/*/round-*.json"), *out.glob("tuning/*/history.jsonl")]
+    return {path.name: path.read_text() for path in paths}
 
 
 def test_a_search_killed_in_the_midst_ends_as_an_undisturbed_one(lab: Lab) -> None:
@@ -86,5 +87,7 @@ def test_a_search_killed_in_the_midst_ends_as_an_undisturbed_one(lab: Lab) -> No
     assert ended(killed) == ended(undisturbed)
     assert before.items() <= ended(killed).items()
     assert frozen(killed) == frozen(undisturbed)
-    assert history(killed) == history(undisturbed)
+    assert searched(killed) == searched(undisturbed)
+    assert searched(killed).keys() == {"round-00.json", "round-01.json", "history.jsonl"}
+    assert not [*killed.glob("checkpoints/*"), *killed.glob("tuning/checkpoints/*")]
     assert len(list(killed.glob("tuning/*/parallel.*"))) == 2

@@ -7,6 +7,7 @@ removed, unless every epoch is kept.
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ from torch import Tensor, nn
 
 from trainables.shards import write_text
 
+OF_SEARCHES: Final = Path("tuning") / "checkpoints"
+"""Where the checkpoints of a search's trials lie in RUNS, apart from those that are kept."""
 LAST: Final = "last.json"
 BEST: Final = "best.json"
 SAVING_SHARE: Final = 0.05
@@ -48,6 +51,11 @@ def read_history(directory: Path) -> tuple[EpochReport, ...]:
         return tuple(EpochReport(**report) for report in note["history"])
     except (OSError, ValueError, TypeError, KeyError):
         return ()
+
+
+def remove_checkpoints(directory: Path) -> None:
+    """Remove a training's checkpoints, if there are any; what can't be removed stays."""
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @dataclass(frozen=True)

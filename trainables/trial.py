@@ -12,7 +12,13 @@ import torch
 from torch import nn
 
 from trainables import trunks
-from trainables.checkpoints import Checkpoints, EpochReport, load_trunk
+from trainables.checkpoints import (
+    OF_SEARCHES,
+    Checkpoints,
+    EpochReport,
+    load_trunk,
+    remove_checkpoints,
+)
 from trainables.distributed import ALONE, Team
 from trainables.epochs import TrainingData
 from trainables.evaluation import Evaluation, Work, setting_source
@@ -45,12 +51,18 @@ class Workplace:
     threads: int = 1
     """Threads of a worker on the CPU. (Another number may round sums otherwise.)"""
     keep_every_epoch: bool = False
+    keep_trunks: bool = True
+    """False for a search, which needs a trial's checkpoints only until the trial has ended."""
     keep_predictions: bool = True
     """Write what the refit of ``nested`` predicts of each test image."""
     image_budget: int | None = None
     """Bytes of images to hold on the device; None: a share of what is free. More are streamed."""
     feature_budget: int | None = None
     """Bytes of features to hold on the device; None: a share of what is free. More are spooled."""
+
+    def checkpoint(self, trial: Work) -> Path:
+        """Name the directory of a trial's checkpoints; those that are removed lie apart."""
+        return self.runs / ("checkpoints" if self.keep_trunks else OF_SEARCHES) / trial.training_id
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,8 @@ class TrialRunner:
             history,
         )
         outcome.write(self._workplace.runs)
+        if not self._workplace.keep_trunks:
+            remove_checkpoints(self._workplace.checkpoint(trial))
         return outcome
 
     def _tune(self, trial: Trial, clock: Clock) -> tuple[_Work, tuple[EpochReport, ...]]:
@@ -146,7 +160,7 @@ class TrialRunner:
         with clock.timed("finetuning"):
             data = team.together(lambda: self._training_data(work))
             checkpoints = Checkpoints(
-                self._checkpoint(trial),
+                self._workplace.checkpoint(trial),
                 keep_every_epoch=self._workplace.keep_every_epoch,
             )
             further = (checkpoints, clock.listener.epoch)
@@ -165,14 +179,12 @@ class TrialRunner:
     def _read_tuned(self, evaluation: Evaluation, clock: Clock) -> _Work:
         """Read the checkpoint of a tuned trunk, and the subject to score it on."""
         with clock.step("reading"):
-            directory, architecture = self._checkpoint(evaluation), evaluation.trunk.architecture
+            directory = self._workplace.checkpoint(evaluation)
+            architecture = evaluation.trunk.architecture
             state, network = load_trunk(directory), trunks.build(architecture)
             trunks.check_fit(state, network, f"{directory}: its trunk does not fit {architecture}")
             network.load_state_dict(state)
             return _Work(evaluation, network.to(self._device), self._subjects.of(evaluation))
-
-    def _checkpoint(self, trial: Work) -> Path:
-        return self._workplace.runs / "checkpoints" / trial.training_id
 
     def _training_data(self, work: _Work) -> list[TrainingData]:
         """Take the responses to tune on: of each of the trial's cells, in their order."""
