@@ -12,7 +12,7 @@ contrastive; ``--dry-run`` estimates the cost on your data.
 
 from collections.abc import Iterator, Sequence
 
-from trainables.rois import STREAMS
+from trainables.rois import NOD_ROIS, STREAMS
 from trainables.spec import (
     Cell,
     Contrastive,
@@ -34,8 +34,8 @@ OBJECTIVES: tuple[Objective, ...] = (
 
 
 def trials(cells: Sequence[Cell]) -> Iterator[Trial]:
-    """Yield the three objectives for every cell that is not a stream."""
+    """Yield the three objectives for every cell of NSD that is not a stream."""
     for cell in cells:
-        if cell.roi not in STREAMS:
+        if cell.roi not in (*STREAMS, *NOD_ROIS):
             for objective in OBJECTIVES:
                 yield Trial(objective, (cell,), TRUNK, ENCODING)

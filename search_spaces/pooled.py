@@ -20,7 +20,7 @@ an image that is another subject's test image under that split; not so under `--
 from collections.abc import Iterator, Sequence
 
 from search_spaces.paper import ENCODING, OBJECTIVES, TRUNK
-from trainables.rois import STREAMS
+from trainables.rois import NOD_ROIS, STREAMS
 from trainables.spec import LARGEST_ROI, MEAN, Cell, Order, Pooled, Regression, Trial
 
 COMPARED = tuple(one for one in OBJECTIVES if not isinstance(one, Regression))
@@ -58,9 +58,9 @@ def notes(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def by_region(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
-    """Group the cells that are no streams by data set, hemisphere and ROI, subjects in order."""
+    """Group NSD's cells that are no streams by hemisphere and ROI, subjects in order."""
     regions: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
-        if cell.roi not in STREAMS:
+        if cell.roi not in (*STREAMS, *NOD_ROIS):
             regions.setdefault((cell.dataset, cell.hemisphere, cell.roi), []).append(cell)
     return [tuple(alike) for alike in regions.values()]

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from orchestrator.ingest.simulate_nod import simulate_nod
 from orchestrator.ingest.splits import stimulus_fraction
 from orchestrator.ingest.trials import read_label_file, stimulus_of
 from orchestrator.ingest.writer import read_existing, write_subject
-from orchestrator.plan import expand, load_space, make_plan, parse_rois, select
+from orchestrator.plan import expand, load_search, load_space, make_plan, parse_rois, select
 from orchestrator.score_table import read_score_table
 from tests.nod_folder import (
     N_TRIALS,
@@ -408,10 +409,31 @@ def test_every_nod_roi_is_early_and_served_by_an_early_nsd_roi() -> None:
     assert parse_rois("V4,V1,EBA") == ("V1", "V4", "EBA")
 
 
+OWN_SPACE = """
+from trainables.spec import Contrastive, Trial, Untuned
+
+def trials(cells):
+    for cell in cells:
+        yield Trial(Untuned(), (cell,))
+        yield Trial(Contrastive(), (cell,))
+"""
+
+
+def test_the_papers_spaces_leave_nod_to_the_evaluation(source, tmp_path) -> None:
+    ingest(source, tmp_path)
+    nod = list_cells(tmp_path)
+    nsd = [replace(nod[0], dataset="nsd", subject="subj01", roi="V1v", n_vertices=30)]
+    for name in ("paper", "pooled"):
+        assert list(load_space(name)(nod)) == []
+    assert load_search("tuning").choose_cells([*nod, *nsd]) == nsd
+
+
 def test_a_space_plans_nod_cells_like_others(source, tmp_path) -> None:
     ingest(source, tmp_path)
     chosen = select(list_cells(tmp_path), Selection((1,), ("lh",), parse_rois("early")))
-    trials = expand(load_space("paper"), chosen, None)
-    assert len(make_plan(trials, tmp_path / "runs", COSTS).waiting) == 1 + 4 + 4
+    own = tmp_path / "space.py"
+    own.write_text(OWN_SPACE)
+    trials = expand(load_space(str(own)), chosen, None)
+    assert len(make_plan(trials, tmp_path / "runs", COSTS).waiting) == 1 + 4
     write_score(tmp_path / "runs", Untuned(), chosen[0], [0.25] * 4)
     assert set(read_score_table(tmp_path / "runs").vertices["group"]) == {"early"}

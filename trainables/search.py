@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Final
 
 from trainables.objectives import Contrastive, require
-from trainables.rois import STREAMS
+from trainables.rois import NOD_ROIS, STREAMS
 from trainables.spec import Cell, Trial, Trunk, digest
 
 Value = float | int
@@ -117,11 +117,13 @@ class Search:
         return -(-self.n_configurations // self.per_round)
 
     def choose_cells(self, cells: Sequence[Cell]) -> list[Cell]:
-        """Draw n_cells of the cells with enough vertices, streams left out; all if there are fewer.
+        """Draw n_cells of the cells with enough vertices; all if there are fewer.
 
-        The same cells come out whatever the order they are given in, sorted by id.
+        Streams and NOD's areas are left out: NOD's models are NSD's. The same cells come out
+        whatever the order they are given in, sorted by id.
         """
-        large = [c for c in cells if c.n_vertices > self.min_vertices and c.roi not in STREAMS]
+        left_out = (*STREAMS, *NOD_ROIS)
+        large = [c for c in cells if c.n_vertices > self.min_vertices and c.roi not in left_out]
         large.sort(key=lambda cell: cell.id)
         drawn = random.Random(self.seed).sample(large, min(self.n_cells, len(large)))
         return sorted(drawn, key=lambda cell: cell.id)
