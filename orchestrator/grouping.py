@@ -1,7 +1,7 @@
 """The rows of a table of scores: which cells each is made of, and how much each cell weighs."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import pandas as pd
@@ -60,7 +60,7 @@ def rows_by(cells: pd.DataFrame, by: By) -> list[Row]:
     totals = [
         Row(row.label if row.is_total else f"all {row.label}", row.cells, is_total=True)
         for row in groups
-        if row.label != "streams" and row.cells not in parts
+        if not row.label.endswith("streams") and row.cells not in parts
     ]
     return [*rows, *totals]
 
@@ -77,10 +77,16 @@ def _subject_rows(cells: pd.DataFrame) -> list[Row]:
         Row(f"{dataset}-{subject}" if several else str(subject), tuple(part.index))
         for (dataset, subject), part in cells.groupby(["dataset", "subject"])
     ]
-    return [*rows, Row("all", tuple(cells.index), is_total=True)] if len(rows) > 1 else rows
+    if several or len(rows) == 1:
+        return rows
+    return [*rows, Row("all", tuple(cells.index), is_total=True)]
 
 
 def _group_rows(cells: pd.DataFrame) -> list[Row]:
+    """List the groups' rows; of two data sets, each has its own: they are of other subjects."""
+    if cells["dataset"].nunique() > 1:
+        parts = [(str(name), _group_rows(part)) for name, part in cells.groupby("dataset")]
+        return [replace(row, label=f"{name} {row.label}") for name, rows in parts for row in rows]
     found = cells.groupby("group").groups
     rows = [Row(g, tuple(found[g])) for g in ("early", "higher", "streams") if g in found]
     both = {"early", "higher"} <= set(found)

@@ -1,6 +1,7 @@
 """One sweep from its settings to its closing lines: plan, run on warm workers, mirror, compare."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -134,6 +135,11 @@ def outcomes(runs: Path, trials: Sequence[Work]) -> list[Outcome]:
     return [outcome for outcome in found if outcome is not None]
 
 
+def _main_dataset(trials: Sequence[Work]) -> str:
+    """Name the data set of most trials: MLflow's experiment, whatever else is ingested later."""
+    return Counter(trial.cells[0].dataset for trial in trials).most_common(1)[0][0]
+
+
 @dataclass
 class Running:
     """A planned sweep, or evaluation, under way."""
@@ -152,7 +158,7 @@ class Running:
         """Run what waits; mirror, compare and conclude, also when interrupted."""
         settings, plan = self.settings, self.plan
         identity = Sweep(
-            settings.experiment or plan.trials[0].cells[0].dataset,
+            settings.experiment or _main_dataset(plan.trials),
             Path(settings.space).stem,
             settings.data,
             settings.out,

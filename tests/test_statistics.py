@@ -238,3 +238,15 @@ def test_layers_are_counted_by_the_cells_that_chose_them(tmp_path) -> None:
     assert first.r_chosen == pytest.approx(0.3)
     assert first.r_at_layer == pytest.approx((0.3 + 0.4) / 2)
     assert (second.layer, second.r_chosen) == ("classifier.5", pytest.approx(0.5))
+
+
+def test_two_data_sets_are_never_averaged_together(tmp_path) -> None:
+    nod = replace(cell(), dataset="nod", subject="sub-01", roi="V1")
+    write(tmp_path / "runs", Untuned(), cell(), [0.2, 0.4])
+    write(tmp_path / "runs", Untuned(), nod, [0.8, 0.9])
+    cells = cells_of(read_score_table(tmp_path / "runs").vertices)
+    for by in ("group", "roi", "subject"):
+        for row in rows_by(cells, by):
+            assert len({name.split("-")[0] for name in row.cells}) == 1
+    labels = [row.label for row in rows_by(cells, "group")]
+    assert labels == ["nod early", "nsd early"]
