@@ -1,7 +1,7 @@
 """Scores as others' tables have them: one tidy row a (cell, method, protocol)."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from orchestrator.noise_ceilings import CEILING, holds, shares, with_ceilings
 from orchestrator.score_table import ScoreTable
+from trainables.checkpoints import EpochReport
 from trainables.evaluation import Work, setting_source
 from trainables.outcome import Outcome
 from trainables.shards import Manifest
@@ -29,6 +30,8 @@ TIDY_SCHEMA: Final = pa.schema(
         pa.field("n_vertices", _WHOLE, nullable=False),
         pa.field("n_scored", _WHOLE, nullable=False),
         pa.field("n_images", _WHOLE, nullable=False),
+        pa.field("n_seen", _WHOLE, nullable=False),
+        pa.field("n_dropped", _WHOLE, nullable=False),
         pa.field("method", _TEXT, nullable=False),
         pa.field("model", _TEXT, nullable=False),
         pa.field("weights", _TEXT, nullable=False),
@@ -44,6 +47,7 @@ TIDY_SCHEMA: Final = pa.schema(
         pa.field("objective", _TEXT, nullable=False),
         pa.field("hyperparameters", _TEXT, nullable=False),
         pa.field("loss", _NUMBER),
+        pa.field("trained_on", _TEXT),
         pa.field("training_subjects", pa.list_(_TEXT)),
         pa.field("seed", _WHOLE),
         pa.field("code", _TEXT),
@@ -59,7 +63,8 @@ TIDY_SCHEMA: Final = pa.schema(
 
 _CONSTANT: Final = (
     *("dataset", "subject", "hemisphere", "roi", "group", "method", "layer", "protocol"),
-    *("n_test", "trial_id", "data", "setting", "code", "host"),
+    *("n_test", "n_seen", "n_dropped", "trained_on"),
+    *("trial_id", "data", "setting", "code", "host"),
 )
 """What all rows of a score file's cell and protocol share."""
 
@@ -76,12 +81,13 @@ def tidy_rows(table: ScoreTable, data: Path, outcome: Callable[[str], Outcome | 
     rows = []
     for (trial_id, _, _), cell in groups:
         first = {name: cell[name].iloc[0] for name in _CONSTANT}
-        trial = table.trials[str(trial_id)]
+        work = table.trials[str(trial_id)]
+        tuning = outcome(setting_source(work).id)
         rows.append(
             {
                 **_of_cell(first, data),
                 **_of_scores(cell),
-                **_of_work(trial, outcome(trial.id)),
+                **_of_work(work, outcome(work.id), tuning.history if tuning else ()),
             }
         )
     return pa.Table.from_pylist(rows, TIDY_SCHEMA)
@@ -97,7 +103,8 @@ def _of_cell(first: dict[str, Any], data: Path) -> dict[str, Any]:
         "benchmark": first["dataset"],
         "split": Manifest.read(shard).split if known else None,
         "n_images": int(first["n_test"]),
-        "code": None if pd.isna(first["code"]) else first["code"],
+        **{name: int(first[name]) for name in ("n_seen", "n_dropped")},
+        **{name: None if pd.isna(first[name]) else first[name] for name in ("code", "trained_on")},
     }
 
 
@@ -121,10 +128,10 @@ def _mean(values: "pd.Series[float]") -> float | None:
     return None if values.empty else float(values.mean())
 
 
-def _of_work(work: Work, outcome: Outcome | None) -> dict[str, Any]:
+def _of_work(work: Work, outcome: Outcome | None, history: Sequence[EpochReport]) -> dict[str, Any]:
+    """Tell how a trunk was tuned, by its trial's epochs, and when it was scored."""
     trial = setting_source(work)
     tuned = not isinstance(trial.objective, Untuned)
-    history = outcome.history if outcome is not None else ()
     return {
         "model": trial.trunk.architecture,
         "weights": trial.trunk.weights,

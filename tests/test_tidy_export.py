@@ -42,6 +42,7 @@ def test_a_tuned_cell_has_every_column(tmp_path) -> None:
     assert row == {
         "benchmark": "nsd", "split": "paper", "subject": "subj01", "hemisphere": "lh",
         "roi": "V1v", "group": "early", "n_vertices": 4, "n_scored": 3, "n_images": 15,
+        "n_seen": 0, "n_dropped": 0, "trained_on": "nsd-subj01-lh-V1v",
         "method": "contrastive", "model": "alexnet", "weights": "IMAGENET1K_V1",
         "layer": "classifier.5", "protocol": "nested",
         "r": pytest.approx((0.3 - 0.1 + 0.95) / 3), "r_median": pytest.approx(0.3),
@@ -58,7 +59,7 @@ def test_what_is_not_known_is_null(tmp_path) -> None:
     (row,) = rows(tmp_path)
     unknown = {
         "split", "r", "r_median", "r2", "noise_ceiling", "explained", "loss",
-        "training_subjects", "seed", "started",
+        "training_subjects", "trained_on", "seed", "started",
     }  # fmt: skip
     assert {name for name, value in row.items() if value is None} == unknown
     assert (row["n_vertices"], row["n_scored"], row["n_ceiling"]) == (2, 0, 0)
