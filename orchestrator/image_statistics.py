@@ -36,6 +36,8 @@ class ImageTests:
     """Index cell, columns CELL: those tested, in the tables' order."""
     drawn: Mapping[str, Values]
     """(n_draws,) mean difference over each cell's vertices."""
+    images: Mapping[str, bytes]
+    """Which images each cell is tested on: cells of a subject share draws where these agree."""
     missing: Sequence[str]
     """Why cells are not tested, a line a cell."""
 
@@ -48,9 +50,8 @@ class ImageComparison:
     a: str
     b: str
     difference: float
-    low: float
-    high: float
-    """Interval of the difference over test images."""
+    interval: tuple[float, float] | None
+    """Of the difference over test images; None where cells of a subject have other images."""
     share_better: float
     """Share of vertices with q at most FALSE_DISCOVERIES and a higher r of a."""
     share_worse: float
@@ -73,15 +74,17 @@ def compare_over_images(
     missing: list[str] = []
     parts: list[pd.DataFrame] = []
     drawn: dict[str, Values] = {}
+    images: dict[str, bytes] = {}
     for (dataset, subject, _), of_subject in cells.groupby(["dataset", "subject", "data"]):
         shard = places[1] / f"{dataset}-{subject}"
         for one in read_subject_cells(of_subject, places[0], shard, missing):
             counts = draw_counts(len(one.predicted.measured), draw, shard.name)
             tested = bootstrap_vertices(one.predicted, counts, draw.level)
             drawn[one.cell] = tested.drawn_mean
+            images[one.cell] = one.index.tobytes()
             parts.append(_rows(one, tested, of_subject))
     frame = _corrected(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
-    return ImageTests(*methods, frame, cells.loc[list(drawn)], drawn, missing)
+    return ImageTests(*methods, frame, cells.loc[list(drawn)], drawn, images, missing)
 
 
 def _rows(one: PredictedCell, tested: VertexDifferences, cells: pd.DataFrame) -> pd.DataFrame:
@@ -130,8 +133,6 @@ def summarise_over_images(tests: ImageTests, by: By, level: float = 0.95) -> lis
 
 def _comparison(row: Row, tests: ImageTests, cells: pd.DataFrame, level: float) -> ImageComparison:
     weights = cell_weights(cells).to_numpy()
-    means = weights @ np.stack([tests.drawn[cell] for cell in cells.index])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     difference, better, worse = (
         float(weights @ cells[name].to_numpy(np.float64))
         for name in ("difference", "better", "worse")
@@ -141,9 +142,18 @@ def _comparison(row: Row, tests: ImageTests, cells: pd.DataFrame, level: float) 
         a=tests.a,
         b=tests.b,
         difference=difference,
-        low=float(low),
-        high=float(high),
+        interval=_interval(tests, cells, level),
         share_better=better,
         share_worse=worse,
         n_vertices=int(cells["n"].sum()),
     )
+
+
+def _interval(tests: ImageTests, cells: pd.DataFrame, level: float) -> tuple[float, float] | None:
+    """Take the interval of a row's difference, where each subject's cells share their draws."""
+    of_subject = cells.assign(images=[tests.images[cell] for cell in cells.index])
+    if (of_subject.groupby(["dataset", "subject"])["images"].nunique() > 1).any():
+        return None
+    means = cell_weights(cells).to_numpy() @ np.stack([tests.drawn[cell] for cell in cells.index])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -28,6 +28,8 @@ class PredictedCell:
     vertex: Array
     """(n_vertices,) columns of the hemisphere's responses."""
     predicted: Predicted
+    index: Array
+    """(n_images,) rows of the response file."""
 
 
 def shared_cells(vertices: pd.DataFrame, methods: tuple[str, str]) -> pd.DataFrame:
@@ -65,7 +67,8 @@ def read_subject_cells(
         return
     responses = _Responses.read(shard, [a for a, _ in found.values()])
     for cell, (a, b) in found.items():
-        yield PredictedCell(cell, a.vertex, Predicted(responses.of(a), a.values, b.values))
+        predicted = Predicted(responses.of(a), a.values, b.values)
+        yield PredictedCell(cell, a.vertex, predicted, a.index)
 
 
 def _read(

@@ -43,7 +43,8 @@ def image_table(
     table = new_table(
         f"Over test images: {comparisons[0].a} against {comparisons[0].b}, protocol nested",
         f"interval: {draw.level:.0%}, {draw.n_draws:,} bootstrap draws of a subject's test images, "
-        "the same for all its vertices. It covers the choice of images; not other vertices, "
+        "the same for all its vertices (none where its cells are scored on different images). It "
+        "covers the choice of images; not other vertices, "
         f"subjects or seeds. better, worse: share of vertices that differ at {q}: p of each vertex "
         "by the same draws, two-sided, corrected (Benjamini-Hochberg) over all vertices of a "
         f"subject, streams apart{_left_out(n_missing)}",
@@ -54,7 +55,7 @@ def image_table(
         return (
             one.a,
             as_difference(one.difference),
-            _interval(one.low, one.high),
+            NONE if one.interval is None else _interval(*one.interval),
             as_percent(one.share_better),
             as_percent(one.share_worse),
             f"{one.n_vertices:,}",

@@ -1,5 +1,6 @@
 """Tests over images, from kept predictions and shards to the rows of a table."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,8 @@ def test_rows_follow_the_hierarchy_and_find_the_planted_gain(tests) -> None:
     for one in (early, higher):
         assert one.difference == pytest.approx(of_subjects.at[one.row.label, "difference"])
         assert one.share_better == pytest.approx(of_subjects.at[one.row.label, "better"])
-        assert 0 < one.low < one.difference < one.high
+        assert one.interval is not None
+        assert 0 < one.interval[0] < one.difference < one.interval[1]
         assert one.share_worse == 0
     assert everything.n_vertices == 58
     assert everything.share_better > 0.9
@@ -118,7 +120,16 @@ def test_rows_follow_the_hierarchy_and_find_the_planted_gain(tests) -> None:
 def test_the_interval_of_a_row_is_of_the_same_draws_in_all_cells_of_a_subject(tests) -> None:
     subject = next(one for one in summarise_over_images(tests, "subject"))
     means = np.mean([tests.drawn[cell] for cell in subject.row.cells], axis=0)
-    assert (subject.low, subject.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+    assert subject.interval == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+
+
+def test_cells_of_a_subject_on_different_images_have_no_interval_in_common(tests) -> None:
+    first, *_ = tests.cells.index
+    apart = replace(tests, images={**tests.images, first: b"other images"})
+    subjects = summarise_over_images(apart, "subject")
+    assert subjects[0].interval is None
+    alone = next(one for one in summarise_over_images(apart, "cell") if one.row.cells == (first,))
+    assert alone.interval is not None
 
 
 def test_cells_without_predictions_are_told_and_the_others_tested(swept, tmp_path) -> None:
