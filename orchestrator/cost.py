@@ -62,13 +62,16 @@ class Costs:
     """Measured seconds over estimated ones, the median over finished trials."""
     workers: int = 1
     """Workers that share the fine-tuning of a trial."""
+    threads: int = 1
+    """CPUs of each worker."""
     _known: dict[str, Estimate] = field(default_factory=dict, compare=False)
 
     @classmethod
     def read(cls, data: Path, *, gpus: bool, threads: int = 1, workers: int = 1) -> Self:
         """Read the sizes of a data directory's subjects."""
         manifests = {shard.name: Manifest.read(shard) for shard in list_shards(data)}
-        return cls(manifests, GPU_FLOPS if gpus else CORE_FLOPS * threads, workers=workers)
+        rate = GPU_FLOPS if gpus else CORE_FLOPS * threads
+        return cls(manifests, rate, workers=workers, threads=threads)
 
     def calibrated(self, outcomes: Iterable[Outcome]) -> "Costs":
         """Return the same costs, corrected by what finished trials took from start to end."""

@@ -20,7 +20,8 @@ def show_plan(
     plan: Plan, costs: Costs, concurrent: int | None, console: Console, noun: str = "trials"
 ) -> None:
     """Print a plan: a line a (subject, method), totals, and the trials that won't fit."""
-    n_workers = concurrent or max(1, len(os.sched_getaffinity(0)) // costs.workers)
+    n_cpus = len(os.sched_getaffinity(0))
+    n_workers = concurrent or max(1, n_cpus // (costs.workers * costs.threads))
     console.print(_table(plan, costs, noun))
     seconds = sum(costs.estimate(trial).seconds for trial in plan.waiting)
     console.print(

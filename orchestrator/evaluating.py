@@ -136,7 +136,8 @@ def _closing(running: SweepSettings, work: Sequence[Work]) -> Iterable[Renderabl
     table = read_score_table(running.out)
     asked = {one.id for one in work}
     others = {key for key, one in table.trials.items() if isinstance(one, Trial)}
-    protocol = next(p for p in PROTOCOLS if p in set(table.vertices["protocol"]))
+    evaluated = table.vertices.loc[table.vertices["trial_id"].isin(asked), "protocol"]
+    protocol = next(p for p in PROTOCOLS if p in set(evaluated))
     kept = table.vertices["trial_id"].isin(asked | others)
     of_protocol = table.vertices["protocol"] == protocol
     chosen, _ = one_trial_a_cell(table.where(kept & of_protocol), started_in(running.out))

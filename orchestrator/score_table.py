@@ -170,9 +170,9 @@ def keep_trials(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
         if not fits:
             raise InputError(f"--trial {name}: no such trial; there are {_some(table.trials)}")
         chosen |= fits
-    methods = {table.trials[key].method for key in chosen}
-    others = {key for key, trial in table.trials.items() if trial.method not in methods}
-    return table.where(table.vertices["trial_id"].isin(chosen | others))
+    named = table.vertices["trial_id"].isin(chosen)
+    methods = table.vertices.loc[named, "method"].unique()  # an evaluation's differ by cell
+    return table.where(named | ~table.vertices["method"].isin(methods))
 
 
 def one_trial_a_cell(

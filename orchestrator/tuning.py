@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
 import ray
@@ -86,7 +87,7 @@ def _show_plan(settings: SweepSettings, progress: Progress, console: Console) ->
     records = progress.records()
     n_trials = search.n_configurations * len(progress.cells)
     each = [costs.estimate(trial).seconds for _, trial in current.trials]
-    left = (n_trials - len(records)) * sum(each) / len(each)
+    left = (n_trials - len(records)) * fmean(each) if each else 0.0
     n_stopped = sum(one.stopped for one in records)
     for line in (
         f"{len(progress.cells)} cells of more than {search.min_vertices} vertices: "
