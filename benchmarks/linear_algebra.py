@@ -1,0 +1,71 @@
+"""Which library encodes fastest on this CPU: torch's own, or the one that `linear_algebra` takes.
+
+python -m benchmarks.linear_algebra [--threads 1]
+
+The Gram matrix of 1,500 images, the factorisation of a fold, the predictions of all alphas, and the
+pass of images through AlexNet by batch size; best of three, both libraries in turns.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables.features import Storage, extract
+from trainables.linear_algebra import add_gram, eigen_decomposition, multiply, use_threads
+from trainables.spec import ALEXNET_LAYERS
+from trainables.trunks import build
+
+
+def main() -> None:
+    """Measure each operation with both libraries, then the features."""
+    parser = argparse.ArgumentParser(description="Libraries for encoding on this CPU.")
+    parser.add_argument("--threads", type=int, default=1)
+    use_threads(parser.parse_args().threads)
+    X = torch.randn(1500, 10_000, dtype=torch.float64)
+    K = torch.zeros(1500, 1500, dtype=torch.float64)
+    compare("Gram matrix, 1,500 x 10,000 float64", lambda: X @ X.T, lambda: add_gram(K, X))
+    for n in (1020, 1275):
+        fold = X[:n, : 3 * n] @ X[:n, : 3 * n].T
+        compare(
+            f"eigendecomposition, n = {n:,}, float64",
+            lambda fold=fold: torch.linalg.eigh(fold),  # type: ignore[misc]
+            lambda fold=fold: eigen_decomposition(fold.clone()),  # type: ignore[misc]
+        )
+    A, B = torch.randn(2295, 1020), torch.randn(1020, 7059)
+    compare("predictions, 2,295 x 1,020 by 1,020 x 7,059", lambda: A @ B, lambda: multiply(A, B))
+    network = build("alexnet")
+    images = torch.randint(0, 256, (256, 3, 224, 224), dtype=torch.uint8)
+    for size in (32, 64, 128):
+        seconds = best_of_three(lambda size=size: pass_through(network, images, size))  # type: ignore[misc]
+        print(f"AlexNet, batches of {size}: {len(images) / seconds:.0f} images/s")
+
+
+def compare(what: str, torchs: Callable[[], Any], ours: Callable[[], Any]) -> None:
+    """Print the times of both, and their ratio."""
+    a, b = best_of_three(torchs), best_of_three(ours)
+    print(f"{what}: torch {a * 1e3:.0f} ms, ours {b * 1e3:.0f} ms, {a / b:.2f} times")
+
+
+def best_of_three(run: Callable[[], Any]) -> float:
+    """Return the shortest of three runs, in seconds."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def pass_through(network: torch.nn.Module, images: Tensor, size: int) -> None:
+    """Extract every layer, in batches of a size, and let it go."""
+    storage = Storage(torch.device("cpu"), 2**34, Path())
+    extract(network, ALEXNET_LAYERS, torch.split(images, size), len(images), storage).close()
+
+
+if __name__ == "__main__":
+    main()
