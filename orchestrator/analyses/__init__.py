@@ -1,0 +1,1 @@
+"""A question a file: what a sweep left in, one table out. No Ray, no MLflow, no plotting."""

@@ -1,0 +1,7 @@
+"""Every kind of probe, in the order in which a trunk is looked into."""
+
+from typing import Final
+
+from trainables.probes.probe import Kind
+
+KINDS: Final[tuple[Kind, ...]] = ()

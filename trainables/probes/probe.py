@@ -1,0 +1,136 @@
+"""What a probe is: one look into one trunk, whose result is a file named by all that decides it."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+
+from trainables.spec import Trial, Untuned, digest
+
+PROBES: Final = "probes"
+PROBE_KEY: Final = b"cortex_sweep.probe"
+"""Key of a result's metadata: JSON of the trunk, the kind, its inputs, and its numbers."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A trunk to look into: a tuned trial's, or the one that tuning starts from.
+
+    The untuned trunk is the same whatever subject it was scored on, so its id names none.
+    """
+
+    model: Trial
+
+    @property
+    def is_tuned(self) -> bool:
+        """Tell whether the trunk was tuned."""
+        return not isinstance(self.model.objective, Untuned)
+
+    @property
+    def id(self) -> str:
+        """Name the trunk: by its training, or ``untuned-alexnet-`` and 8 hex digits."""
+        if self.is_tuned:
+            return self.model.training_id
+        return f"untuned-{self.model.trunk.architecture}-{digest(asdict(self.model.trunk))}"
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """Where probes run, and on what; of these only what a kind names as its inputs is in an id."""
+
+    runs: Path
+    data: Path
+    device: torch.device
+    weights_file: Path | None = None
+    task: Path | None = None
+    """Directory of the ingested image-classification data set (trainables/tasks.py)."""
+    feature_layer: str = "classifier.5"
+    """The layer whose features are classified."""
+    salience_layer: str = "features.12"
+    """The layer whose activations Grad-CAM weighs."""
+
+
+@dataclass(frozen=True)
+class LoadedTrunk:
+    """A trunk with its weights, in eval mode on the device."""
+
+    probed: Probed
+    network: nn.Module
+    checkpoint: Path | None
+    """Directory of the whole tuned model's checkpoint; None for an untuned trunk."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a probe found: rows, and the few numbers that sum them up."""
+
+    rows: pa.Table
+    numbers: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of probe."""
+
+    name: str
+    applies: Callable[[Probed, Workbench], str | None]
+    """None where the probe can be made; else why not, for people."""
+    inputs: Callable[[Probed, Workbench], Any]
+    """JSON-able content of all that decides the result, beside the trunk itself."""
+    run: Callable[[LoadedTrunk, Workbench], Result]
+    version: int = 1
+
+
+def probe_file(kind: Kind, probed: Probed, workbench: Workbench) -> Path:
+    """Name the file of a probe's result; it is there when the probe is done."""
+    key = digest([kind.version, probed.id, kind.inputs(probed, workbench)])
+    return workbench.runs / PROBES / kind.name / f"{probed.id}-{key}.parquet"
+
+
+def write_result(path: Path, kind: Kind, probed: Probed, inputs: Any, result: Result) -> None:
+    """Write a probe's result beside and rename it."""
+    told = {
+        "kind": kind.name,
+        "id": probed.id,
+        "model": json.loads(probed.model.to_json()),
+        "inputs": inputs,
+        "numbers": result.numbers,
+    }
+    metadata = {**(result.rows.schema.metadata or {}), PROBE_KEY: json.dumps(told).encode()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(result.rows.replace_schema_metadata(metadata), beside, compression="zstd")
+    beside.replace(path)
+
+
+@dataclass(frozen=True)
+class ProbeRecord:
+    """A probe's result as it is read back, without its rows."""
+
+    path: Path
+    probed: Probed
+    inputs: Any
+    numbers: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what a result's metadata tell; raise ValueError naming a damaged file."""
+        try:
+            told = json.loads(pq.read_schema(path).metadata[PROBE_KEY])
+            probed = Probed(Trial.from_json(json.dumps(told["model"])))
+            return cls(path, probed, told["inputs"], dict(told["numbers"]))
+        except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
+            raise ValueError(
+                f"{path}: not a probe's result ({error}); remove it and run the analysis again"
+            ) from error
+
+    def rows(self) -> pa.Table:
+        """Read the rows."""
+        return pq.read_table(self.path)
