@@ -8,9 +8,13 @@ from rich.console import Console
 from orchestrator.ingest.ingestion import ingest_algonauts
 from orchestrator.ingest.settings import Settings
 from orchestrator.ingest.simulate import SimulationSettings, simulate
+from orchestrator.ingest.simulate_task import TaskSimulation, simulate_task
 from orchestrator.ingest.stand_in_weights import make_weights
+from orchestrator.ingest.task import ingest_task
 
 SIMULATION: Final = SimulationSettings(subjects=(1, 2))
+TASK: Final = TaskSimulation(image_size=SIMULATION.image_size)
+TASK_NAME: Final = "simulated"
 
 
 def prepare_demo(home: Path, console: Console) -> None:
@@ -25,4 +29,8 @@ def prepare_demo(home: Path, console: Console) -> None:
         home / "data",
         Settings("stimulus", SIMULATION.image_size),
         noise_ceilings=home / "source" / "noise_ceilings",
+    )
+    simulate_task(home / "task-source", TASK)
+    ingest_task(
+        home / "task-source", home / "data", TASK_NAME, "imagefolder", image_size=TASK.image_size
     )

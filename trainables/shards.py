@@ -174,7 +174,10 @@ def read_vertices(shard: Path, cell: Cell) -> "np.ndarray[Any, np.dtype[np.int32
 
 
 def read_rows(shard: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Stream a subject's rows in index order, a few row groups at a time, without Ray."""
+    """Stream the rows of a subject, or a task, in index order, a few row groups at a time.
+
+    Without Ray.
+    """
     files = sorted(str(path) for path in shard.glob("rows-*.parquet"))
     for batch in pads.dataset(files).to_batches(
         columns=list(columns), batch_size=ROWS_PER_GROUP, batch_readahead=2, fragment_readahead=1
@@ -202,7 +205,7 @@ def _fixed_width_chunk(chunk: pa.Array, dtype: type[np.generic]) -> "np.ndarray[
 
 
 class RowWriter:
-    """Write a subject's rows as Parquet files of at most ROWS_PER_FILE rows, hashed as written.
+    """Write a subject's (or a task's) rows as Parquet files of at most ROWS_PER_FILE rows, hashed.
 
     Use it as a context manager on a directory that is renamed when all is there. The digest is
     of the rows, however many of them come at a time.
@@ -216,7 +219,8 @@ class RowWriter:
         self._n_files = 0
         self._writer: pq.ParquetWriter | None = None
         self._rows_in_file = 0
-        self._content = {name: hashlib.sha256() for name in ("image", *HEMISPHERES)}
+        hashed = [name for name in ("image", *HEMISPHERES) if name in schema.names]
+        self._content = {name: hashlib.sha256() for name in hashed}
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 python -m orchestrator.ingest algonauts SRC --out DATA
 python -m orchestrator.ingest nod SRC --out DATA --atlas FILE
+python -m orchestrator.ingest task SRC --out DATA --name NAME
 python -m orchestrator.ingest simulate --out SRC
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from orchestrator.command import InputError, positive_integer, run, subjects_argument
 from orchestrator.ingest.settings import TOP, ZSCORES
 from orchestrator.ingest.splits import SPLITS
+from orchestrator.ingest.task_sources import FORMATS
 
 ALGONAUTS = """\
 Read an Algonauts 2023 (NSD) folder, in either of its layouts, into one directory of shards a
@@ -25,17 +27,26 @@ Read a NOD folder (OpenNeuro ds004496: derivatives/ciftify, stimuli, events) int
 shards a subject. Betas are z-scored within each run; of V1, V2, V3 and V4 in each hemisphere the
 vertices of the highest pRF R² are kept. Everything is checked first, as for `algonauts`.
 """
+TASK = """\
+Read an image-classification data set into shards, DATA/tasks/NAME: a directory of images a class,
+or one of torchvision's data sets as it lies on disk; nothing is downloaded. An image's shorter side
+is resized to 256/224 of the image size, and the centre is cut out. 85 % of the images train.
+Everything is checked first, as for `algonauts`.
+"""
 SIMULATE = """\
 Write simulated subjects in the layout of the Algonauts 2023 files, or of NOD: procedural images,
 and responses that follow a stated model. They are read by `algonauts` or `nod` like the real ones.
-In the Algonauts layouts, their noise ceilings are in OUT/noise_ceilings.
+In the Algonauts layouts, their noise ceilings are in OUT/noise_ceilings. `--layout imagefolder`
+writes an image-classification task instead, a directory a class, for `task` to read.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (2 for bad input)."""
     options = _parser().parse_args(arguments)
-    body = {"algonauts": _algonauts, "nod": _nod, "simulate": _simulate}[options.command]
+    body = {"algonauts": _algonauts, "nod": _nod, "task": _task, "simulate": _simulate}[
+        options.command
+    ]
     return run(lambda: body(options))
 
 
@@ -53,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     _add_nod(commands.add_parser("nod", help="read a NOD folder into shards", description=NOD))
+    _add_task(
+        commands.add_parser(
+            "task", help="read an image-classification data set into shards", description=TASK
+        )
+    )
     _add_simulate(
         commands.add_parser(
             "simulate",
@@ -112,6 +128,28 @@ def _add_nod(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="SRC",
+        help="the folder that holds the classes, or the data set",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DATA", help="as of the subjects"
+    )
+    parser.add_argument("--name", required=True, metavar="NAME", help="what the task is called")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="imagefolder",
+        help="imagefolder: a directory a class; the others as torchvision unpacks them (places365: "
+        "the small images of val, imagenet: val) (default: imagefolder)",
+    )
+    _add_cpus(parser)
+    _add_image_size(parser, "width and height of the images, after the cut (default: 224)")
+
+
 def _add_noise(parser: argparse.ArgumentParser) -> None:
     """Add where noise ceilings come from."""
     parser.add_argument(
@@ -151,13 +189,7 @@ def _add_decisions(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="numbers and ranges such as 1,5-8 (default: every subject in SRC)",
     )
-    parser.add_argument(
-        "--cpus",
-        type=positive_integer,
-        metavar="N",
-        help="CPUs of the local Ray; with RAY_ADDRESS set, that cluster is used "
-        "(default: all of this machine)",
-    )
+    _add_cpus(parser)
     parser.add_argument(
         "--split",
         choices=SPLITS,
@@ -166,12 +198,24 @@ def _add_decisions(parser: argparse.ArgumentParser) -> None:
         "15%% of them; paper: the published seeded permutation of each subject's images, "
         "85%% to train (default: stimulus)",
     )
+    _add_image_size(
+        parser, "width and height that images are resized to, without a crop (default: 224)"
+    )
+
+
+def _add_cpus(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--image-size",
+        "--cpus",
         type=positive_integer,
-        default=224,
-        metavar="PIXELS",
-        help="width and height that images are resized to, without a crop (default: 224)",
+        metavar="N",
+        help="CPUs of the local Ray; with RAY_ADDRESS set, that cluster is used "
+        "(default: all of this machine)",
+    )
+
+
+def _add_image_size(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument(
+        "--image-size", type=positive_integer, default=224, metavar="PIXELS", help=text
     )
 
 
@@ -201,7 +245,9 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         "in NOD's layout no subject sees another's)",
     )
     parser.add_argument(
-        "--layout", choices=("subject-first", "split-first", "nod"), default="subject-first"
+        "--layout",
+        choices=("subject-first", "split-first", "nod", "imagefolder"),
+        default="subject-first",
     )
     parser.add_argument(
         "--permute-responses",
@@ -246,6 +292,19 @@ def _nod(options: argparse.Namespace) -> None:
     ingest_nod(files, options.out, settings, choices, options.cpus)
 
 
+def _task(options: argparse.Namespace) -> None:
+    from orchestrator.ingest.task import ingest_task
+
+    ingest_task(
+        options.source,
+        options.out,
+        options.name,
+        options.format,
+        options.image_size,
+        options.cpus,
+    )
+
+
 def _noise(options: argparse.Namespace) -> tuple[Path | None, tuple[int, ...] | None]:
     """Take where noise ceilings come from, and the repeats where they are to be computed."""
     from orchestrator.ingest.noise_ceilings import parse_repeats
@@ -263,16 +322,29 @@ def _noise(options: argparse.Namespace) -> tuple[Path | None, tuple[int, ...] | 
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    if options.layout == "nod":
-        _simulate_nod(options)
+    if options.layout == "imagefolder":
+        _simulate_task(options)
     else:
-        _simulate_algonauts(options)
-    sys.stdout.write(f"{options.out}: {len(options.subjects)} subjects simulated\n")
+        by_layout = _simulate_nod if options.layout == "nod" else _simulate_algonauts
+        by_layout(options)
+        sys.stdout.write(f"{options.out}: {len(options.subjects)} subjects simulated\n")
     if options.weights is not None:
         from orchestrator.ingest.stand_in_weights import make_weights
 
         make_weights(options.weights)
         sys.stdout.write(f"{options.weights}: weights of the small trunk\n")
+
+
+def _simulate_task(options: argparse.Namespace) -> None:
+    from orchestrator.ingest.simulate_task import TaskSimulation, simulate_task
+
+    if options.permute_responses or options.shared:
+        raise InputError(
+            "--layout imagefolder: has no responses and no subjects; leave "
+            "--permute-responses and --shared away"
+        )
+    simulate_task(options.out, TaskSimulation(options.images, options.image_size, options.seed))
+    sys.stdout.write(f"{options.out}: a task of {options.images} images simulated\n")
 
 
 def _simulate_nod(options: argparse.Namespace) -> None:

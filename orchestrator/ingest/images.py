@@ -17,6 +17,11 @@ from orchestrator.command import InputError
 if TYPE_CHECKING:
     from ray.data import Dataset
 
+Decode = Callable[[Path, int], NDArray[np.uint8]]
+"""Reads an image as (3, size, size)."""
+
+SHORTER_SIDE: Final = 256 / 224
+"""What an image's shorter side is resized to before its centre is cut out, in sizes of the crop."""
 IMAGES_PER_TASK: Final = 128
 IMAGES_PER_BATCH: Final = 64
 
@@ -55,13 +60,16 @@ def unreadable(path: Path | str, error: Exception) -> str:
     return f"{path}: not a readable image ({reason}); download it again"
 
 
-def stream_images(paths: Sequence[Path], size: int) -> Iterator[tuple[int, pa.Array]]:
+def stream_images(
+    paths: Sequence[Path], size: int, decode: Decode | None = None
+) -> Iterator[tuple[int, pa.Array]]:
     """Yield (row of the first, images as channels-first bytes) for batch after batch.
 
-    Each image is 3 x size x size uint8. Needs a connected Ray, whose workers can read the paths;
-    a few batches are in memory at a time. Raises InputError naming an image that can't be decoded.
+    Each image is 3 x size x size uint8, made by decode (default: `decode_image`). Needs a
+    connected Ray, whose workers can read the paths; a few batches are in memory at a time.
+    Raises InputError naming an image that can't be decoded.
     """
-    batches: Iterable[pa.Table] = _decoded(paths, size).iter_batches(
+    batches: Iterable[pa.Table] = _decoded(paths, size, decode or decode_image).iter_batches(
         batch_size=IMAGES_PER_BATCH, batch_format="pyarrow", prefetch_batches=1
     )
     for batch in batches:
@@ -70,7 +78,7 @@ def stream_images(paths: Sequence[Path], size: int) -> Iterator[tuple[int, pa.Ar
         yield batch["row"][0].as_py(), batch["image"].combine_chunks()
 
 
-def _decoded(paths: Sequence[Path], size: int) -> "Dataset":
+def _decoded(paths: Sequence[Path], size: int, decode: Decode) -> "Dataset":
     import ray.data  # seconds to import, and decoding alone does not need it
     from ray.data import DataContext
 
@@ -81,21 +89,23 @@ def _decoded(paths: Sequence[Path], size: int) -> "Dataset":
         blocks = -(-len(items) // IMAGES_PER_TASK)
         named = ray.data.from_items(items, override_num_blocks=blocks)
         return named.map_batches(
-            partial(_decode_batch, size=size), batch_size=None, batch_format="pyarrow"
+            partial(_decode_batch, size=size, decode=decode),
+            batch_size=None,
+            batch_format="pyarrow",
         )
 
 
-def _decode_batch(batch: pa.Table, size: int) -> pa.Table:
+def _decode_batch(batch: pa.Table, size: int, decode: Decode) -> pa.Table:
     """Decode one task's images; a broken one is a problem in its row, not a failed task."""
-    decoded = [_try_to_decode(path, size) for path in batch["path"].to_pylist()]
+    decoded = [_try_to_decode(path, size, decode) for path in batch["path"].to_pylist()]
     image = pa.array([image for image, _ in decoded], pa.binary(3 * size * size))
     problem = pa.array([problem for _, problem in decoded], pa.string())
     return pa.table({"row": batch["row"], "image": image, "problem": problem})
 
 
-def _try_to_decode(path: str, size: int) -> tuple[bytes, str | None]:
+def _try_to_decode(path: str, size: int, decode: Decode) -> tuple[bytes, str | None]:
     try:
-        return decode_image(Path(path), size).tobytes(), None
+        return decode(Path(path), size).tobytes(), None
     except Exception as error:  # damaged images raise OSError, SyntaxError, struct.error …
         return bytes(3 * size * size), unreadable(path, error)
 
@@ -103,6 +113,27 @@ def _try_to_decode(path: str, size: int) -> tuple[bytes, str | None]:
 def decode_image(path: Path, size: int) -> NDArray[np.uint8]:
     """Read an image as (3, size, size): resized without a crop, bilinear with antialiasing."""
     with Image.open(path) as image:
-        resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-    pixels: NDArray[Any] = np.asarray(resized, dtype=np.uint8)
+        return _channels_first(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+
+
+def decode_cropped(path: Path, size: int) -> NDArray[np.uint8]:
+    """Read an image as (3, size, size): its shorter side to 256/224 of size, then the centre.
+
+    As torchvision's Resize(256) and CenterCrop(224) do it, bilinear with antialiasing.
+    """
+    with Image.open(path) as image:
+        rgb = image.convert("RGB")
+    shorter = round(size * SHORTER_SIDE)
+    width, height = rgb.size
+    if width <= height:
+        wide, high = shorter, int(shorter * height / width)
+    else:
+        wide, high = int(shorter * width / height), shorter
+    left, top = round((wide - size) / 2.0), round((high - size) / 2.0)
+    resized = rgb.resize((wide, high), Image.Resampling.BILINEAR)
+    return _channels_first(resized.crop((left, top, left + size, top + size)))
+
+
+def _channels_first(image: Image.Image) -> NDArray[np.uint8]:
+    pixels: NDArray[Any] = np.asarray(image, dtype=np.uint8)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -127,9 +127,9 @@ def _check_everything(
             done[file.subject] = Ingested(manifest, None)
     findings.attempt(check_out, out)
     waiting = [file for file in files if file.subject not in done]
-    with _progress() as progress:
+    with progress_bars() as progress:
         for file in waiting:
-            with _bar(progress, f"{file.subject} checking", file.count_images()) as looked:
+            with bar(progress, f"{file.subject} checking", file.count_images()) as looked:
                 subject = inspect(file, settings.split, findings, looked)
             if subject is not None:
                 checked.append(subject)
@@ -147,17 +147,18 @@ def _write(
 
     connect(num_cpus)
     written = {}
-    with _progress() as progress:
+    with progress_bars() as progress:
         for subject in subjects:
             start = time.perf_counter()
-            with _bar(progress, f"{subject.subject} writing", len(subject.images)) as advance:
-                images = _counted(stream_images(subject.images, settings.image_size), advance)
+            with bar(progress, f"{subject.subject} writing", len(subject.images)) as advance:
+                images = counted(stream_images(subject.images, settings.image_size), advance)
                 manifest = write_subject(subject, images, out, settings)
             written[subject.subject] = Ingested(manifest, time.perf_counter() - start)
     return written
 
 
-def _counted(images: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
+def counted(images: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
+    """Pass batches on, and tell how many images there were."""
     for first, batch in images:
         yield first, batch
         advance(len(batch))
@@ -205,7 +206,8 @@ class _Rate(ProgressColumn):
         return Text(f"{task.completed / seconds:,.0f} images/s" if seconds else "", style="cyan")
 
 
-def _progress() -> Progress:
+def progress_bars() -> Progress:
+    """Make the bars of an ingest, with images a second, on stderr."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -217,7 +219,7 @@ def _progress() -> Progress:
 
 
 @contextmanager
-def _bar(progress: Progress, description: str, total: int) -> Iterator[Callable[[int], None]]:
+def bar(progress: Progress, description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a bar; yield the function that advances it."""
     task = progress.add_task(description, total=total)
 

@@ -94,7 +94,7 @@ def write_subject(
 
     images: of every row, in order. Where they stop with an error, nothing is left behind.
     """
-    with _new_directory(out, subject.shard) as partial:
+    with new_directory(out, subject.shard) as partial:
         rows = _write_rows(subject, images, partial, settings.image_size)
         pq.write_table(_vertex_table(subject.hemispheres), partial / VERTICES)
         manifest = _describe(subject, settings, rows, hash_files(partial.iterdir()))
@@ -123,7 +123,7 @@ def _alive(process: int) -> bool:
 
 
 @contextmanager
-def _new_directory(out: Path, name: str) -> Iterator[Path]:
+def new_directory(out: Path, name: str) -> Iterator[Path]:
     """Make a hidden directory to fill, and give it its name at the end; remove it on any error."""
     partial = out / f".{name}.partial-{os.getpid()}"
     partial.mkdir(parents=True)
