@@ -26,6 +26,22 @@ def add_cells(parser: argparse.ArgumentParser, title: str) -> None:
 
 def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
     """Add the flags that say how work runs; return their group, for more of them."""
+    parts = add_workers(parser)
+    parts.add_argument(
+        "--retries", type=int, default=1, metavar="N", help="further tries of a failed trial (1)"
+    )
+    parts.add_argument(
+        "--no-predictions",
+        action="store_true",
+        help="keep no predictions of test images, which scores --stats needs: 2 bytes an image "
+        "and vertex",
+    )
+    parts.add_argument("--dry-run", action="store_true", help="print the plan and leave")
+    return parts
+
+
+def add_workers(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
+    """Add the flags that size a worker, and say how many there are; return their group."""
     parts = parser.add_argument_group("how it runs (none of these changes a result)")
     parts.add_argument(
         "--cpus-per-trial",
@@ -46,16 +62,6 @@ def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
         metavar="N",
         help="trials at once (default: as many as the cluster holds)",
     )
-    parts.add_argument(
-        "--retries", type=int, default=1, metavar="N", help="further tries of a failed trial (1)"
-    )
-    parts.add_argument(
-        "--no-predictions",
-        action="store_true",
-        help="keep no predictions of test images, which scores --stats needs: 2 bytes an image "
-        "and vertex",
-    )
-    parts.add_argument("--dry-run", action="store_true", help="print the plan and leave")
     return parts
 
 

@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -212,6 +212,26 @@ class Mirror:
     def close(self, *, complete: bool) -> None:
         """End the parent run."""
         self._client.set_terminated(self._parent, "FINISHED" if complete else "KILLED")
+
+
+def log_analyses(experiment: str, runs: Path, files: Sequence[Path]) -> str:
+    """Log the tables of a sweep's analyses as artifacts of one run; return the run's id.
+
+    May raise what MLflow raises. The run is found again, so that there is one for each RUNS.
+    """
+    uri = tracking_uri()
+    make_store(uri)
+    client = MlflowClient(tracking_uri=uri)
+    found = client.get_experiment_by_name(experiment)
+    number = str(found.experiment_id) if found else client.create_experiment(experiment)
+    key = digest(["analyses", str(runs.resolve())])
+    known = client.search_runs([number], f"tags.analyses = '{key}'", max_results=1)
+    tags = {"analyses": key, "runs": str(runs.resolve()), "code_version": code_version()}
+    run = known[0] if known else client.create_run(number, tags=tags, run_name="analyses")
+    for path in files:
+        client.log_artifact(run.info.run_id, str(path), "analyses")
+    client.set_terminated(run.info.run_id, "FINISHED")
+    return str(run.info.run_id)
 
 
 def _params(outcome: Outcome) -> dict[str, object]:

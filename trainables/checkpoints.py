@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from trainables import trunks
 from trainables.shards import write_text
 
 OF_SEARCHES: Final = Path("tuning") / "checkpoints"
@@ -202,6 +203,17 @@ def load_trunk(directory: Path) -> dict[str, Tensor]:
     if not trunk:
         raise ValueError(f"{directory / note['model']}: holds no weights of a trunk; {_CURE}")
     return trunk
+
+
+def load_network(directory: Path, architecture: str) -> nn.Module:
+    """Build a trunk with the weights of a complete training, on the CPU.
+
+    Raises ValueError naming the checkpoint when it is missing, damaged, or of another trunk.
+    """
+    state, network = load_trunk(directory), trunks.build(architecture)
+    trunks.check_fit(state, network, f"{directory}: its trunk does not fit {architecture}")
+    network.load_state_dict(state)
+    return network
 
 
 _CURE: Final = "remove the scores of its trials and run the sweep again, which trains it anew"

@@ -16,7 +16,7 @@ from trainables.checkpoints import (
     OF_SEARCHES,
     Checkpoints,
     EpochReport,
-    load_trunk,
+    load_network,
     remove_checkpoints,
 )
 from trainables.distributed import ALONE, Team
@@ -180,10 +180,7 @@ class TrialRunner:
         """Read the checkpoint of a tuned trunk, and the subject to score it on."""
         with clock.step("reading"):
             directory = self._workplace.checkpoint(evaluation)
-            architecture = evaluation.trunk.architecture
-            state, network = load_trunk(directory), trunks.build(architecture)
-            trunks.check_fit(state, network, f"{directory}: its trunk does not fit {architecture}")
-            network.load_state_dict(state)
+            network = load_network(directory, evaluation.trunk.architecture)
             return _Work(evaluation, network.to(self._device), self._subjects.of(evaluation))
 
     def _training_data(self, work: _Work) -> list[TrainingData]:

@@ -1,5 +1,6 @@
 """What an analysis is: a question, the files that decide its answer, and one table."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,6 +51,13 @@ class Inputs:
         """Name the protocols of the scores, in the order of PROTOCOLS."""
         present = self.scores.present("protocol")
         return tuple(protocol for protocol in PROTOCOLS if protocol in present)
+
+    @cached_property
+    def main_dataset(self) -> str:
+        """Name the data set of most trials."""
+        return Counter(one.cells[0].dataset for one in self.scores.trials.values()).most_common(1)[
+            0
+        ][0]
 
     def of_protocol(self, protocol: str) -> ScoreTable:
         """Keep the scores of one protocol."""

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from trainables.probes.classification import CLASSIFICATION
 from trainables.probes.probe import Kind
 
-KINDS: Final[tuple[Kind, ...]] = ()
+KINDS: Final[tuple[Kind, ...]] = (CLASSIFICATION,)

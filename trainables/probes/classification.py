@@ -1,0 +1,143 @@
+"""What a trunk still knows of images: logistic regression on its frozen features.
+
+Paper: classifier.5, standardised, multinomial logistic regression, 85 % of the images to train.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.features import Storage, extract
+from trainables.holding import free_bytes
+from trainables.probes.logistic import C, Head, fit_head
+from trainables.probes.probe import Kind, LoadedTrunk, Probed, Result, Workbench, probe_file
+from trainables.tasks import TaskManifest, read_labels, read_task_batches
+
+NAME: Final = "classification"
+BATCH: Final = {"cpu": 32, "cuda": 256}
+SHARE_FOR_FEATURES: Final = 0.25
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("index", pa.int32(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+"""A row a test image: its place in the task, its class, and the probability of each class."""
+
+
+def applies(probed: Probed, bench: Workbench) -> str | None:
+    """Say why a trunk can't be asked: there is no task."""
+    return None if bench.task is not None else "no image-classification task is ingested"
+
+
+def inputs(probed: Probed, bench: Workbench) -> Any:
+    """Name what decides the result beside the trunk: the task's images, and the layer."""
+    manifest = TaskManifest.read(_task(bench))
+    return {"task": manifest.name, "data": manifest.data, "layer": bench.feature_layer, "C": C}
+
+
+def run(trunk: LoadedTrunk, bench: Workbench) -> Result:
+    """Fit a head on the training images' features, and measure it on the test images'.
+
+    Writes the head beside the result, before it.
+    """
+    task = _task(bench)
+    manifest, told = TaskManifest.read(task), read_labels(task)
+    features = read_features(trunk, bench, manifest.n_images)
+    labels = torch.from_numpy(told.labels).to(features.device)
+    train = torch.from_numpy(told.train_rows).to(features.device)
+    test = torch.from_numpy(told.test_rows).to(features.device)
+    head = fit_head(features[train], labels[train], len(manifest.classes))
+    logits = head.logits(features[test])
+    write_head(head_file(trunk.probed, bench), head)
+    return Result(
+        _rows(told.test_rows, labels[test], logits),
+        {
+            **measure(logits, labels[test]),
+            "n_train": len(train),
+            "n_test": len(test),
+            "n_classes": len(manifest.classes),
+            "C": C,
+            "converged": head.converged,
+        },
+    )
+
+
+def read_features(trunk: LoadedTrunk, bench: Workbench, n_images: int) -> Tensor:
+    """Pass the task's images through a trunk once: (n_images, n_features) float32."""
+    budget = int(SHARE_FOR_FEATURES * free_bytes(bench.device))
+    storage = Storage(bench.device, budget, bench.runs / "scratch")
+    batches = read_task_batches(_task(bench), BATCH[bench.device.type])
+    layer = bench.feature_layer
+    with extract(trunk.network, (layer,), batches, n_images, storage) as features:
+        return torch.cat(list(features.columns(layer)), dim=1)
+
+
+def measure(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Compute accuracy, log-loss in nats, and, of more than five classes, top-5 accuracy."""
+    ranked = logits.argsort(dim=1, descending=True)
+    hits = ranked == labels.unsqueeze(1)
+    numbers = {
+        "accuracy": float(hits[:, 0].double().mean()),
+        "log_loss": float(functional.cross_entropy(logits, labels)),
+    }
+    if logits.shape[1] > 5:
+        numbers["top5"] = float(hits[:, :5].any(dim=1).double().mean())
+    return numbers
+
+
+def _rows(index: "np.ndarray[Any, np.dtype[np.int64]]", labels: Tensor, logits: Tensor) -> pa.Table:
+    probabilities = torch.softmax(logits, dim=1).float().cpu().numpy()
+    flat = pa.array(probabilities.reshape(-1))
+    offsets = np.arange(0, probabilities.size + 1, probabilities.shape[1], dtype=np.int32)
+    columns = [
+        pa.array(index.astype(np.int32)),
+        pa.array(labels.cpu().numpy().astype(np.int32)),
+        pa.ListArray.from_arrays(pa.array(offsets), flat),
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def head_file(probed: Probed, bench: Workbench) -> Path:
+    """Name the file of a trunk's head, beside its result."""
+    return probe_file(CLASSIFICATION, probed, bench).with_suffix(".safetensors")
+
+
+def write_head(path: Path, head: Head) -> None:
+    """Write a head beside and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file({"weight": head.weight.cpu(), "bias": head.bias.cpu()}, beside)
+    beside.replace(path)
+
+
+def read_head(path: Path) -> tuple[Tensor, Tensor]:
+    """Read a head: weight (n_classes, n_features) and bias (n_classes,), float64, on the CPU.
+
+    Raises ValueError naming a missing or damaged file.
+    """
+    try:
+        state = load_file(path)
+        return state["weight"], state["bias"]
+    except Exception as error:  # safetensors has its own error type
+        raise ValueError(
+            f"{path}: not a classifier's head ({error}); remove the result beside it and run "
+            "python -m orchestrator.analyze classification again"
+        ) from error
+
+
+def _task(bench: Workbench) -> Path:
+    if bench.task is None:
+        raise ValueError("no image-classification task; run python -m orchestrator.ingest task")
+    return bench.task
+
+
+CLASSIFICATION: Final = Kind(NAME, applies, inputs, run)
