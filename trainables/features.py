@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.precision import full_float32
-from trainables.trunks import layer_extractor, normalise
+from trainables.trunks import layer_extractor, normalise, out_of_place
 
 CHUNK_BYTES: Final = 8 * 2**20
 """Bytes of float32 features handed out at once: what a processor's cache holds beside its use."""
@@ -125,7 +124,7 @@ def extract(
     store: FeatureStore | None = None
     n_seen = 0
     try:
-        with torch.no_grad(), full_float32(), _out_of_place(extractor):
+        with torch.no_grad(), full_float32(), out_of_place(extractor):
             for images in batches:
                 activations = extractor(
                     normalise(images.to(storage.device)).contiguous(memory_format=layout)
@@ -155,16 +154,3 @@ def _check_count(n_seen: int, n_images: int, *, complete: bool) -> None:
 
 def _map_file(path: Path, shape: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.memmap(path, np.float32, mode="w+", shape=shape))
-
-
-@contextmanager
-def _out_of_place(network: nn.Module) -> Iterator[None]:
-    """Keep ``ReLU(inplace=True)`` from overwriting the activation of the layer before it."""
-    modules = [module for module in network.modules() if getattr(module, "inplace", False)]
-    for module in modules:
-        setattr(module, "inplace", False)  # noqa: B010 (no nn.Module declares it)
-    try:
-        yield
-    finally:
-        for module in modules:
-            setattr(module, "inplace", True)  # noqa: B010

@@ -1,6 +1,7 @@
 """Image CNNs by name: their layers, their weights, their preprocessing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -166,3 +167,16 @@ def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
         raise ValueError(f"unknown layers {unknown}; this trunk has {', '.join(nodes)}")
     extractor: nn.Module = create_feature_extractor(network, return_nodes=list(layers))
     return extractor
+
+
+@contextmanager
+def out_of_place(network: nn.Module) -> Iterator[None]:
+    """Keep ``ReLU(inplace=True)`` from overwriting activations that a hook has taken."""
+    modules: list[Any] = [m for m in network.modules() if getattr(m, "inplace", False)]
+    for module in modules:
+        module.inplace = False
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.inplace = True

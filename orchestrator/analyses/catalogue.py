@@ -1,14 +1,35 @@
 """Every analysis, in the order in which they are made and shown."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from orchestrator.analyses import layers
+from orchestrator.analyses import (
+    brain_fit,
+    classification,
+    improvement,
+    landscape,
+    layers,
+    mutual_information,
+    pooling,
+    salience,
+    transfer,
+)
 from orchestrator.analyses.analysis import Analysis
 
-ANALYSES: Final[tuple[Analysis, ...]] = (layers.ANALYSIS,)
+ANALYSES: Final[tuple[Analysis, ...]] = (
+    improvement.ANALYSIS,
+    layers.ANALYSIS,
+    pooling.ANALYSIS,
+    transfer.ANALYSIS,
+    classification.ANALYSIS,
+    brain_fit.ANALYSIS,
+    landscape.ANALYSIS,
+    mutual_information.ANALYSIS,
+    salience.ANALYSIS,
+)
 
 
-def find(names: list[str]) -> list[Analysis]:
+def find(names: Sequence[str]) -> list[Analysis]:
     """Return the named analyses in their order, all for no name; raise ValueError for others."""
     known = [one.name for one in ANALYSES]
     unknown = [name for name in names if name not in known]

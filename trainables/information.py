@@ -1,0 +1,57 @@
+"""The InfoNCE lower bound on the mutual information of images and responses.
+
+Paper: the test set as one batch of K; with c = cos/(τβ), mean_i [ c_ii − log (1/K) Σ_j exp c_ij ],
+which never exceeds log K (van den Oord et al., 2018). Natural units.
+"""
+
+import math
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BETAS: Final = np.logspace(-2, 2, 1000)
+"""The paper's grid of what the temperature is multiplied by."""
+BLOCK: Final = 1 << 24
+"""Entries of scaled critics in memory at once, as float64."""
+
+
+def info_nce(critic: Tensor) -> float:
+    """Bound the information that rows and columns share: mean_i [c_ii − log (1/K) Σ_j exp c_ij].
+
+    critic: (K, K), row i and column i of one pair. Nats; at most log K.
+    """
+    critic = critic.double()
+    normaliser = torch.logsumexp(critic, dim=1) - math.log(len(critic))
+    return float((critic.diagonal() - normaliser).mean())
+
+
+def bounds(cosines: Tensor, temperature: float) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """Bound the information at every β of BETAS, in blocks of bounded memory.
+
+    cosines: (K, K), row j an image, column i a response, as in the loss, in which each image picks
+    its response. Returns (len(BETAS),) nats.
+    """
+    scale = 1 / (temperature * torch.from_numpy(BETAS).to(cosines.device))
+    wide, own = cosines.double(), cosines.double().diagonal()
+    found = []
+    for part in torch.split(scale, max(1, BLOCK // wide.numel())):
+        normaliser = torch.logsumexp(part.view(-1, 1, 1) * wide, dim=2) - math.log(len(wide))
+        found.append((part.view(-1, 1) * own - normaliser).mean(dim=1))
+    values: np.ndarray[Any, np.dtype[np.float64]] = torch.cat(found).cpu().numpy()
+    return values
+
+
+def bound(cosines: Tensor, temperature: float, beta: float) -> float:
+    """Bound the information at one β; as :func:`bounds`."""
+    return info_nce(cosines.double() / (temperature * beta))
+
+
+def best_beta(cosines: list[Tensor], temperature: float) -> float:
+    """Choose the β of the highest bound, averaged over batches of pairs.
+
+    cosines: of each batch, (K, K).
+    """
+    means = np.mean([bounds(one, temperature) for one in cosines], axis=0)
+    return float(BETAS[int(np.argmax(means))])
