@@ -115,7 +115,8 @@ def write_head(path: Path, head: Head) -> None:
     """Write a head beside and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file({"weight": head.weight.cpu(), "bias": head.bias.cpu()}, beside)
+    state = {"weight": head.weight.cpu().contiguous(), "bias": head.bias.cpu().contiguous()}
+    save_file(state, beside)
     beside.replace(path)
 
 

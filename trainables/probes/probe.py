@@ -85,6 +85,8 @@ class Kind:
     inputs: Callable[[Probed, Workbench], Any]
     """JSON-able content of all that decides the result, beside the trunk itself."""
     run: Callable[[LoadedTrunk, Workbench], Result]
+    needs: str | None = None
+    """The kind whose result of the same trunk it reads."""
     version: int = 1
 
 

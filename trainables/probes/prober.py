@@ -41,18 +41,20 @@ class Prober:
             trunk = load(probed, self._bench)
         except ValueError as error:
             return [f"{probed.id}: {error}"]
-        failures = []
+        failures: list[str] = []
+        failed: set[str | None] = set()
         for kind in KINDS:
-            if kind.name not in job.kinds:
+            if kind.name not in job.kinds or kind.needs in failed:
                 continue
             try:
                 path = probe_file(kind, probed, self._bench)
                 found = kind.run(trunk, self._bench)
                 write_result(path, kind, probed, kind.inputs(probed, self._bench), found)
-            except ValueError as error:
-                failures.append(f"{probed.id}, {kind.name}: {error}")
-            except Exception:
-                failures.append(f"{probed.id}, {kind.name}: {traceback.format_exc(limit=-3)}")
+            except Exception as error:  # told, while the other probes are made
+                known = isinstance(error, ValueError)
+                told = str(error) if known else traceback.format_exc(limit=-3)
+                failures.append(f"{probed.id}, {kind.name}: {told}")
+                failed.add(kind.name)
         return failures
 
 

@@ -102,4 +102,4 @@ def _mean_map(maps: Tensor) -> list[list[float]]:
     return found
 
 
-SALIENCE: Final = Kind(NAME, applies, inputs, run)
+SALIENCE: Final = Kind(NAME, applies, inputs, run, needs=CLASSIFICATION.name)
