@@ -2,7 +2,27 @@
 
 from typing import Final
 
-from orchestrator.sections import layers
+from orchestrator.sections import (
+    brain_fit,
+    classification,
+    improvement,
+    landscape,
+    layers,
+    mutual_information,
+    pooling,
+    salience,
+    transfer,
+)
 from orchestrator.sections.section import Draw
 
-SECTIONS: Final[dict[str, Draw]] = {"layers": layers.section}
+SECTIONS: Final[dict[str, Draw]] = {
+    "brain_fit": brain_fit.section,
+    "classification": classification.section,
+    "improvement": improvement.section,
+    "landscape": landscape.section,
+    "layers": layers.section,
+    "mutual_information": mutual_information.section,
+    "pooling": pooling.section,
+    "salience": salience.section,
+    "transfer": transfer.section,
+}
