@@ -166,7 +166,7 @@ def _question(options: argparse.Namespace) -> "Question":
     from orchestrator.answering import Question
     from orchestrator.plan import parse_rois
 
-    out = options.out or _default_out()
+    out = options.out or default_out()
     return Question(
         runs=out,
         data=options.data or out.parent / "data",
@@ -183,7 +183,8 @@ def _question(options: argparse.Namespace) -> "Question":
     )
 
 
-def _default_out() -> Path:
+def default_out() -> Path:
+    """Choose RUNS where none is given: the first that exists."""
     return next((path for path in DEFAULT_OUT if path.is_dir()), DEFAULT_OUT[0])
 
 

@@ -1,0 +1,59 @@
+"""Write one page of all that a sweep found, to send to a colleague.
+
+python -m orchestrator.report --out RUNS       writes RUNS/report.html
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.command import run
+
+DESCRIPTION = """\
+Write a page that opens from disk, without a server or a network: what was run, the headline with
+intervals, and a section an analysis with its figures, its reading and its table. What is missing is
+said, with the command that makes it. Run python -m orchestrator.analyze first.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return 0, or 2 for bad input."""
+    options = _parser().parse_args(arguments)
+    return run(lambda: _report(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.report",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="RUNS",
+        help="the sweep's directory (default: runs, or demo/runs where only that exists)",
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="DATA", help="ingested shards (default: data beside RUNS)"
+    )
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="where to write (default: RUNS/report.html)"
+    )
+    return parser
+
+
+def _report(options: argparse.Namespace) -> None:
+    from orchestrator.analyses.analysis import Inputs
+    from orchestrator.reporting import size_in_megabytes, write_report
+    from orchestrator.scores import default_out
+
+    out = options.out or default_out()
+    inputs = Inputs(out, options.data or out.parent / "data")
+    page = write_report(inputs, options.page or out / "report.html")
+    sys.stdout.write(f"report: {page} ({size_in_megabytes(page):.1f} MB)\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
