@@ -41,6 +41,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="where to write (default: RUNS/report.html)"
     )
+    parser.add_argument(
+        "--mesh",
+        choices=("fsaverage5", "fsaverage6", "fsaverage"),
+        default="fsaverage5",
+        help="mesh of cortical maps; nilearn carries fsaverage5, and downloads the others once "
+        "(default: fsaverage5)",
+    )
     return parser
 
 
@@ -51,7 +58,7 @@ def _report(options: argparse.Namespace) -> None:
 
     out = options.out or default_out()
     inputs = Inputs(out, options.data or out.parent / "data")
-    page = write_report(inputs, options.page or out / "report.html")
+    page = write_report(inputs, options.page or out / "report.html", options.mesh)
     sys.stdout.write(f"report: {page} ({size_in_megabytes(page):.1f} MB)\n")
 
 

@@ -19,7 +19,9 @@ from orchestrator.analysing import read_missing
 from orchestrator.command import InputError
 from orchestrator.headline import headline
 from orchestrator.sections.catalogue import SECTIONS
+from orchestrator.sections.cortex import DEFAULT_MESH, load_mesh
 from orchestrator.sections.section import Section
+from orchestrator.sections.surface import section_on
 from trainables.outcome import Outcome
 from trainables.shards import Manifest, list_shards, write_text
 from trainables.spec import Trial
@@ -40,8 +42,11 @@ class Part:
     missing: Missing | None = None
 
 
-def write_report(inputs: Inputs, page: Path) -> Path:
-    """Write the page beside and rename it; raise InputError without scores to report on."""
+def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
+    """Write the page beside and rename it; raise InputError without scores to report on.
+
+    mesh: nilearn's name of the fsaverage mesh that maps are drawn on.
+    """
     try:
         facts, top = list(_facts(inputs)), headline(inputs)
     except Missing as missing:
@@ -53,7 +58,7 @@ def write_report(inputs: Inputs, page: Path) -> Path:
         title=f"Sweep of {' and '.join(inputs.all_scores.present('dataset'))}",
         facts=facts,
         headline=top,
-        parts=[_part(inputs, one.name) for one in ANALYSES],
+        parts=[_part(inputs, one.name, mesh) for one in ANALYSES],
         css=(PAGE / "report.css").read_text(),
         js=(PAGE / "report.js").read_text(),
     )
@@ -61,7 +66,7 @@ def write_report(inputs: Inputs, page: Path) -> Path:
     return page
 
 
-def _part(inputs: Inputs, name: str) -> Part:
+def _part(inputs: Inputs, name: str, mesh: str) -> Part:
     command = f"python -m orchestrator.analyze {name} --out {inputs.runs}"
     title = name.replace("_", " ").capitalize()
     path = inputs.result_file(name)
@@ -70,7 +75,7 @@ def _part(inputs: Inputs, name: str) -> Part:
     table = pq.read_table(path)
     if not table.num_rows:
         return Part(name, title, command, missing=Missing("its table has no rows", command))
-    section = SECTIONS[name](table)
+    section = section_on(table, load_mesh(mesh)) if name == "surface" else SECTIONS[name](table)
     return Part(name, section.title, command, section, as_json(section))
 
 

@@ -12,6 +12,7 @@ from orchestrator.analyses import (
     mutual_information,
     pooling,
     salience,
+    surface,
     transfer,
 )
 from orchestrator.analyses.analysis import Analysis
@@ -19,6 +20,7 @@ from orchestrator.analyses.analysis import Analysis
 ANALYSES: Final[tuple[Analysis, ...]] = (
     improvement.ANALYSIS,
     layers.ANALYSIS,
+    surface.ANALYSIS,
     pooling.ANALYSIS,
     transfer.ANALYSIS,
     classification.ANALYSIS,

@@ -73,9 +73,11 @@ def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[dict[str, Any]]:
                 if level == "cell" and hemisphere == "both":
                     continue  # each cell has one hemisphere, and comes with it
                 for found in compare(paired, level, Bootstrap()):
+                    if found.row.is_total and level != "group":
+                        continue  # the groups' rows are these totals
                     yield {
                         "protocol": protocol,
-                        "level": "group" if found.row.is_total else level,
+                        "level": level,
                         "hemisphere": hemisphere,
                         **_place(found, cells, level),
                         **_numbers(found),

@@ -84,8 +84,17 @@ def build_cortex(seed: int, subject: int, hemisphere: str) -> Cortex:
     return Cortex(
         home=home,
         labels=_label(home, rng),
-        fsaverage=np.sort(rng.choice(N_FSAVERAGE, n_vertices, replace=False)),
+        fsaverage=_occipital(hemisphere, n_vertices),
     )
+
+
+def _occipital(hemisphere: str, n_vertices: int) -> Array:
+    """Take the most posterior vertices of fsaverage5, which are the first ones of fsaverage."""
+    from nilearn.datasets import load_fsaverage  # seconds to import
+
+    side = {"lh": "left", "rh": "right"}[hemisphere]
+    coordinates = load_fsaverage("fsaverage5")["pial"].parts[side].coordinates
+    return np.sort(np.argsort(coordinates[:, 1], kind="stable")[:n_vertices])
 
 
 def _sizes(rng: np.random.Generator, subject: int) -> dict[str, int]:

@@ -11,6 +11,7 @@ from orchestrator.sections import (
     mutual_information,
     pooling,
     salience,
+    surface,
     transfer,
 )
 from orchestrator.sections.section import Draw
@@ -24,5 +25,6 @@ SECTIONS: Final[dict[str, Draw]] = {
     "mutual_information": mutual_information.section,
     "pooling": pooling.section,
     "salience": salience.section,
+    "surface": surface.section,
     "transfer": transfer.section,
 }
