@@ -6,8 +6,11 @@ UV_VERSION := 0.13.9
 
 .PHONY: demo test test-fast check lock clean
 
-demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, compare.
+demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, report.
 	$(BIN)/python -m orchestrator.sweep
+	$(BIN)/python -m orchestrator.analyze --out demo/runs --data demo/data \
+		--weights demo/weights.safetensors --experiment nsd-simulated
+	$(BIN)/python -m orchestrator.report --out demo/runs
 
 test: $(READY)  ## Pass every test.
 	$(BIN)/python -m pytest -n 2 -m "not ray"

@@ -51,13 +51,17 @@ def fit_head(features: Tensor, labels: Tensor, n_classes: int) -> Head:
 
 
 def fit_by_scikit_learn(X: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor, bool]:
-    """Fit by scikit-learn's lbfgs; return weight, bias, and whether it converged."""
-    model = LogisticRegression(C=C, max_iter=MAX_ITERATIONS, tol=TOLERANCE)
+    """Fit by scikit-learn's lbfgs; return weight, bias, and whether it converged.
+
+    Of two classes scikit-learn penalises the difference of their weights, which is twice as much.
+    """
+    model = LogisticRegression(
+        C=2 * C if n_classes == 2 else C, max_iter=MAX_ITERATIONS, tol=TOLERANCE
+    )
     model.fit(X.double().numpy(), labels.numpy())
     weight, bias = torch.from_numpy(model.coef_), torch.from_numpy(model.intercept_)
-    if n_classes == 2:  # scikit-learn keeps the second class' difference to the first
-        weight = torch.cat([torch.zeros_like(weight), weight])
-        bias = torch.cat([torch.zeros_like(bias), bias])
+    if n_classes == 2:
+        weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
     return weight, bias, bool(np.max(model.n_iter_) < MAX_ITERATIONS)
 
 
