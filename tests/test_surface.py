@@ -1,0 +1,92 @@
+"""Cortical maps: overlaps are averaged, absence stays absence, pages need no network."""
+
+import re
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.analyses import surface
+from orchestrator.analyses.analysis import Inputs, Missing
+from orchestrator.sections.cortex import load_mesh
+from orchestrator.sections.section import Interactive, Picture
+from orchestrator.sections.surface import section_on
+from tests.small_scores import ENCODING, LAYERS
+from tests.small_shards import write_shards
+from trainables.scores import write_scores
+from trainables.scoring import CellScores
+from trainables.shards import VERTICES, read_vertices
+from trainables.spec import Contrastive, Trial, Untuned
+
+
+def write(home, objective, where, r):
+    """Write scores of a cell on the columns that it really has."""
+    values = np.asarray(r, dtype=float)
+    scores = CellScores(
+        cell=where,
+        protocol="nested",
+        layer=LAYERS[0],
+        layers=LAYERS,
+        vertex=read_vertices(home / "data" / where.shard, where),
+        alpha=np.full(len(values), 10.0),
+        r=values,
+        r_by_layer=np.stack([values, values]),
+        choice_by_layer=np.zeros(2),
+        n_test=15,
+    )
+    write_scores(home / "runs", Trial(objective, (where,), encoding=ENCODING), [scores])
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    cells = {cell.id: cell for cell in write_shards(tmp_path / "data", n_images=20)}
+    v1v, v2d = cells["nsd-subj01-lh-V1v"], cells["nsd-subj01-lh-V2d"]  # columns 0-7 and 4-9
+    for where, high in ((v1v, 0.5), (v2d, 0.7)):
+        write(tmp_path, Untuned(), where, np.full(where.n_vertices, 0.3))
+        write(tmp_path, Contrastive(), where, np.full(where.n_vertices, high))
+    return Inputs(tmp_path / "runs", tmp_path / "data")
+
+
+def rows_of(inputs, method):
+    frame = surface.make(inputs).to_pandas()
+    places = pq.read_table(inputs.data / "nsd-subj01" / VERTICES).to_pandas()
+    on_left = places[places["hemisphere"] == "lh"].set_index("fsaverage")["vertex"]
+    frame = frame[frame["method"] == method]
+    return frame.assign(vertex=frame["fsaverage"].map(on_left)).set_index("vertex").sort_index()
+
+
+def test_where_rois_overlap_the_models_are_averaged(inputs):
+    rows = rows_of(inputs, "contrastive")
+    np.testing.assert_allclose(rows["r"], [0.5] * 4 + [0.6] * 4 + [0.7] * 2)
+    np.testing.assert_allclose(rows["difference"], rows["r"] - 0.3)
+    assert rows["n_models"].tolist() == [1] * 4 + [2] * 4 + [1] * 2
+
+
+def test_a_vertex_without_a_score_has_no_row_and_is_not_zero_on_the_mesh(inputs):
+    rows = rows_of(inputs, "contrastive")
+    assert len(rows) == 10  # of twelve columns
+    mesh = load_mesh()
+    places = np.array([0.0, 7.0, 10_241.0, 163_841.0])
+    filled = mesh.fill("lh", places, np.array([0.1, -0.2, 0.0, 9.0]))
+    assert np.flatnonzero(np.isfinite(filled)).tolist() == [0, 7, 10_241]
+    assert filled[7] == -0.2
+
+
+def test_without_the_data_the_maps_are_missing(inputs, tmp_path):
+    with pytest.raises(Missing, match="fsaverage"):
+        surface.make(Inputs(inputs.runs, tmp_path / "elsewhere"))
+
+
+@pytest.mark.slow
+def test_the_section_draws_maps_and_a_surface_that_needs_no_network(inputs):
+    found = section_on(surface.make(inputs), load_mesh())
+    kinds = [type(figure) for figure in found.figures]
+    assert kinds == [Picture, Interactive, Picture]
+    for figure in found.figures:
+        assert len(figure.alt) > 20
+        assert "grey: no score" in figure.caption
+    page = found.figures[1].page
+    loads = r"""(?:<script[^>]*src|<link[^>]*href|<img[^>]*src)=["'](?:https?:)?//"""
+    assert re.findall(loads, page) == []
+    assert len(page) < 8_000_000
+    assert "100% of the vertices better" in found.reading
