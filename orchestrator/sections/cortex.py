@@ -5,6 +5,7 @@ A vertex without a value shows the folding beneath in grey.
 
 import base64
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any, Final
@@ -120,4 +121,5 @@ def turn(mesh: Mesh, hemisphere: str, values: Array, limit: float, cmap: str) ->
         vmax=limit,
         colorbar_fontsize=14,
     )
-    return str(view.get_standalone())
+    # nilearn's page names an icon on the web: this one asks for nothing.
+    return re.sub(r"<link[^>]*rel=.icon.[^>]*>", "", str(view.get_standalone()))
