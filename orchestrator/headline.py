@@ -1,12 +1,13 @@
 """The headline of a report: each method by ROI group, with its difference to untuned."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from orchestrator.analyses.analysis import Inputs
+from orchestrator.analyses.analysis import Inputs, Missing
+from orchestrator.analyses.improvement import ANALYSIS as IMPROVEMENT
 from orchestrator.evaluated import one_model_a_cell, seen_notes
-from orchestrator.grouping import method_order
 from orchestrator.score_display import OPTIMISTIC
-from orchestrator.statistics import Bootstrap, compare, pair, summarise
+from orchestrator.statistics import summarise
 from orchestrator.table_parts import NONE, as_difference, as_percent, as_r
 
 COLUMNS = (
@@ -43,19 +44,16 @@ def headline(inputs: Inputs) -> Headline:
     """Summarise every method on every ROI group under each protocol."""
     rows: list[tuple[str, ...]] = []
     notes: list[str] = []
+    against = _differences(inputs)
     for protocol in inputs.protocols:
         kept, told = one_model_a_cell(inputs.of_protocol(protocol))
         vertices = kept.vertices
-        against = {
-            (found.a, found.row.label): found
-            for method in method_order(vertices["method"].unique())
-            if method != "untuned"
-            for found in compare(pair(vertices, method, "untuned"), "group", Bootstrap())
-        }
         for one in summarise(vertices, "group"):
-            found = against.get((one.method, one.row.label))
+            found = against.get((protocol, one.method, one.row.label))
             interval = (
-                f"{as_difference(found.low)} to {as_difference(found.high)}" if found else NONE
+                f"{as_difference(found['low'])} to {as_difference(found['high'])}"
+                if found
+                else NONE
             )
             rows.append(
                 (
@@ -63,9 +61,9 @@ def headline(inputs: Inputs) -> Headline:
                     one.row.label,
                     one.method,
                     as_r(one.mean),
-                    as_difference(found.difference) if found else NONE,
+                    as_difference(found["difference"]) if found else NONE,
                     interval,
-                    as_percent(found.share_improved) if found else NONE,
+                    as_percent(found["share_better"]) if found else NONE,
                     f"{one.n_vertices:,}",
                     str(one.n_cells),
                     str(one.n_subjects),
@@ -73,3 +71,16 @@ def headline(inputs: Inputs) -> Headline:
             )
         notes += [*told, *seen_notes(kept), OPTIMISTIC.get(protocol, "")]
     return Headline(COLUMNS, tuple(rows), CAPTION, tuple(dict.fromkeys(filter(None, notes))))
+
+
+def _differences(inputs: Inputs) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Read the groups' differences to untuned, or make them: by protocol, method and row."""
+    try:
+        table = inputs.result(IMPROVEMENT.name)
+    except Missing:
+        table = IMPROVEMENT.make(inputs)
+    return {
+        (row["protocol"], row["method"], row["row"]): row
+        for row in table.to_pylist()
+        if (row["level"], row["hemisphere"], row["reference"]) == ("group", "both", "untuned")
+    }

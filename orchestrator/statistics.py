@@ -173,22 +173,34 @@ def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
     )
 
 
-def compare(pairs: Pairs, by: By, bootstrap: Bootstrap) -> list[Comparison]:
+def draw_differences(pairs: Pairs, bootstrap: Bootstrap) -> Mapping[str, Values]:
+    """Draw each cell's mean difference anew: its vertices with replacement, cell by cell.
+
+    Returns {cell: (n_draws,)}.
+    """
+    return {
+        str(cell): draw_means(
+            (part["a"] - part["b"]).to_numpy(), bootstrap.n_draws, _generator(bootstrap, str(cell))
+        )
+        for cell, part in pairs.frame.groupby("cell", observed=True)
+    }
+
+
+def compare(
+    pairs: Pairs, by: By, bootstrap: Bootstrap, drawn: Mapping[str, Values] | None = None
+) -> list[Comparison]:
     """Compare two methods on every row that has pairs, with the interval of the difference.
 
     The vertices of each cell are drawn anew, cell by cell, both methods of a vertex together;
-    cells and subjects stay as they are.
+    cells and subjects stay as they are. drawn: by :func:`draw_differences`, for several tables.
     """
     if pairs.frame.empty:
         return []
+    drawn = draw_differences(pairs, bootstrap) if drawn is None else drawn
     cells = cells_of(pairs.frame)
     values = {
         str(cell): part[["a", "b"]].to_numpy()
         for cell, part in pairs.frame.groupby("cell", observed=True)
-    }
-    drawn = {
-        cell: draw_means(ab[:, 0] - ab[:, 1], bootstrap.n_draws, _generator(bootstrap, cell))
-        for cell, ab in values.items()
     }
     numbers = pd.DataFrame(
         {

@@ -4,6 +4,7 @@ Paper: mean r, and the share of vertices better than another method.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pandas as pd
@@ -12,7 +13,14 @@ import pyarrow as pa
 from orchestrator.analyses.analysis import Analysis, Inputs
 from orchestrator.evaluated import one_model_a_cell
 from orchestrator.grouping import By, cells_of, method_order
-from orchestrator.statistics import Bootstrap, Comparison, compare, pair
+from orchestrator.statistics import (
+    Bootstrap,
+    Comparison,
+    Pairs,
+    compare,
+    draw_differences,
+    pair,
+)
 
 UNTUNED: Final = "untuned"
 HEMISPHERES: Final = ("both", "lh", "rh")
@@ -59,29 +67,27 @@ def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[dict[str, Any]]:
     pairs = [(m, UNTUNED) for m in methods if m != UNTUNED]
     pairs += [(m, "regression") for m in methods if m not in (UNTUNED, "regression")]
     for a, b in pairs:
-        if b not in methods:
-            continue
-        for hemisphere in HEMISPHERES:
-            of_side = vertices
-            if hemisphere != "both":
-                of_side = vertices[vertices["hemisphere"] == hemisphere]
-            paired = pair(of_side, a, b)
-            if paired.frame.empty:
-                continue
-            cells = cells_of(paired.frame)
-            for level in LEVELS:
-                if level == "cell" and hemisphere == "both":
-                    continue  # each cell has one hemisphere, and comes with it
-                for found in compare(paired, level, Bootstrap()):
-                    if found.row.is_total and level != "group":
-                        continue  # the groups' rows are these totals
-                    yield {
-                        "protocol": protocol,
-                        "level": level,
-                        "hemisphere": hemisphere,
-                        **_place(found, cells, level),
-                        **_numbers(found),
-                    }
+        if b in methods:
+            yield from ({"protocol": protocol, **row} for row in _of_pair(pair(vertices, a, b)))
+
+
+def _of_pair(paired: Pairs) -> Iterator[dict[str, Any]]:
+    """Compare two methods at every level, on both hemispheres together and apart."""
+    drawn = draw_differences(paired, Bootstrap())
+    cells = cells_of(paired.frame)
+    for hemisphere in HEMISPHERES:
+        of_side = paired
+        if hemisphere != "both":
+            frame = paired.frame
+            of_side = replace(paired, frame=frame[frame["hemisphere"] == hemisphere])
+        for level in LEVELS:
+            if level == "cell" and hemisphere == "both":
+                continue  # each cell has one hemisphere, and comes with it
+            for found in compare(of_side, level, Bootstrap(), drawn):
+                if found.row.is_total and level != "group":
+                    continue  # the groups' rows are these totals
+                place = _place(found, cells, level)
+                yield {"level": level, "hemisphere": hemisphere, **place, **_numbers(found)}
 
 
 def _place(found: Comparison, cells: pd.DataFrame, level: By) -> dict[str, str | None]:

@@ -1,0 +1,112 @@
+"""How long the report of a whole programme takes, and how large it is.
+
+python -m benchmarks.report [--subjects 8]
+
+Made-up scores of NSD's sizes in outline: 8 subjects, 39 cells each, 5 methods, two protocols.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from orchestrator.analyses.analysis import Inputs
+from orchestrator.analyses.catalogue import ANALYSES
+from orchestrator.analysing import make
+from orchestrator.reporting import size_in_megabytes, write_report
+from trainables.rois import HIGHER, ROI_FAMILIES
+from trainables.scores import write_scores
+from trainables.scoring import CellScores
+from trainables.spec import (
+    ALEXNET_LAYERS,
+    LARGEST_ROI,
+    Cell,
+    Contrastive,
+    Encoding,
+    Objective,
+    Pooled,
+    Regression,
+    Trial,
+    Untuned,
+)
+
+ENCODING = Encoding(protocols=("nested", "paper"))
+SINGLE: dict[str, Objective] = {
+    "untuned": Untuned(),
+    "regression": Regression(),
+    "contrastive": Contrastive(),
+}
+POOLED = (Pooled(), Pooled(hidden_dim=LARGEST_ROI))
+N_CELLS = 39
+"""Cells of a subject: 312 of eight."""
+
+
+def main() -> None:
+    """Write made-up scores, then time the analyses and the page."""
+    parser = argparse.ArgumentParser(description="Time the report of a whole programme.")
+    parser.add_argument("--subjects", type=int, default=8)
+    n_subjects = parser.parse_args().subjects
+    with tempfile.TemporaryDirectory() as home:
+        inputs = Inputs(Path(home) / "runs", Path(home) / "data")
+        n_cells = write_programme(inputs.runs, n_subjects)
+        start = time.perf_counter()
+        for one in ANALYSES:
+            done = make(one, inputs)
+            print(f"{one.name:20} {done.state:10} {done.told[:60]}")
+        analysed = time.perf_counter()
+        page = write_report(inputs, inputs.runs / "report.html")
+        ended = time.perf_counter()
+        print(
+            f"{n_cells} cells x 5 methods: analyses {analysed - start:.1f} s, "
+            f"page {ended - analysed:.1f} s, {size_in_megabytes(page):.1f} MB"
+        )
+
+
+def write_programme(runs: Path, n_subjects: int) -> int:
+    """Write every method's scores on every cell; return how many cells there are."""
+    generator = np.random.default_rng(0)
+    rois = [
+        (side, roi) for side in ("lh", "rh") for roi in (*ROI_FAMILIES["prf-visualrois"], *HIGHER)
+    ][:N_CELLS]
+    by_region: dict[tuple[str, str], list[Cell]] = {region: [] for region in rois}
+    for number in range(1, n_subjects + 1):
+        for side, roi in rois:
+            n = int(generator.integers(40, 1500))
+            cell = Cell("nsd", f"subj{number:02d}", side, roi, n, f"{number:08x}")
+            by_region[side, roi].append(cell)
+            for objective in SINGLE.values():
+                write(runs, Trial(objective, (cell,), encoding=ENCODING), cell, generator)
+    for cells in by_region.values():
+        for pooled in POOLED if len(cells) > 1 else ():
+            trial = Trial(pooled, tuple(cells), encoding=ENCODING)
+            for cell in cells:
+                write(runs, trial, cell, generator)
+    return sum(map(len, by_region.values()))
+
+
+def write(runs: Path, trial: Trial, cell: Cell, generator: np.random.Generator) -> None:
+    """Write one cell's scores under both protocols."""
+    r = generator.normal(0.4, 0.1, cell.n_vertices)
+    by_layer = np.stack([r - 0.01 * place for place in range(len(ALEXNET_LAYERS))])
+    scores = [
+        CellScores(
+            cell=cell,
+            protocol=protocol,
+            layer=ALEXNET_LAYERS[0],
+            layers=ALEXNET_LAYERS,
+            vertex=np.arange(cell.n_vertices, dtype=np.int32),
+            alpha=np.full(cell.n_vertices, 100.0),
+            r=r,
+            r_by_layer=by_layer,
+            choice_by_layer=np.zeros(len(ALEXNET_LAYERS)),
+            n_test=1477,
+        )
+        for protocol in ENCODING.protocols
+    ]
+    write_scores(runs, trial, scores)
+
+
+if __name__ == "__main__":
+    main()
