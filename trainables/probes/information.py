@@ -7,17 +7,18 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables import trunks
 from trainables.checkpoints import Checkpoints
 from trainables.information import best_beta, bound
 from trainables.losses import cosine_similarity
 from trainables.models import build_model
-from trainables.pooling import Embedder, TunedModel, build_pooled, embedder_of
+from trainables.pooling import PooledModel, TunedModel, build_pooled
 from trainables.probes.probe import Kind, LoadedTrunk, Probed, Result, Workbench
 from trainables.shards import TEST, Manifest, fixed_width, read_rows, read_vertices
 from trainables.spec import Cell, Contrastive, Pooled
+from trainables.trunks import normalise
 
 NAME: Final = "information"
 SCHEMA: Final = pa.schema(
@@ -53,22 +54,29 @@ def run(trunk: LoadedTrunk, bench: Workbench) -> Result:
     model = _load_model(trunk, bench)
     rows = []
     for number, cell in enumerate(trunk.probed.model.cells):
-        pairs = _embed(embedder_of(model, number), cell, bench)
+        pairs = _embed(model, number, cell, bench)
         rows.append({"cell": cell.id, **measure(pairs, model.temperature)})
     return Result(pa.Table.from_pylist(rows, SCHEMA), {})
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Embeddings of images and of responses, row i of one image, and which of them test."""
+    """Readouts of images and of responses, row i of one image, which of them test, and the head."""
 
     images: Tensor
     responses: Tensor
     is_test: Tensor
+    head: nn.Module
 
+    @torch.no_grad()
     def cosines(self, rows: Tensor) -> Tensor:
-        """Compare the images of rows (rows) with their responses (columns)."""
-        return cosine_similarity(self.images[rows], self.responses[rows])
+        """Compare the images of rows (rows) with their responses (columns), as one batch.
+
+        Each side is standardised by its own statistics, as in training: BatchNorm's running ones
+        mix images with responses, which are far apart, and would tell neither from one another.
+        """
+        self.head.train()  # it has no dropout
+        return cosine_similarity(self.head(self.images[rows]), self.head(self.responses[rows]))
 
 
 def measure(pairs: Pairs, temperature: float) -> dict[str, float]:
@@ -112,8 +120,8 @@ def _load_model(trunk: LoadedTrunk, bench: Workbench) -> Any:
 
 
 @torch.no_grad()
-def _embed(embedder: Embedder, cell: Cell, bench: Workbench) -> Pairs:
-    """Embed all images and responses of a cell, a row group at a time."""
+def _embed(model: Any, number: int, cell: Cell, bench: Workbench) -> Pairs:
+    """Read out all images and responses of a cell, a row group at a time."""
     shard = bench.data / cell.shard
     manifest = Manifest.read(shard)
     if manifest.data != cell.data:
@@ -122,15 +130,19 @@ def _embed(embedder: Embedder, cell: Cell, bench: Workbench) -> Pairs:
             "--data the directory that the sweep ran on"
         )
     vertices = read_vertices(shard, cell)
+    pooled = isinstance(model, PooledModel)
+    of_responses = model.response_readouts[number] if pooled else model.response_readout
     images, responses, is_test = [], [], []
     for block in read_rows(shard, ("split", "image", cell.hemisphere)):
         pixels = fixed_width(block["image"], np.uint8).copy()
         batch = torch.from_numpy(pixels).view(-1, 3, manifest.image_size, manifest.image_size)
         measured = fixed_width(block[cell.hemisphere], np.float32)[:, vertices]
-        images.append(embedder.embed_images(batch.to(bench.device)))
-        responses.append(embedder.embed_responses(torch.from_numpy(measured).to(bench.device)))
+        logits = model.trunk(normalise(batch.to(bench.device)))
+        images.append(model.image_readout(logits))
+        responses.append(of_responses(torch.from_numpy(measured).to(bench.device)))
         is_test.append(torch.from_numpy(block["split"].to_numpy() == TEST))
-    return Pairs(torch.cat(images), torch.cat(responses), torch.cat(is_test).to(bench.device))
+    sides = (torch.cat(images), torch.cat(responses), torch.cat(is_test).to(bench.device))
+    return Pairs(*sides, model.head)
 
 
-INFORMATION: Final = Kind(NAME, applies, inputs, run)
+INFORMATION: Final = Kind(NAME, applies, inputs, run, version=2)
