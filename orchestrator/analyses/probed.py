@@ -42,8 +42,13 @@ def describe(probed: Probed) -> dict[str, Any]:
 
 
 def read_records(inputs: Inputs, kind: str, cure: str) -> list[ProbeRecord]:
-    """Read what the probes of a kind found; Missing where there is none."""
-    records = [ProbeRecord.read(path) for path in inputs.probe_files(kind)]
+    """Read what the probes of a kind found; Missing where there is none.
+
+    Of several results of a trunk on the same inputs, by other versions, the last written counts.
+    """
+    paths = sorted(inputs.probe_files(kind), key=lambda path: path.stat().st_mtime_ns)
+    found = (ProbeRecord.read(path) for path in paths)
+    records = list({(one.probed.id, str(one.inputs)): one for one in found}.values())
     if not records:
         raise Missing(f"no trunk has been asked for its {kind.replace('_', ' ')}", cure)
     return records
