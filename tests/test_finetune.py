@@ -210,6 +210,13 @@ def test_a_planted_signal_is_learned_and_retrieved_above_chance(tmp_path, object
     assert history[-1].retrieval_median_rank < 10
 
 
+def test_responses_far_from_zero_are_retrieved_as_those_around_it(tmp_path) -> None:
+    data = planted(n=200, n_vertices=40)
+    far = replace(data, responses=data.responses + 5)  # far from where the images are read out
+    _, history = tune(tmp_path, replace(CONTRASTIVE, epochs=15, batch_size=32), far)
+    assert history[-1].retrieval_top1 > 4 / 40
+
+
 def test_shuffled_responses_are_retrieved_at_chance(tmp_path) -> None:
     data = planted(n=200)
     order = torch.randperm(200, generator=torch.Generator().manual_seed(1))

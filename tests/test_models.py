@@ -1,5 +1,7 @@
 """The readouts and the shared head: sizes, sharing, biases, seeds."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,8 +12,10 @@ from trainables.models import (
     MIN_WIDTH,
     ContrastiveModel,
     RegressionModel,
+    SharedHead,
     build_model,
     count_logits,
+    project_batch,
 )
 from trainables.spec import Contrastive, Regression
 from trainables.trunks import normalise
@@ -180,3 +184,12 @@ def test_a_refused_image_size_leaves_the_trunk_s_mode() -> None:
     with pytest.raises(ValueError, match="4 x 4"):
         count_logits(trunk, 4)
     assert trunk.training
+
+
+def test_what_was_not_trained_on_is_projected_as_a_batch_in_training_is() -> None:
+    head = SharedHead(12, 5).train()
+    readouts = torch.randn(9, 12) * 3 + 2
+    expected = copy.deepcopy(head)(readouts)
+    before = copy.deepcopy(head.state_dict())
+    torch.testing.assert_close(project_batch(head.eval(), readouts), expected)
+    assert all(torch.equal(before[name], value) for name, value in head.state_dict().items())

@@ -16,6 +16,7 @@ from trainables.epochs import Trainee, TrainingData, with_retrieval
 from trainables.finetune import Stopped, finetune_pooled
 from trainables.images import ResidentImages, split_batches
 from trainables.losses import contrastive_loss, retrieval
+from trainables.models import project_batch
 from trainables.pooling import PooledModel, build_pooled, pooled_widths
 from trainables.spec import Pooled
 
@@ -224,8 +225,9 @@ def test_retrieval_is_within_each_subject_and_averaged_over_subjects() -> None:
     expected = []
     for subject in (0, 1):  # of the third, no image is held back
         one, embedder = data[subject], model.eval().of_subject(subject)
-        images = embedder.embed_images(one.images.tensor[held[subject]])
-        expected.append(retrieval(images, embedder.embed_responses(one.responses[held[subject]])))
+        images = embedder.read_images(one.images.tensor[held[subject]])
+        responses = embedder.read_responses(one.responses[held[subject]])
+        expected.append(retrieval(*(project_batch(model.head, x) for x in (images, responses))))
     assert found.retrieval_top1 == pytest.approx(np.mean([e.top1 for e in expected]))
     assert found.retrieval_median_rank == pytest.approx(np.mean([e.median_rank for e in expected]))
     assert found.loss == report.loss

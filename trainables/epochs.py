@@ -14,6 +14,7 @@ from trainables.checkpoints import EpochReport
 from trainables.distributed import Team
 from trainables.images import Images
 from trainables.losses import Retrieval, retrieval
+from trainables.models import project_batch
 from trainables.pooling import Embedder, TunedModel, embedder_of
 from trainables.spec import Order, Pooled, Tuned
 from trainables.synchronised import SharedModel
@@ -107,7 +108,7 @@ def _of_subject(subject: int, steps: Sequence[Step], rows: Sequence[Tensor]) -> 
 
 @torch.no_grad()
 def with_retrieval(report: EpochReport, trainee: Trainee) -> EpochReport:
-    """Add the retrieval among held-back images, measured without dropout.
+    """Add the retrieval among held-back images, measured without dropout and as one batch.
 
     Of several subjects: within each one's images, and averaged over the subjects.
     """
@@ -127,6 +128,7 @@ def with_retrieval(report: EpochReport, trainee: Trainee) -> EpochReport:
 
 
 def _retrieval(embedder: Embedder, data: TrainingData, rows: Tensor) -> Retrieval:
-    embedded = torch.cat([embedder.embed_images(x) for x in data.images.batches(rows, 256)])
-    responses = data.responses[rows.to(data.responses.device)]
-    return retrieval(embedded, embedder.embed_responses(responses))
+    images = torch.cat([embedder.read_images(x) for x in data.images.batches(rows, 256)])
+    responses = embedder.read_responses(data.responses[rows.to(data.responses.device)])
+    embedded = [project_batch(embedder.head, side) for side in (images, responses)]
+    return retrieval(*embedded)

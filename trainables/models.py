@@ -5,6 +5,7 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trainables.losses import contrastive_loss
 from trainables.spec import Contrastive, Regression, TunedOnCell
@@ -27,6 +28,24 @@ class SharedHead(nn.Sequential):
             nn.ReLU(inplace=True),
             nn.Linear(hidden, embedding, bias=False),
         )
+
+
+def project_batch(head: nn.Sequential, readouts: Tensor) -> Tensor:
+    """Project readouts that were not trained on, standardised by their own statistics.
+
+    As in training, where images and responses pass the head one after the other, each by the
+    statistics of its batch; BatchNorm's running ones mix the two, which are far apart, and would
+    put all images in one place and all responses in another. The running ones stay as they are.
+    readouts: (n, hidden) of one side, n at least 2. Returns (n, embedding).
+    """
+    for module in head:
+        if isinstance(module, nn.BatchNorm1d):
+            readouts = functional.batch_norm(
+                readouts, None, None, module.weight, module.bias, training=True, eps=module.eps
+            )
+        else:
+            readouts = module(readouts)
+    return readouts
 
 
 def head_widths(objective: Contrastive, n_vertices: int) -> tuple[int, int]:
@@ -54,14 +73,24 @@ class ContrastiveModel(nn.Module):
         self.head = SharedHead(hidden, embedding)
         self.temperature = objective.temperature
 
+    def read_images(self, images: Tensor) -> Tensor:
+        """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
+        read: Tensor = self.image_readout(self.trunk(normalise(images)))
+        return read
+
+    def read_responses(self, responses: Tensor) -> Tensor:
+        """Read responses out: (n, n_vertices) -> (n, hidden)."""
+        read: Tensor = self.response_readout(responses)
+        return read
+
     def embed_images(self, images: Tensor) -> Tensor:
         """Embed images: (n, 3, s, s) uint8 -> (n, embedding)."""
-        embedded: Tensor = self.head(self.image_readout(self.trunk(normalise(images))))
+        embedded: Tensor = self.head(self.read_images(images))
         return embedded
 
     def embed_responses(self, responses: Tensor) -> Tensor:
         """Embed responses: (n, n_vertices) -> (n, embedding)."""
-        embedded: Tensor = self.head(self.response_readout(responses))
+        embedded: Tensor = self.head(self.read_responses(responses))
         return embedded
 
     def loss(self, images: Tensor, responses: Tensor) -> Tensor:
@@ -83,15 +112,19 @@ class RegressionModel(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.readout = nn.Linear(n_logits, n_vertices)
+        self.head = nn.Sequential()  # nothing: predictions and responses are compared as they are
 
-    def embed_images(self, images: Tensor) -> Tensor:
+    def read_images(self, images: Tensor) -> Tensor:
         """Predict responses, the regression model's place to compare images and responses in."""
         predicted: Tensor = self.readout(self.trunk(normalise(images)))
         return predicted
 
-    def embed_responses(self, responses: Tensor) -> Tensor:
+    def read_responses(self, responses: Tensor) -> Tensor:
         """Return the responses themselves."""
         return responses
+
+    embed_images = read_images
+    embed_responses = read_responses
 
     def loss(self, images: Tensor, responses: Tensor) -> Tensor:
         """Compute the mean squared error of a batch."""

@@ -22,7 +22,20 @@ from trainables.trunks import normalise
 
 
 class Embedder(Protocol):
-    """What a step of training needs of a model: a subject's embeddings, and their loss."""
+    """What training needs of a model: a subject's readouts and embeddings, and their loss."""
+
+    @property
+    def head(self) -> nn.Sequential:
+        """Give what embeds readouts, of images and of responses alike."""
+        ...
+
+    def read_images(self, images: Tensor) -> Tensor:
+        """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
+        ...
+
+    def read_responses(self, responses: Tensor) -> Tensor:
+        """Read responses out: (n, n_vertices) -> (n, hidden)."""
+        ...
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Embed images: (n, 3, s, s) uint8 -> (n, embedding)."""
@@ -76,15 +89,29 @@ class SubjectEmbedder:
     model: PooledModel
     subject: int
 
+    @property
+    def head(self) -> nn.Sequential:
+        """Give the head, which all subjects share."""
+        return self.model.head
+
+    def read_images(self, images: Tensor) -> Tensor:
+        """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
+        read: Tensor = self.model.image_readout(self.model.trunk(normalise(images)))
+        return read
+
+    def read_responses(self, responses: Tensor) -> Tensor:
+        """Read this subject's responses out: (n, n_vertices) -> (n, hidden)."""
+        read: Tensor = self.model.response_readouts[self.subject](responses)
+        return read
+
     def embed_images(self, images: Tensor) -> Tensor:
         """Embed images: (n, 3, s, s) uint8 -> (n, embedding)."""
-        model = self.model
-        embedded: Tensor = model.head(model.image_readout(model.trunk(normalise(images))))
+        embedded: Tensor = self.head(self.read_images(images))
         return embedded
 
     def embed_responses(self, responses: Tensor) -> Tensor:
         """Embed this subject's responses: (n, n_vertices) -> (n, embedding)."""
-        embedded: Tensor = self.model.head(self.model.response_readouts[self.subject](responses))
+        embedded: Tensor = self.head(self.read_responses(responses))
         return embedded
 
     def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:

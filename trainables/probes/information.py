@@ -13,12 +13,11 @@ from trainables import trunks
 from trainables.checkpoints import Checkpoints
 from trainables.information import best_beta, bound
 from trainables.losses import cosine_similarity
-from trainables.models import build_model
-from trainables.pooling import PooledModel, TunedModel, build_pooled
+from trainables.models import build_model, project_batch
+from trainables.pooling import TunedModel, build_pooled, embedder_of
 from trainables.probes.probe import Kind, LoadedTrunk, Probed, Result, Workbench
 from trainables.shards import TEST, Manifest, fixed_width, read_rows, read_vertices
 from trainables.spec import Cell, Contrastive, Pooled
-from trainables.trunks import normalise
 
 NAME: Final = "information"
 SCHEMA: Final = pa.schema(
@@ -66,17 +65,15 @@ class Pairs:
     images: Tensor
     responses: Tensor
     is_test: Tensor
-    head: nn.Module
+    head: nn.Sequential
 
     @torch.no_grad()
     def cosines(self, rows: Tensor) -> Tensor:
-        """Compare the images of rows (rows) with their responses (columns), as one batch.
-
-        Each side is standardised by its own statistics, as in training: BatchNorm's running ones
-        mix images with responses, which are far apart, and would tell neither from one another.
-        """
-        self.head.train()  # it has no dropout
-        return cosine_similarity(self.head(self.images[rows]), self.head(self.responses[rows]))
+        """Compare the images of rows (rows) with their responses (columns), as one batch."""
+        images, responses = (
+            project_batch(self.head, side[rows]) for side in (self.images, self.responses)
+        )
+        return cosine_similarity(images, responses)
 
 
 def measure(pairs: Pairs, temperature: float) -> dict[str, float]:
@@ -130,19 +127,17 @@ def _embed(model: Any, number: int, cell: Cell, bench: Workbench) -> Pairs:
             "--data the directory that the sweep ran on"
         )
     vertices = read_vertices(shard, cell)
-    pooled = isinstance(model, PooledModel)
-    of_responses = model.response_readouts[number] if pooled else model.response_readout
+    embedder = embedder_of(model, number)
     images, responses, is_test = [], [], []
     for block in read_rows(shard, ("split", "image", cell.hemisphere)):
         pixels = fixed_width(block["image"], np.uint8).copy()
         batch = torch.from_numpy(pixels).view(-1, 3, manifest.image_size, manifest.image_size)
         measured = fixed_width(block[cell.hemisphere], np.float32)[:, vertices]
-        logits = model.trunk(normalise(batch.to(bench.device)))
-        images.append(model.image_readout(logits))
-        responses.append(of_responses(torch.from_numpy(measured).to(bench.device)))
+        images.append(embedder.read_images(batch.to(bench.device)))
+        responses.append(embedder.read_responses(torch.from_numpy(measured).to(bench.device)))
         is_test.append(torch.from_numpy(block["split"].to_numpy() == TEST))
     sides = (torch.cat(images), torch.cat(responses), torch.cat(is_test).to(bench.device))
-    return Pairs(*sides, model.head)
+    return Pairs(*sides, embedder.head)
 
 
 INFORMATION: Final = Kind(NAME, applies, inputs, run, version=2)
