@@ -1,5 +1,6 @@
 """The rows of a table of scores: which cells each is made of, and how much each cell weighs."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -96,7 +97,7 @@ def _group_rows(cells: pd.DataFrame) -> list[Row]:
 
 def cell_weights(cells: pd.DataFrame) -> "pd.Series[float]":
     """Weigh cells so that the weighted sum is the mean over cells of a subject, then subjects."""
-    subject = ["dataset", "subject"]
-    n_cells = cells.groupby(subject)["roi"].transform("size")
-    n_subjects = cells.groupby(subject).ngroups
-    return 1.0 / (n_cells * max(n_subjects, 1))
+    subjects = list(zip(cells["dataset"], cells["subject"], strict=True))
+    n_cells = Counter(subjects)
+    weights = [1.0 / (n_cells[subject] * len(n_cells)) for subject in subjects]
+    return pd.Series(weights, index=cells.index, dtype=float)

@@ -6,7 +6,7 @@ then over subjects: a large ROI, or a subject with many ROIs, weighs no more tha
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -58,6 +58,26 @@ class Pairs:
     n_only_b: int
     n_constant: int
     """Vertices that both scored and at least one has no r for."""
+
+
+@dataclass(frozen=True)
+class PairedCells:
+    """Two methods in each cell that both have scores on, measured once for many tables."""
+
+    a: str
+    b: str
+    cells: pd.DataFrame
+    """Index cell; CELL, means a and b, better (share of vertices at which a is), n vertices."""
+    drawn: Mapping[str, Values]
+    """Draws of each cell's mean difference, (n_draws,)."""
+    level: float
+    """Of the interval."""
+
+    def of_hemisphere(self, hemisphere: str) -> "PairedCells":
+        """Keep the cells of lh or rh; of "both", all."""
+        if hemisphere == "both":
+            return self
+        return replace(self, cells=self.cells[self.cells["hemisphere"] == hemisphere])
 
 
 @dataclass(frozen=True)
@@ -173,50 +193,32 @@ def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
     )
 
 
-def draw_differences(pairs: Pairs, bootstrap: Bootstrap) -> Mapping[str, Values]:
-    """Draw each cell's mean difference anew: its vertices with replacement, cell by cell.
+def measure_cells(pairs: Pairs, bootstrap: Bootstrap) -> PairedCells:
+    """Average each cell, and draw its mean difference anew: vertices with replacement."""
+    numbers, drawn = {}, {}
+    for cell, part in pairs.frame.groupby("cell", observed=True):
+        a, b = part["a"].to_numpy(), part["b"].to_numpy()
+        better = float((a > b).mean())
+        numbers[str(cell)] = {"a": a.mean(), "b": b.mean(), "better": better, "n": len(part)}
+        generator = _generator(bootstrap, str(cell))
+        drawn[str(cell)] = draw_means(a - b, bootstrap.n_draws, generator)
+    table = pd.DataFrame.from_dict(numbers, "index", columns=["a", "b", "better", "n"])
+    cells = cells_of(pairs.frame).join(table)
+    return PairedCells(pairs.a, pairs.b, cells, drawn, bootstrap.level)
 
-    Returns {cell: (n_draws,)}.
-    """
-    return {
-        str(cell): draw_means(
-            (part["a"] - part["b"]).to_numpy(), bootstrap.n_draws, _generator(bootstrap, str(cell))
-        )
-        for cell, part in pairs.frame.groupby("cell", observed=True)
-    }
 
-
-def compare(
-    pairs: Pairs, by: By, bootstrap: Bootstrap, drawn: Mapping[str, Values] | None = None
-) -> list[Comparison]:
+def compare(pairs: Pairs, by: By, bootstrap: Bootstrap) -> list[Comparison]:
     """Compare two methods on every row that has pairs, with the interval of the difference.
 
     The vertices of each cell are drawn anew, cell by cell, both methods of a vertex together;
-    cells and subjects stay as they are. drawn: by :func:`draw_differences`, for several tables.
+    cells and subjects stay as they are.
     """
-    if pairs.frame.empty:
-        return []
-    drawn = draw_differences(pairs, bootstrap) if drawn is None else drawn
-    cells = cells_of(pairs.frame)
-    values = {
-        str(cell): part[["a", "b"]].to_numpy()
-        for cell, part in pairs.frame.groupby("cell", observed=True)
-    }
-    numbers = pd.DataFrame(
-        {
-            cell: {"a": ab[:, 0].mean(), "b": ab[:, 1].mean(), "better": _better(ab), "n": len(ab)}
-            for cell, ab in values.items()
-        }
-    ).T
-    cells = cells.join(numbers)
-    return [
-        _comparison(row, pairs, cells.loc[list(row.cells)], (drawn, bootstrap))
-        for row in rows_by(cells, by)
-    ]
+    return compare_cells(measure_cells(pairs, bootstrap), by)
 
 
-def _better(ab: Values) -> float:
-    return float((ab[:, 0] > ab[:, 1]).mean())
+def compare_cells(paired: PairedCells, by: By) -> list[Comparison]:
+    """Compare two methods on every row of the cells; see :func:`compare`."""
+    return [_comparison(row, paired) for row in rows_by(paired.cells, by) if row.cells]
 
 
 def _generator(bootstrap: Bootstrap, cell: str) -> np.random.Generator:
@@ -224,19 +226,17 @@ def _generator(bootstrap: Bootstrap, cell: str) -> np.random.Generator:
     return np.random.default_rng([bootstrap.seed, zlib.crc32(cell.encode())])
 
 
-def _comparison(
-    row: Row, pairs: Pairs, cells: pd.DataFrame, draws: tuple[Mapping[str, Values], Bootstrap]
-) -> Comparison:
-    drawn, bootstrap = draws
+def _comparison(row: Row, paired: PairedCells) -> Comparison:
+    cells = paired.cells.loc[list(row.cells)]
     weights = cell_weights(cells).to_numpy()
-    means = weights @ np.stack([drawn[cell] for cell in row.cells])
-    tail = (1 - bootstrap.level) / 2
+    means = weights @ np.stack([paired.drawn[cell] for cell in row.cells])
+    tail = (1 - paired.level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     mean_a, mean_b, better = (float(weights @ cells[name]) for name in ("a", "b", "better"))
     return Comparison(
         row=row,
-        a=pairs.a,
-        b=pairs.b,
+        a=paired.a,
+        b=paired.b,
         mean_a=mean_a,
         mean_b=mean_b,
         low=float(low),

@@ -4,7 +4,6 @@ Paper: mean r, and the share of vertices better than another method.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 import pandas as pd
@@ -12,13 +11,13 @@ import pyarrow as pa
 
 from orchestrator.analyses.analysis import Analysis, Inputs
 from orchestrator.evaluated import one_model_a_cell
-from orchestrator.grouping import By, cells_of, method_order
+from orchestrator.grouping import By, method_order
 from orchestrator.statistics import (
     Bootstrap,
     Comparison,
     Pairs,
-    compare,
-    draw_differences,
+    compare_cells,
+    measure_cells,
     pair,
 )
 
@@ -73,30 +72,24 @@ def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[dict[str, Any]]:
 
 def _of_pair(paired: Pairs) -> Iterator[dict[str, Any]]:
     """Compare two methods at every level, on both hemispheres together and apart."""
-    drawn = draw_differences(paired, Bootstrap())
-    cells = cells_of(paired.frame)
+    measured = measure_cells(paired, Bootstrap())
     for hemisphere in HEMISPHERES:
-        of_side = paired
-        if hemisphere != "both":
-            frame = paired.frame
-            of_side = replace(paired, frame=frame[frame["hemisphere"] == hemisphere])
+        of_side = measured.of_hemisphere(hemisphere)
         for level in LEVELS:
             if level == "cell" and hemisphere == "both":
                 continue  # each cell has one hemisphere, and comes with it
-            for found in compare(of_side, level, Bootstrap(), drawn):
+            for found in compare_cells(of_side, level):
                 if found.row.is_total and level != "group":
                     continue  # the groups' rows are these totals
-                place = _place(found, cells, level)
+                place = _place(found, measured.cells, level)
                 yield {"level": level, "hemisphere": hemisphere, **place, **_numbers(found)}
 
 
 def _place(found: Comparison, cells: pd.DataFrame, level: By) -> dict[str, str | None]:
     """Say of what a row is, as far as all its cells have it in common."""
     of_row = cells.loc[list(found.row.cells)]
-    common = {
-        name: str(of_row[name].iloc[0]) if of_row[name].nunique() == 1 else None
-        for name in ("dataset", "subject", "roi", "group")
-    }
+    values = {name: set(of_row[name]) for name in ("dataset", "subject", "roi", "group")}
+    common = {name: str(*one) if len(one) == 1 else None for name, one in values.items()}
     kept = {
         "group": ("dataset", "group"),
         "roi": ("dataset", "roi", "group"),
