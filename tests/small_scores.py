@@ -4,10 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tests.small_shards import write_shards
 from trainables.outcome import Outcome
 from trainables.scores import write_scores
 from trainables.scoring import CellScores
+from trainables.shards import read_vertices
 from trainables.spec import (
     Cell,
     Contrastive,
@@ -37,8 +40,12 @@ def write(
     layer: str = LAYERS[1],
     seed: int = 0,
     started: float | None = None,
+    vertex: NDArray[np.int32] | None = None,
 ) -> Trial:
-    """Write one cell's r, and 0.1 less at the layer that is not chosen; return the trial."""
+    """Write one cell's r, and 0.1 less at the layer that is not chosen; return the trial.
+
+    vertex: columns of the hemisphere; None: the first ones.
+    """
     values = np.asarray(r, dtype=np.float64)
     by_layer = np.stack([values if name == layer else values - 0.1 for name in LAYERS])
     trial = Trial(objective, (where,), encoding=ENCODING, seed=seed)
@@ -48,7 +55,7 @@ def write(
             protocol=protocol,
             layer=layer,
             layers=LAYERS,
-            vertex=np.arange(len(values), dtype=np.int32),
+            vertex=np.arange(len(values), dtype=np.int32) if vertex is None else vertex,
             alpha=np.where(np.isnan(values), np.nan, 10.0),
             r=values,
             r_by_layer=by_layer,
@@ -73,3 +80,18 @@ def write_sweep(runs: Path, rois: Sequence[str] = ("V1v", "hV4", "EBA"), seed: i
             for objective, gain in zip(METHODS, (0.0, 0.02, 0.05), strict=True):
                 r = base + gain + generator.normal(0, 0.02, 40) * (gain > 0)
                 write(runs, objective, where, r, ("nested", "paper"))
+
+
+def columns_of(data: Path, where: Cell) -> NDArray[np.int32]:
+    """Read on which columns of its hemisphere a cell of shards lies."""
+    return read_vertices(data / where.shard, where)
+
+
+def write_cells(data: Path, runs: Path) -> None:
+    """Write shards of two subjects, and three methods' scores on all of their cells."""
+    generator = np.random.default_rng(0)
+    for where in write_shards(data, ("subj01", "subj02"), n_images=20):
+        base, vertex = generator.normal(0.4, 0.1, where.n_vertices), columns_of(data, where)
+        for objective, gain in zip(METHODS, (0.0, 0.02, 0.05), strict=True):
+            r = base + gain + generator.normal(0, 0.02, len(base)) * (gain > 0)
+            write(runs, objective, where, r, ("nested", "paper"), vertex=vertex)

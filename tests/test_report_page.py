@@ -1,96 +1,139 @@
-"""The report's page in headless Chromium: no error, tables that sort, filter and download."""
+"""The report in headless Chromium: no error, tables sort and filter, surfaces turn."""
 
-import json
-import re
+import io
 import shutil
-import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from orchestrator.analyses.analysis import Inputs
 from orchestrator.analyses.catalogue import ANALYSES
 from orchestrator.analysing import make
 from orchestrator.reporting import write_report
-from tests.small_scores import write_sweep
+from tests.small_scores import write_cells
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH"),
+    pytest.mark.xdist_group("chromium"),
 ]
-
-LISTEN = """<script>
-window.errors = [];
-window.addEventListener("error", (e) => errors.push(String(e.message)));
-for (const kind of ["error", "warn"]) console[kind] = (...a) => errors.push(a.join(" "));
-</script>"""
-
-ACT = """<script>
-const found = { errors, tables: tables.length };
-const table = tables.find((t) => t.name === "improvement");
-const cells = (k) => [...table.body.rows].map((row) => row.cells[k].textContent);
-const place = table.columns.findIndex((c) => c.name === "difference");
-const button = table.head.querySelector('[data-sort="difference"]');
-const values = () => cells(place).map((s) => Number(s.replace("−", "-")));
-button.click();
-found.falling = values();
-button.click();
-found.rising = values();
-found.sort = button.closest("th").getAttribute("aria-sort");
-const select = table.home.querySelector('select[data-filter="subject"]');
-select.value = "subj02";
-select.dispatchEvent(new Event("change"));
-found.subjects = cells(table.columns.findIndex((c) => c.name === "subject"));
-found.csv = table.csv();
-found.width = document.documentElement.scrollWidth;
-found.figures = document.querySelectorAll("figure").length;
-found.described = document.querySelectorAll(
-  "figure [role=img][aria-label], figure img[alt], figure iframe[title]").length;
-const out = document.createElement("script");
-out.type = "application/json";
-out.id = "found";
-out.textContent = JSON.stringify(found);
-document.body.append(out);
-</script>"""
+SOFTWARE_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+DESKTOP, PHONE = 1280, 390
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("report")
-    write_sweep(home / "runs")
+    write_cells(home / "data", home / "runs")
     inputs = Inputs(home / "runs", home / "data")
-    for one in ANALYSES:
-        make(one, inputs)
+    made = [one.name for one in ANALYSES if make(one, inputs).state == "made"]
+    assert made == ["improvement", "layers", "surface"]
     return write_report(inputs, home / "report.html")
 
 
-def visit(page, width):
-    """Open a copy of the page that acts on itself; return what it found."""
-    acting = page.with_name(f"acting-{width}.html")
-    text = page.read_text().replace("<head>", "<head>" + LISTEN, 1)
-    acting.write_text(text.replace("</body>", ACT + "</body>"))
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-    command += [f"--window-size={width},900", f"--user-data-dir={page.parent / 'profile'}"]
-    done = subprocess.run(
-        [*command, acting.as_uri()], capture_output=True, text=True, timeout=120, check=True
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", *SOFTWARE_WEBGL]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def page(request: pytest.FixtureRequest, browser: Browser, report: Path) -> Iterator[Page]:
+    """Open the report without a network; fail when it complained."""
+    page = browser.new_page(viewport={"width": request.param, "height": 900})
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda asked: complaints.append(asked.url) if "//" in asked.url[:8] else 0)
+    page.context.set_offline(True)
+    page.goto(report.as_uri())
+    complaints.remove(report.as_uri())
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def column(page: Page, name: str) -> list[str]:
+    """Read a column of the improvement table as shown."""
+    return page.locator("#improvement table").first.evaluate(
+        """(table, name) => {
+            const heads = [...table.tHead.rows[0].cells];
+            const place = heads.findIndex((head) => head.querySelector(`[data-sort="${name}"]`));
+            return [...table.tBodies[0].rows].map((row) => row.cells[place].textContent);
+        }""",
+        name,
     )
-    [found] = re.findall(r'<script type="application/json" id="found">(.*?)</script>', done.stdout)
-    return json.loads(found.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
 
 
-@pytest.mark.parametrize("width", [1280, 500])
-def test_the_page_works_at_desktop_and_phone_width(page, width):
-    found = visit(page, width)
-    assert found["errors"] == []
-    assert found["tables"] == 2
-    assert found["falling"] == sorted(found["falling"], reverse=True)
-    assert found["rising"] == sorted(found["rising"])
-    assert found["falling"] != found["rising"]
-    assert found["sort"] == "ascending"
-    assert set(found["subjects"]) == {"subj02"}
-    header, *rows = found["csv"].strip().split("\n")
+def numbers(texts: list[str]) -> list[float]:
+    return [float(text.replace("−", "-")) for text in texts]
+
+
+def test_tables_sort_filter_and_download(page: Page) -> None:
+    button = page.locator('#improvement [data-sort="difference"]')
+    button.click()
+    falling = numbers(column(page, "difference"))
+    button.click()
+    rising = numbers(column(page, "difference"))
+    assert falling == sorted(falling, reverse=True)
+    assert rising == sorted(rising)
+    assert falling != rising
+    head = button.locator("xpath=ancestor::th")
+    assert head.get_attribute("aria-sort") == "ascending"
+    page.locator('#improvement select[data-filter="subject"]').select_option("subj02")
+    assert set(column(page, "subject")) == {"subj02"}
+    with page.expect_download() as download:
+        page.locator("#improvement").get_by_role("button", name="CSV").click()
+    header, *rows = download.value.path().read_text().strip().split("\n")
     assert header.startswith("protocol,level,method")
     assert rows
     assert all("subj02" in row for row in rows)
-    assert found["width"] <= width
-    assert found["figures"] == found["described"] >= 4
+
+
+def test_nothing_is_wider_than_the_window_and_every_figure_is_described(page: Page) -> None:
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= page.viewport_size["width"]
+    figures = page.locator("figure")
+    described = page.locator("figure [role=img][aria-label], figure img[alt], figure iframe[title]")
+    assert figures.count() == described.count() >= 6
+
+
+def test_the_surface_draws_and_turns(page: Page) -> None:
+    frame = page.locator("figure iframe").first
+    frame.scroll_into_view_if_needed()
+    surface = page.frame_locator("figure iframe").first.locator("canvas").first
+    surface.wait_for(timeout=60_000)
+    page.wait_for_timeout(1_000)
+    box = frame.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = frame.screenshot()
+    assert n_colours(before) > 500  # shaded folding, not an empty frame
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 90, y + 20, steps=8)
+    page.mouse.up()
+    page.wait_for_timeout(1_000)
+    turned = frame.screenshot()
+    assert share_changed(before, turned) > 0.05
+
+
+def n_colours(png: bytes) -> int:
+    return len(np.unique(pixels(png).reshape(-1, 3), axis=0))
+
+
+def share_changed(before: bytes, after: bytes) -> float:
+    return float((pixels(before) != pixels(after)).any(axis=2).mean())
+
+
+def pixels(png: bytes) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))

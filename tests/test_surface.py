@@ -11,40 +11,22 @@ from orchestrator.analyses.analysis import Inputs, Missing
 from orchestrator.sections.cortex import load_mesh
 from orchestrator.sections.section import Interactive, Picture
 from orchestrator.sections.surface import section_on
-from tests.small_scores import ENCODING, LAYERS
+from tests.small_scores import columns_of, write
 from tests.small_shards import write_shards
-from trainables.scores import write_scores
-from trainables.scoring import CellScores
-from trainables.shards import VERTICES, read_vertices
-from trainables.spec import Contrastive, Trial, Untuned
-
-
-def write(home, objective, where, r):
-    """Write scores of a cell on the columns that it really has."""
-    values = np.asarray(r, dtype=float)
-    scores = CellScores(
-        cell=where,
-        protocol="nested",
-        layer=LAYERS[0],
-        layers=LAYERS,
-        vertex=read_vertices(home / "data" / where.shard, where),
-        alpha=np.full(len(values), 10.0),
-        r=values,
-        r_by_layer=np.stack([values, values]),
-        choice_by_layer=np.zeros(2),
-        n_test=15,
-    )
-    write_scores(home / "runs", Trial(objective, (where,), encoding=ENCODING), [scores])
+from trainables.shards import VERTICES
+from trainables.spec import Contrastive, Untuned
 
 
 @pytest.fixture
 def inputs(tmp_path):
     cells = {cell.id: cell for cell in write_shards(tmp_path / "data", n_images=20)}
+    inputs = Inputs(tmp_path / "runs", tmp_path / "data")
     v1v, v2d = cells["nsd-subj01-lh-V1v"], cells["nsd-subj01-lh-V2d"]  # columns 0-7 and 4-9
     for where, high in ((v1v, 0.5), (v2d, 0.7)):
-        write(tmp_path, Untuned(), where, np.full(where.n_vertices, 0.3))
-        write(tmp_path, Contrastive(), where, np.full(where.n_vertices, high))
-    return Inputs(tmp_path / "runs", tmp_path / "data")
+        for objective, r in ((Untuned(), 0.3), (Contrastive(), high)):
+            values = np.full(where.n_vertices, r)
+            write(inputs.runs, objective, where, values, vertex=columns_of(inputs.data, where))
+    return inputs
 
 
 def rows_of(inputs, method):
@@ -81,7 +63,7 @@ def test_without_the_data_the_maps_are_missing(inputs, tmp_path):
 def test_the_section_draws_maps_and_a_surface_that_needs_no_network(inputs):
     found = section_on(surface.make(inputs), load_mesh())
     kinds = [type(figure) for figure in found.figures]
-    assert kinds == [Picture, Interactive, Picture]
+    assert kinds == [Picture, Interactive, *[Picture] * 3]  # gain, to turn; r, ceiling, layer
     for figure in found.figures:
         assert len(figure.alt) > 20
         assert "grey: no score" in figure.caption

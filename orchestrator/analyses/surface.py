@@ -29,11 +29,13 @@ SCHEMA = pa.schema(
         pa.field("difference", pa.float64()),
         pa.field("explained", pa.float64()),
         pa.field("layer", pa.string(), nullable=False),
+        pa.field("depth", pa.int32(), nullable=False),
         pa.field("n_models", pa.int32(), nullable=False),
     ]
 )
 """fsaverage: vertex of the mesh, 0 to 163,841. explained: r·|r| / ceiling², null without a ceiling.
-layer: of the model with the highest r. n_models: ROIs whose models cover the vertex."""
+layer: chosen by the model with the highest r; depth: its place among the encoded ones, from 0.
+n_models: ROIs whose models cover the vertex."""
 
 PLACE = ["dataset", "subject", "hemisphere", "vertex"]
 
@@ -50,7 +52,15 @@ def make(inputs: Inputs) -> pa.Table:
             "give --data the directory that the sweep ran on",
         )
     rows = pd.concat(parts, ignore_index=True)
+    rows["depth"] = rows["layer"].map(_depths(inputs))
     return pa.Table.from_pandas(rows[SCHEMA.names], SCHEMA, preserve_index=False)
+
+
+def _depths(inputs: Inputs) -> dict[str, int]:
+    """Rank the encoded layers in their order, those of another trunk after them."""
+    encodings = [one.encoding for one in inputs.scores.trials.values() if one.encoding]
+    layers = dict.fromkeys(layer for encoding in encodings for layer in encoding.layers)
+    return {layer: place for place, layer in enumerate(layers)}
 
 
 def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -100,4 +110,5 @@ ANALYSIS = Analysis(
     schema=SCHEMA,
     make=make,
     sources=_sources,
+    version=2,
 )

@@ -54,13 +54,14 @@ def _picture(rows: pd.DataFrame, front: pd.DataFrame) -> Picture:
             shown,
             ("percent", f"accuracy on {rows['task'].iloc[0]} (%)"),
             ("gain", "gain in mean r to untuned"),
-            diagonal=False,
+            fronts={
+                f"Pareto front, {group}": part
+                for group, part in shown[shown["is_pareto"]].groupby("group")
+            },
         ),
         alt=f"Scatter of gain in mean r against accuracy over {len(rows)} points; "
         f"{len(front)} are on the Pareto front.",
         caption=f"A point a trunk (n = {len(rows)}): gain in mean Pearson r on the cells it was "
-        "tuned "
-        f"on, protocol {rows['protocol'].iloc[0]}, against accuracy; the table says which are on "
-        "the "
-        "front of their group.",
+        f"tuned on, protocol {rows['protocol'].iloc[0]}, against accuracy. Ringed and joined: the "
+        "Pareto front of each group, which no trunk surpasses in both.",
     )

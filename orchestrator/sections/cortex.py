@@ -7,11 +7,13 @@ import base64
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from orchestrator.drawing import STYLE, WIDTH
@@ -68,9 +70,25 @@ def load_mesh(name: str = DEFAULT_MESH) -> Mesh:
         ) from error
 
 
-def draw_views(
-    mesh: Mesh, values: dict[str, Array], label: str, limits: tuple[float, float], cmap: str
-) -> str:
+@dataclass(frozen=True)
+class Scale:
+    """What colours mean: the values at both ends, and names of values that are no numbers."""
+
+    label: str
+    low: float
+    high: float
+    cmap: str | Colormap
+    names: tuple[str, ...] = ()
+    """Of the values 0, 1, …"""
+
+
+def stepped(label: str, names: Sequence[str], cmap: str) -> Scale:
+    """Give each of some named steps a colour of a map."""
+    steps = mpl.colormaps[cmap].resampled(len(names))
+    return Scale(label, -0.5, len(names) - 0.5, steps, tuple(names))
+
+
+def draw_views(mesh: Mesh, values: dict[str, Array], scale: Scale) -> str:
     """Draw lateral, medial and ventral views of both hemispheres; return a PNG as a data URI.
 
     values: {hemisphere: (n_vertices,)} of the mesh.
@@ -82,7 +100,7 @@ def draw_views(
         figure = Figure(figsize=(WIDTH, 4.4))
         for line, (hemisphere, side) in enumerate(SIDES.items()):
             for column, view in enumerate(VIEWS):
-                place = (0.01 + 0.29 * column, 0.5 - 0.48 * line, 0.28, 0.46)
+                place = (0.01 + 0.28 * column, 0.5 - 0.48 * line, 0.27, 0.46)
                 axes = figure.add_axes(place, projection="3d")
                 plotting.plot_surf_stat_map(
                     surf_mesh=mesh.surfaces.parts[side],
@@ -90,20 +108,28 @@ def draw_views(
                     bg_map=mesh.folding.data.parts[side],
                     hemi=side,
                     view=view,
-                    cmap=cmap,
-                    vmin=limits[0],
-                    vmax=limits[1],
+                    cmap=scale.cmap,
+                    vmin=scale.low,
+                    vmax=scale.high,
+                    avg_method=None if not scale.names else "median",
                     colorbar=False,
                     axes=axes,
                     figure=figure,
                 )
                 axes.set_title(f"{hemisphere}, {view}", fontsize=9)
-        bar = figure.add_axes((0.88, 0.25, 0.02, 0.5))
-        scale = mpl.colors.Normalize(*limits)
-        figure.colorbar(mpl.cm.ScalarMappable(scale, cmap), cax=bar, label=label)
+        _draw_bar(figure, scale)
         stream = io.BytesIO()
         figure.savefig(stream, format="png", dpi=150)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _draw_bar(figure: Figure, scale: Scale) -> None:
+    place = figure.add_axes((0.85, 0.25, 0.02, 0.5))
+    colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(scale.low, scale.high), scale.cmap)
+    bar = figure.colorbar(colours, cax=place, label=scale.label)
+    if scale.names:
+        bar.set_ticks(list(range(len(scale.names))), labels=list(scale.names))
+        bar.ax.minorticks_off()
 
 
 def turn(mesh: Mesh, hemisphere: str, values: Array, limit: float, cmap: str) -> str:

@@ -59,7 +59,7 @@ def _picture(rows: pd.DataFrame, task: str) -> Picture:
         for k in (0, 1)
     ]
     return Picture(
-        scatter(rows, ("axis_1", names[0]), ("axis_2", names[1]), diagonal=False),
+        scatter(rows, ("axis_1", names[0]), ("axis_2", names[1])),
         alt=f"Map of {len(rows)} models of {task} by intensive PCA; oracle and untuned are "
         "reference points.",
         caption=f"Intensive PCA of Bhattacharyya dissimilarities (√nats) of {len(rows)} models on "

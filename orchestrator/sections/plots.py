@@ -1,6 +1,6 @@
 """The few kinds of figures that sections draw: dots with intervals, scatters, matrices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -62,10 +62,18 @@ def _dots_of(
     axes.plot(rows[value], y, "o", color=colour, ms=4.5, label=method)
 
 
-def scatter(rows: pd.DataFrame, x: tuple[str, str], y: tuple[str, str], *, diagonal: bool) -> str:
+def scatter(
+    rows: pd.DataFrame,
+    x: tuple[str, str],
+    y: tuple[str, str],
+    *,
+    diagonal: bool = False,
+    fronts: Mapping[str, pd.DataFrame] | None = None,
+) -> str:
     """Draw a point a row, coloured by method, its marker by group; return the SVG.
 
-    x, y: column and axis label. diagonal: draw where both are equal.
+    x, y: column and axis label. diagonal: draw where both are equal. fronts: rows to ring and to
+    join by a line, by the line's name.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
@@ -83,6 +91,11 @@ def scatter(rows: pd.DataFrame, x: tuple[str, str], y: tuple[str, str], *, diago
                     alpha=0.85,
                     label=name,
                 )
+        for (name, front), dashes in zip((fronts or {}).items(), ("-", "--", ":"), strict=False):
+            steps = front.sort_values(x[0])
+            axes.plot(steps[x[0]], steps[y[0]], dashes, color="0.35", lw=1.0, zorder=0)
+            ring: dict[str, Any] = {"ms": 10, "mfc": "none", "mec": "black", "mew": 1.1}
+            axes.plot(steps[x[0]], steps[y[0]], "o" + dashes, color="0.35", label=name, **ring)
         if diagonal:
             axes.axline((float(rows[x[0]].mean()),) * 2, slope=1, color="0.5", lw=0.8, zorder=0)
         axes.set_xlabel(x[1])
@@ -104,7 +117,7 @@ def matrices(parts: Sequence[tuple[str, pd.DataFrame]], label: str, *, centre: f
     options: dict[str, Any] = {
         "vmin": low,
         "vmax": high,
-        "cmap": DIVERGING if centre else SEQUENTIAL,
+        "cmap": SEQUENTIAL if centre is None else DIVERGING,
     }
     with mpl.rc_context(STYLE):
         columns = min(3, len(parts))

@@ -1,6 +1,7 @@
 """Where on the cortex tuning helps: maps of both hemispheres, and surfaces to turn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,15 @@ import pyarrow as pa
 
 from orchestrator.drawing import DIVERGING, SEQUENTIAL
 from orchestrator.grouping import method_order
-from orchestrator.sections.cortex import Array, Mesh, draw_views, load_mesh, turn
+from orchestrator.sections.cortex import (
+    Array,
+    Mesh,
+    Scale,
+    draw_views,
+    load_mesh,
+    stepped,
+    turn,
+)
 from orchestrator.sections.section import Column, Interactive, Picture, Section
 
 COLUMNS = (
@@ -22,6 +31,7 @@ COLUMNS = (
     Column("n_vertices", "vertices", "count"),
     Column("protocol", "protocol"),
 )
+VIEWS: Final = "lateral, medial and ventral views of both hemispheres"
 
 
 def section(table: pa.Table) -> Section:
@@ -56,8 +66,7 @@ def _read(rows: pd.DataFrame, method: str) -> str:
     parts = ", ".join(f"{value:+.3f} in {name}" for name, value in sides.items())
     return (
         f"{method.capitalize()} predicts {(known['difference'] > 0).mean():.0%} of the vertices "
-        "better "
-        f"than untuned; the mean difference is {parts}."
+        f"better than untuned; the mean difference is {parts}."
     )
 
 
@@ -79,45 +88,79 @@ def _summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _figures(rows: pd.DataFrame, method: str, mesh: Mesh) -> list[Picture | Interactive]:
-    n = rows["subject"].nunique()
-    protocol = rows["protocol"].iloc[0]
-    told = (
-        f"protocol {protocol}, mean over {n} subject{'s' if n > 1 else ''}, on {mesh.name}; grey: "
-    )
-    told += "no score"
-    r = _spread(rows, "r", mesh)
-    high = float(np.nanmax(np.concatenate(list(r.values()), dtype=float), initial=0.01))
     figures: list[Picture | Interactive] = []
     if rows["difference"].notna().any():
-        gain = _spread(rows, "difference", mesh)
-        limit = _reach(list(gain.values()))
-        label = f"Δr, {method} − untuned"
-        figures.append(
-            Picture(
-                draw_views(mesh, gain, label, (-limit, limit), DIVERGING),
-                alt=f"Cortical maps of {label}: lateral, medial and ventral views of both "
-                f"hemispheres; mean {rows['difference'].mean():+.3f}.",
-                caption=f"{label} at each vertex, {told}; the scale ends at the 98th percentile.",
-            )
-        )
-        figures += [
-            Interactive(
+        figures += _gain(rows, method, mesh)
+    figures.append(_fit(rows, method, mesh))
+    if rows["explained"].notna().any():
+        figures.append(_explained(rows, method, mesh))
+    figures.append(_layers(rows, method, mesh))
+    return figures
+
+
+def _gain(rows: pd.DataFrame, method: str, mesh: Mesh) -> Iterator[Picture | Interactive]:
+    """Draw where tuning helps: views of both hemispheres, and each to be turned."""
+    gain = _spread(rows, "difference", mesh)
+    limit = _reach(list(gain.values()))
+    label = f"Δr, {method} − untuned"
+    told = _told(rows, mesh)
+    yield Picture(
+        draw_views(mesh, gain, Scale(label, -limit, limit, DIVERGING)),
+        alt=f"Cortical maps of {label}: {VIEWS}; mean {rows['difference'].mean():+.3f}.",
+        caption=f"{label} at each vertex, {told}; the scale ends at the 98th percentile.",
+    )
+    for hemisphere, values in gain.items():
+        if np.isfinite(values).any():
+            yield Interactive(
                 turn(mesh, hemisphere, values, limit, DIVERGING),
                 alt=f"{label} on the {hemisphere} surface, to be turned with a pointer.",
                 caption=f"{label} in {hemisphere}: drag to turn, scroll to come nearer; {told}.",
             )
-            for hemisphere, values in gain.items()
-            if np.isfinite(values).any()
-        ]
-    figures.append(
-        Picture(
-            draw_views(mesh, r, f"r, {method}", (0.0, high), SEQUENTIAL),
-            alt=f"Cortical maps of r of {method}: three views of both hemispheres; highest "
-            f"{high:.2f}.",
-            caption=f"Pearson r of {method} at each vertex, {told}.",
-        )
+
+
+def _fit(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
+    r = _spread(rows, "r", mesh)
+    high = float(np.nanmax(np.concatenate(list(r.values()), dtype=float), initial=0.01))
+    return Picture(
+        draw_views(mesh, r, Scale(f"r, {method}", 0.0, high, SEQUENTIAL)),
+        alt=f"Cortical maps of r of {method}: {VIEWS}; highest {high:.2f}.",
+        caption=f"Pearson r of {method} at each vertex, {_told(rows, mesh)}.",
     )
-    return figures
+
+
+def _explained(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
+    share = _spread(rows, "explained", mesh, "median")
+    return Picture(
+        draw_views(mesh, share, Scale("share of the ceiling", 0.0, 1.0, SEQUENTIAL)),
+        alt=f"Cortical maps of the share of the explainable variance that {method} explains: "
+        f"{VIEWS}; median {rows['explained'].median():.2f}.",
+        caption=f"r² of {method} by the noise ceiling, r's sign kept, at each vertex, "
+        f"{_told(rows, mesh, 'median')} or no ceiling.",
+    )
+
+
+def _layers(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
+    """Draw which layer the model of a vertex was scored at."""
+    named = rows.drop_duplicates("depth").sort_values("depth")
+    ranks = {depth: rank for rank, depth in enumerate(named["depth"])}
+    depth = _spread(rows.assign(rank=rows["depth"].map(ranks)), "rank", mesh, "median")
+    # Between two layers as often chosen, the shallower.
+    steps = {side: np.floor(values) for side, values in depth.items()}
+    most = rows["layer"].mode().iloc[0]
+    return Picture(
+        draw_views(mesh, steps, stepped("layer", list(named["layer"]), SEQUENTIAL)),
+        alt=f"Cortical maps of the layer that {method} is scored at: {VIEWS}; most often {most}.",
+        caption=f"Layer at which the model of each vertex predicts best, chosen a cell, {method}, "
+        f"{_told(rows, mesh, 'median')}.",
+    )
+
+
+def _told(rows: pd.DataFrame, mesh: Mesh, of_subjects: str = "mean") -> str:
+    n = rows["subject"].nunique()
+    return (
+        f"protocol {rows['protocol'].iloc[0]}, {of_subjects} over {n} "
+        f"subject{'s' if n > 1 else ''}, on {mesh.name}; grey: no score"
+    )
 
 
 def _reach(maps: Sequence[Array]) -> float:
@@ -125,11 +168,14 @@ def _reach(maps: Sequence[Array]) -> float:
     return max(1e-3, float(np.nanquantile(values, 0.98)) if np.isfinite(values).any() else 0.0)
 
 
-def _spread(rows: pd.DataFrame, value: str, mesh: Mesh) -> dict[str, Array]:
+def _spread(
+    rows: pd.DataFrame, value: str, mesh: Mesh, of_subjects: str = "mean"
+) -> dict[str, Array]:
     """Average a value over subjects at each vertex, and spread it over both hemispheres."""
     spread = {}
     for hemisphere in ("lh", "rh"):
-        part = rows[rows["hemisphere"] == hemisphere].groupby("fsaverage")[value].mean().dropna()
+        grouped = rows[rows["hemisphere"] == hemisphere].groupby("fsaverage")[value]
+        part = grouped.agg(of_subjects).dropna()
         places, values = part.index.to_numpy(dtype=float), part.to_numpy(dtype=float)
         spread[hemisphere] = mesh.fill(hemisphere, places, values)
     return spread
