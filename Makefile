@@ -9,7 +9,8 @@ UV_VERSION := 0.13.9
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, report.
 	$(BIN)/python -m orchestrator.sweep
 	$(BIN)/python -m orchestrator.analyze --out demo/runs --data demo/data \
-		--weights demo/weights.safetensors --experiment nsd-simulated
+		--weights demo/weights.safetensors --experiment nsd-simulated \
+		--salience-layer features.10
 	$(BIN)/python -m orchestrator.report --out demo/runs
 
 test: $(READY)  ## Pass every test.

@@ -62,8 +62,18 @@ def _add_trunks(parser: argparse.ArgumentParser) -> None:
     parts.add_argument(
         "--task", metavar="NAME", help="the ingested image-classification task (default: the first)"
     )
-    parts.add_argument("--feature-layer", default="classifier.5", metavar="LAYER")
-    parts.add_argument("--salience-layer", default="features.12", metavar="LAYER")
+    parts.add_argument(
+        "--feature-layer",
+        default="classifier.5",
+        metavar="LAYER",
+        help="whose features are classified (default: classifier.5)",
+    )
+    parts.add_argument(
+        "--salience-layer",
+        metavar="LAYER",
+        help="whose activations Grad-CAM weighs (default: features.12; on the demonstration, whose "
+        "small images have no left and right there, features.10)",
+    )
     parts.add_argument(
         "--local-cpus",
         type=positive_integer,
@@ -94,7 +104,7 @@ def _analyze(options: argparse.Namespace) -> list[str]:
         experiment=options.experiment or ("nsd-simulated" if demo else None),
         task=options.task,
         feature_layer=options.feature_layer,
-        salience_layer=options.salience_layer,
+        salience_layer=options.salience_layer or ("features.10" if demo else "features.12"),
         workers=Workers(
             options.cpus_per_trial,
             options.gpus_per_trial,

@@ -67,7 +67,7 @@ class Looked:
         return trial
 
 
-def write_colour_task(home: Path, n: int = 60) -> Path:
+def write_colour_task(home: Path, n: int = 60, size: int = SIZE) -> Path:
     """Write a task of three classes told by their colour; return its directory."""
     generator = np.random.default_rng(0)
     for label, name in enumerate(("red", "green", "blue")):
@@ -78,9 +78,9 @@ def write_colour_task(home: Path, n: int = 60) -> Path:
             pixels[..., label] += 120
             Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
     found = find_task(home / "task-source", "imagefolder")
-    pixels = [decode_cropped(path, SIZE).tobytes() for path in found.images]
-    batch = pa.array(pixels, pa.binary(3 * SIZE * SIZE))
-    write_task(found, [(0, batch)], home / "data" / "tasks", "colours", SIZE)
+    pixels = [decode_cropped(path, size).tobytes() for path in found.images]
+    batch = pa.array(pixels, pa.binary(3 * size * size))
+    write_task(found, [(0, batch)], home / "data" / "tasks", "colours", size)
     return home / "data" / "tasks" / "colours"
 
 

@@ -1,5 +1,7 @@
 """Grad-CAM and lateralisation: against autograd, and on planted networks."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -115,3 +117,13 @@ def test_in_place_activations_are_left_as_they_were():
     model, (pictures, labels) = classifier(everywhere()), images(3)
     salience_maps(model, "features", pictures, labels)
     assert model.trunk.features[1].inplace
+
+
+def test_a_layer_without_left_and_right_is_refused() -> None:
+    trunk = nn.Sequential(
+        OrderedDict(seen=nn.Conv2d(3, 4, 16), flat=nn.Flatten(), out=nn.Linear(4, 3))
+    )
+    model = Classifier(trunk, "out", torch.eye(3), torch.zeros(3)).eval()
+    pictures = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="seen has a single column on images of 16 pixels"):
+        salience_maps(model, "seen", pictures, torch.tensor([0, 1]))

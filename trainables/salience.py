@@ -44,12 +44,17 @@ def salience_maps(classifier: Classifier, layer: str, images: Tensor, labels: Te
     """Weigh a layer's activations by what they do for the true class, negative parts left out.
 
     images: (n, 3, s, s) uint8 on the classifier's device, labels: (n,). Returns (n, h, w), h and
-    w of the layer's activations: Grad-CAM.
+    w of the layer's activations: Grad-CAM. Raises ValueError where the layer has no left and right.
     """
     with out_of_place(classifier):
         cam = LayerGradCam(classifier, classifier.trunk.get_submodule(layer))
         found = cam.attribute(normalise(images), target=labels, relu_attributions=True)
     maps: Tensor = found.squeeze(1).detach()
+    if maps.shape[-1] < 2:
+        raise ValueError(
+            f"{layer} has a single column on images of {images.shape[-1]} pixels, and no left and "
+            "right; give --salience-layer an earlier layer"
+        )
     return maps
 
 

@@ -44,10 +44,10 @@ def describe(probed: Probed) -> dict[str, Any]:
 def read_records(inputs: Inputs, kind: str, cure: str) -> list[ProbeRecord]:
     """Read what the probes of a kind found; Missing where there is none.
 
-    Of several results of a trunk on the same inputs, by other versions, the last written counts.
+    Of a trunk's results on the same inputs that of the latest version counts.
     """
-    paths = sorted(inputs.probe_files(kind), key=lambda path: path.stat().st_mtime_ns)
-    found = (ProbeRecord.read(path) for path in paths)
+    found = [ProbeRecord.read(path) for path in inputs.probe_files(kind)]
+    found.sort(key=lambda one: one.version)
     records = list({(one.probed.id, str(one.inputs)): one for one in found}.values())
     if not records:
         raise Missing(f"no trunk has been asked for its {kind.replace('_', ' ')}", cure)

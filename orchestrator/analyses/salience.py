@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),
         pa.field("layer", pa.string(), nullable=False),
+        pa.field("salience_layer", pa.string(), nullable=False),
         *TRUNK_FIELDS,
         *(
             pa.field(f"{name}{end}", pa.float64())
@@ -36,7 +37,8 @@ SCHEMA = pa.schema(
         pa.field("mean_map", pa.list_(pa.list_(pa.float64())), nullable=False),
     ]
 )
-"""index: mean left-minus-right share of Grad-CAM's mass over test images; mirrored: of their mirror
+"""layer: of the features that are classified; salience_layer: whose activations Grad-CAM weighs.
+index: mean left-minus-right share of Grad-CAM's mass over test images; mirrored: of their mirror
 images; bias: half their sum; bias_change: bias less the untuned trunk's, paired over images. low,
 high: 95 % interval, 2,000 bootstrap draws of images. n_images: those with mass in both."""
 
@@ -47,10 +49,19 @@ def make(inputs: Inputs) -> pa.Table:
     """Tabulate the lateralisation of every trunk that was looked at, with intervals over images."""
     rows = []
     for (task, _, layer), records in by_task(read_records(inputs, KIND, CURE)):
-        untuned = [one for one in records if not one.probed.is_tuned]
-        reference = _read(untuned[0]) if len(untuned) == 1 else None
-        rows += [{"task": task, "layer": layer, **_row(record, reference)} for record in records]
+        for looked_at, alike in _by_salience_layer(records).items():
+            untuned = [one for one in alike if not one.probed.is_tuned]
+            reference = _read(untuned[0]) if len(untuned) == 1 else None
+            place = {"task": task, "layer": layer, "salience_layer": looked_at}
+            rows += [{**place, **_row(record, reference)} for record in alike]
     return as_table(rows, SCHEMA)
+
+
+def _by_salience_layer(records: Sequence[ProbeRecord]) -> dict[str, list[ProbeRecord]]:
+    groups: dict[str, list[ProbeRecord]] = {}
+    for record in records:
+        groups.setdefault(record.inputs["salience_layer"], []).append(record)
+    return groups
 
 
 def _row(record: ProbeRecord, reference: Values | None) -> dict[str, Any]:
@@ -98,4 +109,5 @@ ANALYSIS = Analysis(
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),
     probes=("classification", KIND),
+    version=2,
 )

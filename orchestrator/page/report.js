@@ -94,7 +94,8 @@ class ShownTable {
       const tr = make("tr");
       for (const column of this.columns) {
         const value = this.value(row, column.name);
-        const text = value === null ? "–" : typeof value === "number" ? show[column.kind](value) : String(value);
+        const text = value === null ? "–" : typeof value === "number" ? show[column.kind](value)
+          : typeof value === "boolean" ? (value ? "yes" : "no") : String(value);
         tr.append(make("td", { className: column.kind === "text" ? "" : "number" }, text));
       }
       return tr;

@@ -23,13 +23,18 @@ COLUMNS = (
     Column("bias_change", "change to untuned", "difference"),
     Column("n_images", "images", "count"),
     Column("task", "task"),
+    Column("salience_layer", "Grad-CAM at"),
 )
 
 
 def section(table: pa.Table) -> Section:
-    """Show each trunk's left-right bias with its interval, and mean maps, of the first task."""
+    """Show each trunk's left-right bias with its interval, and mean maps.
+
+    Of several tasks or layers the first.
+    """
     rows = table.to_pandas()
-    first = rows[rows["task"] == rows["task"].iloc[0]]
+    place = ["task", "layer", "salience_layer"]
+    first = rows[(rows[place] == rows[place].iloc[0]).all(axis=1)]
     return Section(
         name="salience",
         title="Where the trunks look",
@@ -39,8 +44,7 @@ def section(table: pa.Table) -> Section:
         columns=COLUMNS,
         notes=(
             "index: left-minus-right share of Grad-CAM mass; bias: half the sum of the index of "
-            "images "
-            "and of their mirror images, which the images' own layout can't make.",
+            "images and of their mirror images, which the images' own layout can't make.",
         ),
     )
 
@@ -63,15 +67,15 @@ def _picture(rows: pd.DataFrame) -> Picture:
     shown = rows.assign(
         label=places.fillna("untuned"), low=rows["bias_low"], high=rows["bias_high"]
     )
-    order = sorted(range(len(shown)), key=lambda k: roi_rank(rows["roi"].iloc[k])[0])
-    shown = shown.iloc[order].dropna(subset=["bias"])
+    rank = rows["roi"].map(lambda roi: roi_rank(roi)[0])
+    order = rows.assign(rank=rank).sort_values(["rank", "hemisphere", "subject"]).index
+    shown = shown.loc[order].dropna(subset=["bias"])
     return Picture(
         dots(shown, "bias", "bias: left (+) or right (−) share of Grad-CAM mass", zero=True),
         alt=f"Left-right bias of {len(shown)} trunks, from {shown['bias'].min():+.3f} to "
         f"{shown['bias'].max():+.3f}.",
         caption=f"Bias of Grad-CAM mass to the left, mean over {int(rows['n_images'].max()):,} "
-        "test "
-        "images and their mirror images; bars: 95 % bootstrap interval over images.",
+        "test images and their mirror images; bars: 95 % bootstrap interval over images.",
     )
 
 
@@ -97,7 +101,7 @@ def _maps(rows: pd.DataFrame) -> Picture:
     return Picture(
         source,
         alt=f"Mean Grad-CAM maps of {', '.join(parts)} trunks.",
-        caption=f"Mean Grad-CAM map ({rows['layer'].iloc[0]} classifier), each image's map "
-        "scaled to a "
-        "mass of 1, over images and trunks of a hemisphere.",
+        caption=f"Mean Grad-CAM map at {rows['salience_layer'].iloc[0]} of the classifier on "
+        f"{rows['layer'].iloc[0]}, each image's map scaled to a mass of 1, over images and the "
+        "trunks of a hemisphere.",
     )

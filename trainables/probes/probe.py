@@ -100,6 +100,7 @@ def write_result(path: Path, kind: Kind, probed: Probed, inputs: Any, result: Re
     """Write a probe's result beside and rename it."""
     told = {
         "kind": kind.name,
+        "version": kind.version,
         "id": probed.id,
         "model": json.loads(probed.model.to_json()),
         "inputs": inputs,
@@ -120,6 +121,7 @@ class ProbeRecord:
     probed: Probed
     inputs: Any
     numbers: dict[str, Any]
+    version: int
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -127,7 +129,8 @@ class ProbeRecord:
         try:
             told = json.loads(pq.read_schema(path).metadata[PROBE_KEY])
             probed = Probed(Trial.from_json(json.dumps(told["model"])))
-            return cls(path, probed, told["inputs"], dict(told["numbers"]))
+            numbers, version = dict(told["numbers"]), int(told["version"])
+            return cls(path, probed, told["inputs"], numbers, version)
         except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
             raise ValueError(
                 f"{path}: not a probe's result ({error}); remove it and run the analysis again"
