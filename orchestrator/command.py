@@ -7,7 +7,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Final
 
 FAILED: Final = 1
@@ -21,6 +22,16 @@ class InputError(ValueError):
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+
+
+@dataclass(frozen=True)
+class Started:
+    """How a command was started, so that it can be started again."""
+
+    module: str = ""
+    arguments: tuple[str, ...] = ()
+    only: Collection[str] | None = None
+    """Ids of the trials to run of those that are left; None: all."""
 
 
 def run(body: Callable[[], None]) -> int:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -32,6 +32,8 @@ class Display:
     """Ask for a finished trial's mean r."""
     missing: Callable[[], str]
     """Ask what the cluster lacks for another worker."""
+    publish: Callable[[Sequence[Mapping[str, Any]]], None] = lambda running: None
+    """Write down what is running, for who looks from elsewhere."""
     measure: str = "mean r"
     """What score gives."""
     unscored: str = "no score"
@@ -93,6 +95,7 @@ class Display:
                 running = self.progress()
             except Exception:  # the queue is busy or gone: the next second will tell
                 continue
+            self.publish(running)
             self._warn_when_idle(running)
             if self._live is not None:
                 self._live.update(self._render(running), refresh=True)

@@ -7,11 +7,12 @@ python -m orchestrator.evaluate cells --models ID --rois V1v        as you choos
 """
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.command import FAILED, InputError, leave, run, subjects_argument
+from orchestrator.command import FAILED, InputError, Started, leave, run, subjects_argument
 from orchestrator.options import add_cells, add_resources, read_selection
 
 if TYPE_CHECKING:
@@ -33,11 +34,16 @@ SINGLE: Final = ("contrastive", "regression")
 POOLED: Final = ("pooled-avg", "pooled-const")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, 1 when some failed, 2 for bad input, 130 on Ctrl-C."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = None) -> int:
+    """Run the command line; return 0, 1 when some failed, 2 for bad input, 130 on Ctrl-C.
+
+    only: ids of the evaluations to run of those that are left; None: all.
+    """
+    given = tuple(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    started = Started("orchestrator.evaluate", given, only)
     failures: list[str] = []
-    code = run(lambda: failures.extend(_evaluate(options)))
+    code = run(lambda: failures.extend(_evaluate(options, started)))
     return code or (FAILED if failures else 0)
 
 
@@ -110,8 +116,8 @@ def _add_models(parser: argparse.ArgumentParser, kind: str) -> None:
     )
 
 
-def _evaluate(options: argparse.Namespace) -> list[str]:
-    settings = _settings(options)
+def _evaluate(options: argparse.Namespace, started: Started) -> list[str]:
+    settings = _settings(options, started)
 
     from rich.console import Console
 
@@ -120,7 +126,7 @@ def _evaluate(options: argparse.Namespace) -> list[str]:
     return evaluate(settings, Console())
 
 
-def _settings(options: argparse.Namespace) -> "EvaluationSettings":
+def _settings(options: argparse.Namespace, started: Started) -> "EvaluationSettings":
     selection = read_selection(options)
     _check_methods(options.methods)
 
@@ -147,6 +153,7 @@ def _settings(options: argparse.Namespace) -> "EvaluationSettings":
         keep_every_epoch=False,
         keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
+        started=started,
     )
     choice = Choice(options.methods, options.model_subjects, tuple(options.models))
     return EvaluationSettings(options.kind, running, choice, options.drop_seen)

@@ -11,6 +11,7 @@ from orchestrator.command import InputError
 from orchestrator.cost import Costs
 from orchestrator.dry_run import show_plan
 from orchestrator.evaluated import seen_notes
+from orchestrator.lease import hold
 from orchestrator.pairs import (
     NOD,
     Choice,
@@ -25,7 +26,7 @@ from orchestrator.pairs import (
     is_transfer,
     pair_notes,
 )
-from orchestrator.plan import Selection, make_plan, select
+from orchestrator.plan import Plan, Selection, make_plan, select
 from orchestrator.score_table import one_trial_a_cell, read_score_table, started_in
 from orchestrator.sweeping import Running, SweepSettings, outcomes
 from orchestrator.transfer_display import transfer_tables
@@ -99,20 +100,25 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
     costs = Costs.read(
         running.data, gpus=bool(running.gpus_per_trial), threads=running.cpus_per_trial
     ).calibrated(outcomes(running.out, work))
-    plan = make_plan(work, running.out, costs)
-    plan = replace(plan, notes=pair_notes(plan, models, running.data, running.out))
+
+    def make() -> Plan:
+        plan = make_plan(work, running.out, costs, running.started.only)
+        return replace(plan, notes=pair_notes(plan, models, running.data, running.out))
+
+    first = make()  # refuses what can't be run, before anything is written
     if running.dry_run:
-        show_plan(plan, costs, running.max_concurrent, console, "evaluations")
+        show_plan(first, costs, running.max_concurrent, console, "evaluations")
         return []
-    return Running(
-        running,
-        plan,
-        costs,
-        console,
-        command="evaluate",
-        noun="evaluations",
-        closing=lambda: _closing(running, work),
-    ).run()
+    with hold(running.out, f"evaluate {settings.kind}"):
+        return Running(
+            running,
+            make(),
+            costs,
+            console,
+            command="evaluate",
+            noun="evaluations",
+            closing=lambda: _closing(running, work),
+        ).run()
 
 
 def _targets(running: SweepSettings, kind: Kind, cells: Sequence[Cell]) -> list[Cell]:

@@ -9,7 +9,7 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -218,10 +218,13 @@ def _merge(known: Trial | None, trial: Trial) -> Trial:
     return known.scoring(dict.fromkeys((*known.cells, *trial.cells)))
 
 
-def make_plan(trials: Sequence[Work], runs: Path, costs: Costs) -> Plan:
+def make_plan(
+    trials: Sequence[Work], runs: Path, costs: Costs, only: Collection[str] | None = None
+) -> Plan:
     """Take away what is done, and order the rest: subject by subject, the longest first.
 
-    Trials of several subjects go first: they are the longest, and short ones fill the end.
+    Trials of several subjects go first: they are the longest, and short ones fill the end. only:
+    ids of those to run, of those that wait; None: all.
     """
     waiting: list[Work] = []
     for trial in trials:
@@ -229,7 +232,8 @@ def make_plan(trials: Sequence[Work], runs: Path, costs: Costs) -> Plan:
         left = [cell for cell in trial.cells if not score_file(runs, trial.id, cell).exists()]
         stopped = outcome is not None and outcome.status == "stopped"
         tuned = outcome is not None and outcome.status == "finished" and trial.encoding is None
-        if left and not stopped and not tuned:
+        chosen = only is None or trial.id in only
+        if left and chosen and not stopped and not tuned:
             waiting.append(_to_score(trial, left))
     rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
     return Plan(tuple(trials), tuple(sorted(waiting, key=lambda trial: rank[trial.id])))

@@ -5,11 +5,12 @@ python -m orchestrator.sweep paper --data DATA --out RUNS      the paper's main 
 """
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.command import FAILED, InputError, leave, positive_integer, run
+from orchestrator.command import FAILED, InputError, Started, leave, positive_integer, run
 from orchestrator.options import add_cells, add_resources, read_selection
 
 if TYPE_CHECKING:
@@ -19,14 +20,27 @@ DESCRIPTION: Final = """\
 Run every trial of a search space that is not done yet. The same command goes on where it was
 stopped: finished trials are skipped, a half-trained one resumes at its checkpoint. Without
 arguments: the demonstration on simulated data, which is made if absent.
+
+From any machine that sees RUNS: "status --out RUNS" says how far it is, "cancel" stops it, and
+"retry [--failed]" runs the last command on RUNS again.
 """
+ACTIONS: Final = ("status", "retry", "cancel")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0, 1 when trials failed, 2 for bad input, 130 on Ctrl-C."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = None) -> int:
+    """Run the command line; return 0, 1 when trials failed, 2 for bad input, 130 on Ctrl-C.
+
+    only: ids of the trials to run of those that are left; None: all.
+    """
+    given = tuple(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] and given[0] in ACTIONS:
+        from orchestrator.operating import main as operate
+
+        return operate(given)
+    options = _parser().parse_args(given)
+    started = Started("orchestrator.sweep", given, only)
     failures: list[str] = []
-    code = run(lambda: failures.extend(_sweep(options)))
+    code = run(lambda: failures.extend(_sweep(options, started)))
     return code or (FAILED if failures else 0)
 
 
@@ -91,13 +105,13 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _sweep(options: argparse.Namespace) -> list[str]:
+def _sweep(options: argparse.Namespace, started: Started) -> list[str]:
     from rich.console import Console
 
     from orchestrator.plan import load_search
     from orchestrator.sweeping import sweep
 
-    settings, search = _settings(options), load_search(options.space)
+    settings, search = _settings(options, started), load_search(options.space)
     if search is None:
         if options.search is not None:
             raise InputError(f"--search {options.search}: {options.space} lists its trials")
@@ -111,7 +125,7 @@ def _sweep(options: argparse.Namespace) -> list[str]:
     return tune(settings, search, Console())
 
 
-def _settings(options: argparse.Namespace) -> "SweepSettings":
+def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
     from orchestrator.sweeping import DEMO, SweepSettings
 
     if options.workers_per_trial > 1 and 0 < (options.gpus_per_trial or 0) < 1:
@@ -141,6 +155,7 @@ def _settings(options: argparse.Namespace) -> "SweepSettings":
         dry_run=options.dry_run,
         searcher=options.search or "optuna",
         hyperparameters=options.hyperparameters,
+        started=started,
     )
 
 

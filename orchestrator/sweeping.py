@@ -1,9 +1,10 @@
 """One sweep from its settings to its closing lines: plan, run on warm workers, mirror, compare."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +13,14 @@ import ray
 from rich.console import Console, RenderableType
 
 from orchestrator.cluster import connect
-from orchestrator.command import InputError
+from orchestrator.command import InputError, Started
 from orchestrator.cost import Costs
 from orchestrator.demo import prepare_demo
 from orchestrator.display import Display
 from orchestrator.dry_run import show_plan
 from orchestrator.hyperparameters import read_hyperparameters, with_hyperparameters
+from orchestrator.lease import hold
+from orchestrator.operation import Command, Publisher
 from orchestrator.plan import (
     Plan,
     Selection,
@@ -70,6 +73,8 @@ class SweepSettings:
     """What proposes configurations, where the space is a search."""
     hyperparameters: Path | None = None
     """A frozen file whose values replace those of contrastive trials."""
+    started: Started = field(default_factory=Started)
+    """The command line."""
 
 
 def sweep(settings: SweepSettings, console: Console) -> list[str]:
@@ -84,12 +89,17 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     cells = chosen_cells(settings)
     trials = _trials(settings, space, cells)
     costs = read_costs(settings).calibrated(outcomes(settings.out, trials))
-    plan = replace(make_plan(trials, settings.out, costs), notes=space_notes(space, cells))
+    notes = space_notes(space, cells)
+
+    def plan() -> Plan:
+        return replace(make_plan(trials, settings.out, costs, settings.started.only), notes=notes)
+
+    first = plan()  # refuses what can't be run, before anything is written
     if settings.dry_run:
-        show_plan(plan, costs, settings.max_concurrent, console)
+        show_plan(first, costs, settings.max_concurrent, console)
         return []
-    settings.out.mkdir(parents=True, exist_ok=True)
-    return Running(settings, plan, costs, console).run()
+    with hold(settings.out, f"sweep {settings.space}"):
+        return Running(settings, plan(), costs, console).run()
 
 
 def read_costs(settings: SweepSettings) -> Costs:
@@ -190,6 +200,7 @@ class Running:
         settings, plan = self.settings, self.plan
         self._say(connect_and_tell())
         size, n_groups = size_groups(settings, len(plan.waiting))
+        self._command().write(settings.out)
         scratch = settings.out.resolve() / "ray"
         queue = start_queue(settings.retries, n_groups)
         jobs = [_job(work) for work in plan.waiting]
@@ -201,11 +212,25 @@ class Running:
             run_jobs(jobs, queue, schedule, watcher)
         return display.failures
 
+    def _command(self) -> Command:
+        """Describe what is run, for who looks at the sweep from elsewhere."""
+        return Command(
+            module=self.settings.started.module,
+            arguments=self.settings.started.arguments,
+            directory=str(Path.cwd()),
+            started=time.time(),
+            noun=self.noun,
+            trials=tuple(trial.id for trial in self.plan.trials),
+            costs={trial.id: self.costs.estimate(trial).seconds for trial in self.plan.waiting},
+            epochs={t.id: _epochs(t) for t in self.plan.waiting},
+        )
+
     def _display(self, queue: Any, size: GroupSize) -> Display:
         return Display(
             self.console,
             costs={trial.id: self.costs.estimate(trial).seconds for trial in self.plan.waiting},
             epochs={t.id: _epochs(t) for t in self.plan.waiting},
+            publish=Publisher(self.settings.out),
             progress=lambda: ray.get(queue.running.remote(), timeout=5),
             score=self._score,
             missing=lambda: size.missing(ray.available_resources()),  # type: ignore[no-untyped-call]

@@ -21,6 +21,8 @@ from orchestrator.cell_asha import CellAsha
 from orchestrator.command import InputError
 from orchestrator.display import Display, duration
 from orchestrator.hyperparameters import Found
+from orchestrator.lease import hold
+from orchestrator.operation import Command, Publisher
 from orchestrator.plan import fingerprint, start_from
 from orchestrator.pool import GroupSize, warm_groups
 from orchestrator.rounds import Progress, Round, judged, prime
@@ -65,8 +67,8 @@ def tune(settings: SweepSettings, search: Search, console: Console) -> list[str]
     if settings.dry_run:
         _show_plan(settings, progress, console)
         return []
-    settings.out.mkdir(parents=True, exist_ok=True)
-    return _Tuning(settings, progress, console).run()
+    with hold(settings.out, f"sweep {settings.space}"):
+        return _Tuning(settings, progress, console).run()
 
 
 def _progress(settings: SweepSettings, search: Search) -> Progress:
@@ -184,6 +186,7 @@ class _Tuning:
         )
         if not waiting:
             return {}
+        self._command(now, waiting).write(self.settings.out)
         display = self._display(queue, size, waiting)
         watcher = Watcher(display, tracker, {t.id: t for t in waiting}, self.settings.out)
         jobs = [Job(t.id, t.to_json(), t.shards, t.training_id, judged=True) for t in waiting]
@@ -197,6 +200,20 @@ class _Tuning:
                 display.failures[trial.id] = "its worker was lost before it wrote an outcome"
         return {one: error for one, error in display.failures.items() if one in lost}
 
+    def _command(self, now: Round, waiting: Sequence[Trial]) -> Command:
+        """Describe the round that is run, for who looks at the search from elsewhere."""
+        costs = read_costs(self.settings)
+        return Command(
+            module=self.settings.started.module,
+            arguments=self.settings.started.arguments,
+            directory=str(Path.cwd()),
+            started=time.time(),
+            noun=f"trials of round {now.number + 1}",
+            trials=tuple(trial.id for _, trial in now.trials),
+            costs={trial.id: costs.estimate(trial).seconds for trial in waiting},
+            epochs={t.id: getattr(t.objective, "epochs", 0) for t in waiting},
+        )
+
     def _display(self, queue: Any, size: GroupSize, waiting: Sequence[Trial]) -> Display:
         costs = read_costs(self.settings)
         return Display(
@@ -204,6 +221,7 @@ class _Tuning:
             costs={trial.id: costs.estimate(trial).seconds for trial in waiting},
             epochs={t.id: getattr(t.objective, "epochs", 0) for t in waiting},
             progress=lambda: ray.get(queue.running.remote(), timeout=5),
+            publish=Publisher(self.settings.out),
             score=self._top1,
             missing=lambda: size.missing(ray.available_resources()),  # type: ignore[no-untyped-call]
             measure="top-1",
