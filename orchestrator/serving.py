@@ -116,5 +116,13 @@ class _Listener:
 
     def epoch(self, report: "EpochReport") -> bool:
         call = self.queue.report.options(name=f"{self.trial_id}: epoch {report.epoch}")
-        keep_going: bool = ray.get(call.remote(self.trial_id, asdict(report)))
+        event = asdict(report) | {"gpu_bytes": _gpu_bytes()}
+        keep_going: bool = ray.get(call.remote(self.trial_id, event))
         return keep_going
+
+
+def _gpu_bytes() -> int | None:
+    """Ask for the most memory that the trial has used of its GPU; None without one."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None

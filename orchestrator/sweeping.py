@@ -44,6 +44,7 @@ from trainables.scores import read_scores, summarise
 from trainables.shards import hash_file, list_cells
 from trainables.spec import Cell, Trial
 from trainables.trial import TrialRunner, Workplace, failed
+from trainables.trial_log import TrialLog, log_file
 from trainables.trunks import layer_extractor, load, weights_name
 
 DEMO: Final = Path("demo")
@@ -325,6 +326,10 @@ def local_cpus() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
+def _last_line(error: str) -> str:
+    return (error.strip().splitlines() or ["unknown"])[-1]
+
+
 @dataclass(frozen=True)
 class Watcher:
     """Pass on what happens to the terminal and to MLflow, and write failures down."""
@@ -342,5 +347,6 @@ class Watcher:
     def failed(self, trial_id: str, error: str) -> None:
         """Write down that a trial has failed, show it, and have it mirrored."""
         failed(self.trials[trial_id], error, host="", device="").write(self.runs)
+        TrialLog(log_file(self.runs, trial_id)).note("given up", error=_last_line(error))
         self.display.failed(trial_id, error)
         self.tracker.due([trial_id])

@@ -24,6 +24,7 @@ from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
 from trainables.shards import MANIFEST, Manifest
 from trainables.spec import Encoding, Trial, digest
+from trainables.trial_log import log_file
 from trainables.version import code_version
 
 SQLITE: Final = "sqlite:///"
@@ -198,6 +199,9 @@ class Mirror:
         scores = runs / "scores" / trial.id
         if scores.is_dir():
             self._client.log_artifacts(run_id, str(scores), "scores")
+        log = log_file(runs, trial.id)
+        if log.is_file():
+            self._client.log_artifact(run_id, str(log), "log")
         with tempfile.TemporaryDirectory() as scratch:
             for shard in trial.shards:
                 name = MANIFEST if len(trial.shards) == 1 else f"{shard}-{MANIFEST}"

@@ -245,6 +245,10 @@ class TrialQueue:
         await self._notify()
 
     async def _notify(self) -> None:
+        n_running = sum(
+            1 for one in self._entries.values() if one.progress.group is not None and not one.ended
+        )
+        self._metrics.now(len(self._waiting), n_running)
         async with self._changed:
             self._changed.notify_all()
 
@@ -272,15 +276,24 @@ class _Metrics:
         tags = ("trial",)
         self._epoch = Gauge("sweep_trial_epoch", "Epochs done", tag_keys=tags)
         self._rate = Gauge("sweep_trial_images_per_second", "Fine-tuning rate", tag_keys=tags)
+        self._memory = Gauge("sweep_trial_gpu_bytes", "Most GPU memory in use", tag_keys=tags)
         self._ended = Counter("sweep_trials_ended", "Trials ended", tag_keys=("status",))
+        self._now = Gauge("sweep_trials", "Trials waiting and running", tag_keys=("state",))
 
     def epoch(self, trial_id: str, event: Event) -> None:
-        self._epoch.set(event.get("epoch", 0), {"trial": trial_id})
-        self._rate.set(event.get("images_per_second") or 0.0, {"trial": trial_id})
+        tags = {"trial": trial_id}
+        self._epoch.set(event.get("epoch", 0), tags)
+        self._rate.set(event.get("images_per_second") or 0.0, tags)
+        self._memory.set(event.get("gpu_bytes") or 0.0, tags)
 
     def ended(self, trial_id: str, *, failed: bool) -> None:
-        self._rate.set(0.0, {"trial": trial_id})
+        for gauge in (self._rate, self._memory):
+            gauge.set(0.0, {"trial": trial_id})
         self._ended.inc(1, {"status": "failed" if failed else "finished"})
+
+    def now(self, n_waiting: int, n_running: int) -> None:
+        self._now.set(n_waiting, {"state": "waiting"})
+        self._now.set(n_running, {"state": "running"})
 
 
 def start_queue(retries: int, n_groups: int) -> Any:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainables.checkpoints import EpochReport
-from trainables.outcome import Outcome, log_file, outcome_file, write_log
+from trainables.outcome import Outcome, outcome_file
 from trainables.scores import (
     SCORE_SCHEMA,
     TRIAL_KEY,
@@ -235,9 +235,3 @@ def test_an_outcome_of_binary_rubbish_is_refused_by_name(tmp_path) -> None:
     path = damaged(outcome_file(tmp_path, TRIAL.id), b"\xff\xfe\x00\x01")
     with pytest.raises(ValueError, match=path.name):
         Outcome.read(tmp_path, TRIAL.id)
-
-
-def test_the_log_has_one_line_an_epoch(tmp_path) -> None:
-    write_log(tmp_path, TRIAL.id, OUTCOME.history)
-    lines = log_file(tmp_path, TRIAL.id).read_text().splitlines()
-    assert [EpochReport(**json.loads(line)) for line in lines] == list(OUTCOME.history)

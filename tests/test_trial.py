@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,7 +17,7 @@ from trainables.checkpoints import LAST, OF_SEARCHES, EpochReport
 from trainables.features import extract
 from trainables.finetune import Stopped
 from trainables.holding import free_bytes
-from trainables.outcome import Outcome, log_file, outcome_file
+from trainables.outcome import Outcome, outcome_file
 from trainables.reading import Subject, read_images, read_subject
 from trainables.scores import SCORE_SCHEMA, TRIAL_KEY, read_score_file, read_scores, score_file
 from trainables.shards import read_rows
@@ -32,6 +32,7 @@ from trainables.spec import (
     Untuned,
 )
 from trainables.trial import TrialRunner, Workplace, failed
+from trainables.trial_log import log_file
 from trainables.trunks import weights_name
 
 CPU = torch.device("cpu")
@@ -146,7 +147,17 @@ def test_a_tuned_trial_leaves_scores_checkpoint_log_and_outcome(place, objective
     assert outcome == Outcome.read(runs, trial.id)
     assert outcome.history == tuple(listener.epochs)
     assert set(outcome.seconds) == set(listener.stages)
-    assert len(log_file(runs, trial.id).read_text().splitlines()) == 2
+    lines = [json.loads(line) for line in log_file(runs, trial.id).read_text().splitlines()]
+    stages = [line["stage"] for line in lines if line["event"] == "stage"]
+    assert stages == listener.stages
+    epochs = [
+        {name: line[name] for name in asdict(listener.epochs[0])}
+        for line in lines
+        if line["event"] == "epoch"
+    ]
+    assert epochs == [asdict(report) for report in listener.epochs]
+    assert (lines[0]["event"], lines[-1]["event"]) == ("started", "finished")
+    assert lines[-1]["seconds"] == outcome.seconds
     assert (runs / "checkpoints" / trial.training_id / LAST).exists()
     path = score_file(runs, trial.id, trial.cells[0])
     assert Trial.from_json(pq.read_schema(path).metadata[TRIAL_KEY].decode()) == trial

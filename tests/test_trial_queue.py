@@ -1,13 +1,17 @@
 """The queue between trials and worker groups, as a plain object: no Ray is started."""
 
 import asyncio
+import json
+import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from orchestrator import trial_queue
 from orchestrator.trial_queue import AGAIN, END, Job, TrialQueue
 
+ROOT = Path(__file__).parents[1]
 Scenario = Callable[[TrialQueue], Awaitable[None]]
 
 
@@ -418,3 +422,13 @@ def test_a_judged_job_goes_on_when_nobody_listens_for_long(monkeypatch) -> None:
         assert await asyncio.wait_for(queue.report("a", {"epoch": 1}), 5)
 
     run(scenario)
+
+
+def test_grafanas_panels_ask_for_metrics_that_there_are() -> None:
+    dashboard = json.loads(ROOT / "clusters" / "grafana-sweep.json".read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    source = ROOT / "orchestrator" / "trial_queue.py".read_text()
+    names = {name for expression in asked for name in re.findall(r"ray_(sweep_\w+)", expression)}
+    assert len(names) == 5
+    for name in names:
+        assert f'"{name.removesuffix("_total")}"' in source

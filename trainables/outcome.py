@@ -1,7 +1,6 @@
 """How a trial, or an evaluation, ended: one JSON each, for tracking and the next run to read."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -60,14 +59,3 @@ class Outcome:
 def outcome_file(runs: Path, trial_id: str) -> Path:
     """Name the file of a trial's outcome."""
     return runs / "trials" / f"{trial_id}.json"
-
-
-def log_file(runs: Path, trial_id: str) -> Path:
-    """Name the file of a trial's epochs, one JSON a line."""
-    return runs / "logs" / f"{trial_id}.jsonl"
-
-
-def write_log(runs: Path, trial_id: str, history: Iterable[EpochReport]) -> None:
-    """Write a trial's epochs, one JSON a line."""
-    lines = "".join(json.dumps(asdict(report)) + "\n" for report in history)
-    write_text(log_file(runs, trial_id), lines)

@@ -27,7 +27,7 @@ from trainables.finetune import Stopped, finetune, finetune_pooled
 from trainables.holding import HeldSubject, HeldSubjects, free_bytes
 from trainables.linear_algebra import use_threads
 from trainables.listening import Clock, Listener, Silent
-from trainables.outcome import Outcome, write_log
+from trainables.outcome import Outcome
 from trainables.predictions import write_predictions
 from trainables.protocols import MIN_ROWS, Split
 from trainables.scores import score_file, write_scores
@@ -35,6 +35,7 @@ from trainables.scoring import CellScores, Targets, score_cells
 from trainables.shards import read_vertices
 from trainables.spec import Cell, Encoding, Pooled, Trial, Untuned
 from trainables.stimuli import KnownStimuli, Overlap
+from trainables.trial_log import Logged, TrialLog, log_file
 
 FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
 """Images at once: on a CPU, larger ones leave the memory that the allocator reuses."""
@@ -94,6 +95,17 @@ class TrialRunner:
         An evaluation is run alike, with the trunk of a checkpoint. Raises ValueError when data,
         weights or checkpoint don't serve; a stopped trial is an outcome, not an error.
         """
+        log = TrialLog(log_file(self._workplace.runs, trial.id))
+        log.note("started", device=device_name(self._device))
+        try:
+            outcome = self._run(trial, Logged(listener, log))
+        except Exception as error:
+            log.note("failed", error=f"{type(error).__name__}: {error}")
+            raise
+        log.note(outcome.status, seconds=outcome.seconds)
+        return outcome
+
+    def _run(self, trial: Work, listener: Listener) -> Outcome:
         clock, started = Clock(listener), time.time()
         history: tuple[EpochReport, ...] = ()
         try:
@@ -101,8 +113,6 @@ class TrialRunner:
                 work = self._read_tuned(trial, clock)
             else:
                 work, history = self._tune(trial, clock)
-                if not isinstance(trial.objective, Untuned):
-                    write_log(self._workplace.runs, trial.id, history)
             if trial.encoding is not None:
                 self._encode(work, trial.encoding, clock)
         except Stopped as stopped:

@@ -1,0 +1,76 @@
+"""A sweep that is looked at, refused a rival, cancelled, and retried, as people do it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sweep_process import Lab, alive, descendants, scores_of, wait_for
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab.make(tmp_path_factory.mktemp("lab"), epochs=40)
+    yield lab
+    lab.end()
+
+
+def act(lab: Lab, *arguments: str) -> tuple[int, str]:
+    """Run a sweep command to its end, from elsewhere; return its code and what it said."""
+    command = [sys.executable, "-m", "orchestrator.sweep", *arguments]
+    done = subprocess.run(command, cwd=lab.home, capture_output=True, text=True, timeout=300)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def test_status_a_rival_cancel_and_retry(lab: Lab) -> None:
+    out = lab.home / "out"
+    process = lab.start(out)
+    wait_for(lambda: any(out.glob("checkpoints/*/last.json")), "a checkpoint")
+
+    wait_for(lambda: "finetuning" in act(lab, "status", "--out", str(out))[1], "progress", 60)
+    code, told = act(lab, "status", "--out", str(out))
+    assert code == 0
+    assert f"running: sweep space.py, process {process.pid}" in told
+
+    rival = ("space.py", "--weights", "weights.safetensors", "--data", "data", "--out", str(out))
+    code, told = act(lab, *rival)
+    assert code == 2
+    assert f"in use by sweep space.py, process {process.pid}" in told
+
+    family = {process.pid, *descendants(process.pid)}
+    code, told = act(lab, "cancel", "--out", str(out))
+    assert code == 0, told
+    assert "stopped: sweep space.py" in told
+    assert process.wait(60) == 130
+    wait_for(lambda: not alive(family), "every process of the sweep to end", 120)
+    assert "nothing is running" in act(lab, "status", "--out", str(out))[1]
+
+    code, told = act(lab, "retry", "--out", str(out))
+    assert code == 0, told
+    undisturbed = lab.home / "undisturbed"
+    lab.finish(undisturbed)
+    assert scores_of(out).equals(scores_of(undisturbed))
+    assert " 0 failed, 0 waiting" in act(lab, "status", "--out", str(out))[1]
+
+
+def test_only_what_failed_is_tried_again(lab: Lab) -> None:
+    out = lab.home / "failing"
+    weights = lab.home / "weights.safetensors"
+    lab.finish(out)
+    [trial] = [path for path in out.glob("trials/contrastive*.json")][:1]
+    for path in (out / "scores" / trial.stem).iterdir():
+        path.unlink()
+    trial.write_text(trial.read_text().replace('"status": "finished"', '"status": "failed"'))
+    other = next(path for path in out.glob("trials/untuned*.json"))
+    for path in (out / "scores" / other.stem).iterdir():
+        path.unlink()
+    other.unlink()
+    assert weights.exists()
+    code, told = act(lab, "retry", "--failed", "--out", str(out))
+    assert code == 0, told
+    assert "1 to run" in told
+    assert any((out / "scores" / trial.stem).iterdir())
+    assert not any((out / "scores" / other.stem).iterdir())
