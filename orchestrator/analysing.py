@@ -1,7 +1,6 @@
 """One run of the analyses: what is due, the tables, and what is told at the end."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ from orchestrator.command import InputError
 from orchestrator.probing import Workers, due, find_trunks, run_probes
 from orchestrator.table_parts import new_table
 from orchestrator.tracking import log_analyses
+from trainables.durable import write_parquet, write_text
 from trainables.probes.probe import Workbench
-from trainables.shards import write_text
 from trainables.spec import digest
 from trainables.tasks import list_tasks
 
@@ -158,11 +157,8 @@ def digest_sources(analysis: Analysis, inputs: Inputs) -> str:
 
 def write_table(path: Path, table: pa.Table, key: str) -> None:
     """Write a table beside and rename it, with the digest of what it was made of."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     metadata = {**(table.schema.metadata or {}), SOURCES_KEY: key.encode()}
-    pq.write_table(table.replace_schema_metadata(metadata), beside, compression="zstd")
-    beside.replace(path)
+    write_parquet(path, table.replace_schema_metadata(metadata))
 
 
 def missing_file(runs: Path, name: str) -> Path:

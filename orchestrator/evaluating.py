@@ -103,7 +103,8 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
 
     def make() -> Plan:
         plan = make_plan(work, running.out, costs, running.started.only)
-        return replace(plan, notes=pair_notes(plan, models, running.data, running.out))
+        notes = pair_notes(plan, models, running.data, running.out)
+        return replace(plan, notes=(*notes, *plan.notes))
 
     first = make()  # refuses what can't be run, before anything is written
     if running.dry_run:

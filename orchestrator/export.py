@@ -1,15 +1,14 @@
 """Writing tables where the user asks, as Parquet or CSV: the score rows, vertex by vertex."""
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from orchestrator.command import InputError
 from orchestrator.score_table import ScoreTable
+from trainables.durable import write_parquet, written_whole
 
 
 def check_export(path: Path) -> None:
@@ -38,12 +37,11 @@ def write_rows(rows: pa.Table, path: Path) -> int:
     for number, field in enumerate(rows.schema):
         if pa.types.is_dictionary(field.type):
             rows = rows.set_column(number, field.name, rows[field.name].cast(pa.string()))
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     if path.suffix == ".parquet":
-        pq.write_table(rows, beside, compression="zstd")
+        write_parquet(path, rows)
     else:
-        pyarrow.csv.write_csv(_flat(rows), beside)
-    beside.replace(path)
+        with written_whole(path) as beside:
+            pyarrow.csv.write_csv(_flat(rows), beside)
     return int(rows.num_rows)
 
 

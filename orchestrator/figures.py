@@ -14,6 +14,7 @@ import optuna
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trainables.durable import written_whole
 from trainables.search import Values
 
 FORMATS: Final = ("png", "svg")
@@ -110,10 +111,7 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
     written = []
     for kind in FORMATS:
         path = stem.with_suffix(f".{kind}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}")
-        with mpl.rc_context({"svg.hashsalt": stem.name}):
+        with written_whole(path) as beside, mpl.rc_context({"svg.hashsalt": stem.name}):
             figure.savefig(beside, format=kind, dpi=200)
-        beside.replace(path)
         written.append(path)
     return written

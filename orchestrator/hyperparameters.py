@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from orchestrator.command import InputError
+from trainables.durable import write_text
 from trainables.search import Values, checked
-from trainables.shards import write_text
 from trainables.spec import Contrastive, Trial
 
 SCHEMA_VERSION: Final = 1

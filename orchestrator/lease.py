@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from orchestrator.command import InputError
-from trainables.shards import write_text
+from trainables.durable import write_text
 
 RENEW: Final = 5.0
 """Seconds between renewals."""

@@ -10,9 +10,9 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from orchestrator.grouping import By, Row, cell_weights, cells_of, method_order, rows_by
+from trainables.durable import read_parquet
 from trainables.shards import VERTICES, Manifest
 
 CEILING: Final = "noise_ceiling"
@@ -68,7 +68,7 @@ def holds(shard: Path, data: str) -> bool:
 
 def _read_ceilings(shard: Path) -> pd.DataFrame:
     columns = ["hemisphere", "vertex", CEILING]
-    frame: pd.DataFrame = pq.read_table(shard / VERTICES, columns=columns).to_pandas()
+    frame: pd.DataFrame = read_parquet(shard / VERTICES, columns).to_pandas()
     return frame.astype({CEILING: np.float64})
 
 

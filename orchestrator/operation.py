@@ -13,8 +13,8 @@ from typing import Any, Final, Self
 
 from orchestrator.command import InputError
 from orchestrator.lease import OPERATION
+from trainables.durable import write_text
 from trainables.outcome import Outcome
-from trainables.shards import write_text
 
 PUBLISH_SECONDS: Final = 5.0
 

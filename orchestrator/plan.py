@@ -21,7 +21,7 @@ from orchestrator.cost import Costs
 from trainables.evaluation import Work
 from trainables.outcome import Outcome
 from trainables.rois import EARLY, HEMISPHERES, HIGHER, ROI_ORDER, STREAMS
-from trainables.scores import score_file
+from trainables.scores import read_score_file, score_file
 from trainables.search import Search
 from trainables.shards import hash_file
 from trainables.spec import FROM_FILE, Cell, Trial, Trunk, Untuned
@@ -49,7 +49,8 @@ class Plan:
     waiting: tuple[Work, ...]
     """Those that still have cells to score; all but tuned trials with these cells alone."""
     notes: tuple[str, ...] = ()
-    """What the space says of its trials on these cells, such as what it leaves out."""
+    """What the space says of its trials on these cells, such as what it leaves out; files that are
+    damaged, and made again."""
 
     @property
     def n_done(self) -> int:
@@ -227,16 +228,31 @@ def make_plan(
     ids of those to run, of those that wait; None: all.
     """
     waiting: list[Work] = []
+    damaged: list[str] = []
     for trial in trials:
         outcome = Outcome.read(runs, trial.id)
-        left = [cell for cell in trial.cells if not score_file(runs, trial.id, cell).exists()]
+        left = [cell for cell in trial.cells if not _is_scored(runs, trial, cell, damaged)]
         stopped = outcome is not None and outcome.status == "stopped"
         tuned = outcome is not None and outcome.status == "finished" and trial.encoding is None
         chosen = only is None or trial.id in only
         if left and chosen and not stopped and not tuned:
             waiting.append(_to_score(trial, left))
     rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
-    return Plan(tuple(trials), tuple(sorted(waiting, key=lambda trial: rank[trial.id])))
+    ordered = tuple(sorted(waiting, key=lambda trial: rank[trial.id]))
+    return Plan(tuple(trials), ordered, tuple(damaged))
+
+
+def _is_scored(runs: Path, trial: Work, cell: Cell, damaged: list[str]) -> bool:
+    """Tell whether a cell has scores that can be read; note it where they can't."""
+    path = score_file(runs, trial.id, cell)
+    if not path.exists():
+        return False
+    try:
+        read_score_file(path)
+    except ValueError:
+        damaged.append(f"{path}: damaged; it is scored again")
+        return False
+    return True
 
 
 def _to_score(work: Work, left: Sequence[Cell]) -> Work:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import jinja2
 import numpy as np
-import pyarrow.parquet as pq
 
 from orchestrator.analyses.analysis import Inputs, Missing
 from orchestrator.analyses.catalogue import ANALYSES
@@ -22,8 +21,9 @@ from orchestrator.sections.catalogue import SECTIONS
 from orchestrator.sections.cortex import DEFAULT_MESH, load_mesh
 from orchestrator.sections.section import Section
 from orchestrator.sections.surface import section_on
+from trainables.durable import read_parquet, write_text
 from trainables.outcome import Outcome
-from trainables.shards import Manifest, list_shards, write_text
+from trainables.shards import Manifest, list_shards
 from trainables.spec import Trial
 from trainables.version import code_version
 
@@ -72,7 +72,7 @@ def _part(inputs: Inputs, name: str, mesh: str) -> Part:
     path = inputs.result_file(name)
     if not path.is_file():
         return Part(name, title, command, missing=read_missing(inputs.runs, name))
-    table = pq.read_table(path)
+    table = read_parquet(path)
     if not table.num_rows:
         return Part(name, title, command, missing=Missing("its table has no rows", command))
     section = section_on(table, load_mesh(mesh)) if name == "surface" else SECTIONS[name](table)

@@ -18,10 +18,10 @@ from orchestrator.searching import (
     record,
 )
 from trainables.checkpoints import OF_SEARCHES, read_history, remove_checkpoints
+from trainables.durable import write_text
 from trainables.evaluation import setting_source
 from trainables.outcome import Outcome
 from trainables.search import Search, Value, checked, name_of
-from trainables.shards import write_text
 from trainables.spec import Cell, Trial, Trunk, digest
 
 

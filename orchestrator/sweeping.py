@@ -93,7 +93,8 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     notes = space_notes(space, cells)
 
     def plan() -> Plan:
-        return replace(make_plan(trials, settings.out, costs, settings.started.only), notes=notes)
+        made = make_plan(trials, settings.out, costs, settings.started.only)
+        return replace(made, notes=(*notes, *made.notes))
 
     first = plan()  # refuses what can't be run, before anything is written
     if settings.dry_run:

@@ -13,8 +13,8 @@ from rich.table import Table
 from orchestrator.figures import draw_importance, draw_parallel, importance
 from orchestrator.hyperparameters import Found, write_hyperparameters
 from orchestrator.searching import Configurations, Record, rank_shares
+from trainables.durable import write_text
 from trainables.search import Value
-from trainables.shards import write_text
 
 HISTORY: Final = "history.jsonl"
 FROZEN: Final = "hyperparameters.json"

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from trainables.durable import write_text
 from trainables.shards import (
     MANIFEST,
     TEST,
@@ -25,7 +26,6 @@ from trainables.shards import (
     hash_files,
     list_cells,
     row_schema,
-    write_text,
 )
 from trainables.spec import Cell, digest
 from trainables.trunks import build, weights_name

@@ -14,8 +14,8 @@ from orchestrator.searching import Record, rank_shares
 from search_spaces.tuning import SEARCH as TUNING
 from tests.test_searching import SEARCH, VALUES, cells
 from trainables.checkpoints import LAST, EpochReport
+from trainables.durable import write_text
 from trainables.outcome import Outcome
-from trainables.shards import write_text
 
 EPOCHS = 8
 

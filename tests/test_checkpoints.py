@@ -17,6 +17,7 @@ from trainables.checkpoints import (
     EpochReport,
     best_epoch,
     flatten_optimizer,
+    load_trunk,
     restore_optimizer,
 )
 
@@ -322,3 +323,18 @@ def test_saving_is_skipped_while_it_would_take_too_much_time(
     assert best["epoch"] == 2
     assert torch.equal(load_file(tmp_path / best["model"])["weight"], states[1])
     assert len(list(tmp_path.glob("epoch-*.safetensors"))) == 3  # last, its Adam state, best
+
+
+def test_a_turned_bit_in_weights_is_found_and_the_checkpoint_not_used(tmp_path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    checkpoints.save((EpochReport(1, 0.5, 1.0, 10.0),), model, optimizer)
+    assert Checkpoints(tmp_path).load(torch.device("cpu")) is not None
+    path = tmp_path / "epoch-0001.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert Checkpoints(tmp_path).load(torch.device("cpu")) is None
+    with pytest.raises(ValueError, match="its content is not what was saved"):
+        load_trunk(tmp_path)

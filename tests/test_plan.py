@@ -23,9 +23,10 @@ from orchestrator.plan import (
     space_notes,
 )
 from tests.small_shards import write_shards
+from trainables.durable import write_parquet
 from trainables.outcome import Outcome, outcome_file
 from trainables.rois import EARLY, HEMISPHERES, HIGHER, ROI_FAMILIES, STREAMS
-from trainables.scores import score_file
+from trainables.scores import SCORE_SCHEMA, score_file
 from trainables.spec import (
     FROM_FILE,
     Cell,
@@ -85,9 +86,7 @@ def cells(n: int = 3, subject: str = "subj01") -> list[Cell]:
 
 
 def score(runs: Path, trial: Trial, cell: Cell) -> None:
-    path = score_file(runs, trial.id, cell)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    write_parquet(score_file(runs, trial.id, cell), SCORE_SCHEMA.empty_table())
 
 
 def end(runs: Path, trial: Trial, status: str) -> None:
@@ -170,6 +169,19 @@ def test_scores_of_another_trial_on_the_same_cell_do_not_count(tmp_path) -> None
     trials = expand(three_methods, cells(1), None)
     score(tmp_path, replace(trials[1], seed=9), cells(1)[0])
     assert len(make_plan(trials, tmp_path, COSTS).waiting) == 3
+
+
+def test_a_damaged_score_file_is_named_and_its_cell_scored_again(tmp_path) -> None:
+    trials = expand(three_methods, cells(2), None)
+    for trial in trials:
+        for cell in trial.cells:
+            score(tmp_path, trial, cell)
+    [tuned, *_] = [trial for trial in trials if trial.method == "contrastive"]
+    path = score_file(tmp_path, tuned.id, tuned.cells[0])
+    path.write_bytes(path.read_bytes()[:-9])
+    plan = make_plan(trials, tmp_path, COSTS)
+    assert [trial.id for trial in plan.waiting] == [tuned.id]
+    assert plan.notes == (f"{path}: damaged; it is scored again",)
 
 
 def test_when_all_is_scored_nothing_waits(tmp_path) -> None:

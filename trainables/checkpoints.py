@@ -6,7 +6,6 @@ removed, unless every epoch is kept.
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -20,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trainables import trunks
-from trainables.shards import write_text
+from trainables.durable import write_text, written_whole
+from trainables.shards import hash_file, hash_files
 
 OF_SEARCHES: Final = Path("tuning") / "checkpoints"
 """Where the checkpoints of a search's trials lie in RUNS, apart from those that are kept."""
@@ -85,10 +85,8 @@ class Checkpoints:
             note = json.loads((self._directory / LAST).read_text())
             json.loads((self._directory / BEST).read_text())  # it is needed to go on saving
             history = tuple(EpochReport(**report) for report in note["history"])
-            model = load_file(self._directory / note["model"], device=str(device))
-            optimizer = note["optimizer"] and load_file(
-                self._directory / note["optimizer"], device=str(device)
-            )
+            model = _load(self._directory, note, "model", device)
+            optimizer = note["optimizer"] and _load(self._directory, note, "optimizer", device)
         except (OSError, ValueError, TypeError, KeyError, SafetensorError):
             return None  # trained again from the start: the same trial, the same result
         return Resumed(history, model, optimizer)
@@ -146,10 +144,9 @@ class Checkpoints:
         self._remove_superseded()
 
     def _write(self, name: str, tensors: Mapping[str, Tensor]) -> str:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        beside = self._directory / f".{name}.{os.getpid()}"
-        save_file({key: value.detach().contiguous() for key, value in tensors.items()}, beside)
-        beside.replace(self._directory / name)
+        whole = {key: value.detach().contiguous() for key, value in tensors.items()}
+        with written_whole(self._directory / name) as beside:
+            save_file(whole, beside)
         return name
 
     def _note(
@@ -159,6 +156,7 @@ class Checkpoints:
             "epoch": history[-1].epoch,
             "model": model,
             "optimizer": optimizer,
+            "sha256": hash_files(self._directory / one for one in (model, optimizer) if one),
             "history": [asdict(report) for report in history],
         }
         write_text(self._directory / name, json.dumps(note, indent=1) + "\n")
@@ -177,6 +175,16 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
 
+def _load(
+    directory: Path, note: Mapping[str, Any], kind: str, device: torch.device
+) -> dict[str, Tensor]:
+    """Load one of a checkpoint's files; raise ValueError where it is not what was saved."""
+    path = directory / note[kind]
+    if hash_file(path) != note["sha256"][path.name]:
+        raise ValueError(f"{path}: its content is not what was saved")
+    return load_file(path, device=str(device))
+
+
 TRUNK_PREFIX: Final = "trunk."
 
 
@@ -189,7 +197,7 @@ def load_trunk(directory: Path) -> dict[str, Tensor]:
     try:
         note = json.loads(note_file.read_text())
         is_complete = note["optimizer"] is None
-        state = load_file(directory / note["model"])
+        state = _load(directory, note, "model", torch.device("cpu"))
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ValueError(f"{note_file}: no usable checkpoint ({found}); {_CURE}") from error

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal, Self
 
 from trainables.checkpoints import EpochReport
+from trainables.durable import write_text
 from trainables.evaluation import Work, read_work
-from trainables.shards import write_text
 
 Status = Literal["finished", "failed", "stopped"]
 

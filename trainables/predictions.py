@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from trainables.durable import read_parquet, write_parquet
 from trainables.evaluation import Work
 from trainables.spec import Cell
 
@@ -80,11 +79,8 @@ def write_predictions(
     lists = [_as_lists(values) for values in kept.values()]
     table = pa.table([pa.array(index.astype(np.int32)), *lists], schema=schema)
     path = prediction_file(runs, trial.id, cell.id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     described = table.replace_schema_metadata({ABOUT: json.dumps(about).encode()})
-    pq.write_table(described, beside, compression="zstd", use_dictionary=False)
-    beside.replace(path)
+    write_parquet(path, described, use_dictionary=False)
     return path
 
 
@@ -99,7 +95,7 @@ def read_predictions(path: Path, protocol: str) -> CellPredictions | None:
     Raises ValueError naming the file when it is damaged, FileNotFoundError when there is none.
     """
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path)
         about = json.loads(table.schema.metadata[ABOUT])
         if protocol not in about["layers"]:
             return None

@@ -14,6 +14,7 @@ import ray.data
 import torch
 from torch import Tensor
 
+from trainables.durable import VERIFIED
 from trainables.rois import HEMISPHERES
 from trainables.shards import TEST, TRAIN, Manifest, fixed_width
 
@@ -132,8 +133,13 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> ray.data.Dataset:
     logging.getLogger("ray.data").setLevel(logging.WARNING)
 
     def read(place: Any) -> pa.Table:
-        file = pq.ParquetFile(place["file"][0])
-        return file.read_row_group(int(place["group"][0]), columns=list(columns))
+        try:
+            file = pq.ParquetFile(place["file"][0], **VERIFIED)
+            return file.read_row_group(int(place["group"][0]), columns=list(columns))
+        except (OSError, pa.ArrowException) as error:
+            raise ValueError(
+                f"{place['file'][0]}: damaged ({error}); remove its directory and ingest again"
+            ) from error
 
     return ray.data.from_items(_row_groups(shard)).map_batches(
         read, batch_size=1, num_cpus=CPUS_A_READ

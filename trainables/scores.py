@@ -4,7 +4,6 @@ An evaluation's scores lie as a trial's do, by the evaluation's id.
 """
 
 import math
-import os
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from trainables.durable import read_parquet, write_parquet
 from trainables.evaluation import Work, method_on
 from trainables.spec import Cell
 from trainables.version import code_version
@@ -61,13 +60,10 @@ def score_file(runs: Path, trial_id: str, cell: Cell) -> Path:
 def write_scores(runs: Path, trial: Work, scores: "Sequence[CellScores]") -> Path:
     """Write one cell's scores, all protocols, beside and rename; return the file."""
     path = score_file(runs, trial.id, scores[0].cell)
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.concat_tables([_rows(trial, one) for one in scores])
     told = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code_version().encode()}
     table = table.replace_schema_metadata(told)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, beside, compression="zstd")
-    beside.replace(path)
+    write_parquet(path, table)
     return path
 
 
@@ -115,7 +111,7 @@ def read_scores(runs: Path, trial_id: str) -> pa.Table:
 def read_score_file(path: Path) -> pa.Table:
     """Read one score file; raise ValueError naming it when it is damaged or of another schema."""
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path)
     except (OSError, pa.ArrowException) as error:
         raise ValueError(
             f"{path}: not a readable score file ({error}); remove it and run the sweep again"

@@ -7,7 +7,6 @@ a directory without a manifest is not a subject.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
+from trainables.durable import CHECKED, VERIFIED, read_parquet
 from trainables.rois import HEMISPHERES, ROI_ORDER
 from trainables.spec import Cell, digest
 
@@ -166,7 +166,7 @@ def _roi_rank(roi: str) -> tuple[int, str]:
 
 def read_vertices(shard: Path, cell: Cell) -> "np.ndarray[Any, np.dtype[np.int32]]":
     """Read a cell's vertices: (n_vertices,) columns of its hemisphere's responses, ascending."""
-    table = pq.read_table(shard / VERTICES, columns=["hemisphere", "vertex", "rois"])
+    table = read_parquet(shard / VERTICES, ["hemisphere", "vertex", "rois"])
     frame = table.to_pandas()
     chosen = frame[frame["hemisphere"] == cell.hemisphere]
     vertices = chosen.loc[[cell.roi in rois for rois in chosen["rois"]], "vertex"]
@@ -179,7 +179,9 @@ def read_rows(shard: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     Without Ray.
     """
     files = sorted(str(path) for path in shard.glob("rows-*.parquet"))
-    for batch in pads.dataset(files).to_batches(
+    options = pads.ParquetFragmentScanOptions(**VERIFIED)
+    checked = pads.ParquetFileFormat(default_fragment_scan_options=options)
+    for batch in pads.dataset(files, format=checked).to_batches(
         columns=list(columns), batch_size=ROWS_PER_GROUP, batch_readahead=2, fragment_readahead=1
     ):
         yield pa.Table.from_batches([batch])
@@ -253,7 +255,7 @@ class RowWriter:
         if self._writer is None:
             path = self._directory / f"rows-{self._n_files:05d}.parquet"
             self._writer = pq.ParquetWriter(
-                path, self._schema, compression="none", use_dictionary=["split"]
+                path, self._schema, compression="none", use_dictionary=["split"], **CHECKED
             )
             self._n_files += 1
         self._writer.write_table(group, row_group_size=ROWS_PER_GROUP)
@@ -277,11 +279,3 @@ def hash_file(path: Path) -> str:
 def hash_files(paths: Iterable[Path]) -> dict[str, str]:
     """Hash files by name, in name order."""
     return {path.name: hash_file(path) for path in sorted(paths)}
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file beside and rename it, so that a reader finds all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    beside.replace(path)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from orchestrator.score_table import ScoreTable, one_trial_a_cell, read_score_table, started_in
+from trainables.durable import read_parquet
 from trainables.spec import PROTOCOLS
 
 PROBES: Final = "probes"
@@ -81,7 +81,7 @@ class Inputs:
         if not path.is_file():
             cure = f"run python -m orchestrator.analyze {name} --out {self.runs}"
             raise Missing(f"the table of {name} has not been made", cure)
-        return pq.read_table(path)
+        return read_parquet(path)
 
 
 def result_file(runs: Path, name: str) -> Path:

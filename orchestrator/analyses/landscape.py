@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from orchestrator.analyses.analysis import Analysis, Inputs
 from orchestrator.analyses.bhattacharyya import (
@@ -21,6 +20,7 @@ from orchestrator.analyses.bhattacharyya import (
 )
 from orchestrator.analyses.classification import CURE, KIND
 from orchestrator.analyses.probed import TRUNK_FIELDS, as_table, by_task, describe, read_records
+from trainables.durable import read_parquet
 from trainables.probes.probe import ProbeRecord
 
 ORACLE: Final = "oracle"
@@ -125,13 +125,13 @@ def _reader(record: ProbeRecord) -> Callable[[], Array]:
 
 
 def _probabilities(record: ProbeRecord) -> Array:
-    column = pq.read_table(record.path, columns=["probabilities"])["probabilities"].combine_chunks()
+    column = read_parquet(record.path, ["probabilities"])["probabilities"].combine_chunks()
     flat: Array = column.flatten().to_numpy()
     return flat.reshape(len(column), -1)
 
 
 def _labels(record: ProbeRecord) -> tuple["np.ndarray[Any, np.dtype[np.int64]]", int]:
-    labels = pq.read_table(record.path, columns=["label"])["label"].to_numpy().astype(np.int64)
+    labels = read_parquet(record.path, ["label"])["label"].to_numpy().astype(np.int64)
     return labels, int(record.numbers["n_classes"])
 
 
@@ -139,7 +139,7 @@ def _known(inputs: Inputs) -> Known:
     """Read what the last table holds of pairs; nothing where there is none that can be read."""
     path = inputs.result_file("landscape")
     try:
-        rows = pq.read_table(path, columns=["task", "key", "dissimilarities"]).to_pylist()
+        rows = read_parquet(path, ["task", "key", "dissimilarities"]).to_pylist()
     except (OSError, KeyError, pa.ArrowInvalid):
         return {}
     found: dict[tuple[str, str], float] = {}

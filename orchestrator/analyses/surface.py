@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from orchestrator.analyses.analysis import Analysis, Inputs, Missing
 from orchestrator.evaluated import one_model_a_cell
+from trainables.durable import read_parquet
 from trainables.shards import VERTICES, list_shards
 
 SCHEMA = pa.schema(
@@ -92,7 +92,7 @@ def _places(data: Path) -> pd.DataFrame:
     parts = []
     for shard in list_shards(data):
         dataset, _, subject = shard.name.partition("-")
-        frame = pq.read_table(shard / VERTICES, columns=columns).to_pandas()
+        frame = read_parquet(shard / VERTICES, columns).to_pandas()
         parts.append(frame.dropna(subset=["fsaverage"]).assign(dataset=dataset, subject=subject))
     if not parts:
         return pd.DataFrame(columns=[*columns, "dataset", "subject"])

@@ -1,7 +1,6 @@
 """Pretrain the small trunk on the simulator's own classes, in place of ImageNet's weights."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from orchestrator.ingest.scenes import CLASSES, compose, render
 from trainables import trunks
+from trainables.durable import written_whole
 
 FIRST_STIMULUS: Final = 100_000
 """Stimuli from here on are nobody's: no subject sees an image that pretraining has seen."""
@@ -63,10 +63,8 @@ def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Pat
         _train(network, settings)
         accuracy = _measure_accuracy(network, settings)
     record = {RECORD: json.dumps({"settings": asdict(settings), "accuracy": accuracy})}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(network.state_dict(), beside, metadata=record)
-    beside.replace(path)
+    with written_whole(path) as beside:
+        save_file(network.state_dict(), beside, metadata=record)
     return path
 
 

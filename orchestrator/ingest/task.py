@@ -13,7 +13,8 @@ from orchestrator.ingest.images import check_images
 from orchestrator.ingest.ingestion import bar, check_out, progress_bars
 from orchestrator.ingest.task_sources import SPLIT_RULE, TaskFormat, TaskSource, find_task
 from orchestrator.ingest.writer import Batch, new_directory, remove_stale
-from trainables.shards import MANIFEST, TRAIN, RowWriter, hash_files, write_text
+from trainables.durable import write_text
+from trainables.shards import MANIFEST, TRAIN, RowWriter, hash_files
 from trainables.tasks import TASKS, TaskManifest, task_schema
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

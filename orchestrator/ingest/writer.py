@@ -12,12 +12,12 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from orchestrator.command import InputError
 from orchestrator.ingest.checked import Hemisphere, Subject
 from orchestrator.ingest.settings import Settings
+from trainables.durable import write_parquet, write_text
 from trainables.shards import (
     MANIFEST,
     SURFACE_VERTEX_SCHEMA,
@@ -27,7 +27,6 @@ from trainables.shards import (
     RowWriter,
     hash_files,
     row_schema,
-    write_text,
 )
 
 
@@ -96,7 +95,7 @@ def write_subject(
     """
     with new_directory(out, subject.shard) as partial:
         rows = _write_rows(subject, images, partial, settings.image_size)
-        pq.write_table(_vertex_table(subject.hemispheres), partial / VERTICES)
+        write_parquet(partial / VERTICES, _vertex_table(subject.hemispheres))
         manifest = _describe(subject, settings, rows, hash_files(partial.iterdir()))
         write_text(partial / MANIFEST, manifest.to_json())
     return manifest

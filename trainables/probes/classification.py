@@ -3,7 +3,6 @@
 Paper: classifier.5, standardised, multinomial logistic regression, 85 % of the images to train.
 """
 
-import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.durable import written_whole
 from trainables.features import Storage, extract
 from trainables.holding import free_bytes
 from trainables.probes.logistic import C, Head, fit_head
@@ -112,12 +112,10 @@ def head_file(probed: Probed, bench: Workbench) -> Path:
 
 
 def write_head(path: Path, head: Head) -> None:
-    """Write a head beside and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a head whole."""
     state = {"weight": head.weight.cpu().contiguous(), "bias": head.bias.cpu().contiguous()}
-    save_file(state, beside)
-    beside.replace(path)
+    with written_whole(path) as beside:
+        save_file(state, beside)
 
 
 def read_head(path: Path) -> tuple[Tensor, Tensor]:

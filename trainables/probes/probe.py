@@ -1,7 +1,6 @@
 """What a probe is: one look into one trunk, whose result is a file named by all that decides it."""
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
+from trainables.durable import read_parquet, write_parquet
 from trainables.spec import Trial, Untuned, digest
 
 PROBES: Final = "probes"
@@ -107,10 +107,7 @@ def write_result(path: Path, kind: Kind, probed: Probed, inputs: Any, result: Re
         "numbers": result.numbers,
     }
     metadata = {**(result.rows.schema.metadata or {}), PROBE_KEY: json.dumps(told).encode()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(result.rows.replace_schema_metadata(metadata), beside, compression="zstd")
-    beside.replace(path)
+    write_parquet(path, result.rows.replace_schema_metadata(metadata))
 
 
 @dataclass(frozen=True)
@@ -138,4 +135,4 @@ class ProbeRecord:
 
     def rows(self) -> pa.Table:
         """Read the rows."""
-        return pq.read_table(self.path)
+        return read_parquet(self.path)
