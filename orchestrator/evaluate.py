@@ -153,6 +153,7 @@ def _settings(options: argparse.Namespace, started: Started) -> "EvaluationSetti
         keep_every_epoch=False,
         keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
+        patience=options.patience,
         started=started,
     )
     choice = Choice(options.methods, options.model_subjects, tuple(options.models))

@@ -4,6 +4,7 @@ Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate
 """
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 from orchestrator.command import InputError, positive_integer, subjects_argument
@@ -35,6 +36,14 @@ def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
         action="store_true",
         help="keep no predictions of test images, which scores --stats needs: 2 bytes an image "
         "and vertex",
+    )
+    parts.add_argument(
+        "--patience",
+        type=_minutes,
+        metavar="MIN",
+        help="minutes that a trial may go without a step that begins or an epoch that ends; then "
+        "its worker is started anew, which counts as a try (default: 10 times what the whole trial "
+        "should take, at least 15)",
     )
     parts.add_argument("--dry-run", action="store_true", help="print the plan and leave")
     return parts
@@ -73,6 +82,17 @@ def _share_of_gpus(text: str) -> float:
     if not (0 <= share <= 1 or (share > 1 and share.is_integer())):
         raise argparse.ArgumentTypeError(f"{text!r}: expected 0, a share below 1, or whole GPUs")
     return share
+
+
+def _minutes(text: str) -> float:
+    """Read minutes as seconds."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected minutes above 0")
+    return 60 * minutes
 
 
 def read_selection(options: argparse.Namespace) -> "Selection":

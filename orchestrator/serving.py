@@ -4,6 +4,7 @@ The first worker of a group asks the queue and reports to it; the others hear fr
 to do. Where they are no longer in step, the worker fails, and Ray Train starts the group anew.
 """
 
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
 
-from orchestrator.trial_queue import END, Answer, Job
+from orchestrator.trial_queue import END, Answer, Job, Worker
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +49,10 @@ def serve(config: dict[str, Any]) -> None:
     team = join_team()
     runner = config["make_runner"](get_device(), team)
 
+    worker = Worker(ray.get_runtime_context().get_node_id(), os.getpid())
+
     def take() -> Job | Answer:
-        answer: Job | Answer = ray.get(queue.take.remote(group))
+        answer: Job | Answer = ray.get(queue.take.remote(group, worker))
         return answer
 
     while (job := team.decide(take)) != END:

@@ -153,6 +153,7 @@ def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
         keep_every_epoch=options.keep_every_epoch,
         keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
+        patience=options.patience,
         searcher=options.search or "optuna",
         hyperparameters=options.hyperparameters,
         started=started,

@@ -38,6 +38,7 @@ from orchestrator.score_display import closing_table
 from orchestrator.tracker import Tracker, start_tracker
 from orchestrator.tracking import Sweep, tracking_uri
 from orchestrator.trial_queue import Job, start_queue
+from orchestrator.watchdog import patience_for, watched
 from trainables.evaluation import Work
 from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
@@ -74,6 +75,8 @@ class SweepSettings:
     """What proposes configurations, where the space is a search."""
     hyperparameters: Path | None = None
     """A frozen file whose values replace those of contrastive trials."""
+    patience: float | None = None
+    """Seconds that a trial may go without progress; None: by its cost."""
     started: Started = field(default_factory=Started)
     """The command line."""
 
@@ -205,12 +208,13 @@ class Running:
         self._command().write(settings.out)
         scratch = settings.out.resolve() / "ray"
         queue = start_queue(settings.retries, n_groups)
-        jobs = [_job(work) for work in plan.waiting]
+        jobs = [make_job(work, self.costs, settings.patience) for work in plan.waiting]
         schedule = Schedule(2 * n_groups, settings.retries, scratch)
         display = self._display(queue, size)
         watcher = Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
         make_runner = partial(TrialRunner, workplace_of(settings))
-        with display, warm_groups(queue, make_runner, size, n_groups, scratch):
+        groups = warm_groups(queue, make_runner, size, n_groups, scratch)
+        with display, groups, watched(queue):
             run_jobs(jobs, queue, schedule, watcher)
         return display.failures
 
@@ -284,10 +288,14 @@ def _epochs(work: Work) -> int:
     return getattr(work.objective, "epochs", 0) if isinstance(work, Trial) else 0
 
 
-def _job(work: Work) -> Job:
-    """Make a job; evaluations train nothing, so any number may read one checkpoint at a time."""
+def make_job(work: Work, costs: Costs, patience: float | None, *, judged: bool = False) -> Job:
+    """Make a job; evaluations train nothing, so any number may read one checkpoint at a time.
+
+    patience: seconds without progress after which its worker is started anew; None: by its cost.
+    """
     training_id = work.training_id if isinstance(work, Trial) else ""
-    return Job(work.id, work.to_json(), work.shards, training_id)
+    seconds = patience_for(costs.estimate(work).seconds) if patience is None else patience
+    return Job(work.id, work.to_json(), work.shards, training_id, seconds, judged)
 
 
 def connect_and_tell() -> str:

@@ -6,6 +6,7 @@ reports next.
 """
 
 import asyncio
+import math
 import secrets
 import time
 from dataclasses import asdict, dataclass, field
@@ -36,8 +37,28 @@ class Job:
     """The subjects whose images it reads."""
     training_id: str = ""
     """Its checkpoint's name: of jobs that share one, a single one runs at a time."""
+    patience: float = math.inf
+    """Seconds that it may go without a sign of progress."""
     judged: bool = False
     """Whether a scheduler may stop it: its worker waits at each report until it is heard."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The process of a group that asks the queue."""
+
+    node: str
+    """Ray's id of its node."""
+    pid: int
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A worker whose trial shows no progress."""
+
+    trial_id: str
+    node: str
+    pid: int
 
 
 @dataclass
@@ -63,6 +84,9 @@ class _Entry:
     """Why the workers died, as far as it is known."""
     heard: int = 0
     """Events that the listener is done with: it has asked for the next."""
+    alive: float = field(default_factory=time.monotonic)
+    """When it last showed progress."""
+    worker: Worker | None = None
     stopped: bool = False
     ended: bool = False
 
@@ -92,7 +116,7 @@ class TrialQueue:
                 self._end(self._entries[job.trial_id], self._no_group_left)
         await self._notify()
 
-    async def take(self, group: str) -> Job | Answer:
+    async def take(self, group: str, worker: Worker | None = None) -> Job | Answer:
         """Give a group its next job, or tell it to ask again or to end.
 
         Jobs of the subjects that the group holds go first. A group that still has a job has lost
@@ -100,6 +124,7 @@ class TrialQueue:
         """
         lost = self._running(group)
         if lost is not None and self._died(lost):
+            lost.alive, lost.worker = time.monotonic(), worker
             return lost.job
         if lost is not None:
             await self._notify()
@@ -108,8 +133,24 @@ class TrialQueue:
             await self._wait()
             job = self._next(group)
         if job is not None:
+            entry = self._entries[job.trial_id]
+            entry.alive, entry.worker = time.monotonic(), worker
             return job
         return END if self._closed else AGAIN
+
+    async def stuck(self) -> list[Stuck]:
+        """List the workers whose trial has gone without progress for longer than its patience.
+
+        Each is named once: it is to be ended, and its group will come back for the trial.
+        """
+        now, found = time.monotonic(), []
+        for entry in self._entries.values():
+            idle, worker = now - entry.alive, entry.worker
+            if worker is not None and not entry.ended and idle > entry.job.patience:
+                entry.blame = f"no progress for {idle / 60:.1f} min at {entry.progress.stage}"
+                entry.worker = None
+                found.append(Stuck(entry.job.trial_id, worker.node, worker.pid))
+        return found
 
     def _running(self, group: str) -> _Entry | None:
         for entry in self._entries.values():
@@ -153,7 +194,7 @@ class TrialQueue:
     async def stage(self, trial_id: str, name: str) -> bool:
         """Hear that a trial's next step begins; False when it should stop."""
         entry = self._entries[trial_id]
-        entry.progress.stage = name
+        entry.progress.stage, entry.alive = name, time.monotonic()
         return not entry.stopped
 
     async def report(self, trial_id: str, event: Event) -> bool:
@@ -166,6 +207,7 @@ class TrialQueue:
         for name in ("epoch", "loss", "retrieval_top1", "images_per_second"):
             setattr(entry.progress, name, event.get(name))
         entry.events.append(event)
+        entry.alive = time.monotonic()
         self._metrics.epoch(trial_id, event)
         await self._notify()
         if entry.job.judged:

@@ -32,6 +32,7 @@ from orchestrator.sweeping import (
     Watcher,
     chosen_cells,
     connect_and_tell,
+    make_job,
     name_weights,
     read_costs,
     size_groups,
@@ -39,7 +40,7 @@ from orchestrator.sweeping import (
 )
 from orchestrator.tracker import Tracker, start_tracker
 from orchestrator.tracking import Sweep, tracking_uri
-from orchestrator.trial_queue import Job, start_queue
+from orchestrator.trial_queue import start_queue
 from orchestrator.tuning_report import (
     best_table,
     draw,
@@ -48,6 +49,7 @@ from orchestrator.tuning_report import (
     summarise_best,
     write_history,
 )
+from orchestrator.watchdog import watched
 from trainables.outcome import Outcome
 from trainables.search import Search
 from trainables.spec import Trial
@@ -160,7 +162,7 @@ class _Tuning:
         schedule = Schedule(n_groups, settings.retries, scratch)
         workplace = replace(workplace_of(settings), keep_trunks=False)
         make_runner = partial(TrialRunner, workplace)
-        with warm_groups(queue, make_runner, size, n_groups, scratch):
+        with warm_groups(queue, make_runner, size, n_groups, scratch), watched(queue):
             for now in progress.rounds():
                 progress.write_round(now)
                 failures = self._run_round(now, (queue, size, schedule), tracker)
@@ -189,7 +191,8 @@ class _Tuning:
         self._command(now, waiting).write(self.settings.out)
         display = self._display(queue, size, waiting)
         watcher = Watcher(display, tracker, {t.id: t for t in waiting}, self.settings.out)
-        jobs = [Job(t.id, t.to_json(), t.shards, t.training_id, judged=True) for t in waiting]
+        costs, patience = read_costs(self.settings), self.settings.patience
+        jobs = [make_job(trial, costs, patience, judged=True) for trial in waiting]
         with display:
             run_jobs(jobs, queue, schedule, watcher, asha)
             _settle(queue)

@@ -4,12 +4,13 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator import trial_queue
-from orchestrator.trial_queue import AGAIN, END, Job, TrialQueue
+from orchestrator.trial_queue import AGAIN, END, Job, Stuck, TrialQueue, Worker
 
 ROOT = Path(__file__).parents[1]
 Scenario = Callable[[TrialQueue], Awaitable[None]]
@@ -432,3 +433,28 @@ def test_grafanas_panels_ask_for_metrics_that_there_are() -> None:
     assert len(names) == 5
     for name in names:
         assert f'"{name.removesuffix("_total")}"' in source
+
+
+def test_a_worker_without_progress_is_named_once_and_its_trial_tried_again() -> None:
+    worker = Worker("a-node", 4711)
+
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(replace(job("a"), patience=0.05))
+        await queue.submit(replace(job("b"), patience=60.0))
+        assert (await queue.take("group-0", worker)).trial_id == "a"
+        assert (await queue.take("group-1", worker)).trial_id == "b"
+        assert await queue.stuck() == []
+        await asyncio.sleep(0.03)
+        await queue.stage("a", "finetuning")  # a sign of life
+        await asyncio.sleep(0.03)
+        assert await queue.stuck() == []
+        await asyncio.sleep(0.03)
+        assert await queue.stuck() == [Stuck("a", "a-node", 4711)]
+        assert await queue.stuck() == []
+        assert (await queue.take("group-0", worker)).trial_id == "a"
+        assert await queue.stuck() == []
+        assert await queue.take("group-0", worker) == AGAIN  # died twice: it has failed
+        [last] = await events(queue, "a", 1)
+        assert "no progress for 0.0 min at finetuning" in last["error"]
+
+    run(scenario)
