@@ -83,7 +83,7 @@ class Display:
         return f"[{len(self.finished_ids) + len(self.failures)}/{len(self.costs)}]"
 
     def _eta(self) -> str:
-        ended = sum(self.costs[t] for t in (*self.finished_ids, *self.failures))
+        ended = sum(self.costs.get(t, 0.0) for t in (*self.finished_ids, *self.failures))
         left = sum(self.costs.values()) - ended
         if not ended or left <= 0:
             return ""

@@ -31,6 +31,10 @@ class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
     """A trial ended with an error on its worker."""
 
 
+class QueueLost(Exception):  # noqa: N818  (what happened to the machine, not to a trial)
+    """The queue's process, or its node, is gone: nothing can be said of the trials."""
+
+
 @dataclass(frozen=True)
 class GroupSize:
     """The resources of one group: of each of its workers, and how many there are."""
@@ -87,7 +91,10 @@ def warm_groups(
     except BaseException:
         left.set()  # interrupted: nobody waits for trials, and no group is missed
         raise
-    ray.get(queue.close.remote(), timeout=JOIN_SECONDS)
+    try:
+        ray.get(queue.close.remote(), timeout=JOIN_SECONDS)
+    except ray.exceptions.RayActorError:
+        left.set()  # the workers find it gone, and end by themselves
     for thread in threads:
         thread.join(JOIN_SECONDS)
 
@@ -129,10 +136,10 @@ def _trainer(
 def listen(queue: Any, job: Job) -> Iterator[Event]:
     """Submit a job and yield its reports until it is done; drop the job when left earlier.
 
-    Raises TrialFailed with the worker's error when the job fails.
+    Raises TrialFailed with the worker's error when the job fails, QueueLost without a queue.
     """
-    ray.get(queue.submit.remote(job))
     try:
+        ray.get(queue.submit.remote(job))
         number = 0
         while True:
             call = queue.next_event.options(name=job.trial_id)
@@ -145,5 +152,7 @@ def listen(queue: Any, job: Job) -> Iterator[Event]:
                 return
             number += 1
             yield event
+    except ray.exceptions.RayActorError as error:
+        raise QueueLost("the trials' queue is gone") from error
     finally:
         queue.stop.remote(job.trial_id)

@@ -43,7 +43,7 @@ def serve(config: dict[str, Any]) -> None:
     """Serve a queue's jobs, one after another, on one warm Ray Train worker."""
     from ray.train.torch import get_device
 
-    from trainables.distributed import join_team
+    from trainables.distributed import Abandoned, join_team
 
     queue, group = config["queue"], str(config["group"])
     team = join_team()
@@ -55,10 +55,13 @@ def serve(config: dict[str, Any]) -> None:
         answer: Job | Answer = ray.get(queue.take.remote(group, worker))
         return answer
 
-    while (job := team.decide(take)) != END:
-        if isinstance(job, Job):  # else: ask again
-            do = _serve_one if team.is_first else _assist
-            do(runner, queue, job)
+    try:
+        while (job := team.decide(take)) != END:
+            if isinstance(job, Job):  # else: ask again
+                do = _serve_one if team.is_first else _assist
+                do(runner, queue, job)
+    except (ray.exceptions.RayActorError, Abandoned):
+        return  # the queue is gone, and with it the sweep that this worker served
 
 
 def _serve_one(runner: Runner, queue: Any, job: Job) -> None:

@@ -32,7 +32,7 @@ from orchestrator.plan import (
     select,
     space_notes,
 )
-from orchestrator.pool import GroupSize, warm_groups
+from orchestrator.pool import GroupSize, QueueLost, warm_groups
 from orchestrator.schedule import Schedule, run_jobs
 from orchestrator.score_display import closing_table
 from orchestrator.tracker import Tracker, start_tracker
@@ -49,6 +49,8 @@ from trainables.trial_log import TrialLog, log_file
 from trainables.trunks import layer_extractor, load, weights_name
 
 DEMO: Final = Path("demo")
+MAX_QUEUES: Final = 5
+"""How many queues a sweep goes through, each of whose processes has died."""
 
 
 @dataclass(frozen=True)
@@ -202,15 +204,35 @@ class Running:
         return list(failures)
 
     def _run_waiting(self, tracker: Tracker) -> Mapping[str, str]:
-        settings, plan = self.settings, self.plan
+        """Run what waits; where the queue is lost, go on with another one."""
         self._say(connect_and_tell())
+        self._command().write(self.settings.out)
+        failures: dict[str, str] = {}
+        for _ in range(MAX_QUEUES):
+            try:
+                failures |= self._run_groups(tracker, failures)
+            except QueueLost as lost:
+                self._say(f"{lost}; going on with a new one")
+                left = make_plan(self.plan.trials, self.settings.out, self.costs).waiting
+                asked = {one.id for one in self.plan.waiting} - set(failures)
+                self.plan = replace(self.plan, waiting=tuple(t for t in left if t.id in asked))
+                if not self.plan.waiting:
+                    return failures
+            else:
+                return failures
+        raise InputError(
+            f"the queue's process has ended {MAX_QUEUES} times; see that the head node has memory"
+        )
+
+    def _run_groups(self, tracker: Tracker, failures: dict[str, str]) -> Mapping[str, str]:
+        """Run what waits through one queue; return what failed, which failures has already."""
+        settings, plan = self.settings, self.plan
         size, n_groups = size_groups(settings, len(plan.waiting))
-        self._command().write(settings.out)
         scratch = settings.out.resolve() / "ray"
         queue = start_queue(settings.retries, n_groups)
         jobs = [make_job(work, self.costs, settings.patience) for work in plan.waiting]
         schedule = Schedule(2 * n_groups, settings.retries, scratch)
-        display = self._display(queue, size)
+        display = self._display(queue, size, failures)
         watcher = Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
         make_runner = partial(TrialRunner, workplace_of(settings))
         groups = warm_groups(queue, make_runner, size, n_groups, scratch)
@@ -231,12 +253,13 @@ class Running:
             epochs={t.id: _epochs(t) for t in self.plan.waiting},
         )
 
-    def _display(self, queue: Any, size: GroupSize) -> Display:
+    def _display(self, queue: Any, size: GroupSize, failures: dict[str, str]) -> Display:
         return Display(
             self.console,
             costs={trial.id: self.costs.estimate(trial).seconds for trial in self.plan.waiting},
             epochs={t.id: _epochs(t) for t in self.plan.waiting},
             publish=Publisher(self.settings.out),
+            failures=failures,
             progress=lambda: ray.get(queue.running.remote(), timeout=5),
             score=self._score,
             missing=lambda: size.missing(ray.available_resources()),  # type: ignore[no-untyped-call]

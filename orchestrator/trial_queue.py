@@ -7,6 +7,7 @@ reports next.
 
 import asyncio
 import math
+import os
 import secrets
 import time
 from dataclasses import asdict, dataclass, field
@@ -104,6 +105,10 @@ class TrialQueue:
         self._closed = False
         self._held: dict[str, tuple[str, ...]] = {}
         self._metrics = _Metrics()
+
+    async def pid(self) -> int:
+        """Tell the process of this actor."""
+        return os.getpid()
 
     async def submit(self, job: Job) -> None:
         """Put a job in the queue; a job that is waiting or running stays as it is."""

@@ -24,7 +24,7 @@ from orchestrator.hyperparameters import Found
 from orchestrator.lease import hold
 from orchestrator.operation import Command, Publisher
 from orchestrator.plan import fingerprint, start_from
-from orchestrator.pool import GroupSize, warm_groups
+from orchestrator.pool import GroupSize, QueueLost, warm_groups
 from orchestrator.rounds import Progress, Round, judged, prime
 from orchestrator.schedule import Schedule, run_jobs
 from orchestrator.sweeping import (
@@ -133,6 +133,8 @@ class _Tuning:
             if self._waiting(first):
                 failures = self._run_rounds(tracker)
             complete = not failures
+        except QueueLost as lost:
+            raise InputError(f"{lost}; run the same command again, which goes on here") from lost
         finally:
             unlogged = tracker.close(complete=complete)
         if complete:

@@ -127,8 +127,13 @@ def _state(pid: int) -> str:
 
 
 def kill(pids: set[int]) -> None:
+    send(pids, signal.SIGKILL)
+
+
+def send(pids: set[int], number: signal.Signals) -> None:
+    """Send a signal to processes that may have ended."""
     for pid in pids:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
         except ProcessLookupError:
             continue

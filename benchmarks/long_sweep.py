@@ -1,0 +1,105 @@
+"""Whether a long sweep stays flat: trials of no work on a simulated cluster of many nodes.
+
+python -m benchmarks.long_sweep [--trials 1000 --nodes 64 --groups 4]
+
+The nodes are Ray's own, all on this machine (ray.cluster_utils), each of one CPU; the groups are as
+many as its cores bear, as each is a process that imports torch. Printed for every tenth of the
+trials: seconds a trial, and the memory of the driver and of the queue's actor.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+from ray.cluster_utils import Cluster
+
+from benchmarks.overhead import NoWork, cell
+from orchestrator.cluster import connect
+from orchestrator.pool import GroupSize, warm_groups
+from orchestrator.schedule import Schedule, run_jobs
+from orchestrator.trial_queue import Job, start_queue
+from trainables.spec import Trial, Untuned
+
+STORE_BYTES: Final = 80 << 20
+"""Of each simulated node."""
+MB: Final = 1 << 20
+
+
+class Meter:
+    """Note, at every tenth of the trials, when it was and how large the processes are."""
+
+    def __init__(self, n_trials: int, queue_pid: int) -> None:
+        self._n_trials = n_trials
+        self._pids = {"driver": os.getpid(), "queue": queue_pid}
+        self._done = 0
+        self._since = time.perf_counter()
+
+    def finished(self, trial_id: str) -> None:
+        """Count a trial; print a line at each tenth."""
+        self._done += 1
+        every = max(1, self._n_trials // 10)
+        if self._done % every:
+            return
+        now = time.perf_counter()
+        sizes = ", ".join(
+            f"{name} {resident(pid) / MB:,.0f} MB" for name, pid in self._pids.items()
+        )
+        print(
+            f"{self._done:6} trials: {(now - self._since) / every:.3f} s a trial, {sizes}",
+            flush=True,
+        )
+        self._since = now
+
+    def failed(self, trial_id: str, error: str) -> None:
+        """Stop the benchmark."""
+        raise RuntimeError(f"{trial_id}: {error}")
+
+
+def resident(pid: int) -> int:
+    """Read the bytes of memory that a process holds."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def main() -> None:
+    """Start the nodes, run the trials, and print what they took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--nodes", type=int, default=64)
+    parser.add_argument("--groups", type=int, default=4)
+    options = parser.parse_args()
+    start = time.perf_counter()
+    head = {"num_cpus": 2, "object_store_memory": STORE_BYTES, "include_dashboard": True}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for _ in range(options.nodes - 1):
+            cluster.add_node(wait=False, num_cpus=1, object_store_memory=STORE_BYTES)
+        cluster.wait_for_nodes(timeout=600)
+        print(f"{options.nodes} nodes in {time.perf_counter() - start:.0f} s", flush=True)
+        os.environ["RAY_ADDRESS"] = cluster.address
+        connect()
+        with tempfile.TemporaryDirectory() as scratch:
+            run(options.trials, options.groups, Path(scratch))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+def run(n_trials: int, n_groups: int, scratch: Path) -> None:
+    """Run trials of no work on warm groups of the cluster."""
+    trials = [Trial(Untuned(), (cell(number),)) for number in range(n_trials)]
+    jobs = [Job(trial.id, trial.to_json(), trial.shards) for trial in trials]
+    queue: Any = start_queue(0, n_groups)
+    meter = Meter(n_trials, ray.get(queue.pid.remote()))
+    start = time.perf_counter()
+    with warm_groups(queue, NoWork, GroupSize(), n_groups, scratch):
+        run_jobs(jobs, queue, Schedule(2 * n_groups, 0, scratch), meter)
+    print(f"{n_trials} trials in {time.perf_counter() - start:.0f} s, start-up included")
+
+
+if __name__ == "__main__":
+    main()

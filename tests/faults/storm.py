@@ -1,0 +1,197 @@
+"""A sweep in a storm: fault after fault, the command given again where it ended, until all is done.
+
+python -m tests.faults.storm --faults 50 --seed 0
+"""
+
+import argparse
+import json
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen, TimeoutExpired
+from typing import Final
+
+from tests.faults.faults import FAULTS, Fault, Target
+from tests.sweep_process import Lab, alive, descendants, kill, scores_of
+
+WORK_SECONDS: Final = 3.0
+"""The longest that a sweep works before the next fault, drawn anew each time."""
+RECOVERY_SECONDS: Final = 240.0
+ORPHAN_SECONDS: Final = 120.0
+PATIENCE_MINUTES: Final = "0.34"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One fault, and how long it was until a trial made progress again."""
+
+    fault: Fault
+    seconds: float
+
+
+@dataclass
+class Storm:
+    """One sweep that things happen to."""
+
+    lab: Lab
+    out: Path
+    chance: random.Random
+    tell: Callable[[Record], None] = lambda record: None
+    process: Popen[str] | None = None
+    family: set[int] = field(default_factory=set)
+    records: list[Record] = field(default_factory=list)
+
+    def run(self, faults: Sequence[Fault]) -> list[Fault]:
+        """Inject faults until the sweep is done; finish it; return the faults that are left."""
+        waiting = list(faults)
+        while waiting and self._works():
+            started = time.time()
+            if self._inject(waiting[0]):
+                fault = waiting.pop(0)
+                self._await_progress(started, fault)
+                self.records.append(Record(fault, time.time() - started))
+                self.tell(self.records[-1])
+        self._finish()
+        return waiting
+
+    def _inject(self, fault: Fault) -> bool:
+        assert self.process is not None
+        time.sleep(self.chance.uniform(0, WORK_SECONDS))
+        self.family |= {self.process.pid, *descendants(self.process.pid)}
+        target = Target(self.process.pid, self.out, self.lab.home / "data", self.chance)
+        return self.process.poll() is None and fault.inject(target)
+
+    def _works(self) -> bool:
+        """See to it that the sweep is at work; tell whether it is, or has come to its end."""
+        since = time.time()
+        return self._progress(since)
+
+    def _await_progress(self, since: float, fault: Fault) -> None:
+        if not self._progress(since) and not self._is_done():
+            raise AssertionError(f"{fault.name}: no progress:\n{self.log()}")
+
+    def _progress(self, since: float) -> bool:
+        """Wait for a sign of progress, with the command given again where it has ended."""
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while time.monotonic() < deadline:
+            if self._progressed(since):
+                return True
+            if self.process is None or self.process.poll() is not None:
+                if self.process is not None and self.process.returncode == 0:
+                    return False
+                self._start()
+            time.sleep(0.1)
+        return False
+
+    def _progressed(self, since: float) -> bool:
+        for path in self.out.glob("logs/*.jsonl"):
+            if path.stat().st_mtime < since:
+                continue
+            last = json.loads(path.read_text().splitlines()[-1])
+            if last["time"] > since and last["event"] in ("epoch", "stage", "finished"):
+                return True
+        return False
+
+    def _start(self) -> None:
+        self.process = self.lab.start(self.out, "--patience", PATIENCE_MINUTES, "--retries", "20")
+
+    def _is_done(self) -> bool:
+        return self.process is not None and self.process.poll() == 0
+
+    def _finish(self) -> None:
+        """Give the command until it ends well."""
+        for _ in range(4):
+            if self.process is None or self.process.poll() is not None:
+                self._start()
+            assert self.process is not None
+            self.family |= {self.process.pid, *descendants(self.process.pid)}
+            try:
+                if self.process.wait(RECOVERY_SECONDS) == 0:
+                    return
+            except TimeoutExpired:
+                break
+        kill({self.process.pid, *descendants(self.process.pid)} if self.process else set())
+        raise AssertionError(f"the sweep does not come to its end:\n{self.log()}")
+
+    def log(self) -> str:
+        """Give the end of what the sweep has said."""
+        return (self.out.parent / f"{self.out.name}.log").read_text()[-4000:]
+
+    def left_behind(self) -> list[str]:
+        """List what a sweep that has ended must not leave: processes, locks, halves of files."""
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        while alive(self.family) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        parts = ("scores", "trials", "checkpoints", "predictions", "operation")
+        hidden = [str(path) for part in parts for path in self.out.glob(f"{part}/**/.*")]
+        lease = self.out / "operation" / "lease.json"
+        orphans = [f"process {pid}" for pid in alive(self.family)]
+        return [*orphans, *hidden, *([str(lease)] if lease.exists() else [])]
+
+
+def storms(
+    lab: Lab,
+    faults: Sequence[Fault],
+    seed: int,
+    tell: Callable[[Record], None] = lambda record: None,
+) -> Iterator[Storm]:
+    """Run sweep after sweep, each undone, until every fault has been injected."""
+    chance, left, number = random.Random(seed), list(faults), 0
+    while left:
+        storm = Storm(lab, lab.home / f"storm-{number}", chance, tell)
+        left = storm.run(left)
+        yield storm
+        number += 1
+
+
+def schedule(n: int, seed: int) -> list[Fault]:
+    """Draw n faults: all kinds in a random order, again and again."""
+    chance, drawn = random.Random(seed), []
+    while len(drawn) < n:
+        drawn += chance.sample(FAULTS, len(FAULTS))
+    return drawn[:n]
+
+
+def main() -> None:
+    """Run a nightly set, and print the table of docs/reliability.md."""
+    parser = argparse.ArgumentParser(description="Inject faults into sweeps, and count the losses.")
+    parser.add_argument("--faults", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        lab = Lab.make(Path(home), epochs=40)
+        try:
+            _report(lab, schedule(options.faults, options.seed), options.seed)
+        finally:
+            lab.end()
+
+
+def _report(lab: Lab, faults: Sequence[Fault], seed: int) -> None:
+    undisturbed = lab.home / "undisturbed"
+    lab.finish(undisturbed)
+    expected = scores_of(undisturbed)
+    records: list[Record] = []
+
+    def tell(one: Record) -> None:
+        print(f"{one.fault.name}: progress after {one.seconds:.0f} s", flush=True)
+
+    for storm in storms(lab, faults, seed, tell):
+        found = scores_of(storm.out)
+        assert found.equals(expected), f"{storm.out}: scores differ"
+        assert storm.left_behind() == []
+        records += storm.records
+        print(f"{len(records)} faults; scores equal", flush=True)
+    print("| fault | how injected | times | lost | twice | seconds to recover |")
+    print("|---|---|---|---|---|---|")
+    for fault in FAULTS:
+        took = sorted(one.seconds for one in records if one.fault is fault)
+        if took:
+            span = f"{took[len(took) // 2]:.0f} ({took[0]:.0f} to {took[-1]:.0f})"
+            print(f"| {fault.name} | {fault.how} | {len(took)} | 0 | 0 | {span} |")
+
+
+if __name__ == "__main__":
+    main()
