@@ -6,7 +6,7 @@ Tune's trials are light: they submit a job and forward its reports, so Tune sche
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ray
 
+from orchestrator.autoscaling import NodeType
 from orchestrator.serving import MakeRunner, serve
 from orchestrator.trial_queue import Event, Job
 
@@ -51,6 +52,15 @@ class GroupSize:
             return max(0, by_cpu)
         by_gpu = int((resources.get("GPU", 0.0) + 1e-6) // (self.gpus * self.workers))
         return max(0, min(by_cpu, by_gpu))
+
+    def fits_when_grown(self, types: Sequence[NodeType]) -> int:
+        """Count the groups on all nodes that an autoscaler may start; no worker spans two nodes."""
+        return sum(one.at_most * self._on_node(one.resources) for one in types) // self.workers
+
+    def _on_node(self, resources: Mapping[str, float]) -> int:
+        by_cpu = int((resources.get("CPU", 0.0) + 1e-6) // self.cpus)
+        by_gpu = int((resources.get("GPU", 0.0) + 1e-6) // self.gpus) if self.gpus else by_cpu
+        return min(by_cpu, by_gpu)
 
     def missing(self, resources: Mapping[str, float]) -> str:
         """Say what one group needs and what the cluster has."""

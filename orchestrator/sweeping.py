@@ -12,6 +12,7 @@ from typing import Any, Final
 import ray
 from rich.console import Console, RenderableType
 
+from orchestrator.autoscaling import grown, node_types
 from orchestrator.cluster import connect
 from orchestrator.command import InputError, Started
 from orchestrator.cost import Costs
@@ -341,13 +342,17 @@ def workplace_of(settings: SweepSettings) -> Workplace:
 
 
 def size_groups(settings: SweepSettings, n_waiting: int) -> tuple[GroupSize, int]:
-    """Decide on the groups; raise InputError, with what is missing, when not one fits."""
+    """Decide on the groups; raise InputError, with what is missing, when not one fits.
+
+    Where the cluster is scaled by need, groups wait for the nodes that it may yet start.
+    """
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    types = node_types() if os.environ.get("RAY_ADDRESS") else []
     gpus = settings.gpus_per_trial
     if gpus is None:
-        gpus = min(1.0, resources.get("GPU", 0.0))
+        gpus = min(1.0, grown(resources, types).get("GPU", 0.0))
     size = GroupSize(settings.cpus_per_trial, gpus, settings.workers_per_trial)
-    n_groups = size.fits(resources)
+    n_groups = max(size.fits(resources), size.fits_when_grown(types))
     if n_groups == 0:
         raise InputError(size.missing(resources))
     return size, min(n_groups, settings.max_concurrent or n_groups, n_waiting)

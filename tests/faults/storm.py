@@ -87,12 +87,12 @@ class Storm:
         return False
 
     def _progressed(self, since: float) -> bool:
+        """Tell whether a process that was not there at the last fault has begun a trial."""
         for path in self.out.glob("logs/*.jsonl"):
-            if path.stat().st_mtime < since:
-                continue
-            last = json.loads(path.read_text().splitlines()[-1])
-            if last["time"] > since and last["event"] in ("epoch", "stage", "finished"):
-                return True
+            if path.stat().st_mtime >= since:
+                lines = map(json.loads, path.read_text().splitlines())
+                if any(one["time"] > since and one["pid"] not in self.family for one in lines):
+                    return True
         return False
 
     def _start(self) -> None:
