@@ -6,6 +6,7 @@ Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate
 import argparse
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -70,6 +71,12 @@ def leave(code: int) -> None:
     if code == INTERRUPTED:
         os._exit(code)
     sys.exit(code)
+
+
+def interrupt(why: str) -> None:
+    """Stop this process as Ctrl-C does, from any of its threads, and say why."""
+    os.write(2, f"stopping: {why}\n".encode())
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def parse_subjects(text: str) -> tuple[int, ...]:

@@ -1,37 +1,40 @@
 """One command at a time on a sweep's directory: a lease, renewed while its holder lives.
 
-The lease is a file that names its holder. It is made by a hard link, which exactly one of several
-processes on a shared file system can make, and ends with its holder: at once where the holder's
-process is seen to be gone, and after EXPIRES seconds without renewal where it was on another host.
+Each holder has a numbered file, and the highest number holds. It is made by a hard link, which
+exactly one of several processes on a shared file system can make, and nobody takes another's
+away: whoever sees the highest free, or its holder dead, takes the next number. A holder is seen
+to be dead at once where it ran on this host, else after EXPIRES seconds without renewal.
 """
 
 import json
 import os
-import signal
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from orchestrator.command import InputError
+from orchestrator.command import InputError, interrupt
 from trainables.durable import write_text
 
 RENEW: Final = 5.0
 """Seconds between renewals."""
 EXPIRES: Final = 60.0
 """Seconds without renewal after which a holder on another host is taken for dead."""
+KEPT: Final = 8
+"""Leases of former holders that are left, the free and the dead."""
 OPERATION: Final = "operation"
 """Directory, in a sweep's, of what is known of the command that runs."""
 
 
-def lease_file(runs: Path) -> Path:
-    """Name the file of a sweep's lease."""
-    return runs / OPERATION / "lease.json"
+def holder_of(runs: Path) -> "Holder | None":
+    """Read who holds a sweep's directory, alive or dead; None where nobody does."""
+    turns = _turns(runs)
+    return Holder.read(_lease_file(runs, turns[-1])) if turns else None
 
 
 def cancel_file(runs: Path) -> Path:
@@ -90,12 +93,12 @@ def hold(runs: Path, command: str) -> Iterator[None]:
     Raises InputError, with who holds it, where somebody does; within the block KeyboardInterrupt,
     as on Ctrl-C, when ``sweep cancel`` asks for it or another process has taken the lease.
     """
-    path = lease_file(runs)
-    path.parent.mkdir(parents=True, exist_ok=True)
     holder = Holder.this_process(command)
-    _acquire(path, holder)
+    path = _acquire(runs, holder)
     ended = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(path, holder, ended), name="lease", daemon=True)
+    keeper = threading.Thread(
+        target=_keep, args=(runs, path, holder, ended), name="lease", daemon=True
+    )
     keeper.start()
     try:
         yield
@@ -105,48 +108,48 @@ def hold(runs: Path, command: str) -> Iterator[None]:
         _release(path, holder)
 
 
-def _acquire(path: Path, holder: Holder) -> None:
-    """Link the lease into its place, after taking away a dead holder's."""
-    beside = path.with_name(f".lease.{holder.key}")
+def _acquire(runs: Path, holder: Holder) -> Path:
+    """Link the lease into the next place; return its file."""
+    beside = runs / OPERATION / f".lease.{holder.key}"
+    beside.parent.mkdir(parents=True, exist_ok=True)
     beside.write_text(json.dumps(asdict(holder)))
     try:
-        while True:
-            try:
-                os.link(beside, path)
-            except FileExistsError:
-                _take_away_dead(path, holder)
-            else:
-                cancel_file(path.parent.parent).unlink(missing_ok=True)
-                return
+        while (path := _take(runs, beside)) is None:
+            pass  # another has taken it in this instant
     finally:
         beside.unlink(missing_ok=True)
+    cancel_file(runs).unlink(missing_ok=True)
+    return path
 
 
-def _take_away_dead(path: Path, holder: Holder) -> None:
-    """Remove the lease of a dead holder; raise InputError where it lives."""
+def _take(runs: Path, lease: Path) -> Path | None:
+    """Take the next number unless the last holder lives; None where another was faster."""
+    turns = _turns(runs)
+    last = turns[-1] if turns else 0
+    _check_free(runs, last)
+    path = _lease_file(runs, last + 1)
+    try:
+        os.link(lease, path)
+    except FileExistsError:
+        return None
+    if _turns(runs)[-1] != last + 1:  # this number had been given, and cleared away since
+        path.unlink()
+        return None
+    for turn in turns:
+        if turn <= last + 1 - KEPT:
+            _lease_file(runs, turn).unlink(missing_ok=True)
+    return path
+
+
+def _check_free(runs: Path, turn: int) -> None:
+    path = _lease_file(runs, turn)
     other = Holder.read(path)
     if other is not None and is_alive(path, other):
         raise InputError(
-            f"{path.parent.parent}: in use by {other.told()}; two at once would do the same work: "
-            "wait for it, stop it by python -m orchestrator.sweep cancel --out "
-            f"{path.parent.parent}, or give another --out"
+            f"{runs}: in use by {other.told()}; two at once would do the same work: "
+            f"wait for it, stop it by python -m orchestrator.sweep cancel --out {runs}, "
+            "or give another --out"
         )
-    aside = path.with_name(f".dead.{holder.key}")
-    try:
-        path.rename(aside)  # of several that see it dead, one succeeds
-    except FileNotFoundError:
-        return
-    moved = Holder.read(aside)
-    if moved is not None and (other is None or moved.key != other.key):
-        _put_back(aside, path)  # a new holder's, taken in the instant since it was read
-    aside.unlink(missing_ok=True)
-
-
-def _put_back(aside: Path, path: Path) -> None:
-    try:
-        os.link(aside, path)
-    except FileExistsError:
-        return
 
 
 def is_alive(path: Path, holder: Holder, wait: Callable[[float], None] = time.sleep) -> bool:
@@ -164,31 +167,38 @@ def is_alive(path: Path, holder: Holder, wait: Callable[[float], None] = time.sl
     return later is not None and later != holder
 
 
-def _keep(path: Path, holder: Holder, ended: threading.Event) -> None:
+def _keep(runs: Path, path: Path, holder: Holder, ended: threading.Event) -> None:
     """Renew the lease until the block has ended; interrupt the process when it has to stop."""
-    cancel = cancel_file(path.parent.parent)
+    cancel = cancel_file(runs)
     while not ended.wait(RENEW):
         try:
-            there = Holder.read(path)
+            there = holder_of(runs)
             if there is not None and there.key != holder.key:
-                return _interrupt(f"{there.told()} has taken {path.parent.parent} over")
+                return interrupt(f"{there.told()} has taken {runs} over")
             if cancel.exists() and cancel.read_text().strip() in ("", holder.key):
-                return _interrupt("asked to stop by sweep cancel")
+                return interrupt("asked to stop by sweep cancel")
             write_text(path, json.dumps({**asdict(holder), "renewed": time.time()}))
         except OSError:
             continue  # a full disk or a shared one that is away: the next time may do
     return None
 
 
-def _interrupt(why: str) -> None:
-    os.write(2, f"stopping: {why}\n".encode())
-    os.kill(os.getpid(), signal.SIGINT)
-
-
 def _release(path: Path, holder: Holder) -> None:
+    """Leave the number as taken and free, so that it is never given twice."""
     there = Holder.read(path)
     if there is not None and there.key == holder.key:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # a full disk: it is free when this process has ended
+            write_text(path, "")
+
+
+def _turns(runs: Path) -> list[int]:
+    """List the numbers that were given, ascending."""
+    files = (runs / OPERATION).glob("lease-*.json")
+    return sorted(int(file.stem.removeprefix("lease-")) for file in files)
+
+
+def _lease_file(runs: Path, turn: int) -> Path:
+    return runs / OPERATION / f"lease-{turn:06}.json"
 
 
 def _machine() -> str:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from orchestrator.command import InputError, run
 from orchestrator.display import duration
-from orchestrator.lease import EXPIRES, Holder, cancel_file, lease_file
+from orchestrator.lease import EXPIRES, Holder, cancel_file, holder_of
 from orchestrator.operation import Command, State, read_running, state_of
 from orchestrator.table_parts import new_table
 
@@ -55,7 +55,7 @@ def show_status(runs: Path, console: Console) -> None:
     """Print how far the last command on a directory is; raise InputError where there was none."""
     command, now = Command.read(runs), time.time()
     state = state_of(command, runs, now)
-    holder = Holder.read(lease_file(runs))
+    holder = holder_of(runs)
     lives = _lives(holder, now)
     written, running = read_running(runs)
     running = running if lives else []
@@ -123,12 +123,12 @@ def cancel(runs: Path, console: Console) -> None:
 
     Raises InputError where nothing runs, or the holder does not answer.
     """
-    holder = Holder.read(lease_file(runs))
+    holder = holder_of(runs)
     if holder is None or not _lives(holder, time.time()):
         raise InputError(f"{runs}: nothing is running here; python -m orchestrator.sweep status")
     cancel_file(runs).write_text(holder.key)
     deadline = time.monotonic() + CANCEL_SECONDS
-    while (there := Holder.read(lease_file(runs))) is not None and there.key == holder.key:
+    while (there := holder_of(runs)) is not None and there.key == holder.key:
         if there.is_gone() or time.monotonic() > deadline:
             break
         time.sleep(0.2)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from orchestrator.command import interrupt
 from orchestrator.trial_queue import Stuck
 
 CHECK_SECONDS: Final = 5.0
@@ -42,12 +43,25 @@ def watched(queue: Any) -> Iterator[None]:
 
 def _watch(queue: Any, ended: threading.Event) -> None:
     while not ended.wait(CHECK_SECONDS):
+        if _is_alone():
+            interrupt("Ray has ended on this machine; give the same command again, it goes on here")
+            return
         try:
             stuck: list[Stuck] = ray.get(queue.stuck.remote(), timeout=CHECK_SECONDS)
             for one in stuck:
                 _end(one)
         except (ray.exceptions.RayError, TimeoutError):
             continue  # the queue is busy or gone, or a node: the next time will tell
+
+
+def _is_alone() -> bool:
+    """Tell whether Ray has ended on the machine of this command: nothing can be run from here."""
+    own = ray.get_runtime_context().get_node_id()
+    try:
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    except ray.exceptions.RayError:
+        return True
+    return not any(node["Alive"] for node in nodes if node["NodeID"] == own)
 
 
 def _end(stuck: Stuck) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trainables.durable import read_parquet, write_parquet, write_text, written_whole
@@ -41,8 +41,9 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
     assert read_parquet(tmp_path / "deep" / "t.parquet", ["roi"]).column_names == ["roi"]
 
 
+@example(place=0.98, bit=2)  # in a page's header, which no checksum covers
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_a_turned_bit_in_the_data_is_found(
+def test_a_turned_bit_is_found_or_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, place: float, bit: int
 ) -> None:
     path = tmp_path_factory.mktemp("bits") / "t.parquet"
@@ -51,5 +52,8 @@ def test_a_turned_bit_in_the_data_is_found(
     footer = int.from_bytes(content[-8:-4], "little") + 8
     content[4 + int(place * (len(content) - footer - 4))] ^= 1 << bit
     path.write_bytes(content)
-    with pytest.raises((OSError, pa.ArrowException)):
-        read_parquet(path)
+    try:
+        found = read_parquet(path)
+    except (OSError, pa.ArrowException):
+        return
+    assert found.equals(TABLE)

@@ -14,7 +14,16 @@ import pytest
 
 from orchestrator import lease
 from orchestrator.command import InputError
-from orchestrator.lease import EXPIRES, Holder, cancel_file, hold, is_alive, lease_file
+from orchestrator.lease import (
+    EXPIRES,
+    KEPT,
+    OPERATION,
+    Holder,
+    cancel_file,
+    hold,
+    holder_of,
+    is_alive,
+)
 
 HOLD = """
 import sys, time
@@ -40,9 +49,14 @@ def elsewhere(holder: Holder, *, age: float) -> Holder:
     return replace(holder, host="node-7", machine="another", renewed=time.time() - age)
 
 
+def first_lease(runs: Path) -> Path:
+    path = runs / OPERATION / "lease-000001.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def write(runs: Path, holder: Holder) -> None:
-    lease_file(runs).parent.mkdir(parents=True, exist_ok=True)
-    lease_file(runs).write_text(json.dumps(asdict(holder)))
+    first_lease(runs).write_text(json.dumps(asdict(holder)))
 
 
 def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
@@ -51,8 +65,8 @@ def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path) -> Non
     told = str(refused.value)
     assert f"in use by sweep paper, process {os.getpid()} on " in told
     assert "sweep cancel" in told
-    assert not lease_file(tmp_path).exists()
-    assert list(lease_file(tmp_path).parent.iterdir()) == []
+    assert holder_of(tmp_path) is None
+    assert list(first_lease(tmp_path).parent.iterdir()) == [first_lease(tmp_path)]
 
 
 def test_another_process_holds_it_until_it_is_killed(tmp_path: Path) -> None:
@@ -62,7 +76,7 @@ def test_another_process_holds_it_until_it_is_killed(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     with hold(tmp_path, "sweep demo"):
-        found = Holder.read(lease_file(tmp_path))
+        found = holder_of(tmp_path)
         assert found is not None
         assert found.pid == os.getpid()
 
@@ -70,13 +84,13 @@ def test_another_process_holds_it_until_it_is_killed(tmp_path: Path) -> None:
 def test_a_process_with_a_dead_holders_number_is_not_taken_for_it(tmp_path: Path) -> None:
     write(tmp_path, replace(Holder.this_process("sweep"), born="1"))
     with hold(tmp_path, "sweep demo"):
-        assert lease_file(tmp_path).exists()
+        assert holder_of(tmp_path) != Holder.read(first_lease(tmp_path))
 
 
 def test_another_hosts_lease_holds_while_it_is_renewed_and_ends_when_it_is_not(
     tmp_path: Path,
 ) -> None:
-    path = lease_file(tmp_path)
+    path = first_lease(tmp_path)
     fresh = elsewhere(Holder.this_process("sweep"), age=EXPIRES - 10)
     write(tmp_path, fresh)
     assert is_alive(path, fresh)
@@ -94,10 +108,34 @@ def test_another_hosts_lease_holds_while_it_is_renewed_and_ends_when_it_is_not(
 
 
 def test_a_damaged_lease_holds_nobody_up(tmp_path: Path) -> None:
-    lease_file(tmp_path).parent.mkdir(parents=True)
-    lease_file(tmp_path).write_text("{")
+    first_lease(tmp_path).write_text("{")
     with hold(tmp_path, "sweep demo"):
-        assert Holder.read(lease_file(tmp_path)) is not None
+        assert holder_of(tmp_path) is not None
+
+
+def test_former_leases_are_cleared_away(tmp_path: Path) -> None:
+    for _ in range(KEPT + 3):
+        with hold(tmp_path, "sweep demo"):
+            pass
+    assert len(list((tmp_path / OPERATION).iterdir())) == KEPT
+    assert not first_lease(tmp_path).exists()
+
+
+def test_a_number_given_long_ago_is_not_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that slept between its look and its grasp finds that others were there."""
+    for _ in range(KEPT + 3):
+        with hold(tmp_path, "sweep demo"):
+            pass
+    turns, looks = lease._turns, [[]]
+    monkeypatch.setattr(lease, "_turns", lambda runs: looks.pop() if looks else turns(runs))
+    with hold(tmp_path, "sweep late"):
+        found = holder_of(tmp_path)
+    assert found is not None
+    assert found.command == "sweep late"
+    assert not first_lease(tmp_path).exists()
+    assert turns(tmp_path)[-1] == KEPT + 4
 
 
 def test_of_many_that_see_a_dead_holder_exactly_one_takes_over(tmp_path: Path) -> None:
@@ -137,14 +175,15 @@ def test_the_holder_is_interrupted(
             if cause == "cancelled":
                 cancel_file(tmp_path).write_text("")
             else:
-                write(tmp_path, replace(other, key="another"))
+                later = first_lease(tmp_path).with_name("lease-000002.json")
+                later.write_text(json.dumps(asdict(replace(other, key="another"))))
             time.sleep(10)
 
     with pytest.raises(KeyboardInterrupt):
         work()
     told = {"cancelled": "asked to stop by sweep cancel", "taken over": "on node-7, since"}
     assert told[cause] in capfd.readouterr().err
-    assert lease_file(tmp_path).exists() == (cause == "taken over")
+    assert (holder_of(tmp_path) is not None) == (cause == "taken over")
 
 
 def test_a_request_to_stop_an_earlier_holder_stops_no_later_one(tmp_path: Path) -> None:
@@ -157,10 +196,10 @@ def test_a_request_to_stop_an_earlier_holder_stops_no_later_one(tmp_path: Path) 
 def test_the_lease_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEW", 0.02)
     with hold(tmp_path, "sweep demo"):
-        first = Holder.read(lease_file(tmp_path))
+        first = holder_of(tmp_path)
         assert first is not None
         deadline = time.monotonic() + 10
-        while Holder.read(lease_file(tmp_path)) == first:
+        while holder_of(tmp_path) == first:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import sweep
-from orchestrator.lease import OPERATION, Holder, hold, lease_file
+from orchestrator.lease import OPERATION, Holder, hold
 from orchestrator.operation import Command, Publisher, state_of
 from tests.small_scores import ENCODING, cell
 from trainables.outcome import Outcome
@@ -88,7 +88,7 @@ def test_status_of_a_sweep_that_has_ended_or_died(
 ) -> None:
     assert "nothing is running" in status(runs, capsys)
     dead = replace(Holder.this_process("sweep paper"), born="1")
-    lease_file(runs).write_text(json.dumps(asdict(dead)))
+    (runs / OPERATION / "lease-000001.json").write_text(json.dumps(asdict(dead)))
     shown = status(runs, capsys)
     assert "died: sweep paper" in shown
     assert "0 running, 1 failed, 1 waiting" in shown

@@ -3,6 +3,7 @@
 import pytest
 
 from orchestrator import sweep
+from orchestrator.command import Started
 from orchestrator.scores import main
 from tests.sweep_process import Lab
 
@@ -28,4 +29,4 @@ def test_a_sweep_keeps_predictions_that_can_be_tested(tmp_path, capsys) -> None:
 @pytest.mark.parametrize(("flags", "kept"), [([], True), (["--no-predictions"], False)])
 def test_predictions_are_kept_unless_told(flags, kept) -> None:
     options = sweep._parser().parse_args(["paper", *flags])
-    assert sweep._settings(options).keep_predictions is kept
+    assert sweep._settings(options, Started()).keep_predictions is kept

@@ -1,5 +1,6 @@
 """Trunks of checkpoints on other subjects: planted transfer, leaks counted, one pass a subject."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +38,7 @@ from trainables.evaluation import Evaluation
 from trainables.images import ResidentImages
 from trainables.outcome import Outcome
 from trainables.scores import TRIAL_KEY, read_score_file, score_file
-from trainables.shards import read_rows
+from trainables.shards import hash_file, read_rows
 from trainables.spec import Trial, Untuned
 from trainables.stimuli import KnownStimuli, Stimuli
 
@@ -359,14 +360,22 @@ def test_damaged_weights_are_named_with_their_cure(lab, quick, tmp_path) -> None
         other.run(evaluation)
 
 
+def save_as_noted(weights: Path, state: dict[str, torch.Tensor]) -> None:
+    """Save other weights as a training would have: its note knows their content."""
+    save_file(state, weights)
+    note = json.loads((weights.parent / LAST).read_text())
+    note["sha256"][weights.name] = hash_file(weights)
+    (weights.parent / LAST).write_text(json.dumps(note))
+
+
 def test_a_checkpoint_without_a_trunk_or_of_another_one_is_refused(lab, quick, tmp_path) -> None:
     other, directory, evaluation = copied(lab, quick, tmp_path)
     [weights] = directory.glob("*.safetensors")
     state = load_file(weights)
-    save_file({"readout.weight": torch.zeros(2)}, weights)
+    save_as_noted(weights, {"readout.weight": torch.zeros(2)})
     with pytest.raises(ValueError, match="holds no weights of a trunk"):
         other.run(evaluation)
-    save_file({**state, "trunk.1.bias": torch.zeros(9)}, weights)
+    save_as_noted(weights, {**state, "trunk.1.bias": torch.zeros(9)})
     with pytest.raises(ValueError, match=r"its trunk does not fit narrow: .*'1\.bias'"):
         other.run(evaluation)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from typing import Final
 
+from orchestrator.lease import holder_of
 from tests.faults.faults import FAULTS, Fault, Target
 from tests.sweep_process import Lab, alive, descendants, kill, scores_of
 
@@ -127,9 +128,9 @@ class Storm:
             time.sleep(0.5)
         parts = ("scores", "trials", "checkpoints", "predictions", "operation")
         hidden = [str(path) for part in parts for path in self.out.glob(f"{part}/**/.*")]
-        lease = self.out / "operation" / "lease.json"
+        holder = holder_of(self.out)
         orphans = [f"process {pid}" for pid in alive(self.family)]
-        return [*orphans, *hidden, *([str(lease)] if lease.exists() else [])]
+        return [*orphans, *hidden, *([holder.told()] if holder else [])]
 
 
 def storms(
