@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 UV_VERSION := 0.13.9
 
-.PHONY: demo test test-fast check lock clean
+.PHONY: demo test test-fast check audit cluster-test chaos mlflow-server lock clean
 
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, report.
 	$(BIN)/python -m orchestrator.sweep
@@ -14,11 +14,11 @@ demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, repo
 	$(BIN)/python -m orchestrator.report --out demo/runs
 
 test: $(READY)  ## Pass every test.
-	$(BIN)/python -m pytest -n 2 -m "not ray"
+	$(BIN)/python -m pytest -n 2 -m "not ray and not cluster"
 	$(BIN)/python -m pytest -m ray
 
 test-fast: $(READY)  ## The unit tests: no Ray, under half a minute.
-	$(BIN)/python -m pytest -n 2 -m "not ray and not slow"
+	$(BIN)/python -m pytest -n 2 -m "not ray and not slow and not cluster"
 
 check: $(READY)  ## Format, lint, types, layers.
 	$(BIN)/ruff format --check .
@@ -34,6 +34,18 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(READY)
+
+audit: $(READY)  ## Look every dependency of the lock file up among known vulnerabilities.
+	$(BIN)/pip-audit --disable-pip --require-hashes --progress-spinner off -r requirements.lock
+
+cluster-test: $(READY)  ## A sweep over three hosts by the real `ray up`; needs root and sshd.
+	$(BIN)/python -m pytest -m cluster -rs
+
+chaos: $(READY)  ## The nightly storm: fifty faults, and the table of docs/reliability.md.
+	$(BIN)/python -m tests.faults.storm --faults 50
+
+mlflow-server: $(READY)  ## Serve MLflow with passwords, on PostgreSQL, until Ctrl-C.
+	$(BIN)/python -m orchestrator.mlflow_server
 
 lock: $(READY)  ## Resolve the dependencies anew.
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --upgrade \

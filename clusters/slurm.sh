@@ -23,7 +23,7 @@ if [ -d .venv/bin ]; then
 fi
 
 # Every node asks for the token; all of them read it from the shared home directory.
-export RAY_AUTH_MODE=token
+export RAY_AUTH_MODE=token RAY_worker_maximum_startup_concurrency=16
 [ -s "$HOME/.ray/auth_token" ] || ray get-auth-token --generate >/dev/null
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")

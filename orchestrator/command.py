@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
+from trainables.secrecy import masked
+
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
@@ -57,7 +59,7 @@ def run(body: Callable[[], None]) -> int:
 
 def _refuse(*lines: str) -> int:
     for line in lines:
-        sys.stderr.write(f"error: {' '.join(line.split())}\n")
+        sys.stderr.write(f"error: {masked(' '.join(line.split()))}\n")
     return BAD_INPUT
 
 

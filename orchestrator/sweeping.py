@@ -43,6 +43,7 @@ from orchestrator.watchdog import patience_for, watched
 from trainables.evaluation import Work
 from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
+from trainables.secrecy import masked
 from trainables.shards import hash_file, list_cells
 from trainables.spec import Cell, Trial
 from trainables.trial import TrialRunner, Workplace, failed
@@ -287,7 +288,7 @@ class Running:
         out = self.settings.out
         self._say(f"scores: {out / 'scores'}   checkpoints: {out / 'checkpoints'}")
         self._say(f"more tables: python -m orchestrator.scores --out {out} --help")
-        self._say(f"MLflow: {tracking_uri()}, experiment {experiment} (mlflow ui shows it)")
+        self._say(f"MLflow: {masked(tracking_uri())}, experiment {experiment} (mlflow ui shows it)")
 
     def _say_what_is_missing(
         self, failures: Mapping[str, str], unlogged: Sequence[str], warnings: Sequence[str]

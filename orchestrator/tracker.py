@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from orchestrator.tracking import Mirror, Sweep, tracking_uri
+from trainables.secrecy import masked
 
 
 class Tracker:
@@ -68,7 +69,7 @@ class Tracker:
         except Exception as error:  # whatever a store raises: the files keep the results
             self._mirror = None
             told = (str(error).splitlines() or [type(error).__name__])[0]
-            self._warn(f"MLflow ({tracking_uri()}): {told[:200]}")
+            self._warn(masked(f"MLflow ({tracking_uri()}): {told[:200]}"))
             return False
         return True
 
@@ -78,6 +79,8 @@ def start_tracker(sweep: Sweep, warn: Callable[[str], None]) -> Tracker:
     # A store that is down answers within seconds instead of MLflow's default of minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    # A server's client prints two lines a run that ends.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return Tracker(lambda: Mirror(sweep, tracking_uri()), warn)

@@ -52,6 +52,7 @@ from orchestrator.tuning_report import (
 from orchestrator.watchdog import watched
 from trainables.outcome import Outcome
 from trainables.search import Search
+from trainables.secrecy import masked
 from trainables.spec import Trial
 from trainables.trial import TrialRunner
 from trainables.trunks import load
@@ -139,7 +140,7 @@ class _Tuning:
             unlogged = tracker.close(complete=complete)
         if complete:
             self._conclude(identity)
-        self._say(f"MLflow: {tracking_uri()}, experiment {identity.experiment}")
+        self._say(f"MLflow: {masked(tracking_uri())}, experiment {identity.experiment}")
         if unlogged:
             told = warnings[-1] if warnings else "MLflow could not be written"
             self._say(

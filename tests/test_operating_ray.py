@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab.end()
 
 
+@pytest.fixture(scope="module")
+def undisturbed(lab: Lab) -> Path:
+    out = lab.home / "undisturbed"
+    lab.finish(out)
+    return out
+
+
 def act(lab: Lab, *arguments: str) -> tuple[int, str]:
     """Run a sweep command to its end, from elsewhere; return its code and what it said."""
     command = [sys.executable, "-m", "orchestrator.sweep", *arguments]
@@ -25,7 +33,7 @@ def act(lab: Lab, *arguments: str) -> tuple[int, str]:
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
-def test_status_a_rival_cancel_and_retry(lab: Lab) -> None:
+def test_status_a_rival_cancel_and_retry(lab: Lab, undisturbed: Path) -> None:
     out = lab.home / "out"
     process = lab.start(out)
     wait_for(lambda: any(out.glob("checkpoints/*/last.json")), "a checkpoint")
@@ -45,21 +53,18 @@ def test_status_a_rival_cancel_and_retry(lab: Lab) -> None:
     assert code == 0, told
     assert "stopped: sweep space.py" in told
     assert process.wait(60) == 130
+    assert "Traceback" not in (lab.home / "out.log").read_text()
     wait_for(lambda: not alive(family), "every process of the sweep to end", 120)
     assert "nothing is running" in act(lab, "status", "--out", str(out))[1]
 
     code, told = act(lab, "retry", "--out", str(out))
     assert code == 0, told
-    undisturbed = lab.home / "undisturbed"
-    lab.finish(undisturbed)
     assert scores_of(out).equals(scores_of(undisturbed))
     assert " 0 failed, 0 waiting" in act(lab, "status", "--out", str(out))[1]
 
 
-def test_only_what_failed_is_tried_again(lab: Lab) -> None:
-    out = lab.home / "failing"
-    weights = lab.home / "weights.safetensors"
-    lab.finish(out)
+def test_only_what_failed_is_tried_again(lab: Lab, undisturbed: Path) -> None:
+    out = undisturbed
     [trial] = [path for path in out.glob("trials/contrastive*.json")][:1]
     for path in (out / "scores" / trial.stem).iterdir():
         path.unlink()
@@ -68,7 +73,6 @@ def test_only_what_failed_is_tried_again(lab: Lab) -> None:
     for path in (out / "scores" / other.stem).iterdir():
         path.unlink()
     other.unlink()
-    assert weights.exists()
     code, told = act(lab, "retry", "--failed", "--out", str(out))
     assert code == 0, told
     assert "1 to run" in told

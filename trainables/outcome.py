@@ -8,6 +8,7 @@ from typing import Literal, Self
 from trainables.checkpoints import EpochReport
 from trainables.durable import write_text
 from trainables.evaluation import Work, read_work
+from trainables.secrecy import masked
 
 Status = Literal["finished", "failed", "stopped"]
 
@@ -28,9 +29,10 @@ class Outcome:
     error: str | None = None
 
     def write(self, runs: Path) -> None:
-        """Write the outcome beside and rename it."""
+        """Write the outcome beside and rename it, without the secrets that an error may tell."""
         content = {
             **asdict(self),
+            "error": self.error and masked(self.error),
             "trial": json.loads(self.trial.to_json()),
             "trial_id": self.trial.id,
             "training_id": self.trial.training_id,

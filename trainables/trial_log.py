@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trainables.checkpoints import EpochReport
 from trainables.listening import Listener
+from trainables.secrecy import masked
 
 
 def log_file(runs: Path, trial_id: str) -> Path:
@@ -37,7 +38,7 @@ class TrialLog:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(masked(json.dumps(line)) + "\n")
         except OSError:
             return
 

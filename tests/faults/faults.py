@@ -80,11 +80,10 @@ def _damage(pattern: str) -> Callable[[Target], bool]:
     """Kill everything, then turn a byte in the middle of one of its files."""
 
     def inject(target: Target) -> bool:
-        files = sorted(target.out.glob(pattern))
-        _everything(target)
-        if not files:
+        if not any(target.out.glob(pattern)):
             return False
-        path = target.chance.choice(files)
+        _everything(target)
+        path = target.chance.choice(sorted(target.out.glob(pattern)))
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 0x55
         path.write_bytes(content)
@@ -95,10 +94,11 @@ def _damage(pattern: str) -> Callable[[Target], bool]:
 
 def _forget_mlflow(target: Target) -> bool:
     store = target.out.with_suffix(".db")
-    existed = store.exists()
+    if not store.exists():
+        return False
     _everything(target)
-    store.unlink(missing_ok=True)
-    return existed
+    store.unlink()
+    return True
 
 
 FAULTS: Final = (

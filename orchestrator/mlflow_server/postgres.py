@@ -1,0 +1,117 @@
+"""A PostgreSQL of our own: its files in one directory, on loopback, ended with its command."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from orchestrator.command import InputError
+
+USER: Final = "mlflow"
+DATABASES: Final = ("mlflow", "mlflow_auth")
+"""The tracking store, and MLflow's users."""
+START_SECONDS: Final = 60.0
+
+
+def binaries() -> Path:
+    """Find the directory of PostgreSQL's server programs; raise InputError where there is none."""
+    on_path = shutil.which("postgres")
+    debian = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda one: int(one.parts[-3])
+    )
+    found = [*([Path(on_path)] if on_path else []), *reversed(debian)]
+    if not found:
+        raise InputError(
+            "postgres: not installed; install PostgreSQL's server (Debian: apt install postgresql) "
+            "or give the address of one that runs: --database postgresql://USER@HOST/NAME"
+        )
+    return found[0].parent
+
+
+def free_port() -> int:
+    """Find a TCP port on loopback that nothing listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@contextmanager
+def postgres(home: Path, password: str) -> Iterator[dict[str, str]]:
+    """Have PostgreSQL run within the block; give the addresses of its databases, with password.
+
+    home: where its files lie; made when absent. It listens on loopback alone and asks for the
+    password. PostgreSQL refuses to run as root: then its user ``postgres`` owns the files.
+    """
+    programs, owner = binaries(), _owner()
+    if not (home / "PG_VERSION").exists():
+        _initialise(home, programs, owner, password)
+    port = free_port()
+    command = [str(programs / "postgres"), "-D", str(home), "-p", str(port)]
+    command += ["-h", "127.0.0.1", "-k", ""]
+    with (home.parent / "postgres.log").open("a") as log:
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd="/", **owner
+        )
+    try:
+        _await(process, port, password, home.parent / "postgres.log")
+        yield {name: _address(port, password, name) for name in DATABASES}
+    finally:
+        process.send_signal(signal.SIGINT)  # does not wait for clients to let go
+        process.wait()
+
+
+def _owner() -> dict[str, Any]:
+    """Say as whom PostgreSQL runs, as arguments of subprocess."""
+    return {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+
+
+def _initialise(home: Path, programs: Path, owner: dict[str, Any], password: str) -> None:
+    """Make the files beside and rename, so that a half-made database is never taken for one."""
+    beside = home.with_name(f".{home.name}.{os.getpid()}")
+    beside.mkdir(mode=0o700, parents=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".pw") as secret:
+        secret.write(password)
+        secret.flush()
+        if owner:
+            shutil.chown(beside, "postgres", "postgres")
+            shutil.chown(secret.name, "postgres", "postgres")
+        command = [str(programs / "initdb"), "-D", str(beside), "-U", USER, "-E", "UTF8"]
+        command += ["--locale=C", "--auth=scram-sha-256", f"--pwfile={secret.name}"]
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd="/", check=False, **owner
+        )
+    if done.returncode:
+        shutil.rmtree(beside)
+        raise InputError(f"{home}: PostgreSQL could not be set up: {done.stderr.strip()}")
+    beside.rename(home)
+
+
+def _address(port: int, password: str, database: str) -> str:
+    return f"postgresql://{USER}:{quote(password)}@127.0.0.1:{port}/{database}"
+
+
+def _await(process: "subprocess.Popen[bytes]", port: int, password: str, log: Path) -> None:
+    """Wait until it answers, and make the databases that are not there."""
+    import psycopg
+
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            with psycopg.connect(_address(port, password, "postgres"), autocommit=True) as one:
+                there = {str(row[0]) for row in one.execute("SELECT datname FROM pg_database")}
+                for name in sorted(set(DATABASES) - there):
+                    one.execute(f'CREATE DATABASE "{name}"'.encode())
+            return
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise InputError(f"PostgreSQL does not start; what it says is in {log}") from None
+            time.sleep(0.2)

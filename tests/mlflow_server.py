@@ -1,0 +1,86 @@
+"""MLflow's server as a user starts it, on loopback, and ended by its process id."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.command import InputError
+from orchestrator.mlflow_server.postgres import binaries, free_port
+from tests.sweep_process import alive, descendants, kill, wait_for
+
+
+def missing() -> str | None:
+    """Say what this machine lacks to serve MLflow on PostgreSQL."""
+    try:
+        binaries()
+    except InputError as error:
+        return str(error)
+    return None
+
+
+@dataclass
+class Server:
+    """A server that runs, or ran, in a directory."""
+
+    home: Path
+    port: int
+    process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "orchestrator.mlflow_server"]
+        command += ["--home", str(self.home), "--port", str(self.port)]
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command, env=kept, stdout=log, stderr=log, text=True, cwd=self.home.parent
+            )
+        said = self.said.count("Ctrl-C ends it")
+        wait_for(lambda: self._answers(said), "MLflow's server", timeout=150)
+
+    def _answers(self, said: int) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.said
+        return self.said.count("Ctrl-C ends it") > said
+
+    def stop(self) -> set[int]:
+        """End it as Ctrl-C does; return which of its processes are left."""
+        if self.process is None or self.process.poll() is not None:
+            return set()
+        family = set(descendants(self.process.pid))
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(60)
+            wait_for(lambda: not alive(family), "its processes to end", timeout=30)
+        finally:
+            left = alive(family)
+            kill({self.process.pid, *left} if left else set())
+        return left
+
+    @property
+    def log(self) -> Path:
+        return self.home.parent / f"{self.home.name}.log"
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def client(self) -> dict[str, str]:
+        """The variables that its client.env sets."""
+        lines = (self.home / "client.env").read_text().splitlines()
+        return dict(line.removeprefix("export ").split("=", 1) for line in lines)
+
+
+@contextmanager
+def served(home: Path) -> Iterator[Server]:
+    server = Server(home, free_port())
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
