@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from trainables.durable import CHECKED, VERIFIED, read_parquet
 from trainables.rois import HEMISPHERES, ROI_ORDER
-from trainables.spec import Cell, digest
+from trainables.spec import NAME_RULE, Cell, digest, is_name
 
 SCHEMA_VERSION: Final = 1
 ROWS_PER_GROUP: Final = 64
@@ -132,7 +132,15 @@ class Manifest:
                 f"{path}: schema version {manifest.schema_version}, this program reads "
                 f"{SCHEMA_VERSION}; remove {shard} and ingest again"
             )
+        named = [manifest.dataset, manifest.subject, *manifest.rois, *manifest.files]
+        if wrong := [name for name in named if not is_name(name)]:
+            raise ValueError(f"{path}: {wrong[0]!r} names no file; expected {NAME_RULE}")
         return manifest
+
+    @property
+    def rois(self) -> list[str]:
+        """Name the ROIs of both hemispheres, sorted."""
+        return sorted({roi for cells in self.cells.values() for roi in cells})
 
 
 def list_shards(data: Path) -> list[Path]:

@@ -6,6 +6,7 @@ Devices, workers and paths are not in it, so the same trial has the same id ever
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal, Self
@@ -31,6 +32,7 @@ __all__ = [
     "FROM_FILE",
     "LARGEST_ROI",
     "MEAN",
+    "NAME_RULE",
     "OBJECTIVES",
     "PROTOCOLS",
     "Cell",
@@ -49,6 +51,7 @@ __all__ = [
     "as_mapping",
     "build_from",
     "digest",
+    "is_name",
 ]
 
 Protocol = Literal["nested", "paper", "released"]
@@ -64,6 +67,16 @@ ALEXNET_LAYERS: Final = (
     "classifier.5",
     "classifier.6",
 )
+
+
+NAME_RULE: Final = "letters, digits, '.', '_', '+' and '-', 64 at most, not first a sign"
+
+
+def is_name(text: object) -> bool:
+    """Tell whether a dataset, a subject or an ROI may be called so: it becomes part of paths."""
+    return (
+        isinstance(text, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,63}", text, re.A) is not None
+    )
 
 
 def digest(content: object) -> str:
@@ -85,6 +98,8 @@ class Cell:
     """Digest of the subject's shards (responses, split, image size), from their manifest."""
 
     def __post_init__(self) -> None:
+        for name in (self.dataset, self.subject, self.roi):
+            require(is_name(name), f"{name!r} names no file; expected {NAME_RULE}")
         require(
             self.hemisphere in HEMISPHERES,
             f"cell {self.id}: hemisphere {self.hemisphere!r}; expected one of {HEMISPHERES}",

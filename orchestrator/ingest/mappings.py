@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from orchestrator.command import InputError
+from trainables.spec import is_name
 
 MAX_BYTES: Final = 1 << 20
 """A real mapping has a few hundred bytes; more is another file, or a trap."""
@@ -100,6 +101,8 @@ def read_mapping(path: Path) -> dict[int, str]:
                 _unfit(path, f"an entry of {type(label).__name__} to {type(name).__name__}")
             )
         names[label] = name.strip()
+        if not is_name(names[label]):
+            raise InputError(_unfit(path, f"the name {name!r}"))
     return names
 
 

@@ -1,9 +1,7 @@
 """Ingest an image-classification task: find, look at everything, then write all of it or none."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 from rich.console import Console
@@ -15,9 +13,8 @@ from orchestrator.ingest.task_sources import SPLIT_RULE, TaskFormat, TaskSource,
 from orchestrator.ingest.writer import Batch, new_directory, remove_stale
 from trainables.durable import write_text
 from trainables.shards import MANIFEST, TRAIN, RowWriter, hash_files
+from trainables.spec import NAME_RULE, is_name
 from trainables.tasks import TASKS, TaskManifest, task_schema
-
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def ingest_task(
@@ -33,8 +30,8 @@ def ingest_task(
     A task that is there already is skipped. Raises InputError with everything that is wrong in
     the source, before anything is written.
     """
-    if not _NAME.fullmatch(name):
-        raise InputError(f"--name {name!r}: expected letters, digits, '-', '_' and '.'")
+    if not is_name(name):
+        raise InputError(f"--name {name!r}: expected {NAME_RULE}")
     found = find_task(source, kind)
     manifest = _read_existing(found, out / TASKS / name, image_size)
     told = "was there"

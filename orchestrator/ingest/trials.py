@@ -107,7 +107,10 @@ def stimulus_of(name: str) -> str:
 
 def locate_image(stimuli: Path, name: str) -> Path:
     """Find an image under the folder of stimuli; where it ought to be, when it is not there."""
-    bare = Path(name).name
+    inside = [part for part in Path(name).parts if part not in ("..", "/")]
+    bare = Path(*inside).name
     usual = stimuli / "imagenet" / bare.split("_")[0] / bare
+    if list(Path(name).parts) != inside:
+        return usual
     places = (stimuli / name, usual, stimuli / "imagenet" / name)
     return next((place for place in places if place.exists()), usual)

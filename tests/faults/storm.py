@@ -43,6 +43,8 @@ class Storm:
     tell: Callable[[Record], None] = lambda record: None
     process: Popen[str] | None = None
     family: set[int] = field(default_factory=set)
+    before: set[int] = field(default_factory=set)
+    """Processes from before the last fault."""
     records: list[Record] = field(default_factory=list)
 
     def run(self, faults: Sequence[Fault]) -> list[Fault]:
@@ -51,7 +53,7 @@ class Storm:
         while waiting and self._works():
             started = time.time()
             if self._inject(waiting[0]):
-                fault = waiting.pop(0)
+                fault, self.before = waiting.pop(0), set(self.family)
                 self._await_progress(started, fault)
                 self.records.append(Record(fault, time.time() - started))
                 self.tell(self.records[-1])
@@ -92,7 +94,7 @@ class Storm:
         for path in self.out.glob("logs/*.jsonl"):
             if path.stat().st_mtime >= since:
                 lines = map(json.loads, path.read_text().splitlines())
-                if any(one["time"] > since and one["pid"] not in self.family for one in lines):
+                if any(one["time"] > since and one["pid"] not in self.before for one in lines):
                     return True
         return False
 
