@@ -5,6 +5,7 @@ import os
 from typing import Any, Final
 
 import ray
+from ray._private import ray_constants
 from ray.data import DataContext
 
 GIB: Final = 2**30
@@ -20,14 +21,18 @@ def connect(
 ) -> str:
     """Connect this process to Ray, quietly, and return its dashboard's address ("" for none).
 
-    With RAY_ADDRESS set, that cluster is joined and the arguments, which size a local Ray, are
-    not used. object_store_memory: bytes; by default 30 % of the machine's memory, at most 2 GiB.
+    A local Ray listens on loopback alone. With RAY_ADDRESS set, that cluster is joined and the
+    arguments, which size a local Ray, are not used. object_store_memory: bytes; by default 30 %
+    of the machine's memory, at most 2 GiB.
     """
     quieten()
     options: dict[str, Any] = {"ignore_reinit_error": True}
     if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
         # A sweep has more processes than cores, most of them asleep: no cause for a warning.
         os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "16")
+        # Ray listens on all addresses unless it takes itself for a Ray of one machine, as it does
+        # on macOS; there is no public argument for that.
+        ray_constants.ENABLE_RAY_CLUSTER = False
         options |= {
             "address": "local",
             "num_cpus": num_cpus,

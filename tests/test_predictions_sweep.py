@@ -6,15 +6,23 @@ from orchestrator import sweep
 from orchestrator.command import Started
 from orchestrator.scores import main
 from tests.sweep_process import Lab
+from trainables.secrecy import SECRET_VARIABLES
 
 
 @pytest.mark.ray
-def test_a_sweep_keeps_predictions_that_can_be_tested(tmp_path, capsys) -> None:
+def test_a_sweep_keeps_predictions_that_can_be_tested_and_no_secret(
+    tmp_path, capsys, monkeypatch
+) -> None:
+    for name in SECRET_VARIABLES:
+        monkeypatch.setenv(name, f"secret-of-{name}")
     lab, runs = Lab.make(tmp_path, epochs=1), tmp_path / "runs"
     try:
-        lab.finish(runs, "--rois", "V1v", "--hemispheres", "lh")
+        told = lab.finish(runs, "--rois", "V1v", "--hemispheres", "lh")
     finally:
         lab.end()
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 20
+    assert not any(b"secret-of-" in content for content in (*written, told.encode()))
     kept = sorted(path.relative_to(runs / "predictions") for path in runs.glob("predictions/*/*"))
     scored = sorted(path.relative_to(runs / "scores") for path in runs.glob("scores/*/*"))
     assert kept == scored
