@@ -17,6 +17,7 @@ from orchestrator.probing import Workers, due, find_trunks, run_probes
 from orchestrator.table_parts import new_table
 from orchestrator.tracking import log_analyses
 from trainables.durable import write_parquet, write_text
+from trainables.mirror import remove
 from trainables.probes.probe import Workbench
 from trainables.spec import digest
 from trainables.tasks import list_tasks
@@ -133,14 +134,14 @@ def make(analysis: Analysis, inputs: Inputs) -> Done:
             return Done(analysis.name, "unchanged", f"{pq.read_metadata(path).num_rows:,} rows")
         table = analysis.make(inputs)
     except Missing as missing:
-        path.unlink(missing_ok=True)
+        remove(path)
         write_text(missing_file(inputs.runs, analysis.name), _as_json(missing))
         return Done(analysis.name, "skipped", str(missing))
     except Exception as error:  # the others must go on, and this one be told
         told = " ".join(str(error).split()) or type(error).__name__
         return Done(analysis.name, "failed", f"{type(error).__name__}: {told}")
     write_table(path, table, key)
-    missing_file(inputs.runs, analysis.name).unlink(missing_ok=True)
+    remove(missing_file(inputs.runs, analysis.name))
     return Done(analysis.name, "made", f"{table.num_rows:,} rows")
 
 

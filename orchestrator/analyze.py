@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from orchestrator.command import FAILED, leave, positive_integer, run
+from orchestrator.command import FAILED, directory, leave, positive_integer, run
 from orchestrator.options import add_workers
 
 DEMO: Final = Path("demo")
@@ -39,12 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="list the analyses and leave")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=directory,
         metavar="RUNS",
         help="the sweep's directory (default: runs, or demo/runs where only that exists)",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="DATA", help="ingested shards (default: data beside RUNS)"
+        "--data", type=directory, metavar="DATA", help="ingested shards (default: data beside RUNS)"
     )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="the state dict that the trunks started from"

@@ -10,8 +10,10 @@ import signal
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from trainables.mirror import is_large, place, pull
 from trainables.secrecy import masked
 
 FAILED: Final = 1
@@ -79,6 +81,19 @@ def interrupt(why: str) -> None:
     """Stop this process as Ctrl-C does, from any of its threads, and say why."""
     os.write(2, f"stopping: {why}\n".encode())
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def directory(text: str) -> Path:
+    """Read a directory of a command line: a local one, or ``s3://BUCKET/PREFIX``.
+
+    What is small there, and not here, is copied to its mirror.
+    """
+    try:
+        path = place(text)
+        pull(path, skip=is_large)
+    except (ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(masked(str(error))) from error
+    return path
 
 
 def parse_subjects(text: str) -> tuple[int, ...]:

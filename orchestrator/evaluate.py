@@ -12,7 +12,15 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.command import FAILED, InputError, Started, leave, run, subjects_argument
+from orchestrator.command import (
+    FAILED,
+    InputError,
+    Started,
+    directory,
+    leave,
+    run,
+    subjects_argument,
+)
 from orchestrator.options import add_cells, add_resources, read_selection
 
 if TYPE_CHECKING:
@@ -60,10 +68,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_flags(parser: argparse.ArgumentParser, kind: str) -> None:
-    parser.add_argument("--data", type=Path, metavar="DATA", help="ingested shards (default: data)")
+    parser.add_argument(
+        "--data", type=directory, metavar="DATA", help="ingested shards (default: data)"
+    )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=directory,
         metavar="RUNS",
         help="the sweep's directory, whose models are scored and which gets the scores "
         "(default: runs, or demo/runs where only that exists)",

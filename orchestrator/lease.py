@@ -20,6 +20,7 @@ from typing import Final, Self
 
 from orchestrator.command import InputError, interrupt
 from trainables.durable import write_text
+from trainables.mirror import create, is_large, pull, remove
 
 RENEW: Final = 5.0
 """Seconds between renewals."""
@@ -101,6 +102,7 @@ def hold(runs: Path, command: str) -> Iterator[None]:
     )
     keeper.start()
     try:
+        pull(runs, skip=is_large, prune=True)
         yield
     finally:
         ended.set()
@@ -118,7 +120,7 @@ def _acquire(runs: Path, holder: Holder) -> Path:
             pass  # another has taken it in this instant
     finally:
         beside.unlink(missing_ok=True)
-    cancel_file(runs).unlink(missing_ok=True)
+    remove(cancel_file(runs))
     return path
 
 
@@ -129,15 +131,15 @@ def _take(runs: Path, lease: Path) -> Path | None:
     _check_free(runs, last)
     path = _lease_file(runs, last + 1)
     try:
-        os.link(lease, path)
+        create(lease, path)
     except FileExistsError:
         return None
     if _turns(runs)[-1] != last + 1:  # this number had been given, and cleared away since
-        path.unlink()
+        remove(path)
         return None
     for turn in turns:
         if turn <= last + 1 - KEPT:
-            _lease_file(runs, turn).unlink(missing_ok=True)
+            remove(_lease_file(runs, turn))
     return path
 
 
@@ -163,6 +165,7 @@ def is_alive(path: Path, holder: Holder, wait: Callable[[float], None] = time.sl
     if time.time() - holder.renewed < EXPIRES:
         return True
     wait(2 * RENEW + 1)
+    pull(path)
     later = Holder.read(path)
     return later is not None and later != holder
 
@@ -192,7 +195,8 @@ def _release(path: Path, holder: Holder) -> None:
 
 
 def _turns(runs: Path) -> list[int]:
-    """List the numbers that were given, ascending."""
+    """List the numbers that were given, ascending; what else is there is up to date then."""
+    pull(runs / OPERATION)
     files = (runs / OPERATION).glob("lease-*.json")
     return sorted(int(file.stem.removeprefix("lease-")) for file in files)
 

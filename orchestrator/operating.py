@@ -15,11 +15,12 @@ from typing import Final
 
 from rich.console import Console
 
-from orchestrator.command import InputError, run
+from orchestrator.command import InputError, directory, run
 from orchestrator.display import duration
 from orchestrator.lease import EXPIRES, Holder, cancel_file, holder_of
 from orchestrator.operation import Command, State, read_running, state_of
 from orchestrator.table_parts import new_table
+from trainables.durable import write_text
 
 CANCEL_SECONDS: Final = 90.0
 
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in told.items():
         one = actions.add_parser(name, help=what, description=f"{what.capitalize()}.")
         default = Path("demo/runs") if not Path("runs").is_dir() else Path("runs")
-        one.add_argument("--out", type=Path, metavar="RUNS", default=default)
+        one.add_argument("--out", type=directory, metavar="RUNS", default=default)
         if name == "retry":
             one.add_argument("--failed", action="store_true", help="only what failed")
     return parser
@@ -126,7 +127,7 @@ def cancel(runs: Path, console: Console) -> None:
     holder = holder_of(runs)
     if holder is None or not _lives(holder, time.time()):
         raise InputError(f"{runs}: nothing is running here; python -m orchestrator.sweep status")
-    cancel_file(runs).write_text(holder.key)
+    write_text(cancel_file(runs), holder.key)
     deadline = time.monotonic() + CANCEL_SECONDS
     while (there := holder_of(runs)) is not None and there.key == holder.key:
         if there.is_gone() or time.monotonic() > deadline:

@@ -17,6 +17,7 @@ import ray
 from orchestrator.autoscaling import NodeType
 from orchestrator.serving import MakeRunner, serve
 from orchestrator.trial_queue import Event, Job
+from trainables.mirror import address
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
@@ -137,7 +138,7 @@ def _trainer(
         ),
         run_config=RunConfig(
             name=name,
-            storage_path=str(scratch),
+            storage_path=address(scratch),
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
         ),
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from orchestrator.grouping import CELL, cells_of
 from orchestrator.noise_ceilings import holds
 from orchestrator.vertex_statistics import Predicted
+from trainables.mirror import pull
 from trainables.predictions import CellPredictions, prediction_file, read_predictions
 from trainables.shards import fixed_width, read_rows
 
@@ -77,6 +78,8 @@ def _read(
     for row in cells.itertuples():
         cell, trials = str(row.Index), (str(row.trial_id_a), str(row.trial_id_b))
         files = [prediction_file(runs, trial, cell) for trial in trials]
+        for path in files:
+            pull(path)
         absent = [path for path in files if not path.is_file()]
         if absent:
             missing.append(f"{absent[0]}: no predictions were kept")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.command import run
+from orchestrator.command import directory, run
 
 DESCRIPTION = """\
 Write a page that opens from disk, without a server or a network: what was run, the headline with
@@ -31,12 +31,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=directory,
         metavar="RUNS",
         help="the sweep's directory (default: runs, or demo/runs where only that exists)",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="DATA", help="ingested shards (default: data beside RUNS)"
+        "--data", type=directory, metavar="DATA", help="ingested shards (default: data beside RUNS)"
     )
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="where to write (default: RUNS/report.html)"

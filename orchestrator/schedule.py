@@ -13,6 +13,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from orchestrator.pool import QueueLost, listen
 from orchestrator.trial_queue import Job
+from trainables.mirror import address, is_mirror
 
 HEAD: Final = {"node:__internal_head__": 0.001}
 """What a light trial takes: a sliver of the head node, and no CPU, so it can't starve a group."""
@@ -75,7 +76,7 @@ def run_jobs(
         ),
         run_config=tune.RunConfig(
             name=f"tune-{time.time_ns()}",
-            storage_path=str(schedule.scratch),
+            storage_path=address(schedule.scratch),
             failure_config=tune.FailureConfig(max_failures=schedule.retries),
             callbacks=[_Forward(watcher, lost)],
             stop=lost,
@@ -84,6 +85,12 @@ def run_jobs(
     ).fit()
     if lost.stop_all():
         raise QueueLost("the process of the trials' queue has ended")
+
+
+def scratch_of(out: Path) -> Path:
+    """Name the directory of Ray's own bookkeeping; beside one in S3, so as not to be copied."""
+    out = out.resolve()
+    return out.with_name(f"{out.name}.ray") if is_mirror(out) else out / "ray"
 
 
 class _Lost(tune.Stopper):

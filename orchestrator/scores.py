@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.command import InputError, positive_integer, run, subjects_argument
+from orchestrator.command import InputError, directory, positive_integer, run, subjects_argument
 
 if TYPE_CHECKING:
     from orchestrator.answering import Question
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=directory,
         metavar="RUNS",
         help="the sweep's directory (default: runs, or demo/runs where only that exists)",
     )
@@ -88,7 +88,7 @@ def _add_statistics(parser: argparse.ArgumentParser) -> None:
     )
     parts.add_argument(
         "--data",
-        type=Path,
+        type=directory,
         metavar="DATA",
         help="the shards, for responses and noise ceilings (default: data, beside RUNS)",
     )

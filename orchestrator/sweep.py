@@ -10,7 +10,15 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.command import FAILED, InputError, Started, leave, positive_integer, run
+from orchestrator.command import (
+    FAILED,
+    InputError,
+    Started,
+    directory,
+    leave,
+    positive_integer,
+    run,
+)
 from orchestrator.options import add_cells, add_resources, read_selection
 
 if TYPE_CHECKING:
@@ -57,9 +65,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SPACE",
         help="a name in search_spaces/, or a .py file with trials(cells) or SEARCH (default: demo)",
     )
-    parser.add_argument("--data", type=Path, metavar="DATA", help="ingested shards (default: data)")
     parser.add_argument(
-        "--out", type=Path, metavar="RUNS", help="scores, checkpoints and logs (default: runs)"
+        "--data",
+        type=directory,
+        metavar="DATA",
+        help="ingested shards: a directory or s3://… (default: data)",
+    )
+    parser.add_argument(
+        "--out",
+        type=directory,
+        metavar="RUNS",
+        help="scores, checkpoints and logs: a directory or s3://… (default: runs)",
     )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="a state dict for every trunk to start from"

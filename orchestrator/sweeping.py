@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -34,14 +35,15 @@ from orchestrator.plan import (
     space_notes,
 )
 from orchestrator.pool import GroupSize, QueueLost, warm_groups
-from orchestrator.schedule import Schedule, run_jobs
+from orchestrator.schedule import Schedule, run_jobs, scratch_of
 from orchestrator.score_display import closing_table
 from orchestrator.tracker import Tracker, start_tracker
 from orchestrator.tracking import Sweep, tracking_uri
 from orchestrator.trial_queue import Job, start_queue
 from orchestrator.watchdog import patience_for, watched
 from trainables.evaluation import Work
-from trainables.outcome import Outcome
+from trainables.mirror import address, is_large, pull
+from trainables.outcome import Outcome, outcome_file
 from trainables.scores import read_scores, summarise
 from trainables.secrecy import masked
 from trainables.shards import hash_file, list_cells
@@ -199,6 +201,7 @@ class Running:
                 failures = self._run_waiting(tracker)
             complete = not failures
         finally:
+            pull(settings.out, skip=is_large)
             unlogged = tracker.close(complete=complete)
             self._show_scores()
             self._say_where(identity.experiment)
@@ -230,7 +233,7 @@ class Running:
         """Run what waits through one queue; return what failed, which failures has already."""
         settings, plan = self.settings, self.plan
         size, n_groups = size_groups(settings, len(plan.waiting))
-        scratch = settings.out.resolve() / "ray"
+        scratch = scratch_of(settings.out)
         queue = start_queue(settings.retries, n_groups)
         jobs = [make_job(work, self.costs, settings.patience) for work in plan.waiting]
         schedule = Schedule(2 * n_groups, settings.retries, scratch)
@@ -285,8 +288,8 @@ class Running:
             self.console.print(table)
 
     def _say_where(self, experiment: str) -> None:
-        out = self.settings.out
-        self._say(f"scores: {out / 'scores'}   checkpoints: {out / 'checkpoints'}")
+        out = address(self.settings.out)
+        self._say(f"scores: {out}/scores   checkpoints: {out}/checkpoints")
         self._say(f"more tables: python -m orchestrator.scores --out {out} --help")
         self._say(f"MLflow: {masked(tracking_uri())}, experiment {experiment} (mlflow ui shows it)")
 
@@ -379,6 +382,10 @@ class Watcher:
 
     def finished(self, trial_id: str) -> None:
         """Show that a trial is done, and have it mirrored."""
+        log = log_file(self.runs, trial_id)
+        for path in (outcome_file(self.runs, trial_id), self.runs / "scores" / trial_id, log):
+            with suppress(OSError):  # S3 is away: what is missing here is copied at the end
+                pull(path)
         self.display.finished(trial_id)
         self.tracker.due([trial_id])
 

@@ -20,6 +20,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from trainables.checkpoints import LAST
 from trainables.evaluation import Evaluation
+from trainables.mirror import address
 from trainables.outcome import Outcome
 from trainables.scores import read_scores, summarise
 from trainables.shards import MANIFEST, Manifest
@@ -56,7 +57,7 @@ class Sweep:
         """Tell this sweep from others: the same space into the same directory goes on."""
         named = [self.space] if self.command == "sweep" else [self.command, self.space]
         of_file = [self.hyperparameters] if self.hyperparameters else []
-        return digest([*named, str(self.runs.resolve()), *of_file])
+        return digest([*named, address(self.runs.resolve()), *of_file])
 
 
 def tracking_uri() -> str:
@@ -114,8 +115,8 @@ class Mirror:
             "space": self._sweep.space,
             "dataset_fingerprint": self._sweep.fingerprint,
             "code_version": self._code_version,
-            "data": str(self._sweep.data.resolve()),
-            "runs": str(self._sweep.runs.resolve()),
+            "data": address(self._sweep.data.resolve()),
+            "runs": address(self._sweep.runs.resolve()),
         }
         if self._sweep.hyperparameters:
             tags["hyperparameters"] = self._sweep.hyperparameters
@@ -208,7 +209,9 @@ class Mirror:
                 shutil.copy(self._sweep.data / shard / MANIFEST, Path(scratch) / name)
             note = runs / "checkpoints" / trial.training_id / LAST
             if note.exists():
-                reference = {"directory": str(note.parent.resolve())} | json.loads(note.read_text())
+                reference = {"directory": address(note.parent.resolve())} | json.loads(
+                    note.read_text()
+                )
                 del reference["history"]
                 (Path(scratch) / "checkpoint.json").write_text(json.dumps(reference, indent=1))
             self._client.log_artifacts(run_id, scratch)
@@ -228,9 +231,9 @@ def log_analyses(experiment: str, runs: Path, files: Sequence[Path]) -> str:
     client = MlflowClient(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment)
     number = str(found.experiment_id) if found else client.create_experiment(experiment)
-    key = digest(["analyses", str(runs.resolve())])
+    key = digest(["analyses", address(runs.resolve())])
     known = client.search_runs([number], f"tags.analyses = '{key}'", max_results=1)
-    tags = {"analyses": key, "runs": str(runs.resolve()), "code_version": code_version()}
+    tags = {"analyses": key, "runs": address(runs.resolve()), "code_version": code_version()}
     run = known[0] if known else client.create_run(number, tags=tags, run_name="analyses")
     for path in files:
         client.log_artifact(run.info.run_id, str(path), "analyses")

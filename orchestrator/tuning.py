@@ -26,7 +26,7 @@ from orchestrator.operation import Command, Publisher
 from orchestrator.plan import fingerprint, start_from
 from orchestrator.pool import GroupSize, QueueLost, warm_groups
 from orchestrator.rounds import Progress, Round, judged, prime
-from orchestrator.schedule import Schedule, run_jobs
+from orchestrator.schedule import Schedule, run_jobs, scratch_of
 from orchestrator.sweeping import (
     SweepSettings,
     Watcher,
@@ -158,7 +158,7 @@ class _Tuning:
         settings, progress = self.settings, self.progress
         self._say(connect_and_tell())
         size, n_groups = size_groups(settings, progress.search.per_round * len(progress.cells))
-        scratch = settings.out.resolve() / "ray"
+        scratch = scratch_of(settings.out)
         queue = start_queue(settings.retries, n_groups)
         # No light trial waits beside those at work: the order in which trials of a cell are
         # compared is then that of the round, with one group.

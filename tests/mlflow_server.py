@@ -29,11 +29,13 @@ class Server:
 
     home: Path
     port: int
+    artifacts: str | None = None
     process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "orchestrator.mlflow_server"]
         command += ["--home", str(self.home), "--port", str(self.port)]
+        command += ["--artifacts", self.artifacts] if self.artifacts else []
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
@@ -77,8 +79,8 @@ class Server:
 
 
 @contextmanager
-def served(home: Path) -> Iterator[Server]:
-    server = Server(home, free_port())
+def served(home: Path, artifacts: str | None = None) -> Iterator[Server]:
+    server = Server(home, free_port(), artifacts)
     try:
         server.start()
         yield server

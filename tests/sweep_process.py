@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,11 +53,29 @@ class Lab:
 
     def start_command(self, out: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
         """Start one of the program's commands on the lab's data."""
+        further = [*arguments, "--data", "data", "--out", str(out)]
+        log = out.parent / f"{out.name}.log"
+        return self._start(name, further, f"sqlite:///{out}.db", log)
+
+    def start_at(self, out: str, data: str, tracking_uri: str) -> subprocess.Popen[str]:
+        """Start the sweep on directories and a store that are elsewhere."""
+        arguments = ["space.py", "--weights", "weights.safetensors", "--data", data, "--out", out]
+        return self._start("sweep", arguments, tracking_uri, self._log(out))
+
+    def log_of(self, out: str) -> str:
+        """Read what a sweep that was started elsewhere has said."""
+        return self._log(out).read_text()
+
+    def _log(self, out: str) -> Path:
+        return self.home / f"{out.rpartition('/')[2]}.log"
+
+    def _start(
+        self, name: str, arguments: Sequence[str], tracking_uri: str, log_file: Path
+    ) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", f"orchestrator.{name}", *arguments]
-        command += ["--data", "data", "--out", str(out)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-        environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{out}.db"
-        with (out.parent / f"{out.name}.log").open("a") as log:
+        environment["MLFLOW_TRACKING_URI"] = tracking_uri
+        with log_file.open("a") as log:
             process = subprocess.Popen(
                 command, cwd=self.home, env=environment, stdout=log, stderr=log, text=True
             )

@@ -6,7 +6,6 @@ removed, unless every epoch is kept.
 """
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from trainables import trunks
 from trainables.durable import write_text, written_whole
+from trainables.mirror import pull, remove
 from trainables.shards import hash_file, hash_files
 
 OF_SEARCHES: Final = Path("tuning") / "checkpoints"
@@ -56,7 +56,7 @@ def read_history(directory: Path) -> tuple[EpochReport, ...]:
 
 def remove_checkpoints(directory: Path) -> None:
     """Remove a training's checkpoints, if there are any; what can't be removed stays."""
-    shutil.rmtree(directory, ignore_errors=True)
+    remove(directory)
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Checkpoints:
 
     def load(self, device: torch.device) -> Resumed | None:
         """Load the last checkpoint; None when there is none that can be read whole."""
+        pull(self._directory)
         try:
             note = json.loads((self._directory / LAST).read_text())
             json.loads((self._directory / BEST).read_text())  # it is needed to go on saving
@@ -172,7 +173,7 @@ class Checkpoints:
         pattern = "epoch-*.adam.safetensors" if self._keep_every_epoch else "epoch-*.safetensors"
         for path in [*self._directory.glob(pattern), *self._directory.glob(".*")]:
             if path.name not in kept:
-                path.unlink(missing_ok=True)
+                remove(path)
 
 
 def _load(
@@ -194,6 +195,7 @@ def load_trunk(directory: Path) -> dict[str, Tensor]:
     Raises ValueError naming the checkpoint, and the cure, when it is missing or damaged.
     """
     note_file = directory / LAST
+    pull(directory)
     try:
         note = json.loads(note_file.read_text())
         is_complete = note["optimizer"] is None

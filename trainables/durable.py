@@ -13,6 +13,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainables.mirror import upload
+
 CHECKED: Final[dict[str, Any]] = {"write_page_checksum": True}
 """How every Parquet file is written."""
 VERIFIED: Final[dict[str, Any]] = {"page_checksum_verification": True}
@@ -23,7 +25,8 @@ VERIFIED: Final[dict[str, Any]] = {"page_checksum_verification": True}
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a file to write beside a path; on leaving, it takes the path's place.
 
-    Where the block raises, as on a full disk, nothing of it is left and the path is as it was.
+    Where the block raises, as on a full disk, nothing of it is left and the path is as it was. A
+    mirror's file is in S3 before it is in its place here.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -31,6 +34,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield beside
         with beside.open("rb") as file:
             os.fsync(file.fileno())
+        upload(beside, path)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)

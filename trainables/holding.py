@@ -8,6 +8,7 @@ import torch
 
 from trainables.evaluation import Work
 from trainables.images import Images, ResidentImages, StreamedImages
+from trainables.mirror import pull
 from trainables.reading import ObjectStoreImages, Subject, read_images, read_subject
 
 SHARE_FOR_IMAGES: Final = 0.4
@@ -59,6 +60,7 @@ class HeldSubjects:
 
     def _read(self, name: str, data: str) -> HeldSubject:
         shard = self._data / name
+        pull(shard)
         subject = read_subject(shard)
         if subject.manifest.data != data:
             raise ValueError(

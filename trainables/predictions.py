@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from trainables.durable import read_parquet, write_parquet
 from trainables.evaluation import Work
+from trainables.mirror import pull
 from trainables.spec import Cell
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def read_predictions(path: Path, protocol: str) -> CellPredictions | None:
     Raises ValueError naming the file when it is damaged, FileNotFoundError when there is none.
     """
     try:
+        pull(path)
         table = read_parquet(path)
         about = json.loads(table.schema.metadata[ABOUT])
         if protocol not in about["layers"]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainables.durable import VERIFIED
+from trainables.mirror import pull
 from trainables.rois import HEMISPHERES
 from trainables.shards import TEST, TRAIN, Manifest, fixed_width
 
@@ -134,6 +135,7 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> ray.data.Dataset:
 
     def read(place: Any) -> pa.Table:
         try:
+            pull(Path(place["file"][0]))  # this task may run on another node
             file = pq.ParquetFile(place["file"][0], **VERIFIED)
             return file.read_row_group(int(place["group"][0]), columns=list(columns))
         except (OSError, pa.ArrowException) as error:

@@ -18,6 +18,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from trainables.durable import CHECKED, VERIFIED, read_parquet
+from trainables.mirror import pull
 from trainables.rois import HEMISPHERES, ROI_ORDER
 from trainables.spec import NAME_RULE, Cell, digest, is_name
 
@@ -186,6 +187,7 @@ def read_rows(shard: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
     Without Ray.
     """
+    pull(shard)
     files = sorted(str(path) for path in shard.glob("rows-*.parquet"))
     options = pads.ParquetFragmentScanOptions(**VERIFIED)
     checked = pads.ParquetFileFormat(default_fragment_scan_options=options)

@@ -27,6 +27,7 @@ from trainables.finetune import Stopped, finetune, finetune_pooled
 from trainables.holding import HeldSubject, HeldSubjects, free_bytes
 from trainables.linear_algebra import use_threads
 from trainables.listening import Clock, Listener, Silent
+from trainables.mirror import pull
 from trainables.outcome import Outcome
 from trainables.predictions import write_predictions
 from trainables.protocols import MIN_ROWS, Split
@@ -96,6 +97,8 @@ class TrialRunner:
         weights or checkpoint don't serve; a stopped trial is an outcome, not an error.
         """
         log = TrialLog(log_file(self._workplace.runs, trial.id))
+        for path in (log.path, self._workplace.runs / "scores" / trial.id):
+            pull(path)  # where an earlier try was on another machine
         log.note("started", device=device_name(self._device))
         try:
             outcome = self._run(trial, Logged(listener, log))

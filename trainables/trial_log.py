@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trainables.checkpoints import EpochReport
 from trainables.listening import Listener
+from trainables.mirror import upload
 from trainables.secrecy import masked
 
 
@@ -39,6 +40,8 @@ class TrialLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a") as file:
                 file.write(masked(json.dumps(line)) + "\n")
+            if event != "epoch":  # of the many, the next stage tells
+                upload(self.path, self.path)
         except OSError:
             return
 

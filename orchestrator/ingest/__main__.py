@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.command import InputError, positive_integer, run, subjects_argument
+from orchestrator.command import InputError, directory, positive_integer, run, subjects_argument
 from orchestrator.ingest.settings import TOP, ZSCORES
 from orchestrator.ingest.splits import SPLITS
 from orchestrator.ingest.task_sources import FORMATS
@@ -136,7 +136,7 @@ def _add_task(parser: argparse.ArgumentParser) -> None:
         help="the folder that holds the classes, or the data set",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DATA", help="as of the subjects"
+        "--out", type=directory, required=True, metavar="DATA", help="as of the subjects"
     )
     parser.add_argument("--name", required=True, metavar="NAME", help="what the task is called")
     parser.add_argument(
@@ -178,7 +178,7 @@ def _add_decisions(parser: argparse.ArgumentParser) -> None:
     """Add what every kind of source is asked."""
     parser.add_argument(
         "--out",
-        type=Path,
+        type=directory,
         required=True,
         metavar="DATA",
         help="directory for the shards: DATA/nsd-subj01, DATA/nod-sub-01 …",

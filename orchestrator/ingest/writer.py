@@ -18,6 +18,7 @@ from orchestrator.command import InputError
 from orchestrator.ingest.checked import Hemisphere, Subject
 from orchestrator.ingest.settings import Settings
 from trainables.durable import write_parquet, write_text
+from trainables.mirror import upload_directory
 from trainables.shards import (
     MANIFEST,
     SURFACE_VERTEX_SCHEMA,
@@ -131,6 +132,7 @@ def new_directory(out: Path, name: str) -> Iterator[Path]:
         if (out / name).exists():
             raise InputError(f"{out / name}: another ingest has just written it; run this again")
         partial.rename(out / name)
+        upload_directory(out / name, last=MANIFEST)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

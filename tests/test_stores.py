@@ -1,0 +1,93 @@
+"""The stores that labs have: a sweep on PostgreSQL and S3 equals one on SQLite and a local disk."""
+
+import json
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from orchestrator.operating import main as operate
+from orchestrator.score_table import read_score_table
+from tests.mlflow_server import Server, missing, served
+from tests.s3_server import BUCKET, s3
+from tests.sweep_process import Lab, scores_of, wait_for
+from trainables.mirror import place, pull
+
+LACKS = missing()
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(LACKS is not None, reason=f"PostgreSQL not tested: {LACKS}"),
+]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab.make(tmp_path / "lab", epochs=20)
+    yield lab
+    lab.end()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)  # for PostgreSQL's own user
+    with s3(), served(tmp_path / "mlflow-server", f"s3://{BUCKET}/artifacts") as one:
+        for name, value in one.client.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "cache"))
+        yield one
+
+
+def test_postgresql_and_s3_equal_sqlite_and_a_local_disk(
+    lab: Lab,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    local = lab.home / "local"
+    lab.finish(local)
+
+    data, out = f"s3://{BUCKET}/data", f"s3://{BUCKET}/runs"
+    upload(lab.home / "data", place(data))
+    process = lab.start_at(out, data, server.client["MLFLOW_TRACKING_URI"])
+    mirrored = place(out)
+    wait_for(lambda: any(mirrored.glob("checkpoints/*/last.json")), "a checkpoint")
+    process.kill()  # and the same command on another machine
+    process.wait()
+    monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "elsewhere"))
+    process = lab.start_at(out, data, server.client["MLFLOW_TRACKING_URI"])
+    assert process.wait(400) == 0, lab.log_of(out)
+    assert f"scores: {out}/scores" in lab.log_of(out)
+
+    monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "third"))
+    assert operate(["status", "--out", out]) == 0
+    assert "4 of 4 trials done" in capsys.readouterr().out
+    pull(place(out))
+    assert scores_of(place(out)).equals(scores_of(local))
+    assert len(read_score_table(place(out)).trials) == 4
+
+    client = MlflowClient(server.client["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("nsd")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.trial_id != ''")
+    assert len(runs) == 4
+    assert runs[0].info.artifact_uri.startswith("mlflow-artifacts:")
+    assert client.list_artifacts(runs[0].info.run_id, "log") != []
+
+
+def upload(source: Path, target: Path) -> None:
+    """Put a data directory into S3 as ``aws s3 sync`` would."""
+    from trainables.mirror import upload as put
+
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+            put(path, target / path.relative_to(source))
+    shutil.rmtree(target)
+    assert json.loads(next(source.glob("*/manifest.json")).read_text())["n_images"] == 90

@@ -1,0 +1,201 @@
+"""Directories in S3, through a mirror of their files on the machine that works with them.
+
+``s3://BUCKET/PREFIX`` becomes ``<cache>/cortex-sweep-s3/BUCKET/PREFIX``, a local path; its place in
+S3 is read off the path itself, on any machine. S3 is the truth, the mirror a copy: what is written
+goes to S3 first, whole, as one object; what is read is copied first where S3 has another version.
+An object appears at once or not at all, and the files that say what counts (a manifest, the note of
+a checkpoint, a score file) are written last. For paths that are no mirror, nothing here does
+anything.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+SCHEME: Final = "s3://"
+MARK: Final = "cortex-sweep-s3"
+CACHE_VARIABLE: Final = "CORTEX_SWEEP_CACHE"
+LARGE: Final = (".safetensors",)
+"""Endings of what is copied only when asked for by its own directory or name."""
+
+
+def is_large(path: Path) -> bool:
+    """Tell whether a file is copied only when it is needed: weights, images, predictions."""
+    of_images = path.name.startswith("rows-")
+    return path.suffix in LARGE or of_images or path.parts[-3:-2] == ("predictions",)
+
+
+def place(text: str) -> Path:
+    """Give the local path of a directory, which is a mirror where the text is ``s3://…``.
+
+    Raises ValueError where the address has no bucket, or holds more than a bucket and a prefix.
+    """
+    if not text.startswith(SCHEME):
+        return Path(text)
+    bucket, _, prefix = text.removeprefix(SCHEME).partition("/")
+    parts = [part for part in prefix.split("/") if part]
+    if not bucket or any(mark in bucket for mark in "@:?") or any(p in (".", "..") for p in parts):
+        raise ValueError(
+            f"{text!r}: expected s3://BUCKET/PREFIX, keys in ~/.aws or AWS_… variables"
+        )
+    home = Path(os.environ.get(CACHE_VARIABLE) or "~/.cache").expanduser().resolve()
+    return home.joinpath(MARK, bucket, *parts)
+
+
+def address(path: Path) -> str:
+    """Name a path as people do: ``s3://…`` for a mirror."""
+    found = _origin(path)
+    return f"{SCHEME}{found[0]}/{found[1]}" if found else str(path)
+
+
+def is_mirror(path: Path) -> bool:
+    """Tell whether a path stands for one in S3."""
+    return _origin(path) is not None
+
+
+def _origin(path: Path) -> tuple[str, str] | None:
+    """Read the bucket and key off a path; None where it is no mirror, or a hidden, partial file."""
+    parts = path.parts
+    if MARK not in parts:
+        return None
+    bucket, *key = parts[parts.index(MARK) + 1 :] or [""]
+    return bucket, "/".join(key)
+
+
+def upload(source: Path, path: Path) -> None:
+    """Put a file's content to S3 as the mirror's path; it is there whole or not at all."""
+    found = _origin(path)
+    if found is None or any(part.startswith(".") for part in Path(found[1]).parts):
+        return
+    with _told(path):
+        _client().upload_file(str(source), *found)
+        _mark(source, _client().head_object(Bucket=found[0], Key=found[1]))
+
+
+def upload_directory(directory: Path, last: str) -> None:
+    """Put the files of a new directory to S3, the one that says what counts last."""
+    if _origin(directory) is not None:
+        for path in sorted(directory.iterdir(), key=lambda one: one.name == last):
+            upload(path, path)
+
+
+def create(source: Path, path: Path) -> None:
+    """Give a file its name unless it is taken, atomically: by a hard link, or a conditional put.
+
+    Raises FileExistsError where it is taken.
+    """
+    found = _origin(path)
+    if found is None:
+        os.link(source, path)
+        return
+    from botocore.exceptions import ClientError
+
+    try:
+        body = source.read_bytes()
+        _client().put_object(Bucket=found[0], Key=found[1], Body=body, IfNoneMatch="*")
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+            raise FileExistsError(path) from error
+        raise OSError(f"{address(path)}: {error}") from error
+    pull(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory, in S3 and here, if it is there."""
+    found = _origin(path)
+    if found is not None:
+        with _told(path):
+            for key, _ in _listed(*found):
+                _client().delete_object(Bucket=found[0], Key=key)
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def pull(
+    path: Path, *, skip: Callable[[Path], bool] = lambda path: False, prune: bool = False
+) -> None:
+    """Copy what S3 has at a path, or below it, where the mirror has another version or none.
+
+    skip: files to leave where they are. prune: remove what S3 has not; only for who holds the
+    directory alone. Raises OSError where S3 can't be read.
+    """
+    found = _origin(path)
+    if found is None:
+        return
+    bucket, key = found
+    with _told(path):
+        there = {
+            path if name == key else path / name[len(key) :].lstrip("/"): about
+            for name, about in _listed(bucket, key)
+        }
+        for local, about in there.items():
+            if not skip(local) and not _is_current(local, about):
+                _download(bucket, about, local)
+    if prune:
+        for local in [one for one in path.rglob("*") if one.is_file() and one not in there]:
+            local.unlink()
+
+
+def _listed(bucket: str, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """List the object of a key, or all below it."""
+    for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
+        for about in page.get("Contents", ()):
+            if about["Key"] == key or about["Key"].startswith(f"{key}/") or not key:
+                yield about["Key"], about
+
+
+def _is_current(local: Path, about: dict[str, Any]) -> bool:
+    try:
+        status = local.stat()
+    except FileNotFoundError:
+        return False
+    return status.st_size == about["Size"] and int(status.st_mtime) == int(
+        about["LastModified"].timestamp()
+    )
+
+
+def _download(bucket: str, about: dict[str, Any], local: Path) -> None:
+    local.parent.mkdir(parents=True, exist_ok=True)
+    beside = local.with_name(f".{local.name}.{os.getpid()}.pulled")
+    try:
+        _client().download_file(bucket, about["Key"], str(beside))
+        _mark(beside, about)
+        beside.replace(local)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _mark(local: Path, about: dict[str, Any]) -> None:
+    """Give a copy the time of its object, by which another version is told."""
+    when = about["LastModified"].timestamp()
+    os.utime(local, (when, when))
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn the client's errors into an OSError that names the place and the cure."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError, Boto3Error) as error:
+        raise OSError(
+            f"{address(path)}: {' '.join(str(error).split())}; see that the bucket is there and "
+            "that your keys (aws configure, or AWS_… variables) may use it"
+        ) from error
+
+
+@cache
+def _client() -> Any:
+    """Connect as boto3 does: keys, region and AWS_ENDPOINT_URL from the environment or ~/.aws."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}))
