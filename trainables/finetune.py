@@ -11,6 +11,7 @@ from torch import nn
 from trainables.checkpoints import Checkpoints, EpochReport, restore_optimizer
 from trainables.distributed import ALONE, Team
 from trainables.epochs import Trainee, TrainingData, train_epoch, with_retrieval
+from trainables.microbatches import Parts
 from trainables.models import build_model
 from trainables.pooling import TunedModel, build_pooled
 from trainables.spec import Pooled, Tuned, TunedOnCell
@@ -38,14 +39,16 @@ def finetune(
     report: Report,
     *,
     team: Team = ALONE,
+    parts: Parts | None = None,
 ) -> History:
     """Tune a trunk in place, from its last checkpoint if there is one; return all reports.
 
     The trunk is on the device of the responses. Every worker of a team calls this alike; the
-    first one reports and saves for all. Raises Stopped when report returns False.
+    first one reports and saves for all. parts: how one that is alone passes its batches; None for
+    whole ones. Raises Stopped when report returns False.
     """
     size, n_vertices = data.images.image_size, data.responses.shape[1]
-    tuning = _Tuning(objective, seed, (data,), checkpoints, report, team)
+    tuning = _Tuning(objective, seed, (data,), checkpoints, report, team, parts)
     return _tune(tuning, lambda: build_model(objective, trunk, size, n_vertices, seed))
 
 
@@ -58,13 +61,14 @@ def finetune_pooled(
     report: Report,
     *,
     team: Team = ALONE,
+    parts: Parts | None = None,
 ) -> History:
     """Tune a trunk in place on several subjects, as :func:`finetune` does on one cell.
 
     data: of each subject, in the order in which a sequential epoch visits them.
     """
     size, n_vertices = data[0].images.image_size, [one.responses.shape[1] for one in data]
-    tuning = _Tuning(objective, seed, tuple(data), checkpoints, report, team)
+    tuning = _Tuning(objective, seed, tuple(data), checkpoints, report, team, parts)
     return _tune(tuning, lambda: build_pooled(objective, trunk, size, n_vertices, seed))
 
 
@@ -78,6 +82,7 @@ class _Tuning:
     checkpoints: Checkpoints
     report: Report
     team: Team
+    parts: Parts | None
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def _tune(tuning: _Tuning, build: Callable[[], TunedModel]) -> History:
     team.check_same((len(history), start.is_complete), "epochs of the checkpoint, complete")
     if start.is_complete:
         return history
-    shared = SharedModel(team, trainee.model)
+    shared = SharedModel(team, trainee.model, tuning.parts)
     with shared.synchronised():
         for epoch in range(len(history) + 1, n_epochs + 1):
             with _seeded(tuning.seed, epoch, trainee.device):

@@ -55,6 +55,10 @@ class HeldSubjects:
                 self._held[name] = self._read(name, data)
         return {name: self._held[name] for name in wanted}
 
+    def let_go(self) -> None:
+        """Hold no subject any more."""
+        self._held = {}
+
     def _holds(self, name: str, data: str) -> bool:
         return name in self._held and self._held[name].subject.manifest.data == data
 

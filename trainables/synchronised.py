@@ -11,19 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchvision.ops import StochasticDepth
 
 from trainables.distributed import Team
+from trainables.microbatches import DROPOUTS, Parts, replaced_forwards
 from trainables.pooling import Embedder
-
-DROPOUTS: Final = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, StochasticDepth)
-"""Modules that multiply by a random mask, drawn for as many rows as they are given."""
 
 
 class _Gather(Function):
@@ -84,11 +81,15 @@ class _Normalise(Function):
 
 
 class SharedModel:
-    """A model that the workers of a team train together, each on its rows of a batch."""
+    """A model that the workers of a team train together, each on its rows of a batch.
 
-    def __init__(self, team: Team, model: nn.Module) -> None:
+    parts: how one that is alone passes its batches; None for whole ones.
+    """
+
+    def __init__(self, team: Team, model: nn.Module, parts: Parts | None = None) -> None:
         self._team = team
         self._model = model
+        self._parts = parts
         self._n = 0
 
     @contextmanager
@@ -97,20 +98,13 @@ class SharedModel:
 
         The modules stay what they are, and so do the names of their parameters.
         """
-        changed = []
-        if self._team.size > 1:
-            for module in self._model.modules():
-                shared = self._shared_forward(module)
-                if shared is not None:
-                    setattr(module, "forward", shared)  # noqa: B010 (mypy: a method)
-                    changed.append(module)
-        try:
+        with replaced_forwards(self._model, self._shared_forward):
             yield
-        finally:
-            for module in changed:
-                del module.__dict__["forward"]
 
     def _shared_forward(self, module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+        if self._team.size == 1:
+            in_parts = self._parts is not None and isinstance(module, DROPOUTS)
+            return partial(self._parts.drop, module) if self._parts and in_parts else None
         if isinstance(module, _BatchNorm):
             return partial(self._normalise, module)
         return partial(self._drop, module) if isinstance(module, DROPOUTS) else None
@@ -118,10 +112,16 @@ class SharedModel:
     def loss(self, embedder: Embedder, images: Tensor, responses: Tensor, n: int) -> Tensor:
         """Compute the loss of a batch of n images, of which this worker passes its share."""
         self._n = n
-        embedded = embedder.embed_images(images), embedder.embed_responses(responses)
+        embedded = self._embed(embedder, images), embedder.embed_responses(responses)
         if self._team.size == 1:
             return embedder.compare(*embedded)
         return embedder.compare(*(_Gather.apply(own, self._team, n) for own in embedded))
+
+    def _embed(self, embedder: Embedder, images: Tensor) -> Tensor:
+        if self._parts is None:
+            return embedder.embed_images(images)
+        embedded: Tensor = embedder.head(self._parts.read(embedder.read_images, images))
+        return embedded
 
     def sum_gradients(self) -> None:
         """Make every worker's gradients the sum of all workers'."""

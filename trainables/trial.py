@@ -27,6 +27,7 @@ from trainables.finetune import Stopped, finetune, finetune_pooled
 from trainables.holding import HeldSubject, HeldSubjects, free_bytes
 from trainables.linear_algebra import use_threads
 from trainables.listening import Clock, Listener, Silent
+from trainables.microbatches import SMALLEST, Parts, can_be_split, is_out_of_memory
 from trainables.mirror import pull
 from trainables.outcome import Outcome
 from trainables.predictions import write_predictions
@@ -34,7 +35,7 @@ from trainables.protocols import MIN_ROWS, Split
 from trainables.scores import score_file, write_scores
 from trainables.scoring import CellScores, Targets, score_cells
 from trainables.shards import read_vertices
-from trainables.spec import Cell, Encoding, Pooled, Trial, Untuned
+from trainables.spec import Cell, Encoding, Pooled, Trial, Tuned, Untuned
 from trainables.stimuli import KnownStimuli, Overlap
 from trainables.trial_log import Logged, TrialLog, log_file
 
@@ -170,19 +171,57 @@ class TrialRunner:
         with clock.timed("reading"):
             work = team.together(lambda: self._read(trial))
         team.decide(lambda: clock.listener.stage("finetuning"))
-        with clock.timed("finetuning"):
-            data = team.together(lambda: self._training_data(work))
-            checkpoints = Checkpoints(
-                self._workplace.checkpoint(trial),
-                keep_every_epoch=self._workplace.keep_every_epoch,
+        part: int | None = None
+        while True:
+            try:
+                with clock.timed("finetuning"):
+                    return work, self._train(work, trial, clock.listener, part)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                part = self._smaller_part(work, objective, part)
+            del work  # and nothing refers to the failed try any more: its memory is free
+            clock.listener.stage(f"finetuning, {part} images at a time")
+            work = self._read_alone(trial)
+
+    def _train(
+        self, work: _Work, trial: Trial, listener: Listener, part: int | None
+    ) -> tuple[EpochReport, ...]:
+        """Tune the trunk, from the last checkpoint; part: images that are passed at a time."""
+        data = self._team.together(lambda: self._training_data(work))
+        checkpoints = Checkpoints(
+            self._workplace.checkpoint(work.trial),
+            keep_every_epoch=self._workplace.keep_every_epoch,
+        )
+        objective, seed, further = trial.objective, trial.seed, (checkpoints, listener.epoch)
+        assert not isinstance(objective, Untuned)
+        parts = Parts(part) if part else None
+        if isinstance(objective, Pooled):
+            return finetune_pooled(
+                objective, seed, work.network, data, *further, team=self._team, parts=parts
             )
-            further = (checkpoints, clock.listener.epoch)
-            if isinstance(objective, Pooled):
-                return work, finetune_pooled(
-                    objective, trial.seed, work.network, data, *further, team=team
-                )
-            [own] = data
-            return work, finetune(objective, trial.seed, work.network, own, *further, team=team)
+        [own] = data
+        return finetune(objective, seed, work.network, own, *further, team=self._team, parts=parts)
+
+    def _smaller_part(self, work: _Work, objective: Tuned, part: int | None) -> int:
+        """Halve the images that are passed at a time; raise ValueError where that is no way."""
+        smaller = (part or objective.batch_size) // 2
+        where = f"{work.trial.id}: out of memory on {device_name(self._device)}"
+        cure = "take a smaller batch_size, a device with more memory, or --workers-per-trial"
+        if self._team.size > 1:
+            raise ValueError(f"{where}, shared by {self._team.size} workers; {cure}")
+        if not can_be_split(work.network):
+            raise ValueError(f"{where}, and its BatchNorm needs whole batches; {cure}")
+        if smaller < SMALLEST:
+            raise ValueError(f"{where}, also with {part} images at a time; {cure}")
+        return smaller
+
+    def _read_alone(self, trial: Trial) -> _Work:
+        """Read anew what a trial is about, with nothing else in this worker's memory."""
+        self._subjects.let_go()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        return self._read(trial)
 
     def _read(self, trial: Trial) -> _Work:
         subjects = self._subjects.of(trial)

@@ -1,0 +1,91 @@
+"""A batch's images passed in parts, for a device that can't hold the activations of all.
+
+The trunk and its readout are passed part by part, and no part's activations are kept: the backward
+pass computes them again. What follows sees the readouts of the whole batch, so loss and gradients
+are those of the whole batch, but for the rounding of sums.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+from torchvision.ops import StochasticDepth
+
+DROPOUTS: Final = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, StochasticDepth)
+"""Modules that multiply by a random mask, drawn for as many rows as they are given."""
+SMALLEST: Final = 8
+"""Images of the smallest part that is tried."""
+
+
+def can_be_split(trunk: nn.Module) -> bool:
+    """Tell whether a trunk treats each image by itself: BatchNorm does not."""
+    return not any(isinstance(module, _BatchNorm) for module in trunk.modules())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that a device, or this machine, has no memory left."""
+    out = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return out or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+
+
+class Parts:
+    """Pass batches in parts of so many images; masks are drawn for the whole batch, as without."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._masks: list[Tensor] = []
+        self._n = 0
+        self._rows = slice(0, 0)
+        self._n_drawn = 0
+
+    def read(self, read: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """Read a batch's images out: (n, 3, s, s) -> (n, hidden)."""
+        self._masks, self._n = [], len(images)
+        starts = range(0, self._n, self._size)
+        rows = [slice(start, min(start + self._size, self._n)) for start in starts]
+        parts = [
+            checkpoint(
+                self._pass, read, images[one], one, use_reentrant=False, preserve_rng_state=False
+            )
+            for one in rows
+        ]
+        return torch.cat(parts)
+
+    def _pass(self, read: Callable[[Tensor], Tensor], images: Tensor, rows: slice) -> Tensor:
+        self._rows, self._n_drawn = rows, 0
+        return read(images)
+
+    def drop(self, module: nn.Module, x: Tensor) -> Tensor:
+        """Use this part's rows of the mask that a dropout draws for the whole batch."""
+        forward: Callable[[nn.Module, Tensor], Tensor] = type(module).forward
+        if not module.training:
+            return forward(module, x)
+        repeats = len(x) // (self._rows.stop - self._rows.start)
+        if self._n_drawn == len(self._masks):
+            with torch.no_grad():
+                self._masks.append(forward(module, x.new_ones(repeats * self._n, *x.shape[1:])))
+        mask = self._masks[self._n_drawn]
+        self._n_drawn += 1
+        return x * mask[repeats * self._rows.start : repeats * self._rows.stop]
+
+
+@contextmanager
+def replaced_forwards(
+    model: nn.Module, replacement: Callable[[nn.Module], Callable[[Tensor], Tensor] | None]
+) -> Iterator[None]:
+    """Have some modules compute otherwise within the block; their parameters keep their names."""
+    changed = []
+    for module in model.modules():
+        forward = replacement(module)
+        if forward is not None:
+            setattr(module, "forward", forward)  # noqa: B010 (mypy: a method)
+            changed.append(module)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module.__dict__["forward"]
