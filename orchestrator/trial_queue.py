@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 import ray
 from ray.util.metrics import Counter, Gauge
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 VERDICT_SECONDS: Final = 600.0
 """The longest that a judged job waits for who listens to it; then it goes on."""
@@ -344,6 +345,14 @@ class _Metrics:
 
 
 def start_queue(retries: int, n_groups: int) -> Any:
-    """Start the queue's actor, by a name that the dashboard shows."""
-    named = ray.remote(TrialQueue).options(num_cpus=0, name=f"trial-queue-{secrets.token_hex(3)}")
+    """Start the queue's actor beside this process, by a name that the dashboard shows.
+
+    On another node it would be lost with that node.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    named = ray.remote(TrialQueue).options(
+        num_cpus=0,
+        name=f"trial-queue-{secrets.token_hex(3)}",
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=here, soft=False),
+    )
     return named.remote(retries, n_groups)
