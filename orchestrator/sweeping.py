@@ -391,7 +391,10 @@ class Watcher:
 
     def failed(self, trial_id: str, error: str) -> None:
         """Write down that a trial has failed, show it, and have it mirrored."""
-        failed(self.trials[trial_id], error, host="", device="").write(self.runs)
+        try:
+            failed(self.trials[trial_id], error, host="", device="").write(self.runs)
+        except OSError as full:
+            error = f"{error} (which could not be written down: {full})"
         TrialLog(log_file(self.runs, trial_id)).note("given up", error=_last_line(error))
         self.display.failed(trial_id, error)
         self.tracker.due([trial_id])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 import torch
 
 from tests.small_shards import write_shards, write_weights
@@ -54,6 +55,19 @@ def test_the_object_store_gives_any_rows_in_any_order(shard, local_ray) -> None:
     rows = torch.randint(N_IMAGES, (400,), generator=torch.Generator().manual_seed(0))
     streamed = torch.cat(list(ObjectStoreImages(shard).read(rows)))
     assert torch.equal(streamed, read_images(shard, CPU)[rows])
+
+
+def test_an_object_store_that_is_full_spills_to_the_disk(shard, local_ray) -> None:
+    capacity = int(ray.cluster_resources()["object_store_memory"])
+    share = capacity // 4
+    held = [ray.put(np.full(share, number, np.uint8)) for number in range(5)]
+    rows = torch.randint(N_IMAGES, (400,), generator=torch.Generator().manual_seed(0))
+    streamed = torch.cat(list(ObjectStoreImages(shard).read(rows)))
+    assert torch.equal(streamed, read_images(shard, CPU)[rows])
+    for number, reference in enumerate(held):
+        whole = ray.get(reference)
+        assert len(whole) == share
+        assert int(whole[0]) == int(whole[-1]) == number
 
 
 def test_a_trial_streamed_from_the_object_store_scores_as_a_resident_one(shard, local_ray) -> None:

@@ -1,0 +1,128 @@
+"""A disk that is really full, while a checkpoint, a score, an outcome or a shard is written."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from orchestrator.ingest.writer import write_subject
+from orchestrator.sweeping import Watcher
+from tests.algonauts_folder import write_folder
+from tests.small_shards import write_shards
+from tests.test_algonauts import inspect
+from tests.test_ingest_writer import SETTINGS, batches
+from tests.test_trial import Listener, Place, place, scores, without_ray
+from trainables.checkpoints import read_history
+from trainables.scores import read_score_file
+from trainables.shards import list_cells, list_shards
+
+__all__ = ["place", "without_ray"]  # fixtures
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+SIZES_KIB = (4, 24, 48, 96, 128, 160, 192, 224, 256, 320)
+
+
+@contextmanager
+def disk(path: Path, kib: int) -> Iterator[None]:
+    """Have a disk of so many KiB at a path within the block; skip where none can be mounted."""
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(path)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a full disk was not tested: {mounted.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def enlarge(path: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", str(path)], check=True)
+
+
+def attempt(action: Callable[[], object]) -> str | None:
+    """Do something; return what its error says, of the file system, safetensors or pyarrow."""
+    try:
+        action()
+    except Exception as error:
+        return str(error)
+    return None
+
+
+def check_whole(runs: Path) -> None:
+    """Assert that every file that is there can be read, and that no half of one is left."""
+    assert [path for path in runs.rglob(".*") if path.is_file()] == []
+    for path in runs.glob("scores/*/*.parquet"):
+        read_score_file(path)
+    for path in (*runs.glob("trials/*.json"), *runs.glob("checkpoints/*/*.json")):
+        json.loads(path.read_text())
+
+
+def test_a_trial_on_a_full_disk_fails_leaves_nothing_half_written_and_goes_on_with_room(
+    place: Place,
+) -> None:
+    trial = place.trial()
+    place.runner("undisturbed").run(trial, Listener())
+    expected = scores(place, trial, "undisturbed")
+    reached = set()
+    for kib in SIZES_KIB:
+        runs = place.home / f"disk-{kib}"
+        with disk(runs, kib):
+            told = attempt(lambda runs=runs: place.runner(runs.name).run(trial, Listener()))
+            if told is not None:
+                assert "space" in told.lower()
+                n_epochs = len(read_history(place.workplace(runs.name).checkpoint(trial)))
+                reached.add((n_epochs, any(runs.glob("scores/*/*"))))
+            check_whole(runs)
+            enlarge(runs)
+            assert place.runner(runs.name).run(trial, Listener()).status == "finished"
+            assert scores(place, trial, runs.name) == expected
+    assert len(reached) >= 2, reached  # before and after the first checkpoint
+
+
+def test_a_subject_on_a_full_disk_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    subject = inspect(write_folder(tmp_path / "source", (1,)).root)
+    written = set()
+    for kib in (4, 8, 16, 24, 8192):
+        data = tmp_path / f"disk-{kib}"
+        with disk(data, kib):
+            told = attempt(
+                lambda data=data: write_subject(subject, batches(subject), data, SETTINGS)
+            )
+            assert told is None or "No space left" in told
+            written.add(bool(list_shards(data)))
+            assert list(data.rglob(".*")) == []
+            enlarge(data)
+            if not list_shards(data):
+                write_subject(subject, batches(subject), data, SETTINGS)
+            assert len(list_cells(data)) > 0
+    assert written == {False, True}
+
+
+def test_a_failure_that_cannot_be_written_down_is_still_shown(tmp_path: Path) -> None:
+    shown: list[tuple[str, str]] = []
+
+    class Seen:
+        def failed(self, trial_id: str, error: str) -> None:
+            shown.append((trial_id, error))
+
+        def due(self, trial_ids: list[str]) -> None: ...
+
+    cells = write_shards(tmp_path / "data")
+    from trainables.spec import Trial, Untuned
+
+    trial = Trial(Untuned(), (cells[0],))
+    with disk(tmp_path / "runs", 4):
+        for number in range(9):
+            try:
+                (tmp_path / "runs" / f"ballast-{number}").write_bytes(b"x" * 4096)
+            except OSError:
+                break
+        watcher = Watcher(Seen(), Seen(), {trial.id: trial}, tmp_path / "runs")  # type: ignore[arg-type]
+        watcher.failed(trial.id, "a defect")
+    assert shown == [(trial.id, shown[0][1])]
+    assert "a defect" in shown[0][1]
+    assert "No space left" in shown[0][1]
