@@ -1,5 +1,6 @@
 """Reading shards through Ray Data: what is held, and what is streamed from the object store."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,17 @@ def test_the_object_store_gives_any_rows_in_any_order(shard, local_ray) -> None:
     rows = torch.randint(N_IMAGES, (400,), generator=torch.Generator().manual_seed(0))
     streamed = torch.cat(list(ObjectStoreImages(shard).read(rows)))
     assert torch.equal(streamed, read_images(shard, CPU)[rows])
+
+
+def test_a_damaged_shard_is_refused_by_name(shard, local_ray, tmp_path) -> None:
+    copy = tmp_path / shard.name
+    shutil.copytree(shard, copy)
+    [rows] = copy.glob("rows-*.parquet")
+    content = bytearray(rows.read_bytes())
+    content[len(content) // 2] ^= 1
+    rows.write_bytes(content)
+    with pytest.raises(Exception, match=rf"{rows}: damaged .*remove its directory and ingest"):
+        read_images(copy, CPU)
 
 
 def test_an_object_store_that_is_full_spills_to_the_disk(shard, local_ray) -> None:
