@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
 
 CPUS_FOR_READING: Final = 1.0
-"""Left free for Ray Data's tasks: without it workers would wait for their data for ever."""
+"""Left to Ray Data's tasks, the queue and this process, which use it though they don't ask for it."""
 MAX_RESTARTS: Final = 1000
 """Restarts of a group over a whole sweep; the queue bounds how often one trial is tried."""
 JOIN_SECONDS: Final = 60.0

@@ -58,6 +58,21 @@ def test_the_object_store_gives_any_rows_in_any_order(shard, local_ray) -> None:
     assert torch.equal(streamed, read_images(shard, CPU)[rows])
 
 
+def test_data_are_read_while_trials_hold_every_cpu(shard, local_ray) -> None:
+    @ray.remote(num_cpus=1)
+    class Trial:
+        def read(self) -> torch.Tensor:
+            return torch.cat(list(ObjectStoreImages(shard).read(torch.arange(N_IMAGES))))
+
+    trials = [Trial.remote() for _ in range(int(ray.cluster_resources()["CPU"]))]
+    found = ray.get([trial.read.remote() for trial in trials], timeout=120)
+    assert ray.available_resources().get("CPU", 0) == 0
+    for images in found:
+        assert torch.equal(images, read_images(shard, CPU))
+    for trial in trials:
+        ray.kill(trial)
+
+
 def test_a_damaged_shard_is_refused_by_name(shard, local_ray, tmp_path) -> None:
     copy = tmp_path / shard.name
     shutil.copytree(shard, copy)

@@ -19,8 +19,10 @@ from trainables.mirror import pull
 from trainables.rois import HEMISPHERES
 from trainables.shards import TEST, TRAIN, Manifest, fixed_width
 
-CPUS_A_READ: Final = 0.25
-"""Reading waits for the disk; four reads share the one CPU that the sweep leaves to Ray Data."""
+CPUS_A_READ: Final = 0
+"""What a read asks of Ray: nothing, as trials may hold every CPU that nodes which died have left."""
+READS_AT_ONCE: Final = 4
+"""They wait for the disk more than they compute."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,9 @@ class ObjectStoreImages:
 
     def __init__(self, shard: Path) -> None:
         self._size = Manifest.read(shard).image_size
-        self._blocks = _dataset(shard, ("index", "image")).materialize().to_arrow_refs()
+        # (Ray's to_arrow_refs does the same in tasks of a whole CPU each.)
+        bundles = _dataset(shard, ("index", "image")).materialize().iter_internal_ref_bundles()
+        self._blocks = [block for bundle in bundles for block in bundle.block_refs]
         self._first_rows = np.cumsum([0, *(_n_rows(path) for path in _row_groups(shard))])
 
     def read(self, rows: Tensor) -> Iterator[Tensor]:
@@ -144,7 +148,7 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> ray.data.Dataset:
             ) from error
 
     return ray.data.from_items(_row_groups(shard)).map_batches(
-        read, batch_size=1, num_cpus=CPUS_A_READ
+        read, batch_size=1, num_cpus=CPUS_A_READ, concurrency=READS_AT_ONCE
     )
 
 
