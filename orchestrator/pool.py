@@ -6,6 +6,7 @@ Tune's trials are light: they submit a job and forward its reports, so Tune sche
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
 
 CPUS_FOR_READING: Final = 1.0
-"""Left to Ray Data's tasks, the queue and this process, which use it though they don't ask for it."""
+"""Left to Ray Data's tasks, the queue and this process, which use one without asking for it."""
 MAX_RESTARTS: Final = 1000
 """Restarts of a group over a whole sweep; the queue bounds how often one trial is tried."""
 JOIN_SECONDS: Final = 60.0
+"""For all groups to end, once the queue has told them."""
 
 
 class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
@@ -106,8 +108,9 @@ def warm_groups(
         ray.get(queue.close.remote(), timeout=JOIN_SECONDS)
     except ray.exceptions.RayActorError:
         left.set()  # the workers find it gone, and end by themselves
-    for thread in threads:
-        thread.join(JOIN_SECONDS)
+    deadline = time.monotonic() + JOIN_SECONDS
+    for thread in threads:  # one whose node has died may wait for another for ever
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _run_group(queue: Any, trainer: "TorchTrainer", left: threading.Event) -> None:

@@ -10,6 +10,7 @@ import math
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
@@ -19,6 +20,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 VERDICT_SECONDS: Final = 600.0
 """The longest that a judged job waits for who listens to it; then it goes on."""
+COMEBACK_SECONDS: Final = 120.0
+"""For a group to start anew after its worker was ended; then others take its job."""
 POLL_SECONDS: Final = 5.0
 """The longest that a call to the queue stays open."""
 
@@ -89,6 +92,8 @@ class _Entry:
     alive: float = field(default_factory=time.monotonic)
     """When it last showed progress."""
     worker: Worker | None = None
+    ended_at: float | None = None
+    """When its worker was ended for being stuck; None once its group has come back."""
     stopped: bool = False
     ended: bool = False
 
@@ -130,7 +135,7 @@ class TrialQueue:
         """
         lost = self._running(group)
         if lost is not None and self._died(lost):
-            lost.alive, lost.worker = time.monotonic(), worker
+            lost.alive, lost.worker, lost.ended_at = time.monotonic(), worker, None
             return lost.job
         if lost is not None:
             await self._notify()
@@ -154,9 +159,31 @@ class TrialQueue:
             idle, worker = now - entry.alive, entry.worker
             if worker is not None and not entry.ended and idle > entry.job.patience:
                 entry.blame = f"no progress for {idle / 60:.1f} min at {entry.progress.stage}"
-                entry.worker = None
+                entry.worker, entry.ended_at = None, now
                 found.append(Stuck(entry.job.trial_id, worker.node, worker.pid))
+            elif entry.ended_at is not None and now - entry.ended_at > COMEBACK_SECONDS:
+                self._hand_on(entry)  # its group finds no place any more
+        if found:
+            await self._notify()
         return found
+
+    async def nodes_died(self, nodes: Sequence[str]) -> None:
+        """Hear which nodes are dead: the jobs of their workers go to whichever group asks next.
+
+        Their own groups may wait for a node that never comes.
+        """
+        for entry in self._entries.values():
+            if entry.worker is not None and not entry.ended and entry.worker.node in nodes:
+                entry.blame = "its node died"
+                self._hand_on(entry)
+        await self._notify()
+
+    def _hand_on(self, entry: _Entry) -> None:
+        """Put a job whose worker is gone before all that wait, as often as retries allow."""
+        entry.worker = entry.ended_at = None
+        if self._died(entry):
+            entry.progress.group, entry.progress.stage = None, "waiting"
+            self._waiting.insert(0, entry.job.trial_id)
 
     def _running(self, group: str) -> _Entry | None:
         for entry in self._entries.values():

@@ -1,5 +1,7 @@
 """A watchdog on progress: a worker that shows none for too long is ended, its trial tried again.
 
+It also tells the queue which nodes are dead, so that other groups take their trials.
+
 What counts is a sign of life of the trial, a step that begins or an epoch that ends, not how long
 the trial takes in all.
 """
@@ -43,10 +45,12 @@ def watched(queue: Any) -> Iterator[None]:
 
 def _watch(queue: Any, ended: threading.Event) -> None:
     while not ended.wait(CHECK_SECONDS):
-        if _is_alone():
+        dead = _dead_nodes()
+        if dead is None or ray.get_runtime_context().get_node_id() in dead:
             interrupt("Ray has ended on this machine; give the same command again, it goes on here")
             return
         try:
+            ray.get(queue.nodes_died.remote(dead), timeout=CHECK_SECONDS)
             stuck: list[Stuck] = ray.get(queue.stuck.remote(), timeout=CHECK_SECONDS)
             for one in stuck:
                 _end(one)
@@ -54,14 +58,13 @@ def _watch(queue: Any, ended: threading.Event) -> None:
             continue  # the queue is busy or gone, or a node: the next time will tell
 
 
-def _is_alone() -> bool:
-    """Tell whether Ray has ended on the machine of this command: nothing can be run from here."""
-    own = ray.get_runtime_context().get_node_id()
+def _dead_nodes() -> list[str] | None:
+    """List the nodes that have died; None where Ray itself has ended, so that nobody knows."""
     try:
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     except ray.exceptions.RayError:
-        return True
-    return not any(node["Alive"] for node in nodes if node["NodeID"] == own)
+        return None
+    return [node["NodeID"] for node in nodes if not node["Alive"]]
 
 
 def _end(stuck: Stuck) -> None:

@@ -458,3 +458,51 @@ def test_a_worker_without_progress_is_named_once_and_its_trial_tried_again() -> 
         assert "no progress for 0.0 min at finetuning" in last["error"]
 
     run(scenario)
+
+
+def test_the_job_of_a_dead_node_goes_to_the_next_group_that_asks() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        for name in "abc":
+            await queue.submit(job(name))
+        await queue.take("g1", Worker("dead-node", 1))
+        await queue.take("g2", Worker("live-node", 2))
+        await queue.nodes_died(["dead-node", "another"])
+        assert [one["trial_id"] for one in await queue.running()] == ["b"]
+        await queue.finish("b", {}, None)
+        assert (await queue.take("g2", Worker("live-node", 2))).trial_id == "a"
+        await queue.nodes_died(["dead-node"])  # told again: it is elsewhere now
+        assert [one["group"] for one in await queue.running()] == ["g2"]
+        assert (await queue.take("g1", Worker("new-node", 3))).trial_id == "c"
+
+    run(scenario)
+
+
+def test_a_job_whose_nodes_die_too_often_fails() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        for node in ("first", "second"):
+            await queue.take(f"group-{node}", Worker(node, 1))
+            await queue.nodes_died([node])
+        [done] = await events(queue, "a", 1)
+        assert "died 2 times (its node died)" in done["error"]
+        assert await queue.take("group-third") == AGAIN
+
+    run(scenario)
+
+
+def test_a_stuck_worker_whose_group_does_not_come_back_loses_its_job_to_another(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(trial_queue, "COMEBACK_SECONDS", 0.05)
+
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(replace(job("a"), patience=0.05))
+        await queue.take("g1", Worker("a-node", 4711))
+        await asyncio.sleep(0.1)
+        assert await queue.stuck() == [Stuck("a", "a-node", 4711)]
+        assert await queue.take("g2") == AGAIN
+        await asyncio.sleep(0.1)
+        assert await queue.stuck() == []
+        assert (await queue.take("g2")).trial_id == "a"
+
+    run(scenario)

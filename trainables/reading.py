@@ -20,7 +20,7 @@ from trainables.rois import HEMISPHERES
 from trainables.shards import TEST, TRAIN, Manifest, fixed_width
 
 CPUS_A_READ: Final = 0
-"""What a read asks of Ray: nothing, as trials may hold every CPU that nodes which died have left."""
+"""A read asks Ray for none: trials may hold every CPU of what dead nodes have left of a cluster."""
 READS_AT_ONCE: Final = 4
 """They wait for the disk more than they compute."""
 
