@@ -138,7 +138,7 @@ def test_a_sweep_over_hosts_of_which_one_is_cut_off_and_one_dies(
         third.end()
         assert sweep.wait(600) == 0, out.with_suffix(".log").read_text()
         ray(home, "down", "-y", str(config))
-        wait_for(lambda: not ray_processes([head, second]), "Ray's processes to end", timeout=150)
+        wait_for(lambda: not ray_processes([head, second]), "Ray's processes to end", timeout=240)
     table = pads.dataset(out / "scores", schema=SCORE_SCHEMA, format="parquet").to_table()
     assert len(set(table["host"].to_pylist())) >= 2
     undisturbed = shared / "undisturbed"
