@@ -199,6 +199,15 @@ def test_of_many_exactly_one_holds_a_directory_in_s3(machine: Machine) -> None:
     assert (len(held), len(refused)) == (1, 5)
 
 
+def test_a_name_that_leaves_its_directory_is_refused(client: Any, machine: Machine) -> None:
+    for key in ("lab/runs/../../../../escaped", "lab/runs/scores/../../../x"):
+        client.put_object(Bucket=BUCKET, Key=key, Body=b"hostile")
+        with pytest.raises(OSError, match=r"leaves its directory; remove that object"):
+            pull(place(RUNS))
+        client.delete_object(Bucket=BUCKET, Key=key)
+    assert not place(RUNS).exists()
+
+
 def test_what_was_removed_in_s3_is_not_taken_for_done(client: Any, machine: Machine) -> None:
     write_text(place(RUNS) / "scores" / "t" / "a.parquet", "x")
     client.delete_object(Bucket=BUCKET, Key="lab/runs/scores/t/a.parquet")

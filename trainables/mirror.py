@@ -146,8 +146,11 @@ def _listed(bucket: str, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """List the object of a key, or all below it."""
     for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
         for about in page.get("Contents", ()):
-            if about["Key"] == key or about["Key"].startswith(f"{key}/") or not key:
-                yield about["Key"], about
+            name = about["Key"]
+            if ".." in name.split("/"):
+                raise OSError(f"{SCHEME}{bucket}/{name}: leaves its directory; remove that object")
+            if name == key or name.startswith(f"{key}/") or not key:
+                yield name, about
 
 
 def _is_current(local: Path, about: dict[str, Any]) -> bool:
