@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from trainables.secrecy import masked
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+GROUP: Final = "group-"
+"""How the names of threads begin that wait for a group of workers to end."""
 
 
 class InputError(ValueError):
@@ -66,13 +69,14 @@ def _refuse(*lines: str) -> int:
 
 
 def leave(code: int) -> None:
-    """End the process; at once when interrupted, as threads still wait for trials then.
+    """End the process; at once when threads still wait for trials, or for a node that never comes.
 
-    Ray ends what a driver started when the driver is gone, as after a kill.
+    They would ask Ray after its shutdown, which ends the process with another code. Ray ends what
+    a driver started when the driver is gone, as after a kill.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    if code == INTERRUPTED:
+    if code == INTERRUPTED or any(one.name.startswith(GROUP) for one in threading.enumerate()):
         os._exit(code)
     sys.exit(code)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import ray
 
 from orchestrator.autoscaling import NodeType
+from orchestrator.command import GROUP
 from orchestrator.serving import MakeRunner, serve
 from orchestrator.trial_queue import Event, Job
 from trainables.mirror import address
@@ -91,8 +92,8 @@ def warm_groups(
     threads = [
         threading.Thread(
             target=_run_group,
-            args=(queue, _trainer(queue, make_runner, size, f"group-{number}", scratch), left),
-            name=f"group-{number}",
+            args=(queue, _trainer(queue, make_runner, size, f"{GROUP}{number}", scratch), left),
+            name=f"{GROUP}{number}",
             daemon=True,
         )
         for number in range(n_groups)

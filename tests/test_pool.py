@@ -1,5 +1,8 @@
 """How many groups a cluster holds, and what is said when it holds none."""
 
+import subprocess
+import sys
+
 import pytest
 
 from orchestrator.pool import GroupSize
@@ -37,3 +40,22 @@ def test_what_a_group_of_several_workers_lacks_is_told_with_the_cure() -> None:
 def test_what_a_group_of_one_worker_lacks_is_told_without_workers() -> None:
     assert "a trial needs 4 CPU, and reading 1 CPU more" in GroupSize(4).missing({"CPU": 2.0})
     assert "workers" not in GroupSize(4).missing({"CPU": 2.0})
+
+
+LEAVE = """
+import atexit, sys, threading, time
+from orchestrator.command import leave
+atexit.register(lambda: print("Ray shuts down"))
+threading.Thread(target=time.sleep, args=(60,), name=sys.argv[1], daemon=True).start()
+print("all scores")
+leave(3)
+"""
+
+
+@pytest.mark.parametrize(("name", "orderly"), [("group-0", False), ("mlflow", True)])
+def test_a_command_whose_group_still_waits_for_a_node_leaves_without_it(name, orderly) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVE, name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert done.stdout.splitlines() == ["all scores", *(["Ray shuts down"] if orderly else [])]
