@@ -9,7 +9,8 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -79,6 +80,24 @@ def leave(code: int) -> None:
     if code == INTERRUPTED or any(one.name.startswith(GROUP) for one in threading.enumerate()):
         os._exit(code)
     sys.exit(code)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have :func:`interrupt` heard within the block, by a command in the background too.
+
+    Shells have Ctrl-C ignored by what a script starts with ``&``; what is to be cancelled must not
+    ignore it.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if not ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def interrupt(why: str) -> None:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from orchestrator.command import InputError, interrupt
+from orchestrator.command import InputError, interrupt, interruptible
 from trainables.durable import write_text
 from trainables.mirror import create, is_large, pull, remove
 
@@ -102,8 +102,9 @@ def hold(runs: Path, command: str) -> Iterator[None]:
     )
     keeper.start()
     try:
-        pull(runs, skip=is_large, prune=True)
-        yield
+        with interruptible():
+            pull(runs, skip=is_large, prune=True)
+            yield
     finally:
         ended.set()
         keeper.join(RENEW)

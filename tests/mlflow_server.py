@@ -2,8 +2,10 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,8 +80,17 @@ class Server:
         return dict(line.removeprefix("export ").split("=", 1) for line in lines)
 
 
+def let_in(home: Path) -> None:
+    """Let PostgreSQL's own user reach a directory of pytest's, which are closed to others."""
+    for folder in (home, *home.parents):
+        if folder == Path(tempfile.gettempdir()):
+            return
+        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
+
+
 @contextmanager
 def served(home: Path, artifacts: str | None = None) -> Iterator[Server]:
+    let_in(home.parent)
     server = Server(home, free_port(), artifacts)
     try:
         server.start()

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def test_a_mapping_of_any_bytes_is_refused(
 
 
 @given(content=JSON)
-def test_notes_of_any_content_are_refused_in_one_line(
+def test_notes_of_any_content_are_refused_by_name(
     tmp_path_factory: pytest.TempPathFactory, content: object
 ) -> None:
     home = tmp_path_factory.mktemp("notes")
@@ -118,12 +119,10 @@ def test_notes_of_any_content_are_refused_in_one_line(
     }.items():
         (home / name).parent.mkdir(exist_ok=True)
         (home / name).write_text(json.dumps(content))
-        with pytest.raises(ValueError) as refused:
+        with pytest.raises(ValueError, match=re.escape(f"{home / name}: ")):
             read()
-        assert in_one_line(refused.value, home / name)
-    with pytest.raises(ValueError) as refused:
+    with pytest.raises(ValueError, match=re.escape(f"{home / 'manifest.json'}: ")):
         TaskManifest.read(home)
-    assert in_one_line(refused.value, home / "manifest.json")
 
 
 HOSTILE_NAMES = (

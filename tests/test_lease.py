@@ -204,8 +204,14 @@ def test_the_lease_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             time.sleep(0.01)
 
 
-def test_interrupts_are_left_as_they_were(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with hold(tmp_path, "sweep demo"):
-        pass
-    assert signal.getsignal(signal.SIGINT) is before
+@pytest.mark.parametrize("before", [signal.SIG_IGN, signal.default_int_handler])
+def test_a_command_in_the_background_is_interrupted_too(
+    tmp_path: Path, before: signal.Handlers
+) -> None:
+    kept = signal.signal(signal.SIGINT, before)
+    try:
+        with hold(tmp_path, "sweep demo"):
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, kept)

@@ -175,7 +175,7 @@ objectives = st.one_of(
 cells = st.builds(
     Cell,
     dataset=st.sampled_from(("nsd", "nod")),
-    subject=st.text(max_size=8),
+    subject=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,8}", fullmatch=True),
     hemisphere=st.sampled_from(HEMISPHERES),
     roi=st.sampled_from(ROI_ORDER),
     n_vertices=st.integers(1, 10**6),

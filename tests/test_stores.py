@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,8 +33,6 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)  # for PostgreSQL's own user
     with s3(), served(tmp_path / "mlflow-server", f"s3://{BUCKET}/artifacts") as one:
         for name, value in one.client.items():
             monkeypatch.setenv(name, value)

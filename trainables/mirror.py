@@ -10,6 +10,7 @@ anything.
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -165,7 +166,7 @@ def _is_current(local: Path, about: dict[str, Any]) -> bool:
 
 def _download(bucket: str, about: dict[str, Any], local: Path) -> None:
     local.parent.mkdir(parents=True, exist_ok=True)
-    beside = local.with_name(f".{local.name}.{os.getpid()}.pulled")
+    beside = local.with_name(f".{local.name}.{os.getpid()}-{threading.get_native_id()}.pulled")
     try:
         _client().download_file(bucket, about["Key"], str(beside))
         _mark(beside, about)

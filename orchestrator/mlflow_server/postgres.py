@@ -91,7 +91,10 @@ def _initialise(home: Path, programs: Path, owner: dict[str, Any], password: str
         )
     if done.returncode:
         shutil.rmtree(beside)
-        raise InputError(f"{home}: PostgreSQL could not be set up: {done.stderr.strip()}")
+        reach = "; its user postgres must reach --home: take one that is not in a closed directory"
+        raise InputError(
+            f"{home}: PostgreSQL could not be set up: {done.stderr.strip()}{reach if owner else ''}"
+        )
     beside.rename(home)
 
 
