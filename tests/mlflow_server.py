@@ -51,12 +51,12 @@ class Server:
         assert self.process.poll() is None, self.said
         return self.said.count("Ctrl-C ends it") > said
 
-    def stop(self) -> set[int]:
-        """End it as Ctrl-C does; return which of its processes are left."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> set[int]:
+        """End it, by default as Ctrl-C does; return which of its processes are left."""
         if self.process is None or self.process.poll() is not None:
             return set()
         family = set(descendants(self.process.pid))
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(how)
         try:
             self.process.wait(60)
             wait_for(lambda: not alive(family), "its processes to end", timeout=30)

@@ -1,5 +1,6 @@
 """A tracking server with passwords on the real PostgreSQL, and a sweep's mirror against it."""
 
+import signal
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -95,7 +96,7 @@ def test_what_was_missed_while_it_was_down_is_caught_up(
     first, second = (Trial(Contrastive(), (cell,)) for cell in cells(sweep)[:2])
     warnings: list[str] = []
     tracker = start_tracker(sweep, warnings.append)
-    assert server.stop() == set()
+    assert server.stop(signal.SIGTERM) == set()
     finish(sweep, first)
     tracker.due([first.id])
     server.start()

@@ -6,6 +6,7 @@ python -m orchestrator.mlflow_server [--home mlflow-server] [--port 5000]
 import argparse
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.command import InputError, run
+from orchestrator.command import InputError, interruptible, run
 from orchestrator.mlflow_server.postgres import postgres
 from trainables.durable import write_text
 from trainables.secrecy import masked
@@ -56,7 +57,10 @@ class Secrets:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until interrupted; return the exit code."""
     options = _parser().parse_args(arguments)
-    return run(lambda: _serve(options))
+    # As on Ctrl-C: the servers below are ended, whoever asks for it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with interruptible():
+        return run(lambda: _serve(options))
 
 
 def _parser() -> argparse.ArgumentParser:
