@@ -15,7 +15,7 @@ demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, repo
 
 test: $(READY)  ## Pass every test.
 	$(BIN)/python -m pytest -n 2 -m "not ray and not cluster"
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "ray and not cluster"
+	$(BIN)/python -m pytest -m "ray and not cluster"
 
 test-fast: $(READY)  ## The unit tests: no Ray, under half a minute.
 	$(BIN)/python -m pytest -n 2 -m "not ray and not slow and not cluster"
