@@ -144,6 +144,15 @@ def _state(pid: int) -> str:
         return ""
 
 
+def born(pid: int) -> str:
+    """Say when a process started, in ticks since boot; "" where there is none, or a zombie."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else fields[18]
+
+
 def kill(pids: set[int]) -> None:
     send(pids, signal.SIGKILL)
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from orchestrator.lease import holder_of
 from tests.faults.faults import FAULTS, Fault, Target
-from tests.sweep_process import Lab, alive, descendants, kill, scores_of
+from tests.sweep_process import Lab, born, descendants, kill, scores_of
 
 WORK_SECONDS: Final = 3.0
 """The longest that a sweep works before the next fault, drawn anew each time."""
@@ -56,7 +56,8 @@ class Storm:
     chance: random.Random
     tell: Callable[[Record], None] = lambda record: None
     process: Popen[str] | None = None
-    family: set[int] = field(default_factory=set)
+    family: dict[int, str] = field(default_factory=dict)
+    """Every process that the sweep has had, and when it was born: numbers are used again."""
     before: set[int] = field(default_factory=set)
     """Processes from before the last fault."""
     records: list[Record] = field(default_factory=list)
@@ -77,9 +78,14 @@ class Storm:
     def _inject(self, fault: Fault) -> bool:
         assert self.process is not None
         time.sleep(self.chance.uniform(0, WORK_SECONDS))
-        self.family |= {self.process.pid, *descendants(self.process.pid)}
+        self._remember()
         target = Target(self.process.pid, self.out, self.lab.home / "data", self.chance)
         return self.process.poll() is None and fault.inject(target)
+
+    def _remember(self) -> None:
+        assert self.process is not None
+        for pid in (self.process.pid, *descendants(self.process.pid)):
+            self.family[pid] = born(pid)
 
     def _works(self) -> bool:
         """See to it that the sweep is at work; tell whether it is, or has come to its end."""
@@ -124,7 +130,7 @@ class Storm:
             if self.process is None or self.process.poll() is not None:
                 self._start()
             assert self.process is not None
-            self.family |= {self.process.pid, *descendants(self.process.pid)}
+            self._remember()
             try:
                 if self.process.wait(RECOVERY_SECONDS) == 0:
                     return
@@ -133,6 +139,9 @@ class Storm:
         kill({self.process.pid, *descendants(self.process.pid)} if self.process else set())
         raise AssertionError(f"the sweep does not come to its end:\n{self.log()}")
 
+    def _alive(self) -> list[int]:
+        return [pid for pid, since in self.family.items() if since and born(pid) == since]
+
     def log(self) -> str:
         """Give the end of what the sweep has said."""
         return (self.out.parent / f"{self.out.name}.log").read_text()[-4000:]
@@ -140,12 +149,12 @@ class Storm:
     def left_behind(self) -> list[str]:
         """List what a sweep that has ended must not leave: processes, locks, halves of files."""
         deadline = time.monotonic() + ORPHAN_SECONDS
-        while alive(self.family) and time.monotonic() < deadline:
+        while self._alive() and time.monotonic() < deadline:
             time.sleep(0.5)
         parts = ("scores", "trials", "checkpoints", "predictions", "operation")
         hidden = [str(path) for part in parts for path in self.out.glob(f"{part}/**/.*")]
         holder = holder_of(self.out)
-        orphans = [f"process {pid}" for pid in alive(self.family)]
+        orphans = [f"process {pid}" for pid in self._alive()]
         return [*orphans, *hidden, *([holder.told()] if holder else [])]
 
 
@@ -199,16 +208,18 @@ def _report(lab: Lab, faults: Sequence[Fault], seed: int) -> int:
     lab.finish(undisturbed)
     expected = scores_of(undisturbed)
     costs: list[Cost] = []
+    found: list[tuple[Storm, int, int]] = []
 
     def tell(one: Record) -> None:
         print(f"{one.fault.name}: progress after {one.seconds:.0f} s", flush=True)
 
     for storm in storms(lab, faults, seed, tell):
         lost, twice = compare(scores_of(storm.out), expected)
+        found.append((storm, lost, twice))
+        print(f"{len(storm.records)} faults: {lost} rows lost, {twice} twice", flush=True)
+    for storm, lost, twice in found:  # Ray's agents take a minute to end, all at the same time
         left = storm.left_behind()
         costs += [Cost(one, lost, twice, len(left)) for one in storm.records]
-        told = f"{lost} rows lost, {twice} twice, left behind: {left or 'nothing'}"
-        print(f"{len(costs)} faults; {told}", flush=True)
     print("| fault | how injected | times | lost | twice | left | seconds to recover |")
     print("|---|---|---|---|---|---|---|")
     for fault in FAULTS:
