@@ -112,10 +112,10 @@ def start_sweep(shared: Path, head: Host, out: Path) -> subprocess.Popen[str]:
         return subprocess.Popen(login, stdout=log, stderr=log, text=True)
 
 
-def at_work(out: Path) -> set[str]:
-    """Name the hosts that have begun an epoch."""
+def served(out: Path) -> set[str]:
+    """Name the hosts that have finished a trial."""
     lines = [line for path in out.glob("logs/*.jsonl") for line in path.read_text().splitlines()]
-    return {one["host"] for one in map(json.loads, lines) if one["event"] == "epoch"}
+    return {one["host"] for one in map(json.loads, lines) if one["event"] == "finished"}
 
 
 def test_a_sweep_over_hosts_of_which_one_is_cut_off_and_one_dies(
@@ -131,7 +131,7 @@ def test_a_sweep_over_hosts_of_which_one_is_cut_off_and_one_dies(
         ray(home, "up", "-y", "--no-config-cache", str(config))
         wait_for(lambda: n_alive(head) == 3, "three nodes", timeout=UP_SECONDS)
         sweep = start_sweep(shared, head, out)
-        wait_for(lambda: {"h2", "h3"} <= at_work(out), "trials on both workers")
+        wait_for(lambda: {"h2", "h3"} <= served(out), "trials of both workers")
         second.unplug()
         time.sleep(CUT_SECONDS)
         second.unplug(plugged=True)
