@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from tests.faults.storm import schedule, storms
 from tests.sweep_process import Lab, scores_of
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
