@@ -201,7 +201,8 @@ class Running:
                 failures = self._run_waiting(tracker)
             complete = not failures
         finally:
-            pull(settings.out, skip=is_large)
+            with suppress(OSError):  # S3 is away: the next command shows what is missing here
+                pull(settings.out, skip=is_large)
             unlogged = tracker.close(complete=complete)
             self._show_scores()
             self._say_where(identity.experiment)

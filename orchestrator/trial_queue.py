@@ -156,15 +156,16 @@ class TrialQueue:
         """
         now, found = time.monotonic(), []
         for entry in self._entries.values():
+            if entry.ended:
+                continue
             idle, worker = now - entry.alive, entry.worker
-            if worker is not None and not entry.ended and idle > entry.job.patience:
+            if worker is not None and idle > entry.job.patience:
                 entry.blame = f"no progress for {idle / 60:.1f} min at {entry.progress.stage}"
                 entry.worker, entry.ended_at = None, now
                 found.append(Stuck(entry.job.trial_id, worker.node, worker.pid))
             elif entry.ended_at is not None and now - entry.ended_at > COMEBACK_SECONDS:
                 self._hand_on(entry)  # its group finds no place any more
-        if found:
-            await self._notify()
+        await self._notify()
         return found
 
     async def nodes_died(self, nodes: Sequence[str]) -> None:

@@ -506,3 +506,21 @@ def test_a_stuck_worker_whose_group_does_not_come_back_loses_its_job_to_another(
         assert (await queue.take("g2")).trial_id == "a"
 
     run(scenario)
+
+
+def test_a_trial_that_ends_after_all_although_named_as_stuck_is_not_begun_again(
+    monkeypatch,
+) -> None:
+    monkeypatch.setattr(trial_queue, "COMEBACK_SECONDS", 0.02)
+
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(replace(job("a"), patience=0.02))
+        await queue.take("g1", Worker("a-node", 4711))
+        await asyncio.sleep(0.05)
+        assert len(await queue.stuck()) == 1
+        await queue.finish("a", {}, None)
+        await asyncio.sleep(0.05)
+        assert await queue.stuck() == []
+        assert await queue.take("g2") == AGAIN
+
+    run(scenario)
