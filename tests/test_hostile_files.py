@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -177,6 +177,7 @@ def test_a_manifest_with_a_hostile_name_is_refused(tmp_path: Path, key: str) -> 
 
 
 @given(name=st.text("./a_\\~", max_size=12))
+@example(name="//")
 @settings(deadline=None)
 def test_an_image_is_looked_for_within_its_folder_alone(
     tmp_path_factory: pytest.TempPathFactory, name: str

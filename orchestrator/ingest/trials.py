@@ -107,7 +107,8 @@ def stimulus_of(name: str) -> str:
 
 def locate_image(stimuli: Path, name: str) -> Path:
     """Find an image under the folder of stimuli; where it ought to be, when it is not there."""
-    inside = [part for part in Path(name).parts if part not in ("..", "/")]
+    outside = ("..", Path(name).anchor)  # an anchor may be two slashes
+    inside = [part for part in Path(name).parts if part not in outside]
     bare = Path(*inside).name
     usual = stimuli / "imagenet" / bare.split("_")[0] / bare
     if list(Path(name).parts) != inside:
