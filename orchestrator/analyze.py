@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from orchestrator.command import FAILED, directory, leave, positive_integer, run
+from orchestrator.command import FAILED, leave, positive_integer, run
 from orchestrator.options import add_workers
+from orchestrator.places import DEMO, add_data, add_runs, places_of
 
-DEMO: Final = Path("demo")
 DESCRIPTION: Final = """\
 Ask a finished sweep what it found: each analysis makes one table, RUNS/analyses/NAME.parquet, which
 python -m orchestrator.report shows. An analysis whose input has not changed is not made again; one
@@ -37,15 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="analyses (default: all)")
     parser.add_argument("--list", action="store_true", help="list the analyses and leave")
-    parser.add_argument(
-        "--out",
-        type=directory,
-        metavar="RUNS",
-        help="the sweep's directory (default: runs, or demo/runs where only that exists)",
-    )
-    parser.add_argument(
-        "--data", type=directory, metavar="DATA", help="ingested shards (default: data beside RUNS)"
-    )
+    add_runs(parser)
+    add_data(parser)
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="the state dict that the trunks started from"
     )
@@ -94,17 +87,17 @@ def _analyze(options: argparse.Namespace) -> list[str]:
         for one in ANALYSES:
             console.print(f"{one.name:20} {one.question}", highlight=False)
         return []
-    demo = options.out is None and not Path("runs").is_dir() and (DEMO / "runs").is_dir()
-    out = options.out or (DEMO / "runs" if demo else Path("runs"))
+    places = places_of(options)
     settings = Analysing(
         analyses=tuple(find(options.names)),
-        runs=out,
-        data=options.data or out.parent / "data",
-        weights=options.weights or (DEMO / "weights.safetensors" if demo else None),
-        experiment=options.experiment or ("nsd-simulated" if demo else None),
+        runs=places.runs,
+        data=places.data,
+        weights=options.weights or (DEMO / "weights.safetensors" if places.is_demo else None),
+        experiment=options.experiment or ("nsd-simulated" if places.is_demo else None),
         task=options.task,
         feature_layer=options.feature_layer,
-        salience_layer=options.salience_layer or ("features.10" if demo else "features.12"),
+        salience_layer=options.salience_layer
+        or ("features.10" if places.is_demo else "features.12"),
         workers=Workers(
             options.cpus_per_trial,
             options.gpus_per_trial,

@@ -16,17 +16,16 @@ from orchestrator.command import (
     FAILED,
     InputError,
     Started,
-    directory,
     leave,
     run,
     subjects_argument,
 )
 from orchestrator.options import add_cells, add_resources, read_selection
+from orchestrator.places import DEMO, add_data, add_runs, places_of
 
 if TYPE_CHECKING:
     from orchestrator.evaluating import EvaluationSettings
 
-DEMO: Final = Path("demo")
 DESCRIPTION: Final = """\
 Score the finished models of a sweep on other cells: the trunk is a checkpoint's, PCA and ridge
 are fitted on the scored subject's training images, r is measured on its test images. The same
@@ -68,16 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_flags(parser: argparse.ArgumentParser, kind: str) -> None:
-    parser.add_argument(
-        "--data", type=directory, metavar="DATA", help="ingested shards (default: data)"
-    )
-    parser.add_argument(
-        "--out",
-        type=directory,
-        metavar="RUNS",
-        help="the sweep's directory, whose models are scored and which gets the scores "
-        "(default: runs, or demo/runs where only that exists)",
-    )
+    add_data(parser)
+    add_runs(parser, "the sweep's directory, whose models are scored and which gets the scores")
     parser.add_argument(
         "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
     )
@@ -144,14 +135,14 @@ def _settings(options: argparse.Namespace, started: Started) -> "EvaluationSetti
     from orchestrator.pairs import Choice
     from orchestrator.sweeping import SweepSettings
 
-    demo = options.out is None and not Path("runs").is_dir() and (DEMO / "runs").is_dir()
+    places = places_of(options)
     weights = getattr(options, "weights", None)
     running = SweepSettings(
         space=options.kind,
-        data=options.data or (DEMO / "data" if demo else Path("data")),
-        out=options.out or (DEMO / "runs" if demo else Path("runs")),
-        weights=weights or (DEMO / "weights.safetensors" if demo else None),
-        experiment=options.experiment or ("nsd-simulated" if demo else None),
+        data=places.data,
+        out=places.runs,
+        weights=weights or (DEMO / "weights.safetensors" if places.is_demo else None),
+        experiment=options.experiment or ("nsd-simulated" if places.is_demo else None),
         subjects=selection.subjects,
         hemispheres=selection.hemispheres,
         rois=selection.rois,

@@ -15,10 +15,11 @@ from typing import Final
 
 from rich.console import Console
 
-from orchestrator.command import InputError, directory, run
+from orchestrator.command import InputError, run
 from orchestrator.display import duration
 from orchestrator.lease import EXPIRES, Holder, cancel_file, holder_of
 from orchestrator.operation import Command, State, read_running, state_of
+from orchestrator.places import add_runs, places_of
 from orchestrator.table_parts import new_table
 from trainables.durable import write_text
 
@@ -28,11 +29,12 @@ CANCEL_SECONDS: Final = 90.0
 def main(arguments: Sequence[str]) -> int:
     """Run ``status``, ``retry`` or ``cancel``; return its exit code."""
     options = _parser().parse_args(arguments)
+    runs = places_of(options).runs
     if options.action == "retry":
         codes: list[int] = []
-        return run(lambda: codes.append(retry(options.out, only_failed=options.failed))) or codes[0]
+        return run(lambda: codes.append(retry(runs, only_failed=options.failed))) or codes[0]
     act = show_status if options.action == "status" else cancel
-    return run(lambda: act(options.out, Console()))
+    return run(lambda: act(runs, Console()))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,8 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     }
     for name, what in told.items():
         one = actions.add_parser(name, help=what, description=f"{what.capitalize()}.")
-        default = Path("demo/runs") if not Path("runs").is_dir() else Path("runs")
-        one.add_argument("--out", type=directory, metavar="RUNS", default=default)
+        add_runs(one)
         if name == "retry":
             one.add_argument("--failed", action="store_true", help="only what failed")
     return parser

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.command import directory, run
+from orchestrator.command import run
+from orchestrator.places import add_data, add_runs, places_of
 
 DESCRIPTION = """\
 Write a page that opens from disk, without a server or a network: what was run, the headline with
@@ -29,15 +30,8 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--out",
-        type=directory,
-        metavar="RUNS",
-        help="the sweep's directory (default: runs, or demo/runs where only that exists)",
-    )
-    parser.add_argument(
-        "--data", type=directory, metavar="DATA", help="ingested shards (default: data beside RUNS)"
-    )
+    add_runs(parser)
+    add_data(parser)
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="where to write (default: RUNS/report.html)"
     )
@@ -54,11 +48,10 @@ def _parser() -> argparse.ArgumentParser:
 def _report(options: argparse.Namespace) -> None:
     from orchestrator.analyses.analysis import Inputs
     from orchestrator.reporting import size_in_megabytes, write_report
-    from orchestrator.scores import default_out
 
-    out = options.out or default_out()
-    inputs = Inputs(out, options.data or out.parent / "data")
-    page = write_report(inputs, options.page or out / "report.html", options.mesh)
+    places = places_of(options)
+    inputs = Inputs(places.runs, places.data)
+    page = write_report(inputs, options.page or places.runs / "report.html", options.mesh)
     sys.stdout.write(f"report: {page} ({size_in_megabytes(page):.1f} MB)\n")
 
 

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.command import InputError, directory, positive_integer, run, subjects_argument
+from orchestrator.command import InputError, positive_integer, run, subjects_argument
+from orchestrator.places import add_data, add_runs, places_of
 
 if TYPE_CHECKING:
     from orchestrator.answering import Question
 
-DEFAULT_OUT: Final = (Path("runs"), Path("demo/runs"))
 DESCRIPTION: Final = """\
 Show the scores of a sweep: Pearson r between predicted and measured responses to held-out images,
 averaged over the vertices of a cell, the cells of a subject, then subjects. With --compare, two
@@ -46,12 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--out",
-        type=directory,
-        metavar="RUNS",
-        help="the sweep's directory (default: runs, or demo/runs where only that exists)",
-    )
+    add_runs(parser)
     parser.add_argument(
         "--by",
         choices=("group", "roi", "subject", "cell", "layer", "model"),
@@ -86,12 +81,7 @@ def _add_statistics(parser: argparse.ArgumentParser) -> None:
         help="also: a bootstrap over test images at every vertex, tests over subjects, and the "
         "share of the explainable variance",
     )
-    parts.add_argument(
-        "--data",
-        type=directory,
-        metavar="DATA",
-        help="the shards, for responses and noise ceilings (default: data, beside RUNS)",
-    )
+    add_data(parts, "the shards, for responses and noise ceilings")
     parts.add_argument(
         "--draws",
         type=positive_integer,
@@ -166,10 +156,10 @@ def _question(options: argparse.Namespace) -> "Question":
     from orchestrator.answering import Question
     from orchestrator.plan import parse_rois
 
-    out = options.out or default_out()
+    places = places_of(options)
     return Question(
-        runs=out,
-        data=options.data or out.parent / "data",
+        runs=places.runs,
+        data=places.data,
         by=options.by,
         compare=None if options.compare is None else tuple(options.compare),
         protocols=_parts(options.protocol),
@@ -181,11 +171,6 @@ def _question(options: argparse.Namespace) -> "Question":
         export=options.export,
         rows=options.rows,
     )
-
-
-def default_out() -> Path:
-    """Choose RUNS where none is given: the first that exists."""
-    return next((path for path in DEFAULT_OUT if path.is_dir()), DEFAULT_OUT[0])
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from orchestrator.command import (
     run,
 )
 from orchestrator.options import add_cells, add_resources, read_selection
+from orchestrator.places import ANYWHERE, DEMO
 
 if TYPE_CHECKING:
     from orchestrator.sweeping import SweepSettings
@@ -69,13 +70,13 @@ def _parser() -> argparse.ArgumentParser:
         "--data",
         type=directory,
         metavar="DATA",
-        help="ingested shards: a directory or s3://… (default: data)",
+        help=f"ingested shards: {ANYWHERE} (default: data)",
     )
     parser.add_argument(
         "--out",
         type=directory,
         metavar="RUNS",
-        help="scores, checkpoints and logs: a directory or s3://… (default: runs)",
+        help=f"scores, checkpoints and logs: {ANYWHERE} (default: runs)",
     )
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="a state dict for every trunk to start from"
@@ -142,7 +143,7 @@ def _sweep(options: argparse.Namespace, started: Started) -> list[str]:
 
 
 def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
-    from orchestrator.sweeping import DEMO, SweepSettings
+    from orchestrator.sweeping import SweepSettings
 
     if options.workers_per_trial > 1 and 0 < (options.gpus_per_trial or 0) < 1:
         raise InputError(

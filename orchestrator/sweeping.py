@@ -23,6 +23,7 @@ from orchestrator.dry_run import show_plan
 from orchestrator.hyperparameters import read_hyperparameters, with_hyperparameters
 from orchestrator.lease import hold
 from orchestrator.operation import Command, Publisher
+from orchestrator.places import DEMO
 from orchestrator.plan import (
     Plan,
     Selection,
@@ -52,7 +53,6 @@ from trainables.trial import TrialRunner, Workplace, failed
 from trainables.trial_log import TrialLog, log_file
 from trainables.trunks import layer_extractor, load, weights_name
 
-DEMO: Final = Path("demo")
 MAX_QUEUES: Final = 5
 """How many queues a sweep goes through, each of whose processes has died."""
 

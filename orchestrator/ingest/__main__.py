@@ -15,6 +15,7 @@ from orchestrator.command import InputError, directory, positive_integer, run, s
 from orchestrator.ingest.settings import TOP, ZSCORES
 from orchestrator.ingest.splits import SPLITS
 from orchestrator.ingest.task_sources import FORMATS
+from orchestrator.places import ANYWHERE
 
 ALGONAUTS = """\
 Read an Algonauts 2023 (NSD) folder, in either of its layouts, into one directory of shards a
@@ -181,7 +182,7 @@ def _add_decisions(parser: argparse.ArgumentParser) -> None:
         type=directory,
         required=True,
         metavar="DATA",
-        help="directory for the shards: DATA/nsd-subj01, DATA/nod-sub-01 …",
+        help=f"where the shards go, {ANYWHERE}: DATA/nsd-subj01, DATA/nod-sub-01 …",
     )
     parser.add_argument(
         "--subjects",
