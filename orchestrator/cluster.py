@@ -2,15 +2,18 @@
 
 import logging
 import os
+import socket
 from typing import Any, Final
 
 import ray
 from ray._private import ray_constants
+from ray._private.services import get_node_ip_address
 from ray.data import DataContext
 
 GIB: Final = 2**30
 MAX_OBJECT_STORE: Final = 2 * GIB
 SHARE_OF_MEMORY: Final = 0.3
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
 def connect(
@@ -27,12 +30,14 @@ def connect(
     """
     quieten()
     options: dict[str, Any] = {"ignore_reinit_error": True}
-    if not ray.is_initialized() and not os.environ.get("RAY_ADDRESS"):
+    joined = os.environ.get("RAY_ADDRESS", "")
+    if not ray.is_initialized() and (not joined or _is_on_loopback_alone(joined)):
+        # Ray listens on, and asks for, a machine's outer address unless it takes itself for a Ray
+        # of one machine, as it does on macOS; there is no public argument for that.
+        ray_constants.ENABLE_RAY_CLUSTER = False
+    if not ray.is_initialized() and not joined:
         # A sweep has more processes than cores, most of them asleep: no cause for a warning.
         os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "16")
-        # Ray listens on all addresses unless it takes itself for a Ray of one machine, as it does
-        # on macOS; there is no public argument for that.
-        ray_constants.ENABLE_RAY_CLUSTER = False
         options |= {
             "address": "local",
             "num_cpus": num_cpus,
@@ -41,6 +46,19 @@ def connect(
         }
     context = ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     return f"http://{context.dashboard_url}" if context.dashboard_url else ""
+
+
+def _is_on_loopback_alone(address: str) -> bool:
+    """Tell whether the Ray at HOST:PORT is reached by this machine itself, and by no other."""
+    host, _, port = address.rpartition(":")
+    if host not in LOOPBACK or not port.isdecimal():
+        return False
+    outer: str = get_node_ip_address()  # type: ignore[no-untyped-call]
+    try:
+        with socket.create_connection((outer, int(port)), timeout=1):
+            return False
+    except OSError:
+        return True
 
 
 def quieten() -> None:

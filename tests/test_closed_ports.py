@@ -2,6 +2,8 @@
 
 import ipaddress
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,10 @@ def test_a_local_ray_listens_on_loopback_alone(local_ray: str) -> None:
     found = listening(family)
     assert len(found) >= 5
     assert {port: at for port, at in found.items() if not at.startswith("127.")} == {}
+
+
+@pytest.mark.ray
+def test_another_command_of_this_machine_joins_it(local_ray: str) -> None:
+    join = "from orchestrator.cluster import connect; import ray; connect(); ray.nodes()"
+    environment = {**os.environ, "RAY_ADDRESS": local_ray}
+    subprocess.run([sys.executable, "-c", join], env=environment, check=True, timeout=100)
