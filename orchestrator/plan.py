@@ -236,7 +236,7 @@ def make_plan(
         tuned = outcome is not None and outcome.status == "finished" and trial.encoding is None
         chosen = only is None or trial.id in only
         if left and chosen and not stopped and not tuned:
-            waiting.append(_to_score(trial, left))
+            waiting.append(_to_score(trial, left, outcome))
     rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
     ordered = tuple(sorted(waiting, key=lambda trial: rank[trial.id]))
     return Plan(tuple(trials), ordered, tuple(damaged))
@@ -255,11 +255,17 @@ def _is_scored(runs: Path, trial: Work, cell: Cell, damaged: list[str]) -> bool:
     return True
 
 
-def _to_score(work: Work, left: Sequence[Cell]) -> Work:
-    """Return what is left to do of a trial or evaluation; a tuned trial is its cells."""
-    if isinstance(work, Trial) and not isinstance(work.objective, Untuned):
-        return work
-    return work.scoring(left)
+def _to_score(work: Work, left: Sequence[Cell], outcome: Outcome | None) -> Work:
+    """Return what is left to do of a trial or evaluation; a tuned trial is its cells.
+
+    Cells that were added to one that had ended are scored by themselves. One that was interrupted,
+    or has lost scores, is scored whole: products of matrices round by their size, so the scores of
+    some cells alone are an undisturbed run's only to the seventh digit.
+    """
+    is_tuned = isinstance(work, Trial) and not isinstance(work.objective, Untuned)
+    ended = outcome.trial.cells if outcome and outcome.status == "finished" else ()
+    is_added = ended and not set(left) & set(ended)
+    return work.scoring(left) if is_added and not is_tuned else work
 
 
 def fingerprint(data: Path) -> str:

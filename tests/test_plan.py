@@ -157,12 +157,25 @@ def test_a_trial_whose_scores_are_there_is_done(tmp_path) -> None:
     assert len(plan.trials) == 5
 
 
-def test_an_untuned_trial_waits_with_the_cells_that_are_left_alone(tmp_path) -> None:
-    trials = expand(three_methods, cells(3), None)
-    score(tmp_path, trials[0], cells(3)[1])
-    waiting = make_plan(trials, tmp_path, COSTS).waiting
-    untuned = next(trial for trial in waiting if trial.method == "untuned")
-    assert untuned.cells == (cells(3)[0], cells(3)[2])
+def waiting_untuned(runs: Path) -> tuple[Cell, ...]:
+    waiting = make_plan(expand(three_methods, cells(3), None), runs, COSTS).waiting
+    return next(trial for trial in waiting if trial.method == "untuned").cells
+
+
+def test_cells_that_are_added_to_an_ended_untuned_trial_are_scored_alone(tmp_path) -> None:
+    [untuned, *_] = expand(three_methods, cells(3), None)
+    score(tmp_path, untuned, cells(3)[1])
+    end(tmp_path, untuned.scoring(cells(3)[1:2]), "finished")
+    assert waiting_untuned(tmp_path) == (cells(3)[0], cells(3)[2])
+
+
+def test_an_untuned_trial_that_was_cut_or_lost_scores_is_scored_whole(tmp_path) -> None:
+    [untuned, *_] = expand(three_methods, cells(3), None)
+    score(tmp_path, untuned, cells(3)[1])
+    assert waiting_untuned(tmp_path) == tuple(cells(3))
+    score(tmp_path, untuned, cells(3)[2])
+    end(tmp_path, untuned, "finished")
+    assert waiting_untuned(tmp_path) == tuple(cells(3))
 
 
 def test_scores_of_another_trial_on_the_same_cell_do_not_count(tmp_path) -> None:
