@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import ray
+from ray import cloudpickle as pickle
 
 from orchestrator.autoscaling import NodeType
 from orchestrator.command import GROUP
@@ -134,9 +135,11 @@ def _trainer(
     from ray.train.torch import TorchTrainer
 
     resources = {"CPU": size.cpus} | ({"GPU": size.gpus} if size.gpus else {})
+    # Pickled here, so that the group's controller need not import what its workers run.
+    pickled: bytes = pickle.dumps(make_runner)  # type: ignore[no-untyped-call]
     return TorchTrainer(
         serve,
-        train_loop_config={"queue": queue, "group": name, "make_runner": make_runner},
+        train_loop_config={"queue": queue, "group": name, "make_runner": pickled},
         scaling_config=ScalingConfig(
             num_workers=size.workers, use_gpu=size.gpus > 0, resources_per_worker=resources
         ),

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
+from ray import cloudpickle as pickle
 
 from orchestrator.trial_queue import END, Answer, Job, Worker
 
@@ -47,7 +48,8 @@ def serve(config: dict[str, Any]) -> None:
 
     queue, group = config["queue"], str(config["group"])
     team = join_team()
-    runner = config["make_runner"](get_device(), team)
+    make_runner: MakeRunner = pickle.loads(config["make_runner"])
+    runner = make_runner(get_device(), team)
 
     worker = Worker(ray.get_runtime_context().get_node_id(), os.getpid())
 

@@ -21,7 +21,7 @@ from orchestrator.ingest.writer import write_subject
 from tests.small_shards import write_weights
 from trainables import holding, reading
 from trainables.scores import score_file
-from trainables.shards import list_cells, read_rows
+from trainables.shards import list_cells
 from trainables.spec import Contrastive, Encoding, Trial, Trunk, Untuned
 from trainables.trial import TrialRunner, Workplace
 from trainables.trunks import weights_name
@@ -52,11 +52,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ingest(home / "source", home / "data")
     write_weights(home / "weights.safetensors")
     return home
-
-
-@pytest.fixture(autouse=True)
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_stream", read_rows)
 
 
 def mean_scores(home: Path, runs: Path, rois: tuple[str, ...]) -> dict[str, float]:

@@ -19,9 +19,8 @@ from tests.transfer_shards import (
     weights_on,
     write_subjects,
 )
-from trainables import reading, trunks
+from trainables import trunks
 from trainables.outcome import outcome_file
-from trainables.shards import read_rows
 from trainables.spec import Untuned
 
 OWN_CELL = ("cells", "--models", "regression-nsd-subj01", "--subjects", "1", "--rois", "V1v")
@@ -48,7 +47,6 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_stream", read_rows)
         patch.setitem(trunks.OWN_ARCHITECTURES, "narrow", narrow_trunk)
         lab = TransferLab.open(home)
         cells = [lab.cell(subject) for subject in (1, 2, 3)]

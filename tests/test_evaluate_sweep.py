@@ -12,9 +12,7 @@ from orchestrator.pairs import evaluations, is_transfer
 from tests.small_shards import write_shards, write_weights
 from tests.sweep_process import Lab, kill, scores_of, wait_for
 from tests.transfer_shards import Quiet
-from trainables import reading
 from trainables.outcome import Outcome
-from trainables.shards import read_rows
 from trainables.spec import Encoding, Regression, Trial, Trunk
 from trainables.trial import TrialRunner, Workplace
 
@@ -24,11 +22,10 @@ ENCODING = Encoding(layers=("features.5", "classifier.5"), n_folds=3)
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch) -> Iterator[Lab]:
+def lab(tmp_path) -> Iterator[Lab]:
     """Three subjects with a model each, and in ``expected`` what evaluating them must give."""
     import torch
 
-    monkeypatch.setattr(reading, "_stream", read_rows)
     cells = write_shards(tmp_path / "data", ("subj01", "subj02", "subj03"), n_images=60)
     weights = tmp_path / "weights.safetensors"
     trunk = Trunk("narrow-alexnet", write_weights(weights))

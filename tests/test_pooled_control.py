@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tests import small_shards
-from trainables import reading, trunks
+from trainables import trunks
 from trainables.scores import read_scores
-from trainables.shards import read_rows
 from trainables.spec import Cell, Contrastive, Encoding, Pooled, Trial, Trunk
 from trainables.trial import TrialRunner, Workplace
 from trainables.trunks import weights_name
@@ -72,7 +71,6 @@ class Quiet:
 
 @pytest.fixture
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
-    monkeypatch.setattr(reading, "_stream", read_rows)
     monkeypatch.setattr(small_shards, "plant", plant_energy)
     monkeypatch.setitem(trunks.OWN_ARCHITECTURES, "tiny", tiny_trunk)
     with torch.random.fork_rng():

@@ -22,7 +22,7 @@ from trainables.probes.kinds import KINDS
 from trainables.probes.probe import ProbeRecord
 from trainables.probes.prober import Prober
 from trainables.reading import read_subject
-from trainables.shards import read_rows, read_vertices
+from trainables.shards import read_vertices
 
 ALL = tuple(kind.name for kind in KINDS)
 
@@ -30,7 +30,6 @@ ALL = tuple(kind.name for kind in KINDS)
 @pytest.fixture
 def looked(tmp_path, monkeypatch):
     monkeypatch.setitem(trunks.OWN_ARCHITECTURES, "tiny", tiny_trunk)
-    monkeypatch.setattr(reading, "_stream", read_rows)
     return small_sweep(tmp_path)
 
 

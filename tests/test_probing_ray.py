@@ -13,11 +13,9 @@ from tests.small_looks import CONTRASTIVE, CPU, write_colour_task
 from tests.small_shards import write_shards, write_weights
 from tests.sweep_process import descendants, kill
 from tests.transfer_shards import Quiet
-from trainables import reading
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import ProbeRecord, Workbench
 from trainables.probes.prober import Prober
-from trainables.shards import read_rows
 from trainables.spec import Encoding, Trial, Trunk, Untuned
 from trainables.trial import TrialRunner, Workplace
 
@@ -26,9 +24,8 @@ ALL = tuple(kind.name for kind in KINDS)
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
+def bench(tmp_path: Path) -> Workbench:
     """Three trunks of a finished sweep, and a task."""
-    monkeypatch.setattr(reading, "_stream", read_rows)
     cells = write_shards(tmp_path / "data")
     weights = tmp_path / "weights.safetensors"
     trunk = Trunk("narrow-alexnet", write_weights(weights))

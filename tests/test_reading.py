@@ -1,4 +1,4 @@
-"""Reading shards through Ray Data: what is held, and what is streamed from the object store."""
+"""Reading shards, with Ray Data and without: what is held, and what is streamed."""
 
 import shutil
 from pathlib import Path
@@ -9,6 +9,7 @@ import ray
 import torch
 
 from tests.small_shards import write_shards, write_weights
+from trainables import reading
 from trainables.reading import ObjectStoreImages, read_images, read_subject
 from trainables.scores import read_scores
 from trainables.shards import fixed_width, list_cells, read_rows
@@ -31,6 +32,13 @@ class Silent:
         return True
 
 
+@pytest.fixture(params=["by the worker", "by Ray Data"])
+def read_either_way(request, local_ray, monkeypatch) -> None:
+    """Read alike, whatever the size."""
+    if request.param == "by Ray Data":
+        monkeypatch.setattr(reading, "ALONE_BYTES", 0)
+
+
 @pytest.fixture(scope="module")
 def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("reading") / "data"
@@ -38,7 +46,13 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data / "nsd-subj01"
 
 
-def test_a_subject_is_read_as_it_was_written(shard, local_ray) -> None:
+def test_a_small_subject_needs_no_ray(shard, monkeypatch) -> None:
+    monkeypatch.setattr(reading, "_dataset", None)
+    assert len(read_images(shard, CPU)) == len(read_subject(shard).responses["lh"]) == N_IMAGES
+
+
+@pytest.mark.usefixtures("read_either_way")
+def test_a_subject_is_read_as_it_was_written(shard) -> None:
     subject, images = read_subject(shard), read_images(shard, CPU)
     n_read = 0
     for table in read_rows(shard, ["index", "image", "lh"]):
@@ -73,7 +87,8 @@ def test_data_are_read_while_trials_hold_every_cpu(shard, local_ray) -> None:
         ray.kill(trial)
 
 
-def test_a_damaged_shard_is_refused_by_name(shard, local_ray, tmp_path) -> None:
+@pytest.mark.usefixtures("read_either_way")
+def test_a_damaged_shard_is_refused_by_name(shard, tmp_path) -> None:
     copy = tmp_path / shard.name
     shutil.copytree(shard, copy)
     [rows] = copy.glob("rows-*.parquet")

@@ -1,4 +1,4 @@
-"""Reading a subject's shards with Ray Data, one task a row group."""
+"""Reading a subject's shards: large ones with Ray Data, one task a row group."""
 
 import logging
 from collections.abc import Iterator
@@ -23,6 +23,8 @@ CPUS_A_READ: Final = 0
 """A read asks Ray for none: trials may hold every CPU of what dead nodes have left of a cluster."""
 READS_AT_ONCE: Final = 4
 """They wait for the disk more than they compute."""
+ALONE_BYTES: Final = 64 * 2**20
+"""Of the columns asked for: so few the worker reads itself, sooner than Ray Data's tasks begin."""
 
 
 @dataclass(frozen=True)
@@ -138,19 +140,35 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> ray.data.Dataset:
     logging.getLogger("ray.data").setLevel(logging.WARNING)
 
     def read(place: Any) -> pa.Table:
-        try:
-            pull(Path(place["file"][0]))  # this task may run on another node
-            file = pq.ParquetFile(place["file"][0], **VERIFIED)
-            return file.read_row_group(int(place["group"][0]), columns=list(columns))
-        except (OSError, pa.ArrowException) as error:
-            raise ValueError(
-                f"{place['file'][0]}: damaged ({error}); remove its directory and ingest again"
-            ) from error
+        return _read(Path(place["file"][0]), int(place["group"][0]), columns)
 
     return ray.data.from_items(_row_groups(shard)).map_batches(
         read, batch_size=1, num_cpus=CPUS_A_READ, concurrency=READS_AT_ONCE
     )
 
 
+def _read(path: Path, group: int, columns: tuple[str, ...]) -> pa.Table:
+    """Read columns of a row group; raise ValueError, with the cure, when the file is damaged."""
+    try:
+        pull(path)  # a task may run on another node
+        return pq.ParquetFile(path, **VERIFIED).read_row_group(group, columns=list(columns))
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(
+            f"{path}: damaged ({error}); remove its directory and ingest again"
+        ) from error
+
+
 def _stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
-    yield from _dataset(shard, columns).iter_batches(batch_format="pyarrow", batch_size=None)
+    if _n_bytes(shard, columns) > ALONE_BYTES:
+        yield from _dataset(shard, columns).iter_batches(batch_format="pyarrow", batch_size=None)
+        return
+    for place in _row_groups(shard):
+        yield _read(Path(place["file"]), place["group"], columns)
+
+
+def _n_bytes(shard: Path, columns: tuple[str, ...]) -> int:
+    """Count what columns of a subject take in memory."""
+    manifest = Manifest.read(shard)
+    widths = {"image": 3 * manifest.image_size**2}
+    widths |= {side: 4 * n_vertices for side, n_vertices in manifest.n_vertices.items()}
+    return manifest.n_images * sum(widths.get(column, 8) for column in columns)
