@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.sweep_process import Lab
 
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,3 +28,19 @@ def local_ray() -> Iterator[str]:
     connect(num_cpus=2, object_store_memory=200 << 20)
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def sweep_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Data, weights and a user's own space of four trials, outside the repository."""
+    lab = Lab.make(tmp_path_factory.mktemp("lab"), epochs=30)
+    yield lab
+    lab.end()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(sweep_lab: Lab) -> Path:
+    """A sweep that nothing happened to, one trial after another: what others must equal."""
+    out = sweep_lab.home / "undisturbed"
+    assert "0 done" in sweep_lab.finish(out)
+    return out

@@ -1,5 +1,6 @@
 """A sweep that is looked at, refused a rival, cancelled, and retried, as people do it."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,57 +13,56 @@ from tests.sweep_process import Lab, scores_of, wait_for
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.make(tmp_path_factory.mktemp("lab"), epochs=40)
-    yield lab
-    lab.end()
+@pytest.fixture
+def ended(undisturbed: Path) -> Iterator[Path]:
+    """A sweep that has ended, whose files come back after the test."""
+    kept = {part: undisturbed.with_name(f"kept-{part}") for part in ("scores", "trials")}
+    for part, copy in kept.items():
+        shutil.copytree(undisturbed / part, copy)
+    yield undisturbed
+    for part, copy in kept.items():
+        shutil.rmtree(undisturbed / part)
+        copy.rename(undisturbed / part)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(lab: Lab) -> Path:
-    out = lab.home / "undisturbed"
-    lab.finish(out)
-    return out
-
-
-def act(lab: Lab, *arguments: str) -> tuple[int, str]:
+def act(home: Path, *arguments: str) -> tuple[int, str]:
     """Run a sweep command to its end, from elsewhere; return its code and what it said."""
     command = [sys.executable, "-m", "orchestrator.sweep", *arguments]
-    done = subprocess.run(command, cwd=lab.home, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=300)
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
-def test_status_a_rival_cancel_and_retry(lab: Lab, undisturbed: Path) -> None:
-    out = lab.home / "out"
-    process = lab.start(out)
+def test_status_a_rival_cancel_and_retry(sweep_lab: Lab, undisturbed: Path) -> None:
+    home = sweep_lab.home
+    out = home / "out"
+    process = sweep_lab.start(out)
     wait_for(lambda: any(out.glob("checkpoints/*/last.json")), "a checkpoint")
 
-    wait_for(lambda: "finetuning" in act(lab, "status", "--out", str(out))[1], "progress", 60)
-    code, told = act(lab, "status", "--out", str(out))
+    wait_for(lambda: "finetuning" in act(home, "status", "--out", str(out))[1], "progress", 60)
+    code, told = act(home, "status", "--out", str(out))
     assert code == 0
     assert f"running: sweep space.py, process {process.pid}" in told
 
     rival = ("space.py", "--weights", "weights.safetensors", "--data", "data", "--out", str(out))
-    code, told = act(lab, *rival)
+    code, told = act(home, *rival)
     assert code == 2
     assert f"in use by sweep space.py, process {process.pid}" in told
 
-    code, told = act(lab, "cancel", "--out", str(out))
+    code, told = act(home, "cancel", "--out", str(out))
     assert code == 0, told
     assert "stopped: sweep space.py" in told
     assert process.wait(60) == 130
-    assert "Traceback" not in (lab.home / "out.log").read_text()
-    assert "nothing is running" in act(lab, "status", "--out", str(out))[1]
+    assert "Traceback" not in (home / "out.log").read_text()
+    assert "nothing is running" in act(home, "status", "--out", str(out))[1]
 
-    code, told = act(lab, "retry", "--out", str(out))
+    code, told = act(home, "retry", "--out", str(out))
     assert code == 0, told
     assert scores_of(out).equals(scores_of(undisturbed))
-    assert " 0 failed, 0 waiting" in act(lab, "status", "--out", str(out))[1]
+    assert " 0 failed, 0 waiting" in act(home, "status", "--out", str(out))[1]
 
 
-def test_only_what_failed_is_tried_again(lab: Lab, undisturbed: Path) -> None:
-    out = undisturbed
+def test_only_what_failed_is_tried_again(ended: Path) -> None:
+    out, home = ended, ended.parent
     [trial] = [path for path in out.glob("trials/contrastive*.json")][:1]
     for path in (out / "scores" / trial.stem).iterdir():
         path.unlink()
@@ -71,7 +71,7 @@ def test_only_what_failed_is_tried_again(lab: Lab, undisturbed: Path) -> None:
     for path in (out / "scores" / other.stem).iterdir():
         path.unlink()
     other.unlink()
-    code, told = act(lab, "retry", "--failed", "--out", str(out))
+    code, told = act(home, "retry", "--failed", "--out", str(out))
     assert code == 0, told
     assert "1 to run" in told
     assert any((out / "scores" / trial.stem).iterdir())

@@ -25,13 +25,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    lab = Lab.make(tmp_path / "lab", epochs=20)
-    yield lab
-    lab.end()
-
-
-@pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with s3(), served(tmp_path / "mlflow-server", f"s3://{BUCKET}/artifacts") as one:
         for name, value in one.client.items():
@@ -41,32 +34,30 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def test_postgresql_and_s3_equal_sqlite_and_a_local_disk(
-    lab: Lab,
+    sweep_lab: Lab,
+    undisturbed: Path,
     server: Server,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    local = lab.home / "local"
-    lab.finish(local)
-
     data, out = f"s3://{BUCKET}/data", f"s3://{BUCKET}/runs"
-    upload(lab.home / "data", place(data))
-    process = lab.start_at(out, data, server.client["MLFLOW_TRACKING_URI"])
+    upload(sweep_lab.home / "data", place(data))
+    process = sweep_lab.start_at(out, data, server.client["MLFLOW_TRACKING_URI"])
     mirrored = place(out)
     wait_for(lambda: any(mirrored.glob("checkpoints/*/last.json")), "a checkpoint")
     process.kill()  # and the same command on another machine
     process.wait()
     monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "elsewhere"))
-    process = lab.start_at(out, data, server.client["MLFLOW_TRACKING_URI"])
-    assert process.wait(400) == 0, lab.log_of(out)
-    assert f"scores: {out}/scores" in lab.log_of(out)
+    process = sweep_lab.start_at(out, data, server.client["MLFLOW_TRACKING_URI"])
+    assert process.wait(400) == 0, sweep_lab.log_of(out)
+    assert f"scores: {out}/scores" in sweep_lab.log_of(out)
 
     monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "third"))
     assert operate(["status", "--out", out]) == 0
     assert "4 of 4 trials done" in capsys.readouterr().out
     pull(place(out))
-    assert scores_of(place(out)).equals(scores_of(local))
+    assert scores_of(place(out)).equals(scores_of(undisturbed))
     assert len(read_score_table(place(out)).trials) == 4
 
     client = MlflowClient(server.client["MLFLOW_TRACKING_URI"])

@@ -67,7 +67,7 @@ def searched(out: Path) -> dict[str, str]:
 
 def test_a_search_killed_in_the_midst_ends_as_an_undisturbed_one(lab: Lab) -> None:
     undisturbed, killed = lab.home / "undisturbed", lab.home / "killed"
-    log = lab.finish(undisturbed, "--max-concurrent", "1")
+    log = lab.finish(undisturbed)
     assert "round 2 of 2" in log
     assert Counter(status for status, _ in ended(undisturbed).values()).keys() == {
         "finished",
@@ -76,13 +76,13 @@ def test_a_search_killed_in_the_midst_ends_as_an_undisturbed_one(lab: Lab) -> No
     assert len(ended(undisturbed)) == 12
     assert not (undisturbed / "scores").exists()
 
-    process = lab.start(killed, "--max-concurrent", "1")
+    process = lab.start(killed)
     wait_for(lambda: len(ended(killed)) >= 4, "four ended trials")
     kill({process.pid, *descendants(process.pid)})
     process.wait(10)
     before = ended(killed)
     assert len(before) < 12
-    lab.finish(killed, "--max-concurrent", "1")
+    lab.finish(killed)
 
     assert ended(killed) == ended(undisturbed)
     assert before.items() <= ended(killed).items()

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from typing import Final
@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        lab = Lab.make(Path(home), epochs=40)
+        lab = replace(Lab.make(Path(home), epochs=40), groups=2)
         try:
             cost = _report(lab, schedule(options.faults, options.seed), options.seed)
         finally:
