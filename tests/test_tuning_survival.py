@@ -27,7 +27,7 @@ SEARCH = Search(
         hidden_ratio=LogUniform(0.5, 1.5),
         embedding_ratio=LogUniform(0.2, 0.8),
     ),
-    n_cells=2, min_vertices=5, n_configurations=6, per_round=3, grace_period=1,
+    n_cells=2, min_vertices=5, n_configurations=4, per_round=2, grace_period=1,
     reduction_factor=2, trunk=Trunk("narrow-alexnet", FROM_FILE), validation=0.3,
 )
 '''
@@ -73,15 +73,15 @@ def test_a_search_killed_in_the_midst_ends_as_an_undisturbed_one(lab: Lab) -> No
         "finished",
         "stopped",
     }
-    assert len(ended(undisturbed)) == 12
+    assert len(ended(undisturbed)) == 8
     assert not (undisturbed / "scores").exists()
 
     process = lab.start(killed)
-    wait_for(lambda: len(ended(killed)) >= 4, "four ended trials")
+    wait_for(lambda: len(ended(killed)) >= 3, "three ended trials")
     kill({process.pid, *descendants(process.pid)})
     process.wait(10)
     before = ended(killed)
-    assert len(before) < 12
+    assert len(before) < 8
     lab.finish(killed)
 
     assert ended(killed) == ended(undisturbed)

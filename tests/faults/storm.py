@@ -181,6 +181,15 @@ def schedule(n: int, seed: int) -> list[Fault]:
     return drawn[:n]
 
 
+def dozen(seed: int) -> list[Fault]:
+    """Draw twelve faults that are soon over: few after which the command has to be given again."""
+    chance = random.Random(seed)
+    lasting = [fault for fault in FAULTS if not fault.ends_driver]
+    others = [fault for fault in FAULTS if fault.ends_driver]
+    drawn = [*2 * lasting, *chance.sample(others, 12 - 2 * len(lasting))]
+    return chance.sample(drawn, len(drawn))
+
+
 def main() -> None:
     """Run a nightly set, and print the table of docs/reliability.md."""
     parser = argparse.ArgumentParser(description="Inject faults into sweeps, and count the losses.")
