@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from trainables.features import Storage, extract
-from trainables.linear_algebra import add_gram, eigen_decomposition, multiply, use_threads
+from trainables.linear_algebra import add_gram, leading_components, multiply, use_threads
 from trainables.spec import ALEXNET_LAYERS
 from trainables.trunks import build
 
@@ -34,7 +34,7 @@ def main() -> None:
         compare(
             f"eigendecomposition, n = {n:,}, float64",
             lambda fold=fold: torch.linalg.eigh(fold),  # type: ignore[misc]
-            lambda fold=fold: eigen_decomposition(fold.clone()),  # type: ignore[misc]
+            lambda fold=fold, n=n: leading_components(fold.clone(), n),  # type: ignore[misc]
         )
     A, B = torch.randn(2295, 1020), torch.randn(1020, 7059)
     compare("predictions, 2,295 x 1,020 by 1,020 x 7,059", lambda: A @ B, lambda: multiply(A, B))

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from trainables import encoding
+from trainables import encoding, linear_algebra
 from trainables.encoding import Fold, correlate_each, gram, score_fold
 from trainables.features import Storage, extract
 from trainables.trunks import build
@@ -90,6 +90,29 @@ def test_r_equals_scikit_learns_for_every_alpha_and_vertex(name, n_components) -
     np.testing.assert_allclose(
         ours(X, Y, n_components), scikit_learn(X, Y, n_components), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_components_found_in_part_give_the_same_r(name, monkeypatch) -> None:
+    X = SPECTRA[name]
+    Y = responses(X)
+    whole = ours(X, Y, n_components=30)
+    monkeypatch.setattr(linear_algebra, "PARTIAL_ROWS", 0)
+    monkeypatch.setattr(linear_algebra, "SPARE", 16)
+    np.testing.assert_allclose(ours(X, Y, n_components=30), whole, atol=1e-5)
+
+
+def test_components_that_float32_loses_are_found_in_float64(monkeypatch) -> None:
+    monkeypatch.setattr(linear_algebra, "PARTIAL_ROWS", 0)
+    monkeypatch.setattr(linear_algebra, "SPARE", 16)
+    found = []
+    original = linear_algebra._within_span
+    monkeypatch.setattr(
+        linear_algebra, "_within_span", lambda K, k: found.append(original(K, k)) or found[-1]
+    )
+    for name, is_enough in (("mostly zero, as after a ReLU", True), ("rank 20", False)):
+        ours(SPECTRA[name], responses(SPECTRA[name]), n_components=30)
+        assert (found.pop() is not None) is is_enough, name
 
 
 @cache

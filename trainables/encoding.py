@@ -15,8 +15,9 @@ from torch import Tensor
 from trainables.linear_algebra import (
     add_gram,
     column_products,
-    eigen_decomposition,
+    leading_components,
     multiply,
+    upper_product,
 )
 from trainables.precision import full_float32
 
@@ -87,8 +88,7 @@ def principal_components(
     mean = K_train.mean(dim=0)
     K_train -= mean + mean[:, None] - mean.mean()
     K_test -= mean + K_test.mean(dim=1, keepdim=True) - mean.mean()
-    variances, vectors = eigen_decomposition(K_train)
-    variances, vectors = variances.flip(0)[:n_components], vectors.flip(1)[:, :n_components]
+    variances, vectors = leading_components(K_train, n_components)
     kept = int((variances > floor).sum().clamp(max=len(train) - 1))
     variances, vectors = variances[:kept], vectors[:, :kept]
     scores = multiply(K_test, vectors) / (variances * variances[:1]).sqrt()
@@ -154,6 +154,8 @@ def correlate(fold: Fold, Y: Tensor, alphas: Sequence[float]) -> Tensor:
     measured responses are constant over training or test rows, or the predicted are.
     """
     weights = fold.components.shrinkage(_float64(alphas, Y.device))
+    if len(fold.test) > weights.shape[1] > 0:
+        return _correlate_by_components(fold, Y, weights)
     weighted = (weights[:, None] * fold.components.test_scores).flatten(0, 1)
     shape = (len(alphas), len(fold.test))
     predict = _product(weighted, fold.components.train_vectors.T, Y.shape[1])
@@ -162,6 +164,26 @@ def correlate(fold: Fold, Y: Tensor, alphas: Sequence[float]) -> Tensor:
         responses = fold.standardise(Y[:, columns])
         predicted = predict(responses.train).view(*shape, -1)
         parts.append(_pearson(predicted, responses))
+    return torch.cat(parts, dim=1)
+
+
+def _correlate_by_components(fold: Fold, Y: Tensor, weights: Tensor) -> Tensor:
+    """Correlate without the predictions, where there are more test rows than components.
+
+    With C = Uᵀ Y, T the same of the test rows' scores S, and S = Q R, the products of predictions
+    and measured responses are Σ weight · C · T over components, and a prediction is as long as
+    R (weight · C).
+    """
+    scores, vectors = fold.components.test_scores, fold.components.train_vectors
+    R = torch.linalg.qr(scores.double(), mode="r").R.float().contiguous()
+    parts = []
+    for columns in _vertex_chunks(Y.shape[1], len(fold.train) * 2):
+        responses = fold.standardise(Y[:, columns])
+        C = multiply(vectors.T, responses.train)
+        products = multiply(weights, C * multiply(scores.T, responses.test))
+        each = (upper_product(R, weight[:, None] * C) for weight in weights)
+        norms = torch.stack([column_products(one, one) for one in each]).sqrt()
+        parts.append(_scored(products, norms, responses))
     return torch.cat(parts, dim=1)
 
 
@@ -219,9 +241,14 @@ def _vertex_chunks(n_vertices: int, n_rows: int) -> Iterator[slice]:
 
 def _pearson(predicted: Tensor, responses: Responses) -> Tensor:
     """Correlate predictions (…, n_test, n_vertices), of zero mean over rows, with measured."""
-    norm = column_products(predicted, predicted).sqrt()
-    r = column_products(predicted, responses.test) / norm
-    return torch.where((norm > 0) & ~responses.is_constant, r, torch.nan).double()
+    norms = column_products(predicted, predicted).sqrt()
+    return _scored(column_products(predicted, responses.test), norms, responses)
+
+
+def _scored(products: Tensor, norms: Tensor, responses: Responses) -> Tensor:
+    """Divide products with measured responses, of unit norm, by the predictions' own norms."""
+    has_r = (norms > 0) & ~responses.is_constant
+    return torch.where(has_r, products / norms, torch.nan).double()
 
 
 def score_fold(

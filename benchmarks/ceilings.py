@@ -1,0 +1,75 @@
+"""What a machine can do at most: operations a second of products, bytes a second of copies."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from trainables.linear_algebra import multiply
+
+SIDE: Final = {"cpu": 2048, "cuda": 8192}
+"""Rows of the square matrices that are multiplied."""
+COPIED: Final = {"cpu": 512 * 2**20, "cuda": 4 * 2**30}
+"""Bytes of one copy: far more than any cache holds."""
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """The best of a few runs; operations count a multiplication and an addition as two."""
+
+    flops: dict[str, float]
+    """Operations a second, by precision."""
+    memory: float
+    """Bytes a second of the device's memory, read and written both counted."""
+    disk: float
+    """Bytes a second that a file just written is read with: the page cache's, where it holds it."""
+
+    def floor(self, flops: float, precision: str, n_bytes: float) -> float:
+        """Return the seconds that neither arithmetic nor memory can undercut."""
+        return max(flops / self.flops[precision], n_bytes / self.memory)
+
+
+def measure_ceilings(device: torch.device) -> Ceilings:
+    """Measure a device's, with as many threads as this process computes with."""
+    n = SIDE[device.type]
+    flops = {}
+    for precision in (torch.float32, torch.float64):
+        A, B = (torch.randn(n, n, dtype=precision, device=device) for _ in range(2))
+        took = best_of(3, lambda A=A, B=B: multiply(A, B), device)  # type: ignore[misc]
+        flops[str(precision).removeprefix("torch.")] = 2.0 * n**3 / took
+    source = torch.ones(COPIED[device.type], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    memory = 2 * len(source) / best_of(5, lambda: target.copy_(source), device)
+    return Ceilings(flops, memory, _disk())
+
+
+def _disk() -> float:
+    with tempfile.TemporaryDirectory() as home:
+        path = Path(home) / "file"
+        path.write_bytes(bytes(256 * 2**20))
+        start = time.perf_counter()
+        n_bytes = len(path.read_bytes())
+        return n_bytes / (time.perf_counter() - start)
+
+
+def best_of(n: int, run: Callable[[], object], device: torch.device) -> float:
+    """Return the shortest of n runs, in seconds, each waited for."""
+    return min(timed(run, device) for _ in range(n))
+
+
+def timed(run: Callable[[], object], device: torch.device) -> float:
+    """Run once; return the seconds until the device has done it."""
+    _wait(device)
+    start = time.perf_counter()
+    run()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,268 @@
+"""The steps of one trial, each run on a share of its work, with all its operations and bytes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from orchestrator.cost import TrunkSize, measure_trunk
+from orchestrator.vertex_statistics import (
+    ImageBootstrap,
+    Predicted,
+    bootstrap_vertices,
+    draw_counts,
+    standardise,
+)
+from tests.small_shards import write_shards
+from trainables import trunks
+from trainables.distributed import ALONE
+from trainables.encoding import Fold, correlate
+from trainables.epochs import Trainee, TrainingData, train_epoch
+from trainables.features import Storage, extract
+from trainables.images import ResidentImages
+from trainables.linear_algebra import add_gram
+from trainables.models import build_model, head_widths
+from trainables.precision import full_float32
+from trainables.predictions import write_predictions
+from trainables.reading import ALONE_BYTES, read_images
+from trainables.scores import write_scores
+from trainables.scoring import CellScores
+from trainables.spec import Cell, Contrastive, Encoding, Trial, Trunk
+from trainables.synchronised import SharedModel
+from trainables.trial import FEATURE_BATCH
+
+DRAWS: Final = 1000
+"""Of the bootstrap over test images."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """A subject and a trunk, as large as a benchmark is to be."""
+
+    n_images: int
+    n_train: int
+    image_size: int
+    trunk: str
+    batch_size: int
+    epochs: int
+    sample: int
+    """Images of the share that is run."""
+
+
+SIZES: Final = {
+    "nsd": Size(9841, 8364, 224, "alexnet", 1024, 30, 1024),
+    "small": Size(600, 510, 64, "narrow-alexnet", 128, 3, 256),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a trial, and the part of it that is run."""
+
+    name: str
+    share: float
+    """Of the whole step that is run, by its operations."""
+    flops: float
+    """Operations that the whole step can't do without."""
+    precision: str
+    n_bytes: float
+    """Bytes that the whole step must at least move through the device's memory."""
+    run: Callable[[], object]
+
+
+def steps(size: Size, n_vertices: int, device: torch.device, home: Path) -> Iterator[Step]:
+    """Yield a trial's steps in their order; each holds its data until the next is asked for."""
+    trunk = measure_trunk(size.trunk, size.image_size)
+    yield _reading(size, device, home)
+    if device.type == "cuda":
+        yield _moving(size, device)
+    yield _epochs(size, n_vertices, device, trunk)
+    yield _features(size, device, home, trunk)
+    widths = layer_widths(size)
+    yield _grams(size, widths, device)
+    yield from _fits(size, n_vertices, len(widths), device)
+    yield _bootstrap(size, n_vertices)
+    yield _writing(size, n_vertices, home)
+
+
+def _reading(size: Size, device: torch.device, home: Path) -> Step:
+    """Read a subject's images from its shard, no more of them than a worker reads by itself."""
+    an_image = 3 * size.image_size**2
+    n = min(size.n_images, ALONE_BYTES // an_image)
+    write_shards(home / "data", n_images=n, image_size=size.image_size)
+    shard, n_bytes = home / "data" / "nsd-subj01", 2.0 * size.n_images * an_image
+    run = partial(read_images, shard, device)
+    return Step("reading", n / size.n_images, 0.0, "float32", n_bytes, run)
+
+
+def _moving(size: Size, device: torch.device) -> Step:
+    images = draw_images(size.sample, size, torch.device("cpu"))
+    n_bytes = float(size.n_images * images[0].numel())
+    run = partial(images.to, device)
+    return Step("host to device", size.sample / size.n_images, 0.0, "float32", n_bytes, run)
+
+
+def draw_images(n: int, size: Size, device: torch.device) -> Tensor:
+    """Draw images of noise: what a network's arithmetic takes does not depend on what they show."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (n, 3, size.image_size, size.image_size)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
+
+
+def layer_widths(size: Size) -> dict[str, int]:
+    """Count each layer's features of an image."""
+    network = trunks.build(size.trunk)
+    layers = Encoding().layers
+    storage = Storage(torch.device("cpu"), 2**34, Path())
+    with extract(network, layers, [draw_images(1, size, torch.device("cpu"))], 1, storage) as one:
+        return {layer: sum(part.shape[1] for part in one.columns(layer)) for layer in layers}
+
+
+def _epochs(size: Size, n_vertices: int, device: torch.device, trunk: TrunkSize) -> Step:
+    n = min(size.sample, size.n_train)
+    objective = Contrastive(batch_size=min(size.batch_size, n), epochs=1)
+    hidden, embedding = head_widths(objective, n_vertices)
+    head = hidden * (2 * hidden + embedding) + hidden * (1000 + n_vertices)
+    data = TrainingData(
+        ResidentImages(draw_images(n, size, device)),
+        torch.randn(n, n_vertices, device=device),
+        torch.arange(n),
+    )
+
+    network = trunks.build(size.trunk).to(device)
+    model = build_model(objective, network, size.image_size, n_vertices, seed=0).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate)
+    rows = data.held_back(0.0)
+    trainee = Trainee(objective, model, optimizer, (data,), rows[:1], rows[1:])
+    shared = SharedModel(ALONE, model)
+
+    weights = trunk.parameter_bytes + 4 * head
+    n_batches = -(-size.n_train // size.batch_size)
+    return Step(
+        "fine-tuning",
+        n / size.n_train / size.epochs,
+        3.0 * size.epochs * size.n_train * (trunk.flops + 4.0 * head),
+        "float32",
+        # Every activation written and read forwards and backwards; Adam reads four values a
+        # weight, and writes three.
+        size.epochs * (4.0 * size.n_train * trunk.activation_bytes + 7.0 * n_batches * weights),
+        lambda: train_epoch(trainee, shared, ALONE, 1),
+    )
+
+
+def _features(size: Size, device: torch.device, home: Path, trunk: TrunkSize) -> Step:
+    n = min(size.sample, size.n_images)
+    images, network = draw_images(n, size, device), trunks.build(size.trunk)
+
+    def run() -> None:
+        batches = torch.split(images, FEATURE_BATCH[device.type])
+        extract(network, Encoding().layers, batches, n, Storage(device, 2**36, home)).close()
+
+    n_bytes = 2.0 * size.n_images * trunk.activation_bytes
+    flops = size.n_images * trunk.flops
+    return Step("features", n / size.n_images, flops, "float32", n_bytes, run)
+
+
+def _grams(size: Size, widths: dict[str, int], device: torch.device) -> Step:
+    total, sample = sum(widths.values()), min(4096, max(widths.values()))
+    n = size.n_images
+    X = torch.randn(n, sample, dtype=torch.float64, device=device)
+    K = torch.zeros(n, n, dtype=torch.float64, device=device)
+    return Step(
+        "Gram matrices",
+        sample / total,
+        float(n) * n * total,
+        "float64",
+        4.0 * n * total,
+        lambda: add_gram(K, X),
+    )
+
+
+def _fits(size: Size, n_vertices: int, n_layers: int, device: torch.device) -> Iterator[Step]:
+    """Yield factorisation and regression: of one fold of one layer, as ``nested`` has five."""
+    encoding = Encoding()
+    n, n_fold = size.n_train, size.n_train - size.n_train // encoding.n_folds
+    K = plausible_gram(n, device)
+    train, test = torch.arange(n_fold), torch.arange(n_fold, n)
+    folds: list[Fold] = []
+
+    def fit() -> None:
+        folds.append(Fold.fit(K, train, test, encoding.n_components))
+
+    cubes = n_layers * (encoding.n_folds * float(n_fold) ** 3 + float(n) ** 3)
+    k = min(encoding.n_components, n_fold - 1)
+    squares = n_layers * (encoding.n_folds * float(n_fold) ** 2 + float(n) ** 2)
+    # Reduction to tridiagonal form, and k vectors turned back.
+    flops = 4 / 3 * cubes + 2 * k * squares
+    yield Step("factorisation", n_fold**3 / cubes, flops, "float64", 8 * squares, fit)
+
+    Y = torch.randn(n, n_vertices, device=device)
+
+    def regress() -> None:
+        with full_float32():
+            correlate(folds[-1], Y, encoding.alphas)
+
+    n_test, n_alphas = n - n_fold, len(encoding.alphas)
+    a_fold = 2.0 * k * n_vertices * (n_fold + n_alphas * n_test)
+    a_refit = 2.0 * k * n_vertices * (n + size.n_images - n)
+    flops = n_layers * (encoding.n_folds * a_fold + a_refit)
+    n_bytes = n_layers * (encoding.n_folds + 1) * 4.0 * n_vertices * (n + n_alphas * n_test)
+    yield Step("ridge and r", a_fold / flops, flops, "float32", n_bytes, regress)
+
+
+def plausible_gram(n: int, device: torch.device) -> Tensor:
+    """Make a Gram matrix whose spectrum falls as features' do, by a power of the rank."""
+    generator = torch.Generator().manual_seed(0)
+    m = min(2 * n, 4096)
+    X = torch.randn(n, m, generator=generator).to(device)
+    X *= torch.arange(1, m + 1, device=device) ** -0.6
+    K = (X @ X.T).double()
+    return K + K.diagonal().mean() * 1e-3 * torch.eye(n, dtype=K.dtype, device=device)
+
+
+def _bootstrap(size: Size, n_vertices: int) -> Step:
+    n_test, n = size.n_images - size.n_train, min(n_vertices, 256)
+    rng = np.random.default_rng(0)
+    measured, a, b = (rng.standard_normal((n_test, n), dtype=np.float32) for _ in range(3))
+    predicted = Predicted(measured, *(standardise(p).astype(np.float16) for p in (a, b)))
+
+    def run() -> None:
+        counts = draw_counts(n_test, ImageBootstrap(DRAWS), "nsd-subj01")
+        bootstrap_vertices(predicted, counts)
+
+    # Sums of images by the number of times they are drawn: of three values, squares and products.
+    flops = 2.0 * DRAWS * n_test * 8 * n_vertices
+    n_bytes = 4.0 * n_test * 3 * n_vertices
+    return Step("bootstrap", n / n_vertices, flops, "float32", n_bytes, run)
+
+
+def _writing(size: Size, n_vertices: int, home: Path) -> Step:
+    cell = Cell("nsd", "subj01", "lh", "V1v", n_vertices, "made-up")
+    trial = Trial(Contrastive(), (cell,), Trunk(size.trunk, "made-up"), Encoding())
+    n_test, layers = size.n_images - size.n_train, Encoding().layers
+    rng = np.random.default_rng(0)
+    values: Any = rng.random(n_vertices)
+    scores = CellScores(
+        cell,
+        "nested",
+        layers[0],
+        layers,
+        np.arange(n_vertices, dtype=np.int32),
+        alpha=values,
+        r=values,
+        r_by_layer=rng.random((len(layers), n_vertices)),
+        choice_by_layer=rng.random(len(layers)),
+        n_test=n_test,
+        predictions=rng.standard_normal((n_test, n_vertices)).astype(np.float16),
+    )
+
+    def run() -> None:
+        write_predictions(home, trial, [scores], np.arange(n_test))
+        write_scores(home, trial, [scores])
+
+    return Step("writing", 1.0, 0.0, "float32", 2.0 * 2 * n_test * n_vertices, run)
