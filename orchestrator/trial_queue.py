@@ -99,7 +99,11 @@ class _Entry:
 
 
 class TrialQueue:
-    """Jobs waiting, running and ended. Every method is short; waiting is by polling calls."""
+    """Jobs waiting, running and just ended. Every method is short; waiting is by polling calls.
+
+    A job that has ended is forgotten when its listener leaves, so a long sweep is as quick at its
+    end as at its beginning.
+    """
 
     def __init__(self, retries: int, n_groups: int = 1) -> None:
         self._retries = retries
@@ -227,7 +231,9 @@ class TrialQueue:
 
     async def stage(self, trial_id: str, name: str) -> bool:
         """Hear that a trial's next step begins; False when it should stop."""
-        entry = self._entries[trial_id]
+        entry = self._entries.get(trial_id)
+        if entry is None:
+            return False  # another worker has done it
         entry.progress.stage, entry.alive = name, time.monotonic()
         return not entry.stopped
 
@@ -237,12 +243,14 @@ class TrialQueue:
         A judged job is answered when its listener has dealt with the epoch, so that a stopped
         one trains no epoch more and frees its worker at once.
         """
-        entry = self._entries[trial_id]
+        entry = self._entries.get(trial_id)
+        if entry is None:
+            return False
         for name in ("epoch", "loss", "retrieval_top1", "images_per_second"):
             setattr(entry.progress, name, event.get(name))
         entry.events.append(event)
         entry.alive = time.monotonic()
-        self._metrics.epoch(trial_id, event)
+        self._metrics.epoch(entry.progress.group, event)
         await self._notify()
         if entry.job.judged:
             await self._hear_verdict(entry)
@@ -258,20 +266,24 @@ class TrialQueue:
 
     async def finish(self, trial_id: str, event: Event, error: str | None) -> None:
         """Hear that a job is over: its last metrics, or its error."""
-        entry = self._entries[trial_id]
-        if error is None:
-            entry.events.append(event)
-        self._end(entry, error)
+        entry = self._entries.get(trial_id)
+        if entry is not None and not entry.ended:
+            if error is None:
+                entry.events.append(event)
+            self._end(entry, error)
         await self._notify()
 
     async def blame(self, trial_id: str, reason: str) -> None:
         """Hear why a group is about to start anew, for the error of a job that fails by it."""
-        self._entries[trial_id].blame = reason
+        if trial_id in self._entries:
+            self._entries[trial_id].blame = reason
 
     def _end(self, entry: _Entry, error: str | None) -> None:
         entry.events.append({"done": True, "error": error})
         entry.ended = True
-        self._metrics.ended(entry.job.trial_id, failed=error is not None)
+        self._metrics.ended(entry.progress.group, failed=error is not None)
+        if entry.stopped:  # nobody listens any more
+            self._entries.pop(entry.job.trial_id, None)
 
     async def next_event(self, trial_id: str, number: int) -> Event | None:
         """Give a trial's event by number, as soon as there is one; None: ask again."""
@@ -284,14 +296,18 @@ class TrialQueue:
         return entry.events[number] if number < len(entry.events) else None
 
     async def stop(self, trial_id: str) -> None:
-        """Have a trial dropped: at once when it waits, at its next report when it runs."""
+        """Hear that a trial's listener leaves.
+
+        One that waits is dropped at once, one that runs at its next report, one that has ended is
+        forgotten.
+        """
         entry = self._entries.get(trial_id)
-        if entry is None or entry.ended:
+        if entry is None:
             return
         entry.stopped = True
-        if trial_id in self._waiting:
-            self._waiting.remove(trial_id)
-            entry.ended = True
+        if entry.ended or trial_id in self._waiting:
+            self._waiting = [one for one in self._waiting if one != trial_id]
+            del self._entries[trial_id]
         await self._notify()
 
     async def running(self) -> list[dict[str, Any]]:
@@ -349,22 +365,22 @@ class _Metrics:
     """What Ray's dashboard and Prometheus see, as ``ray_sweep_…``."""
 
     def __init__(self) -> None:
-        tags = ("trial",)
-        self._epoch = Gauge("sweep_trial_epoch", "Epochs done", tag_keys=tags)
-        self._rate = Gauge("sweep_trial_images_per_second", "Fine-tuning rate", tag_keys=tags)
-        self._memory = Gauge("sweep_trial_gpu_bytes", "Most GPU memory in use", tag_keys=tags)
+        tags = ("group",)  # not the trial: a series is never forgotten
+        self._epoch = Gauge("sweep_epoch", "Epochs done of the trial", tag_keys=tags)
+        self._rate = Gauge("sweep_images_per_second", "Fine-tuning rate", tag_keys=tags)
+        self._memory = Gauge("sweep_gpu_bytes", "Most GPU memory in use", tag_keys=tags)
         self._ended = Counter("sweep_trials_ended", "Trials ended", tag_keys=("status",))
         self._now = Gauge("sweep_trials", "Trials waiting and running", tag_keys=("state",))
 
-    def epoch(self, trial_id: str, event: Event) -> None:
-        tags = {"trial": trial_id}
+    def epoch(self, group: str | None, event: Event) -> None:
+        tags = {"group": group or ""}
         self._epoch.set(event.get("epoch", 0), tags)
         self._rate.set(event.get("images_per_second") or 0.0, tags)
         self._memory.set(event.get("gpu_bytes") or 0.0, tags)
 
-    def ended(self, trial_id: str, *, failed: bool) -> None:
-        for gauge in (self._rate, self._memory):
-            gauge.set(0.0, {"trial": trial_id})
+    def ended(self, group: str | None, *, failed: bool) -> None:
+        for gauge in (self._epoch, self._rate, self._memory):
+            gauge.set(0.0, {"group": group or ""})
         self._ended.inc(1, {"status": "failed" if failed else "finished"})
 
     def now(self, n_waiting: int, n_running: int) -> None:

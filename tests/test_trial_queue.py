@@ -261,19 +261,37 @@ def test_a_stopped_job_whose_worker_died_is_not_tried_again_and_is_no_failure() 
         await queue.take("g1")
         await queue.stop("a")
         assert await queue.take("g1") == AGAIN
-        assert await events(queue, "a", 1) == [{"done": True, "error": None}]
+        assert await queue.running() == []
 
     run(scenario, retries=5)
 
 
-def test_stopping_what_has_ended_or_was_never_there_does_nothing() -> None:
+def test_jobs_that_have_ended_are_forgotten_when_their_listeners_leave() -> None:
     async def scenario(queue: TrialQueue) -> None:
         await queue.stop("never")
+        for number in range(50):
+            await queue.submit(job(f"a{number}"))
+            await queue.take("g1")
+            await queue.finish(f"a{number}", {"seconds": 1.0}, None)
+            await queue.stop(f"a{number}")
+        assert queue._entries == {}
+
+    run(scenario)
+
+
+def test_a_worker_that_comes_back_late_is_told_to_stop() -> None:
+    async def scenario(queue: TrialQueue) -> None:
         await queue.submit(job("a"))
         await queue.take("g1")
         await queue.finish("a", {"seconds": 1.0}, None)
+        await queue.finish("a", {"seconds": 2.0}, None)  # another one, cut off meanwhile
+        assert await events(queue, "a", 2) == [{"seconds": 1.0}, {"done": True, "error": None}]
         await queue.stop("a")
-        assert len(await events(queue, "a", 2)) == 2
+        assert not await queue.stage("a", "encoding")
+        assert not await queue.report("a", {"epoch": 3})
+        await queue.blame("a", "too late")
+        await queue.finish("a", {"seconds": 2.0}, None)
+        assert await queue.running() == []
 
     run(scenario)
 
