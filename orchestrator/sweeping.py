@@ -41,6 +41,7 @@ from orchestrator.score_display import closing_table
 from orchestrator.tracker import Tracker, start_tracker
 from orchestrator.tracking import Sweep, tracking_uri
 from orchestrator.trial_queue import Job, start_queue
+from orchestrator.turns import in_turns
 from orchestrator.watchdog import patience_for, watched
 from trainables.evaluation import Work
 from trainables.mirror import address, is_large, pull
@@ -236,7 +237,8 @@ class Running:
         size, n_groups = size_groups(settings, len(plan.waiting))
         scratch = scratch_of(settings.out)
         queue = start_queue(settings.retries, n_groups)
-        jobs = [make_job(work, self.costs, settings.patience) for work in plan.waiting]
+        ordered = in_turns(plan.waiting, n_groups, lambda work: work.shards)
+        jobs = [make_job(work, self.costs, settings.patience) for work in ordered]
         schedule = Schedule(2 * n_groups, settings.retries, scratch)
         display = self._display(queue, size, failures)
         watcher = Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)

@@ -10,8 +10,10 @@ import math
 import os
 import secrets
 import time
+from collections import Counter as Counted
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any, Final, Literal
 
 import ray
@@ -134,7 +136,8 @@ class TrialQueue:
     async def take(self, group: str, worker: Worker | None = None) -> Job | Answer:
         """Give a group its next job, or tell it to ask again or to end.
 
-        Jobs of the subjects that the group holds go first. A group that still has a job has lost
+        Jobs of the subjects that the group holds go first, then those of subjects that the fewest
+        groups hold. A group that still has a job has lost
         its process in the midst: it gets the job again, as often as retries allow.
         """
         lost = self._running(group)
@@ -215,7 +218,13 @@ class TrialQueue:
         if not ready:
             return None
         held = self._held.get(group, ())
-        entry = max(ready, key=lambda one: _share_held(one.job, held))  # of equal ones, the first
+        elsewhere = Counted(chain.from_iterable(self._held.values()))
+
+        def rank(entry: _Entry) -> tuple[float, int]:
+            n_elsewhere = max(elsewhere[shard] for shard in entry.job.shards)
+            return _share_held(entry.job, held), -n_elsewhere
+
+        entry = max(ready, key=rank)  # of equal ones, the first
         self._waiting.remove(entry.job.trial_id)
         entry.progress.group, entry.progress.stage = group, "starting"
         self._held[group] = _still_held(held, entry.job.shards)

@@ -80,6 +80,16 @@ def test_jobs_of_the_subject_that_a_group_holds_go_first() -> None:
     run(scenario)
 
 
+def test_a_group_that_holds_nothing_of_what_waits_takes_what_the_fewest_hold() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        for name, subject in (("a", 1), ("b", 1), ("c", 2), ("d", 1), ("e", 2)):
+            await queue.submit(job(name, f"nsd-subj0{subject}"))
+        taken = [(await queue.take(group)).trial_id for group in ("g1", "g2", "g3", "g4")]
+        assert taken == ["a", "c", "b", "e"]
+
+    run(scenario)
+
+
 def test_a_job_of_subjects_that_a_group_holds_all_of_goes_before_one_that_reads_more() -> None:
     async def scenario(queue: TrialQueue) -> None:
         subjects = ("nsd-subj01", "nsd-subj02")

@@ -1,0 +1,145 @@
+"""Where a sweep stops scaling: the paper's programme on clusters of 1 to 512 GPUs, simulated.
+
+python -m benchmarks.scaling --steps FILE [--gpus 1,8,64,512] [--subjects 8,100,1000]
+python -m benchmarks.scaling --check RUNS-OF-ONE-GROUP RUNS-OF-TWO-GROUPS
+
+FILE is what ``python -m benchmarks.trial --json FILE`` has measured of a trial's steps. A subject
+has 39 cells, each tuned by contrast and by regression, and an untuned trunk; eight subjects have 43
+cells that are pooled, twice. ``--check`` instead replays a real sweep's trials: one group's order
+and times, from its outcomes, predict how long two groups take, beside what two really took.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean, pstdev
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks.simulated_cluster import Account, Cluster, Simulation, Task
+from trainables.outcome import Outcome
+
+CELLS: Final = (*[600] * 30, *[1500] * 7, *[5741] * 2)
+"""Vertices of a subject's cells: 39 of them, 40,000 in all, as NSD's subjects have."""
+POOL: Final = 8
+"""Subjects of a pooled model."""
+POOLED: Final = 43 * 2
+"""Pooled models of eight subjects, each once by contrast and once by regression."""
+SEEDS: Final = 3
+
+
+def main() -> None:
+    """Read the options; simulate, or check the simulation."""
+    parser = argparse.ArgumentParser(description="Scaling, simulated over measured steps.")
+    parser.add_argument("--steps", type=Path, metavar="FILE", help="figures of benchmarks.trial")
+    parser.add_argument("--gpus", default="1,2,4,8,16,32,64,128,256,512")
+    parser.add_argument("--subjects", default="8,100,1000")
+    parser.add_argument("--check", type=Path, nargs=2, metavar="RUNS")
+    options = parser.parse_args()
+    if options.check:
+        check(*options.check)
+    elif options.steps:
+        seconds = trial_seconds(json.loads(options.steps.read_text()))
+        print(HEAD)
+        for n_subjects in map(int, options.subjects.split(",")):
+            tasks = list(programme(n_subjects, seconds))
+            for gpus in map(int, options.gpus.split(",")):
+                print(row(n_subjects, gpus, tasks), flush=True)
+    else:
+        parser.error("give --steps FILE or --check RUNS RUNS")
+
+
+HEAD: Final = (
+    "| subjects | GPUs | hours | GPU-hours | efficiency "
+    "| reading | starting | queue | lost | rest |\n|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def trial_seconds(measured: dict[str, Any]) -> dict[str, dict[int, float]]:
+    """Sum a trial's steps by what they are for, at each measured size of a cell."""
+    found: dict[str, dict[int, float]] = {"tuning": {}, "scoring": {}}
+    for n_vertices, steps in measured["steps"].items():
+        for kind, total in found.items():
+            total[int(n_vertices)] = sum(
+                step["seconds"]
+                for step in steps
+                if step["name"] not in ("reading", "host to device", "bootstrap")
+                and (step["name"] == "fine-tuning") == (kind == "tuning")
+            )
+    return found
+
+
+def programme(n_subjects: int, seconds: dict[str, dict[int, float]]) -> Iterator[Task]:
+    """Yield the paper's trials in the order of the plan: pooled ones, then subject by subject."""
+
+    def at(kind: str, n_vertices: int) -> float:
+        sizes = sorted(seconds[kind])
+        return float(np.interp(n_vertices, sizes, [seconds[kind][size] for size in sizes]))
+
+    for first in range(0, n_subjects, POOL):
+        pool = tuple(range(first, min(first + POOL, n_subjects)))
+        for _ in range(2 * POOLED):
+            yield Task(pool, len(pool) * (at("tuning", 1000) + at("scoring", 1000)))
+    for subject in range(n_subjects):
+        for n_vertices in sorted(CELLS, reverse=True):
+            for _ in ("contrastive", "regression"):
+                cost = at("tuning", n_vertices) + at("scoring", n_vertices)
+                yield Task((subject,), cost)
+        yield Task((subject,), at("scoring", max(seconds["scoring"])))
+
+
+def row(n_subjects: int, gpus: int, tasks: Sequence[Task]) -> str:
+    """Simulate a few times; write the means, and the spread of the hours."""
+    cluster = Cluster(gpus)
+    found = [Simulation(cluster, tasks, seed).run() for seed in range(SEEDS)]
+    hours = [one.wall / 3600 for one in found]
+    return (
+        f"| {n_subjects:,} | {gpus} | {mean(hours):,.2f} ± {pstdev(hours):.2f} "
+        f"| {mean(hours) * gpus:,.0f} | {mean(one.efficiency(gpus) for one in found):.1%} | "
+        + " | ".join(f"{share:.1%}" for share in shares(found, gpus))
+        + " |"
+    )
+
+
+def shares(found: Sequence[Account], gpus: int) -> Iterator[float]:
+    """Yield the shares of the GPUs' time that reading, starting, queue, losses and the end took."""
+    names = ("reading", "starting", "handing_over", "lost")
+    total = sum(one.wall * gpus for one in found)
+    taken = [sum(getattr(one, name) for one in found) / total for name in names]
+    yield from taken
+    yield 1 - sum(taken) - sum(one.work for one in found) / total
+
+
+def check(one: Path, two: Path) -> None:
+    """Predict two groups' time from one group's trials, and print it beside the real one's."""
+    outcomes = sorted(_outcomes(one), key=lambda outcome: outcome.started)
+    tasks = [
+        Task((hash(outcome.trial.shards),), sum(outcome.seconds.values())) for outcome in outcomes
+    ]
+    for n_groups, runs in ((1, one), (2, two)):
+        quiet = Cluster(
+            n_groups, boot=0.0, group_start=0.0, spread=0.0, subject_bytes=0.0, handover=0.02
+        )
+        predicted = Simulation(quiet, tasks).run().wall
+        real = _span(_outcomes(runs))
+        print(
+            f"{n_groups} groups, {len(tasks)} trials: simulated {predicted:.1f} s, "
+            f"really {real:.1f} s, {real / predicted:.2f} times"
+        )
+
+
+def _outcomes(runs: Path) -> list[Outcome]:
+    found = [Outcome.read(runs, path.stem) for path in sorted(runs.glob("trials/*.json"))]
+    return [outcome for outcome in found if outcome is not None]
+
+
+def _span(outcomes: Sequence[Outcome]) -> float:
+    """Measure from the first trial's start to the last one's end."""
+    starts = [one.started for one in outcomes]
+    return max(one.started + sum(one.seconds.values()) for one in outcomes) - min(starts)
+
+
+if __name__ == "__main__":
+    main()

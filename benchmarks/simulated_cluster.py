@@ -1,0 +1,196 @@
+"""A sweep on a cluster that is not there: groups, a queue, nodes that fail, shared storage."""
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from math import log, sqrt
+from typing import Any, Final
+
+import numpy as np
+import simpy
+
+from orchestrator.turns import in_turns
+
+EPOCHS: Final = 30
+"""Checkpoints of a trial: what a node's death costs is the epoch it was at."""
+Waiting = Generator[Any, Any, None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A trial: the subjects it reads and the seconds it works."""
+
+    subjects: tuple[int, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The machines, and what goes wrong with them. Times in seconds."""
+
+    gpus: int
+    gpus_a_node: int = 8
+    boot: float = 90.0
+    """Mean time until the autoscaler's node is there, exponential beyond a third of it."""
+    group_start: float = 25.0
+    """From a node to a worker that asks for its first trial."""
+    handover: float = 0.02
+    """The queue's own time a trial: one at a time."""
+    spread: float = 0.1
+    """Standard deviation of a trial's time over its mean."""
+    hours_between_failures: float = 500.0
+    """Of a node."""
+    subject_bytes: float = 3e9
+    """Images and responses."""
+    worker_rate: float = 1e9
+    """Bytes a second that one worker reads."""
+    storage_rate: float = 1e10
+    """Bytes a second that the shared storage gives to all."""
+    window: int = 2
+    """Trials that Tune has submitted, for each group."""
+
+
+@dataclass
+class Account:
+    """Where the GPUs' time went, in GPU-seconds."""
+
+    work: float = 0.0
+    reading: float = 0.0
+    lost: float = 0.0
+    """Work that a dead node took along."""
+    handing_over: float = 0.0
+    starting: float = 0.0
+    """Nodes that boot, and groups that start; booting counts only as time, no GPU is paid for."""
+    wall: float = 0.0
+    n_failures: int = 0
+
+    def efficiency(self, gpus: int) -> float:
+        """Return the share of all GPUs' time that was work."""
+        return self.work / (self.wall * gpus)
+
+
+@dataclass
+class Simulation:
+    """One sweep on one cluster, by the policy of the real queue."""
+
+    cluster: Cluster
+    tasks: Sequence[Task]
+    seed: int = 0
+    account: Account = field(default_factory=Account)
+
+    def run(self) -> Account:
+        """Run to the last trial's end; return where the time went."""
+        self._chance = np.random.default_rng(self.seed)
+        self._env = simpy.Environment()
+        self._queue = simpy.Resource(self._env, 1)
+        ordered = in_turns(self.tasks, self.cluster.gpus, lambda task: task.subjects)
+        self._waiting = [(task, task.seconds * self._factor()) for task in ordered]
+        self._left = len(self._waiting)
+        self._n_readers = 0
+        self._holders: Counter[int] = Counter()
+        """How many workers hold a subject."""
+        self._done = self._env.event()
+        self._changed = self._env.event()
+        n_nodes = -(-self.cluster.gpus // self.cluster.gpus_a_node)
+        for node in range(n_nodes):
+            first = node * self.cluster.gpus_a_node
+            n_gpus = min(self.cluster.gpus_a_node, self.cluster.gpus - first)
+            self._env.process(self._node(n_gpus))
+        self._env.run(until=self._done)
+        self.account.wall = self._env.now
+        return self.account
+
+    def _factor(self) -> float:
+        """Draw how much longer than the mean a trial takes: log-normal, of mean one."""
+        variance = log(1 + self.cluster.spread**2)
+        return float(np.exp(self._chance.normal(-variance / 2, sqrt(variance))))
+
+    def _node(self, n_gpus: int) -> Waiting:
+        """Boot, work, fail, and be replaced."""
+        while True:
+            third = self.cluster.boot / 3
+            yield self._env.timeout(third + self._chance.exponential(2 * third))
+            workers = [self._env.process(self._worker()) for _ in range(n_gpus)]
+            mean = 3600 * self.cluster.hours_between_failures
+            yield self._env.timeout(self._chance.exponential(mean))
+            self.account.n_failures += 1
+            for worker in workers:
+                if worker.is_alive:
+                    worker.interrupt()
+
+    def _worker(self) -> Waiting:
+        held: tuple[int, ...] = ()
+        current: tuple[Task, float] | None = None
+        since = float("inf")
+        """When the work on the current trial began, if it did."""
+        try:
+            yield self._env.timeout(self.cluster.group_start)
+            self.account.starting += self.cluster.group_start
+            while self._left:
+                current, since = None, float("inf")
+                before = self._env.now
+                with self._queue.request() as turn:
+                    yield turn
+                    yield self._env.timeout(self.cluster.handover)
+                    current = self._take(held)
+                self.account.handing_over += self._env.now - before
+                if current is None:
+                    yield self._changed
+                    continue
+                task, seconds = current
+                missing = [one for one in task.subjects if one not in held]
+                if missing:
+                    self._holders.subtract(held)
+                    held = task.subjects
+                    self._holders.update(held)
+                    yield from self._read(len(missing))
+                since = self._env.now
+                yield self._env.timeout(seconds)
+                self.account.work += seconds
+                current = None
+                self._finish()
+        except simpy.Interrupt:
+            self._holders.subtract(held)
+            if current is not None:
+                self._give_back(*current, max(0.0, self._env.now - since))
+
+    def _take(self, held: tuple[int, ...]) -> tuple[Task, float] | None:
+        """Take a trial of held subjects if one is submitted, else the first."""
+        window = self._waiting[: self.cluster.window * self.cluster.gpus]
+        if not window:
+            return None
+        known = (k for k, (task, _) in enumerate(window) if set(task.subjects) <= set(held))
+        first = next(known, None)
+        if first is None:
+            tasks = range(len(window))
+            first = min(tasks, key=lambda k: max(self._holders[s] for s in window[k][0].subjects))
+        return self._waiting.pop(first)
+
+    def _read(self, n_subjects: int) -> Waiting:
+        self._n_readers += 1
+        rate = min(self.cluster.worker_rate, self.cluster.storage_rate / self._n_readers)
+        before = self._env.now
+        try:
+            yield self._env.timeout(n_subjects * self.cluster.subject_bytes / rate)
+        finally:
+            self._n_readers -= 1
+            self.account.reading += self._env.now - before
+
+    def _finish(self) -> None:
+        self._left -= 1
+        self._tell()
+        if not self._left:
+            self._done.succeed()
+
+    def _give_back(self, task: Task, seconds: float, worked: float) -> None:
+        """Put a dead worker's trial first, with the epochs kept that its checkpoints hold."""
+        an_epoch = seconds / EPOCHS
+        kept = worked // an_epoch * an_epoch
+        self.account.work += kept
+        self.account.lost += worked - kept
+        self._waiting.insert(0, (task, seconds - kept))
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.succeed()
+        self._changed = self._env.event()
