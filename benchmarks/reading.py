@@ -1,0 +1,92 @@
+"""Read a subject's images from its shard to the device: plain pyarrow, alone, and with Ray Data.
+
+python -m benchmarks.reading [--images 2000] [--image-size 224]
+
+Rates in bytes of images, after a first run that brings the file into the page cache and, for Ray
+Data, its worker processes up. The plain loop is what a script would do: each row group to a tensor.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from orchestrator.cluster import connect
+from tests.small_shards import write_shards
+from trainables import reading
+from trainables.shards import fixed_width
+
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    """Time the three in turns; print rates and ratios with their spread."""
+    parser = argparse.ArgumentParser(description="Reading a subject's images.")
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    connect()
+    with tempfile.TemporaryDirectory() as home:
+        write_shards(Path(home), n_images=options.images, image_size=options.image_size)
+        shard = Path(home) / "nsd-subj01"
+        n_bytes = options.images * 3 * options.image_size**2
+        times = measure(shard, options.repeats)
+    for name, runs in times.items():
+        rate = n_bytes / statistics.median(runs) / 1e9
+        ratios = sorted(a / b for a, b in zip(times["plain pyarrow"], runs, strict=True))
+        print(
+            f"{name:14} {rate:5.2f} GB/s, {statistics.median(ratios):.2f} of plain "
+            f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
+
+
+def measure(shard: Path, repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of each way, run by run; raise ValueError when they read otherwise."""
+    ways: dict[str, Callable[[], Tensor]] = {
+        "plain pyarrow": lambda: plain(shard),
+        "alone": lambda: _with(2**62, shard),
+        "Ray Data": lambda: _with(0, shard),
+    }
+    first = [way() for way in ways.values()]
+    if not all(torch.equal(one, first[0]) for one in first):
+        raise ValueError("the ways to read give different images")
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def plain(shard: Path) -> Tensor:
+    """Read every row group's images with pyarrow alone."""
+    parts = []
+    for path in sorted(shard.glob("rows-*.parquet")):
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=["image"])
+            parts.append(torch.from_numpy(fixed_width(table["image"], np.uint8).copy()))
+    images = torch.cat(parts)
+    size = round((images.shape[1] / 3) ** 0.5)
+    return images.view(-1, 3, size, size)
+
+
+def _with(alone_bytes: int, shard: Path) -> Tensor:
+    before, reading.ALONE_BYTES = reading.ALONE_BYTES, alone_bytes  # type: ignore[misc]
+    try:
+        return reading.read_images(shard, CPU)
+    finally:
+        reading.ALONE_BYTES = before  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    main()
