@@ -30,16 +30,21 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1477)
     parser.add_argument("--draws", type=int, default=1000)
     options = parser.parse_args()
-    predicted = _simulate(options.images, options.vertices)
-    with threadpool_limits(1):
-        start = time.perf_counter()
-        counts = draw_counts(options.images, ImageBootstrap(options.draws), "nsd-subj05")
-        bootstrap_vertices(predicted, counts)
-        ours = time.perf_counter() - start
-        plain = _plain_seconds(predicted) * options.draws
+    ours, plain = seconds(options.images, options.vertices, options.draws)
     print(f"{options.draws:,} draws of {options.vertices:,} vertices x {options.images:,} images")
     print(f"ours   {ours:8.1f} s")
     print(f"loop   {plain:8.1f} s, {plain / ours:.1f} times as long (from {PLAIN_DRAWS} draws)")
+
+
+def seconds(n_images: int, n_vertices: int, n_draws: int) -> tuple[float, float]:
+    """Return the seconds that ours and the plain loop take."""
+    predicted = _simulate(n_images, n_vertices)
+    with threadpool_limits(1):
+        start = time.perf_counter()
+        counts = draw_counts(n_images, ImageBootstrap(n_draws), "nsd-subj05")
+        bootstrap_vertices(predicted, counts)
+        ours = time.perf_counter() - start
+        return ours, _plain_seconds(predicted) * n_draws
 
 
 def _simulate(n_images: int, n_vertices: int) -> Predicted:

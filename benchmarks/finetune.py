@@ -46,22 +46,37 @@ def main() -> None:
     parser.add_argument("--trunk", default="narrow-alexnet")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    generator = torch.Generator().manual_seed(0)
-    shape = (options.images, 3, options.image_size, options.image_size)
-    problem = Problem(
-        options.trunk,
-        torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device),
-        torch.randn(options.images, options.vertices, generator=generator).to(device),
-        Contrastive(batch_size=options.batch_size, epochs=3),
+    problem = make_problem(
+        options.trunk, options.images, options.image_size, options.vertices, options.batch_size
     )
-    bare, real = [], []
-    for _ in range(options.repeats):
-        bare.append(bare_rate(problem))
-        real.append(real_rate(problem))
+    bare, real = rates(problem, options.repeats)
     ratios = sorted(ours / theirs for ours, theirs in zip(real, bare, strict=True))
     print(f"bare loop {median(bare):,.0f} images/s, real path {median(real):,.0f} images/s")
     print(f"ratio {median(ratios):.2f} (from {ratios[0]:.2f} to {ratios[-1]:.2f})")
+
+
+def make_problem(
+    trunk: str, n_images: int, image_size: int, n_vertices: int, batch_size: int
+) -> Problem:
+    """Draw images and responses, on the GPU where there is one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    generator = torch.Generator().manual_seed(0)
+    shape = (n_images, 3, image_size, image_size)
+    return Problem(
+        trunk,
+        torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device),
+        torch.randn(n_images, n_vertices, generator=generator).to(device),
+        Contrastive(batch_size=batch_size, epochs=3),
+    )
+
+
+def rates(problem: Problem, repeats: int) -> tuple[list[float], list[float]]:
+    """Run both in turns; return the images a second of the bare loop's runs, and of ours."""
+    bare, real = [], []
+    for _ in range(repeats):
+        bare.append(bare_rate(problem))
+        real.append(real_rate(problem))
+    return bare, real
 
 
 def bare_rate(problem: Problem) -> float:

@@ -1,7 +1,7 @@
 """A sweep on a cluster that is not there: groups, a queue, nodes that fail, shared storage."""
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass, field
 from math import log, sqrt
 from typing import Any, Final
@@ -20,7 +20,7 @@ Waiting = Generator[Any, Any, None]
 class Task:
     """A trial: the subjects it reads and the seconds it works."""
 
-    subjects: tuple[int, ...]
+    subjects: tuple[Hashable, ...]
     seconds: float
 
 
@@ -87,7 +87,7 @@ class Simulation:
         self._waiting = [(task, task.seconds * self._factor()) for task in ordered]
         self._left = len(self._waiting)
         self._n_readers = 0
-        self._holders: Counter[int] = Counter()
+        self._holders: Counter[Hashable] = Counter()
         """How many workers hold a subject."""
         self._done = self._env.event()
         self._changed = self._env.event()
@@ -119,7 +119,7 @@ class Simulation:
                     worker.interrupt()
 
     def _worker(self) -> Waiting:
-        held: tuple[int, ...] = ()
+        held: tuple[Hashable, ...] = ()
         current: tuple[Task, float] | None = None
         since = float("inf")
         """When the work on the current trial began, if it did."""
@@ -154,7 +154,7 @@ class Simulation:
             if current is not None:
                 self._give_back(*current, max(0.0, self._env.now - since))
 
-    def _take(self, held: tuple[int, ...]) -> tuple[Task, float] | None:
+    def _take(self, held: tuple[Hashable, ...]) -> tuple[Task, float] | None:
         """Take a trial of held subjects if one is submitted, else the first."""
         window = self._waiting[: self.cluster.window * self.cluster.gpus]
         if not window:
