@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Final, Self
 
 from trainables.objectives import require
@@ -84,7 +85,7 @@ class Evaluation:
             return self.method
         return f"{OTHER_REGION}-{self.model.method}{self._unseen}"
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Name the scores and the MLflow run: ``transfer-<model>-on-<subject>-<digest>``."""
         content = {

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Final, Literal, Self
 
 from trainables.objectives import (
@@ -199,7 +200,7 @@ class Trial:
         """``untuned``, ``regression``, ``contrastive``, ``pooled-avg`` or ``pooled-const``."""
         return self.objective.method
 
-    @property
+    @cached_property
     def shards(self) -> tuple[str, ...]:
         """Name the dataset directories that hold this trial's images, one a subject."""
         return tuple(dict.fromkeys(cell.shard for cell in self.cells))
@@ -228,12 +229,12 @@ class Trial:
             return f"{cell.dataset}-{cell.hemisphere}-{cell.roi}"
         return cell.shard if isinstance(self.objective, Untuned) else cell.id
 
-    @property
+    @cached_property
     def training_id(self) -> str:
         """Name the checkpoint: everything that changes the tuned weights, and nothing else."""
         return f"{self.method}-{self._place}-{digest(self._training)}"
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Name the scores and the MLflow run: the training and how it is encoded."""
         if self.encoding is None:
