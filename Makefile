@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 UV_VERSION := 0.13.9
 
-.PHONY: demo test test-fast check audit cluster-test chaos mlflow-server lock clean
+.PHONY: demo test test-fast check audit cluster-test chaos bench mlflow-server lock clean
 
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, report.
 	$(BIN)/python -m orchestrator.sweep
@@ -43,6 +43,9 @@ cluster-test: $(READY)  ## A sweep over three hosts by the real `ray up`; needs 
 
 chaos: $(READY)  ## The nightly storm: fifty faults, and the table of docs/reliability.md.
 	$(BIN)/python -m tests.faults.storm --faults 50
+
+bench: $(READY)  ## Ratios to what one would use instead; fails when one has fallen.
+	$(BIN)/python -m benchmarks.suite --baseline benchmarks/baseline.json
 
 mlflow-server: $(READY)  ## Serve MLflow with passwords, on PostgreSQL, until Ctrl-C.
 	$(BIN)/python -m orchestrator.mlflow_server

@@ -21,6 +21,7 @@ from orchestrator.demo import prepare_demo
 from orchestrator.display import Display
 from orchestrator.dry_run import show_plan
 from orchestrator.hyperparameters import read_hyperparameters, with_hyperparameters
+from orchestrator.idle import told_use
 from orchestrator.lease import hold
 from orchestrator.operation import Command, Publisher
 from orchestrator.places import DEMO
@@ -244,8 +245,12 @@ class Running:
         watcher = Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
         make_runner = partial(TrialRunner, workplace_of(settings))
         groups = warm_groups(queue, make_runner, size, n_groups, scratch)
+        began = time.time()
         with display, groups, watched(queue):
             run_jobs(jobs, queue, schedule, watcher)
+            ended = time.time()
+        if told := told_use(outcomes(settings.out, plan.waiting), n_groups, began, ended):
+            self._say(told)
         return display.failures
 
     def _command(self) -> Command:
