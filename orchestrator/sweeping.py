@@ -50,7 +50,7 @@ from trainables.outcome import Outcome, outcome_file
 from trainables.scores import read_scores, summarise
 from trainables.secrecy import masked
 from trainables.shards import hash_file, list_cells
-from trainables.spec import Cell, Trial
+from trainables.spec import Cell, Precision, Trial
 from trainables.trial import TrialRunner, Workplace, failed
 from trainables.trial_log import TrialLog, log_file
 from trainables.trunks import layer_extractor, load, weights_name
@@ -83,6 +83,8 @@ class SweepSettings:
     """What proposes configurations, where the space is a search."""
     hyperparameters: Path | None = None
     """A frozen file whose values replace those of contrastive trials."""
+    precision: Precision | None = None
+    """What images pass the trunk in while it is tuned; None: as the space says."""
     patience: float | None = None
     """Seconds that a trial may go without progress; None: by its cost."""
     started: Started = field(default_factory=Started)
@@ -134,6 +136,8 @@ def chosen_cells(settings: SweepSettings) -> list[Cell]:
 def _trials(settings: SweepSettings, space: Space, cells: Sequence[Cell]) -> list[Trial]:
     """List the space's trials, and refuse what would fail on every worker."""
     trials = expand(space, cells, name_weights(settings))
+    if settings.precision is not None:
+        trials = [one.tuned_in(settings.precision) for one in trials]
     if settings.hyperparameters is not None:
         trials = with_hyperparameters(trials, read_hyperparameters(settings.hyperparameters))
     for trunk in {trial.trunk for trial in trials}:

@@ -271,6 +271,7 @@ def _trial_params(trial: Trial) -> dict[str, object]:
         "trunk": trial.trunk.architecture,
         "weights": trial.trunk.weights,
         "seed": trial.seed,
+        **({} if of_subject else {"precision": trial.precision}),
         **{name: value for name, value in asdict(trial.objective).items()},
         **{f"encoding_{name}": value for name, value in _fields(trial.encoding).items()},
     }

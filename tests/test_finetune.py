@@ -13,7 +13,7 @@ from tests.small_shards import plant
 from trainables.checkpoints import Checkpoints, EpochReport
 from trainables.finetune import Stopped, TrainingData, finetune
 from trainables.images import Images, ResidentImages, StreamedImages
-from trainables.spec import Contrastive, Regression, Tuned
+from trainables.spec import FULL, PRECISIONS, Contrastive, Precision, Regression, Tuned
 
 CPU = torch.device("cpu")
 SIZE = 16
@@ -76,12 +76,23 @@ class Killed(BaseException):
 
 
 def tune(
-    directory: Path, objective: Tuned = CONTRASTIVE, data: TrainingData | None = None, seed: int = 0
+    directory: Path,
+    objective: Tuned = CONTRASTIVE,
+    data: TrainingData | None = None,
+    seed: int = 0,
+    precision: Precision = FULL,
+    listener: Listener | None = None,
 ) -> tuple[dict[str, Tensor], tuple[EpochReport, ...]]:
     """Tune a fresh trunk; return its weights and the reports."""
     trunk = tiny_trunk()
     history = finetune(
-        objective, seed, trunk, data or planted(), Checkpoints(directory), Listener()
+        objective,
+        seed,
+        trunk,
+        data or planted(),
+        Checkpoints(directory),
+        listener or Listener(),
+        precision=precision,
     )
     return trunk.state_dict(), history
 
@@ -89,6 +100,10 @@ def tune(
 def measured(history: tuple[EpochReport, ...]) -> list[tuple[float | None, ...]]:
     """Take from reports what does not depend on the clock."""
     return [(r.epoch, r.loss, r.retrieval_top1, r.retrieval_median_rank) for r in history]
+
+
+def flat(state: dict[str, Tensor]) -> Tensor:
+    return torch.cat([value.flatten() for value in state.values()])
 
 
 def assert_same(first, second) -> None:
@@ -102,6 +117,23 @@ def test_the_same_trial_gives_the_same_weights_to_the_bit(tmp_path, objective) -
     first = tune(tmp_path / "first", objective)
     torch.rand(7)  # the global generator has moved on: the trial must not notice
     assert_same(first, tune(tmp_path / "second", objective))
+
+
+def test_bfloat16_trains_nearly_alike_and_keeps_weights_of_float32(tmp_path) -> None:
+    full, half = (tune(tmp_path / one, REGRESSION, precision=one) for one in PRECISIONS)
+    assert {value.dtype for value in half[0].values()} == {torch.float32}
+    for a, b in zip(full[1], half[1], strict=True):
+        assert a.loss != b.loss
+        assert a.loss == pytest.approx(b.loss, rel=0.02)
+    before, after, half_after = map(flat, (tiny_trunk().state_dict(), full[0], half[0]))
+    assert (half_after - after).norm() < 0.3 * (after - before).norm()
+
+
+def test_a_training_in_bfloat16_that_was_stopped_ends_as_an_undisturbed_one(tmp_path) -> None:
+    undisturbed = tune(tmp_path / "undisturbed", precision="bfloat16")
+    with pytest.raises(Stopped):
+        tune(tmp_path / "stopped", precision="bfloat16", listener=Listener(stop_after=2))
+    assert_same(tune(tmp_path / "stopped", precision="bfloat16"), undisturbed)
 
 
 def test_another_seed_gives_other_weights(tmp_path) -> None:
@@ -201,9 +233,12 @@ def test_every_epoch_is_reported_once_and_in_order(tmp_path) -> None:
 
 
 @BOTH
-def test_a_planted_signal_is_learned_and_retrieved_above_chance(tmp_path, objective) -> None:
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_planted_signal_is_learned_and_retrieved_above_chance(
+    tmp_path, objective, precision
+) -> None:
     objective = replace(objective, epochs=15, batch_size=32)
-    _, history = tune(tmp_path, objective, planted(n=200, n_vertices=40))
+    _, history = tune(tmp_path, objective, planted(n=200, n_vertices=40), precision=precision)
     chance = 1 / 40
     assert history[-1].loss < 0.8 * history[0].loss
     assert history[-1].retrieval_top1 > 4 * chance

@@ -24,7 +24,7 @@ from trainables.distributed import ALONE
 from trainables.microbatches import Parts, can_be_split, is_out_of_memory
 from trainables.models import build_model
 from trainables.spec import Contrastive, Regression
-from trainables.synchronised import SharedModel
+from trainables.synchronised import Passing, SharedModel
 from trainables.trial_log import log_file
 
 __all__ = ["place", "without_ray"]  # fixtures
@@ -58,7 +58,7 @@ def step(objective: Contrastive | Regression, part: int | None) -> tuple[Tensor,
     model = build_model(objective, trunk(), 16, 9, seed=0).double()
     images = torch.randint(0, 256, (N, 3, 16, 16), dtype=torch.uint8)
     responses = torch.randn(N, 9, dtype=torch.float64)
-    shared = SharedModel(ALONE, model, Parts(part) if part else None)
+    shared = SharedModel(ALONE, model, Passing(Parts(part) if part else None))
     with shared.synchronised():
         loss = shared.loss(model, images, responses, N)
         torch.autograd.backward(loss)
@@ -84,7 +84,7 @@ def test_no_part_is_larger_than_asked_and_modules_are_left_as_they_were() -> Non
     model = build_model(Contrastive(), trunk(), 16, 9, seed=0).double()
     before = copy.deepcopy(model.state_dict())
     model.trunk.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
-    shared = SharedModel(ALONE, model, Parts(5))
+    shared = SharedModel(ALONE, model, Passing(Parts(5)))
     images = torch.zeros(N, 3, 16, 16, dtype=torch.uint8)
     with shared.synchronised():
         torch.autograd.backward(shared.loss(model, images, torch.randn(N, 9).double(), N))
@@ -177,7 +177,7 @@ def test_a_gpu_that_is_too_small_for_a_batch_is_enough_for_parts_of_it() -> None
         with pytest.raises(torch.OutOfMemoryError):
             torch.autograd.backward(model.loss(images, responses))
         model.zero_grad(set_to_none=True)
-        shared = SharedModel(ALONE, model, Parts(64))
+        shared = SharedModel(ALONE, model, Passing(Parts(64)))
         with shared.synchronised():
             torch.autograd.backward(shared.loss(model, images, responses, 4096))
     finally:

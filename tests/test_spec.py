@@ -148,6 +148,27 @@ def test_a_pooled_method_with_the_settings_of_the_other_is_refused() -> None:
         Trial.from_json(json.dumps(content))
 
 
+def test_a_precision_other_than_float32_has_ids_of_its_own() -> None:
+    trial = Trial(Contrastive(), (CELL,))
+    half = trial.tuned_in("bfloat16")
+    assert trial.tuned_in("float32").id == trial.id
+    assert half.id != trial.id
+    assert half.training_id != trial.training_id
+    assert Trial.from_json(half.to_json()) == half
+    older = json.loads(trial.to_json())
+    assert older.pop("precision") == "float32"  # what has been recorded before there was a choice
+    assert Trial.from_json(json.dumps(older)) == trial
+
+
+def test_an_untuned_trial_has_no_precision() -> None:
+    untuned = Trial(Untuned(), (CELL,))
+    assert untuned.tuned_in("bfloat16") is untuned
+    with pytest.raises(ValueError, match="an untuned trial tunes nothing in bfloat16"):
+        replace(untuned, precision="bfloat16")
+    with pytest.raises(ValueError, match="precision 'float16': expected one of float32, bfloat16"):
+        Trial(Contrastive(), (CELL,), precision="float16")
+
+
 def test_cells_to_score_can_be_replaced_without_changing_an_untuned_trial() -> None:
     trial = Trial(Untuned(), (CELL,))
     assert trial.scoring([OTHER]).cells == (OTHER,)

@@ -104,6 +104,7 @@ def test_a_command_that_cannot_be_meant_is_refused_in_one_line(
         (["--subjects", "1-"], "subjects '1-': expected numbers and ranges"),
         (["--subjects", "5-1"], "is no range of 1 to 999"),
         (["--retries", "x"], "invalid int value"),
+        (["--precision", "float64"], "'float64' (choose from"),
         (["--learning-rate", "1"], "unrecognized arguments: --learning-rate 1"),
     ],
 )

@@ -20,7 +20,7 @@ from trainables.images import ResidentImages
 from trainables.models import build_model
 from trainables.pooling import TunedModel, build_pooled, embedder_of
 from trainables.spec import Contrastive, Pooled, Regression
-from trainables.synchronised import SharedModel
+from trainables.synchronised import Passing, SharedModel
 from trainables.trunks import normalise
 
 pytestmark = pytest.mark.slow  # processes of their own: each imports torch
@@ -145,6 +145,11 @@ def shared(team: Team) -> dict[str, Any]:
             step |= {"restored": not changed, "draws": torch.rand(1), "logits": logits}
             found[f"{name} {n} {dtype}"] = step
     return found
+
+
+def test_several_workers_do_not_pass_images_in_bfloat16() -> None:
+    with pytest.raises(ValueError, match="bfloat16 is for one worker a trial"):
+        SharedModel(Team(0, 2), nn.Linear(1, 1), Passing(precision="bfloat16"))
 
 
 def complain(team: Team, who: int, error: type[Exception]) -> None:

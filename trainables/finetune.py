@@ -14,8 +14,8 @@ from trainables.epochs import Trainee, TrainingData, train_epoch, with_retrieval
 from trainables.microbatches import Parts
 from trainables.models import build_model
 from trainables.pooling import TunedModel, build_pooled
-from trainables.spec import Pooled, Tuned, TunedOnCell
-from trainables.synchronised import SharedModel
+from trainables.spec import FULL, Pooled, Precision, Tuned, TunedOnCell
+from trainables.synchronised import Passing, SharedModel
 
 History = tuple[EpochReport, ...]
 Report = Callable[[EpochReport], bool]
@@ -40,15 +40,18 @@ def finetune(
     *,
     team: Team = ALONE,
     parts: Parts | None = None,
+    precision: Precision = FULL,
 ) -> History:
     """Tune a trunk in place, from its last checkpoint if there is one; return all reports.
 
     The trunk is on the device of the responses. Every worker of a team calls this alike; the
     first one reports and saves for all. parts: how one that is alone passes its batches; None for
-    whole ones. Raises Stopped when report returns False.
+    whole ones. precision: of the images' pass through the trunk. Raises Stopped when report
+    returns False.
     """
     size, n_vertices = data.images.image_size, data.responses.shape[1]
-    tuning = _Tuning(objective, seed, (data,), checkpoints, report, team, parts)
+    passing = Passing(parts, precision)
+    tuning = _Tuning(objective, seed, (data,), checkpoints, report, team, passing)
     return _tune(tuning, lambda: build_model(objective, trunk, size, n_vertices, seed))
 
 
@@ -62,13 +65,15 @@ def finetune_pooled(
     *,
     team: Team = ALONE,
     parts: Parts | None = None,
+    precision: Precision = FULL,
 ) -> History:
     """Tune a trunk in place on several subjects, as :func:`finetune` does on one cell.
 
     data: of each subject, in the order in which a sequential epoch visits them.
     """
     size, n_vertices = data[0].images.image_size, [one.responses.shape[1] for one in data]
-    tuning = _Tuning(objective, seed, tuple(data), checkpoints, report, team, parts)
+    passing = Passing(parts, precision)
+    tuning = _Tuning(objective, seed, tuple(data), checkpoints, report, team, passing)
     return _tune(tuning, lambda: build_pooled(objective, trunk, size, n_vertices, seed))
 
 
@@ -82,7 +87,7 @@ class _Tuning:
     checkpoints: Checkpoints
     report: Report
     team: Team
-    parts: Parts | None
+    passing: Passing
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def _start(tuning: _Tuning, build: Callable[[], TunedModel]) -> _Start:
     """Build model and optimiser, as the last checkpoint left them if there is one."""
     objective, device = tuning.objective, tuning.subjects[0].responses.device
     model = build().to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate, fused=True)
     parts = [data.held_back(objective.validation) for data in tuning.subjects]
     rows, held_back = zip(*parts, strict=True)
     trainee = Trainee(objective, model, optimizer, tuning.subjects, rows, held_back)
@@ -119,7 +124,7 @@ def _tune(tuning: _Tuning, build: Callable[[], TunedModel]) -> History:
     team.check_same((len(history), start.is_complete), "epochs of the checkpoint, complete")
     if start.is_complete:
         return history
-    shared = SharedModel(team, trainee.model, tuning.parts)
+    shared = SharedModel(team, trainee.model, tuning.passing)
     with shared.synchronised():
         for epoch in range(len(history) + 1, n_epochs + 1):
             with _seeded(tuning.seed, epoch, trainee.device):

@@ -57,6 +57,9 @@ __all__ = [
 
 Protocol = Literal["nested", "paper", "released"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("nested", "paper", "released")
+Precision = Literal["float32", "bfloat16"]
+FULL: Final[Precision] = "float32"
+PRECISIONS: Final[tuple[Precision, ...]] = (FULL, "bfloat16")
 
 ALEXNET_LAYERS: Final = (
     "features.2",
@@ -169,9 +172,19 @@ class Trial:
     encoding: Encoding | None = field(default_factory=Encoding)
     """None: the trial is tuned and judged by its retrieval alone; no test image is looked at."""
     seed: int = 0
+    precision: Precision = FULL
+    """What the images pass the trunk in while it is tuned; all else, and scores, are float32."""
 
     def __post_init__(self) -> None:
         require(len(self.cells) > 0, "a trial needs at least one cell")
+        require(
+            self.precision in PRECISIONS,
+            f"precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}",
+        )
+        require(
+            self.precision == FULL or not isinstance(self.objective, Untuned),
+            f"an untuned trial tunes nothing in {self.precision}",
+        )
         require(
             self.encoding is not None or not isinstance(self.objective, Untuned),
             "an untuned trial without encoding has nothing to do",
@@ -214,13 +227,16 @@ class Trial:
     @property
     def _training(self) -> dict[str, Any]:
         pooled = isinstance(self.objective, Pooled)
-        content = {
+        content: dict[str, Any] = {
             "objective": {"method": self.method, **asdict(self.objective)},
             "trunk": asdict(self.trunk),
             "data": [cell.data for cell in self.cells] if pooled else self.cells[0].data,
             "on": [cell.id for cell in self.cells] if pooled else self._place,
         }
-        return content if isinstance(self.objective, Untuned) else {**content, "seed": self.seed}
+        if isinstance(self.objective, Untuned):
+            return content
+        content["seed"] = self.seed
+        return content if self.precision == FULL else {**content, "precision": self.precision}
 
     @property
     def _place(self) -> str:
@@ -241,6 +257,12 @@ class Trial:
             return self.training_id
         content = {**self._training, "encoding": asdict(self.encoding)}
         return f"{self.method}-{self._place}-{digest(content)}"
+
+    def tuned_in(self, precision: Precision) -> Self:
+        """Return the same trial in a precision; an untuned one as it is."""
+        if isinstance(self.objective, Untuned):
+            return self
+        return replace(self, precision=precision)
 
     def scoring(self, cells: Iterable[Cell]) -> Self:
         """Return the same trial, with other cells to score."""

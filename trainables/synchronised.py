@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp import autocast
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.distributed import Team
 from trainables.microbatches import DROPOUTS, Parts, replaced_forwards
 from trainables.pooling import Embedder
+from trainables.spec import FULL, Precision
 
 
 class _Gather(Function):
@@ -80,16 +82,29 @@ class _Normalise(Function):
         )
 
 
+@dataclass(frozen=True)
+class Passing:
+    """How images pass the trunk: in parts or whole, and in which precision."""
+
+    parts: Parts | None = None
+    """None: batches are passed whole, as they must be by a team."""
+    precision: Precision = FULL
+
+
 class SharedModel:
     """A model that the workers of a team train together, each on its rows of a batch.
 
-    parts: how one that is alone passes its batches; None for whole ones.
+    Raises ValueError when several workers are to pass images in another precision than float32:
+    they sum their statistics in it.
     """
 
-    def __init__(self, team: Team, model: nn.Module, parts: Parts | None = None) -> None:
+    def __init__(self, team: Team, model: nn.Module, passing: Passing | None = None) -> None:
         self._team = team
         self._model = model
-        self._parts = parts
+        self._passing = passing or Passing()
+        self._parts = self._passing.parts
+        if team.size > 1 and self._passing.precision != FULL:
+            raise ValueError(f"{self._passing.precision} is for one worker a trial")
         self._n = 0
 
     @contextmanager
@@ -118,10 +133,18 @@ class SharedModel:
         return embedder.compare(*(_Gather.apply(own, self._team, n) for own in embedded))
 
     def _embed(self, embedder: Embedder, images: Tensor) -> Tensor:
-        if self._parts is None:
-            return embedder.embed_images(images)
-        embedded: Tensor = embedder.head(self._parts.read(embedder.read_images, images))
+        with autocast(images.device.type, torch.bfloat16, self._passing.precision != FULL):
+            if self._parts is None:
+                read = embedder.read_images(images)
+            else:
+                read = self._parts.read(embedder.read_images, images)
+        embedded: Tensor = embedder.head(read.to(self._dtype))
         return embedded
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Tell the precision of the model's own numbers."""
+        return next(self._model.parameters()).dtype
 
     def sum_gradients(self) -> None:
         """Make every worker's gradients the sum of all workers'."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -196,12 +196,11 @@ class TrialRunner:
         objective, seed, further = trial.objective, trial.seed, (checkpoints, listener.epoch)
         assert not isinstance(objective, Untuned)
         parts = Parts(part) if part else None
+        how: Any = {"team": self._team, "parts": parts, "precision": trial.precision}
         if isinstance(objective, Pooled):
-            return finetune_pooled(
-                objective, seed, work.network, data, *further, team=self._team, parts=parts
-            )
+            return finetune_pooled(objective, seed, work.network, data, *further, **how)
         [own] = data
-        return finetune(objective, seed, work.network, own, *further, team=self._team, parts=parts)
+        return finetune(objective, seed, work.network, own, *further, **how)
 
     def _smaller_part(self, work: _Work, objective: Tuned, part: int | None) -> int:
         """Halve the images that are passed at a time; raise ValueError where that is no way."""

@@ -1,0 +1,89 @@
+"""Whether bfloat16 changes what tuning comes to: r over seeds in both precisions, cell by cell.
+
+python -m benchmarks.precision --data demo/data --weights demo/weights.safetensors [--seeds 5]
+
+On the demonstration's data, trunk and settings. Told for each cell: the mean r of each precision,
+the standard deviation over seeds in float32, the mean difference of the pairs of one seed, and the
+time of an epoch.
+"""
+
+import argparse
+import statistics
+import tempfile
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orchestrator.plan import expand
+from search_spaces import demo
+from trainables.linear_algebra import use_threads
+from trainables.scores import read_scores, summarise
+from trainables.shards import list_cells
+from trainables.spec import PRECISIONS, Precision, Trial
+from trainables.trial import TrialRunner, Workplace
+from trainables.trunks import weights_name
+
+
+class Quiet:
+    """Hears how a trial goes, and lets it go on."""
+
+    def stage(self, name: str) -> None:
+        """Hear of a stage."""
+
+    def epoch(self, report: Any) -> bool:
+        """Hear of an epoch."""
+        return True
+
+
+def main() -> None:
+    """Tune each cell with each seed in both precisions, and print what each comes to."""
+    parser = argparse.ArgumentParser(description="Whether bfloat16 changes what tuning comes to.")
+    parser.add_argument("--data", type=Path, default=Path("demo/data"))
+    parser.add_argument("--weights", type=Path, default=Path("demo/weights.safetensors"))
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    use_threads(1)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found: dict[tuple[str, Precision], list[float]] = defaultdict(list)
+    seconds: dict[Precision, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as runs:
+        runner = TrialRunner(Workplace(options.data, Path(runs), options.weights), device)
+        for planned in demo_trials(options.data, options.weights):
+            for seed in range(options.seeds):
+                for precision in PRECISIONS:
+                    trial = replace(planned, seed=seed, precision=precision)
+                    outcome = runner.run(trial, Quiet())
+                    summary = summarise(read_scores(Path(runs), trial.id))
+                    found[trial.cells[0].roi, precision].append(summary["nested_r_mean"])
+                    seconds[precision] += [report.seconds for report in outcome.history]
+            print(row(planned.cells[0].roi, found), flush=True)
+    a, b = (statistics.median(seconds[precision]) for precision in PRECISIONS)
+    print(f"an epoch: {a:.2f} s in float32, {b:.2f} s in bfloat16, {a / b:.2f} times as fast")
+
+
+def demo_trials(data: Path, weights: Path) -> list[Trial]:
+    """List the demonstration's contrastive trials on its first subject."""
+    trials = expand(demo.trials, list_cells(data), weights_name(weights))
+    return [
+        trial
+        for trial in trials
+        if trial.method == "contrastive" and trial.cells[0].subject == "subj01"
+    ]
+
+
+def row(roi: str, found: dict[tuple[str, Precision], list[float]]) -> str:
+    """Write a cell's mean r, the spread over seeds, and the difference of pairs."""
+    full, half = (found[roi, precision] for precision in PRECISIONS)
+    pairs = [b - a for a, b in zip(full, half, strict=True)]
+    return (
+        f"{roi}: r {statistics.mean(full):.4f} in float32 (± {statistics.stdev(full):.4f} over "
+        f"seeds), {statistics.mean(half):.4f} in bfloat16; of one seed "
+        f"{statistics.mean(pairs):+.4f} ± {statistics.stdev(pairs):.4f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
