@@ -1,6 +1,7 @@
 """A sweep that is looked at, refused a rival, cancelled, and retried, as people do it."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep_process import Lab, scores_of, wait_for
+from tests.sweep_process import Lab, descendants, scores_of, send, wait_for
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -37,6 +38,8 @@ def test_status_a_rival_cancel_and_retry(sweep_lab: Lab, undisturbed: Path) -> N
     out = home / "out"
     process = sweep_lab.start(out)
     wait_for(lambda: any(out.glob("checkpoints/*/last.json")), "a checkpoint")
+    workers = {p for p, title in descendants(process.pid).items() if "RayTrainWorker" in title}
+    send(workers, signal.SIGSTOP)  # so that it is not done before it is cancelled
 
     wait_for(lambda: "finetuning" in act(home, "status", "--out", str(out))[1], "progress", 60)
     code, told = act(home, "status", "--out", str(out))
@@ -48,6 +51,7 @@ def test_status_a_rival_cancel_and_retry(sweep_lab: Lab, undisturbed: Path) -> N
     assert code == 2
     assert f"in use by sweep space.py, process {process.pid}" in told
 
+    send(workers, signal.SIGCONT)
     code, told = act(home, "cancel", "--out", str(out))
     assert code == 0, told
     assert "stopped: sweep space.py" in told
