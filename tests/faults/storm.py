@@ -182,11 +182,11 @@ def schedule(n: int, seed: int) -> list[Fault]:
 
 
 def dozen(seed: int) -> list[Fault]:
-    """Draw twelve faults that are soon over: few after which the command has to be given again."""
+    """Draw twelve faults that are soon over: mostly of workers, two that end the command."""
     chance = random.Random(seed)
-    lasting = [fault for fault in FAULTS if not fault.ends_driver]
-    others = [fault for fault in FAULTS if fault.ends_driver]
-    drawn = [*2 * lasting, *chance.sample(others, 12 - 2 * len(lasting))]
+    killed, all_killed, *slower = [fault for fault in FAULTS if not fault.ends_driver]
+    drawn = [*4 * [killed, all_killed], *slower]
+    drawn += chance.sample([fault for fault in FAULTS if fault.ends_driver], 12 - len(drawn))
     return chance.sample(drawn, len(drawn))
 
 
