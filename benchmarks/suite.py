@@ -71,6 +71,8 @@ def main() -> int:
     parser.add_argument("--baseline", type=Path, metavar="FILE")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
+    if options.baseline and not options.baseline.is_file():
+        parser.error(f"{options.baseline}: no such file; make one with --json")
     use_threads(options.threads)
     connect()
     found: dict[str, list[float]] = {}
