@@ -41,9 +41,9 @@ def write_distinct_weights(path: Path) -> None:
     With torch's initial ones all images have nearly the same logits, which BatchNorm enlarges:
     then rounding alone, as of weights that differ by 1e-7, changes the scores of one worker too.
     """
-    network = build("narrow-alexnet")
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(0)  # of the biases too, which are drawn as it is built
+        network = build("narrow-alexnet")
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
@@ -80,15 +80,14 @@ def assert_same_scores(first: Path, second: Path) -> None:
     for method in ("untuned", "regression", "pooled-const"):
         one, two = r_of(first, method), r_of(second, method)
         assert np.isfinite(one).all()
-        # Rounding grows in training, at other vertices on other machines; one batch's gradients
-        # are compared to 1e-11 in test_synchronised.py.
-        assert np.abs(two - one).mean() < 4e-4, method
-        np.testing.assert_allclose(two, one, rtol=0, atol=2e-3, err_msg=method)
+        # Rounding grows in training, at other vertices on other machines: most hold to 1e-4.
+        assert np.abs(two - one).mean() < 1e-4, method
+        np.testing.assert_allclose(two, one, rtol=0, atol=5e-4, err_msg=method)
 
 
 def test_tuning_changes_the_scores_by_far_more_than_workers_may(alone: Path) -> None:
     changes = np.abs(r_of(alone, "pooled-const") - r_of(alone, "untuned"))
-    assert changes.mean() > 1.6e-3  # 4 times what workers may change on average
+    assert changes.mean() > 1e-3  # 10 times what workers may change on average
 
 
 def test_two_workers_train_to_the_scores_of_one_though_one_dies(lab: Lab, alone: Path) -> None:
