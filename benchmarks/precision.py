@@ -13,29 +13,18 @@ import tempfile
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from orchestrator.plan import expand
 from search_spaces import demo
 from trainables.linear_algebra import use_threads
+from trainables.listening import Silent
 from trainables.scores import read_scores, summarise
 from trainables.shards import list_cells
 from trainables.spec import PRECISIONS, Precision, Trial
 from trainables.trial import TrialRunner, Workplace
 from trainables.trunks import weights_name
-
-
-class Quiet:
-    """Hears how a trial goes, and lets it go on."""
-
-    def stage(self, name: str) -> None:
-        """Hear of a stage."""
-
-    def epoch(self, report: Any) -> bool:
-        """Hear of an epoch."""
-        return True
 
 
 def main() -> None:
@@ -55,7 +44,7 @@ def main() -> None:
             for seed in range(options.seeds):
                 for precision in PRECISIONS:
                     trial = replace(planned, seed=seed, precision=precision)
-                    outcome = runner.run(trial, Quiet())
+                    outcome = runner.run(trial, Silent())
                     summary = summarise(read_scores(Path(runs), trial.id))
                     found[trial.cells[0].roi, precision].append(summary["nested_r_mean"])
                     seconds[precision] += [report.seconds for report in outcome.history]

@@ -9,15 +9,16 @@ Data, its worker processes up. The plain loop is what a script would do: each ro
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from benchmarks.ceilings import timed
 from orchestrator.cluster import connect
 from tests.small_shards import write_shards
 from trainables import reading
@@ -61,9 +62,7 @@ def measure(shard: Path, repeats: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(timed(way, CPU))
     return times
 
 
@@ -81,11 +80,8 @@ def plain(shard: Path) -> Tensor:
 
 
 def _with(alone_bytes: int, shard: Path) -> Tensor:
-    before, reading.ALONE_BYTES = reading.ALONE_BYTES, alone_bytes  # type: ignore[misc]
-    try:
+    with patch.object(reading, "ALONE_BYTES", alone_bytes):
         return reading.read_images(shard, CPU)
-    finally:
-        reading.ALONE_BYTES = before  # type: ignore[misc]
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ split and once more for all images.
 
 import argparse
 import statistics
-import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,14 @@ from himalaya.ridge import solve_ridge_cv_svd
 from himalaya.scoring import correlation_score
 from sklearn.model_selection import PredefinedSplit
 
+from benchmarks.ceilings import timed
 from benchmarks.trial_steps import plausible_gram
 from trainables.encoding import Fold, correlate
 from trainables.linear_algebra import use_threads
 from trainables.precision import full_float32
 from trainables.spec import Encoding
+
+CPU = torch.device("cpu")
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
 def ratios(n_images: int, n_vertices: int, repeats: int) -> list[float]:
     """Return himalaya's time over ours, run by run; raise ValueError when r differs by 1e-4."""
     encoding, n_train = Encoding(), n_images * 4 // 5
-    K = plausible_gram(n_images, torch.device("cpu"))
+    K = plausible_gram(n_images, CPU)
     train, test = torch.arange(n_train), torch.arange(n_train, n_images)
     fold = Fold.fit(K, train, test, encoding.n_components)
     parts, scale = fold.components, fold.components.variances.sqrt()
@@ -70,14 +71,7 @@ def ratios(n_images: int, n_vertices: int, repeats: int) -> list[float]:
     difference = float(np.abs(ours().max(axis=0) - np.ravel(himalayas())).max())
     if difference > 1e-4:
         raise ValueError(f"r differs from himalaya's by {difference:.1e}")
-    return [seconds(himalayas) / seconds(ours) for _ in range(repeats)]
-
-
-def seconds(run: Callable[[], Any]) -> float:
-    """Time a run."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+    return [timed(himalayas, CPU) / timed(ours, CPU) for _ in range(repeats)]
 
 
 if __name__ == "__main__":

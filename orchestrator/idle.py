@@ -9,7 +9,7 @@ from trainables.outcome import Outcome
 def told_use(outcomes: Sequence[Outcome], n_groups: int, began: float, ended: float) -> str | None:
     """Say what groups did between two times, in seconds since 1970; None without a trial.
 
-    outcomes: of trials that ended between the two; others are not regarded.
+    outcomes: those of trials that began between the two are regarded.
     """
     seen = [one for one in outcomes if began <= one.started <= ended]
     whole = n_groups * (ended - began)

@@ -14,6 +14,7 @@ from trainables.checkpoints import Checkpoints, EpochReport
 from trainables.finetune import Stopped, TrainingData, finetune
 from trainables.images import Images, ResidentImages, StreamedImages
 from trainables.spec import FULL, PRECISIONS, Contrastive, Precision, Regression, Tuned
+from trainables.synchronised import Passing
 
 CPU = torch.device("cpu")
 SIZE = 16
@@ -92,7 +93,7 @@ def tune(
         data or planted(),
         Checkpoints(directory),
         listener or Listener(),
-        precision=precision,
+        passing=Passing(precision=precision),
     )
     return trunk.state_dict(), history
 

@@ -11,11 +11,10 @@ from torch import nn
 from trainables.checkpoints import Checkpoints, EpochReport, restore_optimizer
 from trainables.distributed import ALONE, Team
 from trainables.epochs import Trainee, TrainingData, train_epoch, with_retrieval
-from trainables.microbatches import Parts
 from trainables.models import build_model
 from trainables.pooling import TunedModel, build_pooled
-from trainables.spec import FULL, Pooled, Precision, Tuned, TunedOnCell
-from trainables.synchronised import Passing, SharedModel
+from trainables.spec import Pooled, Tuned, TunedOnCell
+from trainables.synchronised import WHOLE, Passing, SharedModel
 
 History = tuple[EpochReport, ...]
 Report = Callable[[EpochReport], bool]
@@ -39,18 +38,15 @@ def finetune(
     report: Report,
     *,
     team: Team = ALONE,
-    parts: Parts | None = None,
-    precision: Precision = FULL,
+    passing: Passing = WHOLE,
 ) -> History:
     """Tune a trunk in place, from its last checkpoint if there is one; return all reports.
 
     The trunk is on the device of the responses. Every worker of a team calls this alike; the
-    first one reports and saves for all. parts: how one that is alone passes its batches; None for
-    whole ones. precision: of the images' pass through the trunk. Raises Stopped when report
-    returns False.
+    first one reports and saves for all. passing: how images pass the trunk. Raises Stopped when
+    report returns False.
     """
     size, n_vertices = data.images.image_size, data.responses.shape[1]
-    passing = Passing(parts, precision)
     tuning = _Tuning(objective, seed, (data,), checkpoints, report, team, passing)
     return _tune(tuning, lambda: build_model(objective, trunk, size, n_vertices, seed))
 
@@ -64,15 +60,13 @@ def finetune_pooled(
     report: Report,
     *,
     team: Team = ALONE,
-    parts: Parts | None = None,
-    precision: Precision = FULL,
+    passing: Passing = WHOLE,
 ) -> History:
     """Tune a trunk in place on several subjects, as :func:`finetune` does on one cell.
 
     data: of each subject, in the order in which a sequential epoch visits them.
     """
     size, n_vertices = data[0].images.image_size, [one.responses.shape[1] for one in data]
-    passing = Passing(parts, precision)
     tuning = _Tuning(objective, seed, tuple(data), checkpoints, report, team, passing)
     return _tune(tuning, lambda: build_pooled(objective, trunk, size, n_vertices, seed))
 

@@ -22,7 +22,7 @@ class Listener(Protocol):
 
 
 class Silent:
-    """The listener of a worker that assists: the first one alone is heard."""
+    """A listener that nobody hears, as of a worker that assists."""
 
     def stage(self, name: str) -> None:
         """Pass over it."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +91,10 @@ class Passing:
     precision: Precision = FULL
 
 
+WHOLE: Final = Passing()
+"""Whole batches, in float32."""
+
+
 class SharedModel:
     """A model that the workers of a team train together, each on its rows of a batch.
 
@@ -98,13 +102,16 @@ class SharedModel:
     they sum their statistics in it.
     """
 
-    def __init__(self, team: Team, model: nn.Module, passing: Passing | None = None) -> None:
+    def __init__(self, team: Team, model: nn.Module, passing: Passing = WHOLE) -> None:
         self._team = team
         self._model = model
-        self._passing = passing or Passing()
-        self._parts = self._passing.parts
-        if team.size > 1 and self._passing.precision != FULL:
-            raise ValueError(f"{self._passing.precision} is for one worker a trial")
+        self._parts = passing.parts
+        self._is_full = passing.precision == FULL
+        if team.size > 1 and not self._is_full:
+            raise ValueError(
+                f"{passing.precision} is for one worker a trial, found {team.size}; "
+                "give --workers-per-trial 1, or tune in float32"
+            )
         self._n = 0
 
     @contextmanager
@@ -133,7 +140,7 @@ class SharedModel:
         return embedder.compare(*(_Gather.apply(own, self._team, n) for own in embedded))
 
     def _embed(self, embedder: Embedder, images: Tensor) -> Tensor:
-        with autocast(images.device.type, torch.bfloat16, self._passing.precision != FULL):
+        with autocast(images.device.type, torch.bfloat16, enabled=not self._is_full):
             if self._parts is None:
                 read = embedder.read_images(images)
             else:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from trainables.scoring import CellScores, Targets, score_cells
 from trainables.shards import read_vertices
 from trainables.spec import Cell, Encoding, Pooled, Trial, Tuned, Untuned
 from trainables.stimuli import KnownStimuli, Overlap
+from trainables.synchronised import Passing
 from trainables.trial_log import Logged, TrialLog, log_file
 
 FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
@@ -195,12 +196,15 @@ class TrialRunner:
         )
         objective, seed, further = trial.objective, trial.seed, (checkpoints, listener.epoch)
         assert not isinstance(objective, Untuned)
-        parts = Parts(part) if part else None
-        how: Any = {"team": self._team, "parts": parts, "precision": trial.precision}
+        passing = Passing(Parts(part) if part else None, trial.precision)
         if isinstance(objective, Pooled):
-            return finetune_pooled(objective, seed, work.network, data, *further, **how)
+            return finetune_pooled(
+                objective, seed, work.network, data, *further, team=self._team, passing=passing
+            )
         [own] = data
-        return finetune(objective, seed, work.network, own, *further, **how)
+        return finetune(
+            objective, seed, work.network, own, *further, team=self._team, passing=passing
+        )
 
     def _smaller_part(self, work: _Work, objective: Tuned, part: int | None) -> int:
         """Halve the images that are passed at a time; raise ValueError where that is no way."""
