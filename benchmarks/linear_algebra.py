@@ -1,6 +1,7 @@
 """Which library encodes fastest on this CPU: torch's own, or the one that `linear_algebra` takes.
 
 python -m benchmarks.linear_algebra [--threads 1]
+python -m benchmarks.linear_algebra --threads 2 --components 3200,6691
 
 The Gram matrix of 1,500 images, the factorisation of a fold, the predictions of all alphas, and the
 pass of images through AlexNet by batch size; best of three, both libraries in turns.
@@ -15,8 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.trial_steps import plausible_gram
 from trainables.features import Storage, extract
-from trainables.linear_algebra import add_gram, leading_components, multiply, use_threads
+from trainables.linear_algebra import (
+    add_gram,
+    all_components,
+    leading_components,
+    multiply,
+    use_threads,
+)
 from trainables.spec import ALEXNET_LAYERS
 from trainables.trunks import build
 
@@ -25,7 +33,15 @@ def main() -> None:
     """Measure each operation with both libraries, then the features."""
     parser = argparse.ArgumentParser(description="Libraries for encoding on this CPU.")
     parser.add_argument("--threads", type=int, default=1)
-    use_threads(parser.parse_args().threads)
+    parser.add_argument(
+        "--components", metavar="ROWS", help="instead: all components, or 1,000, of so many rows"
+    )
+    options = parser.parse_args()
+    use_threads(options.threads)
+    if options.components:
+        for n in map(int, options.components.split(",")):
+            compare_components(n)
+        return
     X = torch.randn(1500, 10_000, dtype=torch.float64)
     K = torch.zeros(1500, 1500, dtype=torch.float64)
     compare("Gram matrix, 1,500 x 10,000 float64", lambda: X @ X.T, lambda: add_gram(K, X))
@@ -43,6 +59,16 @@ def main() -> None:
     for size in (32, 64, 128):
         seconds = best_of_three(lambda size=size: pass_through(network, images, size))  # type: ignore[misc]
         print(f"AlexNet, batches of {size}: {len(images) / seconds:.0f} images/s")
+
+
+def compare_components(n: int, k: int = 1000) -> None:
+    """Print the times of all components in float64, and of the k largest as encoding has them."""
+    K = plausible_gram(n, torch.device("cpu"))
+    whole = best_of_three(lambda: all_components(K.clone().numpy()))
+    part = best_of_three(lambda: leading_components(K.clone(), k))
+    print(
+        f"{n:,} rows: all {whole:.1f} s, {k:,} {part:.1f} s, {whole / part:.2f} times", flush=True
+    )
 
 
 def compare(what: str, torchs: Callable[[], Any], ours: Callable[[], Any]) -> None:

@@ -1,6 +1,7 @@
 """Where a sweep stops scaling: the paper's programme on clusters of 1 to 512 GPUs, simulated.
 
 python -m benchmarks.scaling --steps FILE [--gpus 1,8,64,512] [--subjects 8,100,1000]
+python -m benchmarks.scaling --seconds 20
 python -m benchmarks.scaling --check RUNS-OF-ONE-GROUP RUNS-OF-TWO-GROUPS
 
 FILE is what ``python -m benchmarks.trial --json FILE`` has measured of a trial's steps. A subject
@@ -34,21 +35,26 @@ def main() -> None:
     """Read the options; simulate, or check the simulation."""
     parser = argparse.ArgumentParser(description="Scaling, simulated over measured steps.")
     parser.add_argument("--steps", type=Path, metavar="FILE", help="figures of benchmarks.trial")
+    parser.add_argument("--seconds", type=float, help="of every trial, instead of measured ones")
     parser.add_argument("--gpus", default="1,2,4,8,16,32,64,128,256,512")
     parser.add_argument("--subjects", default="8,100,1000")
     parser.add_argument("--check", type=Path, nargs=2, metavar="RUNS")
     options = parser.parse_args()
     if options.check:
         check(*options.check)
-    elif options.steps:
-        seconds = trial_seconds(json.loads(options.steps.read_text()))
+    elif options.steps or options.seconds:
+        seconds = (
+            {"tuning": {1000: options.seconds}, "scoring": {1000: 0.0}}
+            if options.seconds
+            else trial_seconds(json.loads(options.steps.read_text()))
+        )
         print(HEAD)
         for n_subjects in map(int, options.subjects.split(",")):
             tasks = list(programme(n_subjects, seconds))
             for gpus in map(int, options.gpus.split(",")):
                 print(row(n_subjects, gpus, tasks), flush=True)
     else:
-        parser.error("give --steps FILE or --check RUNS RUNS")
+        parser.error("give --steps FILE, --seconds S or --check RUNS RUNS")
 
 
 HEAD: Final = (

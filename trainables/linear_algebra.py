@@ -57,7 +57,7 @@ def leading_components(K: Tensor, k: int) -> tuple[Tensor, Tensor]:
         values, vectors = torch.linalg.eigh(K)
     else:
         found = _within_span(K.numpy(), k) if _is_partial(len(K), k) else None
-        values, vectors = map(torch.from_numpy, found or _all_components(K.numpy()))
+        values, vectors = map(torch.from_numpy, found or all_components(K.numpy()))
     return values.flip(0)[:k], vectors.flip(1)[:, :k]
 
 
@@ -65,7 +65,8 @@ def _is_partial(n: int, k: int) -> bool:
     return n >= PARTIAL_ROWS and 3 * (k + SPARE) <= n
 
 
-def _all_components(K: Matrix) -> tuple[Matrix, Matrix]:
+def all_components(K: Matrix) -> tuple[Matrix, Matrix]:
+    """Decompose a symmetric matrix, which is overwritten: K = V diag(w) Vᵀ, w ascending."""
     values, vectors = eigh(K.T, driver="evd", overwrite_a=True, check_finite=False)
     return values, vectors
 

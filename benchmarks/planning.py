@@ -1,0 +1,54 @@
+"""How long it takes until a large sweep can start: its trials listed, planned and made jobs of.
+
+python -m benchmarks.planning [--trials 10000]
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from orchestrator.cost import Costs
+from orchestrator.plan import expand, make_plan
+from orchestrator.sweeping import make_job
+from orchestrator.turns import in_turns
+from tests.small_shards import write_shards
+from trainables.spec import Cell, Contrastive, Trial, Trunk
+
+SUBJECTS = 20
+
+
+def main() -> None:
+    """Plan, and print the seconds of each part."""
+    parser = argparse.ArgumentParser(description="Planning a large sweep.")
+    parser.add_argument("--trials", type=int, default=10_000)
+    options = parser.parse_args()
+
+    def space(cells: Sequence[Cell]) -> Iterator[Trial]:
+        for seed in range(-(-options.trials // len(cells))):
+            for cell in cells:
+                yield Trial(Contrastive(epochs=3), (cell,), Trunk("narrow-alexnet"), seed=seed)
+
+    with tempfile.TemporaryDirectory() as home:
+        subjects = [f"subj{number:02d}" for number in range(1, SUBJECTS + 1)]
+        cells = write_shards(Path(home) / "data", subjects, n_images=40)
+        costs = Costs.read(Path(home) / "data", gpus=False)
+        times = [time.perf_counter()]
+        trials = expand(space, cells, None)
+        times.append(time.perf_counter())
+        plan = make_plan(trials, Path(home) / "runs", costs)
+        times.append(time.perf_counter())
+        ordered = in_turns(plan.waiting, 8, lambda work: work.shards)
+        jobs = [make_job(work, costs, None) for work in ordered]
+        times.append(time.perf_counter())
+    listed, planned, made = (b - a for a, b in pairwise(times))
+    print(
+        f"{len(jobs):,} trials: {listed:.1f} s to list, {planned:.1f} s to plan, {made:.1f} s to "
+        f"make jobs of; {times[-1] - times[0]:.1f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Variants of one contrastive training step, in turns: Adam, memory layout, precision.
+
+python -m benchmarks.training_step [--trunk alexnet --batch-size 64]
+
+The images a second of each variant's quickest step, the first one left out.
+"""
+
+import argparse
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from benchmarks.ceilings import timed
+from benchmarks.trial_steps import SIZES, draw_images
+from trainables import trunks
+from trainables.linear_algebra import use_threads
+from trainables.models import build_model
+from trainables.spec import Contrastive
+
+CPU: Final = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to take a step."""
+
+    name: str
+    fused: bool
+    channels_last: bool = False
+    bfloat16: bool = False
+
+
+VARIANTS: Final = (
+    Variant("float32, Adam in a loop over tensors", fused=False),
+    Variant("the same, channels last", fused=False, channels_last=True),
+    Variant("float32, fused Adam", fused=True),
+    Variant("the same, channels last", fused=True, channels_last=True),
+    Variant("bfloat16, fused Adam", fused=True, bfloat16=True),
+)
+
+
+class Stepper:
+    """A model and its optimiser, that take the same step again and again."""
+
+    def __init__(self, variant: Variant, options: argparse.Namespace) -> None:
+        self._variant = variant
+        layout = torch.channels_last if variant.channels_last else torch.contiguous_format
+        size = SIZES["nsd"]
+        images = draw_images(options.batch_size, size, CPU)
+        self._images = images.contiguous(memory_format=layout)
+        self._responses = torch.randn(options.batch_size, options.vertices)
+        trunk = trunks.build(options.trunk)
+        objective = Contrastive(batch_size=options.batch_size)
+        model = build_model(objective, trunk, size.image_size, options.vertices, seed=0)
+        self._model = model.to(memory_format=layout).train()
+        self._optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=variant.fused)
+
+    def step(self) -> None:
+        """Take one step."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._variant.bfloat16):
+            read = self._model.read_images(self._images)
+        embedded = self._model.head(read.float())
+        loss = self._model.compare(embedded, self._model.embed_responses(self._responses))
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self._optimizer.step()
+
+
+def main() -> None:
+    """Take steps of all variants in turns, and print the rates."""
+    parser = argparse.ArgumentParser(description="Variants of a training step.")
+    parser.add_argument("--trunk", default="alexnet")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--vertices", type=int, default=600)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    use_threads(1)
+    steppers = [Stepper(variant, options) for variant in VARIANTS]
+    seconds = [[timed(one.step, CPU) for one in steppers] for _ in range(options.repeats + 1)][1:]
+    for variant, runs in zip(VARIANTS, zip(*seconds, strict=True), strict=True):
+        print(f"{variant.name:40} {options.batch_size / min(runs):6.1f} images/s")
+
+
+if __name__ == "__main__":
+    main()
