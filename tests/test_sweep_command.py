@@ -121,6 +121,11 @@ def test_a_flag_that_cannot_be_read_is_refused_with_the_usage(
     assert contents(home) == before
 
 
+def test_workers_that_share_a_trial_tune_in_float32(home, capsys) -> None:
+    flags = command("--precision", "bfloat16", "--workers-per-trial", "2")
+    assert "sum their statistics in float32; give one of the two" in refusal(flags, home, capsys)
+
+
 def other_version(manifest: str) -> str:
     return json.dumps({**json.loads(manifest), "schema_version": 99})
 
