@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.trial_steps import plausible_gram
+from trainables.eigenvectors import leading_components
 from trainables.features import Storage, extract
 from trainables.linear_algebra import (
     add_gram,
-    all_components,
-    leading_components,
+    decompose,
     multiply,
     use_threads,
 )
@@ -64,7 +64,7 @@ def main() -> None:
 def compare_components(n: int, k: int = 1000) -> None:
     """Print the times of all components in float64, and of the k largest as encoding has them."""
     K = plausible_gram(n, torch.device("cpu"))
-    whole = best_of_three(lambda: all_components(K.clone().numpy()))
+    whole = best_of_three(lambda: decompose(K.clone()))
     part = best_of_three(lambda: leading_components(K.clone(), k))
     print(
         f"{n:,} rows: all {whole:.1f} s, {k:,} {part:.1f} s, {whole / part:.2f} times", flush=True

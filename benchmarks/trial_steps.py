@@ -208,7 +208,9 @@ def _fits(size: Size, n_vertices: int, n_layers: int, device: torch.device) -> I
             correlate(folds[-1], Y, encoding.alphas)
 
     n_test, n_alphas = n - n_fold, len(encoding.alphas)
-    a_fold = 2.0 * k * n_vertices * (n_fold + n_alphas * n_test)
+    # With more test rows than components, r comes from these (half a square matrix for each alpha).
+    an_alpha = n_test if n_test <= k else k / 2 + n_test / n_alphas
+    a_fold = 2.0 * k * n_vertices * (n_fold + n_alphas * an_alpha)
     a_refit = 2.0 * k * n_vertices * (n + size.n_images - n)
     flops = n_layers * (encoding.n_folds * a_fold + a_refit)
     n_bytes = n_layers * (encoding.n_folds + 1) * 4.0 * n_vertices * (n + n_alphas * n_test)

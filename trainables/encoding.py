@@ -12,17 +12,22 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from trainables.eigenvectors import leading_components
 from trainables.linear_algebra import (
     add_gram,
     column_products,
-    leading_components,
     multiply,
+    scale_rows,
     upper_product,
 )
 from trainables.precision import full_float32
 
-CHUNK_BYTES: Final = 16 * 2**20
-"""Bytes of one intermediate of a chunk of vertices: bounds memory when there are 39,548."""
+CHUNK_BYTES: Final = 128 * 2**20
+"""Bytes of one intermediate of a chunk of vertices: bounds memory when there are 39,548.
+
+Fewer would be sooner in a processor's cache, but two libraries' threads wait for each other at
+every change from one to the other.
+"""
 
 ROUNDING: Final = 10
 """Components below this many n_train · eps · max K are rounding error; up to 2 were measured."""
@@ -143,7 +148,7 @@ def _unit_columns(Y: Tensor) -> tuple[Tensor, Tensor]:
     """
     Y = (Y - Y[0]).float()
     Y -= Y.mean(dim=0)
-    norm = torch.linalg.vector_norm(Y, dim=0)
+    norm = column_products(Y, Y).sqrt()
     return Y.div_(torch.where(norm > 0, norm, 1.0)), norm
 
 
@@ -181,7 +186,7 @@ def _correlate_by_components(fold: Fold, Y: Tensor, weights: Tensor) -> Tensor:
         responses = fold.standardise(Y[:, columns])
         C = multiply(vectors.T, responses.train)
         products = multiply(weights, C * multiply(scores.T, responses.test))
-        each = (upper_product(R, weight[:, None] * C) for weight in weights)
+        each = (upper_product(R, scale_rows(C, weight)) for weight in weights)
         norms = torch.stack([column_products(one, one) for one in each]).sqrt()
         parts.append(_scored(products, norms, responses))
     return torch.cat(parts, dim=1)

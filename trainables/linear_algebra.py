@@ -4,25 +4,16 @@ On a CPU that is OpenBLAS, through NumPy and SciPy: MKL, which torch brings, kee
 from other makers' processors (docs/method-encoding.md has the figures). On a GPU it is torch.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
-from scipy.linalg import LinAlgError, blas, eigh
+from scipy.linalg import blas, eigh
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-PARTIAL_ROWS: Final = 3000
-"""Rows from which a CPU finds the largest components sooner than all of them."""
-SPARE: Final = 64
-"""Components found beside those asked for: what float32 mixes up at the cut is theirs."""
-RESIDUAL: Final = 1e-2
-"""Largest |K v − w v| / w of a component found in part; beyond it all are found, in float64."""
 BLOCKS: Final = 8
 """Row blocks of a Gram matrix on a GPU: the lower triangle of blocks is 56 % of it."""
-
-
-Matrix = np.ndarray[Any, np.dtype[Any]]
 
 
 def use_threads(n_threads: int) -> None:
@@ -46,54 +37,47 @@ def add_gram(K: Tensor, X: Tensor) -> None:
     blas.dsyrk(1.0, X.numpy().T, beta=1.0, c=K.numpy().T, trans=1, lower=0, overwrite_c=1)
 
 
-def leading_components(K: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Find the k largest eigenvalues of a symmetric matrix and their vectors: K V = V diag(w).
+def decompose(K: Tensor) -> tuple[Tensor, Tensor]:
+    """Decompose a symmetric matrix, which may be overwritten: K = V diag(w) Vᵀ, w ascending."""
+    if K.is_cuda:
+        values, vectors = torch.linalg.eigh(K)
+        return values, vectors
+    found = eigh(K.numpy().T, driver="evd", overwrite_a=True, check_finite=False)
+    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
-    K: (n, n) float64; it may be overwritten. Returns w, (k,), descending, and V, (n, k), in K's
-    precision. A large matrix on a CPU is reduced in float32 for the space that the vectors span,
-    and solved in float64 within it (Rayleigh and Ritz), unless what that leaves is too much.
+
+def largest_of(K: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Find the k largest eigenvalues, ascending, and vectors of a symmetric matrix.
+
+    Its lower triangle is looked at.
     """
     if K.is_cuda:
         values, vectors = torch.linalg.eigh(K)
-    else:
-        found = _within_span(K.numpy(), k) if _is_partial(len(K), k) else None
-        values, vectors = map(torch.from_numpy, found or all_components(K.numpy()))
-    return values.flip(0)[:k], vectors.flip(1)[:, :k]
+        return values[-k:], vectors[:, -k:]
+    subset = (len(K) - k, len(K) - 1)
+    found = eigh(K.numpy(), driver="evr", subset_by_index=subset, check_finite=False)
+    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
-def _is_partial(n: int, k: int) -> bool:
-    return n >= PARTIAL_ROWS and 3 * (k + SPARE) <= n
-
-
-def all_components(K: Matrix) -> tuple[Matrix, Matrix]:
-    """Decompose a symmetric matrix, which is overwritten: K = V diag(w) Vᵀ, w ascending."""
-    values, vectors = eigh(K.T, driver="evd", overwrite_a=True, check_finite=False)
-    return values, vectors
-
-
-def _within_span(K: Matrix, k: int) -> tuple[Matrix, Matrix] | None:
-    """Find the largest components from a float32 reduction; None where it is not enough."""
-    n = len(K)
-    single = K.astype(np.float32).T
-    subset = (n - k - SPARE, n - 1)
-    try:
-        _, found = eigh(
-            single, driver="evr", subset_by_index=subset, overwrite_a=True, check_finite=False
-        )
-        V = found.astype(np.float64)
-        KV = K @ V
-        values, turn = eigh(V.T @ KV, V.T @ V, overwrite_a=True, check_finite=False)
-    except LinAlgError:
-        return None
-    values, turn = values[SPARE:], turn[:, SPARE:]
-    vectors = V @ turn
-    left = np.linalg.norm(KV @ turn - vectors * values, axis=0)
-    return (values, vectors) if bool((left <= RESIDUAL * values).all()) else None
+def orthonormal(A: Tensor) -> tuple[Tensor, Tensor]:
+    """Decompose a tall matrix, A = Q R: (n, k) -> (n, k), (k, k)."""
+    Q, R = torch.linalg.qr(A) if A.is_cuda else map(torch.from_numpy, np.linalg.qr(A.numpy()))
+    return Q, R
 
 
 def multiply(A: Tensor, B: Tensor) -> Tensor:
     """Multiply matrices: (n, k), (k, m) -> (n, m)."""
     return A @ B if A.is_cuda else torch.from_numpy(np.matmul(A.numpy(), B.numpy()))
+
+
+def scale_rows(A: Tensor, weights: Tensor) -> Tensor:
+    """Multiply each row by its weight: (n, m), (n,) -> (n, m).
+
+    On a CPU by NumPy's one thread: torch's would hold up those of the next product.
+    """
+    if A.is_cuda:
+        return weights[:, None] * A
+    return torch.from_numpy(np.multiply(A.numpy(), weights.numpy()[:, None]))
 
 
 def upper_product(R: Tensor, B: Tensor) -> Tensor:
