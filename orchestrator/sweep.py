@@ -90,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
         help="of the images' pass through the trunk in tuning; bfloat16 takes about half the "
         "time, and gives trials ids of their own (default: as the space says, float32)",
     )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="take no fast path: full float32 in tuning, every component in float64, kernels that "
+        "repeat to the bit; such trials have ids of their own",
+    )
     _add_search(parser)
     add_cells(parser, "which cells (default: all that the space takes)")
     _add_resources(parser)
@@ -141,6 +147,8 @@ def _sweep(options: argparse.Namespace, started: Started) -> list[str]:
         return sweep(settings, Console())
     if settings.hyperparameters is not None:
         raise InputError("--hyperparameters: a search finds them; give a space that lists trials")
+    if settings.exact:
+        raise InputError("--exact: a search finds settings; give it to the sweep that uses them")
     if settings.precision is not None:
         raise InputError("--precision: a search tunes in float32; give a space that lists trials")
     if settings.keep_every_epoch:
@@ -159,6 +167,8 @@ def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
             f"{options.gpus_per_trial:g}: workers that share a trial need a GPU each (or 0); "
             "give --gpus-per-trial 1, or one worker a trial"
         )
+    if options.exact and options.precision == "bfloat16":
+        raise InputError("--exact --precision bfloat16: exact is float32; give one of the two")
     if options.workers_per_trial > 1 and options.precision == "bfloat16":
         raise InputError(
             f"--workers-per-trial {options.workers_per_trial} --precision bfloat16: workers that "
@@ -184,6 +194,7 @@ def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
         keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
         precision=options.precision,
+        exact=options.exact,
         patience=options.patience,
         searcher=options.search or "optuna",
         hyperparameters=options.hyperparameters,

@@ -85,6 +85,8 @@ class SweepSettings:
     """A frozen file whose values replace those of contrastive trials."""
     precision: Precision | None = None
     """What images pass the trunk in while it is tuned; None: as the space says."""
+    exact: bool = False
+    """Whether trials take no fast path."""
     patience: float | None = None
     """Seconds that a trial may go without progress; None: by its cost."""
     started: Started = field(default_factory=Started)
@@ -138,6 +140,8 @@ def _trials(settings: SweepSettings, space: Space, cells: Sequence[Cell]) -> lis
     trials = expand(space, cells, name_weights(settings))
     if settings.precision is not None:
         trials = [one.tuned_in(settings.precision) for one in trials]
+    if settings.exact:
+        trials = [one.exactly() for one in trials]
     if settings.hyperparameters is not None:
         trials = with_hyperparameters(trials, read_hyperparameters(settings.hyperparameters))
     for trunk in {trial.trunk for trial in trials}:

@@ -272,6 +272,7 @@ def _trial_params(trial: Trial) -> dict[str, object]:
         "weights": trial.trunk.weights,
         "seed": trial.seed,
         **({} if of_subject else {"precision": trial.precision}),
+        "exact": trial.exact,
         **{name: value for name, value in asdict(trial.objective).items()},
         **{f"encoding_{name}": value for name, value in _fields(trial.encoding).items()},
     }

@@ -14,6 +14,7 @@ from torch import Tensor
 from trainables import eigenvectors, encoding
 from trainables.encoding import Fold, correlate_each, gram, score_fold
 from trainables.features import Storage, extract
+from trainables.precision import exactly
 from trainables.trunks import build
 
 ALPHAS = tuple(10.0**power for power in range(-1, 8))
@@ -119,6 +120,16 @@ def test_components_that_float32_loses_are_found_in_float64(in_part) -> None:
     for name, is_enough in (("decaying by 6 decades", True), ("rank 20", False)):
         ours(SPECTRA[name], responses(SPECTRA[name]), n_components=30)
         assert (in_part.pop() is not None) is is_enough, name
+
+
+def test_what_is_to_be_exact_takes_no_fast_path(in_part, monkeypatch) -> None:
+    X = SPECTRA["decaying by 6 decades"]
+    Y = responses(X)
+    monkeypatch.setattr(encoding, "_correlate_by_components", pytest.fail)
+    with exactly(True):
+        r = ours(X, Y, n_components=30)
+    assert in_part == []
+    np.testing.assert_allclose(r, scikit_learn(X, Y, 30), atol=1e-6)
 
 
 @cache

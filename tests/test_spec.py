@@ -169,6 +169,18 @@ def test_an_untuned_trial_has_no_precision() -> None:
         Trial(Contrastive(), (CELL,), precision="float16")
 
 
+def test_an_exact_trial_has_ids_of_its_own_and_is_of_float32() -> None:
+    for trial in (Trial(Contrastive(), (CELL,)), Trial(Untuned(), (CELL,))):
+        exact = trial.exactly()
+        assert exact.id != trial.id
+        assert exact.training_id != trial.training_id
+        assert Trial.from_json(exact.to_json()) == exact
+    half = Trial(Contrastive(), (CELL,)).tuned_in("bfloat16")
+    assert half.exactly() == Trial(Contrastive(), (CELL,)).exactly()
+    with pytest.raises(ValueError, match="an exact trial is of float32, found bfloat16"):
+        replace(half, exact=True)
+
+
 def test_cells_to_score_can_be_replaced_without_changing_an_untuned_trial() -> None:
     trial = Trial(Untuned(), (CELL,))
     assert trial.scoring([OTHER]).cells == (OTHER,)

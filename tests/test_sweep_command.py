@@ -301,6 +301,8 @@ def test_a_dry_run_of_a_search_says_what_would_run_and_writes_nothing(home, caps
         (SEARCH, ("--hyperparameters", "any.json"), "a search finds them"),
         (SEARCH, ("--keep-every-epoch",), "a search keeps no weights"),
         (SEARCH, ("--precision", "bfloat16"), "a search tunes in float32"),
+        (SEARCH, ("--exact",), "--exact: a search finds settings"),
+        (SPACE, ("--exact", "--precision", "bfloat16"), "exact is float32; give one of the two"),
         (SPACE, ("--search", "random"), "--search random: space.py lists its trials"),
         (SPACE, ("--hyperparameters", "absent.json"), "absent.json: No such file"),
         (SPACE, ("--hyperparameters", "space.py"), "space.py: not JSON"),

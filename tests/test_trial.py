@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -14,10 +15,12 @@ from tests.small_shards import write_shards
 from trainables import holding, reading, trunks
 from trainables import trial as module
 from trainables.checkpoints import LAST, OF_SEARCHES, EpochReport
+from trainables.evaluation import Evaluation
 from trainables.features import extract
 from trainables.finetune import Stopped
 from trainables.holding import free_bytes
 from trainables.outcome import Outcome, outcome_file
+from trainables.precision import is_exact
 from trainables.reading import Subject, read_images, read_subject
 from trainables.scores import SCORE_SCHEMA, TRIAL_KEY, read_score_file, read_scores, score_file
 from trainables.shards import read_rows
@@ -502,3 +505,34 @@ def test_what_a_search_measures_does_not_depend_on_the_test_images(place, monkey
     measured = [[(one.loss, one.retrieval_top1) for one in o.history] for o in (plain, garbled)]
     assert measured[0] == measured[1]
     assert measured[0][-1][1] is not None
+
+
+def test_an_exact_trial_repeats_to_the_bit_and_leaves_torch_as_it_was(place, monkeypatch) -> None:
+    seen = []
+    original = module.score_cells
+    monkeypatch.setattr(
+        module, "score_cells", lambda *a, **k: (seen.append(is_exact()), original(*a, **k))[1]
+    )
+    exact = place.trial().exactly()
+    rows = []
+    for name, trial in (("one", exact), ("two", exact), ("fast", place.trial())):
+        runner = place.runner(name)
+        assert runner.run(trial, Listener()).status == "finished"
+        rows.append(read_scores(place.home / name, trial.id).column("r").to_numpy())
+    assert seen == [True, True, False]
+    assert not torch.are_deterministic_algorithms_enabled()
+    np.testing.assert_array_equal(rows[0], rows[1])
+    np.testing.assert_allclose(rows[0], rows[2], atol=1e-4)
+
+
+def test_an_exact_model_is_evaluated_exactly(place, monkeypatch) -> None:
+    seen = []
+    original = module.score_cells
+    monkeypatch.setattr(
+        module, "score_cells", lambda *a, **k: (seen.append(is_exact()), original(*a, **k))[1]
+    )
+    exact, runner = place.trial().exactly(), place.runner()
+    runner.run(exact, Listener())
+    other = next(cell for cell in place.cells if cell.shard != exact.cells[0].shard)
+    assert runner.run(Evaluation(exact, (other,)), Listener()).status == "finished"
+    assert seen == [True, True]

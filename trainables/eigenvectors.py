@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.linear_algebra import decompose, largest_of, multiply, orthonormal
+from trainables.precision import is_exact
 
 PARTIAL_ROWS: Final = 3000
 """Rows from which some components may be found sooner than all of them."""
@@ -44,7 +45,7 @@ def leading_components(K: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def is_partial(n: int, k: int) -> bool:
     """Tell whether k components of n rows are looked for without the others."""
-    return n >= max(PARTIAL_ROWS, ROWS_A_COMPONENT * (k + SPARE))
+    return not is_exact() and n >= max(PARTIAL_ROWS, ROWS_A_COMPONENT * (k + SPARE))
 
 
 def _in_part(K: Tensor, k: int) -> tuple[Tensor, Tensor] | None:

@@ -1,7 +1,8 @@
-"""Full float32 where a score is computed, whatever fast modes training has switched on."""
+"""Full float32 where a score is computed, and everywhere in a trial that is to be exact."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 import torch
@@ -13,6 +14,35 @@ _OPERATIONS: Final[tuple[Any, ...]] = (
     _BACKENDS.mkldnn.matmul,
     _BACKENDS.mkldnn.conv,
 )
+
+
+_EXACT: Final = ContextVar("exact", default=False)
+
+
+def is_exact() -> bool:
+    """Tell whether fast paths are not to be taken."""
+    return _EXACT.get()
+
+
+@contextmanager
+def exactly(exact: bool) -> Iterator[None]:
+    """Where exact, compute in full float32, by kernels that repeat to the bit, on no fast path.
+
+    A kernel that torch has no repeatable version of is warned of, and used.
+    """
+    if not exact:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    was_lenient = torch.is_deterministic_algorithms_warn_only_enabled()
+    token = _EXACT.set(True)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with full_float32():
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=was_lenient)
+        _EXACT.reset(token)
 
 
 @contextmanager

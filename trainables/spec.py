@@ -174,6 +174,8 @@ class Trial:
     seed: int = 0
     precision: Precision = FULL
     """What the images pass the trunk in while it is tuned; all else, and scores, are float32."""
+    exact: bool = False
+    """Whether nothing takes a fast path: full float32, repeatable to the bit on one machine."""
 
     def __post_init__(self) -> None:
         require(len(self.cells) > 0, "a trial needs at least one cell")
@@ -184,6 +186,10 @@ class Trial:
         require(
             self.precision == FULL or not isinstance(self.objective, Untuned),
             f"an untuned trial tunes nothing in {self.precision}",
+        )
+        require(
+            self.precision == FULL or not self.exact,
+            f"an exact trial is of float32, found {self.precision}",
         )
         require(
             self.encoding is not None or not isinstance(self.objective, Untuned),
@@ -232,6 +238,7 @@ class Trial:
             "trunk": asdict(self.trunk),
             "data": [cell.data for cell in self.cells] if pooled else self.cells[0].data,
             "on": [cell.id for cell in self.cells] if pooled else self._place,
+            **({"exact": True} if self.exact else {}),
         }
         if isinstance(self.objective, Untuned):
             return content
@@ -263,6 +270,10 @@ class Trial:
         if isinstance(self.objective, Untuned):
             return self
         return replace(self, precision=precision)
+
+    def exactly(self) -> Self:
+        """Return the same trial on no fast path, in float32."""
+        return replace(self, precision=FULL, exact=True)
 
     def scoring(self, cells: Iterable[Cell]) -> Self:
         """Return the same trial, with other cells to score."""

@@ -1,5 +1,6 @@
 """One trial, or evaluation, on a warm worker: read, fine-tune, encode, write the scores."""
 
+import os
 import socket
 import time
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from trainables.listening import Clock, Listener, Silent
 from trainables.microbatches import SMALLEST, Parts, can_be_split, is_out_of_memory
 from trainables.mirror import pull
 from trainables.outcome import Outcome
+from trainables.precision import exactly
 from trainables.predictions import write_predictions
 from trainables.protocols import MIN_ROWS, Split
 from trainables.scores import score_file, write_scores
@@ -86,6 +88,8 @@ class TrialRunner:
 
     def __init__(self, workplace: Workplace, device: torch.device, team: Team = ALONE) -> None:
         use_threads(workplace.threads)
+        # cuBLAS repeats to the bit only so, and reads it when it is first used.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         self._workplace = workplace
         self._device = device
         self._team = team
@@ -103,7 +107,8 @@ class TrialRunner:
             pull(path)  # where an earlier try was on another machine
         log.note("started", device=device_name(self._device))
         try:
-            outcome = self._run(trial, Logged(listener, log))
+            with exactly(setting_source(trial).exact):
+                outcome = self._run(trial, Logged(listener, log))
         except Exception as error:
             log.note("failed", error=f"{type(error).__name__}: {error}")
             raise
@@ -134,7 +139,8 @@ class TrialRunner:
         """
         try:
             if isinstance(trial, Trial) and not isinstance(trial.objective, Untuned):
-                self._tune(trial, Clock(Silent()))
+                with exactly(trial.exact):
+                    self._tune(trial, Clock(Silent()))
         finally:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
