@@ -1,6 +1,7 @@
 """Where a trial's time goes, step by step, beside what the machine's ceilings allow.
 
 python -m benchmarks.trial [--size nsd] [--vertices 600,2500,5741] [--threads 2]
+python -m benchmarks.trial --vertices 39548 --only "factorisation,ridge and r"
 
 Each step runs on a share of its work (a thousand images, one fold of one layer …), three times
 unless it is long, and the median is scaled to the whole by the operations; the share is told. The
@@ -45,8 +46,10 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="nsd")
     parser.add_argument("--vertices", default="600,2500,5741", help="sizes of the cell")
     parser.add_argument("--threads", type=int, default=1, help="of a trial on a CPU")
+    parser.add_argument("--only", metavar="STEPS", help="names of the steps to run, with commas")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
+    only = options.only and options.only.split(",")
     use_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ceilings = measure_ceilings(device)
@@ -58,6 +61,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as home:
             rows = []
             for step in steps(SIZES[options.size], n_vertices, device, Path(home)):
+                if only and step.name not in only:
+                    continue
                 rows.append(measure(step, ceilings, device))
                 print(row(rows[-1]), flush=True)
         print(row(total(rows)), flush=True)

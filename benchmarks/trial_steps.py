@@ -21,6 +21,7 @@ from orchestrator.vertex_statistics import (
 from tests.small_shards import write_shards
 from trainables import trunks
 from trainables.distributed import ALONE
+from trainables.eigenvectors import is_partial
 from trainables.encoding import Fold, correlate
 from trainables.epochs import Trainee, TrainingData, train_epoch
 from trainables.features import Storage, extract
@@ -197,9 +198,11 @@ def _fits(size: Size, n_vertices: int, n_layers: int, device: torch.device) -> I
     cubes = n_layers * (encoding.n_folds * float(n_fold) ** 3 + float(n) ** 3)
     k = min(encoding.n_components, n_fold - 1)
     squares = n_layers * (encoding.n_folds * float(n_fold) ** 2 + float(n) ** 2)
+    # What is found in part grows by the square of the rows, all components by the cube.
+    share = n_fold**2 / squares if is_partial(n_fold, k) else n_fold**3 / cubes
     # Reduction to tridiagonal form, and k vectors turned back.
     flops = 4 / 3 * cubes + 2 * k * squares
-    yield Step("factorisation", n_fold**3 / cubes, flops, "float64", 8 * squares, fit)
+    yield Step("factorisation", share, flops, "float64", 8 * squares, fit)
 
     Y = torch.randn(n, n_vertices, device=device)
 

@@ -91,8 +91,10 @@ def principal_components(
     K_train, K_test = K[train[:, None], train], K[test[:, None], train]
     floor = ROUNDING * len(train) * torch.finfo(K.dtype).eps * K_train.diagonal().max()
     mean = K_train.mean(dim=0)
-    K_train -= mean + mean[:, None] - mean.mean()
-    K_test -= mean + K_test.mean(dim=1, keepdim=True) - mean.mean()
+    K_train -= mean
+    K_train -= (mean - mean.mean())[:, None]
+    K_test -= mean
+    K_test -= K_test.mean(dim=1, keepdim=True)
     variances, vectors = leading_components(K_train, n_components)
     kept = int((variances > floor).sum().clamp(max=len(train) - 1))
     variances, vectors = variances[:kept], vectors[:, :kept]
