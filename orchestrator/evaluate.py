@@ -149,6 +149,7 @@ def _settings(options: argparse.Namespace, started: Started) -> "EvaluationSetti
         workers_per_trial=1,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=options.gpus_per_trial,
+        pack=options.pack,
         max_concurrent=options.max_concurrent,
         retries=options.retries,
         keep_every_epoch=False,

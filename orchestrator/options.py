@@ -29,6 +29,12 @@ def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
     """Add the flags that say how work runs; return their group, for more of them."""
     parts = add_workers(parser)
     parts.add_argument(
+        "--pack",
+        action="store_true",
+        help="let as many trials share a GPU as its memory holds by their sizes, at most 4 "
+        "(default: one a GPU)",
+    )
+    parts.add_argument(
         "--retries", type=int, default=1, metavar="N", help="further tries of a failed trial (1)"
     )
     parts.add_argument(
@@ -100,6 +106,11 @@ def read_selection(options: argparse.Namespace) -> "Selection":
     from orchestrator.plan import Selection, parse_rois
     from trainables.rois import HEMISPHERES
 
+    if options.pack and options.gpus_per_trial is not None:
+        raise InputError(
+            f"--pack --gpus-per-trial {options.gpus_per_trial:g}: packing chooses the share; give "
+            "one of the two"
+        )
     if options.retries < 0:
         raise InputError(f"--retries {options.retries}: expected 0 or more")
     hemispheres = tuple(part.strip() for part in options.hemispheres.split(","))

@@ -123,6 +123,11 @@ class Progress:
             for name in names
         )
 
+    def largest(self) -> list[Trial]:
+        """List, for each cell, the trial that needs the most memory of all it may come to."""
+        values = self.search.ranges.largest
+        return [self.search.trial(values, cell, self.trunk) for cell in self.cells]
+
     def study(self, round_number: int) -> optuna.Study:
         """Rebuild the searcher's study from the configurations that there are."""
         return build_study(

@@ -167,6 +167,11 @@ def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
             f"{options.gpus_per_trial:g}: workers that share a trial need a GPU each (or 0); "
             "give --gpus-per-trial 1, or one worker a trial"
         )
+    if options.workers_per_trial > 1 and options.pack:
+        raise InputError(
+            f"--workers-per-trial {options.workers_per_trial} --pack: workers that share a trial "
+            "need a GPU each; give one of the two"
+        )
     if options.exact and options.precision == "bfloat16":
         raise InputError("--exact --precision bfloat16: exact is float32; give one of the two")
     if options.workers_per_trial > 1 and options.precision == "bfloat16":
@@ -188,6 +193,7 @@ def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
         workers_per_trial=options.workers_per_trial,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=options.gpus_per_trial,
+        pack=options.pack,
         max_concurrent=options.max_concurrent,
         retries=options.retries,
         keep_every_epoch=options.keep_every_epoch,

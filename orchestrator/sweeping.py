@@ -13,7 +13,6 @@ from typing import Any, Final
 import ray
 from rich.console import Console, RenderableType
 
-from orchestrator.autoscaling import grown, node_types
 from orchestrator.cluster import connect
 from orchestrator.command import InputError, Started
 from orchestrator.cost import Costs
@@ -37,6 +36,7 @@ from orchestrator.plan import (
     space_notes,
 )
 from orchestrator.pool import GroupSize, QueueLost, warm_groups
+from orchestrator.preflight import Asked, size_groups
 from orchestrator.schedule import Schedule, run_jobs, scratch_of
 from orchestrator.score_display import closing_table
 from orchestrator.tracker import Tracker, start_tracker
@@ -89,8 +89,21 @@ class SweepSettings:
     """Whether trials take no fast path."""
     patience: float | None = None
     """Seconds that a trial may go without progress; None: by its cost."""
+    pack: bool = False
+    """Whether as many trials share a GPU as its memory holds."""
     started: Started = field(default_factory=Started)
     """The command line."""
+
+    @property
+    def asked(self) -> Asked:
+        """Say what was asked of the workers."""
+        return Asked(
+            self.cpus_per_trial,
+            self.gpus_per_trial,
+            self.workers_per_trial,
+            self.max_concurrent,
+            self.pack,
+        )
 
 
 def sweep(settings: SweepSettings, console: Console) -> list[str]:
@@ -243,7 +256,11 @@ class Running:
     def _run_groups(self, tracker: Tracker, failures: dict[str, str]) -> Mapping[str, str]:
         """Run what waits through one queue; return what failed, which failures has already."""
         settings, plan = self.settings, self.plan
-        size, n_groups = size_groups(settings, len(plan.waiting))
+        largest = max(self.costs.estimate(work).bytes for work in plan.waiting)
+        sized = size_groups(settings.asked, len(plan.waiting), largest)
+        size, n_groups = sized.size, sized.n
+        if sized.note:
+            self._say(sized.note)
         scratch = scratch_of(settings.out)
         queue = start_queue(settings.retries, n_groups)
         ordered = in_turns(plan.waiting, n_groups, lambda work: work.shards)
@@ -251,7 +268,7 @@ class Running:
         schedule = Schedule(2 * n_groups, settings.retries, scratch)
         display = self._display(queue, size, failures)
         watcher = Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
-        make_runner = partial(TrialRunner, workplace_of(settings))
+        make_runner = partial(TrialRunner, workplace_of(settings, size))
         groups = warm_groups(queue, make_runner, size, n_groups, scratch)
         began = time.time()
         with display, groups, watched(queue):
@@ -349,7 +366,7 @@ def connect_and_tell() -> str:
     return f"Ray dashboard: {dashboard + token if dashboard else 'none'}"
 
 
-def workplace_of(settings: SweepSettings) -> Workplace:
+def workplace_of(settings: SweepSettings, size: GroupSize) -> Workplace:
     """Say where the trials of a sweep run."""
     return Workplace(
         settings.data.resolve(),
@@ -358,24 +375,8 @@ def workplace_of(settings: SweepSettings) -> Workplace:
         threads=settings.cpus_per_trial,
         keep_every_epoch=settings.keep_every_epoch,
         keep_predictions=settings.keep_predictions,
+        share_of_gpu=min(1.0, size.gpus) or 1.0,
     )
-
-
-def size_groups(settings: SweepSettings, n_waiting: int) -> tuple[GroupSize, int]:
-    """Decide on the groups; raise InputError, with what is missing, when not one fits.
-
-    Where the cluster is scaled by need, groups wait for the nodes that it may yet start.
-    """
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    types = node_types() if os.environ.get("RAY_ADDRESS") else []
-    gpus = settings.gpus_per_trial
-    if gpus is None:
-        gpus = min(1.0, grown(resources, types).get("GPU", 0.0))
-    size = GroupSize(settings.cpus_per_trial, gpus, settings.workers_per_trial)
-    n_groups = max(size.fits(resources), size.fits_when_grown(types))
-    if n_groups == 0:
-        raise InputError(size.missing(resources))
-    return size, min(n_groups, settings.max_concurrent or n_groups, n_waiting)
 
 
 def local_cpus() -> int:

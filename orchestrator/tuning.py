@@ -25,6 +25,7 @@ from orchestrator.lease import hold
 from orchestrator.operation import Command, Publisher
 from orchestrator.plan import fingerprint, start_from
 from orchestrator.pool import GroupSize, QueueLost, warm_groups
+from orchestrator.preflight import size_groups
 from orchestrator.rounds import Progress, Round, judged, prime
 from orchestrator.schedule import Schedule, run_jobs, scratch_of
 from orchestrator.sweeping import (
@@ -35,7 +36,6 @@ from orchestrator.sweeping import (
     make_job,
     name_weights,
     read_costs,
-    size_groups,
     workplace_of,
 )
 from orchestrator.tracker import Tracker, start_tracker
@@ -157,13 +157,19 @@ class _Tuning:
         """Run round after round on the same warm groups; stop at one that has failures."""
         settings, progress = self.settings, self.progress
         self._say(connect_and_tell())
-        size, n_groups = size_groups(settings, progress.search.per_round * len(progress.cells))
+        costs = read_costs(settings)
+        largest = max(costs.estimate(trial).bytes for trial in progress.largest())
+        n_trials = progress.search.per_round * len(progress.cells)
+        sized = size_groups(settings.asked, n_trials, largest)
+        size, n_groups = sized.size, sized.n
+        if sized.note:
+            self._say(sized.note)
         scratch = scratch_of(settings.out)
         queue = start_queue(settings.retries, n_groups)
         # No light trial waits beside those at work: the order in which trials of a cell are
         # compared is then that of the round, with one group.
         schedule = Schedule(n_groups, settings.retries, scratch)
-        workplace = replace(workplace_of(settings), keep_trunks=False)
+        workplace = replace(workplace_of(settings, size), keep_trunks=False)
         make_runner = partial(TrialRunner, workplace)
         with warm_groups(queue, make_runner, size, n_groups, scratch), watched(queue):
             for now in progress.rounds():

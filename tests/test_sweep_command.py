@@ -121,6 +121,17 @@ def test_a_flag_that_cannot_be_read_is_refused_with_the_usage(
     assert contents(home) == before
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--pack", "--gpus-per-trial", "0.5"), "packing chooses the share; give one of the two"),
+        (("--pack", "--workers-per-trial", "2"), "need a GPU each; give one of the two"),
+    ],
+)
+def test_packing_excludes_what_it_would_contradict(home, capsys, flags, message) -> None:
+    assert message in refusal(command(*flags), home, capsys)
+
+
 def test_workers_that_share_a_trial_tune_in_float32(home, capsys) -> None:
     flags = command("--precision", "bfloat16", "--workers-per-trial", "2")
     assert "sum their statistics in float32; give one of the two" in refusal(flags, home, capsys)

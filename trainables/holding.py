@@ -89,9 +89,11 @@ def _bytes(subject: Subject) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Measure the memory that is free: the GPU's, or this machine's."""
+    """Measure the memory that is free: the GPU's, of this process's share, or this machine's."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        free, total = torch.cuda.mem_get_info(device)
+        share = torch.cuda.get_per_process_memory_fraction(device)
+        return min(int(free), int(share * total) - torch.cuda.memory_reserved(device))
     fields = dict(
         line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line
     )

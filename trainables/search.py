@@ -64,11 +64,20 @@ class Ranges:
         """List the names with their ranges, in order."""
         return [(name, getattr(self, name)) for name in PARAMETERS]
 
+    def most(self, name: str) -> float:
+        """Give the largest value that a hyperparameter may have."""
+        found: Range = getattr(self, name)
+        return max(found.values) if isinstance(found, Choice) else found.high
+
+    @property
+    def largest(self) -> dict[str, Value]:
+        """Give the configuration of all the largest values."""
+        return {name: self.most(name) for name in PARAMETERS}
+
     @property
     def most_epochs(self) -> int:
         """Give the most epochs that a configuration may have."""
-        epochs = self.epochs
-        return epochs.high if isinstance(epochs, IntegerRange) else int(max(epochs.values))
+        return int(self.most("epochs"))
 
 
 PARAMETERS: Final = tuple(item.name for item in fields(Ranges))

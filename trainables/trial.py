@@ -56,6 +56,8 @@ class Workplace:
     weights_file: Path | None = None
     threads: int = 1
     """Threads of a worker on the CPU. (Another number may round sums otherwise.)"""
+    share_of_gpu: float = 1.0
+    """Of a GPU's memory, where several workers share one."""
     keep_every_epoch: bool = False
     keep_trunks: bool = True
     """False for a search, which needs a trial's checkpoints only until the trial has ended."""
@@ -90,6 +92,8 @@ class TrialRunner:
         use_threads(workplace.threads)
         # cuBLAS repeats to the bit only so, and reads it when it is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        if device.type == "cuda" and workplace.share_of_gpu < 1:
+            torch.cuda.set_per_process_memory_fraction(workplace.share_of_gpu, device)
         self._workplace = workplace
         self._device = device
         self._team = team
