@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 UV_VERSION := 0.13.9
 
-.PHONY: demo test test-fast check audit cluster-test chaos bench mlflow-server lock clean
+.PHONY: demo test test-fast check audit cluster-test chaos bench bench-gpu mlflow-server lock clean
 
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, report.
 	$(BIN)/python -m orchestrator.sweep
@@ -46,6 +46,9 @@ chaos: $(READY)  ## The nightly storm: fifty faults, and the table of docs/relia
 
 bench: $(READY)  ## Ratios to what one would use instead; fails when one has fallen.
 	$(BIN)/python -m benchmarks.suite --baseline benchmarks/baseline.json
+
+bench-gpu:  ## What a GPU makes of a sweep; of Python's packages it needs PyTorch's and scikit-learn.
+	$(PYTHON) -m benchmarks.gpu
 
 mlflow-server: $(READY)  ## Serve MLflow with passwords, on PostgreSQL, until Ctrl-C.
 	$(BIN)/python -m orchestrator.mlflow_server

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.trial_steps import plausible_gram
+from benchmarks.spectra import plausible_gram
 from trainables.eigenvectors import leading_components
 from trainables.features import Storage, extract
 from trainables.linear_algebra import (

@@ -19,7 +19,7 @@ from himalaya.scoring import correlation_score
 from sklearn.model_selection import PredefinedSplit
 
 from benchmarks.ceilings import timed
-from benchmarks.trial_steps import plausible_gram
+from benchmarks.spectra import plausible_gram
 from trainables.encoding import Fold, correlate
 from trainables.linear_algebra import use_threads
 from trainables.precision import full_float32

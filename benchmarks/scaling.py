@@ -19,15 +19,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.programme import CELLS, POOLED, SUBJECTS
 from benchmarks.simulated_cluster import Account, Cluster, Simulation, Task
 from trainables.outcome import Outcome
 
-CELLS: Final = (*[600] * 30, *[1500] * 7, *[5741] * 2)
-"""Vertices of a subject's cells: 39 of them, 40,000 in all, as NSD's subjects have."""
-POOL: Final = 8
-"""Subjects of a pooled model."""
-POOLED: Final = 43 * 2
-"""Pooled models of eight subjects, each once by contrast and once by regression."""
 SEEDS: Final = 3
 
 
@@ -84,8 +79,8 @@ def programme(n_subjects: int, seconds: dict[str, dict[int, float]]) -> Iterator
         sizes = sorted(seconds[kind])
         return float(np.interp(n_vertices, sizes, [seconds[kind][size] for size in sizes]))
 
-    for first in range(0, n_subjects, POOL):
-        pool = tuple(range(first, min(first + POOL, n_subjects)))
+    for first in range(0, n_subjects, SUBJECTS):
+        pool = tuple(range(first, min(first + SUBJECTS, n_subjects)))
         for _ in range(2 * POOLED):
             yield Task(pool, len(pool) * (at("tuning", 1000) + at("scoring", 1000)))
     for subject in range(n_subjects):

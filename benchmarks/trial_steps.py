@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.spectra import plausible_gram
 from orchestrator.cost import TrunkSize, measure_trunk
 from orchestrator.vertex_statistics import (
     ImageBootstrap,
@@ -218,16 +219,6 @@ def _fits(size: Size, n_vertices: int, n_layers: int, device: torch.device) -> I
     flops = n_layers * (encoding.n_folds * a_fold + a_refit)
     n_bytes = n_layers * (encoding.n_folds + 1) * 4.0 * n_vertices * (n + n_alphas * n_test)
     yield Step("ridge and r", a_fold / flops, flops, "float32", n_bytes, regress)
-
-
-def plausible_gram(n: int, device: torch.device) -> Tensor:
-    """Make a Gram matrix whose spectrum falls as features' do, by a power of the rank."""
-    generator = torch.Generator().manual_seed(0)
-    m = min(2 * n, 4096)
-    X = torch.randn(n, m, generator=generator).to(device)
-    X *= torch.arange(1, m + 1, device=device) ** -0.6
-    K = (X @ X.T).double()
-    return K + K.diagonal().mean() * 1e-3 * torch.eye(n, dtype=K.dtype, device=device)
 
 
 def _bootstrap(size: Size, n_vertices: int) -> Step:

@@ -116,12 +116,10 @@ def share_of_gpu(asked: float | None, largest: int, memory: int | None) -> float
 
 def gpu_memory() -> int | None:
     """Ask each node for the memory of its GPUs; return the least, None where none answers."""
-    ask = ray.remote(_memory_of_gpu)
+    # A process holds a little of the GPU while it lives: it ends after the call.
+    ask = ray.remote(num_cpus=0, num_gpus=0.01, max_calls=1)(_memory_of_gpu)
     asked = [
         ask.options(
-            num_cpus=0,
-            num_gpus=0.01,
-            max_calls=1,  # its process holds a little of the GPU while it lives
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
         ).remote()
         for node in _nodes_with_gpus()

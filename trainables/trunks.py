@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
@@ -112,6 +111,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dict that cannot execute code; raise ValueError naming the file otherwise."""
     try:
         if path.suffix == ".safetensors":
+            from safetensors.torch import load_file  # what builds trunks alone can do without
+
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # every reader has its own errors; all mean the same to the user

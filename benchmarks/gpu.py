@@ -1,0 +1,350 @@
+"""What a GPU makes of a sweep: its ceilings, a trial step by step, several at once, the paper.
+
+python -m benchmarks.gpu [--json FILE]
+python -m benchmarks.gpu --small
+
+Sized for eight minutes of a large GPU. Needs torch, torchvision, pyarrow, numpy and scikit-learn
+alone: no Ray, no data. ``--small`` runs the same on a problem that a CPU can do in a minute, to see
+that it runs; its figures mean nothing.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import packing
+from benchmarks.ceilings import Ceilings, best_of, measure_ceilings, timed
+from benchmarks.programme import CELLS, POOLED, SUBJECTS, VERTICES
+from benchmarks.spectra import plausible_gram
+from trainables import trunks
+from trainables.encoding import Fold, correlate
+from trainables.features import Storage, extract
+from trainables.linear_algebra import add_gram, use_threads
+from trainables.models import build_model
+from trainables.precision import exactly, full_float32
+from trainables.spec import ALEXNET_LAYERS, Contrastive, Encoding
+
+FEATURES: Final = 210_000
+"""Of AlexNet's eight layers, for one image of 224 px."""
+REPEATS: Final = 3
+Seconds = list[float]
+
+
+@dataclass(frozen=True)
+class Size:
+    """A subject and a trunk, as large as they are to be."""
+
+    trunk: str = "alexnet"
+    image_size: int = 224
+    n_images: int = 9841
+    n_train: int = 8364
+    batch_size: int = 1024
+    epochs: int = 30
+    vertices: tuple[int, ...] = (600, 2500, 5741)
+    all_vertices: int = VERTICES
+    packed: tuple[int, ...] = (1, 2, 4, 16)
+    n_components: int = 1000
+
+
+SMALL: Final = Size("narrow-alexnet", 64, 600, 500, 64, 2, (40, 80), 500, (1, 2), 100)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to take a training step."""
+
+    name: str
+    precision: Callable[[], AbstractContextManager[None]] = nullcontext
+    bfloat16: bool = False
+    channels_last: bool = False
+    compiled: bool = False
+    graph: bool = False
+
+
+@contextmanager
+def tf32_products() -> Iterator[None]:
+    """Let products round their factors to TF32, as convolutions do by default."""
+    matmul: Any = torch.backends.cuda.matmul
+    before = matmul.fp32_precision
+    matmul.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        matmul.fp32_precision = before
+
+
+VARIANTS: Final = (
+    Variant("float32 throughout", full_float32),
+    Variant("as torch has it: TF32 convolutions"),
+    Variant("TF32 products too", tf32_products),
+    Variant("bfloat16", bfloat16=True),
+    Variant("bfloat16, channels last", bfloat16=True, channels_last=True),
+    Variant("bfloat16, compiled", bfloat16=True, compiled=True),
+    Variant("bfloat16, a CUDA graph", bfloat16=True, graph=True),
+)
+DEFAULT, HALF = VARIANTS[1], VARIANTS[3]
+
+
+class Stepper:
+    """A contrastive model that takes the same step of one batch again and again."""
+
+    def __init__(self, variant: Variant, size: Size, n_vertices: int, device: torch.device) -> None:
+        layout = torch.channels_last if variant.channels_last else torch.contiguous_format
+        self._variant, self._device = variant, device
+        self._images = draw(size.batch_size, size, device).contiguous(memory_format=layout)
+        self._responses = torch.randn(size.batch_size, n_vertices, device=device)
+        objective = Contrastive(batch_size=size.batch_size)
+        trunk = trunks.build(size.trunk)
+        model = build_model(objective, trunk, size.image_size, n_vertices, seed=0)
+        self._model: Any = model.to(device).to(memory_format=layout).train()
+        self._optimizer = torch.optim.Adam(
+            model.parameters(), lr=1e-4, fused=True, capturable=variant.graph
+        )
+        self._trunk = torch.compile(model.trunk) if variant.compiled else model.trunk
+        self._replay: Callable[[], object] | None = None
+
+    def step(self) -> None:
+        """Take a step."""
+        if self._variant.graph and self._replay is None:
+            self._replay = self._captured()
+        with self._variant.precision():
+            (self._replay or self._step)()
+
+    def _step(self) -> None:
+        self._learn(trunks.normalise(self._images))
+
+    def _learn(self, images: Tensor) -> None:
+        model = self._model
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._variant.bfloat16):
+            read = model.image_readout(self._trunk(images))
+        loss = model.compare(model.head(read.float()), model.embed_responses(self._responses))
+        self._optimizer.zero_grad(set_to_none=not self._variant.graph)
+        torch.autograd.backward(loss)
+        self._optimizer.step()
+
+    def _captured(self) -> Callable[[], object]:
+        """Record a step; the images are normalised beforehand, which a graph can't record."""
+        images = trunks.normalise(self._images)
+        side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self._learn(images)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._learn(images)
+        return graph.replay
+
+
+def draw(n: int, size: Size, device: torch.device) -> Tensor:
+    """Draw images of noise: arithmetic takes the same time on any."""
+    shape = (n, 3, size.image_size, size.image_size)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
+
+
+def steps_of_tuning(size: Size, device: torch.device) -> dict[str, dict[str, Any]]:
+    """Measure a step of every variant on the smallest cell, and of two on the others."""
+    found: dict[str, dict[str, Any]] = {}
+    for n_vertices in size.vertices:
+        smallest = n_vertices == size.vertices[0]
+        for variant in VARIANTS if smallest else (DEFAULT, HALF):
+            if variant.graph and device.type != "cuda":
+                continue
+            name = f"{variant.name}, {n_vertices:,} vertices"
+            try:
+                stepper = Stepper(variant, size, n_vertices, device)
+                first = timed(stepper.step, device)
+                found[name] = {
+                    "first": first,
+                    "seconds": [timed(stepper.step, device) for _ in range(REPEATS + 2)][2:],
+                }
+                rate = size.batch_size / statistics.median(found[name]["seconds"])
+                tell(f"{name}: {rate:,.0f} images/s (the first step {first:.1f} s)")
+            except RuntimeError as error:  # a variant that this machine can't run is no figure
+                tell(f"{name}: not run ({str(error).splitlines()[0][:120]})")
+    return found
+
+
+def steps_of_scoring(size: Size, device: torch.device, home: Path) -> dict[str, Seconds]:
+    """Measure each step of scoring one trunk, in seconds of the whole subject."""
+    images, network = draw(min(1024, size.n_images), size, device), trunks.build(size.trunk)
+    part = 256 if device.type == "cuda" else 32
+
+    def features() -> None:
+        batches = torch.split(images, part)
+        storage = Storage(device, 2**36, home)
+        extract(network, ALEXNET_LAYERS, batches, len(images), storage).close()
+
+    X = torch.randn(size.n_images, 4096, dtype=torch.float64, device=device)
+    K = torch.zeros(size.n_images, size.n_images, dtype=torch.float64, device=device)
+    found = {
+        "features": repeated(features, size.n_images / len(images), device),
+        "Gram matrices": repeated(partial(add_gram, K, X), FEATURES / 4096, device),
+    }
+    del X, K
+    n, n_test = size.n_train, size.n_images - size.n_train
+    found |= folds(size, n, "nested", (n - n // 5, n), device)
+    found |= folds(size, n_test, "paper", (n_test - n_test // 5,), device)
+    return found
+
+
+def folds(
+    size: Size, n: int, protocol: str, rows: tuple[int, ...], device: torch.device
+) -> dict[str, Seconds]:
+    """Measure the factorisation and ridge of a protocol, for the five folds of eight layers.
+
+    rows: training rows of a fold, and of the refit where there is one.
+    """
+    K = plausible_gram(n, device)
+    n_folds = len(ALEXNET_LAYERS) * 5
+    train, test = torch.arange(rows[0]), torch.arange(rows[0], n)
+    kept: list[Fold] = []
+
+    def fit() -> None:
+        kept[:] = [Fold.fit(K, train, test, size.n_components)]
+
+    share = n_folds * (1 + sum((one / rows[0]) ** 2 / 5 for one in rows[1:]))
+    found = {f"{protocol}: factorisation": repeated(fit, share, device)}
+    if protocol == "nested":
+        with exactly(True):
+            found["nested: factorisation, --exact"] = repeated(fit, share, device)
+    for n_vertices in (*size.vertices, size.all_vertices):
+        Y = torch.randn(n, n_vertices, device=device)
+
+        def regress(Y: Tensor = Y) -> None:
+            with full_float32():
+                correlate(kept[0], Y, Encoding().alphas)
+
+        name = f"{protocol}: ridge, {n_vertices:,} vertices"
+        found[name] = repeated(regress, n_folds, device)
+    return found
+
+
+def repeated(run: Callable[[], object], times: float, device: torch.device) -> Seconds:
+    """Measure a step a few times after a first one; scale it to the whole."""
+    run()
+    return [times * timed(run, device) for _ in range(REPEATS)]
+
+
+def project(size: Size, tuning: dict[str, dict[str, Any]], scoring: dict[str, Seconds]) -> None:
+    """Tell the GPU-hours of the paper's programme, least to most of what was measured."""
+    for variant in (DEFAULT, HALF):
+        parts = {
+            "tuning": [_tuning_hours(size, tuning, variant, pick) for pick in (min, max)],
+            "scoring": [_scoring_hours(size, scoring, pick, transfer=False) for pick in (min, max)],
+            "transfer": [_scoring_hours(size, scoring, pick, transfer=True) for pick in (min, max)],
+        }
+        told = ", ".join(f"{name} {a:.2f} to {b:.2f}" for name, (a, b) in parts.items())
+        low, high = (sum(ends[k] for ends in parts.values()) for k in (0, 1))
+        tell(f"the paper's programme, {variant.name}: {low:.2f} to {high:.2f} GPU-hours ({told})")
+
+
+Pick = Callable[[Seconds], float]
+
+
+def _tuning_hours(
+    size: Size, tuning: dict[str, dict[str, Any]], variant: Variant, pick: Pick
+) -> float:
+    """Sum up the epochs of 312 cells twice, and of 172 models of eight subjects each."""
+    measured = [pick(tuning[f"{variant.name}, {n:,} vertices"]["seconds"]) for n in size.vertices]
+    an_epoch = size.n_train / size.batch_size
+    cells = sum(np.interp(CELLS, size.vertices, measured)) * 2
+    pooled = 2 * POOLED * np.interp(np.mean(CELLS), size.vertices, measured)
+    return float(SUBJECTS * (cells + pooled) * size.epochs * an_epoch / 3600)
+
+
+def _scoring_hours(size: Size, scoring: dict[str, Seconds], pick: Pick, *, transfer: bool) -> float:
+    """Sum up the passes and folds of every tuned trunk, under both protocols."""
+    fixed = ("features", "Gram matrices", "nested: factorisation", "paper: factorisation")
+    a_trunk = sum(pick(scoring[name]) for name in fixed)
+
+    def ridge(n_vertices: float) -> float:
+        return sum(
+            float(
+                np.interp(
+                    n_vertices,
+                    size.vertices,
+                    [pick(scoring[f"{one}: ridge, {n:,} vertices"]) for n in size.vertices],
+                )
+            )
+            for one in ("nested", "paper")
+        )
+
+    of_subject = sum(a_trunk + ridge(n) for n in CELLS)
+    if transfer:
+        return SUBJECTS * (SUBJECTS - 1) * of_subject / 3600
+    pooled = 2 * POOLED * (a_trunk + ridge(float(np.mean(CELLS))))
+    every = [pick(scoring[f"{one}: ridge, {size.all_vertices:,} vertices"]) for one in PROTOCOLS]
+    return SUBJECTS * (2 * of_subject + pooled + a_trunk + sum(every)) / 3600
+
+
+PROTOCOLS: Final = ("nested", "paper")
+
+
+def ceilings_of(device: torch.device) -> tuple[Ceilings, dict[str, float]]:
+    """Measure what the device can do at most, also in the precisions that scores don't use."""
+    found = measure_ceilings(device)
+    fast: dict[str, float] = {}
+    if device.type == "cuda":
+        n = 8192
+        for name, dtype in (("TF32", torch.float32), ("bfloat16", torch.bfloat16)):
+            A, B = (torch.randn(n, n, dtype=dtype, device=device) for _ in range(2))
+            with tf32_products():
+                fast[name] = 2.0 * n**3 / best_of(5, lambda A=A, B=B: A @ B, device)  # type: ignore[misc]
+    rates = {**found.flops, **fast}
+    told = ", ".join(f"{rate / 1e12:.1f} TFLOP/s {name}" for name, rate in rates.items())
+    tell(f"{told}, {found.memory / 1e9:,.0f} GB/s of memory")
+    return found, fast
+
+
+def tell(text: str) -> None:
+    """Print a line at once, with the seconds since the start."""
+    print(f"[{time.perf_counter() - START:5.0f} s] {text}", flush=True)
+
+
+START: Final = time.perf_counter()
+
+
+def main() -> None:
+    """Measure everything, tell it, and write it."""
+    parser = argparse.ArgumentParser(description="What a GPU makes of a sweep.")
+    parser.add_argument("--small", action="store_true", help="a problem that a CPU can do")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    has_gpu = torch.cuda.is_available()
+    if not has_gpu and not options.small:
+        parser.error("there is no GPU; --small runs the same on the CPU, to see that it runs")
+    device, size = torch.device("cuda" if has_gpu else "cpu"), SMALL if options.small else Size()
+    use_threads(torch.get_num_threads())
+    tell(f"{torch.cuda.get_device_name() if has_gpu else 'CPU'}, torch {torch.__version__}, {size}")
+    ceilings, fast = ceilings_of(device)
+    tuning = steps_of_tuning(size, device)
+    scoring = steps_of_scoring(size, device, Path())
+    for name, seconds in scoring.items():
+        middle = statistics.median(seconds)
+        tell(f"{name}: {middle:.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+    project(size, tuning, scoring)
+    load = packing.Load(size.trunk, size.image_size, min(256, size.batch_size))
+    packed = packing.measure(load, size.packed, device, 1)
+    for name, rates in packed.items():
+        tell(f"packed, batches of {load.batch_size}: {name}: {rates[0]:,.0f} images/s")
+    if options.json:
+        content = {"size": asdict(size), "ceilings": asdict(ceilings), "fast": fast}
+        content |= {"tuning": tuning, "scoring": scoring, "packing": packed}
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
