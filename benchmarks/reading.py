@@ -4,9 +4,12 @@ python -m benchmarks.reading [--images 2000] [--image-size 224]
 
 Rates in bytes of images, after a first run that brings the file into the page cache and, for Ray
 Data, its worker processes up. The plain loop is what a script would do: each row group to a tensor.
+Then images that a device can't hold: an epoch in random order from the file of pixels, beside
+reading that file from start to end, both after the system was told to forget the file.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -22,7 +25,8 @@ from benchmarks.ceilings import timed
 from orchestrator.cluster import connect
 from tests.small_shards import write_shards
 from trainables import reading
-from trainables.shards import fixed_width
+from trainables.shards import Manifest, fixed_width
+from trainables.spooled import SpooledImages
 
 CPU = torch.device("cpu")
 
@@ -40,6 +44,7 @@ def main() -> None:
         shard = Path(home) / "nsd-subj01"
         n_bytes = options.images * 3 * options.image_size**2
         times = measure(shard, options.repeats)
+        epochs = measure_epochs(shard, Path(home), options.repeats)
     for name, runs in times.items():
         rate = n_bytes / statistics.median(runs) / 1e9
         ratios = sorted(a / b for a, b in zip(times["plain pyarrow"], runs, strict=True))
@@ -47,6 +52,9 @@ def main() -> None:
             f"{name:14} {rate:5.2f} GB/s, {statistics.median(ratios):.2f} of plain "
             f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
         )
+    for name in epochs:
+        rates = sorted(n_bytes / seconds / 1e9 for seconds in epochs[name])
+        print(f"{name:28} {statistics.median(rates):5.2f} GB/s ({rates[0]:.2f} to {rates[-1]:.2f})")
 
 
 def measure(shard: Path, repeats: int) -> dict[str, list[float]]:
@@ -77,6 +85,32 @@ def plain(shard: Path) -> Tensor:
     images = torch.cat(parts)
     size = round((images.shape[1] / 3) ** 0.5)
     return images.view(-1, 3, size, size)
+
+
+def measure_epochs(shard: Path, scratch: Path, repeats: int) -> dict[str, list[float]]:
+    """Return the seconds of the file's bytes in order, and of an epoch's images in another."""
+    images = SpooledImages(shard, scratch)
+    file, order = images.file, torch.randperm(Manifest.read(shard).n_images)
+    times: dict[str, list[float]] = {
+        "the file, from start to end": [],
+        "an epoch, in its order": [],
+    }
+
+    def from_start_to_end() -> None:
+        os.lseek(file, 0, os.SEEK_SET)
+        while os.read(file, 2**25):
+            pass
+
+    def epoch() -> None:
+        for _ in images.read(order):
+            pass
+
+    for _ in range(repeats):
+        for name, run in zip(times, (from_start_to_end, epoch), strict=True):
+            os.fsync(file)
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            times[name].append(timed(run, CPU))
+    return times
 
 
 def _with(alone_bytes: int, shard: Path) -> Tensor:

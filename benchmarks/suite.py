@@ -50,7 +50,7 @@ def bootstrap_against_a_loop() -> list[float]:
 def reading_against_pyarrow() -> list[float]:
     """Compare Ray Data's rate with that of pyarrow in one process."""
     with tempfile.TemporaryDirectory() as home:
-        write_shards(Path(home), n_images=1000, image_size=224)
+        write_shards(Path(home), n_images=4000, image_size=224)
         times = reading.measure(Path(home) / "nsd-subj01", REPEATS)
     pairs = zip(times["plain pyarrow"], times["Ray Data"], strict=True)
     return [plain / ours for plain, ours in pairs]

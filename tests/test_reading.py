@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from tests.small_shards import write_shards, write_weights
 from trainables import reading
-from trainables.reading import ObjectStoreImages, read_images, read_subject
+from trainables.reading import read_images, read_subject
 from trainables.scores import read_scores
 from trainables.shards import fixed_width, list_cells, read_rows
 from trainables.spec import Contrastive, Encoding, Trial, Trunk
@@ -66,17 +67,12 @@ def test_a_subject_is_read_as_it_was_written(shard) -> None:
     assert n_read == N_IMAGES
 
 
-def test_the_object_store_gives_any_rows_in_any_order(shard, local_ray) -> None:
-    rows = torch.randint(N_IMAGES, (400,), generator=torch.Generator().manual_seed(0))
-    streamed = torch.cat(list(ObjectStoreImages(shard).read(rows)))
-    assert torch.equal(streamed, read_images(shard, CPU)[rows])
-
-
 def test_data_are_read_while_trials_hold_every_cpu(shard, local_ray) -> None:
     @ray.remote(num_cpus=1)
     class Trial:
         def read(self) -> torch.Tensor:
-            return torch.cat(list(ObjectStoreImages(shard).read(torch.arange(N_IMAGES))))
+            with patch.object(reading, "ALONE_BYTES", 0):
+                return read_images(shard, CPU)
 
     trials = [Trial.remote() for _ in range(int(ray.cluster_resources()["CPU"]))]
     found = ray.get([trial.read.remote() for trial in trials], timeout=120)
@@ -99,21 +95,22 @@ def test_a_damaged_shard_is_refused_by_name(shard, tmp_path) -> None:
         read_images(copy, CPU)
 
 
-def test_an_object_store_that_is_full_spills_to_the_disk(shard, local_ray) -> None:
+def test_an_object_store_that_is_full_spills_to_the_disk(shard, local_ray, monkeypatch) -> None:
     capacity = int(ray.cluster_resources()["object_store_memory"])
     share = capacity // 4
     held = [ray.put(np.full(share, number, np.uint8)) for number in range(5)]
-    rows = torch.randint(N_IMAGES, (400,), generator=torch.Generator().manual_seed(0))
-    streamed = torch.cat(list(ObjectStoreImages(shard).read(rows)))
-    assert torch.equal(streamed, read_images(shard, CPU)[rows])
+    expected = read_images(shard, CPU)
+    monkeypatch.setattr(reading, "ALONE_BYTES", 0)
+    assert torch.equal(read_images(shard, CPU), expected)
     for number, reference in enumerate(held):
         whole = ray.get(reference)
         assert len(whole) == share
         assert int(whole[0]) == int(whole[-1]) == number
 
 
-def test_a_trial_streamed_from_the_object_store_scores_as_a_resident_one(shard, local_ray) -> None:
-    home, data = shard.parent.parent, shard.parent
+@pytest.mark.usefixtures("read_either_way")
+def test_a_trial_whose_images_are_streamed_scores_as_a_resident_one(shard, tmp_path) -> None:
+    home, data = tmp_path, shard.parent
     weights = home / "weights.safetensors"
     trunk = Trunk("narrow-alexnet", write_weights(weights))
     encoding = Encoding(layers=("features.5",), alphas=(1.0, 100.0))

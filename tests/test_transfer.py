@@ -50,7 +50,7 @@ QUICK = replace(REGRESSION, epochs=1)
 def without_ray() -> Iterator[None]:
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_stream", read_rows)
+        patch.setattr(reading, "stream", read_rows)
         patch.setitem(trunks.OWN_ARCHITECTURES, "narrow", narrow_trunk)
         yield
     torch.set_num_threads(before)

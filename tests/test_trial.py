@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tests.small_shards import write_shards
 from trainables import holding, reading, trunks
@@ -102,7 +102,7 @@ class Listener:
 
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch) -> Iterator[None]:
-    monkeypatch.setattr(reading, "_stream", read_rows)
+    monkeypatch.setattr(reading, "stream", read_rows)
     monkeypatch.setitem(trunks.OWN_ARCHITECTURES, "tiny", tiny_trunk)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -268,20 +268,7 @@ def test_another_encoding_of_a_trained_trunk_trains_nothing(place) -> None:
     assert len(scores(place, other)) == len(scores(place, trial))
 
 
-@dataclass
-class FileImages:
-    """Stands for the object store: read from the shard whenever asked."""
-
-    shard: Path
-
-    def read(self, rows: Tensor) -> Iterator[Tensor]:
-        images = reading.read_images(self.shard, CPU)
-        for part in torch.split(rows, 7):
-            yield images[part]
-
-
-def test_images_that_do_not_fit_are_streamed_to_the_same_scores(place, monkeypatch) -> None:
-    monkeypatch.setattr(holding, "ObjectStoreImages", FileImages)
+def test_images_that_do_not_fit_are_streamed_to_the_same_scores(place) -> None:
     trial = place.trial()
     place.runner("resident").run(trial, Listener())
     place.runner("streamed", image_budget=1000).run(trial, Listener())
@@ -411,8 +398,7 @@ def test_a_pooled_trial_goes_on_where_its_encoding_was_interrupted(place) -> Non
     assert scores(place, trial) == expected
 
 
-def test_a_pooled_trial_whose_images_do_not_fit_gives_the_same_scores(place, monkeypatch) -> None:
-    monkeypatch.setattr(holding, "ObjectStoreImages", FileImages)
+def test_a_pooled_trial_whose_images_do_not_fit_gives_the_same_scores(place) -> None:
     trial = place.pooled(order="interleaved")
     place.runner("resident").run(trial, Listener())
     one_subject = 60 * 3 * 32 * 32

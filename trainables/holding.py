@@ -9,7 +9,8 @@ import torch
 from trainables.evaluation import Work
 from trainables.images import Images, ResidentImages, StreamedImages
 from trainables.mirror import pull
-from trainables.reading import ObjectStoreImages, Subject, read_images, read_subject
+from trainables.reading import Subject, read_images, read_subject
+from trainables.spooled import SpooledImages
 
 SHARE_FOR_IMAGES: Final = 0.4
 
@@ -31,10 +32,12 @@ class HeldSubjects:
     """The subjects of the last trials, within a budget of bytes of images on the device.
 
     budget: None stands for a share of the memory that is free, or would be without the images.
+    scratch: directory for the images that the device can't hold.
     """
 
-    def __init__(self, data: Path, device: torch.device, budget: int | None) -> None:
+    def __init__(self, data: Path, device: torch.device, budget: int | None, scratch: Path) -> None:
         self._data = data
+        self._scratch = scratch
         self._device = device
         self._budget = budget
         self._held: dict[str, HeldSubject] = {}
@@ -74,7 +77,9 @@ class HeldSubjects:
         if _bytes(subject) <= self._bytes_left():
             return HeldSubject(subject, ResidentImages(read_images(shard, self._device)))
         n_images, size = subject.manifest.n_images, subject.manifest.image_size
-        stream = StreamedImages(n_images, size, ObjectStoreImages(shard).read, self._device)
+        stream = StreamedImages(
+            n_images, size, SpooledImages(shard, self._scratch).read, self._device
+        )
         return HeldSubject(subject, stream)
 
     def _bytes_left(self) -> int:

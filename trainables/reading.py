@@ -21,9 +21,11 @@ from trainables.shards import TEST, TRAIN, Manifest, fixed_width
 
 CPUS_A_READ: Final = 0
 """A read asks Ray for none: trials may hold every CPU of what dead nodes have left of a cluster."""
-READS_AT_ONCE: Final = 4
-"""They wait for the disk more than they compute."""
-ALONE_BYTES: Final = 64 * 2**20
+READS_AT_ONCE: Final = 2
+"""One reads while the blocks of the other are taken."""
+GROUPS_A_READ: Final = 4
+"""Row groups of one task: of 9 MiB each a task costs more than it reads."""
+ALONE_BYTES: Final = 256 * 2**20
 """Of the columns asked for: so few the worker reads itself, sooner than Ray Data's tasks begin."""
 
 
@@ -51,7 +53,7 @@ def read_subject(shard: Path) -> Subject:
     split = np.empty(manifest.n_images, "U5")
     order = np.empty(manifest.n_images, np.int64)
     n_read = 0
-    for block in _stream(shard, ("index", "split", "order", *HEMISPHERES)):
+    for block in stream(shard, ("index", "split", "order", *HEMISPHERES)):
         rows = block["index"].to_numpy()
         split[rows] = block["split"].to_numpy(zero_copy_only=False)
         order[rows] = block["order"].to_numpy()
@@ -76,44 +78,16 @@ def read_images(shard: Path, device: torch.device) -> Tensor:
     manifest = Manifest.read(shard)
     size = manifest.image_size
     images = torch.empty(manifest.n_images, 3, size, size, dtype=torch.uint8, device=device)
-    for block in _stream(shard, ("index", "image")):
-        rows = torch.from_numpy(block["index"].to_numpy().astype(np.int64)).to(device)
-        images[rows] = _pixels(block, size).to(device)
+    places = images.view(manifest.n_images, -1)
+    for block in stream(shard, ("index", "image")):
+        rows, pixels = block["index"].to_numpy(), fixed_width(block["image"], np.uint8)
+        if device.type == "cpu":
+            places.numpy()[rows] = pixels
+        else:
+            pinned = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+            pinned.numpy()[:] = pixels
+            places[torch.from_numpy(rows.astype(np.int64)).to(device)] = pinned.to(device)
     return images
-
-
-class ObjectStoreImages:
-    """A subject's images as blocks of Ray's object store, for devices that can't hold them.
-
-    The store spills to disk what it can't hold; blocks on this node are read without a copy.
-    """
-
-    def __init__(self, shard: Path) -> None:
-        self._size = Manifest.read(shard).image_size
-        # (Ray's to_arrow_refs does the same in tasks of a whole CPU each.)
-        bundles = _dataset(shard, ("index", "image")).materialize().iter_internal_ref_bundles()
-        self._blocks = [block for bundle in bundles for block in bundle.block_refs]
-        self._first_rows = np.cumsum([0, *(_n_rows(path) for path in _row_groups(shard))])
-
-    def read(self, rows: Tensor) -> Iterator[Tensor]:
-        """Yield the images of rows in that order, a few hundred at a time, uint8 on the CPU."""
-        for part in torch.split(rows, 256):
-            yield self._gather(part.numpy())
-
-    def _gather(self, rows: np.ndarray[Any, Any]) -> Tensor:
-        images = torch.empty(len(rows), 3, self._size, self._size, dtype=torch.uint8)
-        block_of = np.searchsorted(self._first_rows, rows, side="right") - 1
-        for block in np.unique(block_of):
-            places = np.flatnonzero(block_of == block)
-            pixels = _pixels(ray.get(self._blocks[block]), self._size)
-            within = torch.from_numpy(rows[places] - self._first_rows[block])
-            images[torch.from_numpy(places)] = pixels[within]
-        return images
-
-
-def _pixels(block: pa.Table, size: int) -> Tensor:
-    pixels = fixed_width(block["image"], np.uint8)
-    return torch.from_numpy(pixels.copy()).view(-1, 3, size, size)
 
 
 def _row_groups(shard: Path) -> list[dict[str, Any]]:
@@ -122,10 +96,6 @@ def _row_groups(shard: Path) -> list[dict[str, Any]]:
         for path in sorted(shard.glob("rows-*.parquet"))
         for group in range(pq.ParquetFile(path).num_row_groups)
     ]
-
-
-def _n_rows(place: dict[str, Any]) -> int:
-    return int(pq.ParquetFile(place["file"]).metadata.row_group(place["group"]).num_rows)
 
 
 def _dataset(shard: Path, columns: tuple[str, ...]) -> ray.data.Dataset:
@@ -139,11 +109,21 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> ray.data.Dataset:
     context.execution_options.preserve_order = True
     logging.getLogger("ray.data").setLevel(logging.WARNING)
 
-    def read(place: Any) -> pa.Table:
-        return _read(Path(place["file"][0]), int(place["group"][0]), columns)
+    def read(batch: Any) -> pa.Table:
+        [places] = batch["places"]
+        return pa.concat_tables(
+            _read(Path(place["file"]), place["group"], columns) for place in places
+        )
 
-    return ray.data.from_items(_row_groups(shard)).map_batches(
-        read, batch_size=1, num_cpus=CPUS_A_READ, concurrency=READS_AT_ONCE
+    groups = _row_groups(shard)
+    tasks = [
+        {"places": groups[k : k + GROUPS_A_READ]} for k in range(0, len(groups), GROUPS_A_READ)
+    ]
+    return ray.data.from_items(tasks).map_batches(
+        read,
+        batch_size=1,
+        num_cpus=CPUS_A_READ,
+        compute=ray.data.TaskPoolStrategy(size=min(READS_AT_ONCE, len(tasks))),
     )
 
 
@@ -158,7 +138,8 @@ def _read(path: Path, group: int, columns: tuple[str, ...]) -> pa.Table:
         ) from error
 
 
-def _stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+def stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+    """Read columns of a subject's rows, block by block; raise ValueError when one is damaged."""
     if _n_bytes(shard, columns) > ALONE_BYTES:
         yield from _dataset(shard, columns).iter_batches(batch_format="pyarrow", batch_size=None)
         return

@@ -68,6 +68,11 @@ class Workplace:
     feature_budget: int | None = None
     """Bytes of features to hold on the device; None: a share of what is free. More are spooled."""
 
+    @property
+    def scratch(self) -> Path:
+        """Name the directory for what memory can't hold."""
+        return self.runs / "scratch"
+
     def checkpoint(self, trial: Work) -> Path:
         """Name the directory of a trial's checkpoints; those that are removed lie apart."""
         return self.runs / ("checkpoints" if self.keep_trunks else OF_SEARCHES) / trial.training_id
@@ -97,7 +102,9 @@ class TrialRunner:
         self._workplace = workplace
         self._device = device
         self._team = team
-        self._subjects = HeldSubjects(workplace.data, device, workplace.image_budget)
+        self._subjects = HeldSubjects(
+            workplace.data, device, workplace.image_budget, workplace.scratch
+        )
         self._stimuli = KnownStimuli(workplace.data)
 
     def run(self, trial: Work, listener: Listener) -> Outcome:
@@ -280,7 +287,7 @@ class TrialRunner:
         budget = self._workplace.feature_budget
         if budget is None:
             budget = int(SHARE_FOR_FEATURES * free_bytes(self._device))
-        storage = Storage(self._device, budget, self._workplace.runs / "scratch")
+        storage = Storage(self._device, budget, self._workplace.scratch)
         with clock.step("features"):
             batches = images.batches(torch.from_numpy(rows), FEATURE_BATCH[self._device.type])
             features = extract(work.network, encoding.layers, batches, len(rows), storage)
