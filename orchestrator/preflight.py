@@ -23,6 +23,8 @@ USABLE: Final = 0.95
 """Of a GPU's memory: the rest is the driver's, and lost between blocks."""
 MOST_PACKED: Final = 4
 """Trials that share a GPU when asked to pack: they take turns at its arithmetic."""
+SLIVER: Final = 0.01
+"""Of a GPU: what asking for its memory takes."""
 ANSWER_SECONDS: Final = 120.0
 """For a GPU to tell its memory: its node may be starting Python for the first time."""
 
@@ -117,7 +119,7 @@ def share_of_gpu(asked: float | None, largest: int, memory: int | None) -> float
 def gpu_memory() -> int | None:
     """Ask each node for the memory of its GPUs; return the least, None where none answers."""
     # A process holds a little of the GPU while it lives: it ends after the call.
-    ask = ray.remote(num_cpus=0, num_gpus=0.01, max_calls=1)(_memory_of_gpu)
+    ask = ray.remote(num_cpus=0, num_gpus=SLIVER, max_calls=1)(_memory_of_gpu)
     asked = [
         ask.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),

@@ -1,6 +1,7 @@
 """How many trials run at once: by processors, GPUs and memory, before anything runs."""
 
 import pytest
+import ray
 
 from orchestrator import preflight
 from orchestrator.command import InputError
@@ -87,6 +88,17 @@ def test_what_no_group_fits_is_told(cluster) -> None:
     cluster(CPU=1.0)
     with pytest.raises(InputError, match="a trial needs 1 CPU, and reading 1 CPU more"):
         size_groups(asked(), 100, GIB)
+
+
+@pytest.mark.ray
+def test_nodes_are_asked_for_the_memory_of_their_gpus(local_ray, monkeypatch) -> None:
+    assert preflight.gpu_memory() is None  # no node has a GPU
+    monkeypatch.setattr(preflight, "_nodes_with_gpus", ray.nodes)
+    monkeypatch.setattr(preflight, "SLIVER", 0)
+    monkeypatch.setattr(preflight, "_memory_of_gpu", lambda: 7 * GIB)
+    assert preflight.gpu_memory() == 7 * GIB
+    monkeypatch.setattr(preflight, "_memory_of_gpu", lambda: None)
+    assert preflight.gpu_memory() is None
 
 
 @pytest.mark.gpu
