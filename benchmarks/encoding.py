@@ -30,7 +30,8 @@ import torch
 
 from benchmarks.encoding_problem import Array, Problem, make_problem
 from benchmarks.plain_encoding import Fit, FitTimes, PlainScript, Seconds, plain_fits, timed
-from trainables.encoding import gram, score_fold
+from trainables.components import read_layer
+from trainables.encoding import score_fold
 from trainables.features import FeatureStore, Storage, extract
 from trainables.linear_algebra import use_threads
 from trainables.scoring import CellScores, Targets, score_cells
@@ -65,10 +66,13 @@ def differences(problem: Problem, fits: Sequence[Fit], plain: Sequence[Array]) -
     Y = torch.from_numpy(problem.responses["lh"][:, vertices])
     off = []
     with features_of(problem, np.arange(len(problem.files))) as features:
-        grams = {layer: gram(features.columns(layer)) for layer in encoding.layers}
+        layers = {
+            layer: read_layer(features.columns(layer), features.n_features(layer), len(Y))
+            for layer in encoding.layers
+        }
     for fit, r in zip(fits, plain, strict=True):
         rows = (fit.train, fit.test)
-        ours = score_fold(grams[fit.layer], rows, Y, encoding.alphas, encoding.n_components)
+        ours = score_fold(layers[fit.layer], rows, Y, encoding.alphas, encoding.n_components)
         off.append(float(np.nanmax(np.abs(ours.numpy() - r))))
     return off
 

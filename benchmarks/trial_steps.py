@@ -21,6 +21,7 @@ from orchestrator.vertex_statistics import (
 )
 from tests.small_shards import write_shards
 from trainables import trunks
+from trainables.components import IMAGES_A_FEATURE, read_layer
 from trainables.distributed import ALONE
 from trainables.eigenvectors import is_partial
 from trainables.encoding import Fold, correlate
@@ -86,8 +87,11 @@ def steps(size: Size, n_vertices: int, device: torch.device, home: Path) -> Iter
     yield _epochs(size, n_vertices, device, trunk)
     yield _features(size, device, home, trunk)
     widths = layer_widths(size)
-    yield _grams(size, widths, device)
-    yield from _fits(size, n_vertices, len(widths), device)
+    few = [width for width in widths.values() if IMAGES_A_FEATURE * width <= size.n_images]
+    yield _grams(size, {name: w for name, w in widths.items() if w not in few}, device)
+    yield from _fits(size, n_vertices, (len(widths), len(few)), device)
+    for width in few:
+        yield _few(size, width, device)
     yield _bootstrap(size, n_vertices)
     yield _writing(size, n_vertices, home)
 
@@ -185,8 +189,31 @@ def _grams(size: Size, widths: dict[str, int], device: torch.device) -> Step:
     )
 
 
-def _fits(size: Size, n_vertices: int, n_layers: int, device: torch.device) -> Iterator[Step]:
-    """Yield factorisation and regression: of one fold of one layer, as ``nested`` has five."""
+def _few(size: Size, width: int, device: torch.device) -> Step:
+    """Find the components of a layer of few features: of one fold, as ``nested`` has five."""
+    encoding = Encoding()
+    n, n_fold = size.n_train, size.n_train - size.n_train // encoding.n_folds
+    layer = read_layer([torch.randn(size.n_images, width, device=device)], width, size.n_images)
+    rows = torch.arange(n_fold), torch.arange(n_fold, n)
+    flops = 2.0 * encoding.n_folds * n_fold * width**2 + 2.0 * n * width**2
+    return Step(
+        f"components of {width:,} features",
+        2.0 * n_fold * width**2 / flops,
+        flops,
+        "float64",
+        8.0 * (encoding.n_folds + 1) * n_fold * width,
+        lambda: Fold.fit(layer, *rows, encoding.n_components),
+    )
+
+
+def _fits(
+    size: Size, n_vertices: int, layers: tuple[int, int], device: torch.device
+) -> Iterator[Step]:
+    """Yield factorisation and regression: of one fold of one layer, as ``nested`` has five.
+
+    layers: how many there are, and how many of them are of few features.
+    """
+    n_layers, n_few = layers
     encoding = Encoding()
     n, n_fold = size.n_train, size.n_train - size.n_train // encoding.n_folds
     K = plausible_gram(n, device)
@@ -196,9 +223,10 @@ def _fits(size: Size, n_vertices: int, n_layers: int, device: torch.device) -> I
     def fit() -> None:
         folds.append(Fold.fit(K, train, test, encoding.n_components))
 
-    cubes = n_layers * (encoding.n_folds * float(n_fold) ** 3 + float(n) ** 3)
+    n_wide = n_layers - n_few
+    cubes = n_wide * (encoding.n_folds * float(n_fold) ** 3 + float(n) ** 3)
     k = min(encoding.n_components, n_fold - 1)
-    squares = n_layers * (encoding.n_folds * float(n_fold) ** 2 + float(n) ** 2)
+    squares = n_wide * (encoding.n_folds * float(n_fold) ** 2 + float(n) ** 2)
     # What is found in part grows by the square of the rows, all components by the cube.
     share = n_fold**2 / squares if is_partial(n_fold, k) else n_fold**3 / cubes
     # Reduction to tridiagonal form, and k vectors turned back.

@@ -12,7 +12,8 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from trainables import eigenvectors, encoding
-from trainables.encoding import Fold, correlate_each, gram, score_fold
+from trainables.components import FewFeatures, gram, read_layer
+from trainables.encoding import Fold, correlate_each, score_fold
 from trainables.features import Storage, extract
 from trainables.precision import exactly
 from trainables.trunks import build
@@ -91,6 +92,39 @@ def test_r_equals_scikit_learns_for_every_alpha_and_vertex(name, n_components) -
     np.testing.assert_allclose(
         ours(X, Y, n_components), scikit_learn(X, Y, n_components), atol=1e-6
     )
+
+
+FEW = {
+    "few features": normal(N, 80),
+    "with means of 10,000": normal(N, 80) + 1e4,
+    "decaying by 6 decades": decaying(80, -4),
+    "of rank 20": normal(N, 20) @ normal(20, 80, seed=5),
+    "most of them dead": torch.relu(normal(N, 80)) * (torch.arange(80) < 10),
+    "one feature": normal(N, 1),
+}
+
+
+@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("n_components", [1000, 30])
+def test_r_from_few_features_equals_scikit_learns(name, n_components) -> None:
+    X = FEW[name]
+    Y, layer = responses(X), read_layer(X.split(33, dim=1), X.shape[1], N)
+    assert isinstance(layer, FewFeatures)
+    r = score_fold(layer, (TRAIN, TEST), Y, ALPHAS, n_components).numpy()
+    np.testing.assert_allclose(r, scikit_learn(X, Y, n_components), atol=1e-6)
+    np.testing.assert_allclose(r, ours(X, Y, n_components), atol=1e-6)
+
+
+def test_many_features_are_read_as_products_of_images() -> None:
+    X = normal(N, N // 3 + 1)
+    torch.testing.assert_close(read_layer([X], X.shape[1], N), gram([X]))
+
+
+def test_few_features_that_are_not_finite_are_refused() -> None:
+    X = normal(N, 2)
+    X[3, 1] = torch.nan
+    with pytest.raises(ValueError, match="the trunk has diverged"):
+        read_layer([X], 2, N)
 
 
 @pytest.fixture

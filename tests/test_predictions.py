@@ -11,7 +11,8 @@ from sklearn.linear_model import Ridge
 
 from tests.test_protocols import LAYERS, N_TRAIN, N, cell, encoding, only, score, simulate, split
 from tests.test_trial import Listener, Place, place, without_ray
-from trainables.encoding import Fold, correlate_each, gram, predict_each
+from trainables.components import gram
+from trainables.encoding import Fold, correlate_each, predict_each
 from trainables.features import FeatureStore
 from trainables.predictions import prediction_file, read_predictions
 from trainables.scores import read_scores

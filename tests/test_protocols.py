@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from trainables.encoding import gram
+from trainables.components import gram
 from trainables.features import FeatureStore
 from trainables.protocols import Split, contiguous_folds, score_layer
 from trainables.scoring import CellScores, Targets, score_cells

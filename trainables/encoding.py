@@ -1,25 +1,18 @@
-"""Exact PCA and ridge regression for all vertices and all alphas, from one Gram matrix a layer.
+"""Ridge regression on principal components, for all vertices and all alphas at once.
 
-With K = X_c X_cᵀ = U diag(w) Uᵀ, centred on the training rows and cut to its k largest
-eigenvalues, the PCA scores of the training rows are U √w, and ridge on them predicts
-B U diag(1 / (w + α)) Uᵀ Y_c for rows whose Gram matrix with the training rows is B.
+With the scores U √w of the training rows and B U / √w of others (`components.py`), ridge predicts
+B U diag(1 / (w + α)) Uᵀ Y_c for the latter.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from trainables.eigenvectors import leading_components
-from trainables.linear_algebra import (
-    add_gram,
-    column_products,
-    multiply,
-    scale_rows,
-    upper_product,
-)
+from trainables.components import Layer, PrincipalComponents, principal_components
+from trainables.linear_algebra import column_products, multiply, scale_rows, upper_product
 from trainables.precision import full_float32, is_exact
 
 CHUNK_BYTES: Final = 128 * 2**20
@@ -28,85 +21,6 @@ CHUNK_BYTES: Final = 128 * 2**20
 Fewer would be sooner in a processor's cache, but two libraries' threads wait for each other at
 every change from one to the other.
 """
-
-ROUNDING: Final = 10
-"""Components below this many n_train · eps · max K are rounding error; up to 2 were measured."""
-
-
-def gram(chunks: Iterable[Tensor]) -> Tensor:
-    """Sum the inner products of images over features: K = Σ (X − 1 x̄ᵀ)(X − 1 x̄ᵀ)ᵀ.
-
-    chunks: (n_images, n_columns) each, together all features of a layer. x̄ is the mean over
-    all images: later centring makes it irrelevant, but without it large means cancel digits.
-    Returns (n_images, n_images) float64.
-    Raises ValueError when there is no chunk, or features are not finite.
-    """
-    K: Tensor | None = None
-    for chunk in chunks:
-        X = chunk.to(torch.float64, copy=True)
-        X -= X.mean(dim=0)
-        if K is None:
-            K = X.new_zeros(len(X), len(X))
-        add_gram(K, X)
-    if K is None:
-        raise ValueError("gram: no features; expected at least one chunk of columns")
-    if not bool(K.diagonal().isfinite().all()):
-        raise ValueError(
-            "gram: features hold NaN or infinite values; the trunk has diverged, so train it again "
-            "with a lower learning rate"
-        )
-    return K.tril() + K.tril(-1).T
-
-
-@dataclass(frozen=True)
-class PrincipalComponents:
-    """The principal components of a fold's training rows, as its rows see them."""
-
-    variances: Tensor
-    """w: (k,) float64, sums of squares of the training rows' scores."""
-    train_vectors: Tensor
-    """U: (n_train, k) float32."""
-    test_scores: Tensor
-    """B U / √(w · max w), centred over the test rows: (n_test, k) float32."""
-
-    def shrinkage(self, alphas: Tensor) -> Tensor:
-        """Weigh components for each alpha, (n_alphas, k): √w / (w + α), scaled to at most 1.
-
-        alphas: (n_alphas,) float64. r does not depend on the scale; float32 then holds them all.
-        """
-        weights = self.variances.sqrt() / (self.variances + alphas[:, None])
-        if weights.shape[1]:
-            weights = weights / weights.amax(dim=1, keepdim=True)
-        return weights.float()
-
-
-def principal_components(
-    K: Tensor, train: Tensor, test: Tensor, n_components: int
-) -> PrincipalComponents:
-    """Find the n_components (at most n_train − 1) of largest variance of the training rows.
-
-    K: (n_images, n_images). train, test: row numbers. Components whose variance is rounding
-    error of K are dropped: their exact counterparts predict nothing.
-    """
-    K_train, K_test = K[train[:, None], train], K[test[:, None], train]
-    floor = ROUNDING * len(train) * torch.finfo(K.dtype).eps * K_train.diagonal().max()
-    mean = K_train.mean(dim=0)
-    K_train -= mean
-    K_train -= (mean - mean.mean())[:, None]
-    K_test -= mean
-    K_test -= K_test.mean(dim=1, keepdim=True)
-    variances, vectors = leading_components(K_train, n_components)
-    kept = int((variances > floor).sum().clamp(max=len(train) - 1))
-    variances, vectors = variances[:kept], vectors[:, :kept]
-    scores = multiply(K_test, vectors) / (variances * variances[:1]).sqrt()
-    return PrincipalComponents(variances, vectors.float(), _centre_scores(scores).float())
-
-
-def _centre_scores(scores: Tensor) -> Tensor:
-    """Centre columns over rows; a column that only rounding tells from a constant becomes 0."""
-    centred = scores - scores.mean(dim=0)
-    noise = 1e-12 * scores.abs().amax(dim=0)
-    return torch.where(centred.abs().amax(dim=0) > noise, centred, 0.0)
 
 
 @dataclass(frozen=True)
@@ -130,10 +44,10 @@ class Fold:
     test: Tensor
 
     @classmethod
-    def fit(cls, K: Tensor, train: Tensor, test: Tensor, n_components: int) -> "Fold":
+    def fit(cls, layer: Layer, train: Tensor, test: Tensor, n_components: int) -> "Fold":
         """Fit the PCA of a fold; see :func:`principal_components`."""
-        train, test = train.to(K.device), test.to(K.device)
-        return cls(principal_components(K, train, test, n_components), train, test)
+        train, test = train.to(layer.device), test.to(layer.device)
+        return cls(principal_components(layer, train, test, n_components), train, test)
 
     def standardise(self, Y: Tensor) -> Responses:
         """Take a fold's rows of responses. Y: (n_images, n_vertices)."""
@@ -157,8 +71,8 @@ def _unit_columns(Y: Tensor) -> tuple[Tensor, Tensor]:
 def correlate(fold: Fold, Y: Tensor, alphas: Sequence[float]) -> Tensor:
     """Score ridge at every alpha: Pearson r between predicted and measured test responses.
 
-    Y: (n_images, n_vertices), rows as in K. Returns (n_alphas, n_vertices) float64; NaN where
-    measured responses are constant over training or test rows, or the predicted are.
+    Y: (n_images, n_vertices), rows as the layer's. Returns (n_alphas, n_vertices) float64; NaN
+    where measured responses are constant over training or test rows, or the predicted are.
     """
     weights = fold.components.shrinkage(_float64(alphas, Y.device))
     if len(fold.test) > weights.shape[1] > 0 and not is_exact():
@@ -259,11 +173,15 @@ def _scored(products: Tensor, norms: Tensor, responses: Responses) -> Tensor:
 
 
 def score_fold(
-    K: Tensor, rows: tuple[Tensor, Tensor], Y: Tensor, alphas: Sequence[float], n_components: int
+    layer: Layer,
+    rows: tuple[Tensor, Tensor],
+    Y: Tensor,
+    alphas: Sequence[float],
+    n_components: int,
 ) -> Tensor:
     """Fit PCA and ridge on training rows and score test rows, at every alpha and vertex.
 
-    rows: training rows and test rows of K and Y. Returns r, (n_alphas, n_vertices) float64.
+    rows: training rows and test rows of the layer and Y. Returns r, (n_alphas, n_vertices) float64.
     """
     with full_float32():
-        return correlate(Fold.fit(K, *rows, n_components), Y, alphas)
+        return correlate(Fold.fit(layer, *rows, n_components), Y, alphas)

@@ -87,6 +87,10 @@ class FeatureStore:
         for chunk in torch.split(features, n_columns, dim=1):
             yield chunk.to(self._device)
 
+    def n_features(self, layer: str) -> int:
+        """Count a layer's features."""
+        return self._layers[layer].shape[1]
+
     def close(self) -> None:
         """Let the activations go and remove their files."""
         self._layers.clear()

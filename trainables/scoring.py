@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.encoding import gram
+from trainables.components import read_layer
 from trainables.features import FeatureStore
 from trainables.predicting import ChosenPredictions, Predictions, mean_choice
 from trainables.protocols import LayerScores, Split, n_scored, score_layer
@@ -100,7 +100,7 @@ def score_cells(
     *,
     keep_predictions: bool = False,
 ) -> list[CellScores]:
-    """Score every cell under every protocol; one Gram matrix is in memory at a time.
+    """Score every cell under every protocol; one layer's products are in memory at a time.
 
     Row i of the features and of targets.Y is the same image. Returns cells × protocols,
     cell by cell, with their predictions where these are kept and the protocol has them.
@@ -109,9 +109,9 @@ def score_cells(
     kept = {name: ChosenPredictions(targets.columns) for name in encoding.protocols}
     by_protocol: dict[Protocol, list[LayerScores]] = {name: [] for name in encoding.protocols}
     for layer in encoding.layers:
-        K = gram(features.columns(layer))
+        read = read_layer(features.columns(layer), features.n_features(layer), len(targets.Y))
         for protocol, scores in by_protocol.items():
-            of_layer = score_layer(protocol, K, targets.Y, split, encoding)
+            of_layer = score_layer(protocol, read, targets.Y, split, encoding)
             if keep_predictions:
                 kept[protocol].offer(of_layer, targets.Y)
             scores.append(replace(of_layer, refit=None))
