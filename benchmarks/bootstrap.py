@@ -12,7 +12,7 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from orchestrator.vertex_statistics import (
+from orchestrator.tables.vertex_statistics import (
     ImageBootstrap,
     Predicted,
     bootstrap_vertices,

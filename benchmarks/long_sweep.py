@@ -19,9 +19,9 @@ from ray.cluster_utils import Cluster
 
 from benchmarks.overhead import NoWork, cell
 from orchestrator.cluster import connect
-from orchestrator.pool import GroupSize, warm_groups
-from orchestrator.schedule import Schedule, run_jobs
-from orchestrator.trial_queue import Job, start_queue
+from orchestrator.groups.pool import GroupSize, warm_groups
+from orchestrator.groups.schedule import Schedule, run_jobs
+from orchestrator.groups.trial_queue import Job, start_queue
 from trainables.spec import Trial, Untuned
 
 STORE_BYTES: Final = 80 << 20

@@ -20,9 +20,9 @@ import torch
 from ray import tune
 
 from orchestrator.cluster import connect
-from orchestrator.pool import GroupSize, warm_groups
-from orchestrator.schedule import Schedule, run_jobs
-from orchestrator.trial_queue import Job, start_queue
+from orchestrator.groups.pool import GroupSize, warm_groups
+from orchestrator.groups.schedule import Schedule, run_jobs
+from orchestrator.groups.trial_queue import Job, start_queue
 from trainables.distributed import Team
 from trainables.evaluation import Work
 from trainables.outcome import Outcome

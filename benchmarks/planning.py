@@ -11,9 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from orchestrator.cost import Costs
+from orchestrator.groups.turns import in_turns
 from orchestrator.plan import expand, make_plan
 from orchestrator.sweeping import make_job
-from orchestrator.turns import in_turns
 from tests.small_shards import write_shards
 from trainables.spec import Cell, Contrastive, Trial, Trunk
 

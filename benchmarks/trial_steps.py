@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.spectra import plausible_gram
 from orchestrator.cost import TrunkSize, measure_trunk
-from orchestrator.vertex_statistics import (
+from orchestrator.tables.vertex_statistics import (
     ImageBootstrap,
     Predicted,
     bootstrap_vertices,

@@ -14,7 +14,7 @@ from rich.console import Console
 from orchestrator.analyses.analysis import ANALYSES, Analysis, Inputs, Missing, result_file
 from orchestrator.command import InputError
 from orchestrator.probing import Workers, due, find_trunks, run_probes
-from orchestrator.table_parts import new_table
+from orchestrator.tables.table_parts import new_table
 from orchestrator.tracking import log_analyses
 from trainables.durable import write_parquet, write_text
 from trainables.mirror import remove

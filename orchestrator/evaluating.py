@@ -10,7 +10,6 @@ from rich.text import Text
 from orchestrator.command import InputError
 from orchestrator.cost import Costs
 from orchestrator.dry_run import show_plan
-from orchestrator.evaluated import seen_notes
 from orchestrator.lease import hold
 from orchestrator.pairs import (
     NOD,
@@ -27,10 +26,11 @@ from orchestrator.pairs import (
     pair_notes,
 )
 from orchestrator.plan import Plan, Selection, make_plan, select
-from orchestrator.score_table import one_trial_a_cell, read_score_table, started_in
 from orchestrator.sweeping import Running, SweepSettings, outcomes
-from orchestrator.transfer_display import transfer_tables
-from orchestrator.transfers import transfers
+from orchestrator.tables.evaluated import seen_notes
+from orchestrator.tables.score_table import one_trial_a_cell, read_score_table, started_in
+from orchestrator.tables.transfer_display import transfer_tables
+from orchestrator.tables.transfers import transfers
 from trainables.evaluation import Work
 from trainables.shards import list_cells
 from trainables.spec import PROTOCOLS, Cell, Trial

@@ -5,10 +5,10 @@ from typing import Any
 
 from orchestrator.analyses.analysis import Inputs, Missing
 from orchestrator.analyses.improvement import ANALYSIS as IMPROVEMENT
-from orchestrator.evaluated import one_model_a_cell, seen_notes
-from orchestrator.score_display import OPTIMISTIC
-from orchestrator.statistics import summarise
-from orchestrator.table_parts import NONE, as_difference, as_percent, as_r
+from orchestrator.tables.evaluated import one_model_a_cell, seen_notes
+from orchestrator.tables.score_display import OPTIMISTIC
+from orchestrator.tables.statistics import summarise
+from orchestrator.tables.table_parts import NONE, as_difference, as_percent, as_r
 
 COLUMNS = (
     "protocol",

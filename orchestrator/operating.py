@@ -20,7 +20,7 @@ from orchestrator.display import duration
 from orchestrator.lease import EXPIRES, Holder, cancel_file, holder_of
 from orchestrator.operation import Command, State, read_running, state_of
 from orchestrator.places import add_runs, places_of
-from orchestrator.table_parts import new_table
+from orchestrator.tables.table_parts import new_table
 from trainables.durable import write_text
 
 CANCEL_SECONDS: Final = 90.0

@@ -7,7 +7,7 @@ from typing import Final
 
 from orchestrator.command import InputError, subject_number
 from orchestrator.plan import Plan
-from orchestrator.score_table import is_named
+from orchestrator.tables.score_table import is_named
 from trainables.evaluation import Evaluation, Work, serves
 from trainables.outcome import Outcome
 from trainables.scores import score_file

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from orchestrator.cluster import connect
 from orchestrator.command import InputError
-from orchestrator.pool import GroupSize
+from orchestrator.groups.pool import GroupSize
 from trainables.outcome import Outcome
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import Probed, Workbench, probe_file

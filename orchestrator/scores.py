@@ -17,7 +17,7 @@ from orchestrator.command import InputError, positive_integer, run, subjects_arg
 from orchestrator.places import add_data, add_runs, places_of
 
 if TYPE_CHECKING:
-    from orchestrator.answering import Question
+    from orchestrator.tables.answering import Question
 
 DESCRIPTION: Final = """\
 Show the scores of a sweep: Pearson r between predicted and measured responses to held-out images,
@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show(options: argparse.Namespace) -> None:
     _check(options)
-    from orchestrator.answering import show_scores  # pandas takes its time: not before a refusal
+    from orchestrator.tables.answering import (
+        show_scores,  # pandas takes its time: not before a refusal
+    )
 
     show_scores(_question(options))
 
@@ -153,8 +155,8 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _question(options: argparse.Namespace) -> "Question":
-    from orchestrator.answering import Question
     from orchestrator.plan import parse_rois
+    from orchestrator.tables.answering import Question
 
     places = places_of(options)
     return Question(

@@ -153,7 +153,7 @@ def _sweep(options: argparse.Namespace, started: Started) -> list[str]:
         raise InputError("--precision: a search tunes in float32; give a space that lists trials")
     if settings.keep_every_epoch:
         raise InputError("--keep-every-epoch: a search keeps no weights; its trials are for choice")
-    from orchestrator.tuning import tune
+    from orchestrator.searches.tuning import tune
 
     return tune(settings, search, Console())
 

@@ -19,8 +19,13 @@ from orchestrator.cost import Costs
 from orchestrator.demo import prepare_demo
 from orchestrator.display import Display
 from orchestrator.dry_run import show_plan
-from orchestrator.hyperparameters import read_hyperparameters, with_hyperparameters
-from orchestrator.idle import told_use
+from orchestrator.groups.idle import told_use
+from orchestrator.groups.pool import GroupSize, QueueLost, warm_groups
+from orchestrator.groups.preflight import Asked, size_groups
+from orchestrator.groups.schedule import Schedule, run_jobs, scratch_of
+from orchestrator.groups.trial_queue import Job, start_queue
+from orchestrator.groups.turns import in_turns
+from orchestrator.groups.watchdog import patience_for, watched
 from orchestrator.lease import hold
 from orchestrator.operation import Command, Publisher
 from orchestrator.places import DEMO
@@ -35,15 +40,10 @@ from orchestrator.plan import (
     select,
     space_notes,
 )
-from orchestrator.pool import GroupSize, QueueLost, warm_groups
-from orchestrator.preflight import Asked, size_groups
-from orchestrator.schedule import Schedule, run_jobs, scratch_of
-from orchestrator.score_display import closing_table
+from orchestrator.searches.hyperparameters import read_hyperparameters, with_hyperparameters
+from orchestrator.tables.score_display import closing_table
 from orchestrator.tracker import Tracker, start_tracker
 from orchestrator.tracking import Sweep, tracking_uri
-from orchestrator.trial_queue import Job, start_queue
-from orchestrator.turns import in_turns
-from orchestrator.watchdog import patience_for, watched
 from trainables.evaluation import Work
 from trainables.mirror import address, is_large, pull
 from trainables.outcome import Outcome, outcome_file

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.vertex_statistics import standardise
+from orchestrator.tables.vertex_statistics import standardise
 from tests.small_scores import ENCODING, LAYERS
 from trainables.predictions import write_predictions
 from trainables.scores import write_scores

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-from orchestrator.cell_asha import CellAsha, Judged
-from orchestrator.rounds import Progress, judged, prime
-from orchestrator.searching import Record, rank_shares
+from orchestrator.searches.cell_asha import CellAsha, Judged
+from orchestrator.searches.rounds import Progress, judged, prime
+from orchestrator.searches.searching import Record, rank_shares
 from search_spaces.tuning import SEARCH as TUNING
 from tests.test_searching import SEARCH, VALUES, cells
 from trainables.checkpoints import LAST, EpochReport

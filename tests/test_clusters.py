@@ -10,8 +10,8 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from orchestrator.autoscaling import NodeType, grown, node_types
-from orchestrator.pool import GroupSize
+from orchestrator.groups.autoscaling import NodeType, grown, node_types
+from orchestrator.groups.pool import GroupSize
 
 ROOT = Path(__file__).parents[1]
 FILES = ("cluster.yaml", "clusters/local.yaml")

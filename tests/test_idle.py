@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.idle import told_use
+from orchestrator.groups.idle import told_use
 from trainables.outcome import Outcome
 from trainables.spec import Cell, Trial, Untuned
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from orchestrator.image_statistics import (
+from orchestrator.tables.image_statistics import (
     ImageTests,
     compare_over_images,
     summarise_over_images,
 )
-from orchestrator.score_table import read_score_table
-from orchestrator.vertex_statistics import (
+from orchestrator.tables.score_table import read_score_table
+from orchestrator.tables.vertex_statistics import (
     ImageBootstrap,
     Predicted,
     bootstrap_vertices,
@@ -158,7 +158,7 @@ def test_without_data_nothing_is_tested(swept, tmp_path) -> None:
 
 
 def test_streams_are_corrected_apart() -> None:
-    from orchestrator.image_statistics import _corrected
+    from orchestrator.tables.image_statistics import _corrected
 
     frame = pd.DataFrame(
         {
@@ -172,7 +172,7 @@ def test_streams_are_corrected_apart() -> None:
 
 
 def test_methods_on_partly_other_images_are_compared_on_those_they_share(swept, tmp_path) -> None:
-    from orchestrator.predicted_cells import _on_the_same_images
+    from orchestrator.tables.predicted_cells import _on_the_same_images
 
     path = prediction_file(swept.runs, swept.tuned[0].id, swept.cells[0].id)
     whole = read_predictions(path, "nested")

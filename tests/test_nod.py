@@ -30,7 +30,7 @@ from orchestrator.ingest.splits import stimulus_fraction
 from orchestrator.ingest.trials import read_label_file, stimulus_of
 from orchestrator.ingest.writer import read_existing, write_subject
 from orchestrator.plan import expand, load_search, load_space, make_plan, parse_rois, select
-from orchestrator.score_table import read_score_table
+from orchestrator.tables.score_table import read_score_table
 from tests.nod_folder import (
     N_TRIALS,
     RUNS,

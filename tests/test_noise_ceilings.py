@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.noise_ceilings import explain, shares, with_ceilings
-from orchestrator.protocol_gap import protocol_gaps
-from orchestrator.score_table import read_score_table
+from orchestrator.tables.noise_ceilings import explain, shares, with_ceilings
+from orchestrator.tables.protocol_gap import protocol_gaps
+from orchestrator.tables.score_table import read_score_table
 from tests.small_scores import cell, write
 from tests.small_shards import write_shards
 from trainables.shards import VERTEX_SCHEMA, VERTICES

@@ -21,7 +21,7 @@ from orchestrator.pairs import (
     pair_notes,
 )
 from orchestrator.plan import Plan
-from orchestrator.score_table import setting_of
+from orchestrator.tables.score_table import setting_of
 from tests.transfer_shards import NOD_ROIS, weights_on, write_subjects
 from trainables.outcome import Outcome, Status
 from trainables.shards import list_cells

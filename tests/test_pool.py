@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from orchestrator.pool import GroupSize
+from orchestrator.groups.pool import GroupSize
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import pytest
 import ray
 
-from orchestrator import preflight
 from orchestrator.command import InputError
-from orchestrator.preflight import CONTEXT, GIB, Asked, share_of_gpu, size_groups
+from orchestrator.groups import preflight
+from orchestrator.groups.preflight import CONTEXT, GIB, Asked, share_of_gpu, size_groups
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator.statistics import Bootstrap, compare, pair, summarise
-from orchestrator.subject_statistics import SubjectBootstrap, compare_over_subjects
+from orchestrator.tables.statistics import Bootstrap, compare, pair, summarise
+from orchestrator.tables.subject_statistics import SubjectBootstrap, compare_over_subjects
 from trainables.rois import group_of
 
 PUBLISHED = {

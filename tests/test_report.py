@@ -14,7 +14,7 @@ from orchestrator.headline import headline
 from orchestrator.report import main
 from orchestrator.reporting import as_json, write_report
 from orchestrator.sections.section import Column, Section
-from orchestrator.statistics import Bootstrap, compare, pair
+from orchestrator.tables.statistics import Bootstrap, compare, pair
 from tests.small_scores import cell, write, write_sweep
 from trainables.spec import Contrastive, Untuned
 

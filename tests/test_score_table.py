@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.command import InputError
-from orchestrator.export import export_vertices
-from orchestrator.score_table import (
+from orchestrator.tables.export import export_vertices
+from orchestrator.tables.score_table import (
     ScoreTable,
     keep_subjects,
     keep_trials,

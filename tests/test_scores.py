@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.score_display import closing_table
 from orchestrator.scores import main
-from orchestrator.statistics import Bootstrap
+from orchestrator.tables.score_display import closing_table
+from orchestrator.tables.statistics import Bootstrap
 from tests.small_scores import METHODS, cell, write, write_sweep
 from trainables.scores import score_file
 from trainables.spec import Contrastive, Untuned

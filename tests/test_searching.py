@@ -7,10 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import rounds as rounds_module
 from orchestrator.plan import load_search
-from orchestrator.rounds import Progress, Round
-from orchestrator.searching import Record, build_study, diverged, propose, rank_shares, record
+from orchestrator.searches import rounds as rounds_module
+from orchestrator.searches.rounds import Progress, Round
+from orchestrator.searches.searching import (
+    Record,
+    build_study,
+    diverged,
+    propose,
+    rank_shares,
+    record,
+)
 from trainables.checkpoints import EpochReport
 from trainables.outcome import Outcome
 from trainables.search import (

@@ -10,9 +10,9 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.grouping import CELL, cell_weights, cells_of, method_order, rows_by
-from orchestrator.score_table import read_score_table
-from orchestrator.statistics import (
+from orchestrator.tables.grouping import CELL, cell_weights, cells_of, method_order, rows_by
+from orchestrator.tables.score_table import read_score_table
+from orchestrator.tables.statistics import (
     Bootstrap,
     Comparison,
     Pairs,
@@ -223,7 +223,7 @@ def test_a_cell_has_the_same_interval_whatever_else_is_compared() -> None:
 def test_draws_do_not_depend_on_the_size_of_a_block(monkeypatch) -> None:
     values = np.random.default_rng(5).normal(size=64)
     whole = draw_means(values, 100, np.random.default_rng(0))
-    monkeypatch.setattr("orchestrator.statistics.BLOCK", 64 * 7)
+    monkeypatch.setattr("orchestrator.tables.statistics.BLOCK", 64 * 7)
     np.testing.assert_array_equal(draw_means(values, 100, np.random.default_rng(0)), whole)
 
 

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from orchestrator.operating import main as operate
-from orchestrator.score_table import read_score_table
+from orchestrator.tables.score_table import read_score_table
 from tests.mlflow_server import Server, missing, served
 from tests.s3_server import BUCKET, s3
 from tests.sweep_process import Lab, scores_of, wait_for

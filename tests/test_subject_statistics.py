@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from orchestrator.subject_statistics import (
+from orchestrator.tables.subject_statistics import (
     FLIPS,
     SubjectBootstrap,
     SubjectTest,

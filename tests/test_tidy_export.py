@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.score_table import read_score_table
 from orchestrator.scores import main
-from orchestrator.tidy_export import TIDY_SCHEMA, tidy_rows
+from orchestrator.tables.score_table import read_score_table
+from orchestrator.tables.tidy_export import TIDY_SCHEMA, tidy_rows
 from tests.small_scores import cell, write, write_sweep
 from tests.small_shards import write_shards
 from trainables.checkpoints import EpochReport

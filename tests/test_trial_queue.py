@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import trial_queue
-from orchestrator.trial_queue import AGAIN, END, Job, Stuck, TrialQueue, Worker
+from orchestrator.groups import trial_queue
+from orchestrator.groups.trial_queue import AGAIN, END, Job, Stuck, TrialQueue, Worker
 
 ROOT = Path(__file__).parents[1]
 Scenario = Callable[[TrialQueue], Awaitable[None]]

@@ -10,15 +10,15 @@ import pytest
 from rich.console import Console
 
 from orchestrator.command import InputError
-from orchestrator.figures import FORMATS, draw_importance, draw_parallel, importance
-from orchestrator.hyperparameters import (
+from orchestrator.searches.figures import FORMATS, draw_importance, draw_parallel, importance
+from orchestrator.searches.hyperparameters import (
     Found,
     read_hyperparameters,
     with_hyperparameters,
     write_hyperparameters,
 )
-from orchestrator.searching import build_study
-from orchestrator.tuning_report import SHORT, best_table, freeze, standings, summarise_best
+from orchestrator.searches.searching import build_study
+from orchestrator.searches.tuning_report import SHORT, best_table, freeze, standings, summarise_best
 from tests.test_searching import SEARCH, VALUES, cells, one, rounds
 from trainables.search import PARAMETERS
 from trainables.spec import Contrastive, Pooled, Regression, Trial, Untuned

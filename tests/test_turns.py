@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.turns import in_turns
+from orchestrator.groups.turns import in_turns
 
 Job = tuple[str, tuple[str, ...]]
 

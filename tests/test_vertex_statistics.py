@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from orchestrator.multiple_comparisons import adjust
-from orchestrator.vertex_statistics import (
+from orchestrator.tables.multiple_comparisons import adjust
+from orchestrator.tables.vertex_statistics import (
     ImageBootstrap,
     Predicted,
     bootstrap_vertices,
@@ -91,7 +91,7 @@ def test_scale_mean_and_half_precision_of_predictions_change_nothing_that_is_sho
 def test_chunks_of_vertices_do_not_change_the_draws(monkeypatch) -> None:
     predicted, counts = simulate(4, n_vertices=11), draw_counts(120, DRAW, "x")
     whole = bootstrap_vertices(predicted, counts)
-    monkeypatch.setattr("orchestrator.vertex_statistics.CHUNK", 3)
+    monkeypatch.setattr("orchestrator.tables.vertex_statistics.CHUNK", 3)
     parts = bootstrap_vertices(predicted, counts)
     np.testing.assert_allclose(parts.low, whole.low, atol=1e-6)
     np.testing.assert_allclose(parts.drawn_mean, whole.drawn_mean, atol=1e-6)

@@ -9,7 +9,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from orchestrator.score_table import ScoreTable, one_trial_a_cell, read_score_table, started_in
+from orchestrator.tables.score_table import (
+    ScoreTable,
+    one_trial_a_cell,
+    read_score_table,
+    started_in,
+)
 from trainables.durable import read_parquet
 from trainables.spec import PROTOCOLS
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyses.analysis import Analysis, Inputs
-from orchestrator.evaluated import one_model_a_cell
-from orchestrator.grouping import By, method_order
-from orchestrator.statistics import (
+from orchestrator.tables.evaluated import one_model_a_cell
+from orchestrator.tables.grouping import By, method_order
+from orchestrator.tables.statistics import (
     Bootstrap,
     Comparison,
     Pairs,

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyses.analysis import Analysis, Inputs
-from orchestrator.grouping import CELL, cells_of
-from orchestrator.score_table import ScoreTable
+from orchestrator.tables.grouping import CELL, cells_of
+from orchestrator.tables.score_table import ScoreTable
 
 SCHEMA = pa.schema(
     [

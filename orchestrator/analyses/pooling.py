@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyses.analysis import Analysis, Inputs, Missing
-from orchestrator.grouping import CELL
+from orchestrator.tables.grouping import CELL
 
 POOLED: Final = ("pooled-avg", "pooled-const")
 OTHERS: Final = {

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyses.analysis import Inputs, Missing
-from orchestrator.transfers import model_label
+from orchestrator.tables.transfers import model_label
 from trainables.probes.probe import Probed, ProbeRecord
 from trainables.rois import group_of
 

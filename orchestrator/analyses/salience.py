@@ -15,7 +15,7 @@ import pyarrow as pa
 from orchestrator.analyses.analysis import Analysis, Inputs
 from orchestrator.analyses.classification import CURE
 from orchestrator.analyses.probed import TRUNK_FIELDS, as_table, by_task, describe, read_records
-from orchestrator.statistics import draw_means
+from orchestrator.tables.statistics import draw_means
 from trainables.probes.probe import ProbeRecord
 
 KIND = "salience"

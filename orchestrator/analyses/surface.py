@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyses.analysis import Analysis, Inputs, Missing
-from orchestrator.evaluated import one_model_a_cell
+from orchestrator.tables.evaluated import one_model_a_cell
 from trainables.durable import read_parquet
 from trainables.shards import VERTICES, list_shards
 

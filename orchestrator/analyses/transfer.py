@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from orchestrator.analyses.analysis import Analysis, Inputs, Missing
 from orchestrator.analyses.probed import as_table
-from orchestrator.grouping import cells_of
-from orchestrator.score_table import ScoreTable, evaluations_of
-from orchestrator.transfers import Transfers, transfers
+from orchestrator.tables.grouping import cells_of
+from orchestrator.tables.score_table import ScoreTable, evaluations_of
+from orchestrator.tables.transfers import Transfers, transfers
 
 SCHEMA = pa.schema(
     [

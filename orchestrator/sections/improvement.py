@@ -3,9 +3,9 @@
 import pandas as pd
 import pyarrow as pa
 
-from orchestrator.grouping import method_order
 from orchestrator.sections.plots import dots, roi_rank
 from orchestrator.sections.section import Column, Picture, Section
+from orchestrator.tables.grouping import method_order
 
 COLUMNS = (
     Column("level", "level"),

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator.drawing import SEQUENTIAL, STYLE, WIDTH, as_svg
-from orchestrator.grouping import method_order
 from orchestrator.sections.section import Column, Picture, Section
+from orchestrator.tables.grouping import method_order
 from trainables.rois import ROI_ORDER
 
 COLUMNS = (

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator.drawing import DIVERGING, SEQUENTIAL, STYLE, WIDTH, as_svg, method_colour
-from orchestrator.grouping import method_order
+from orchestrator.tables.grouping import method_order
 from trainables.rois import ROI_ORDER
 
 MARKERS: Final = {"early": "o", "higher": "s", "streams": "^"}

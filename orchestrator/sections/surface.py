@@ -8,7 +8,6 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.drawing import DIVERGING, SEQUENTIAL
-from orchestrator.grouping import method_order
 from orchestrator.sections.cortex import (
     Array,
     Mesh,
@@ -19,6 +18,7 @@ from orchestrator.sections.cortex import (
     turn,
 )
 from orchestrator.sections.section import Column, Interactive, Picture, Section
+from orchestrator.tables.grouping import method_order
 
 COLUMNS = (
     Column("method", "method"),

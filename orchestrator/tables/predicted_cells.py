@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from orchestrator.grouping import CELL, cells_of
-from orchestrator.noise_ceilings import holds
-from orchestrator.vertex_statistics import Predicted
+from orchestrator.tables.grouping import CELL, cells_of
+from orchestrator.tables.noise_ceilings import holds
+from orchestrator.tables.vertex_statistics import Predicted
 from trainables.mirror import pull
 from trainables.predictions import CellPredictions, prediction_file, read_predictions
 from trainables.shards import fixed_width, read_rows

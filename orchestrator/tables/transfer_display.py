@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.transfers import UNTUNED, Entry, Transfers
+from orchestrator.tables.transfers import UNTUNED, Entry, Transfers
 
 CAPTION: Final = (
     "row: subject whose responses the trunk was tuned on; column: subject that it is scored on, "

@@ -9,20 +9,20 @@ from typing import Literal
 from rich.console import Console, RenderableType
 
 from orchestrator.command import InputError
-from orchestrator.comparing import Places, compute_statistics, difference_rows
-from orchestrator.evaluated import one_model_a_cell, seen_notes
-from orchestrator.export import check_export, export_vertices, write_rows
-from orchestrator.grouping import By, method_order
-from orchestrator.image_statistics import ImageTests
-from orchestrator.protocol_gap import protocol_gaps
-from orchestrator.score_display import (
+from orchestrator.tables.comparing import Places, compute_statistics, difference_rows
+from orchestrator.tables.evaluated import one_model_a_cell, seen_notes
+from orchestrator.tables.export import check_export, export_vertices, write_rows
+from orchestrator.tables.grouping import By, method_order
+from orchestrator.tables.image_statistics import ImageTests
+from orchestrator.tables.protocol_gap import protocol_gaps
+from orchestrator.tables.score_display import (
     OPTIMISTIC,
     comparison_table,
     layer_table,
     summary_table,
     unpaired,
 )
-from orchestrator.score_table import (
+from orchestrator.tables.score_table import (
     ScoreTable,
     keep_subjects,
     keep_trials,
@@ -31,12 +31,12 @@ from orchestrator.score_table import (
     read_score_table,
     started_in,
 )
-from orchestrator.statistics import Bootstrap, choose_layers, compare, pair, summarise
-from orchestrator.stats_display import gap_table
-from orchestrator.tidy_export import tidy_rows
-from orchestrator.transfer_display import transfer_tables
-from orchestrator.transfers import transfers
-from orchestrator.vertex_statistics import ImageBootstrap
+from orchestrator.tables.statistics import Bootstrap, choose_layers, compare, pair, summarise
+from orchestrator.tables.stats_display import gap_table
+from orchestrator.tables.tidy_export import tidy_rows
+from orchestrator.tables.transfer_display import transfer_tables
+from orchestrator.tables.transfers import transfers
+from orchestrator.tables.vertex_statistics import ImageBootstrap
 from trainables.outcome import Outcome
 
 

@@ -17,17 +17,27 @@ from typing import Any, Final
 import ray
 from rich.console import Console
 
-from orchestrator.cell_asha import CellAsha
 from orchestrator.command import InputError
 from orchestrator.display import Display, duration
-from orchestrator.hyperparameters import Found
+from orchestrator.groups.pool import GroupSize, QueueLost, warm_groups
+from orchestrator.groups.preflight import size_groups
+from orchestrator.groups.schedule import Schedule, run_jobs, scratch_of
+from orchestrator.groups.trial_queue import start_queue
+from orchestrator.groups.watchdog import watched
 from orchestrator.lease import hold
 from orchestrator.operation import Command, Publisher
 from orchestrator.plan import fingerprint, start_from
-from orchestrator.pool import GroupSize, QueueLost, warm_groups
-from orchestrator.preflight import size_groups
-from orchestrator.rounds import Progress, Round, judged, prime
-from orchestrator.schedule import Schedule, run_jobs, scratch_of
+from orchestrator.searches.cell_asha import CellAsha
+from orchestrator.searches.hyperparameters import Found
+from orchestrator.searches.rounds import Progress, Round, judged, prime
+from orchestrator.searches.tuning_report import (
+    best_table,
+    draw,
+    freeze,
+    standings,
+    summarise_best,
+    write_history,
+)
 from orchestrator.sweeping import (
     SweepSettings,
     Watcher,
@@ -40,16 +50,6 @@ from orchestrator.sweeping import (
 )
 from orchestrator.tracker import Tracker, start_tracker
 from orchestrator.tracking import Sweep, tracking_uri
-from orchestrator.trial_queue import start_queue
-from orchestrator.tuning_report import (
-    best_table,
-    draw,
-    freeze,
-    standings,
-    summarise_best,
-    write_history,
-)
-from orchestrator.watchdog import watched
 from trainables.outcome import Outcome
 from trainables.search import Search
 from trainables.secrecy import masked

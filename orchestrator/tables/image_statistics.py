@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from orchestrator.grouping import CELL, By, Row, cell_weights, rows_by
-from orchestrator.multiple_comparisons import adjust
-from orchestrator.predicted_cells import PredictedCell, read_subject_cells, shared_cells
-from orchestrator.vertex_statistics import (
+from orchestrator.tables.grouping import CELL, By, Row, cell_weights, rows_by
+from orchestrator.tables.multiple_comparisons import adjust
+from orchestrator.tables.predicted_cells import PredictedCell, read_subject_cells, shared_cells
+from orchestrator.tables.vertex_statistics import (
     ImageBootstrap,
     VertexDifferences,
     bootstrap_vertices,

@@ -3,7 +3,7 @@
 from rich import box
 from rich.table import Table
 
-from orchestrator.grouping import Row
+from orchestrator.tables.grouping import Row
 
 NONE = "–"
 

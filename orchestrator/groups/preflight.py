@@ -12,9 +12,9 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.autoscaling import grown, node_types
 from orchestrator.command import InputError
-from orchestrator.pool import GroupSize
+from orchestrator.groups.autoscaling import grown, node_types
+from orchestrator.groups.pool import GroupSize
 
 GIB: Final = 2**30
 CONTEXT: Final = GIB // 2

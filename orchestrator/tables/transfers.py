@@ -10,8 +10,8 @@ from typing import Final
 import pandas as pd
 
 from orchestrator.command import subject_number
-from orchestrator.grouping import Row, cells_of, method_order, rows_by
-from orchestrator.score_table import ScoreTable, evaluations_of
+from orchestrator.tables.grouping import Row, cells_of, method_order, rows_by
+from orchestrator.tables.score_table import ScoreTable, evaluations_of
 from trainables.evaluation import Evaluation, Work
 from trainables.spec import Trial
 

@@ -5,12 +5,12 @@ from typing import Final, Protocol, TypeVar
 
 from rich.table import Table
 
-from orchestrator.grouping import By, Row
-from orchestrator.image_statistics import FALSE_DISCOVERIES, ImageComparison
-from orchestrator.noise_ceilings import Explained
-from orchestrator.protocol_gap import Gap
-from orchestrator.subject_statistics import SubjectBootstrap, SubjectTest
-from orchestrator.table_parts import (
+from orchestrator.tables.grouping import By, Row
+from orchestrator.tables.image_statistics import FALSE_DISCOVERIES, ImageComparison
+from orchestrator.tables.noise_ceilings import Explained
+from orchestrator.tables.protocol_gap import Gap
+from orchestrator.tables.subject_statistics import SubjectBootstrap, SubjectTest
+from orchestrator.tables.table_parts import (
     NONE,
     as_difference,
     as_p,
@@ -19,7 +19,7 @@ from orchestrator.table_parts import (
     draw_line,
     new_table,
 )
-from orchestrator.vertex_statistics import ImageBootstrap
+from orchestrator.tables.vertex_statistics import ImageBootstrap
 
 SUBJECT_NOTE: Final = (
     "– stands for too few: an interval needs 3 subjects, a test 2. Of n subjects the smallest p of "

@@ -10,8 +10,8 @@ from typing import Any, Final
 import pandas as pd
 import pyarrow as pa
 
-from orchestrator.noise_ceilings import CEILING, holds, shares, with_ceilings
-from orchestrator.score_table import ScoreTable
+from orchestrator.tables.noise_ceilings import CEILING, holds, shares, with_ceilings
+from orchestrator.tables.score_table import ScoreTable
 from trainables.checkpoints import EpochReport
 from trainables.evaluation import Work, setting_source
 from trainables.outcome import Outcome

@@ -9,14 +9,18 @@ import pandas as pd
 import pyarrow as pa
 from rich.table import Table
 
-from orchestrator.grouping import By
-from orchestrator.image_statistics import ImageTests, compare_over_images, summarise_over_images
-from orchestrator.noise_ceilings import explain, with_ceilings
-from orchestrator.predicted_cells import PROTOCOL
-from orchestrator.statistics import pair
-from orchestrator.stats_display import explained_table, image_table, subject_table
-from orchestrator.subject_statistics import SubjectBootstrap, compare_over_subjects
-from orchestrator.vertex_statistics import ImageBootstrap
+from orchestrator.tables.grouping import By
+from orchestrator.tables.image_statistics import (
+    ImageTests,
+    compare_over_images,
+    summarise_over_images,
+)
+from orchestrator.tables.noise_ceilings import explain, with_ceilings
+from orchestrator.tables.predicted_cells import PROTOCOL
+from orchestrator.tables.statistics import pair
+from orchestrator.tables.stats_display import explained_table, image_table, subject_table
+from orchestrator.tables.subject_statistics import SubjectBootstrap, compare_over_subjects
+from orchestrator.tables.vertex_statistics import ImageBootstrap
 
 SHOWN: Final = 2
 DIFFERENCES: Final = {

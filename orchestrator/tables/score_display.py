@@ -6,9 +6,9 @@ from typing import Final
 
 from rich.table import Table
 
-from orchestrator.grouping import By, Row, method_order
-from orchestrator.score_table import one_trial_a_cell, read_score_table, started_in
-from orchestrator.statistics import (
+from orchestrator.tables.grouping import By, Row, method_order
+from orchestrator.tables.score_table import one_trial_a_cell, read_score_table, started_in
+from orchestrator.tables.statistics import (
     Bootstrap,
     Comparison,
     LayerChoice,
@@ -17,7 +17,7 @@ from orchestrator.statistics import (
     compare,
     pair,
 )
-from orchestrator.table_parts import (
+from orchestrator.tables.table_parts import (
     as_difference,
     as_percent,
     as_r,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ray
 from ray import cloudpickle as pickle
 
-from orchestrator.trial_queue import END, Answer, Job, Worker
+from orchestrator.groups.trial_queue import END, Answer, Job, Worker
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from orchestrator.grouping import By, Row, cell_weights, cells_of, method_order, rows_by
+from orchestrator.tables.grouping import By, Row, cell_weights, cells_of, method_order, rows_by
 from trainables.durable import read_parquet
 from trainables.shards import VERTICES, Manifest
 

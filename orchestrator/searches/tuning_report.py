@@ -10,9 +10,9 @@ import numpy as np
 import optuna
 from rich.table import Table
 
-from orchestrator.figures import draw_importance, draw_parallel, importance
-from orchestrator.hyperparameters import Found, write_hyperparameters
-from orchestrator.searching import Configurations, Record, rank_shares
+from orchestrator.searches.figures import draw_importance, draw_parallel, importance
+from orchestrator.searches.hyperparameters import Found, write_hyperparameters
+from orchestrator.searches.searching import Configurations, Record, rank_shares
 from trainables.durable import write_text
 from trainables.search import Value
 

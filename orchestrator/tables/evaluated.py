@@ -1,6 +1,6 @@
 """What a table of scores must say of evaluated models, and which of them it can't hold."""
 
-from orchestrator.score_table import ScoreTable, with_source
+from orchestrator.tables.score_table import ScoreTable, with_source
 
 
 def one_model_a_cell(table: ScoreTable) -> tuple[ScoreTable, list[str]]:

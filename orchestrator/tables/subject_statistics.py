@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from orchestrator.grouping import By, Row, cells_of, rows_by
-from orchestrator.multiple_comparisons import adjust
-from orchestrator.statistics import Pairs
+from orchestrator.tables.grouping import By, Row, cells_of, rows_by
+from orchestrator.tables.multiple_comparisons import adjust
+from orchestrator.tables.statistics import Pairs
 
 FEWEST_FOR_INTERVAL: Final = 3
 """Two subjects give a bootstrap three different means: no interval can be drawn from them."""

@@ -4,7 +4,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from orchestrator.grouping import CELL, By, Row, cell_weights, cells_of, method_order, rows_by
+from orchestrator.tables.grouping import (
+    CELL,
+    By,
+    Row,
+    cell_weights,
+    cells_of,
+    method_order,
+    rows_by,
+)
 
 
 @dataclass(frozen=True)

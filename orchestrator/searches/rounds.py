@@ -8,8 +8,8 @@ from pathlib import Path
 
 import optuna
 
-from orchestrator.cell_asha import CellAsha, Judged
-from orchestrator.searching import (
+from orchestrator.searches.cell_asha import CellAsha, Judged
+from orchestrator.searches.searching import (
     Record,
     build_study,
     diverged,

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import ray
 from ray import cloudpickle as pickle
 
-from orchestrator.autoscaling import NodeType
 from orchestrator.command import GROUP
-from orchestrator.serving import MakeRunner, serve
-from orchestrator.trial_queue import Event, Job
+from orchestrator.groups.autoscaling import NodeType
+from orchestrator.groups.serving import MakeRunner, serve
+from orchestrator.groups.trial_queue import Event, Job
 from trainables.mirror import address
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from orchestrator.grouping import (
+from orchestrator.tables.grouping import (
     CELL,
     By,
     Row,

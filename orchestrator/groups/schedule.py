@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
-from orchestrator.pool import QueueLost, listen
-from orchestrator.trial_queue import Job
+from orchestrator.groups.pool import QueueLost, listen
+from orchestrator.groups.trial_queue import Job
 from trainables.mirror import address, is_mirror
 
 HEAD: Final = {"node:__internal_head__": 0.001}

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from orchestrator.command import InputError
-from orchestrator.score_table import ScoreTable
+from orchestrator.tables.score_table import ScoreTable
 from trainables.durable import write_parquet, written_whole
 
 

@@ -1,0 +1,1 @@
+"""Warm worker groups: how many there are, what they serve, and who watches them."""

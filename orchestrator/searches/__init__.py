@@ -1,0 +1,1 @@
+"""A search for hyperparameters: rounds of trials, schedulers rebuilt, and what it ends in."""
