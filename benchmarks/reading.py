@@ -5,7 +5,8 @@ python -m benchmarks.reading [--images 2000] [--image-size 224]
 Rates in bytes of images, after a first run that brings the file into the page cache and, for Ray
 Data, its worker processes up. The plain loop is what a script would do: each row group to a tensor.
 Then images that a device can't hold: an epoch in random order from the file of pixels, beside
-reading that file from start to end, both after the system was told to forget the file.
+reading that file from start to end, both after the system was told to forget the file; and how
+much memory the epoch takes.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from benchmarks.ceilings import timed
 from orchestrator.cluster import connect
 from tests.small_shards import write_shards
 from trainables import reading
-from trainables.shards import Manifest, fixed_width
+from trainables.shards import fixed_width
 from trainables.spooled import SpooledImages
 
 CPU = torch.device("cpu")
@@ -44,7 +45,10 @@ def main() -> None:
         shard = Path(home) / "nsd-subj01"
         n_bytes = options.images * 3 * options.image_size**2
         times = measure(shard, options.repeats)
-        epochs = measure_epochs(shard, Path(home), options.repeats)
+        images = SpooledImages(shard, Path(home))
+        order = torch.randperm(options.images)
+        epochs = measure_epochs(images, order, options.repeats)
+        memory = memory_of(images, order)
     for name, runs in times.items():
         rate = n_bytes / statistics.median(runs) / 1e9
         ratios = sorted(a / b for a, b in zip(times["plain pyarrow"], runs, strict=True))
@@ -52,6 +56,9 @@ def main() -> None:
             f"{name:14} {rate:5.2f} GB/s, {statistics.median(ratios):.2f} of plain "
             f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
         )
+    print(
+        f"memory that an epoch takes: {1e-6 * memory:.0f} MB of {1e-6 * n_bytes:.0f} MB of images"
+    )
     for name in epochs:
         rates = sorted(n_bytes / seconds / 1e9 for seconds in epochs[name])
         print(f"{name:28} {statistics.median(rates):5.2f} GB/s ({rates[0]:.2f} to {rates[-1]:.2f})")
@@ -87,18 +94,16 @@ def plain(shard: Path) -> Tensor:
     return images.view(-1, 3, size, size)
 
 
-def measure_epochs(shard: Path, scratch: Path, repeats: int) -> dict[str, list[float]]:
+def measure_epochs(images: SpooledImages, order: Tensor, repeats: int) -> dict[str, list[float]]:
     """Return the seconds of the file's bytes in order, and of an epoch's images in another."""
-    images = SpooledImages(shard, scratch)
-    file, order = images.file, torch.randperm(Manifest.read(shard).n_images)
     times: dict[str, list[float]] = {
         "the file, from start to end": [],
         "an epoch, in its order": [],
     }
 
     def from_start_to_end() -> None:
-        os.lseek(file, 0, os.SEEK_SET)
-        while os.read(file, 2**25):
+        os.lseek(images.file, 0, os.SEEK_SET)
+        while os.read(images.file, 2**25):
             pass
 
     def epoch() -> None:
@@ -107,10 +112,23 @@ def measure_epochs(shard: Path, scratch: Path, repeats: int) -> dict[str, list[f
 
     for _ in range(repeats):
         for name, run in zip(times, (from_start_to_end, epoch), strict=True):
-            os.fsync(file)
-            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.fsync(images.file)
+            os.posix_fadvise(images.file, 0, 0, os.POSIX_FADV_DONTNEED)
             times[name].append(timed(run, CPU))
     return times
+
+
+def memory_of(images: SpooledImages, order: Tensor) -> int:
+    """Return how many bytes of memory of its own this process takes more during an epoch."""
+    before = _anonymous_bytes()
+    return max(_anonymous_bytes() for _ in images.read(order)) - before
+
+
+def _anonymous_bytes() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return 1024 * int(line.split()[1])
+    raise OSError("/proc/self/status tells no RssAnon")
 
 
 def _with(alone_bytes: int, shard: Path) -> Tensor:

@@ -68,7 +68,8 @@ def test_the_same_matrix_gives_the_same_components() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "k", "expected"), [(6691, 1000, True), (4000, 1000, False), (2999, 100, False)]
+    ("n", "k", "expected"),
+    [(6691, 1000, True), (5400, 1000, True), (5300, 1000, False), (2999, 100, False)],
 )
 def test_few_components_of_many_rows_are_found_in_part(n, k, expected, monkeypatch) -> None:
     monkeypatch.undo()

@@ -130,7 +130,7 @@ def test_few_features_that_are_not_finite_are_refused() -> None:
 @pytest.fixture
 def in_part(monkeypatch):
     """Components are found in part, as they are of thousands of rows; what was found is kept."""
-    for name, value in {"PARTIAL_ROWS": 0, "SPARE": 16, "BLOCK": 16}.items():
+    for name, value in {"PARTIAL_ROWS": 0, "SPARE": 8, "BLOCK": 4}.items():
         monkeypatch.setattr(eigenvectors, name, value)
     found, original = [], eigenvectors._in_part
     monkeypatch.setattr(

@@ -16,8 +16,6 @@ from trainables.precision import is_exact
 
 PARTIAL_ROWS: Final = 3000
 """Rows from which some components may be found sooner than all of them."""
-ROWS_A_COMPONENT: Final = 4
-"""So many times more rows than components make it so."""
 SPARE: Final = 64
 """Components found beside those asked for: what float32 mixes up at the cut is theirs."""
 RESIDUAL: Final = 1e-2
@@ -45,7 +43,8 @@ def leading_components(K: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def is_partial(n: int, k: int) -> bool:
     """Tell whether k components of n rows are looked for without the others."""
-    return not is_exact() and n >= max(PARTIAL_ROWS, ROWS_A_COMPONENT * (k + SPARE))
+    first_look = FIRST_LOOK * (k + SPARE) + BLOCK
+    return not is_exact() and n >= PARTIAL_ROWS and first_look <= LAST_LOOK * n
 
 
 def _in_part(K: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
