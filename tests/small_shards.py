@@ -76,10 +76,13 @@ def plant(
     coarse = (shared or generator).standard_normal((N_PATTERNS, 3, 4, 4))
     cell = image_size // 4
     patterns = coarse.repeat(cell, axis=2).repeat(cell, axis=3)
-    images = 128 + 25 * np.einsum("nk,kcyx->ncyx", strengths, patterns)
+    images = np.empty((n_images, *patterns.shape[1:]), np.uint8)
+    for few in np.array_split(np.arange(n_images), -(-n_images // 256)):  # in float64, for a while
+        drawn = 128 + 25 * np.einsum("nk,kcyx->ncyx", strengths[few], patterns)
+        images[few] = drawn.clip(0, 255)
     weights = generator.standard_normal((N_PATTERNS, n_vertices)) / np.sqrt(N_PATTERNS)
     noise = NOISE * generator.standard_normal((n_images, n_vertices))
-    return images.clip(0, 255).astype(np.uint8), (strengths @ weights + noise).astype(np.float32)
+    return images, (strengths @ weights + noise).astype(np.float32)
 
 
 def write_weights(path: Path, seed: int = 0) -> str:

@@ -2,7 +2,7 @@
 
 Where a few of many are wanted, block Lanczos finds in float32 the space that they span, and what
 is within it is solved in float64 (Rayleigh and Ritz). The residual of every vector tells whether
-that was enough; if not, all are found in float64.
+that was enough; if not, Lanczos too is in float64. Where they are too many for it, all are found.
 """
 
 from typing import Final
@@ -19,10 +19,12 @@ PARTIAL_ROWS: Final = 3000
 SPARE: Final = 64
 """Components found beside those asked for: what float32 mixes up at the cut is theirs."""
 RESIDUAL: Final = 1e-2
-"""Largest |K v − w v| / w of a component found in part; beyond it all are found, in float64."""
+"""Largest |K v − w v| / w of a component found in part; beyond it rounding has spoilt it."""
+ENOUGH: Final = 2e-3
+"""The same where Lanczos ends: what is left is nearly all rounding then."""
 BLOCK: Final = 128
 """Vectors that are multiplied at once."""
-FIRST_LOOK: Final = 2.4
+FIRST_LOOK: Final = 2.6
 """Dimensions a component before residuals are looked at for the first time."""
 LAST_LOOK: Final = 0.5
 """Dimensions a row beyond which all components would be found as soon."""
@@ -48,10 +50,17 @@ def is_partial(n: int, k: int) -> bool:
 
 
 def _in_part(K: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
-    """Find the k largest components, ascending; None where float32 is not enough for one."""
+    """Find the k largest components, ascending; in float64 throughout where float32 is not enough.
+
+    None where they are too many of the dimensions that the matrix has, or that it needs.
+    """
     try:
-        span = dominant_vectors(K.float(), k, RESIDUAL / 2)
-        return None if span is None else _within(K, span.double(), k)
+        for rounded in (K.float(), K):
+            span = dominant_vectors(rounded, k, ENOUGH)
+            found = None if span is None else _within(K, span.double(), k)
+            if span is None or found is not None:
+                return found
+        return None
     except (np.linalg.LinAlgError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
         return None
 
@@ -72,15 +81,15 @@ def dominant_vectors(K: Tensor, k: int, residual: float) -> Tensor | None:
     """Find orthonormal vectors that span the k dominant eigenvectors of a symmetric matrix.
 
     Block Lanczos from a fixed random start, every block orthogonalised to all before it (Golub and
-    Van Loan, Matrix Computations, 10.3). K: (n, n) float32. Returns (n, k + SPARE), by ascending
-    eigenvalue; None where a residual |K v − w v| / w of the k is above the bound still when the
-    vectors are too many to save time.
+    Van Loan, Matrix Computations, 10.3). K: (n, n), of either precision. Returns (n, k + SPARE),
+    by ascending eigenvalue; None where a residual |K v − w v| / w of the k is above the bound
+    still when the vectors are too many to save time.
     """
     n = len(K)
     most, look = int(LAST_LOOK * n), FIRST_LOOK * (k + SPARE)
     basis = K.new_empty(most + 2 * BLOCK, n)  # in rows; of the system's memory, what is written
     inner = K.new_zeros(most + BLOCK, most + BLOCK)
-    basis[:BLOCK] = orthonormal(_start(n).to(K.device))[0].T
+    basis[:BLOCK] = orthonormal(_start(n).to(K))[0].T
     for size in range(0, most, BLOCK):
         stop = size + BLOCK
         known, images = basis[:stop], multiply(basis[size:stop], K)
