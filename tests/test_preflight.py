@@ -62,6 +62,7 @@ def test_a_gpu_serves_one_trial_unless_more_are_asked_for(cluster) -> None:
     assert (packed.size.gpus, packed.n) == (0.25, 8)
     assert packed.note == "4 trials share a GPU, each of up to 8.5 GiB"
     assert size_groups(asked(gpus=0.5), 3, 8 * GIB).n == 3
+    assert size_groups(asked(gpus=0.6), 3, 8 * GIB).note is None  # one a GPU all the same
 
 
 def test_packing_without_a_gpu_changes_nothing(cluster) -> None:

@@ -77,9 +77,14 @@ def size_groups(asked: Asked, n_waiting: int, largest: int) -> Groups:
 
 
 def _told_of_sharing(gpus: float, largest: int) -> str | None:
-    if not 0 < gpus < 1:
+    if not 0 < gpus < 1 or _n_sharing(gpus) == 1:
         return None
-    return f"{1 / gpus:.0f} trials share a GPU, each of up to {(largest + CONTEXT) / GIB:.1f} GiB"
+    each = (largest + CONTEXT) / GIB
+    return f"{_n_sharing(gpus)} trials share a GPU, each of up to {each:.1f} GiB"
+
+
+def _n_sharing(share: float) -> int:
+    return int(1 / share + 1e-6)
 
 
 def _within_memory(groups: Groups, largest: int, memory: int) -> Groups:
@@ -106,7 +111,7 @@ def share_of_gpu(asked: float | None, largest: int, memory: int | None) -> float
     n_fit = int(USABLE * memory // (largest + CONTEXT))
     if asked is None:
         return 1.0 / max(1, min(MOST_PACKED, n_fit))
-    n_asked = int(1 / asked + 1e-6)
+    n_asked = _n_sharing(asked)
     if n_asked <= max(1, n_fit):
         return asked
     cure = f"--gpus-per-trial {1 / n_fit:.2g}" if n_fit > 1 else "--gpus-per-trial 1"
