@@ -456,7 +456,7 @@ def test_a_judged_job_goes_on_when_nobody_listens_for_long(monkeypatch) -> None:
 def test_grafanas_panels_ask_for_metrics_that_there_are() -> None:
     dashboard = json.loads((ROOT / "clusters" / "grafana-sweep.json").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    source = (ROOT / "orchestrator" / "trial_queue.py").read_text()
+    source = (ROOT / "orchestrator" / "groups" / "trial_queue.py").read_text()
     names = {name for expression in asked for name in re.findall(r"ray_(sweep_\w+)", expression)}
     assert len(names) == 5
     for name in names:
