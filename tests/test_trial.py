@@ -341,6 +341,26 @@ def test_a_trial_that_could_not_be_done_is_an_outcome_with_its_error(place) -> N
     assert (content["status"], content["error"]) == ("failed", "ValueError: no")
 
 
+def test_a_worker_that_shares_a_gpu_takes_its_share_of_the_memory(place, monkeypatch) -> None:
+    shares = []
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda share, device: shares.append(share)
+    )
+    for share in (0.25, 1.0):
+        TrialRunner(place.workplace(share_of_gpu=share), torch.device("cuda"))
+    assert shares == [0.25]
+
+
+def test_what_is_free_of_a_gpu_is_at_most_this_process_s_share(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (70, 100))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 10)
+    for share, expected in ((1.0, 70), (0.5, 40)):
+        monkeypatch.setattr(
+            torch.cuda, "get_per_process_memory_fraction", lambda _, share=share: share
+        )
+        assert free_bytes(torch.device("cuda")) == expected
+
+
 def test_free_memory_is_measured() -> None:
     assert free_bytes(CPU) > 2**20
 
