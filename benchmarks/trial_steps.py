@@ -197,7 +197,7 @@ def _few(size: Size, width: int, device: torch.device) -> Step:
     rows = torch.arange(n_fold), torch.arange(n_fold, n)
     flops = 2.0 * encoding.n_folds * n_fold * width**2 + 2.0 * n * width**2
     return Step(
-        f"components of {width:,} features",
+        "components of few features",
         2.0 * n_fold * width**2 / flops,
         flops,
         "float64",
