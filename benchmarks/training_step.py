@@ -38,7 +38,7 @@ VARIANTS: Final = (
     Variant("the same, channels last", fused=False, channels_last=True),
     Variant("float32, fused Adam", fused=True),
     Variant("the same, channels last", fused=True, channels_last=True),
-    Variant("the same, compiled", fused=True, compiled=True),
+    Variant("float32, fused Adam, compiled", fused=True, compiled=True),
     Variant("bfloat16, fused Adam", fused=True, bfloat16=True),
     Variant("the same, compiled", fused=True, bfloat16=True, compiled=True),
 )
