@@ -199,6 +199,16 @@ def test_of_many_exactly_one_holds_a_directory_in_s3(machine: Machine) -> None:
     assert (len(held), len(refused)) == (1, 5)
 
 
+def test_pruning_leaves_what_a_living_command_is_about_to_copy(machine: Machine) -> None:
+    write_text(place(RUNS) / "kept.json", "{}")
+    ours, dead = (place(RUNS) / f".kept.json.{pid}-7.pulled" for pid in (os.getpid(), 2**22 + 1))
+    for path in (ours, dead):
+        path.write_text("half")
+    pull(place(RUNS), prune=True)
+    assert ours.exists()
+    assert not dead.exists()
+
+
 def test_a_name_that_leaves_its_directory_is_refused(client: Any, machine: Machine) -> None:
     for key in ("lab/runs/../../../../escaped", "lab/runs/scores/../../../x"):
         client.put_object(Bucket=BUCKET, Key=key, Body=b"hostile")

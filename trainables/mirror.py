@@ -9,6 +9,7 @@ anything.
 """
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,10 @@ MARK: Final = "cortex-sweep-s3"
 CACHE_VARIABLE: Final = "CORTEX_SWEEP_CACHE"
 LARGE: Final = (".safetensors",)
 """Endings of what is copied only when asked for by its own directory or name."""
+
+
+_PULLED: Final = re.compile(r"\.(\d+)-\d+\.pulled$")
+"""The process and thread that a half-made copy is named by."""
 
 
 def is_large(path: Path) -> bool:
@@ -140,7 +145,8 @@ def pull(
                 _download(bucket, about, local)
     if prune:
         for local in [one for one in path.rglob("*") if one.is_file() and one not in there]:
-            local.unlink()
+            if not _is_being_pulled(local):
+                local.unlink(missing_ok=True)
 
 
 def _listed(bucket: str, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -173,6 +179,12 @@ def _download(bucket: str, about: dict[str, Any], local: Path) -> None:
         beside.replace(local)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _is_being_pulled(local: Path) -> bool:
+    """Tell whether a file is a copy that another command of this machine is about to finish."""
+    found = _PULLED.search(local.name)
+    return found is not None and Path(f"/proc/{found[1]}").exists()
 
 
 def _mark(local: Path, about: dict[str, Any]) -> None:
