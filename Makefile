@@ -17,7 +17,7 @@ test: $(READY)  ## Pass every test.
 	$(BIN)/python -m pytest -n 2 -m "not ray and not cluster"
 	$(BIN)/python -m pytest -m "ray and not cluster"
 
-test-fast: $(READY)  ## The unit tests: no Ray, under half a minute.
+test-fast: $(READY)  ## The unit tests: no Ray, no slow ones.
 	$(BIN)/python -m pytest -n 2 -m "not ray and not slow and not cluster"
 
 check: $(READY)  ## Format, lint, types, layers.

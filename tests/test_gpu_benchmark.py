@@ -23,6 +23,7 @@ print("runs")
 """
 
 
+@pytest.mark.slow
 def test_it_needs_no_more_than_a_bare_machine_has() -> None:
     home = Path(gpu.__file__).parents[1]
     done = subprocess.run(

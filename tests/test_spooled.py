@@ -52,6 +52,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_leaves_no_file(shard, tmp_path) -> None:
     arguments = [sys.executable, "-c", HOLD, str(shard), str(tmp_path)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as worker:
