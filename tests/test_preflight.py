@@ -65,6 +65,14 @@ def test_a_gpu_serves_one_trial_unless_more_are_asked_for(cluster) -> None:
     assert size_groups(asked(gpus=0.6), 3, 8 * GIB).note is None  # one a GPU all the same
 
 
+def test_packing_on_gpus_that_cannot_be_asked_is_told(cluster) -> None:
+    cluster(None, CPU=17.0, GPU=2.0)
+    groups = size_groups(asked(pack=True), 100, 8 * GIB)
+    assert (groups.size.gpus, groups.n) == (1.0, 2)
+    assert groups.note is not None
+    assert "no GPU could be asked for its memory yet" in groups.note
+
+
 def test_packing_without_a_gpu_changes_nothing(cluster) -> None:
     cluster(CPU=5.0)
     groups = size_groups(asked(pack=True), 100, GIB)

@@ -25,6 +25,10 @@ MOST_PACKED: Final = 4
 """Trials that share a GPU when asked to pack: they take turns at its arithmetic."""
 SLIVER: Final = 0.01
 """Of a GPU: what asking for its memory takes."""
+NOT_PACKED: Final = (
+    "--pack: no GPU could be asked for its memory yet, so each serves one trial; give the share "
+    "yourself, as --gpus-per-trial 0.5"
+)
 ANSWER_SECONDS: Final = 120.0
 """For a GPU to tell its memory: its node may be starting Python for the first time."""
 
@@ -64,15 +68,18 @@ def size_groups(asked: Asked, n_waiting: int, largest: int) -> Groups:
     types = node_types() if os.environ.get("RAY_ADDRESS") else []
     has_gpu = grown(resources, types).get("GPU", 0.0) > 0
     gpus = asked.gpus if asked.gpus is not None else float(has_gpu)
+    note = None
     if has_gpu and (asked.pack or 0 < gpus < 1):
-        gpus = share_of_gpu(None if asked.pack else gpus, largest, gpu_memory())
+        memory = gpu_memory()
+        gpus = share_of_gpu(None if asked.pack else gpus, largest, memory)
+        note = NOT_PACKED if asked.pack and memory is None else _told_of_sharing(gpus, largest)
     size = GroupSize(asked.cpus, gpus, asked.workers)
     n_groups = max(size.fits(resources), size.fits_when_grown(types))
     if n_groups == 0:
         raise InputError(size.missing(resources))
     wanted = min(n_groups, asked.at_once or n_groups, n_waiting)
     if gpus or types or asked.at_once:
-        return Groups(size, wanted, _told_of_sharing(gpus, largest))
+        return Groups(size, wanted, note)
     return _within_memory(Groups(size, wanted), largest, int(resources.get("memory", 0)))
 
 
