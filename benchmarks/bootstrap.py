@@ -12,7 +12,7 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from orchestrator.tables.vertex_statistics import (
+from orchestrator.scores.statistics.image_bootstrap import (
     ImageBootstrap,
     Predicted,
     bootstrap_vertices,

@@ -9,7 +9,7 @@ from typing import Final
 
 import torch
 
-from trainables.linear_algebra import multiply
+from trainables.compute.linear_algebra import multiply
 
 SIDE: Final = {"cpu": 2048, "cuda": 8192}
 """Rows of the square matrices that are multiplied."""

@@ -11,12 +11,12 @@ from PIL import Image
 from torch import nn
 
 from orchestrator.ingest.images import decode_image
-from orchestrator.ingest.scenes import compose, render
-from orchestrator.ingest.simulated_cortex import HOMES, build_cortex
-from trainables.protocols import Split
-from trainables.rois import HEMISPHERES, STREAMS
+from orchestrator.ingest.simulate.cortex import HOMES, build_cortex
+from orchestrator.ingest.simulate.scenes import compose, render
+from trainables.encoding.protocols import Split
+from trainables.models.backbones import build
 from trainables.spec import Cell, Encoding
-from trainables.trunks import build
+from trainables.spec.rois import HEMISPHERES, STREAMS
 
 PACKED_SIZE: Final = 425
 """Pixels of NSD's pictures, as the Algonauts packaging has them."""

@@ -17,13 +17,13 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from trainables import trunks
-from trainables.checkpoints import Checkpoints, EpochReport
-from trainables.epochs import TrainingData
-from trainables.finetune import finetune
-from trainables.images import ResidentImages
-from trainables.models import build_model
+from trainables.data.images import ResidentImages
+from trainables.models import backbones
+from trainables.models.heads import build_model
 from trainables.spec import Contrastive
+from trainables.training.checkpoints import Checkpoints, EpochReport
+from trainables.training.epoch import TrainingData
+from trainables.training.finetune import finetune
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def bare_rate(problem: Problem) -> float:
     """Train a plain loop; return the images a second of its epochs but the first."""
     model = build_model(
         problem.objective,
-        trunks.build(problem.architecture),
+        backbones.build(problem.architecture),
         problem.images.shape[-1],
         problem.responses.shape[1],
         seed=0,
@@ -118,7 +118,7 @@ def real_rate(problem: Problem) -> float:
     data = TrainingData(
         ResidentImages(problem.images), problem.responses, torch.arange(len(problem.images))
     )
-    trunk = trunks.build(problem.architecture).to(problem.images.device)
+    trunk = backbones.build(problem.architecture).to(problem.images.device)
     with tempfile.TemporaryDirectory() as directory:
         finetune(problem.objective, 0, trunk, data, Checkpoints(Path(directory)), report)
     gaps = [after - before for before, after in pairwise(ends)]

@@ -27,12 +27,12 @@ from benchmarks import packing
 from benchmarks.ceilings import Ceilings, best_of, measure_ceilings, timed
 from benchmarks.programme import CELLS, POOLED, SUBJECTS, VERTICES
 from benchmarks.spectra import plausible_gram
-from trainables import trunks
-from trainables.encoding import Fold, correlate
-from trainables.features import Storage, extract
-from trainables.linear_algebra import add_gram, use_threads
-from trainables.models import build_model
-from trainables.precision import exactly, full_float32
+from trainables.compute.linear_algebra import add_gram, use_threads
+from trainables.compute.precision import exactly, full_float32
+from trainables.encoding.features import Storage, extract
+from trainables.encoding.ridge import Fold, correlate
+from trainables.models import backbones
+from trainables.models.heads import build_model
 from trainables.spec import ALEXNET_LAYERS, Contrastive, Encoding
 
 FEATURES: Final = 210_000
@@ -105,7 +105,7 @@ class Stepper:
         self._images = draw(size.batch_size, size, device).contiguous(memory_format=layout)
         self._responses = torch.randn(size.batch_size, n_vertices, device=device)
         objective = Contrastive(batch_size=size.batch_size)
-        trunk = trunks.build(size.trunk)
+        trunk = backbones.build(size.trunk)
         model = build_model(objective, trunk, size.image_size, n_vertices, seed=0)
         self._model: Any = model.to(device).to(memory_format=layout).train()
         self._optimizer = torch.optim.Adam(
@@ -122,7 +122,7 @@ class Stepper:
             (self._replay or self._step)()
 
     def _step(self) -> None:
-        self._learn(trunks.normalise(self._images))
+        self._learn(backbones.normalise(self._images))
 
     def _learn(self, images: Tensor) -> None:
         model = self._model
@@ -135,7 +135,7 @@ class Stepper:
 
     def _captured(self) -> Callable[[], object]:
         """Record a step; the images are normalised beforehand, which a graph can't record."""
-        images = trunks.normalise(self._images)
+        images = backbones.normalise(self._images)
         side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -179,7 +179,7 @@ def steps_of_tuning(size: Size, device: torch.device) -> dict[str, dict[str, Any
 
 def steps_of_scoring(size: Size, device: torch.device, home: Path) -> dict[str, Seconds]:
     """Measure each step of scoring one trunk, in seconds of the whole subject."""
-    images, network = draw(min(1024, size.n_images), size, device), trunks.build(size.trunk)
+    images, network = draw(min(1024, size.n_images), size, device), backbones.build(size.trunk)
     part = 256 if device.type == "cuda" else 32
 
     def features() -> None:

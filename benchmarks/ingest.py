@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from orchestrator.ingest.images import decode_image
-from orchestrator.ingest.scenes import compose, render
+from orchestrator.ingest.simulate.scenes import compose, render
 
 PACKED_SIZE: Final = 425
 GIB: Final = 2**30

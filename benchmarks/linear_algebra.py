@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.spectra import plausible_gram
-from trainables.eigenvectors import leading_components
-from trainables.features import Storage, extract
-from trainables.linear_algebra import (
+from trainables.compute.linear_algebra import (
     add_gram,
     decompose,
     multiply,
     use_threads,
 )
+from trainables.compute.truncated_eigh import leading_components
+from trainables.encoding.features import Storage, extract
+from trainables.models.backbones import build
 from trainables.spec import ALEXNET_LAYERS
-from trainables.trunks import build
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ import ray
 from ray.cluster_utils import Cluster
 
 from benchmarks.overhead import NoWork, cell
-from orchestrator.cluster import connect
-from orchestrator.groups.pool import GroupSize, warm_groups
-from orchestrator.groups.schedule import Schedule, run_jobs
-from orchestrator.groups.trial_queue import Job, start_queue
+from orchestrator.cluster.connection import connect
+from orchestrator.cluster.trial_queue import Job, start_queue
+from orchestrator.cluster.tune_adapter import Schedule, run_jobs
+from orchestrator.cluster.worker_groups import GroupSize, warm_groups
 from trainables.spec import Trial, Untuned
 
 STORE_BYTES: Final = 80 << 20

@@ -16,17 +16,17 @@ from typing import Final
 import numpy as np
 from mlflow import MlflowClient
 
+from benchmarks.mlflow_server import served
+from benchmarks.small_shards import write_shards
 from orchestrator.mlflow_server.postgres import postgres
-from orchestrator.tracker import start_tracker
-from orchestrator.tracking import PARENT, Mirror, Sweep
-from tests.mlflow_server import served
-from tests.small_shards import write_shards
-from trainables.checkpoints import EpochReport
-from trainables.outcome import Outcome
-from trainables.scores import write_scores
-from trainables.scoring import CellScores
-from trainables.shards import list_cells
+from orchestrator.tracking.background import start_tracker
+from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
+from trainables.data.shards import list_cells
+from trainables.encoding.score_rois import CellScores
+from trainables.results.outcome import Outcome
+from trainables.results.score_files import write_scores
 from trainables.spec import Cell, Contrastive, Trial
+from trainables.training.checkpoints import EpochReport
 
 STORES: Final = ("sqlite", "postgresql", "server")
 EPOCHS: Final = 30

@@ -19,14 +19,14 @@ from typing import Any
 import torch
 from ray import tune
 
-from orchestrator.cluster import connect
-from orchestrator.groups.pool import GroupSize, warm_groups
-from orchestrator.groups.schedule import Schedule, run_jobs
-from orchestrator.groups.trial_queue import Job, start_queue
-from trainables.distributed import Team
-from trainables.evaluation import Work
-from trainables.outcome import Outcome
+from orchestrator.cluster.connection import connect
+from orchestrator.cluster.trial_queue import Job, start_queue
+from orchestrator.cluster.tune_adapter import Schedule, run_jobs
+from orchestrator.cluster.worker_groups import GroupSize, warm_groups
+from trainables.results.outcome import Outcome
 from trainables.spec import Cell, Trial, Untuned
+from trainables.spec.evaluation import Work
+from trainables.training.distributed import Team
 
 
 class NoWork:

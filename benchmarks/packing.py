@@ -22,9 +22,9 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from trainables import trunks
-from trainables.linear_algebra import use_threads
-from trainables.trunks import normalise
+from trainables.compute.linear_algebra import use_threads
+from trainables.models import backbones
+from trainables.models.backbones import normalise
 
 READY_SECONDS: Final = 300.0
 """For all processes to have built their trunk."""
@@ -51,7 +51,7 @@ class Trial:
         self.images = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
         self.responses = torch.randn(load.batch_size, load.n_vertices, device=device)
         readout = nn.Linear(1000, load.n_vertices)
-        self.model = nn.Sequential(trunks.build(load.trunk), readout).to(device).train()
+        self.model = nn.Sequential(backbones.build(load.trunk), readout).to(device).train()
 
         self._optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-5, fused=True)
 

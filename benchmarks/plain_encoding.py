@@ -16,9 +16,9 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from benchmarks.encoding_problem import Array, Problem
 from orchestrator.ingest.images import decode_image
-from trainables.protocols import contiguous_folds
+from trainables.encoding.protocols import contiguous_folds
+from trainables.models.backbones import normalise
 from trainables.spec import Protocol
-from trainables.trunks import normalise
 
 BATCH: Final = 64
 

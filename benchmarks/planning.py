@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from orchestrator.cost import Costs
-from orchestrator.groups.turns import in_turns
-from orchestrator.plan import expand, make_plan
-from orchestrator.sweeping import make_job
-from tests.small_shards import write_shards
+from benchmarks.small_shards import write_shards
+from orchestrator.cluster.ordering import in_turns
+from orchestrator.execution.cost import Costs
+from orchestrator.execution.plan import expand, make_plan
+from orchestrator.execution.session import make_job
 from trainables.spec import Cell, Contrastive, Trial, Trunk
 
 SUBJECTS = 20

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import torch
 
-from orchestrator.plan import expand
+from orchestrator.execution.plan import expand
 from search_spaces import demo
-from trainables.linear_algebra import use_threads
-from trainables.listening import Silent
-from trainables.scores import read_scores, summarise
-from trainables.shards import list_cells
+from trainables.compute.linear_algebra import use_threads
+from trainables.data.shards import list_cells
+from trainables.models.backbones import weights_name
+from trainables.results.score_files import read_scores, summarise
 from trainables.spec import PRECISIONS, Precision, Trial
-from trainables.trial import TrialRunner, Workplace
-from trainables.trunks import weights_name
+from trainables.worker.progress import Silent
+from trainables.worker.runner import TrialRunner, Workplace
 
 
 def main() -> None:

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.ceilings import timed
-from orchestrator.cluster import connect
-from tests.small_shards import write_shards
-from trainables import reading
-from trainables.shards import fixed_width
-from trainables.spooled import SpooledImages
+from benchmarks.small_shards import write_shards
+from orchestrator.cluster.connection import connect
+from trainables.data import loading
+from trainables.data.disk_images import SpooledImages
+from trainables.data.shards import fixed_width
 
 CPU = torch.device("cpu")
 
@@ -134,8 +134,8 @@ def _anonymous_bytes() -> int:
 
 
 def _with(alone_bytes: int, shard: Path) -> Tensor:
-    with patch.object(reading, "ALONE_BYTES", alone_bytes):
-        return reading.read_images(shard, CPU)
+    with patch.object(loading, "ALONE_BYTES", alone_bytes):
+        return loading.read_images(shard, CPU)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.analyses.analysis import Inputs
-from orchestrator.analyses.catalogue import ANALYSES
-from orchestrator.analysing import make
-from orchestrator.reporting import size_in_megabytes, write_report
-from trainables.rois import HIGHER, ROI_FAMILIES
-from trainables.scores import write_scores
-from trainables.scoring import CellScores
+from orchestrator.analyze.analysis import Inputs
+from orchestrator.analyze.catalogue import ANALYSES
+from orchestrator.analyze.run import make
+from orchestrator.report.page import size_in_megabytes, write_report
+from trainables.encoding.score_rois import CellScores
+from trainables.results.score_files import write_scores
 from trainables.spec import (
     ALEXNET_LAYERS,
     LARGEST_ROI,
@@ -31,6 +30,7 @@ from trainables.spec import (
     Trial,
     Untuned,
 )
+from trainables.spec.rois import HIGHER, ROI_FAMILIES
 
 ENCODING = Encoding(protocols=("nested", "paper"))
 SINGLE: dict[str, Objective] = {

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.programme import CELLS, POOLED, SUBJECTS
 from benchmarks.simulated_cluster import Account, Cluster, Simulation, Task
-from trainables.outcome import Outcome
+from trainables.results.outcome import Outcome
 
 SEEDS: Final = 3
 

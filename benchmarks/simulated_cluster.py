@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import simpy
 
-from orchestrator.groups.turns import in_turns
+from orchestrator.cluster.ordering import in_turns
 
 EPOCHS: Final = 30
 """Checkpoints of a trial: what a node's death costs is the epoch it was at."""

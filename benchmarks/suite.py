@@ -20,9 +20,9 @@ import torch
 
 from benchmarks import bootstrap, finetune, reading, ridge
 from benchmarks.machine import machine
-from orchestrator.cluster import connect
-from tests.small_shards import write_shards
-from trainables.linear_algebra import use_threads
+from benchmarks.small_shards import write_shards
+from orchestrator.cluster.connection import connect
+from trainables.compute.linear_algebra import use_threads
 
 FALLEN: Final = 0.7
 """Of the baseline's worst run: below it, a claim does not hold any more."""

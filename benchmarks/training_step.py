@@ -14,9 +14,9 @@ import torch
 
 from benchmarks.ceilings import timed
 from benchmarks.trial_steps import SIZES, draw_images
-from trainables import trunks
-from trainables.linear_algebra import use_threads
-from trainables.models import build_model
+from trainables.compute.linear_algebra import use_threads
+from trainables.models import backbones
+from trainables.models.heads import build_model
 from trainables.spec import Contrastive
 
 CPU: Final = torch.device("cpu")
@@ -54,7 +54,7 @@ class Stepper:
         images = draw_images(options.batch_size, size, CPU)
         self._images = images.contiguous(memory_format=layout)
         self._responses = torch.randn(options.batch_size, options.vertices)
-        trunk = trunks.build(options.trunk)
+        trunk = backbones.build(options.trunk)
         objective = Contrastive(batch_size=options.batch_size)
         model = build_model(objective, trunk, size.image_size, options.vertices, seed=0)
         self._model = model.to(memory_format=layout).train()

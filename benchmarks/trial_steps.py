@@ -10,34 +10,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.small_shards import write_shards
 from benchmarks.spectra import plausible_gram
-from orchestrator.cost import TrunkSize, measure_trunk
-from orchestrator.tables.vertex_statistics import (
+from orchestrator.execution.cost import TrunkSize, measure_trunk
+from orchestrator.scores.statistics.image_bootstrap import (
     ImageBootstrap,
     Predicted,
     bootstrap_vertices,
     draw_counts,
     standardise,
 )
-from tests.small_shards import write_shards
-from trainables import trunks
-from trainables.components import IMAGES_A_FEATURE, read_layer
-from trainables.distributed import ALONE
-from trainables.eigenvectors import is_partial
-from trainables.encoding import Fold, correlate
-from trainables.epochs import Trainee, TrainingData, train_epoch
-from trainables.features import Storage, extract
-from trainables.images import ResidentImages
-from trainables.linear_algebra import add_gram
-from trainables.models import build_model, head_widths
-from trainables.precision import full_float32
-from trainables.predictions import write_predictions
-from trainables.reading import ALONE_BYTES, read_images
-from trainables.scores import write_scores
-from trainables.scoring import CellScores
+from trainables.compute.linear_algebra import add_gram
+from trainables.compute.precision import full_float32
+from trainables.compute.truncated_eigh import is_partial
+from trainables.data.images import ResidentImages
+from trainables.data.loading import ALONE_BYTES, read_images
+from trainables.encoding.features import Storage, extract
+from trainables.encoding.pca import IMAGES_A_FEATURE, read_layer
+from trainables.encoding.ridge import Fold, correlate
+from trainables.encoding.score_rois import CellScores
+from trainables.models import backbones
+from trainables.models.heads import build_model, head_widths
+from trainables.results.prediction_files import write_predictions
+from trainables.results.score_files import write_scores
 from trainables.spec import Cell, Contrastive, Encoding, Trial, Trunk
-from trainables.synchronised import SharedModel
-from trainables.trial import FEATURE_BATCH
+from trainables.training.distributed import ALONE
+from trainables.training.epoch import Trainee, TrainingData, train_epoch
+from trainables.training.synchronised import SharedModel
+from trainables.worker.runner import FEATURE_BATCH
 
 DRAWS: Final = 1000
 """Of the bootstrap over test images."""
@@ -122,7 +122,7 @@ def draw_images(n: int, size: Size, device: torch.device) -> Tensor:
 
 def layer_widths(size: Size) -> dict[str, int]:
     """Count each layer's features of an image."""
-    network = trunks.build(size.trunk)
+    network = backbones.build(size.trunk)
     layers = Encoding().layers
     storage = Storage(torch.device("cpu"), 2**34, Path())
     with extract(network, layers, [draw_images(1, size, torch.device("cpu"))], 1, storage) as one:
@@ -140,7 +140,7 @@ def _epochs(size: Size, n_vertices: int, device: torch.device, trunk: TrunkSize)
         torch.arange(n),
     )
 
-    network = trunks.build(size.trunk).to(device)
+    network = backbones.build(size.trunk).to(device)
     model = build_model(objective, network, size.image_size, n_vertices, seed=0).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate)
     rows = data.held_back(0.0)
@@ -163,7 +163,7 @@ def _epochs(size: Size, n_vertices: int, device: torch.device, trunk: TrunkSize)
 
 def _features(size: Size, device: torch.device, home: Path, trunk: TrunkSize) -> Step:
     n = min(size.sample, size.n_images)
-    images, network = draw_images(n, size, device), trunks.build(size.trunk)
+    images, network = draw_images(n, size, device), backbones.build(size.trunk)
 
     def run() -> None:
         batches = torch.split(images, FEATURE_BATCH[device.type])

@@ -12,7 +12,6 @@ contrastive; ``--dry-run`` estimates the cost on your data.
 
 from collections.abc import Iterator, Sequence
 
-from trainables.rois import NOD_ROIS, STREAMS
 from trainables.spec import (
     Cell,
     Contrastive,
@@ -23,6 +22,7 @@ from trainables.spec import (
     Trunk,
     Untuned,
 )
+from trainables.spec.rois import NOD_ROIS, STREAMS
 
 TRUNK = Trunk("alexnet", "IMAGENET1K_V1")
 ENCODING = Encoding(protocols=("nested", "paper"))

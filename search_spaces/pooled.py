@@ -20,8 +20,8 @@ an image that is another subject's test image under that split; not so under `--
 from collections.abc import Iterator, Sequence
 
 from search_spaces.paper import ENCODING, OBJECTIVES, TRUNK
-from trainables.rois import NOD_ROIS, STREAMS
 from trainables.spec import LARGEST_ROI, MEAN, Cell, Order, Pooled, Regression, Trial
+from trainables.spec.rois import NOD_ROIS, STREAMS
 
 COMPARED = tuple(one for one in OBJECTIVES if not isinstance(one, Regression))
 

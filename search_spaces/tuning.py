@@ -12,8 +12,7 @@ no test image is looked at. Ends in RUNS/tuning/<digest>/hyperparameters.json, f
 these, so what wins should retrieve no worse than they do.
 """
 
-from trainables.search import Choice, IntegerRange, LogUniform, Ranges, Search
-from trainables.spec import Trunk
+from trainables.spec import Choice, IntegerRange, LogUniform, Ranges, Search, Trunk
 
 SEARCH = Search(
     ranges=Ranges(

@@ -9,8 +9,7 @@ rates of 2e-4 to 3e-4 retrieve best, those near 3e-5 worse. Retrieval is low aft
 (5 % of 75 held-back images at best, where chance is 1.3 %): it shows that a search runs, no more.
 """
 
-from trainables.search import Choice, IntegerRange, LogUniform, Ranges, Search
-from trainables.spec import FROM_FILE, Trunk
+from trainables.spec import FROM_FILE, Choice, IntegerRange, LogUniform, Ranges, Search, Trunk
 
 SEARCH = Search(
     ranges=Ranges(

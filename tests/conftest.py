@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.sweep_process import Lab
+from tests.builders.sweep_process import Lab
 
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,7 +23,7 @@ def local_ray() -> Iterator[str]:
     """One local Ray for the whole session: two CPUs, a small store. Yields its address."""
     import ray
 
-    from orchestrator.cluster import connect
+    from orchestrator.cluster.connection import connect
 
     connect(num_cpus=2, object_store_memory=200 << 20)
     yield ray.get_runtime_context().gcs_address

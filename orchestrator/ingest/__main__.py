@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.command import InputError, directory, positive_integer, run, subjects_argument
+from orchestrator.cli.places import ANYWHERE
+from orchestrator.cli.process import InputError, directory, positive_integer, run, subjects_argument
 from orchestrator.ingest.settings import TOP, ZSCORES
 from orchestrator.ingest.splits import SPLITS
-from orchestrator.ingest.task_sources import FORMATS
-from orchestrator.places import ANYWHERE
+from orchestrator.ingest.task.sources import FORMATS
 
 ALGONAUTS = """\
 Read an Algonauts 2023 (NSD) folder, in either of its layouts, into one directory of shards a
@@ -266,7 +266,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 
 
 def _algonauts(options: argparse.Namespace) -> None:
-    from orchestrator.ingest.ingestion import ingest_algonauts
+    from orchestrator.ingest.run import ingest_algonauts
     from orchestrator.ingest.settings import Settings
 
     ceilings, repeats = _noise(options)
@@ -283,8 +283,8 @@ def _algonauts(options: argparse.Namespace) -> None:
 
 
 def _nod(options: argparse.Namespace) -> None:
-    from orchestrator.ingest.ingestion import ingest_nod
-    from orchestrator.ingest.nod import find_subjects
+    from orchestrator.ingest.nod.files import find_subjects
+    from orchestrator.ingest.run import ingest_nod
     from orchestrator.ingest.settings import NodChoices, Settings
 
     files = find_subjects(options.source, options.subjects, options.sessions, options.atlas)
@@ -294,7 +294,7 @@ def _nod(options: argparse.Namespace) -> None:
 
 
 def _task(options: argparse.Namespace) -> None:
-    from orchestrator.ingest.task import ingest_task
+    from orchestrator.ingest.task.run import ingest_task
 
     ingest_task(
         options.source,
@@ -330,14 +330,14 @@ def _simulate(options: argparse.Namespace) -> None:
         by_layout(options)
         sys.stdout.write(f"{options.out}: {len(options.subjects)} subjects simulated\n")
     if options.weights is not None:
-        from orchestrator.ingest.stand_in_weights import make_weights
+        from orchestrator.ingest.simulate.pretrained_weights import make_weights
 
         make_weights(options.weights)
         sys.stdout.write(f"{options.weights}: weights of the small trunk\n")
 
 
 def _simulate_task(options: argparse.Namespace) -> None:
-    from orchestrator.ingest.simulate_task import TaskSimulation, simulate_task
+    from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task
 
     if options.permute_responses or options.shared:
         raise InputError(
@@ -349,8 +349,8 @@ def _simulate_task(options: argparse.Namespace) -> None:
 
 
 def _simulate_nod(options: argparse.Namespace) -> None:
-    from orchestrator.ingest.planted_nod import NodSimulation
-    from orchestrator.ingest.simulate_nod import simulate_nod
+    from orchestrator.ingest.simulate.nod import simulate_nod
+    from orchestrator.ingest.simulate.nod_ground_truth import NodSimulation
 
     if options.shared:
         raise InputError(
@@ -368,7 +368,7 @@ def _simulate_nod(options: argparse.Namespace) -> None:
 
 
 def _simulate_algonauts(options: argparse.Namespace) -> None:
-    from orchestrator.ingest.simulate import SimulationSettings, simulate
+    from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
 
     shared = min(200, options.images * 2 // 9) if options.shared is None else options.shared
     settings = SimulationSettings(

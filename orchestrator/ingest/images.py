@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from orchestrator.command import InputError
+from orchestrator.cli.process import InputError
 
 if TYPE_CHECKING:
     from ray.data import Dataset

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from orchestrator.command import InputError
-from trainables.shards import TEST, TRAIN
+from orchestrator.cli.process import InputError
+from trainables.data.shards import TEST, TRAIN
 from trainables.spec import digest
 
 SplitName = Literal["stimulus", "paper"]

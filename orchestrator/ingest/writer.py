@@ -14,12 +14,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestrator.command import InputError
+from orchestrator.cli.process import InputError
 from orchestrator.ingest.checked import Hemisphere, Subject
 from orchestrator.ingest.settings import Settings
-from trainables.durable import write_parquet, write_text
-from trainables.mirror import upload_directory
-from trainables.shards import (
+from trainables.data.shards import (
     MANIFEST,
     SURFACE_VERTEX_SCHEMA,
     VERTEX_SCHEMA,
@@ -29,6 +27,8 @@ from trainables.shards import (
     hash_files,
     row_schema,
 )
+from trainables.storage.atomic import write_parquet, write_text
+from trainables.storage.s3_mirror import upload_directory
 
 
 class Source(Protocol):

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.command import InputError, interruptible, run
+from orchestrator.cli.process import InputError, interruptible, run
 from orchestrator.mlflow_server.postgres import postgres
-from trainables.durable import write_text
-from trainables.secrecy import masked
+from trainables.storage.atomic import write_text
+from trainables.storage.redaction import masked
 
 ADMIN: Final = "admin"
 START_SECONDS: Final = 120.0

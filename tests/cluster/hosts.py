@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.sweep_process import descendants, kill
+from benchmarks.processes import descendants, kill
 
 ROOT: Final = Path(__file__).parents[2]
 NETWORK: Final = "10.77.0"

@@ -13,9 +13,10 @@ import pyarrow.dataset as pads
 import pytest
 import yaml
 
+from benchmarks.processes import wait_for
+from tests.builders.sweep_process import Lab, scores_of
 from tests.cluster.hosts import NETWORK, ROOT, SHARED, Host, hosts, missing
-from tests.sweep_process import Lab, scores_of, wait_for
-from trainables.scores import SCORE_SCHEMA
+from trainables.results.score_files import SCORE_SCHEMA
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 

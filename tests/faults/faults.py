@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.sweep_process import descendants, kill, send
+from benchmarks.processes import descendants, kill, send
 
 
 @dataclass(frozen=True)

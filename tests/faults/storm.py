@@ -18,9 +18,10 @@ from typing import Final
 
 import pyarrow as pa
 
-from orchestrator.lease import holder_of
+from benchmarks.processes import born, descendants, kill
+from orchestrator.execution.run_lock import holder_of
+from tests.builders.sweep_process import Lab, scores_of
 from tests.faults.faults import FAULTS, Fault, Target
-from tests.sweep_process import Lab, born, descendants, kill, scores_of
 
 WORK_SECONDS: Final = 3.0
 """The longest that a sweep works before the next fault, drawn anew each time."""

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.small_shards import write_shards
+from orchestrator.execution.session import Watcher
 from orchestrator.ingest.writer import write_subject
-from orchestrator.sweeping import Watcher
-from tests.algonauts_folder import write_folder
-from tests.small_shards import write_shards
-from tests.test_algonauts import inspect
-from tests.test_ingest_writer import SETTINGS, batches
-from tests.test_trial import Listener, Place, place, scores, without_ray
-from trainables.checkpoints import read_history
-from trainables.scores import read_score_file
-from trainables.shards import list_cells, list_shards
+from tests.builders.algonauts_folder import write_folder
+from tests.orchestrator.ingest.algonauts.test_files import inspect
+from tests.orchestrator.ingest.test_writer import SETTINGS, batches
+from tests.trainables.worker.test_runner import Listener, Place, place, scores, without_ray
+from trainables.data.shards import list_cells, list_shards
+from trainables.results.score_files import read_score_file
+from trainables.training.checkpoints import read_history
 
 __all__ = ["place", "without_ray"]  # fixtures
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

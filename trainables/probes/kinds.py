@@ -3,8 +3,8 @@
 from typing import Final
 
 from trainables.probes.classification import CLASSIFICATION
-from trainables.probes.information import INFORMATION
+from trainables.probes.mutual_information import INFORMATION
 from trainables.probes.probe import Kind
-from trainables.probes.salience import SALIENCE
+from trainables.probes.saliency import SALIENCE
 
 KINDS: Final[tuple[Kind, ...]] = (CLASSIFICATION, SALIENCE, INFORMATION)

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from trainables.durable import read_parquet, write_parquet
 from trainables.spec import Trial, Untuned, digest
+from trainables.storage.atomic import read_parquet, write_parquet
 
 PROBES: Final = "probes"
 PROBE_KEY: Final = b"cortex_sweep.probe"
@@ -50,7 +50,7 @@ class Workbench:
     device: torch.device
     weights_file: Path | None = None
     task: Path | None = None
-    """Directory of the ingested image-classification data set (trainables/tasks.py)."""
+    """Directory of the ingested image-classification data set (trainables/data/tasks.py)."""
     feature_layer: str = "classifier.5"
     """The layer whose features are classified."""
     salience_layer: str = "features.12"

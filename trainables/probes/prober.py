@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from trainables import trunks
-from trainables.checkpoints import load_network
-from trainables.linear_algebra import use_threads
+from trainables.compute.linear_algebra import use_threads
+from trainables.models import backbones
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import LoadedTrunk, Probed, Workbench, probe_file, write_result
 from trainables.spec import Trial
+from trainables.training.checkpoints import load_network
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Prober:
 def load(probed: Probed, bench: Workbench) -> LoadedTrunk:
     """Load a trunk onto the device, in eval mode; raise ValueError where its weights fail."""
     if not probed.is_tuned:
-        network = trunks.load(probed.model.trunk, bench.weights_file)
+        network = backbones.load(probed.model.trunk, bench.weights_file)
         return LoadedTrunk(probed, _ready(network, bench), None)
     directory = bench.runs / "checkpoints" / probed.model.training_id
     network = load_network(directory, probed.model.trunk.architecture)

@@ -1,0 +1,103 @@
+"""MLflow's server as a user starts it, on loopback, and ended by its process id."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.processes import alive, descendants, kill, wait_for
+from orchestrator.cli.process import InputError
+from orchestrator.mlflow_server.postgres import binaries, free_port
+
+
+def missing() -> str | None:
+    """Say what this machine lacks to serve MLflow on PostgreSQL."""
+    try:
+        binaries()
+    except InputError as error:
+        return str(error)
+    return None
+
+
+@dataclass
+class Server:
+    """A server that runs, or ran, in a directory."""
+
+    home: Path
+    port: int
+    artifacts: str | None = None
+    process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it serves."""
+        command = [sys.executable, "-m", "orchestrator.mlflow_server"]
+        command += ["--home", str(self.home), "--port", str(self.port)]
+        command += ["--artifacts", self.artifacts] if self.artifacts else []
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command, env=kept, stdout=log, stderr=log, text=True, cwd=self.home.parent
+            )
+        said = self.said.count("Ctrl-C ends it")
+        wait_for(lambda: self._answers(said), "MLflow's server", timeout=150)
+
+    def _answers(self, said: int) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.said
+        return self.said.count("Ctrl-C ends it") > said
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> set[int]:
+        """End it, by default as Ctrl-C does; return which of its processes are left."""
+        if self.process is None or self.process.poll() is not None:
+            return set()
+        family = set(descendants(self.process.pid))
+        self.process.send_signal(how)
+        try:
+            self.process.wait(60)
+            wait_for(lambda: not alive(family), "its processes to end", timeout=30)
+        finally:
+            left = alive(family)
+            kill({self.process.pid, *left} if left else set())
+        return left
+
+    @property
+    def log(self) -> Path:
+        """The file that the server writes to."""
+        return self.home.parent / f"{self.home.name}.log"
+
+    @property
+    def said(self) -> str:
+        """What the server has written."""
+        return self.log.read_text()
+
+    @property
+    def client(self) -> dict[str, str]:
+        """The variables that its client.env sets."""
+        lines = (self.home / "client.env").read_text().splitlines()
+        return dict(line.removeprefix("export ").split("=", 1) for line in lines)
+
+
+def let_in(home: Path) -> None:
+    """Let PostgreSQL's own user reach a directory of pytest's, which are closed to others."""
+    for folder in (home, *home.parents):
+        if folder == Path(tempfile.gettempdir()):
+            return
+        folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
+
+
+@contextmanager
+def served(home: Path, artifacts: str | None = None) -> Iterator[Server]:
+    """Serve while the context lasts."""
+    let_in(home.parent)
+    server = Server(home, free_port(), artifacts)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

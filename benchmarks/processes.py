@@ -1,0 +1,71 @@
+"""Processes on Linux: wait for them, list their children, end them by id."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def wait_for(condition: Callable[[], bool], what: str, timeout: float = 300) -> None:
+    """Wait until the condition holds; fail after timeout seconds, naming what was awaited."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
+        time.sleep(0.05)
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Map every process below a process to its title, from /proc."""
+    parents, titles = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int(
+                (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+            )
+            titles[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+        except (OSError, IndexError, ValueError):
+            continue
+    found: dict[int, str] = {}
+    queue = [pid]
+    while queue:
+        parent = queue.pop()
+        for child in [one for one, above in parents.items() if above == parent]:
+            found[child] = titles.get(child, "")
+            queue.append(child)
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Keep the processes that still run (a zombie does not)."""
+    return {pid for pid in pids if _state(pid) not in ("", "Z", "X")}
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return ""
+
+
+def born(pid: int) -> str:
+    """Say when a process started, in ticks since boot; "" where there is none, or a zombie."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else fields[18]
+
+
+def kill(pids: set[int]) -> None:
+    """Kill processes that may have ended."""
+    send(pids, signal.SIGKILL)
+
+
+def send(pids: set[int], number: signal.Signals) -> None:
+    """Send a signal to processes that may have ended."""
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue

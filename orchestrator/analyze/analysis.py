@@ -1,0 +1,112 @@
+"""What an analysis is: a question, the files that decide its answer, and one table."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from orchestrator.scores.score_table import (
+    ScoreTable,
+    one_trial_a_cell,
+    read_score_table,
+    started_in,
+)
+from trainables.spec import PROTOCOLS
+from trainables.storage.atomic import read_parquet
+
+PROBES: Final = "probes"
+ANALYSES: Final = "analyses"
+
+
+class Missing(Exception):  # noqa: N818  (an outcome, not an error)
+    """What an analysis needs is not there: why, and the command that makes it."""
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(f"{reason}; {cure}")
+        self.reason = reason
+        self.cure = cure
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a sweep left on disk; each table is read once, when it is first asked for."""
+
+    runs: Path
+    data: Path
+
+    @cached_property
+    def all_scores(self) -> ScoreTable:
+        """Every score of every trial and evaluation, all protocols; Missing without any."""
+        files = list(self.score_files())
+        if not files:
+            raise Missing(f"{self.runs} holds no scores", "run python -m orchestrator.sweep")
+        return read_score_table(self.runs)
+
+    @cached_property
+    def scores(self) -> ScoreTable:
+        """The same, of several trials of a method on a cell the one that started last."""
+        return one_trial_a_cell(self.all_scores, started_in(self.runs))[0]
+
+    @cached_property
+    def protocols(self) -> tuple[str, ...]:
+        """Name the protocols of the scores, in the order of PROTOCOLS."""
+        present = self.scores.present("protocol")
+        return tuple(protocol for protocol in PROTOCOLS if protocol in present)
+
+    @cached_property
+    def main_dataset(self) -> str:
+        """Name the data set of most trials."""
+        return Counter(one.cells[0].dataset for one in self.scores.trials.values()).most_common(1)[
+            0
+        ][0]
+
+    def of_protocol(self, protocol: str) -> ScoreTable:
+        """Keep the scores of one protocol."""
+        return self.scores.where(self.scores.vertices["protocol"] == protocol)
+
+    def score_files(self) -> Iterable[Path]:
+        """List the files that hold scores."""
+        return sorted((self.runs / "scores").glob("*/[!.]*.parquet"))
+
+    def probe_files(self, kind: str) -> list[Path]:
+        """List the files of a kind of probe, one a trunk."""
+        return sorted((self.runs / PROBES / kind).glob("[!.]*.parquet"))
+
+    def result_file(self, name: str) -> Path:
+        """Name the file of an analysis' table."""
+        return result_file(self.runs, name)
+
+    def result(self, name: str) -> pa.Table:
+        """Read another analysis' table; Missing where it has not been made."""
+        path = self.result_file(name)
+        if not path.is_file():
+            cure = f"run python -m orchestrator.analyze {name} --out {self.runs}"
+            raise Missing(f"the table of {name} has not been made", cure)
+        return read_parquet(path)
+
+
+def result_file(runs: Path, name: str) -> Path:
+    """Name the file of an analysis' table."""
+    return runs / ANALYSES / f"{name}.parquet"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A question, and how its table is made."""
+
+    name: str
+    question: str
+    """One line for people, without the question mark's answer."""
+    schema: pa.Schema
+    make: Callable[[Inputs], pa.Table]
+    """Makes the table; raises Missing where an input is not there."""
+    sources: Callable[[Inputs], Iterable[Path]] = Inputs.score_files
+    """The files that decide the table: while none of them changes, it is not made again."""
+    probes: tuple[str, ...] = ()
+    """Kinds of probes of the tuned networks that it reads (trainables/probes)."""
+    version: int = 1
+    """Raised when the same files give another table."""

@@ -1,0 +1,69 @@
+"""What the tables of analyses say of a trunk that was looked into."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+
+from orchestrator.analyze.analysis import Inputs, Missing
+from orchestrator.scores.statistics.transfers import model_label
+from trainables.probes.probe import Probed, ProbeRecord
+from trainables.spec.rois import group_of
+
+TRUNK_FIELDS: Final = (
+    pa.field("trunk", pa.string(), nullable=False),
+    pa.field("method", pa.string(), nullable=False),
+    pa.field("dataset", pa.string()),
+    pa.field("subject", pa.string()),
+    pa.field("hemisphere", pa.string()),
+    pa.field("roi", pa.string()),
+    pa.field("group", pa.string()),
+)
+"""trunk: id of its training. subject: whom it was tuned on, ``1+2`` for a pool. The untuned trunk
+has no subject, hemisphere or ROI."""
+
+
+def describe(probed: Probed) -> dict[str, Any]:
+    """Fill TRUNK_FIELDS for a trunk."""
+    model, known = probed.model, {"trunk": probed.id, "method": probed.model.method}
+    place = dict.fromkeys(("dataset", "subject", "hemisphere", "roi", "group"))
+    if not probed.is_tuned:
+        return {**known, **place}
+    cell = model.cells[0]
+    return {
+        **known,
+        "dataset": cell.dataset,
+        "subject": model_label(model),
+        "hemisphere": cell.hemisphere,
+        "roi": cell.roi,
+        "group": group_of(cell.roi),
+    }
+
+
+def read_records(inputs: Inputs, kind: str, cure: str) -> list[ProbeRecord]:
+    """Read what the probes of a kind found; Missing where there is none.
+
+    Of a trunk's results on the same inputs that of the latest version counts.
+    """
+    found = [ProbeRecord.read(path) for path in inputs.probe_files(kind)]
+    found.sort(key=lambda one: one.version)
+    records = list({(one.probed.id, str(one.inputs)): one for one in found}.values())
+    if not records:
+        raise Missing(f"no trunk has been asked for its {kind.replace('_', ' ')}", cure)
+    return records
+
+
+def by_task(records: list[ProbeRecord]) -> Iterator[tuple[tuple[str, str, str], list[ProbeRecord]]]:
+    """Group probes of a task by (task, digest of its data, layer)."""
+    groups: dict[tuple[str, str, str], list[ProbeRecord]] = {}
+    for record in records:
+        key = (record.inputs["task"], record.inputs["data"], record.inputs["layer"])
+        groups.setdefault(key, []).append(record)
+    yield from groups.items()
+
+
+def as_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Make a table of rows, sorted by method and place."""
+    frame = pd.DataFrame(rows, columns=schema.names)
+    return pa.Table.from_pandas(frame, schema, preserve_index=False)

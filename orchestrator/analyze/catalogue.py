@@ -1,0 +1,43 @@
+"""Every analysis, in the order in which they are made and shown."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from orchestrator.analyze.analysis import Analysis
+from orchestrator.analyze.questions import (
+    brain_fit,
+    classification,
+    improvement,
+    landscape,
+    layers,
+    mutual_information,
+    pooling,
+    saliency,
+    surface,
+    transfer,
+)
+
+ANALYSES: Final[tuple[Analysis, ...]] = (
+    improvement.ANALYSIS,
+    layers.ANALYSIS,
+    surface.ANALYSIS,
+    pooling.ANALYSIS,
+    transfer.ANALYSIS,
+    classification.ANALYSIS,
+    brain_fit.ANALYSIS,
+    landscape.ANALYSIS,
+    mutual_information.ANALYSIS,
+    saliency.ANALYSIS,
+)
+
+
+def find(names: Sequence[str]) -> list[Analysis]:
+    """Return the named analyses in their order, all for no name; raise ValueError for others."""
+    known = [one.name for one in ANALYSES]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"unknown analysis {', '.join(unknown)}; expected of {', '.join(known)}, or none, "
+            "which stands for all"
+        )
+    return [one for one in ANALYSES if not names or one.name in names]

@@ -1,0 +1,124 @@
+"""Probes of a sweep's trunks: which are due, and running them on warm actors."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+from rich.console import Console
+from rich.progress import Progress
+
+from orchestrator.cli.process import InputError
+from orchestrator.cluster.connection import connect
+from orchestrator.cluster.worker_groups import GroupSize
+from trainables.probes.kinds import KINDS
+from trainables.probes.probe import Probed, Workbench, probe_file
+from trainables.probes.prober import ProbeJob, Prober
+from trainables.results.outcome import Outcome
+from trainables.spec import Trial
+
+RESTARTS: Final = 2
+"""How often a worker that dies is started again, with the trunk that it was at."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many workers there are, and what each of them takes."""
+
+    cpus: int = 1
+    gpus: float | None = None
+    """None: one where the cluster has any, else none."""
+    at_most: int | None = None
+    local_cpus: int | None = None
+    """CPUs of a local Ray; None: this machine's."""
+
+
+def find_trunks(runs: Path) -> list[Probed]:
+    """Find the trunks of a sweep's finished trials, each once; the untuned ones first."""
+    found: dict[str, Probed] = {}
+    for path in sorted((runs / "trials").glob("[!.]*.json")):
+        outcome = Outcome.read(runs, path.stem)
+        if outcome is None or outcome.status != "finished":
+            continue
+        if isinstance(outcome.trial, Trial) and outcome.trial.encoding is not None:
+            probed = Probed(outcome.trial)
+            found.setdefault(probed.id, probed)
+    return sorted(found.values(), key=lambda probed: (probed.is_tuned, probed.id))
+
+
+def due(trunks: Iterable[Probed], bench: Workbench, kinds: Sequence[str]) -> list[ProbeJob]:
+    """List the trunks of which a probe is to be made, with the kinds that are."""
+    jobs = []
+    for probed in trunks:
+        waiting = [
+            kind.name
+            for kind in KINDS
+            if kind.name in kinds
+            and kind.applies(probed, bench) is None
+            and not probe_file(kind, probed, bench).exists()
+        ]
+        if waiting:
+            jobs.append(ProbeJob(probed.model.to_json(), tuple(waiting)))
+    return jobs
+
+
+def run_probes(
+    jobs: Sequence[ProbeJob], bench: Workbench, workers: Workers, console: Console
+) -> list[str]:
+    """Make the probes that are due; return a line for each that could not be made."""
+    if not jobs:
+        return []
+    connect(workers.local_cpus)
+    actors = _start(bench, workers, len(jobs))
+    failures: list[str] = []
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("looking into trunks", total=len(jobs))
+
+        def ended(lines: Sequence[str]) -> None:
+            failures.extend(lines)
+            progress.advance(bar)
+
+        _hand_out(jobs, actors, ended)
+    for actor in actors:
+        ray.kill(actor)
+    return failures
+
+
+def _start(bench: Workbench, workers: Workers, n_jobs: int) -> list[Any]:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = workers.gpus
+    if gpus is None:
+        gpus = min(1.0, resources.get("GPU", 0.0))
+    size = GroupSize(workers.cpus, gpus, 1)
+    n_actors = min(size.fits(resources), workers.at_most or n_jobs, n_jobs)
+    if n_actors == 0:
+        raise InputError(size.missing(resources))
+    start = ray.remote(Prober).options(
+        num_cpus=workers.cpus, num_gpus=gpus, max_restarts=RESTARTS, max_task_retries=RESTARTS
+    )
+    return [start.remote(bench, workers.cpus) for _ in range(n_actors)]
+
+
+def _hand_out(
+    jobs: Sequence[ProbeJob], actors: Sequence[Any], ended: Callable[[Sequence[str]], None]
+) -> None:
+    """Give each actor a trunk, and the next when it has ended one."""
+    waiting = list(jobs)
+    running: dict[Any, tuple[Any, ProbeJob]] = {}
+    idle = list(actors)
+    while waiting or running:
+        while waiting and idle:
+            actor, job = idle.pop(), waiting.pop(0)
+            running[actor.probe.remote(job)] = (actor, job)
+        [done], _ = ray.wait(list(running))
+        actor, job = running.pop(done)
+        try:
+            ended(ray.get(done))
+            idle.append(actor)
+        except ray.exceptions.RayActorError as error:
+            name = Probed(Trial.from_json(job.model)).id
+            ended([f"{name}: its worker died {RESTARTS + 1} times ({str(error).splitlines()[0]})"])
+            if not running and not idle:
+                ended([f"{len(waiting)} trunks are left: no worker is alive; run this again"])
+                return

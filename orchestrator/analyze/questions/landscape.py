@@ -1,0 +1,166 @@
+"""A map of all trunks by how they classify: Bhattacharyya dissimilarities, intensive PCA.
+
+Paper: the model landscape, with the untuned trunk and an oracle, which is always right, as
+reference points.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from orchestrator.analyze.analysis import Analysis, Inputs
+from orchestrator.analyze.backbone_columns import (
+    TRUNK_FIELDS,
+    as_table,
+    by_task,
+    describe,
+    read_records,
+)
+from orchestrator.analyze.questions.bhattacharyya import (
+    Array,
+    dissimilarities,
+    embed,
+    normalised,
+    one_hot,
+)
+from orchestrator.analyze.questions.classification import CURE, KIND
+from trainables.probes.probe import ProbeRecord
+from trainables.storage.atomic import read_parquet
+
+ORACLE: Final = "oracle"
+N_AXES: Final = 5
+AT_ONCE: Final = 24
+"""Models in memory at once, twice."""
+SCHEMA = pa.schema(
+    [
+        pa.field("task", pa.string(), nullable=False),
+        *TRUNK_FIELDS,
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("accuracy", pa.float64(), nullable=False),
+        pa.field("to_untuned", pa.float64()),
+        pa.field("to_oracle", pa.float64(), nullable=False),
+        pa.field("coordinates", pa.list_(pa.float64()), nullable=False),
+        pa.field("signs", pa.list_(pa.float64()), nullable=False),
+        pa.field("eigenvalues", pa.list_(pa.float64()), nullable=False),
+        pa.field("stress", pa.list_(pa.float64()), nullable=False),
+        pa.field("dissimilarities", pa.list_(pa.float64()), nullable=False),
+    ]
+)
+"""A row a model, the oracle's among them. key: the file of its probabilities. to_untuned and
+to_oracle: dissimilarities, nats an image. coordinates: on the first axes, of which those with sign
+−1 are imaginary. stress: explained by the first 1, 2 … axes. dissimilarities: to every model of the
+task, in the order of the rows."""
+
+Known = Mapping[tuple[str, str], float]
+
+
+def make(inputs: Inputs) -> pa.Table:
+    """Compare all trunks that were asked for one task, and lay them out.
+
+    What an earlier table holds of two models is not computed again.
+    """
+    known = _known(inputs)
+    rows: list[dict[str, Any]] = []
+    for (task, data, _), records in by_task(read_records(inputs, KIND, CURE)):
+        rows += [{"task": task, **row} for row in _lay_out(records, data, known)]
+    return as_table(rows, SCHEMA)
+
+
+def _lay_out(records: Sequence[ProbeRecord], data: str, known: Known) -> list[dict[str, Any]]:
+    labels, n_classes = _labels(records[0])
+    keys = [one.path.name for one in records]
+    models: list[Callable[[], Array]] = [_reader(one) for one in records]
+    told = [{**describe(one.probed), "accuracy": one.numbers["accuracy"]} for one in records]
+    oracle = dict.fromkeys(field.name for field in TRUNK_FIELDS)
+    told.append({**oracle, "trunk": ORACLE, "method": ORACLE, "accuracy": 1.0})
+    D = compare_all(
+        [*keys, f"{ORACLE}-{data}"], [*models, lambda: one_hot(labels, n_classes)], known
+    )
+    found = embed(D)
+    untuned = [k for k, one in enumerate(records) if not one.probed.is_tuned]
+    shared = {
+        "signs": found.signs[:N_AXES],
+        "eigenvalues": found.eigenvalues,
+        "stress": found.stress[:N_AXES],
+    }
+    return [
+        {
+            **told[k],
+            **shared,
+            "key": [*keys, f"{ORACLE}-{data}"][k],
+            "to_untuned": D[k, untuned[0]] if len(untuned) == 1 else None,
+            "to_oracle": D[k, -1],
+            "coordinates": found.coordinates[k, :N_AXES],
+            "dissimilarities": D[k],
+        }
+        for k in range(len(told))
+    ]
+
+
+def compare_all(keys: Sequence[str], read: Sequence[Callable[[], Array]], known: Known) -> Array:
+    """Fill the matrix of dissimilarities, reading only models of which a pair is not known.
+
+    keys: of each model. read: read its probabilities. Returns (n, n), symmetric, zero diagonal.
+    """
+    n = len(keys)
+    D = np.full((n, n), np.nan)
+    np.fill_diagonal(D, 0.0)
+    for (a, b), value in known.items():
+        if a in keys and b in keys:
+            D[keys.index(a), keys.index(b)] = D[keys.index(b), keys.index(a)] = value
+    due = [k for k in range(n) if np.isnan(D[k]).any()]
+    for start in range(0, len(due), AT_ONCE):
+        rows = due[start : start + AT_ONCE]
+        own = [read[k]() for k in rows]
+        for first in range(0, n, AT_ONCE):
+            columns = [
+                k for k in range(first, min(n, first + AT_ONCE)) if np.isnan(D[rows, k]).any()
+            ]
+            if columns:
+                block = dissimilarities(own, [read[k]() for k in columns])
+                D[np.ix_(rows, columns)] = block
+                D[np.ix_(columns, rows)] = block.T
+    np.fill_diagonal(D, 0.0)
+    return D
+
+
+def _reader(record: ProbeRecord) -> Callable[[], Array]:
+    return lambda: normalised(_probabilities(record))
+
+
+def _probabilities(record: ProbeRecord) -> Array:
+    column = read_parquet(record.path, ["probabilities"])["probabilities"].combine_chunks()
+    flat: Array = column.flatten().to_numpy()
+    return flat.reshape(len(column), -1)
+
+
+def _labels(record: ProbeRecord) -> tuple["np.ndarray[Any, np.dtype[np.int64]]", int]:
+    labels = read_parquet(record.path, ["label"])["label"].to_numpy().astype(np.int64)
+    return labels, int(record.numbers["n_classes"])
+
+
+def _known(inputs: Inputs) -> Known:
+    """Read what the last table holds of pairs; nothing where there is none that can be read."""
+    path = inputs.result_file("landscape")
+    try:
+        rows = read_parquet(path, ["task", "key", "dissimilarities"]).to_pylist()
+    except (OSError, KeyError, pa.ArrowInvalid):
+        return {}
+    found: dict[tuple[str, str], float] = {}
+    for row in rows:
+        keys = [other["key"] for other in rows if other["task"] == row["task"]]
+        if len(keys) == len(row["dissimilarities"]):
+            found |= {(row["key"], k): d for k, d in zip(keys, row["dissimilarities"], strict=True)}
+    return found
+
+
+ANALYSIS = Analysis(
+    name="landscape",
+    question="How differently do the trunks classify, and along which directions?",
+    schema=SCHEMA,
+    make=make,
+    sources=lambda inputs: inputs.probe_files(KIND),
+    probes=(KIND,),
+)

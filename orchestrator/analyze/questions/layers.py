@@ -1,0 +1,73 @@
+"""Which layer predicts which ROI: the mean encoding score of each (ROI, hemisphere, layer).
+
+Paper: the layer × ROI matrix of the untuned trunk, averaged over the subjects that have the ROI.
+"""
+
+from collections.abc import Iterator
+
+import pandas as pd
+import pyarrow as pa
+
+from orchestrator.analyze.analysis import Analysis, Inputs
+from orchestrator.scores.rows import CELL, cells_of
+from orchestrator.scores.score_table import ScoreTable
+
+SCHEMA = pa.schema(
+    [
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("hemisphere", pa.string(), nullable=False),
+        pa.field("roi", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
+        pa.field("layer", pa.string(), nullable=False),
+        pa.field("place", pa.int32(), nullable=False),
+        pa.field("r", pa.float64(), nullable=False),
+        pa.field("n_subjects", pa.int32(), nullable=False),
+        pa.field("n_chosen", pa.int32(), nullable=False),
+    ]
+)
+"""place: of the layer in the trunk, from 0. r: mean over vertices, then over subjects.
+n_chosen: how many of the subjects' cells chose the layer."""
+
+REGION = ["dataset", "hemisphere", "roi", "group"]
+
+
+def make(inputs: Inputs) -> pa.Table:
+    """Average r at every layer, for each method, ROI and hemisphere, and count who chose it."""
+    parts = [part for protocol in inputs.protocols for part in _of_protocol(inputs, protocol)]
+    return pa.Table.from_pandas(pd.concat(parts), SCHEMA, preserve_index=False)
+
+
+def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[pd.DataFrame]:
+    table = inputs.of_protocol(protocol)
+    at_layers = table.at_layers().astype({"method": str, "cell": str})
+    places = _places(table)
+    chosen = _chosen(table)
+    cells = cells_of(table.vertices)
+    placed = at_layers.join(cells[list(CELL)], on="cell").merge(
+        chosen, on=["method", "cell"], how="left", suffixes=("", "_chosen")
+    )
+    placed["is_chosen"] = placed["layer"] == placed["layer_chosen"]
+    means = (
+        placed.groupby(["method", *REGION, "layer"], sort=False)
+        .agg(r=("r", "mean"), n_subjects=("cell", "nunique"), n_chosen=("is_chosen", "sum"))
+        .reset_index()
+    )
+    yield means.assign(protocol=protocol, place=means["layer"].map(places))
+
+
+def _places(table: ScoreTable) -> dict[str, int]:
+    """Give each layer its place, as the trials list them."""
+    named = [
+        layer for one in table.trials.values() if one.encoding for layer in one.encoding.layers
+    ]
+    return {layer: place for place, layer in enumerate(dict.fromkeys(named))}
+
+
+def _chosen(table: ScoreTable) -> pd.DataFrame:
+    found = table.vertices[["method", "cell", "layer"]].drop_duplicates(["method", "cell"])
+    return found.astype(str)
+
+
+ANALYSIS = Analysis("layers", "Which layer of the trunk predicts which region?", SCHEMA, make)

@@ -1,0 +1,63 @@
+"""How much each contrastive model's embeddings say of the responses to test images, at least.
+
+Paper: the InfoNCE bound, with the test set as one batch. β from the training images is ours; the
+paper's β, from the images that are reported, is optimistic.
+"""
+
+import math
+
+import pyarrow as pa
+
+from orchestrator.analyze.analysis import Analysis, Inputs
+from orchestrator.analyze.backbone_columns import TRUNK_FIELDS, as_table, describe, read_records
+
+KIND = "information"
+CURE = "tune contrastive or pooled models by python -m orchestrator.sweep, then run this again"
+SCHEMA = pa.schema(
+    [
+        *TRUNK_FIELDS,
+        pa.field("n_test", pa.int32(), nullable=False),
+        pa.field("temperature", pa.float64(), nullable=False),
+        pa.field("beta_train", pa.float64(), nullable=False),
+        pa.field("nats", pa.float64(), nullable=False),
+        pa.field("bits", pa.float64(), nullable=False),
+        pa.field("beta_test", pa.float64(), nullable=False),
+        pa.field("nats_beta_test", pa.float64(), nullable=False),
+        pa.field("bits_beta_test", pa.float64(), nullable=False),
+        pa.field("ceiling_nats", pa.float64(), nullable=False),
+        pa.field("ceiling_bits", pa.float64(), nullable=False),
+    ]
+)
+"""A row a model and cell; subject is the cell's. nats, bits: with β from the training images;
+…_beta_test: with β from the test images. ceiling: log of n_test, which no bound exceeds."""
+
+
+def make(inputs: Inputs) -> pa.Table:
+    """Tabulate the bounds of every model on each of its cells."""
+    rows = []
+    for record in read_records(inputs, KIND, CURE):
+        cells = {cell.id: cell for cell in record.probed.model.cells}
+        for found in record.rows().to_pylist():
+            cell = cells[found["cell"]]
+            rows.append(
+                {
+                    **describe(record.probed),
+                    **found,
+                    "subject": cell.subject,
+                    "bits": found["nats"] / math.log(2),
+                    "bits_beta_test": found["nats_beta_test"] / math.log(2),
+                    "ceiling_nats": found["ceiling"],
+                    "ceiling_bits": found["ceiling"] / math.log(2),
+                }
+            )
+    return as_table(rows, SCHEMA)
+
+
+ANALYSIS = Analysis(
+    name="mutual_information",
+    question="How much do the embeddings say of the responses, at least?",
+    schema=SCHEMA,
+    make=make,
+    sources=lambda inputs: inputs.probe_files(KIND),
+    probes=(KIND,),
+)

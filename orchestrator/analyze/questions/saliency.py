@@ -1,0 +1,119 @@
+"""On which side of images the trunks of early ROIs look, left and right hemisphere apart.
+
+The paper shows Grad-CAM maps; the index and its mirror control are ours. A trunk that prefers a
+side prefers it in mirrored images too; what the images themselves favour changes its sign with
+them. Half the sum of both is therefore the trunk's bias, and it alone is compared.
+"""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from orchestrator.analyze.analysis import Analysis, Inputs
+from orchestrator.analyze.backbone_columns import (
+    TRUNK_FIELDS,
+    as_table,
+    by_task,
+    describe,
+    read_records,
+)
+from orchestrator.analyze.questions.classification import CURE
+from orchestrator.scores.statistics.summaries import draw_means
+from trainables.probes.probe import ProbeRecord
+
+KIND = "salience"
+N_DRAWS = 2000
+LEVEL = 0.95
+SCHEMA = pa.schema(
+    [
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("layer", pa.string(), nullable=False),
+        pa.field("salience_layer", pa.string(), nullable=False),
+        *TRUNK_FIELDS,
+        *(
+            pa.field(f"{name}{end}", pa.float64())
+            for name in ("index", "mirrored", "bias", "bias_change")
+            for end in ("", "_low", "_high")
+        ),
+        pa.field("n_images", pa.int32(), nullable=False),
+        pa.field("n_without_mass", pa.int32(), nullable=False),
+        pa.field("mean_map", pa.list_(pa.list_(pa.float64())), nullable=False),
+    ]
+)
+"""layer: of the features that are classified; salience_layer: whose activations Grad-CAM weighs.
+index: mean left-minus-right share of Grad-CAM's mass over test images; mirrored: of their mirror
+images; bias: half their sum; bias_change: bias less the untuned trunk's, paired over images. low,
+high: 95 % interval, 2,000 bootstrap draws of images. n_images: those with mass in both."""
+
+Values = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def make(inputs: Inputs) -> pa.Table:
+    """Tabulate the lateralisation of every trunk that was looked at, with intervals over images."""
+    rows = []
+    for (task, _, layer), records in by_task(read_records(inputs, KIND, CURE)):
+        for looked_at, alike in _by_salience_layer(records).items():
+            untuned = [one for one in alike if not one.probed.is_tuned]
+            reference = _read(untuned[0]) if len(untuned) == 1 else None
+            place = {"task": task, "layer": layer, "salience_layer": looked_at}
+            rows += [{**place, **_row(record, reference)} for record in alike]
+    return as_table(rows, SCHEMA)
+
+
+def _by_salience_layer(records: Sequence[ProbeRecord]) -> dict[str, list[ProbeRecord]]:
+    groups: dict[str, list[ProbeRecord]] = {}
+    for record in records:
+        groups.setdefault(record.inputs["salience_layer"], []).append(record)
+    return groups
+
+
+def _row(record: ProbeRecord, reference: Values | None) -> dict[str, Any]:
+    own = _read(record)
+    both = own[~np.isnan(own).any(axis=1)]
+    numbers: dict[str, Any] = {}
+    numbers |= _interval("index", both[:, 0], record)
+    numbers |= _interval("mirrored", both[:, 1], record)
+    numbers |= _interval("bias", both.mean(axis=1), record)
+    if record.probed.is_tuned and reference is not None:
+        change = own.mean(axis=1) - reference.mean(axis=1)
+        numbers |= _interval("bias_change", change[~np.isnan(change)], record)
+    return {
+        **describe(record.probed),
+        **numbers,
+        "n_images": len(both),
+        "n_without_mass": record.numbers["n_without_mass"],
+        "mean_map": record.numbers["mean_map"],
+    }
+
+
+def _read(record: ProbeRecord) -> Values:
+    """Read both indices of each image: (n_images, 2), NaN where there is no mass."""
+    rows = record.rows()
+    columns: Sequence[Values] = [
+        rows[name].to_numpy() for name in ("lateralisation", "lateralisation_mirrored")
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _interval(name: str, values: Values, record: ProbeRecord) -> dict[str, float]:
+    """Give the mean of values (n,) and its bootstrap interval; nothing without values."""
+    if not len(values):
+        return {}
+    generator = np.random.default_rng([0, zlib.crc32(f"{record.probed.id} {name}".encode())])
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(draw_means(values, N_DRAWS, generator), [tail, 1 - tail])
+    return {name: float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+ANALYSIS = Analysis(
+    name="salience",
+    question="On which side of images do the trunks of each hemisphere look?",
+    schema=SCHEMA,
+    make=make,
+    sources=lambda inputs: inputs.probe_files(KIND),
+    probes=("classification", KIND),
+    version=2,
+)

@@ -1,0 +1,114 @@
+"""Scores vertex by vertex on fsaverage: r, gain over untuned, layer, and share of the ceiling.
+
+Paper: cortical maps of Δr (contrastive − untuned); where ROIs overlap, the mean over the models
+that cover the vertex. Streams, which cover the same vertices again, are left out.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from orchestrator.analyze.analysis import Analysis, Inputs, Missing
+from orchestrator.scores.overlap_notes import one_model_a_cell
+from trainables.data.shards import VERTICES, list_shards
+from trainables.storage.atomic import read_parquet
+
+SCHEMA = pa.schema(
+    [
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("subject", pa.string(), nullable=False),
+        pa.field("hemisphere", pa.string(), nullable=False),
+        pa.field("fsaverage", pa.int32(), nullable=False),
+        pa.field("r", pa.float64(), nullable=False),
+        pa.field("r_untuned", pa.float64()),
+        pa.field("difference", pa.float64()),
+        pa.field("explained", pa.float64()),
+        pa.field("layer", pa.string(), nullable=False),
+        pa.field("depth", pa.int32(), nullable=False),
+        pa.field("n_models", pa.int32(), nullable=False),
+    ]
+)
+"""fsaverage: vertex of the mesh, 0 to 163,841. explained: r·|r| / ceiling², null without a ceiling.
+layer: chosen by the model with the highest r; depth: its place among the encoded ones, from 0.
+n_models: ROIs whose models cover the vertex."""
+
+PLACE = ["dataset", "subject", "hemisphere", "vertex"]
+
+
+def make(inputs: Inputs) -> pa.Table:
+    """Put every method's scores on fsaverage; Missing where no scored subject lies on it."""
+    places = _places(inputs.data)
+    parts = [
+        part for protocol in inputs.protocols for part in _of_protocol(inputs, protocol, places)
+    ]
+    if not parts:
+        raise Missing(
+            f"{inputs.data} has no scored subject with fsaverage vertices",
+            "give --data the directory that the sweep ran on",
+        )
+    rows = pd.concat(parts, ignore_index=True)
+    rows["depth"] = rows["layer"].map(_depths(inputs))
+    return pa.Table.from_pandas(rows[SCHEMA.names], SCHEMA, preserve_index=False)
+
+
+def _depths(inputs: Inputs) -> dict[str, int]:
+    """Rank the encoded layers in their order, those of another trunk after them."""
+    encodings = [one.encoding for one in inputs.scores.trials.values() if one.encoding]
+    layers = dict.fromkeys(layer for encoding in encodings for layer in encoding.layers)
+    return {layer: place for place, layer in enumerate(layers)}
+
+
+def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    kept, _ = one_model_a_cell(inputs.of_protocol(protocol))
+    vertices = kept.vertices[kept.vertices["group"] != "streams"].dropna(subset=["r"])
+    columns = ["method", *PLACE, "layer", "r"]
+    scores = vertices[columns].astype(
+        {name: str for name in columns if name not in ("vertex", "r")}
+    )
+    best = scores.sort_values("r", kind="stable").drop_duplicates(["method", *PLACE], keep="last")
+    means = scores.groupby(["method", *PLACE])["r"].agg(r="mean", n_models="size").reset_index()
+    means = means.merge(best[["method", *PLACE, "layer"]], on=["method", *PLACE])
+    untuned = means.loc[means["method"] == "untuned", [*PLACE, "r"]]
+    joined = means.merge(untuned, on=PLACE, how="left", suffixes=("", "_untuned"))
+    joined = joined.merge(places, on=PLACE)
+    if joined.empty:
+        return
+    ceiling = joined["noise_ceiling"].where(joined["noise_ceiling"] > 0)
+    yield joined.assign(
+        protocol=protocol,
+        difference=joined["r"] - joined["r_untuned"],
+        explained=joined["r"] * joined["r"].abs() / ceiling**2,
+    )
+
+
+def _places(data: Path) -> pd.DataFrame:
+    """Read where on fsaverage each subject's vertices lie; NOD's, on fsLR, lie nowhere."""
+    columns = ["hemisphere", "vertex", "fsaverage", "noise_ceiling"]
+    parts = []
+    for shard in list_shards(data):
+        dataset, _, subject = shard.name.partition("-")
+        frame = read_parquet(shard / VERTICES, columns).to_pandas()
+        parts.append(frame.dropna(subset=["fsaverage"]).assign(dataset=dataset, subject=subject))
+    if not parts:
+        return pd.DataFrame(columns=[*columns, "dataset", "subject"])
+    found: pd.DataFrame = pd.concat(parts, ignore_index=True).astype({"fsaverage": np.int32})
+    return found
+
+
+def _sources(inputs: Inputs) -> list[Path]:
+    return [*inputs.score_files(), *(shard / VERTICES for shard in list_shards(inputs.data))]
+
+
+ANALYSIS = Analysis(
+    name="surface",
+    question="Where on the cortex does tuning help?",
+    schema=SCHEMA,
+    make=make,
+    sources=_sources,
+    version=2,
+)

@@ -1,0 +1,90 @@
+"""Models of one subject on another: mean r, and the share of vertices better than untuned.
+
+Paper: the 8×8 matrices of cross-subject transfer, by ROI, group and hemisphere; and models of NSD
+subject 1 on the subjects of NOD.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from orchestrator.analyze.analysis import Analysis, Inputs, Missing
+from orchestrator.analyze.backbone_columns import as_table
+from orchestrator.scores.rows import cells_of
+from orchestrator.scores.score_table import ScoreTable, evaluations_of
+from orchestrator.scores.statistics.transfers import Transfers, transfers
+
+SCHEMA = pa.schema(
+    [
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("level", pa.string(), nullable=False),
+        pa.field("row", pa.string(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("hemisphere", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("subject", pa.string(), nullable=False),
+        pa.field("is_own", pa.bool_(), nullable=False),
+        pa.field("r", pa.float64()),
+        pa.field("r_untuned", pa.float64()),
+        pa.field("share_better", pa.float64()),
+        pa.field("n_cells", pa.int32(), nullable=False),
+    ]
+)
+"""level: roi or group; row: which. hemisphere: both, lh or rh. dataset, subject: of the target.
+model: whom the trunk was tuned on. is_own: the same subject, so r is the trial's own. share_better:
+share of vertices better than untuned. Cells weigh alike."""
+
+
+def make(inputs: Inputs) -> pa.Table:
+    """Lay out every evaluated method by model and target, on each ROI and group, side by side."""
+    if not evaluations_of(inputs.scores):
+        raise Missing(
+            "no model has been scored on another subject",
+            f"run python -m orchestrator.evaluate transfer --out {inputs.runs}",
+        )
+    rows = []
+    for protocol in inputs.protocols:
+        table = inputs.of_protocol(protocol)
+        for hemisphere in ("both", *table.present("hemisphere")):
+            rows += list(_of_side(table, protocol, hemisphere))
+    return as_table(rows, SCHEMA)
+
+
+def _of_side(table: ScoreTable, protocol: str, hemisphere: str) -> Iterator[dict[str, Any]]:
+    if hemisphere != "both":
+        table = table.where(table.vertices["hemisphere"] == hemisphere)
+    for dataset in table.present("dataset"):
+        of_dataset = table.where(table.vertices["dataset"] == dataset)
+        place = {"protocol": protocol, "hemisphere": hemisphere, "dataset": dataset}
+        for found in transfers(of_dataset):
+            yield from ({**place, "level": "group", **row} for row in _entries(found))
+        for roi in dict.fromkeys(cells_of(of_dataset.vertices)["roi"]):
+            of_roi = of_dataset.where(of_dataset.vertices["roi"] == roi)
+            for found in transfers(of_roi):
+                rows = _entries(found)
+                yield from ({**place, "level": "roi", **row, "row": roi} for row in rows)
+
+
+def _entries(found: Transfers) -> Iterator[dict[str, Any]]:
+    for (model, target), entry in found.entries.items():
+        yield {
+            "method": found.method,
+            "row": found.row.label,
+            "model": model,
+            "subject": target,
+            "is_own": entry.is_own,
+            "r": entry.mean,
+            "r_untuned": found.untuned.get(target),
+            "share_better": entry.better,
+            "n_cells": entry.n_cells,
+        }
+
+
+ANALYSIS = Analysis(
+    name="transfer",
+    question="How well do models of one subject predict another?",
+    schema=SCHEMA,
+    make=make,
+)

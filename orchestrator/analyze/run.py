@@ -1,0 +1,196 @@
+"""One run of the analyses: what is due, the tables, and what is told at the end."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from rich.console import Console
+
+from orchestrator.analyze.analysis import ANALYSES, Analysis, Inputs, Missing, result_file
+from orchestrator.analyze.probe_actors import Workers, due, find_trunks, run_probes
+from orchestrator.cli.process import InputError
+from orchestrator.scores.display.style import new_table
+from orchestrator.tracking.mlflow_runs import log_analyses
+from trainables.data.tasks import list_tasks
+from trainables.probes.probe import Workbench
+from trainables.spec import digest
+from trainables.storage.atomic import write_parquet, write_text
+from trainables.storage.s3_mirror import remove
+
+SOURCES_KEY: Final = b"cortex_sweep.sources"
+"""Key of a table's metadata: digest of the files that decided it."""
+
+State = Literal["made", "unchanged", "skipped", "failed"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one analysis."""
+
+    name: str
+    state: State
+    told: str
+    """Rows and file, the reason why it was skipped, or the error."""
+
+
+@dataclass(frozen=True)
+class Analysing:
+    """One run of analyses as it was asked for."""
+
+    analyses: tuple[Analysis, ...]
+    runs: Path
+    data: Path
+    weights: Path | None
+    experiment: str | None
+    """MLflow's; None: the data set of most trials."""
+    task: str | None
+    """Name of the image-classification task; None: the first that is ingested."""
+    feature_layer: str
+    salience_layer: str
+    workers: Workers
+
+
+def analyse(settings: Analysing, console: Console) -> list[str]:
+    """Look into trunks as far as is due, make the tables, and tell what became of each.
+
+    Returns a line for each failure; the others go on. Raises InputError without a sweep.
+    """
+    runs = settings.runs
+    if not runs.is_dir():
+        raise InputError(f"{runs}: no such directory; give --out the directory of a sweep")
+    failures = _probe(settings, console)
+    inputs = Inputs(runs, settings.data)
+    done = [make(one, inputs) for one in settings.analyses]
+    _show(done, runs, console)
+    failures += [f"{one.name}: {one.told}" for one in done if one.state == "failed"]
+    warning = _log(settings, inputs, done)
+    for line in (*failures, *([warning] if warning else [])):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    return failures
+
+
+def _probe(settings: Analysing, console: Console) -> list[str]:
+    """Look into the trunks of which an asked analysis needs a probe."""
+    kinds = {kind for one in settings.analyses for kind in one.probes}
+    if not kinds:
+        return []
+    bench = Workbench(
+        settings.runs.resolve(),
+        settings.data.resolve(),
+        torch.device("cpu"),
+        settings.weights and settings.weights.resolve(),
+        _task(settings),
+        settings.feature_layer,
+        settings.salience_layer,
+    )
+    jobs = due(find_trunks(settings.runs), bench, sorted(kinds))
+    return run_probes(jobs, bench, settings.workers, console)
+
+
+def _task(settings: Analysing) -> Path | None:
+    """Find the task's directory; None where none is ingested."""
+    tasks = {path.name: path.resolve() for path in list_tasks(settings.data)}
+    if settings.task is not None and settings.task not in tasks:
+        there = ", ".join(tasks) or "none"
+        raise InputError(
+            f"--task {settings.task}: not in {settings.data / 'tasks'}, where there is {there}; "
+            "run python -m orchestrator.ingest task"
+        )
+    return tasks.get(settings.task or next(iter(tasks), ""))
+
+
+def _show(done: Sequence[Done], runs: Path, console: Console) -> None:
+    table = new_table(f"analyses of {runs}", "")
+    for heading in ("analysis  ", "state  ", "rows, or why not"):
+        table.add_column(heading, overflow="fold")
+    for one in done:
+        table.add_row(one.name, one.state, one.told)
+    console.print(table)
+
+
+def _log(settings: Analysing, inputs: Inputs, done: Sequence[Done]) -> str | None:
+    """Log the tables to MLflow, where one was made; return a warning where that fails."""
+    if not any(one.state == "made" for one in done):
+        return None
+    try:
+        experiment = settings.experiment or inputs.main_dataset
+        log_analyses(experiment, settings.runs, made_files(settings.runs, done))
+    except Exception as error:  # MLflow's own, and those of whatever store it has
+        return f"MLflow has not got the tables ({type(error).__name__}: {error}); run this again"
+    return None
+
+
+def make(analysis: Analysis, inputs: Inputs) -> Done:
+    """Make one analysis' table, unless the one that is there was made of the same files."""
+    path = inputs.result_file(analysis.name)
+    try:
+        key = digest_sources(analysis, inputs)
+        if _made_of(path) == key:
+            return Done(analysis.name, "unchanged", f"{pq.read_metadata(path).num_rows:,} rows")
+        table = analysis.make(inputs)
+    except Missing as missing:
+        remove(path)
+        write_text(missing_file(inputs.runs, analysis.name), _as_json(missing))
+        return Done(analysis.name, "skipped", str(missing))
+    except Exception as error:  # the others must go on, and this one be told
+        told = " ".join(str(error).split()) or type(error).__name__
+        return Done(analysis.name, "failed", f"{type(error).__name__}: {told}")
+    write_table(path, table, key)
+    remove(missing_file(inputs.runs, analysis.name))
+    return Done(analysis.name, "made", f"{table.num_rows:,} rows")
+
+
+def digest_sources(analysis: Analysis, inputs: Inputs) -> str:
+    """Digest the names, sizes and times of the files that decide a table, and its version."""
+    told = []
+    for path in analysis.sources(inputs):
+        stat = path.stat()
+        inside = path.is_relative_to(inputs.runs)
+        name = str(path.relative_to(inputs.runs) if inside else path)
+        told.append([name, stat.st_size, stat.st_mtime_ns])
+    return digest([analysis.version, str(analysis.schema), told])
+
+
+def write_table(path: Path, table: pa.Table, key: str) -> None:
+    """Write a table beside and rename it, with the digest of what it was made of."""
+    metadata = {**(table.schema.metadata or {}), SOURCES_KEY: key.encode()}
+    write_parquet(path, table.replace_schema_metadata(metadata))
+
+
+def missing_file(runs: Path, name: str) -> Path:
+    """Name the file that says why an analysis' table could not be made."""
+    return runs / ANALYSES / f"{name}.missing.json"
+
+
+def read_missing(runs: Path, name: str) -> Missing:
+    """Read why an analysis' table is not there."""
+    try:
+        told = json.loads(missing_file(runs, name).read_text())
+        return Missing(str(told["reason"]), str(told["cure"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Missing(
+            "it has not been made yet", f"run python -m orchestrator.analyze {name} --out {runs}"
+        )
+
+
+def _as_json(missing: Missing) -> str:
+    return json.dumps({"reason": missing.reason, "cure": missing.cure}, indent=1) + "\n"
+
+
+def _made_of(path: Path) -> str | None:
+    """Read what a table was made of; None where there is none, or it is damaged."""
+    try:
+        told: bytes | None = (pq.read_schema(path).metadata or {}).get(SOURCES_KEY)
+    except (OSError, pa.ArrowInvalid):
+        return None
+    return None if told is None else told.decode()
+
+
+def made_files(runs: Path, done: Sequence[Done]) -> list[Path]:
+    """List the tables that are there now."""
+    return [result_file(runs, one.name) for one in done if one.state in ("made", "unchanged")]

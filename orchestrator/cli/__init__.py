@@ -1,0 +1,1 @@
+"""What every command line shares: arguments, errors, the process's exit."""

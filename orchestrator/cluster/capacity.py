@@ -1,0 +1,158 @@
+"""How many trials run at once: by the processors, GPUs and memory that the cluster has.
+
+Trials share a GPU only where its memory holds them all, by their sizes and before anything runs.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from orchestrator.cli.process import InputError
+from orchestrator.cluster.autoscaling import grown, node_types
+from orchestrator.cluster.worker_groups import GroupSize
+
+GIB: Final = 2**30
+CONTEXT: Final = GIB // 2
+"""Bytes that a process takes of a GPU for its libraries, whatever it computes."""
+USABLE: Final = 0.95
+"""Of a GPU's memory: the rest is the driver's, and lost between blocks."""
+MOST_PACKED: Final = 4
+"""Trials that share a GPU when asked to pack: they take turns at its arithmetic."""
+SLIVER: Final = 0.01
+"""Of a GPU: what asking for its memory takes."""
+NOT_PACKED: Final = (
+    "--pack: no GPU could be asked for its memory yet, so each serves one trial; give the share "
+    "yourself, as --gpus-per-trial 0.5"
+)
+ANSWER_SECONDS: Final = 120.0
+"""For a GPU to tell its memory: its node may be starting Python for the first time."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command was told of its workers."""
+
+    cpus: int
+    gpus: float | None
+    """None: one where the cluster has any."""
+    workers: int
+    """That share a trial."""
+    at_once: int | None
+    pack: bool
+    """Whether as many trials share a GPU as its memory holds."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The worker groups of a sweep."""
+
+    size: GroupSize
+    n: int
+    note: str | None = None
+    """What to tell of their number, where memory has decided it."""
+
+
+def size_groups(asked: Asked, n_waiting: int, largest: int) -> Groups:
+    """Decide on the worker groups: their size, and how many there are.
+
+    n_waiting: trials to run. largest: bytes that the largest of them needs. Where the cluster is
+    scaled by need, groups wait for the nodes that it may yet start. Raises InputError, with what
+    is missing, when not one fits, or those that are to share a GPU don't fit it together.
+    """
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    types = node_types() if os.environ.get("RAY_ADDRESS") else []
+    has_gpu = grown(resources, types).get("GPU", 0.0) > 0
+    gpus = asked.gpus if asked.gpus is not None else float(has_gpu)
+    note = None
+    if has_gpu and (asked.pack or 0 < gpus < 1):
+        memory = gpu_memory()
+        gpus = share_of_gpu(None if asked.pack else gpus, largest, memory)
+        note = NOT_PACKED if asked.pack and memory is None else _told_of_sharing(gpus, largest)
+    size = GroupSize(asked.cpus, gpus, asked.workers)
+    n_groups = max(size.fits(resources), size.fits_when_grown(types))
+    if n_groups == 0:
+        raise InputError(size.missing(resources))
+    wanted = min(n_groups, asked.at_once or n_groups, n_waiting)
+    if gpus or types or asked.at_once:
+        return Groups(size, wanted, note)
+    return _within_memory(Groups(size, wanted), largest, int(resources.get("memory", 0)))
+
+
+def _told_of_sharing(gpus: float, largest: int) -> str | None:
+    if not 0 < gpus < 1 or _n_sharing(gpus) == 1:
+        return None
+    each = (largest + CONTEXT) / GIB
+    return f"{_n_sharing(gpus)} trials share a GPU, each of up to {each:.1f} GiB"
+
+
+def _n_sharing(share: float) -> int:
+    return int(1 / share + 1e-6)
+
+
+def _within_memory(groups: Groups, largest: int, memory: int) -> Groups:
+    """Leave out groups that a cluster's memory, where it is known, does not hold by CPUs alone."""
+    n_fit = max(1, memory // (largest * groups.size.workers)) if memory else groups.n
+    if n_fit >= groups.n:
+        return groups
+    note = (
+        f"{n_fit} at once where {groups.n} have a CPU: one needs up to {largest / GIB:.1f} GiB of "
+        f"memory, and Ray has {memory / GIB:.1f} GiB; --max-concurrent {groups.n} runs more"
+    )
+    return Groups(groups.size, n_fit, note)
+
+
+def share_of_gpu(asked: float | None, largest: int, memory: int | None) -> float:
+    """Check the share of a GPU that each trial takes, or choose it.
+
+    asked: a share below 1; None: the smallest that memory allows, down to a quarter. largest:
+    bytes of the largest trial. memory: bytes of a GPU; None: it can't be asked, as where no node
+    with one is up yet. Raises InputError when so many trials don't fit together.
+    """
+    if memory is None:
+        return 1.0 if asked is None else asked
+    n_fit = int(USABLE * memory // (largest + CONTEXT))
+    if asked is None:
+        return 1.0 / max(1, min(MOST_PACKED, n_fit))
+    n_asked = _n_sharing(asked)
+    if n_asked <= max(1, n_fit):
+        return asked
+    cure = f"--gpus-per-trial {1 / n_fit:.2g}" if n_fit > 1 else "--gpus-per-trial 1"
+    raise InputError(
+        f"--gpus-per-trial {asked:g}: {n_asked} trials of up to {(largest + CONTEXT) / GIB:.1f} "
+        f"GiB would share a GPU of {memory / GIB:.1f} GiB; give {cure}"
+    )
+
+
+def gpu_memory() -> int | None:
+    """Ask each node for the memory of its GPUs; return the least, None where none answers."""
+    # A process holds a little of the GPU while it lives: it ends after the call.
+    ask = ray.remote(num_cpus=0, num_gpus=SLIVER, max_calls=1)(_memory_of_gpu)
+    asked = [
+        ask.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+        ).remote()
+        for node in _nodes_with_gpus()
+    ]
+    try:
+        told = ray.get(asked, timeout=ANSWER_SECONDS)
+    except (GetTimeoutError, RayError):
+        return None
+    return min((memory for memory in told if memory is not None), default=None)
+
+
+def _nodes_with_gpus() -> list[Mapping[str, str]]:
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"] and node["Resources"].get("GPU", 0.0) > 0]
+
+
+def _memory_of_gpu() -> int | None:
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return int(torch.cuda.get_device_properties(0).total_memory)

@@ -1,0 +1,161 @@
+"""Ray Tune over the warm groups: light trials that submit a job and forward its reports."""
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from ray import tune
+from ray.tune.schedulers import TrialScheduler
+
+from orchestrator.cluster.trial_queue import Job
+from orchestrator.cluster.worker_groups import QueueLost, listen
+from trainables.storage.s3_mirror import address, is_mirror
+
+HEAD: Final = {"node:__internal_head__": 0.001}
+"""What a light trial takes: a sliver of the head node, and no CPU, so it can't starve a group."""
+
+
+class Watcher(Protocol):
+    """Who is told, in the driver, how trials go."""
+
+    def finished(self, trial_id: str) -> None:
+        """Hear that a trial is done."""
+        ...
+
+    def failed(self, trial_id: str, error: str) -> None:
+        """Hear that a trial has failed as often as retries allow."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How Tune runs a sweep's jobs."""
+
+    concurrent: int
+    """Trials under way at once: the groups, and one waiting for each so that none idles."""
+    retries: int
+    scratch: Path
+    """Directory for Tune's own bookkeeping."""
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    queue: Any,
+    schedule: Schedule,
+    watcher: Watcher,
+    scheduler: TrialScheduler | None = None,
+) -> None:
+    """Run every job through Tune, in order; return when all have ended.
+
+    scheduler: judges the trials by their reports; None: each runs to its end. The watcher hears
+    of a stopped trial as of a finished one, which may be before its worker has written it down.
+    Raises KeyboardInterrupt on Ctrl-C, at once, and QueueLost when the queue is gone.
+    """
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # scores and MLflow are our record
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the older output is silent when asked to be
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(schedule.concurrent))
+    by_id = {job.trial_id: job for job in jobs}
+    lost = _Lost()
+    trainable = tune.with_resources(
+        tune.with_parameters(_light_trial, queue=queue, jobs=by_id), HEAD
+    )
+    tune.Tuner(
+        trainable,
+        param_space={"trial": tune.grid_search(list(by_id))},
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=schedule.concurrent,
+            scheduler=scheduler,
+            reuse_actors=True,
+            trial_name_creator=_name,
+            trial_dirname_creator=_name,
+        ),
+        run_config=tune.RunConfig(
+            name=f"tune-{time.time_ns()}",
+            storage_path=address(schedule.scratch),
+            failure_config=tune.FailureConfig(max_failures=schedule.retries),
+            callbacks=[_Forward(watcher, lost)],
+            stop=lost,
+            verbose=0,
+        ),
+    ).fit()
+    if lost.stop_all():
+        raise QueueLost("the process of the trials' queue has ended")
+
+
+def scratch_of(out: Path) -> Path:
+    """Name the directory of Ray's own bookkeeping; beside one in S3, so as not to be copied."""
+    out = out.resolve()
+    return out.with_name(f"{out.name}.ray") if is_mirror(out) else out / "ray"
+
+
+class _Lost(tune.Stopper):
+    """Ends the experiment once a trial has found the queue gone."""
+
+    def __init__(self) -> None:
+        self._is_lost = threading.Event()
+
+    def __reduce__(self) -> Any:
+        """Pickle as a new one: Tune saves its stopper, but an event can't be saved."""
+        return (_Lost, ())
+
+    def found(self) -> None:
+        """Hear that the queue is gone."""
+        self._is_lost.set()
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no single trial."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Stop all once the queue is gone."""
+        return self._is_lost.is_set()
+
+
+def _light_trial(config: dict[str, Any], *, queue: Any, jobs: Mapping[str, Job]) -> None:
+    for event in listen(queue, jobs[config["trial"]]):
+        tune.report(event)
+
+
+def _name(trial: Any) -> str:
+    return str(trial.config["trial"])
+
+
+class _Forward(tune.Callback):
+    """Tell a watcher what Tune says of its trials."""
+
+    def __init__(self, watcher: Watcher, lost: _Lost) -> None:
+        self._watcher = watcher
+        self._lost = lost
+
+    def __reduce__(self) -> Any:
+        """Pickle as a plain callback: Tune saves its callbacks, but a terminal can't be saved."""
+        return (tune.Callback, ())
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Forward the end of a trial."""
+        self._watcher.finished(_name(trial))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Find out from a trial that is to be tried again whether that is of any use."""
+        self._queue_is_lost(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Forward the failure of a trial that is not tried again."""
+        if not self._queue_is_lost(trial):
+            self._watcher.failed(_name(trial), _error_of(trial))
+
+    def _queue_is_lost(self, trial: Any) -> bool:
+        if QueueLost.__name__ in _error_of(trial):
+            self._lost.found()
+        return self._lost.stop_all()
+
+
+def _error_of(trial: Any) -> str:
+    # What Tune's own get_error reads is a copy that is made later: it lacks the last try.
+    file = Path(trial.error_file or "")
+    return file.read_text() if file.is_file() else str(trial.get_error())

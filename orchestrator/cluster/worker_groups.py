@@ -1,0 +1,176 @@
+"""Warm worker groups: long-lived Ray Train workers that serve trial after trial.
+
+Each group is one ``TorchTrainer`` whose workers ask the queue for jobs until the sweep ends.
+Tune's trials are light: they submit a job and forward its reports, so Tune schedules as usual.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import ray
+from ray import cloudpickle as pickle
+
+from orchestrator.cli.process import GROUP
+from orchestrator.cluster.autoscaling import NodeType
+from orchestrator.cluster.trial_queue import Event, Job
+from orchestrator.cluster.worker_loop import MakeRunner, serve
+from trainables.storage.s3_mirror import address
+
+if TYPE_CHECKING:
+    from ray.train.torch import TorchTrainer
+
+CPUS_FOR_READING: Final = 1.0
+"""Left to Ray Data's tasks, the queue and this process, which use one without asking for it."""
+MAX_RESTARTS: Final = 1000
+"""Restarts of a group over a whole sweep; the queue bounds how often one trial is tried."""
+JOIN_SECONDS: Final = 60.0
+"""For all groups to end, once the queue has told them."""
+
+
+class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
+    """A trial ended with an error on its worker."""
+
+
+class QueueLost(Exception):  # noqa: N818  (what happened to the machine, not to a trial)
+    """The queue's process, or its node, is gone: nothing can be said of the trials."""
+
+
+@dataclass(frozen=True)
+class GroupSize:
+    """The resources of one group: of each of its workers, and how many there are."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    workers: int = 1
+
+    def fits(self, resources: Mapping[str, float]) -> int:
+        """Count the groups that a cluster's resources hold, beside Ray Data's reading."""
+        free_cpus = resources.get("CPU", 0.0) - CPUS_FOR_READING
+        by_cpu = int((free_cpus + 1e-6) // (self.cpus * self.workers))
+        if self.gpus == 0:
+            return max(0, by_cpu)
+        by_gpu = int((resources.get("GPU", 0.0) + 1e-6) // (self.gpus * self.workers))
+        return max(0, min(by_cpu, by_gpu))
+
+    def fits_when_grown(self, types: Sequence[NodeType]) -> int:
+        """Count the groups on all nodes that an autoscaler may start; no worker spans two nodes."""
+        return sum(one.at_most * self._on_node(one.resources) for one in types) // self.workers
+
+    def _on_node(self, resources: Mapping[str, float]) -> int:
+        by_cpu = int((resources.get("CPU", 0.0) + 1e-6) // self.cpus)
+        by_gpu = int((resources.get("GPU", 0.0) + 1e-6) // self.gpus) if self.gpus else by_cpu
+        return min(by_cpu, by_gpu)
+
+    def missing(self, resources: Mapping[str, float]) -> str:
+        """Say what one group needs and what the cluster has."""
+        need = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+        cure = "Lower --cpus-per-trial or --gpus-per-trial"
+        if self.workers > 1:
+            need = f"{self.workers} workers of {need} each"
+            cure = "Lower --workers-per-trial, --cpus-per-trial or --gpus-per-trial"
+        has = f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
+        return (
+            f"a trial needs {need}, and reading {CPUS_FOR_READING:g} CPU more; "
+            f"this Ray cluster has {has}. {cure}, or give the cluster more"
+        )
+
+
+@contextmanager
+def warm_groups(
+    queue: Any, make_runner: MakeRunner, size: GroupSize, n_groups: int, scratch: Path
+) -> Iterator[None]:
+    """Keep groups serving the queue's jobs; end them, and all they hold, on leaving.
+
+    scratch: directory for Ray Train's own bookkeeping, on storage that all nodes share.
+    """
+    left = threading.Event()
+    threads = [
+        threading.Thread(
+            target=_run_group,
+            args=(queue, _trainer(queue, make_runner, size, f"{GROUP}{number}", scratch), left),
+            name=f"{GROUP}{number}",
+            daemon=True,
+        )
+        for number in range(n_groups)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    except BaseException:
+        left.set()  # interrupted: nobody waits for trials, and no group is missed
+        raise
+    try:
+        ray.get(queue.close.remote(), timeout=JOIN_SECONDS)
+    except ray.exceptions.RayActorError:
+        left.set()  # the workers find it gone, and end by themselves
+    deadline = time.monotonic() + JOIN_SECONDS
+    for thread in threads:  # one whose node has died may wait for another for ever
+        thread.join(max(0.0, deadline - time.monotonic()))
+
+
+def _run_group(queue: Any, trainer: "TorchTrainer", left: threading.Event) -> None:
+    """Run a group to its end; one that fails for good gives its job up."""
+    try:
+        trainer.fit()
+    except Exception as error:  # the sweep goes on with the other groups
+        if not left.is_set():
+            told = f"worker group {trainer.run_config.name} ended: {error}"
+            ray.get(queue.lose_group.remote(trainer.run_config.name, told))
+
+
+def _trainer(
+    queue: Any, make_runner: MakeRunner, size: GroupSize, name: str, scratch: Path
+) -> "TorchTrainer":
+    # A group that loses its node resumes at the trial's checkpoint: it needs no notice, and the
+    # watcher is one more process to start for every group.
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    resources = {"CPU": size.cpus} | ({"GPU": size.gpus} if size.gpus else {})
+    # Pickled here, so that the group's controller need not import what its workers run.
+    pickled: bytes = pickle.dumps(make_runner)  # type: ignore[no-untyped-call]
+    return TorchTrainer(
+        serve,
+        train_loop_config={"queue": queue, "group": name, "make_runner": pickled},
+        scaling_config=ScalingConfig(
+            num_workers=size.workers, use_gpu=size.gpus > 0, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=address(scratch),
+            failure_config=FailureConfig(max_failures=MAX_RESTARTS),
+        ),
+    )
+
+
+def listen(queue: Any, job: Job) -> Iterator[Event]:
+    """Submit a job and yield its reports until it is done; drop the job when left earlier.
+
+    Raises TrialFailed with the worker's error when the job fails, QueueLost without a queue.
+    """
+    try:
+        ray.get(queue.submit.remote(job))
+        number = 0
+        while True:
+            call = queue.next_event.options(name=job.trial_id)
+            event: Event | None = ray.get(call.remote(job.trial_id, number))
+            if event is None:
+                continue
+            if event.get("done"):
+                if event["error"] is not None:
+                    raise TrialFailed(event["error"])
+                return
+            number += 1
+            yield event
+    except ray.exceptions.RayActorError as error:
+        raise QueueLost("the trials' queue is gone") from error
+    finally:
+        queue.stop.remote(job.trial_id)

@@ -1,0 +1,136 @@
+"""What a warm worker does: serve the queue's jobs, alone or with the other workers of its group.
+
+The first worker of a group asks the queue and reports to it; the others hear from the first what
+to do. Where they are no longer in step, the worker fails, and Ray Train starts the group anew.
+"""
+
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import ray
+from ray import cloudpickle as pickle
+
+from orchestrator.cluster.trial_queue import END, Answer, Job, Worker
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.results.outcome import Outcome
+    from trainables.spec.evaluation import Work
+    from trainables.training.checkpoints import EpochReport
+    from trainables.training.distributed import Team
+
+
+class Runner(Protocol):
+    """What a worker does with a trial, or an evaluation."""
+
+    def run(self, trial: "Work", listener: Any) -> "Outcome":
+        """Run a trial as the first worker, telling the listener how it goes."""
+        ...
+
+    def assist(self, trial: "Work") -> None:
+        """Do another worker's part of a trial."""
+        ...
+
+
+MakeRunner = Callable[["torch.device", "Team"], Runner]
+"""Makes a worker's runner, on its device and for its team, when the worker starts."""
+
+
+def serve(config: dict[str, Any]) -> None:
+    """Serve a queue's jobs, one after another, on one warm Ray Train worker."""
+    from ray.train.torch import get_device
+
+    from trainables.training.distributed import Abandoned, join_team
+
+    queue, group = config["queue"], str(config["group"])
+    team = join_team()
+    make_runner: MakeRunner = pickle.loads(config["make_runner"])
+    runner = make_runner(get_device(), team)
+
+    worker = Worker(ray.get_runtime_context().get_node_id(), os.getpid())
+
+    def take() -> Job | Answer:
+        answer: Job | Answer = ray.get(queue.take.remote(group, worker))
+        return answer
+
+    try:
+        while (job := team.decide(take)) != END:
+            if isinstance(job, Job):  # else: ask again
+                do = _serve_one if team.is_first else _assist
+                do(runner, queue, job)
+    except (ray.exceptions.RayActorError, Abandoned):
+        return  # the queue is gone, and with it the sweep that this worker served
+
+
+def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
+    """Run one job; an error is the job's outcome, and the worker goes on."""
+    from trainables.spec.evaluation import read_work
+    from trainables.training.distributed import TeamBroken
+
+    listener = _Listener(queue, job.trial_id)
+    try:
+        outcome = runner.run(read_work(job.trial), listener)
+        event = {"seconds": sum(outcome.seconds.values())}
+        ray.get(queue.finish.remote(job.trial_id, event, None))
+    except TeamBroken as error:
+        _blame(queue, job, error)
+        raise
+    except Exception as error:
+        ray.get(queue.finish.remote(job.trial_id, {}, traceback.format_exc()))
+        if "CUDA" in str(error):
+            raise  # a process whose CUDA context failed serves no other trial: start anew
+
+
+def _assist(runner: Runner, queue: Any, job: Job) -> None:
+    """Help with one job; what all workers raise alike is told by the first."""
+    from trainables.spec.evaluation import read_work
+    from trainables.training.distributed import Abandoned
+    from trainables.training.finetune import Stopped
+
+    try:
+        runner.assist(read_work(job.trial))
+    except (Stopped, Abandoned, FloatingPointError):
+        return
+    except Exception as error:
+        _blame(queue, job, error)
+        raise
+
+
+def _blame(queue: Any, job: Job, error: "Exception") -> None:
+    """Say why a group has to start anew; of a worker that is gone, nothing is known."""
+    from trainables.training.distributed import WorkerLost
+
+    if not isinstance(error, WorkerLost):
+        ray.get(queue.blame.remote(job.trial_id, str(error)))
+
+
+@dataclass(frozen=True)
+class _Listener:
+    """Forward a trial's progress to the queue."""
+
+    queue: Any
+    trial_id: str
+
+    def stage(self, name: str) -> None:
+        from trainables.training.finetune import Stopped
+
+        call = self.queue.stage.options(name=f"{self.trial_id}: {name}")
+        if not ray.get(call.remote(self.trial_id, name)):
+            raise Stopped
+
+    def epoch(self, report: "EpochReport") -> bool:
+        call = self.queue.report.options(name=f"{self.trial_id}: epoch {report.epoch}")
+        event = asdict(report) | {"gpu_bytes": _gpu_bytes()}
+        keep_going: bool = ray.get(call.remote(self.trial_id, event))
+        return keep_going
+
+
+def _gpu_bytes() -> int | None:
+    """Ask for the most memory that the trial has used of its GPU; None without one."""
+    import torch
+
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None

@@ -1,0 +1,1 @@
+"""The evaluate command: score fine-tuned models on further ROIs."""

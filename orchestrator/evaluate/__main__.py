@@ -1,0 +1,175 @@
+"""Score tuned models on cells that they were not tuned on, without training anything.
+
+python -m orchestrator.evaluate transfer --data DATA --out RUNS     subject to subject
+python -m orchestrator.evaluate nod --data DATA --out RUNS          onto the NOD subjects
+python -m orchestrator.evaluate pooled --data DATA --out RUNS       onto subjects outside a pool
+python -m orchestrator.evaluate cells --models ID --rois V1v        as you choose
+"""
+
+import argparse
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.cli.arguments import add_cells, add_resources, read_selection
+from orchestrator.cli.places import DEMO, add_data, add_runs, places_of
+from orchestrator.cli.process import (
+    FAILED,
+    InputError,
+    Started,
+    leave,
+    run,
+    subjects_argument,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.evaluate.run import EvaluationSettings
+
+DESCRIPTION: Final = """\
+Score the finished models of a sweep on other cells: the trunk is a checkpoint's, PCA and ridge
+are fitted on the scored subject's training images, r is measured on its test images. The same
+command goes on where it was stopped: pairs that are scored are skipped.
+"""
+KINDS: Final = {
+    "transfer": "each subject's models on the same ROI and hemisphere of every other subject",
+    "nod": "models of NSD subjects on the NOD cells that their ROI stands for, beside untuned",
+    "pooled": "pooled models on their ROI in subjects that they were not tuned on",
+    "cells": "any models on any cells",
+}
+SINGLE: Final = ("contrastive", "regression")
+POOLED: Final = ("pooled-avg", "pooled-const")
+
+
+def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = None) -> int:
+    """Run the command line; return 0, 1 when some failed, 2 for bad input, 130 on Ctrl-C.
+
+    only: ids of the evaluations to run of those that are left; None: all.
+    """
+    given = tuple(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    started = Started("orchestrator.evaluate", given, only)
+    failures: list[str] = []
+    code = run(lambda: failures.extend(_evaluate(options, started)))
+    return code or (FAILED if failures else 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.evaluate",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for kind, what in KINDS.items():
+        _add_flags(kinds.add_parser(kind, help=what, description=f"Score {what}."), kind)
+    return parser
+
+
+def _add_flags(parser: argparse.ArgumentParser, kind: str) -> None:
+    add_data(parser)
+    add_runs(parser, "the sweep's directory, whose models are scored and which gets the scores")
+    parser.add_argument(
+        "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
+    )
+    if kind == "nod":
+        parser.add_argument(
+            "--weights",
+            type=Path,
+            metavar="FILE",
+            help="the state dict that the models started from, for the untuned baseline",
+        )
+    _add_models(parser, kind)
+    add_cells(parser, "which cells are scored (default: all that the models serve)")
+    add_resources(parser)
+
+
+def _add_models(parser: argparse.ArgumentParser, kind: str) -> None:
+    models = parser.add_argument_group("which models")
+    methods = {"pooled": POOLED, "cells": None}.get(kind, SINGLE)
+    models.add_argument(
+        "--methods",
+        type=lambda text: tuple(part.strip() for part in text.split(",")),
+        default=methods,
+        metavar="LIST",
+        help=f"how they were tuned (default: {','.join(methods) if methods else 'any'})",
+    )
+    models.add_argument(
+        "--model-subjects",
+        type=subjects_argument,
+        default=(1,) if kind == "nod" else None,
+        metavar="LIST",
+        help=f"whom they were tuned on (default: {'1' if kind == 'nod' else 'any'})",
+    )
+    models.add_argument(
+        "--models",
+        nargs="+",
+        default=[],
+        required=kind == "cells",
+        metavar="ID",
+        help="trials' ids, beginnings of them, or settings' 8 hex digits",
+    )
+    models.add_argument(
+        "--drop-seen",
+        action="store_true",
+        help="measure r without the images that the model was trained on, as under the paper's "
+        "split there are some; these are scores of their own",
+    )
+
+
+def _evaluate(options: argparse.Namespace, started: Started) -> list[str]:
+    settings = _settings(options, started)
+
+    from rich.console import Console
+
+    from orchestrator.evaluate.run import evaluate
+
+    return evaluate(settings, Console())
+
+
+def _settings(options: argparse.Namespace, started: Started) -> "EvaluationSettings":
+    selection = read_selection(options)
+    _check_methods(options.methods)
+
+    from orchestrator.evaluate.pairs import Choice
+    from orchestrator.evaluate.run import EvaluationSettings
+    from orchestrator.execution.session import SweepSettings
+
+    places = places_of(options)
+    weights = getattr(options, "weights", None)
+    running = SweepSettings(
+        space=options.kind,
+        data=places.data,
+        out=places.runs,
+        weights=weights or (DEMO / "weights.safetensors" if places.is_demo else None),
+        experiment=options.experiment or ("nsd-simulated" if places.is_demo else None),
+        subjects=selection.subjects,
+        hemispheres=selection.hemispheres,
+        rois=selection.rois,
+        workers_per_trial=1,
+        cpus_per_trial=options.cpus_per_trial,
+        gpus_per_trial=options.gpus_per_trial,
+        pack=options.pack,
+        max_concurrent=options.max_concurrent,
+        retries=options.retries,
+        keep_every_epoch=False,
+        keep_predictions=not options.no_predictions,
+        dry_run=options.dry_run,
+        patience=options.patience,
+        started=started,
+    )
+    choice = Choice(options.methods, options.model_subjects, tuple(options.models))
+    return EvaluationSettings(options.kind, running, choice, options.drop_seen)
+
+
+def _check_methods(methods: tuple[str, ...] | None) -> None:
+    known = (*SINGLE, *POOLED)
+    unknown = [method for method in methods or () if method not in known]
+    if unknown:
+        raise InputError(
+            f"--methods: unknown {', '.join(map(repr, unknown))}; expected of {', '.join(known)}"
+        )
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,153 @@
+"""One evaluation from its settings to its closing lines: pairs, the plan, the run, the tables."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from orchestrator.cli.process import InputError
+from orchestrator.evaluate.pairs import (
+    NOD,
+    Choice,
+    Pairing,
+    baselines,
+    choose,
+    evaluations,
+    find_models,
+    is_any,
+    is_onto_nod,
+    is_pooled,
+    is_transfer,
+    pair_notes,
+)
+from orchestrator.execution.cost import Costs
+from orchestrator.execution.dry_run import show_plan
+from orchestrator.execution.plan import Plan, Selection, make_plan, select
+from orchestrator.execution.run_lock import hold
+from orchestrator.execution.session import Running, SweepSettings, outcomes
+from orchestrator.scores.display.transfer_tables import transfer_tables
+from orchestrator.scores.overlap_notes import seen_notes
+from orchestrator.scores.score_table import one_trial_a_cell, read_score_table, started_in
+from orchestrator.scores.statistics.transfers import transfers
+from trainables.data.shards import list_cells
+from trainables.models.backbones import load
+from trainables.spec import PROTOCOLS, Cell, Trial
+from trainables.spec.evaluation import Work
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """One evaluation as it was asked for."""
+
+    kind: str
+    """``transfer``, ``nod``, ``pooled`` or ``cells``."""
+    running: SweepSettings
+    """Where and how it runs, and which cells are scored; ``space`` is the kind."""
+    choice: Choice = field(default_factory=Choice)
+    drop_seen: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one of the subcommands pairs."""
+
+    pairing: Pairing
+    takes: Callable[[Cell], bool] = lambda cell: True
+    """Which cells of the data it scores."""
+    with_untuned: bool = False
+    """Whether the untuned trunk is scored on the same cells, which no sweep has done."""
+    nothing: str = "no model serves any of the chosen cells"
+    """What to say where there is no pair."""
+
+
+KINDS: Final = {
+    "transfer": Kind(
+        is_transfer, nothing="no chosen ROI has a model of one subject and a cell of another"
+    ),
+    "nod": Kind(
+        is_onto_nod,
+        takes=lambda cell: cell.dataset == NOD,
+        with_untuned=True,
+        nothing="no chosen NOD cell has a model of its NSD ROI and hemisphere",
+    ),
+    "pooled": Kind(
+        is_pooled,
+        nothing="every chosen subject of a pooled model is in its pool, and scored by its trial",
+    ),
+    "cells": Kind(is_any, nothing="the chosen models score these cells in their own trials"),
+}
+
+
+def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
+    """Plan and run an evaluation; return the ids of those that failed.
+
+    Raises InputError (or ValueError) when the input can't be used, before anything is run.
+    """
+    running, kind = settings.running, KINDS[settings.kind]
+    cells = list_cells(running.data)
+    models = find_models(running.out, cells)
+    pairs = evaluations(
+        choose(models.trials, settings.choice),
+        _targets(running, kind, cells),
+        kind.pairing,
+        drop_seen=settings.drop_seen,
+    )
+    if not pairs:
+        raise InputError(f"nothing to evaluate: {kind.nothing}")
+    work: list[Work] = [*pairs, *(_checked(running, baselines(pairs)) if kind.with_untuned else ())]
+    costs = Costs.read(
+        running.data, gpus=bool(running.gpus_per_trial), threads=running.cpus_per_trial
+    ).calibrated(outcomes(running.out, work))
+
+    def make() -> Plan:
+        plan = make_plan(work, running.out, costs, running.started.only)
+        notes = pair_notes(plan, models, running.data, running.out)
+        return replace(plan, notes=(*notes, *plan.notes))
+
+    first = make()  # refuses what can't be run, before anything is written
+    if running.dry_run:
+        show_plan(first, costs, running.max_concurrent, console, "evaluations")
+        return []
+    with hold(running.out, f"evaluate {settings.kind}"):
+        return Running(
+            running,
+            make(),
+            costs,
+            console,
+            command="evaluate",
+            noun="evaluations",
+            closing=lambda: _closing(running, work),
+        ).run()
+
+
+def _targets(running: SweepSettings, kind: Kind, cells: Sequence[Cell]) -> list[Cell]:
+    taken = [cell for cell in cells if kind.takes(cell)]
+    if not taken:
+        raise InputError(f"{running.data}: holds no subject of NOD; ingest it first")
+    return select(taken, Selection(running.subjects, running.hemispheres, running.rois))
+
+
+def _checked(running: SweepSettings, untuned: Sequence[Trial]) -> Sequence[Trial]:
+    """Return untuned trials, after making sure that their weights can be loaded."""
+    for trunk in {trial.trunk for trial in untuned}:
+        load(trunk, running.weights)
+    return untuned
+
+
+def _closing(running: SweepSettings, work: Sequence[Work]) -> Iterable[RenderableType]:
+    """Yield the tables of what was evaluated, beside the sweep's own scores."""
+    if not any((running.out / "scores" / one.id).is_dir() for one in work):
+        return
+    table = read_score_table(running.out)
+    asked = {one.id for one in work}
+    others = {key for key, one in table.trials.items() if isinstance(one, Trial)}
+    evaluated = table.vertices.loc[table.vertices["trial_id"].isin(asked), "protocol"]
+    protocol = next(p for p in PROTOCOLS if p in set(evaluated))
+    kept = table.vertices["trial_id"].isin(asked | others)
+    of_protocol = table.vertices["protocol"] == protocol
+    chosen, _ = one_trial_a_cell(table.where(kept & of_protocol), started_in(running.out))
+    yield from transfer_tables(transfers(chosen), protocol)
+    yield from map(Text, seen_notes(chosen))
+    yield Text(f"more of these: python -m orchestrator.scores --out {running.out} --by model")

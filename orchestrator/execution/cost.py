@@ -1,0 +1,192 @@
+"""What a trial costs before it is run: seconds from arithmetic, bytes from sizes.
+
+The arithmetic is counted exactly on the trunk; the rates are round figures of one CPU core and
+one large GPU, corrected by what the finished trials of the same sweep have taken.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainables.compute.truncated_eigh import is_partial
+from trainables.data.shards import Manifest, list_shards
+from trainables.models import backbones
+from trainables.models.heads import head_widths
+from trainables.models.pooled import pooled_widths
+from trainables.results.outcome import Outcome
+from trainables.spec import Cell, Contrastive, Encoding, Pooled, Trial, Untuned
+from trainables.spec.evaluation import Work
+
+CORE_FLOPS: Final = 8e10
+"""Useful float32 operations a second of one CPU core in a convolutional network."""
+GPU_FLOPS: Final = 1.5e13
+"""The same of one large GPU, in full float32."""
+EIGEN_FLOPS: Final = 10.0
+"""Operations of a symmetric eigendecomposition, over n³."""
+PARTIAL_FLOPS: Final = 25.0
+"""The same where k components are found in part, over n² k: as measured, in those of a core."""
+GIB: Final = 2**30
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one trial, or evaluation, takes on one worker."""
+
+    seconds: float
+    bytes: int
+    """Largest memory in use at once, on a CPU host or on the GPU."""
+
+
+@dataclass(frozen=True)
+class TrunkSize:
+    """The arithmetic and memory of one image in a trunk."""
+
+    flops: float
+    """Operations of one forward pass."""
+    activation_bytes: int
+    """Outputs of all layers."""
+    parameter_bytes: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Estimates for the trials on one data directory."""
+
+    manifests: dict[str, Manifest]
+    flops_per_second: float = CORE_FLOPS
+    scale: float = 1.0
+    """Measured seconds over estimated ones, the median over finished trials."""
+    workers: int = 1
+    """Workers that share the fine-tuning of a trial."""
+    threads: int = 1
+    """CPUs of each worker."""
+    _known: dict[str, Estimate] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def read(cls, data: Path, *, gpus: bool, threads: int = 1, workers: int = 1) -> Self:
+        """Read the sizes of a data directory's subjects."""
+        manifests = {shard.name: Manifest.read(shard) for shard in list_shards(data)}
+        rate = GPU_FLOPS if gpus else CORE_FLOPS * threads
+        return cls(manifests, rate, workers=workers, threads=threads)
+
+    def calibrated(self, outcomes: Iterable[Outcome]) -> "Costs":
+        """Return the same costs, corrected by what finished trials took from start to end."""
+        ratios = [
+            sum(outcome.seconds.values()) / self.estimate(outcome.trial).seconds
+            for outcome in outcomes
+            if outcome.status == "finished" and set(outcome.trial.shards) <= set(self.manifests)
+        ]
+        scale = median(ratios) if ratios else 1.0
+        return replace(self, scale=self.scale * scale, _known={})
+
+    def estimate(self, work: Work) -> Estimate:
+        """Estimate a trial's or an evaluation's seconds and bytes."""
+        if work.id not in self._known:
+            self._known[work.id] = self._estimate(_like_trial(work))
+        return self._known[work.id]
+
+    def _estimate(self, trial: Trial) -> Estimate:
+        manifests = [self.manifests[shard] for shard in trial.shards]
+        size = measure_trunk(trial.trunk.architecture, manifests[0].image_size)
+        head = _head_weights(trial)
+        # Training holds weights, gradients and Adam's two moments; encoding a few Gram matrices.
+        flops, training = 0.0, 4 * (size.parameter_bytes + 4 * head)
+        held = encoding = 0
+        for manifest in manifests:
+            cells = [cell for cell in trial.cells if cell.subject == manifest.subject]
+            if trial.encoding is not None:
+                flops += manifest.n_images * size.flops
+                flops += _encoding_flops(trial.encoding, cells, manifest)
+                encoding = max(encoding, 5 * 8 * manifest.n_images**2)
+            flops += self._training_flops(trial, size, head, manifest)
+            held += manifest.n_images * 3 * manifest.image_size**2
+            held += 4 * manifest.n_images * sum(manifest.n_vertices.values())
+        batch = min(getattr(trial.objective, "batch_size", 128), max(m.n_train for m in manifests))
+        training += 2 * -(-batch // self.workers) * size.activation_bytes
+        seconds = self.scale * flops / self.flops_per_second
+        return Estimate(seconds, held + max(training, encoding))
+
+    def _training_flops(
+        self, trial: Trial, size: TrunkSize, head: int, manifest: Manifest
+    ) -> float:
+        """Count the operations of fine-tuning on one subject, for one of the workers."""
+        if isinstance(trial.objective, Untuned):
+            return 0.0
+        # Forward and twice backward; the head sees an image and the response to it.
+        an_image = 3 * (size.flops + 4.0 * head)
+        return an_image * manifest.n_train * trial.objective.epochs / self.workers
+
+
+def _like_trial(work: Work) -> Trial:
+    """Return the trial that costs the same: an evaluation is one pass and the encoding."""
+    if isinstance(work, Trial):
+        return work
+    return Trial(Untuned(), work.cells, work.trunk, work.encoding)
+
+
+def _head_weights(trial: Trial) -> int:
+    """Count the weights of a contrastive head's three maps; 0 for other trials."""
+    n_vertices = [cell.n_vertices for cell in trial.cells]
+    if isinstance(trial.objective, Pooled):
+        hidden, embedding = pooled_widths(trial.objective, n_vertices)
+    elif isinstance(trial.objective, Contrastive):
+        hidden, embedding = head_widths(trial.objective, n_vertices[0])
+    else:
+        return 0
+    return hidden * (2 * hidden + embedding)
+
+
+def _encoding_flops(settings: Encoding, cells: Iterable[Cell], manifest: Manifest) -> float:
+    """Count the eigendecompositions, and the products with every vertex's responses."""
+    total = 0.0
+    n_vertices = sum(cell.n_vertices for cell in cells)
+    for protocol in settings.protocols:
+        n = manifest.n_test if protocol == "paper" else manifest.n_train
+        fold = n * (1 - 1 / settings.n_folds)
+        fits = settings.n_folds * _factorisation_flops(fold, settings.n_components)
+        if protocol == "nested":
+            fits += _factorisation_flops(n, settings.n_components)
+        products = 2.0 * n * min(n, settings.n_components) * n_vertices * len(settings.alphas)
+        total += len(settings.layers) * (fits + products)
+    return total
+
+
+def _factorisation_flops(n: float, k: int) -> float:
+    return PARTIAL_FLOPS * n**2 * k if is_partial(int(n), k) else EIGEN_FLOPS * n**3
+
+
+@cache
+def measure_trunk(architecture: str, image_size: int) -> TrunkSize:
+    """Count a trunk's operations and bytes for one image, without computing it.
+
+    Raises ValueError when there is no such trunk, or it takes no images of that size.
+    """
+    with torch.device("meta"):
+        network = backbones.build(architecture).eval()
+        image = torch.zeros(1, 3, image_size, image_size)
+    outputs: list[int] = []
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            outputs.append(output.numel() * output.element_size())
+
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(note)
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(image)
+    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
+        raise ValueError(
+            f"{architecture} does not take images of {image_size} x {image_size} pixels; "
+            "ingest with another --image-size"
+        ) from error
+    parameters = sum(p.numel() * p.element_size() for p in network.parameters())
+    return TrunkSize(float(counter.get_total_flops()), sum(outputs), parameters)

@@ -1,0 +1,95 @@
+"""What a sweep or evaluation would do: its trials, their time and memory, what won't fit."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.execution.cost import GIB, Costs
+from orchestrator.execution.plan import Plan
+from orchestrator.execution.progress import duration
+from trainables.spec.evaluation import Work
+
+SHOWN: Final = 12
+
+
+def show_plan(
+    plan: Plan, costs: Costs, concurrent: int | None, console: Console, noun: str = "trials"
+) -> None:
+    """Print a plan: a line a (subject, method), totals, and the trials that won't fit."""
+    n_cpus = len(os.sched_getaffinity(0))
+    n_workers = concurrent or max(1, n_cpus // (costs.workers * costs.threads))
+    console.print(_table(plan, costs, noun))
+    seconds = sum(costs.estimate(trial).seconds for trial in plan.waiting)
+    console.print(
+        f"{len(plan.trials)} {noun}: {plan.n_done} done, {len(plan.waiting)} to run; about "
+        f"{duration(seconds)} of work, {duration(seconds / n_workers)} with {n_workers} at once",
+        highlight=False,
+    )
+    for note in plan.notes:
+        console.print(note, highlight=False, markup=False)
+    basis = (
+        "estimated from the trunk's arithmetic and a round figure for this kind of device"
+        if costs.scale == 1.0
+        else f"corrected by the trials that are done: {costs.scale:.2g} times the arithmetic"
+    )
+    console.print(f"time is {basis}", highlight=False)
+    _show_what_does_not_fit(plan, costs, n_workers * costs.workers, console)
+
+
+def _table(plan: Plan, costs: Costs, noun: str) -> Table:
+    table = Table("subject", "method", noun, "done", "time each", "memory each")
+    total = Counter(map(_row, plan.trials))
+    left = Counter(map(_row, plan.waiting))
+    for (subjects, method), n_trials in sorted(total.items()):
+        alike = [trial for trial in plan.trials if _row(trial) == (subjects, method)]
+        estimates = [costs.estimate(trial) for trial in alike]
+        table.add_row(
+            subjects,
+            method,
+            str(n_trials),
+            str(n_trials - left[subjects, method]),
+            duration(sum(e.seconds for e in estimates) / len(estimates)),
+            f"{max(e.bytes for e in estimates) / GIB:.1f} GiB",
+        )
+    return table
+
+
+def _row(trial: Work) -> tuple[str, str]:
+    """Name the row that a trial is counted in: its subject, or how many it has; its method."""
+    if len(trial.shards) == 1:
+        return trial.shards[0], trial.method
+    return f"{trial.cells[0].dataset}, {len(trial.shards)} subjects", trial.method
+
+
+def _show_what_does_not_fit(plan: Plan, costs: Costs, n_workers: int, console: Console) -> None:
+    memory = _device_memory(n_workers)
+    needs = {trial.id: costs.estimate(trial).bytes for trial in plan.waiting}
+    for where, available in memory.items():
+        large = {trial_id: need for trial_id, need in needs.items() if need > available}
+        if not large:
+            console.print(f"every trial fits {where} ({available / GIB:.1f} GiB)", highlight=False)
+            continue
+        console.print(
+            f"{len(large)} trials won't fit {where} ({available / GIB:.1f} GiB); "
+            "lower --max-concurrent, or give each more memory:",
+            highlight=False,
+        )
+        for trial_id, need in list(large.items())[:SHOWN]:
+            console.print(f"  {trial_id}: {need / GIB:.1f} GiB", highlight=False)
+        if len(large) > SHOWN:
+            console.print(f"  … and {len(large) - SHOWN} more", highlight=False)
+
+
+def _device_memory(n_workers: int) -> Mapping[str, int]:
+    """Measure what each worker may use: a GPU's memory where there is one, else its share here."""
+    import torch
+
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        return {f"one {torch.cuda.get_device_name(0)}": int(total)}
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {f"this machine's memory, shared by {n_workers}": total // n_workers}

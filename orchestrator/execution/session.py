@@ -1,0 +1,417 @@
+"""One sweep from its settings to its closing lines: plan, run on warm workers, mirror, compare."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+from rich.console import Console, RenderableType
+
+from orchestrator.cli.places import DEMO
+from orchestrator.cli.process import InputError, Started
+from orchestrator.cluster.capacity import Asked, size_groups
+from orchestrator.cluster.connection import connect
+from orchestrator.cluster.ordering import in_turns
+from orchestrator.cluster.trial_queue import Job, start_queue
+from orchestrator.cluster.tune_adapter import Schedule, run_jobs, scratch_of
+from orchestrator.cluster.utilisation import told_use
+from orchestrator.cluster.watchdog import patience_for, watched
+from orchestrator.cluster.worker_groups import GroupSize, QueueLost, warm_groups
+from orchestrator.execution.cost import Costs
+from orchestrator.execution.dry_run import show_plan
+from orchestrator.execution.plan import (
+    Plan,
+    Selection,
+    Space,
+    expand,
+    fingerprint,
+    load_space,
+    make_plan,
+    select,
+    space_notes,
+)
+from orchestrator.execution.progress import Display
+from orchestrator.execution.run_lock import hold
+from orchestrator.execution.run_record import Command, Publisher
+from orchestrator.scores.display.score_tables import closing_table
+from orchestrator.sweep.demo import prepare_demo
+from orchestrator.sweep.hyperparameters import read_hyperparameters, with_hyperparameters
+from orchestrator.tracking.background import Tracker, start_tracker
+from orchestrator.tracking.mlflow_runs import Sweep, tracking_uri
+from trainables.data.shards import hash_file, list_cells
+from trainables.models.backbones import layer_extractor, load, weights_name
+from trainables.results.event_log import TrialLog, log_file
+from trainables.results.outcome import Outcome, outcome_file
+from trainables.results.score_files import read_scores, summarise
+from trainables.spec import Cell, Precision, Trial
+from trainables.spec.evaluation import Work
+from trainables.storage.redaction import masked
+from trainables.storage.s3_mirror import address, is_large, pull
+from trainables.worker.runner import TrialRunner, Workplace, failed
+
+MAX_QUEUES: Final = 5
+"""How many queues a sweep goes through, each of whose processes has died."""
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """One sweep as it was asked for."""
+
+    space: str
+    data: Path
+    out: Path
+    weights: Path | None
+    experiment: str | None
+    subjects: tuple[int, ...] | None
+    hemispheres: tuple[str, ...]
+    rois: tuple[str, ...] | None
+    workers_per_trial: int
+    cpus_per_trial: int
+    gpus_per_trial: float | None
+    max_concurrent: int | None
+    retries: int
+    keep_every_epoch: bool
+    keep_predictions: bool
+    dry_run: bool
+    searcher: str = "optuna"
+    """What proposes configurations, where the space is a search."""
+    hyperparameters: Path | None = None
+    """A frozen file whose values replace those of contrastive trials."""
+    precision: Precision | None = None
+    """What images pass the trunk in while it is tuned; None: as the space says."""
+    exact: bool = False
+    """Whether trials take no fast path."""
+    patience: float | None = None
+    """Seconds that a trial may go without progress; None: by its cost."""
+    pack: bool = False
+    """Whether as many trials share a GPU as its memory holds."""
+    started: Started = field(default_factory=Started)
+    """The command line."""
+
+    @property
+    def asked(self) -> Asked:
+        """Say what was asked of the workers."""
+        return Asked(
+            self.cpus_per_trial,
+            self.gpus_per_trial,
+            self.workers_per_trial,
+            self.max_concurrent,
+            self.pack,
+        )
+
+
+def sweep(settings: SweepSettings, console: Console) -> list[str]:
+    """Plan and run a sweep; return the ids of the trials that failed.
+
+    Raises InputError (or ValueError) when the input can't be used, before anything is run.
+    """
+    space = load_space(settings.space)
+    if settings.space == "demo" and settings.data == DEMO / "data":
+        connect(local_cpus(), include_dashboard=True)  # ingest would start one for itself alone
+        prepare_demo(DEMO, console)
+    cells = chosen_cells(settings)
+    trials = _trials(settings, space, cells)
+    costs = read_costs(settings).calibrated(outcomes(settings.out, trials))
+    notes = space_notes(space, cells)
+
+    def plan() -> Plan:
+        made = make_plan(trials, settings.out, costs, settings.started.only)
+        return replace(made, notes=(*notes, *made.notes))
+
+    first = plan()  # refuses what can't be run, before anything is written
+    if settings.dry_run:
+        show_plan(first, costs, settings.max_concurrent, console)
+        return []
+    with hold(settings.out, f"sweep {settings.space}"):
+        return Running(settings, plan(), costs, console).run()
+
+
+def read_costs(settings: SweepSettings) -> Costs:
+    """Read what trials on a sweep's data cost, with the sweep's resources."""
+    return Costs.read(
+        settings.data,
+        gpus=bool(settings.gpus_per_trial),
+        threads=settings.cpus_per_trial,
+        workers=settings.workers_per_trial,
+    )
+
+
+def chosen_cells(settings: SweepSettings) -> list[Cell]:
+    """List the cells of a sweep's data that it is restricted to."""
+    selection = Selection(settings.subjects, settings.hemispheres, settings.rois)
+    return select(list_cells(settings.data), selection)
+
+
+def _trials(settings: SweepSettings, space: Space, cells: Sequence[Cell]) -> list[Trial]:
+    """List the space's trials, and refuse what would fail on every worker."""
+    trials = expand(space, cells, name_weights(settings))
+    if settings.precision is not None:
+        trials = [one.tuned_in(settings.precision) for one in trials]
+    if settings.exact:
+        trials = [one.exactly() for one in trials]
+    if settings.hyperparameters is not None:
+        trials = with_hyperparameters(trials, read_hyperparameters(settings.hyperparameters))
+    for trunk in {trial.trunk for trial in trials}:
+        network = load(trunk, settings.weights)
+        for layers in {t.encoding.layers for t in trials if t.trunk == trunk and t.encoding}:
+            layer_extractor(network, layers)
+    return trials
+
+
+def name_weights(settings: SweepSettings) -> str | None:
+    """Name the weights file of a sweep by content; None where none is given."""
+    if settings.weights is None:
+        return None
+    if not settings.weights.is_file():
+        raise InputError(f"{settings.weights}: no such file; give --weights a state dict")
+    return weights_name(settings.weights)
+
+
+def outcomes(runs: Path, trials: Sequence[Work]) -> list[Outcome]:
+    """Read how these have ended, of those that have."""
+    found = (Outcome.read(runs, trial.id) for trial in trials)
+    return [outcome for outcome in found if outcome is not None]
+
+
+def _main_dataset(trials: Sequence[Work]) -> str:
+    """Name the data set of most trials: MLflow's experiment, whatever else is ingested later."""
+    return Counter(trial.cells[0].dataset for trial in trials).most_common(1)[0][0]
+
+
+@dataclass
+class Running:
+    """A planned sweep, or evaluation, under way."""
+
+    settings: SweepSettings
+    plan: Plan
+    costs: Costs
+    console: Console
+    command: str = "sweep"
+    noun: str = "trials"
+    """What is counted."""
+    closing: Callable[[], Iterable[RenderableType]] | None = None
+    """Makes the tables to end with; None: each tuned method against untuned."""
+
+    def run(self) -> list[str]:
+        """Run what waits; mirror, compare and conclude, also when interrupted."""
+        settings, plan = self.settings, self.plan
+        identity = Sweep(
+            settings.experiment or _main_dataset(plan.trials),
+            Path(settings.space).stem,
+            settings.data,
+            settings.out,
+            fingerprint(settings.data),
+            self.command,
+            hash_file(settings.hyperparameters)[:16] if settings.hyperparameters else None,
+        )
+        warnings: list[str] = []
+        tracker = start_tracker(identity, warnings.append)
+        tracker.due([outcome.trial.id for outcome in outcomes(settings.out, plan.trials)])
+        n_trials, n_waiting = len(plan.trials), len(plan.waiting)
+        self._say(f"{n_trials} {self.noun}: {plan.n_done} done, {n_waiting} to run")
+        for note in plan.notes:
+            self._say(note)
+        failures: Mapping[str, str] = {}
+        complete = False
+        try:
+            if plan.waiting:
+                failures = self._run_waiting(tracker)
+            complete = not failures
+        finally:
+            with suppress(OSError):  # S3 is away: the next command shows what is missing here
+                pull(settings.out, skip=is_large)
+            unlogged = tracker.close(complete=complete)
+            self._show_scores()
+            self._say_where(identity.experiment)
+            self._say_what_is_missing(failures, unlogged, warnings)
+        return list(failures)
+
+    def _run_waiting(self, tracker: Tracker) -> Mapping[str, str]:
+        """Run what waits; where the queue is lost, go on with another one."""
+        self._say(connect_and_tell())
+        self._command().write(self.settings.out)
+        failures: dict[str, str] = {}
+        for _ in range(MAX_QUEUES):
+            try:
+                failures |= self._run_groups(tracker, failures)
+            except QueueLost as lost:
+                self._say(f"{lost}; going on with a new one")
+                left = make_plan(self.plan.trials, self.settings.out, self.costs).waiting
+                asked = {one.id for one in self.plan.waiting} - set(failures)
+                self.plan = replace(self.plan, waiting=tuple(t for t in left if t.id in asked))
+                if not self.plan.waiting:
+                    return failures
+            else:
+                return failures
+        raise InputError(
+            f"the queue's process has ended {MAX_QUEUES} times; see that the head node has memory"
+        )
+
+    def _run_groups(self, tracker: Tracker, failures: dict[str, str]) -> Mapping[str, str]:
+        """Run what waits through one queue; return what failed, which failures has already."""
+        settings, plan = self.settings, self.plan
+        largest = max(self.costs.estimate(work).bytes for work in plan.waiting)
+        sized = size_groups(settings.asked, len(plan.waiting), largest)
+        size, n_groups = sized.size, sized.n
+        if sized.note:
+            self._say(sized.note)
+        scratch = scratch_of(settings.out)
+        queue = start_queue(settings.retries, n_groups)
+        ordered = in_turns(plan.waiting, n_groups, lambda work: work.shards)
+        jobs = [make_job(work, self.costs, settings.patience) for work in ordered]
+        schedule = Schedule(2 * n_groups, settings.retries, scratch)
+        display = self._display(queue, size, failures)
+        watcher = Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
+        make_runner = partial(TrialRunner, workplace_of(settings, size))
+        groups = warm_groups(queue, make_runner, size, n_groups, scratch)
+        began = time.time()
+        with display, groups, watched(queue):
+            run_jobs(jobs, queue, schedule, watcher)
+            ended = time.time()
+        if told := told_use(outcomes(settings.out, plan.waiting), n_groups, began, ended):
+            self._say(told)
+        return display.failures
+
+    def _command(self) -> Command:
+        """Describe what is run, for who looks at the sweep from elsewhere."""
+        return Command(
+            module=self.settings.started.module,
+            arguments=self.settings.started.arguments,
+            directory=str(Path.cwd()),
+            started=time.time(),
+            noun=self.noun,
+            trials=tuple(trial.id for trial in self.plan.trials),
+            costs={trial.id: self.costs.estimate(trial).seconds for trial in self.plan.waiting},
+            epochs={t.id: _epochs(t) for t in self.plan.waiting},
+        )
+
+    def _display(self, queue: Any, size: GroupSize, failures: dict[str, str]) -> Display:
+        return Display(
+            self.console,
+            costs={trial.id: self.costs.estimate(trial).seconds for trial in self.plan.waiting},
+            epochs={t.id: _epochs(t) for t in self.plan.waiting},
+            publish=Publisher(self.settings.out),
+            failures=failures,
+            progress=lambda: ray.get(queue.running.remote(), timeout=5),
+            score=self._score,
+            missing=lambda: size.missing(ray.available_resources()),  # type: ignore[no-untyped-call]
+        )
+
+    def _score(self, trial_id: str) -> float | None:
+        """Give a finished trial's mean r, under its first protocol by name."""
+        summary = summarise(read_scores(self.settings.out, trial_id))
+        means = [value for name, value in sorted(summary.items()) if name.endswith("_r_mean")]
+        return means[0] if means else None
+
+    def _show_scores(self) -> None:
+        if self.closing is not None:
+            for part in self.closing():
+                self.console.print(part)
+            return
+        by_roi = self.settings.space == "demo"
+        ids = [trial.id for trial in self.plan.trials]
+        table = closing_table(self.settings.out, ids, by="roi" if by_roi else "group")
+        if table is not None:
+            self.console.print(table)
+
+    def _say_where(self, experiment: str) -> None:
+        out = address(self.settings.out)
+        self._say(f"scores: {out}/scores   checkpoints: {out}/checkpoints")
+        self._say(f"more tables: python -m orchestrator.scores --out {out} --help")
+        self._say(f"MLflow: {masked(tracking_uri())}, experiment {experiment} (mlflow ui shows it)")
+
+    def _say_what_is_missing(
+        self, failures: Mapping[str, str], unlogged: Sequence[str], warnings: Sequence[str]
+    ) -> None:
+        if unlogged:
+            self._say(warnings[-1] if warnings else "MLflow could not be written")
+            self._say(
+                f"{len(unlogged)} {self.noun} are not in MLflow yet; nothing is lost: "
+                "run the same command again when it is back"
+            )
+        if failures:
+            self._say(f"{len(failures)} {self.noun} failed; the same command tries them again:")
+        for trial_id, error in failures.items():
+            self._say(f"  {trial_id}: {error}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _epochs(work: Work) -> int:
+    """Count the epochs that a trial tunes; 0 where nothing is tuned."""
+    return getattr(work.objective, "epochs", 0) if isinstance(work, Trial) else 0
+
+
+def make_job(work: Work, costs: Costs, patience: float | None, *, judged: bool = False) -> Job:
+    """Make a job; evaluations train nothing, so any number may read one checkpoint at a time.
+
+    patience: seconds without progress after which its worker is started anew; None: by its cost.
+    """
+    training_id = work.training_id if isinstance(work, Trial) else ""
+    seconds = patience_for(costs.estimate(work).seconds) if patience is None else patience
+    return Job(work.id, work.to_json(), work.shards, training_id, seconds, judged)
+
+
+def connect_and_tell() -> str:
+    """Connect to Ray, and say where its dashboard is."""
+    dashboard = connect(local_cpus(), include_dashboard=True)
+    token = "   (if it asks for a token: ray get-auth-token)"
+    return f"Ray dashboard: {dashboard + token if dashboard else 'none'}"
+
+
+def workplace_of(settings: SweepSettings, size: GroupSize) -> Workplace:
+    """Say where the trials of a sweep run."""
+    return Workplace(
+        settings.data.resolve(),
+        settings.out.resolve(),
+        settings.weights and settings.weights.resolve(),
+        threads=settings.cpus_per_trial,
+        keep_every_epoch=settings.keep_every_epoch,
+        keep_predictions=settings.keep_predictions,
+        share_of_gpu=min(1.0, size.gpus) or 1.0,
+    )
+
+
+def local_cpus() -> int:
+    """Count the CPUs of a local Ray: this machine's, and one more for Ray Data's reading."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+def _last_line(error: str) -> str:
+    return (error.strip().splitlines() or ["unknown"])[-1]
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Pass on what happens to the terminal and to MLflow, and write failures down."""
+
+    display: Display
+    tracker: Tracker
+    trials: Mapping[str, Work]
+    runs: Path
+
+    def finished(self, trial_id: str) -> None:
+        """Show that a trial is done, and have it mirrored."""
+        log = log_file(self.runs, trial_id)
+        for path in (outcome_file(self.runs, trial_id), self.runs / "scores" / trial_id, log):
+            with suppress(OSError):  # S3 is away: what is missing here is copied at the end
+                pull(path)
+        self.display.finished(trial_id)
+        self.tracker.due([trial_id])
+
+    def failed(self, trial_id: str, error: str) -> None:
+        """Write down that a trial has failed, show it, and have it mirrored."""
+        try:
+            failed(self.trials[trial_id], error, host="", device="").write(self.runs)
+        except OSError as full:
+            error = f"{error} (which could not be written down: {full})"
+        TrialLog(log_file(self.runs, trial_id)).note("given up", error=_last_line(error))
+        self.display.failed(trial_id, error)
+        self.tracker.due([trial_id])

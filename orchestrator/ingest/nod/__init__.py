@@ -1,0 +1,1 @@
+"""The layout of the Natural Object Dataset (OpenNeuro ds004496)."""

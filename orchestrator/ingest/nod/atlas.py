@@ -1,0 +1,150 @@
+"""Read which vertices lie in V1 to V4 from the HCP-MMP atlas, as a .dlabel.nii or a .mat file."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.cli.process import InputError
+from orchestrator.ingest.nod.cifti import STRUCTURES, Grayordinates, open_labels
+from trainables.spec.rois import NOD_ROIS
+
+KEYS: Final[Mapping[str, int]] = {"V1": 1, "V2": 4, "V3": 5, "V4": 6}
+"""The number of each area in the HCP-MMP atlas, before one hemisphere's is raised by N_AREAS."""
+N_AREAS: Final = 180
+"""Areas of a hemisphere. Which hemisphere's labels are raised differs between releases."""
+MATLAB_NAME: Final = "glasser_MMP"
+"""What the variable of labels is called in the community's .mat."""
+_LABEL_NAME: Final = re.compile(r"(?:([LR])_)?(V[1-4])(?:_ROI)?")
+_SIDES: Final = {"L": "lh", "R": "rh"}
+
+Regions = Mapping[str, Mapping[str, NDArray[np.int32]]]
+"""Of each hemisphere, the mesh vertices of each ROI, ascending; empty where there are none."""
+Labels = dict[str, tuple[NDArray[np.int32], NDArray[np.int64]]]
+"""Of each hemisphere, mesh vertices and the label of each."""
+
+
+def read_atlas(path: Path, known: Sequence[Grayordinates]) -> Regions:
+    """Read the mesh vertices of V1, V2, V3 and V4.
+
+    known: grayordinates of the subject's files, by whose number of columns the labels of a .mat,
+    which come without vertices, are placed. Raises InputError when the file can't be understood.
+    """
+    labels, names = _read_dlabel(path) if path.suffix == ".nii" else (_read_mat(path, known), {})
+    named = {key: match for key, name in names.items() if (match := _LABEL_NAME.fullmatch(name))}
+    if named:
+        return _by_name(path, labels, {key: (m[1], m[2]) for key, m in named.items()})
+    _check_sides(path, labels)
+    return _pick(labels, {roi: [key, key + N_AREAS] for roi, key in KEYS.items()})
+
+
+def _by_name(path: Path, labels: Labels, names: Mapping[int, tuple[str | None, str]]) -> Regions:
+    """Pick the ROIs by their labels' names; one that names the other hemisphere is an error."""
+    for side, (_, keys) in labels.items():
+        wrong = [key for key, (mark, _) in names.items() if mark and _SIDES[mark] != side]
+        n_wrong = int(np.isin(keys, wrong).sum())
+        if n_wrong:
+            raise InputError(
+                f"{path}: {n_wrong:,} vertices of {STRUCTURES[side]} have a label that names the "
+                "other hemisphere; give the HCP-MMP labels on the 32k fsLR mesh"
+            )
+    of_roi = {roi: [key for key, (_, name) in names.items() if name == roi] for roi in NOD_ROIS}
+    return _pick(labels, of_roi)
+
+
+def _pick(labels: Labels, of_roi: Mapping[str, Sequence[int]]) -> Regions:
+    return {
+        side: {roi: np.sort(vertices[np.isin(keys, wanted)]) for roi, wanted in of_roi.items()}
+        for side, (vertices, keys) in labels.items()
+    }
+
+
+def _check_sides(path: Path, labels: Labels) -> None:
+    """Raise InputError unless a hemisphere's keys are all from 1 to 180, or all above it."""
+    for side, (_, keys) in labels.items():
+        used = np.unique(keys[keys != 0])
+        if not len(used) or used[0] < 0 or used[-1] > 2 * N_AREAS:
+            found = f"{used[0]} to {used[-1]}" if len(used) else "none"
+            raise InputError(
+                f"{path}: expected labels from 1 to {2 * N_AREAS} in {STRUCTURES[side]}, found "
+                f"{found}; give the HCP-MMP labels"
+            )
+        if used[0] <= N_AREAS < used[-1]:
+            raise InputError(
+                f"{path}: {STRUCTURES[side]} has labels up to {N_AREAS} and above it; expected k "
+                f"in one hemisphere and {N_AREAS} + k in the other: give the labels in the order "
+                "of the betas' grayordinates"
+            )
+
+
+def _read_dlabel(path: Path) -> tuple[Labels, Mapping[int, str]]:
+    maps, names = open_labels(path, "atlas")
+    values, places = maps.values()[0], maps.grayordinates
+    labels = {side: _integers(path, values[places.columns[side]]) for side in STRUCTURES}
+    return {side: (places.vertices[side], keys) for side, keys in labels.items()}, names
+
+
+def _read_mat(path: Path, known: Sequence[Grayordinates]) -> Labels:
+    variables = _load_mat(path)
+    fitting: list[tuple[str, Labels]] = []
+    for name, values in variables.items():
+        for places in known:
+            labels = _place(path, values.reshape(-1), places)
+            if labels is not None:
+                fitting.append((name, labels))
+                break
+    chosen = [pair for pair in fitting if pair[0] == MATLAB_NAME] or fitting
+    if len(chosen) != 1:
+        held = ", ".join(f"{name} of {v.size:,}" for name, v in variables.items()) or "no array"
+        counts = sorted({n for p in known for n in (len(p.cortex), p.n_columns)})
+        raise InputError(
+            f"{path}: expected one array of labels, as long as the betas or the pRF file have "
+            f"grayordinates ({' or '.join(f'{n:,}' for n in counts)}), found {held}; "
+            "give another --atlas"
+        )
+    return chosen[0][1]
+
+
+def _place(path: Path, values: NDArray[Any], places: Grayordinates) -> Labels | None:
+    """Give labels their vertices, where there are as many as cortical or as all grayordinates."""
+    if values.size == len(places.cortex):
+        full = np.zeros(places.n_columns)
+        full[places.cortex] = values
+    elif values.size == places.n_columns:
+        full = values
+    else:
+        return None
+    return {
+        side: (places.vertices[side], _integers(path, full[places.columns[side]]))
+        for side in STRUCTURES
+    }
+
+
+def _load_mat(path: Path) -> dict[str, NDArray[Any]]:
+    """Load the numeric arrays of a MATLAB file."""
+    from scipy.io import loadmat  # only this kind of atlas needs it
+
+    try:
+        content = loadmat(path)
+    except Exception as error:  # a damaged file raises nearly anything
+        raise InputError(
+            f"{path}: expected the atlas as a MATLAB file up to version 7, found a damaged or "
+            f"other file ({' '.join(str(error).split())[:80]}); save it again with -v7"
+        ) from error
+    return {
+        name: value
+        for name, value in content.items()
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iufb" and value.size > 1
+    }
+
+
+def _integers(path: Path, values: NDArray[Any]) -> NDArray[np.int64]:
+    if not np.isfinite(values).all() or (values != np.rint(values)).any():
+        raise InputError(
+            f"{path}: expected whole numbers as labels, found others; give another --atlas"
+        )
+    whole: NDArray[np.int64] = values.astype(np.int64)
+    return whole

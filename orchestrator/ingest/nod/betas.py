@@ -1,0 +1,142 @@
+"""The responses of a NOD subject: betas of the kept vertices, z-scored run by run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.cli.process import InputError
+from orchestrator.ingest.arrays import listed
+from orchestrator.ingest.checked import Responses
+from orchestrator.ingest.nod.cifti import STRUCTURES, Grayordinates, Maps, open_scalars
+from orchestrator.ingest.settings import ZScore
+
+Columns = Mapping[str, NDArray[np.int32]]
+"""The columns of the beta files that are kept of each hemisphere."""
+
+
+@dataclass(frozen=True)
+class Betas:
+    """Reads a subject's responses, one run in memory at a time."""
+
+    runs: tuple[Path, ...]
+    columns: Columns
+    zscore: ZScore
+
+    def __call__(self) -> Responses:
+        """Read and z-score the kept vertices: (n_images, n_kept) float32 of each hemisphere."""
+        parts: dict[str, list[NDArray[np.float32]]] = {side: [] for side in self.columns}
+        for path in self.runs:
+            standard = standardise(open_scalars(path, "betas"), self.columns, self.zscore)
+            for side, values in standard.items():
+                parts[side].append(values)
+        return {side: np.concatenate(values) for side, values in parts.items()}
+
+
+def standardise(maps: Maps, columns: Columns, zscore: ZScore) -> dict[str, NDArray[np.float32]]:
+    """Z-score one run's betas of the kept columns, with the population's standard deviation.
+
+    run: each vertex by its own mean and deviation over the run's trials. run-matrix: all vertices
+    by the one mean and deviation over the trials and all cortical grayordinates of the run.
+    """
+    values = maps.values()
+    kept = {side: values[:, c].astype(np.float64) for side, c in columns.items()}
+    if zscore == "run":
+        return {side: _by_vertex(betas) for side, betas in kept.items()}
+    whole = values[:, maps.grayordinates.cortex]
+    mean, spread = whole.mean(dtype=np.float64), whole.std(dtype=np.float64)
+    return {side: ((betas - mean) / spread).astype(np.float32) for side, betas in kept.items()}
+
+
+def _by_vertex(betas: NDArray[np.float64]) -> NDArray[np.float32]:
+    standard: NDArray[np.float32]
+    standard = ((betas - betas.mean(axis=0)) / betas.std(axis=0)).astype(np.float32)
+    return standard
+
+
+def check_betas(maps: Maps, reference: Maps, n_trials: int | None) -> None:
+    """Raise InputError unless a run has the reference's grayordinates, and a map a trial.
+
+    Betas that are NaN or infinite anywhere in the cortex are an error too. n_trials: images that
+    the run names; None where they could not be read.
+    """
+    complaints = [
+        *_other_grayordinates(maps, reference),
+        *_other_count(maps, n_trials),
+        *_not_finite(maps),
+    ]
+    if complaints:
+        raise InputError(*complaints)
+
+
+def _other_grayordinates(maps: Maps, reference: Maps) -> list[str]:
+    found, expected = maps.grayordinates, reference.grayordinates
+    if maps.path == reference.path or _same_columns(found, expected):
+        return []
+    return [
+        f"{maps.path}: {found.counted()}, but {reference.path} has {expected.counted()}; expected "
+        "the same vertices in the same order in every run: download both again"
+    ]
+
+
+def _same_columns(one: Grayordinates, other: Grayordinates) -> bool:
+    return one.n_columns == other.n_columns and all(
+        np.array_equal(getattr(one, name)[side], getattr(other, name)[side])
+        for name in ("columns", "vertices")
+        for side in STRUCTURES
+    )
+
+
+def _other_count(maps: Maps, n_trials: int | None) -> list[str]:
+    if n_trials is None or maps.n_maps == n_trials:
+        return []
+    return [
+        f"{maps.path}: betas of {maps.n_maps:,} trials, but the run's label file or events name "
+        f"{n_trials:,} images; download both again"
+    ]
+
+
+def _not_finite(maps: Maps) -> list[str]:
+    places = maps.grayordinates
+    counts = (~np.isfinite(maps.values())).sum(axis=0)
+    broken = {side: np.flatnonzero(counts[places.columns[side]]) for side in STRUCTURES}
+    n_broken = sum(len(where) for where in broken.values())
+    if not n_broken:
+        return []
+    names = [
+        f"{side} {vertex}"
+        for side, where in broken.items()
+        for vertex in places.vertices[side][where]
+    ]
+    total = sum(int(counts[places.columns[side]].sum()) for side in STRUCTURES)
+    return [
+        f"{maps.path}: {total:,} betas are NaN or infinite, in {n_broken:,} of "
+        f"{len(places.cortex):,} vertices: {listed(names)}; download it again"
+    ]
+
+
+def check_variance(maps: Maps, columns: Columns) -> None:
+    """Raise InputError naming the kept vertices whose betas are the same in all of the run.
+
+    They can't be z-scored.
+    """
+    values = maps.values()
+    names: list[str] = []
+    for side, kept in columns.items():
+        constant = kept[np.ptp(values[:, kept], axis=0) == 0]
+        of_mesh = dict(
+            zip(
+                maps.grayordinates.columns[side].tolist(),
+                maps.grayordinates.vertices[side].tolist(),
+                strict=True,
+            )
+        )
+        names += [f"{side} {of_mesh[column]}" for column in constant.tolist()]
+    if names:
+        raise InputError(
+            f"{maps.path}: {len(names):,} kept vertices have the same beta in every trial of the "
+            f"run, so they can't be z-scored: {listed(names)}; download it again, or take them "
+            "out of the atlas"
+        )

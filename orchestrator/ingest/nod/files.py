@@ -1,0 +1,204 @@
+"""Where a NOD folder (OpenNeuro ds004496) keeps each of a subject's files.
+
+BIDS, with derivatives in the layout of ciftify::
+
+    SRC/derivatives/ciftify/sub-01/results/ses-imagenet01_task-imagenet_run-1/
+        ses-imagenet01_task-imagenet_run-1_beta.dscalar.nii, …_label.txt
+    SRC/derivatives/ciftify/sub-01/results/ses-prf_task-prf/ses-prf_task-prf_params.dscalar.nii
+    SRC/sub-01/ses-imagenet01/func/sub-01_ses-imagenet01_task-imagenet_run-01_events.tsv
+    SRC/stimuli/imagenet/n01440764/n01440764_172.JPEG
+
+The atlas is no part of the data set; see `find_atlas`.
+"""
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.cli.process import InputError
+from orchestrator.ingest.algonauts.files import fingerprint
+from orchestrator.ingest.nod.trials import Run, locate_image, read_image_names
+
+DATASET: Final = "nod"
+SESSIONS: Final = (1, 2, 3, 4)
+"""The sessions that are read unless told otherwise: those that every subject of the paper has."""
+ATLAS_SUFFIXES: Final = (".dlabel.nii", ".mat")
+ATLAS_FOLDERS: Final = ("", "atlas", "supportfiles", "derivatives/ciftify")
+"""Folders of SRC in which an atlas is looked for."""
+_SUBJECT: Final = re.compile(r"sub-0*([1-9]\d*)")
+_RUN_FOLDER: Final = re.compile(r"ses-imagenet0*([1-9]\d*)_task-imagenet_run-0*([1-9]\d*)")
+_EVENTS: Final = re.compile(rf"sub-\d+_{_RUN_FOLDER.pattern}_events\.tsv")
+
+
+@dataclass(frozen=True)
+class NodFiles:
+    """The paths of one subject's files; any of them may turn out to be missing."""
+
+    subject: str
+    """``sub-01`` …"""
+    results: Path
+    """The folder of the runs' results."""
+    runs: tuple[Run, ...]
+    """In the order of sessions and numbers."""
+    prf: Path
+    """Parameters of the population receptive fields; row 3 is R²."""
+    stimuli: Path
+    atlas: Path
+
+    @property
+    def shard(self) -> str:
+        """Name the directory that this subject is written to."""
+        return f"{DATASET}-{self.subject}"
+
+    def count_images(self) -> int:
+        """Count the images that the runs name, for the progress bar."""
+        return sum(1 for _ in self._images())
+
+    def digest(self) -> str:
+        """Digest the source: names and sizes of the large files, content of the small ones."""
+        named = {"prf": self.prf, "atlas": self.atlas}
+        for run in self.runs:
+            named |= {f"{run.name} betas": run.betas, f"{run.name} labels": run.labels}
+            named[f"{run.name} events"] = run.events
+        named |= {f"image {path.name}": path for path in self._images()}
+        lines = [f"{name}\t{fingerprint(path)}\n" for name, path in sorted(named.items())]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def _images(self) -> Iterator[Path]:
+        for run in self.runs:
+            try:
+                names = read_image_names(run)
+            except InputError:
+                continue  # inspection tells it
+            yield from (locate_image(self.stimuli, name) for name in names)
+
+
+def find_subjects(
+    source: Path,
+    wanted: Collection[int] | None,
+    sessions: Sequence[int] | None,
+    atlas: Path | None,
+) -> list[NodFiles]:
+    """Find the subjects of a folder; wanted: their numbers, or None for all.
+
+    sessions: numbers of the ImageNet sessions, all of which must be there; None for those of
+    SESSIONS that are. Raises InputError when the folder has another layout, or lacks a subject or
+    an atlas.
+    """
+    ciftify = source / "derivatives" / "ciftify"
+    subjects = _subject_folders(source, ciftify)
+    missing = sorted(set(wanted or ()) - set(subjects))
+    if missing:
+        found = ", ".join(subjects[number] for number in sorted(subjects))
+        raise InputError(
+            *(
+                f"{ciftify}: subject {number} is not there, only {found}; download it, or leave it "
+                "out of --subjects"
+                for number in missing
+            )
+        )
+    chosen = find_atlas(source, atlas)
+    return [
+        _files(source, subjects[number], sessions, chosen) for number in sorted(wanted or subjects)
+    ]
+
+
+def _subject_folders(source: Path, ciftify: Path) -> dict[int, str]:
+    """Find the folders sub-01 … by number; raise InputError, with a hint, when there is none."""
+    if not source.is_dir():
+        found = "a file" if source.exists() else "nothing"
+        raise InputError(
+            f"{source}: expected the folder of the data set, found {found} there; give another SRC"
+        )
+    names = sorted(path.name for path in ciftify.iterdir()) if ciftify.is_dir() else []
+    subjects = {int(match[1]): name for name in names if (match := _SUBJECT.fullmatch(name))}
+    if not subjects:
+        inner = [p for p in sorted(source.iterdir()) if (p / "derivatives" / "ciftify").is_dir()]
+        cure = f"give {inner[0]}" if inner else "give the folder that holds derivatives and stimuli"
+        raise InputError(
+            f"{source}: expected SRC/derivatives/ciftify/sub-01/results/…, found no subject "
+            f"there; {cure}"
+        )
+    return subjects
+
+
+def _files(source: Path, subject: str, sessions: Sequence[int] | None, atlas: Path) -> NodFiles:
+    results = source / "derivatives" / "ciftify" / subject / "results"
+    prf = results / "ses-prf_task-prf" / "ses-prf_task-prf_params.dscalar.nii"
+    others = sorted(results.glob("ses-prf_task-prf*/ses-prf_task-prf*_params.dscalar.nii"))
+    return NodFiles(
+        subject=subject,
+        results=results,
+        runs=_find_runs(source / subject, results, sessions),
+        prf=others[0] if others and not prf.exists() else prf,
+        stimuli=source / "stimuli",
+        atlas=atlas,
+    )
+
+
+def _find_runs(raw: Path, results: Path, sessions: Sequence[int] | None) -> tuple[Run, ...]:
+    """Find the runs that have results or events, and those that must be between them."""
+    folders = _matches(results, "*", _RUN_FOLDER)
+    events = _matches(raw, "ses-*/func/*_events.tsv", _EVENTS)
+    known = {key for key in (*folders, *events) if key[0] in (sessions or SESSIONS)}
+    last = {session: max(n for s, n in known if s == session) for session, _ in known}
+    expected = sessions or range(1, max(last, default=0) + 1)
+    keys = [(s, n) for s in sorted(expected) for n in range(1, last.get(s, 1) + 1)] if last else []
+    return tuple(_run(raw, results, key, folders.get(key), events.get(key)) for key in keys)
+
+
+def _run(
+    raw: Path, results: Path, key: tuple[int, int], folder: Path | None, events: Path | None
+) -> Run:
+    session, number = key
+    place = folder or results / f"ses-imagenet{session:02d}_task-imagenet_run-{number}"
+    func = raw / f"ses-imagenet{session:02d}" / "func"
+    name = f"{raw.name}_ses-imagenet{session:02d}_task-imagenet_run-{number:02d}_events.tsv"
+    return Run(
+        name=f"session {session} run {number}",
+        betas=place / f"{place.name}_beta.dscalar.nii",
+        labels=place / f"{place.name}_label.txt",
+        events=events or func / name,
+    )
+
+
+def _matches(folder: Path, glob: str, name: re.Pattern[str]) -> dict[tuple[int, int], Path]:
+    """Find paths by (session, run)."""
+    found = [(match, p) for p in sorted(folder.glob(glob)) if (match := name.fullmatch(p.name))]
+    return {(int(match[1]), int(match[2])): path for match, path in found}
+
+
+def find_atlas(source: Path, given: Path | None) -> Path:
+    """Find the HCP-MMP atlas: the given file, or the only one in SRC.
+
+    Without one given, ``*MMP*`` and ``*glasser*`` files with an atlas's ending (upper or lower
+    case) are looked for in the ATLAS_FOLDERS of SRC. Raises InputError when the file is missing or
+    of another type, or when not exactly one is found.
+    """
+    if given is not None:
+        if not given.name.endswith(ATLAS_SUFFIXES):
+            raise InputError(
+                f"{given}: expected the atlas as .dlabel.nii or .mat, found another type of file; "
+                "give the HCP-MMP labels on the 32k fsLR mesh"
+            )
+        if not given.is_file():
+            raise InputError(f"{given}: no such atlas; give the file of the HCP-MMP labels")
+        return given
+    found = sorted(
+        path
+        for folder in ATLAS_FOLDERS
+        if (source / folder).is_dir()
+        for path in (source / folder).iterdir()
+        if path.name.endswith(ATLAS_SUFFIXES) and re.search("mmp|glasser", path.name.lower())
+    )
+    if len(found) == 1:
+        return found[0]
+    places = ", ".join(str(Path("SRC") / folder) for folder in ATLAS_FOLDERS)
+    named = f"{len(found)}: {', '.join(map(str, found))}" if found else "none"
+    raise InputError(
+        f"{source}: expected one HCP-MMP atlas (*MMP*.dlabel.nii or .mat) in {places}, found "
+        f"{named}; give it by --atlas FILE"
+    )

@@ -1,0 +1,117 @@
+"""Which image each trial of a NOD run showed: its label file, its events, and the image's place."""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.cli.process import InputError
+
+_IMAGE_NAME: Final = re.compile(r"\S+?\.(?:jpe?g|png)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run; any of them may turn out to be missing."""
+
+    name: str
+    """``session 1 run 3``."""
+    betas: Path
+    """One map a trial."""
+    labels: Path
+    """The names of the trials' images, in order."""
+    events: Path
+    """The BIDS events, whose stim_file names the images too."""
+
+
+def read_image_names(run: Run) -> tuple[str, ...]:
+    """Read the image that each trial showed, from the label file, the events, or both.
+
+    Raises InputError when there is neither, when one can't be understood, or when they disagree.
+    """
+    if not run.labels.is_file() and not run.events.is_file():
+        raise InputError(
+            f"{run.labels}: the images of {run.name} are named neither there nor in {run.events}; "
+            "download one of them again"
+        )
+    if not run.labels.is_file():
+        return read_events(run.events)
+    labels = read_label_file(run.labels)
+    if not run.events.is_file():
+        return labels
+    events = read_events(run.events)  # its names come with their folders
+    _check_agreement(run, labels, events)
+    return events
+
+
+def read_label_file(path: Path) -> tuple[str, ...]:
+    """Read image names, one a line or one after another without a break."""
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: expected image names as text, found other bytes; download it again"
+        ) from error
+    names = _IMAGE_NAME.findall(text)
+    rest = _IMAGE_NAME.sub("", text).split()
+    if rest or not names:
+        found = repr(rest[0][:40]) if rest else "none"
+        raise InputError(
+            f"{path}: expected image names such as n01440764_172.JPEG, found {found}; "
+            "download it again"
+        )
+    return tuple(names)
+
+
+def read_events(path: Path) -> tuple[str, ...]:
+    """Read the column stim_file of a BIDS events file, in the order of onsets."""
+    try:
+        with path.open(newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t"))
+        ordered = sorted(rows, key=lambda row: float(row["onset"]))
+        names = tuple(row["stim_file"].strip() for row in ordered)
+    except (KeyError, AttributeError, TypeError, ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path}: expected events with the columns onset and stim_file, found another table "
+            f"({type(error).__name__}: {error}); download it again"
+        ) from error
+    if not names or not all(names):
+        raise InputError(f"{path}: expected a stim_file for each event; download it again")
+    return names
+
+
+def _check_agreement(run: Run, labels: Sequence[str], events: Sequence[str]) -> None:
+    if len(labels) != len(events):
+        raise InputError(
+            f"{run.labels}: {len(labels):,} image names, but {len(events):,} events in "
+            f"{run.events}; download both again, or move the wrong one elsewhere"
+        )
+    for trial, (label, event) in enumerate(zip(labels, events, strict=True), start=1):
+        if stimulus_of(label) != stimulus_of(event):
+            raise InputError(
+                f"{run.labels}: trial {trial} shows {Path(label).name}, but {run.events} has "
+                f"{Path(event).name}; download both again, or move the wrong one elsewhere"
+            )
+
+
+def stimulus_of(name: str) -> str:
+    """Name the stimulus as ImageNet does: the file's name without folder and ending.
+
+    >>> stimulus_of("imagenet/n01440764/n01440764_172.JPEG")
+    'n01440764_172'
+    """
+    return Path(name).stem
+
+
+def locate_image(stimuli: Path, name: str) -> Path:
+    """Find an image under the folder of stimuli; where it ought to be, when it is not there."""
+    outside = ("..", Path(name).anchor)  # an anchor may be two slashes
+    inside = [part for part in Path(name).parts if part not in outside]
+    bare = Path(*inside).name
+    usual = stimuli / "imagenet" / bare.split("_")[0] / bare
+    if list(Path(name).parts) != inside:
+        return usual
+    places = (stimuli / name, usual, stimuli / "imagenet" / name)
+    return next((place for place in places if place.exists()), usual)

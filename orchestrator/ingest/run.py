@@ -1,0 +1,257 @@
+"""Ingest a data set's folder: find, look at everything, then write subject after subject."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.process import InputError
+from orchestrator.ingest.algonauts.files import find_subjects
+from orchestrator.ingest.algonauts.inspection import inspect_subject
+from orchestrator.ingest.checked import Findings, Subject
+from orchestrator.ingest.nod.files import NodFiles
+from orchestrator.ingest.settings import NodChoices, Settings
+from orchestrator.ingest.splits import SplitName
+from orchestrator.ingest.writer import (
+    Batch,
+    Source,
+    read_existing,
+    remove_stale,
+    write_subject,
+)
+from trainables.data.shards import Manifest
+from trainables.spec.rois import HEMISPHERES
+
+AnySource = TypeVar("AnySource", bound=Source)
+Inspect = Callable[[AnySource, SplitName, Findings, Callable[[int], None]], Subject | None]
+"""Check one subject, note what is wrong, and tell how many images were looked at on the way."""
+
+MEGABYTE: Final = 10**6
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What became of one subject."""
+
+    manifest: Manifest
+    seconds: float | None
+    """What writing it took; None for a subject that was there already."""
+
+
+def ingest_algonauts(
+    source: Path,
+    out: Path,
+    settings: Settings,
+    *,
+    subjects: Collection[int] | None = None,
+    noise_ceilings: Path | None = None,
+    repeats: tuple[int, ...] | None = None,
+    num_cpus: int | None = None,
+) -> list[Ingested]:
+    """Write the subjects of an Algonauts folder as shards under out, and show how it went.
+
+    subjects: their numbers, or None for all. noise_ceilings: a folder of ``subj01/lh.npy`` ….
+    repeats: images by 1, 2, 3 … trials, where that folder holds ncsnr, not ceilings.
+    Subjects that are there already are skipped. Raises InputError with everything that is wrong
+    in the source, before anything is written.
+    """
+    files = find_subjects(source, subjects, noise_ceilings, repeats)
+    return ingest_subjects(files, inspect_subject, out, settings, num_cpus)
+
+
+def ingest_nod(
+    files: Sequence[NodFiles],
+    out: Path,
+    settings: Settings,
+    choices: NodChoices,
+    num_cpus: int | None = None,
+) -> list[Ingested]:
+    """Write the subjects of a NOD folder as shards under out, and show how it went.
+
+    As `ingest_algonauts`; files: from `orchestrator.ingest.nod.files.find_subjects`.
+    """
+    from orchestrator.ingest.nod.inspection import inspect_nod_subject  # nibabel takes its time
+
+    settings = replace(settings, choices=choices.record())
+    inspect = partial(inspect_nod_subject, choices)
+    return ingest_subjects(files, inspect, out, settings, num_cpus)
+
+
+def ingest_subjects(
+    files: Sequence[AnySource],
+    inspect: Inspect[AnySource],
+    out: Path,
+    settings: Settings,
+    num_cpus: int | None,
+) -> list[Ingested]:
+    """Check every subject, then write those that are not there yet, and show how it went.
+
+    Raises InputError with everything that is wrong in the source, before anything is written.
+    """
+    done, checked = _check_everything(files, inspect, out, settings)
+    remove_stale(out)
+    written = _write(checked, out, settings, num_cpus) if checked else {}
+    ingested = [(done | written)[file.subject] for file in files]
+    Console().print(summarise(ingested, out))
+    return ingested
+
+
+def _check_everything(
+    files: Sequence[AnySource], inspect: Inspect[AnySource], out: Path, settings: Settings
+) -> tuple[dict[str, Ingested], list[Subject]]:
+    """Find the subjects that are done, and check all of the others' files."""
+    findings = Findings()
+    done: dict[str, Ingested] = {}
+    checked: list[Subject] = []
+    for file in files:
+        manifest = findings.attempt(read_existing, file, out, settings)
+        if manifest is not None:
+            done[file.subject] = Ingested(manifest, None)
+    findings.attempt(check_out, out)
+    waiting = [file for file in files if file.subject not in done]
+    with progress_bars() as progress:
+        for file in waiting:
+            with bar(progress, f"{file.subject} checking", file.count_images()) as looked:
+                subject = inspect(file, settings.split, findings, looked)
+            if subject is not None:
+                checked.append(subject)
+    findings.attempt(check_room, checked, out, settings)
+    findings.raise_if_any()
+    return done, checked
+
+
+def _write(
+    subjects: Sequence[Subject], out: Path, settings: Settings, num_cpus: int | None
+) -> dict[str, Ingested]:
+    # Ray takes seconds to import: not before the source is known to be sound.
+    from orchestrator.cluster.connection import connect
+    from orchestrator.ingest.images import stream_images
+
+    connect(num_cpus)
+    written = {}
+    with progress_bars() as progress:
+        for subject in subjects:
+            start = time.perf_counter()
+            with bar(progress, f"{subject.subject} writing", len(subject.images)) as advance:
+                images = counted(stream_images(subject.images, settings.image_size), advance)
+                manifest = write_subject(subject, images, out, settings)
+            written[subject.subject] = Ingested(manifest, time.perf_counter() - start)
+    return written
+
+
+def counted(images: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
+    """Pass batches on, and tell how many images there were."""
+    for first, batch in images:
+        yield first, batch
+        advance(len(batch))
+
+
+def check_out(out: Path) -> None:
+    """Raise InputError when shards can't be written under out."""
+    if out.exists() and not out.is_dir():
+        raise InputError(
+            f"{out}: expected a directory for the shards, found a file; choose another --out"
+        )
+    nearest = _nearest(out)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"{out}: {nearest} can't be written to; choose another --out")
+
+
+def check_room(subjects: Sequence[Subject], out: Path, settings: Settings) -> None:
+    """Raise InputError when the disk lacks room for the shards of the checked subjects."""
+    needed = sum(_size(subject, settings.image_size) for subject in subjects)
+    free = shutil.disk_usage(_nearest(out)).free
+    if needed > free:
+        raise InputError(
+            f"{out}: the shards need {needed / MEGABYTE:,.0f} MB, {free / MEGABYTE:,.0f} MB are "
+            "free; choose another --out, or fewer --subjects at a time"
+        )
+
+
+def _nearest(path: Path) -> Path:
+    """Find the innermost part of a path that exists."""
+    resolved = path.absolute()
+    return next(parent for parent in (resolved, *resolved.parents) if parent.exists())
+
+
+def _size(subject: Subject, image_size: int) -> int:
+    """Estimate a subject's shards in bytes: an image and float32 responses a row."""
+    vertices = sum(half.n_vertices for half in subject.hemispheres.values())
+    return len(subject.images) * (3 * image_size**2 + 4 * vertices)
+
+
+class _Rate(ProgressColumn):
+    """Show images a second, since the bar began."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.finished_time or task.elapsed
+        return Text(f"{task.completed / seconds:,.0f} images/s" if seconds else "", style="cyan")
+
+
+def progress_bars() -> Progress:
+    """Make the bars of an ingest, with images a second, on stderr."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+@contextmanager
+def bar(progress: Progress, description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar; yield the function that advances it."""
+    task = progress.add_task(description, total=total)
+
+    def advance(count: int) -> None:
+        progress.advance(task, count)
+
+    yield advance
+    progress.stop_task(task)
+
+
+def summarise(ingested: Sequence[Ingested], out: Path) -> Table:
+    """Tabulate what is now under out, a subject a line."""
+    table = Table(title=f"Subjects in {out}", title_justify="left")
+    table.add_column("subject")
+    for heading in ("train", "test", "vertices lh + rh", "cells", "MB", "images/s"):
+        table.add_column(heading, justify="right")
+    for done in ingested:
+        manifest = done.manifest
+        rate = "was there" if done.seconds is None else f"{manifest.n_images / done.seconds:,.0f}"
+        cells = sum(len(rois) for rois in manifest.cells.values())
+        table.add_row(
+            manifest.subject,
+            f"{manifest.n_train:,}",
+            f"{manifest.n_test:,}",
+            " + ".join(f"{manifest.n_vertices[hemisphere]:,}" for hemisphere in HEMISPHERES),
+            str(cells),
+            f"{_bytes_of(out, manifest) / MEGABYTE:,.1f}",
+            rate,
+        )
+    return table
+
+
+def _bytes_of(out: Path, manifest: Manifest) -> int:
+    shard = out / f"{manifest.dataset}-{manifest.subject}"
+    return sum((shard / name).stat().st_size for name in manifest.files)

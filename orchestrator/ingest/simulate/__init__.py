@@ -1,0 +1,1 @@
+"""Simulated subjects and tasks, written in the layouts that ingest reads."""

@@ -1,0 +1,262 @@
+"""Write simulated subjects in the layout of the Algonauts 2023 files, for the real ingest to read.
+
+Images are procedural (scenes), responses follow a stated model (forward_model) and the cortex is
+laid out by simulated_cortex. docs/method-simulation.md says what is planted.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+from PIL import Image
+
+from orchestrator.ingest.simulate.cortex import N_FSAVERAGE, Cortex, build_cortex, roi_name
+from orchestrator.ingest.simulate.forward_model import Responses, measure_energy, respond
+from orchestrator.ingest.simulate.scenes import Scene, compose, render
+from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Layout = Literal["subject-first", "split-first"]
+
+RECORD: Final = "simulation.json"
+MAX_SUBJECT: Final = 8
+N_STIMULI: Final = 73_000
+"""Stimuli of NSD; those whose number leaves rest s by 9 are subject s's own, rest 0 shared."""
+MIN_IMAGE_SIZE: Final = 32
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """What is simulated. The same settings give the same files, byte by byte."""
+
+    subjects: tuple[int, ...] = (1, 2, 3)
+    """Subject numbers, 1 to 8. A subject's files do not depend on which others there are."""
+    n_images: int = 900
+    """Images with responses, for each subject."""
+    n_shared: int = 200
+    """How many of these every subject sees."""
+    n_test_images: int = 4
+    """Images without responses, for each subject, as the challenge's test split has them."""
+    image_size: int = 64
+    """Width and height of the images in pixels."""
+    noise_ceiling: tuple[float, float] = (0.6, 0.8)
+    """Range of the vertices' noise ceilings (Pearson r of signal and measured response);
+    0.71 means that signal and noise have the same variance."""
+    layout: Layout = "subject-first"
+    """subject-first: ``subj01/training_split/…``. split-first: ``training_images/Subj1/…``."""
+    permute_responses: bool = False
+    """Give each image the response to another one: the negative control."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        own = min(self.n_images - self.n_shared + self.n_test_images, N_STIMULI)
+        require(
+            len(self.subjects) > 0
+            and list(self.subjects) == sorted(set(self.subjects) & set(range(1, MAX_SUBJECT + 1))),
+            f"subjects {self.subjects}: expected ascending numbers from 1 to {MAX_SUBJECT}",
+        )
+        require(
+            0 <= self.n_shared <= self.n_images and self.n_images >= 2,
+            f"{self.n_images} images of which {self.n_shared} shared: expected at least 2 images "
+            "and no more shared ones",
+        )
+        require(self.n_test_images >= 0, f"n_test_images {self.n_test_images} is below 0")
+        require(
+            max(own, self.n_shared) <= N_STIMULI // 9,
+            f"{self.n_images} images, {self.n_shared} shared: at most {N_STIMULI // 9} can be "
+            "shared, and as many be a subject's own",
+        )
+        require(
+            self.image_size >= MIN_IMAGE_SIZE,
+            f"image_size {self.image_size}: expected at least {MIN_IMAGE_SIZE} pixels",
+        )
+        require(
+            0 <= self.noise_ceiling[0] <= self.noise_ceiling[1] <= 1,
+            f"noise_ceiling {self.noise_ceiling}: expected a range within 0 and 1",
+        )
+        require(
+            self.layout in get_args(Layout),
+            f"layout {self.layout!r}: expected one of {get_args(Layout)}",
+        )
+        require(self.seed >= 0, f"seed {self.seed}: expected 0 or more")
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ValueError, with the message, unless a simulation's settings meet a condition."""
+    if not condition:
+        raise ValueError(f"simulation: {message}")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a layout keeps one subject's files."""
+
+    training_images: Path
+    test_images: Path
+    responses: dict[str, Path]
+    """The response file of each hemisphere."""
+    masks: Path
+
+    @classmethod
+    def of(cls, root: Path, subject: int, layout: Layout) -> "Places":
+        """Name the places of one subject."""
+        if layout == "split-first":
+            name = f"Subj{subject}"
+            fmri = root / "training_fmri" / name
+            return cls(
+                root / "training_images" / name,
+                root / "test_images" / name,
+                {h: fmri / f"subj{subject}_{h}_training_fmri.npy" for h in HEMISPHERES},
+                root / "roi_masks" / name,
+            )
+        home = root / subject_name(subject)
+        fmri = home / "training_split" / "training_fmri"
+        return cls(
+            home / "training_split" / "training_images",
+            home / "test_split" / "test_images",
+            {h: fmri / f"{h}_training_fmri.npy" for h in HEMISPHERES},
+            home / "roi_masks",
+        )
+
+
+def subject_name(subject: int) -> str:
+    """Name a subject as NSD does: ``subj01``."""
+    return f"subj{subject:02d}"
+
+
+def noise_ceiling_file(root: Path, subject: int, hemisphere: str) -> Path:
+    """Locate a hemisphere's planted noise ceilings: (n_vertices,) float32 Pearson r."""
+    return root / "noise_ceilings" / subject_name(subject) / f"{hemisphere}.npy"
+
+
+def simulate(out: Path, settings: SimulationSettings) -> None:
+    """Write the simulated subjects to out, or nothing where they are already.
+
+    Raises ValueError when out holds other settings' subjects, or anything else.
+    """
+
+    def write(folder: Path) -> None:
+        for subject in settings.subjects:
+            _write_subject(folder, subject, settings)
+
+    write_once(out, asdict(settings), write)
+
+
+def write_once(out: Path, settings: Mapping[str, Any], write: Callable[[Path], None]) -> None:
+    """Write a simulation's folder, all of it or none; nothing where it is there already.
+
+    settings: what is recorded in it. Raises ValueError when out holds other settings' simulation,
+    or anything else.
+    """
+    asked = json.dumps(settings, indent=2) + "\n"
+    if _is_done(out, asked):
+        return
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write(partial)
+    (partial / RECORD).write_text(asked)
+    if out.is_dir():
+        out.rmdir()
+    partial.replace(out)
+
+
+def _is_done(out: Path, asked: str) -> bool:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    record = out / RECORD
+    if not record.is_file():
+        raise ValueError(
+            f"{out}: expected a new or empty directory, or an earlier simulation, found other "
+            "content; give another --out"
+        )
+    if record.read_text() == asked:
+        return True
+    raise ValueError(
+        f"{out}: holds the simulation {_one_line(record.read_text())}, asked for "
+        f"{_one_line(asked)}; give another --out, or remove {out}"
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def choose_stimuli(subject: int, settings: SimulationSettings) -> tuple[Array, Array]:
+    """Choose a subject's NSD numbers, ascending: (n_images,) with responses, (n_test,) without."""
+    n_own = settings.n_images - settings.n_shared
+    shared = _draw_stimuli(0, settings.n_shared, settings.seed)
+    own = _draw_stimuli(subject, n_own + settings.n_test_images, settings.seed)
+    return np.sort(np.concatenate([shared, own[:n_own]])), np.sort(own[n_own:])
+
+
+def _draw_stimuli(rest: int, n_stimuli: int, seed: int) -> Array:
+    rng = np.random.default_rng([seed, rest, 5])
+    return 9 * rng.permutation(N_STIMULI // 9)[:n_stimuli] + rest
+
+
+def plant(
+    subject: int, scenes: Sequence[Scene], images: Sequence[Array], settings: SimulationSettings
+) -> dict[str, tuple[Cortex, Responses]]:
+    """Lay out a subject's cortex and respond to its images, for each hemisphere."""
+    energy = measure_energy(images)
+    planted = {}
+    for hemisphere in HEMISPHERES:
+        cortex = build_cortex(settings.seed, subject, hemisphere)
+        seed = (settings.seed, subject)
+        responses = respond(cortex, hemisphere, scenes, energy, settings.noise_ceiling, seed)
+        planted[hemisphere] = (cortex, responses)
+    return planted
+
+
+def _write_subject(root: Path, subject: int, settings: SimulationSettings) -> None:
+    places = Places.of(root, subject, settings.layout)
+    training, test = choose_stimuli(subject, settings)
+    scenes = [compose(settings.seed, stimulus) for stimulus in training.tolist()]
+    images = [render(scene, settings.image_size) for scene in scenes]
+    _write_images(places.training_images, "train", training, images)
+    unseen = [render(compose(settings.seed, k), settings.image_size) for k in test.tolist()]
+    _write_images(places.test_images, "test", test, unseen)
+    rows = _row_order(subject, settings)
+    for hemisphere, (cortex, responses) in plant(subject, scenes, images, settings).items():
+        _save(places.responses[hemisphere], responses.measured[rows])
+        _save(noise_ceiling_file(root, subject, hemisphere), responses.noise_ceiling)
+        _write_masks(places.masks, hemisphere, cortex)
+    _write_mappings(places.masks)
+
+
+def _row_order(subject: int, settings: SimulationSettings) -> Array:
+    """Order a subject's responses: as its images are, or at random."""
+    if not settings.permute_responses:
+        return np.arange(settings.n_images)
+    return np.random.default_rng([settings.seed, subject, 6]).permutation(settings.n_images)
+
+
+def _write_images(folder: Path, split: str, stimuli: Array, images: Sequence[Array]) -> None:
+    folder.mkdir(parents=True)
+    for place, (stimulus, image) in enumerate(zip(stimuli, images, strict=True), start=1):
+        Image.fromarray(image).save(folder / f"{split}-{place:04d}_nsd-{stimulus:05d}.png")
+
+
+def _write_masks(folder: Path, hemisphere: str, cortex: Cortex) -> None:
+    for family, labels in cortex.labels.items():
+        _save(folder / f"{hemisphere}.{family}_challenge_space.npy", labels)
+    present = np.zeros(N_FSAVERAGE, np.int32)
+    present[cortex.fsaverage] = 1
+    _save(folder / f"{hemisphere}.all-vertices_fsaverage_space.npy", present)
+
+
+def _write_mappings(folder: Path) -> None:
+    """Write each family's names as the challenge does: a pickled dict in a 0-d array."""
+    for family, rois in ROI_FAMILIES.items():
+        names = {0: "Unknown", **{k: roi_name(roi) for k, roi in enumerate(rois, start=1)}}
+        _save(folder / f"mapping_{family}.npy", np.array(names, dtype=object))
+
+
+def _save(path: Path, array: Array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, array)

@@ -1,0 +1,128 @@
+"""The simulated subjects' cortex: how many vertices there are, and which ROIs each lies in.
+
+The sizes differ widely, as NSD's do: one ROI has 4 vertices, one is empty in some subjects, some
+vertices lie in several ROIs or in none, and some subjects have fewer vertices than the others.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES, STREAMS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+N_FSAVERAGE: Final = 163_842
+"""Vertices of a hemisphere of the fsaverage mesh."""
+N_VERTICES: Final[Mapping[str, int]] = {"lh": 1080, "rh": 1100}
+"""Vertices of a hemisphere in challenge space."""
+N_MISSING: Final[Mapping[int, int]] = {3: 13, 6: 26, 8: 23}
+"""Vertices that a subject's data lack, by subject number, as in NSD's subjects 6 and 8."""
+
+ROI_SIZES: Final[Mapping[str, int]] = {
+    **{"V1v": 120, "V1d": 120, "V2v": 100, "V2d": 100, "V3v": 80, "V3d": 80, "hV4": 80},
+    **{"EBA": 60, "FBA-1": 18, "FBA-2": 14, "mTL-bodies": 6},
+    **{"OFA": 14, "FFA-1": 30, "FFA-2": 12, "mTL-faces": 6, "aTL-faces": 4},
+    **{"OPA": 24, "PPA": 30, "RSC": 18},
+    **{"OWFA": 8, "VWFA-1": 14, "VWFA-2": 8, "mfs-words": 7, "mTL-words": 5},
+}
+"""Vertices that have an ROI as their home; from LARGE on, subjects differ by a tenth."""
+LARGE: Final = 20
+EMPTY: Final[Mapping[str, tuple[int, ...]]] = {"mTL-bodies": (2, 6)}
+"""Subjects in which an ROI is empty."""
+OVERLAPS: Final = (("FFA-1", "FBA-1"), ("EBA", "OPA"), ("hV4", "OWFA"))
+"""A quarter of the first ROI's vertices lie in the second too."""
+STREAM_OF: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("V1v", "V1d", "V2v", "V2d", "V3v", "V3d"), "early"),
+    "hV4": "midventral",
+    **dict.fromkeys(("FFA-1", "FFA-2", "FBA-1", "FBA-2", "PPA", "VWFA-1", "VWFA-2"), "ventral"),
+    **dict.fromkeys(("EBA", "OFA"), "lateral"),
+    "OPA": "parietal",
+}
+"""The stream that four fifths of an ROI's vertices lie in as well."""
+STREAM_ONLY: Final[Mapping[str, int]] = {"midlateral": 12, "midparietal": 10, "parietal": 10}
+"""Vertices that lie in a stream and in no other ROI."""
+HOMES: Final = (*ROI_SIZES, *STREAM_ONLY)
+"""Whatever decides how a vertex responds."""
+
+
+@dataclass(frozen=True)
+class Cortex:
+    """One hemisphere of one simulated subject."""
+
+    home: tuple[str | None, ...]
+    """The ROI (or stream) that decides how each vertex responds; None: it only has noise."""
+    labels: Mapping[str, Array]
+    """For each mask family, (n_vertices,) int32: 0 or 1 + the ROI's place in the family."""
+    fsaverage: Array
+    """(n_vertices,) fsaverage vertex of each vertex, ascending."""
+
+    @property
+    def n_vertices(self) -> int:
+        """Count the columns of the hemisphere's responses."""
+        return len(self.home)
+
+    def members(self, roi: str) -> Array:
+        """List an ROI's vertices, ascending."""
+        family = next(name for name, rois in ROI_FAMILIES.items() if roi in rois)
+        return np.flatnonzero(self.labels[family] == 1 + ROI_FAMILIES[family].index(roi))
+
+    def homes(self, roi: str) -> Array:
+        """List the vertices whose responses an ROI decides, ascending."""
+        return np.flatnonzero(np.array([home == roi for home in self.home]))
+
+
+def build_cortex(seed: int, subject: int, hemisphere: str) -> Cortex:
+    """Lay out one hemisphere; vertices of an ROI are scattered over the columns."""
+    rng = np.random.default_rng([seed, subject, HEMISPHERES.index(hemisphere), 2])
+    n_vertices = N_VERTICES[hemisphere] - N_MISSING.get(subject, 0)
+    homes = [roi for roi, size in _sizes(rng, subject).items() for _ in range(size)]
+    padded: list[str | None] = [*homes, *[None] * (n_vertices - len(homes))]
+    home = tuple(padded[place] for place in rng.permutation(n_vertices))
+    return Cortex(
+        home=home,
+        labels=_label(home, rng),
+        fsaverage=_occipital(hemisphere, n_vertices),
+    )
+
+
+def _occipital(hemisphere: str, n_vertices: int) -> Array:
+    """Take the most posterior vertices of fsaverage5, which are the first ones of fsaverage."""
+    from nilearn.datasets import load_fsaverage  # seconds to import
+
+    side = {"lh": "left", "rh": "right"}[hemisphere]
+    coordinates = load_fsaverage("fsaverage5")["pial"].parts[side].coordinates
+    return np.sort(np.argsort(coordinates[:, 1], kind="stable")[:n_vertices])
+
+
+def _sizes(rng: np.random.Generator, subject: int) -> dict[str, int]:
+    sizes = dict(STREAM_ONLY)
+    for roi, size in ROI_SIZES.items():
+        varied = round(size * rng.uniform(0.9, 1.1)) if size >= LARGE else size
+        sizes[roi] = 0 if subject in EMPTY.get(roi, ()) else varied
+    return sizes
+
+
+def _label(home: tuple[str | None, ...], rng: np.random.Generator) -> dict[str, Array]:
+    labels = {family: np.zeros(len(home), np.int32) for family in ROI_FAMILIES}
+
+    def mark(roi: str, of: str, share: float) -> None:
+        places = np.flatnonzero(np.array([name == of for name in home]))
+        chosen = rng.permutation(places)[: round(share * len(places))]
+        family = next(name for name, rois in ROI_FAMILIES.items() if roi in rois)
+        labels[family][chosen] = 1 + ROI_FAMILIES[family].index(roi)
+
+    for roi in HOMES:
+        mark(roi, roi, 1.0)
+    for roi, second in OVERLAPS:
+        mark(second, roi, 0.25)
+    for roi, stream in STREAM_OF.items():
+        mark(stream, roi, 0.8)
+    return labels
+
+
+def roi_name(roi: str) -> str:
+    """Spell an ROI as a mapping file does: NSD leaves a blank after some names."""
+    return f"{roi} " if roi.startswith("m") and roi not in STREAMS else roi

@@ -1,0 +1,142 @@
+"""What is planted in simulated NOD subjects: stimuli, responses and pRF parameters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from orchestrator.ingest.simulate.algonauts import MIN_IMAGE_SIZE, require
+from orchestrator.ingest.simulate.forward_model import (
+    draw_receptive_fields,
+    early_signals,
+    measure_energy,
+    standardise,
+)
+from orchestrator.ingest.simulate.surface import SimulatedSurface, build_surface
+from trainables.spec.rois import HEMISPHERES, NOD_ROIS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+MAX_SUBJECT: Final = 9
+STIMULI_OF_SUBJECT: Final = 10_000
+FIRST_STIMULUS: Final = 200_000
+"""Stimuli from here on are no NSD subject's, and pretraining has not seen them either."""
+PRF_MAPS: Final = ("ang", "ecc", "rfsize", "R2")
+OTHER_R2: Final = 5.0
+"""The highest R² (per cent) of a vertex that only has noise."""
+
+
+@dataclass(frozen=True)
+class NodSimulation:
+    """What is simulated. The same settings give the same files, byte by byte."""
+
+    subjects: tuple[int, ...] = (1, 2, 3)
+    """Subject numbers, 1 to 9. A subject's files do not depend on which others there are."""
+    n_images: int = 900
+    """Images of each subject, all its own, each shown once."""
+    n_sessions: int = 2
+    n_runs: int = 3
+    """Runs of a session; all runs have as many trials."""
+    image_size: int = 64
+    """Width and height in pixels at which scenes are drawn, before they are stretched."""
+    noise_ceiling: tuple[float, float] = (0.6, 0.8)
+    """Range of the vertices' noise ceilings (Pearson r of signal and measured response)."""
+    permute_responses: bool = False
+    """Give each image the response to another one: the negative control."""
+    layout: str = "nod"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        numbers = list(self.subjects)
+        n_runs = self.n_sessions * self.n_runs
+        require(
+            len(numbers) > 0 and numbers == sorted(set(numbers) & set(range(1, MAX_SUBJECT + 1))),
+            f"subjects {self.subjects}: expected ascending numbers from 1 to {MAX_SUBJECT}",
+        )
+        require(self.n_sessions >= 1 and self.n_runs >= 1, "expected a session and a run at least")
+        require(
+            self.n_images % n_runs == 0 and 2 * n_runs <= self.n_images <= STIMULI_OF_SUBJECT,
+            f"{self.n_images} images: expected a multiple of {n_runs} runs, two a run at least, "
+            f"at most {STIMULI_OF_SUBJECT}",
+        )
+        require(
+            self.image_size >= MIN_IMAGE_SIZE,
+            f"image_size {self.image_size}: expected at least {MIN_IMAGE_SIZE} pixels",
+        )
+        require(
+            0 <= self.noise_ceiling[0] <= self.noise_ceiling[1] <= 1,
+            f"noise_ceiling {self.noise_ceiling}: expected a range within 0 and 1",
+        )
+        require(self.seed >= 0, f"seed {self.seed}: expected 0 or more")
+
+
+@dataclass(frozen=True)
+class PlantedHalf:
+    """What is planted in one hemisphere of one subject."""
+
+    surface: SimulatedSurface
+    responses: Array
+    """(n_images, n_vertices) float32, as they were before runs differed."""
+    betas: Array
+    """(n_images, n_vertices) float32: in each run scaled and shifted, vertex by vertex."""
+    noise_ceiling: Array
+    """(n_vertices,) float32; 0 where there is only noise."""
+    prf: Array
+    """(4, n_vertices) float32: angle in degrees, eccentricity and size in half images, R² in per
+    cent; NaN where no area is."""
+
+
+def choose_stimuli(subject: int, settings: NodSimulation) -> Array:
+    """Choose a subject's stimuli in the order of trials: (n_images,) numbers."""
+    rng = np.random.default_rng([settings.seed, subject, 22])
+    own = rng.permutation(STIMULI_OF_SUBJECT)[: settings.n_images]
+    return FIRST_STIMULUS + subject * STIMULI_OF_SUBJECT + own
+
+
+def plant_nod(
+    subject: int, images: Sequence[Array], settings: NodSimulation
+) -> dict[str, PlantedHalf]:
+    """Respond to a subject's images, given in the order of trials, in each hemisphere."""
+    energy = measure_energy(images)
+    return {side: _plant_half(subject, side, energy, settings) for side in HEMISPHERES}
+
+
+def _plant_half(
+    subject: int, hemisphere: str, energy: Array, settings: NodSimulation
+) -> PlantedHalf:
+    surface = build_surface(settings.seed, hemisphere)
+    rng = np.random.default_rng([settings.seed, subject, HEMISPHERES.index(hemisphere), 23])
+    n_images, n_vertices = len(energy), len(surface.vertices)
+    signal = np.zeros((n_images, n_vertices), np.float32)
+    prf = np.full((len(PRF_MAPS), n_vertices), np.nan, np.float32)
+    ceiling = np.zeros(n_vertices, np.float32)
+    for roi in NOD_ROIS:
+        places = surface.places(roi)
+        model = "hV4" if roi == "V4" else roi
+        fields = draw_receptive_fields(model, hemisphere, len(places), rng)
+        signal[:, places] = standardise(early_signals(energy, fields))
+        ceiling[places] = rng.uniform(*settings.noise_ceiling, len(places))
+        prf[0, places] = np.degrees(np.arctan2(fields.centre[:, 1], fields.centre[:, 0])) % 360
+        prf[1, places] = np.hypot(*fields.centre.T)
+        prf[2, places] = fields.width
+    labelled = surface.area != ""
+    noise_r2 = rng.uniform(0, OTHER_R2, n_vertices)
+    prf[3, labelled] = np.where(ceiling > 0, 100 * ceiling**2, noise_r2)[labelled]
+    noise = rng.standard_normal(signal.shape, dtype=np.float32)
+    responses = ceiling * signal + np.sqrt(1 - ceiling**2) * noise
+    if settings.permute_responses:
+        order = np.random.default_rng([settings.seed, subject, 24]).permutation(n_images)
+        responses = responses[order]
+    betas = _by_run(responses, settings, rng)
+    return PlantedHalf(surface, responses, betas, ceiling, prf)
+
+
+def _by_run(responses: Array, settings: NodSimulation, rng: np.random.Generator) -> Array:
+    """Give each vertex in each run its own mean and scale, as runs of a scanner have."""
+    n_runs = settings.n_sessions * settings.n_runs
+    runs = responses.reshape(n_runs, -1, responses.shape[1])
+    scale = np.exp(rng.normal(0, 0.3, (n_runs, 1, responses.shape[1])))
+    shift = rng.normal(0.5, 0.5, (n_runs, 1, responses.shape[1]))
+    betas: Array = (scale * runs + shift).astype(np.float32).reshape(responses.shape)
+    return betas

@@ -1,0 +1,163 @@
+"""Pretrain the small trunk on the simulator's own classes, in place of ImageNet's weights."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from orchestrator.ingest.simulate.scenes import CLASSES, compose, render
+from trainables.models import backbones
+from trainables.storage.atomic import written_whole
+
+FIRST_STIMULUS: Final = 100_000
+"""Stimuli from here on are nobody's: no subject sees an image that pretraining has seen."""
+RECORD: Final = "pretraining"
+"""The one key of the weights file's metadata: safetensors writes several in any order."""
+
+
+@dataclass(frozen=True)
+class PretrainingSettings:
+    """How the stand-in weights are made."""
+
+    architecture: str = "narrow-alexnet"
+    n_train: int = 2400
+    n_test: int = 400
+    epochs: int = 8
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    """The highest one of the one-cycle schedule (Smith, 2018)."""
+    dropout: float = 0.2
+    image_size: int = 64
+    """Width and height of the images in pixels."""
+    n_threads: int = 1
+    """Threads that torch computes with; another number rounds differently."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_train", "n_test", "epochs", "batch_size", "n_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"pretraining: {name} {getattr(self, name)} is below 1")
+
+
+def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Path:
+    """Write the stand-in weights to path (safetensors), or nothing where they are already.
+
+    The whole state dict is kept, with its 1000 outputs, of which the first few are the classes.
+    The metadata hold the settings and the test accuracy. Raises ValueError when path holds
+    something else, or weights of other settings.
+    """
+    settings = settings or PretrainingSettings()
+    if path.exists():
+        _check_same(path, settings)
+        return path
+    with _reproducible(settings.seed, settings.n_threads):
+        network = backbones.build(settings.architecture)
+        _train(network, settings)
+        accuracy = _measure_accuracy(network, settings)
+    record = {RECORD: json.dumps({"settings": asdict(settings), "accuracy": accuracy})}
+    with written_whole(path) as beside:
+        save_file(network.state_dict(), beside, metadata=record)
+    return path
+
+
+def read_accuracy(path: Path) -> float:
+    """Read the test accuracy (a share) that was measured when the weights were made."""
+    return float(_record(path).get("accuracy", "nan"))
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """Read what the metadata say of the pretraining; empty for weights from elsewhere."""
+    try:
+        with safe_open(path, framework="pt") as stream:
+            return dict(json.loads((stream.metadata() or {}).get(RECORD, "{}")))
+    except Exception as error:  # safetensors has its own error type
+        raise ValueError(
+            f"{path}: expected weights in safetensors, found something else; remove it or name "
+            "another file"
+        ) from error
+
+
+def _check_same(path: Path, settings: PretrainingSettings) -> None:
+    found, asked = _record(path).get("settings"), asdict(settings)
+    if found != asked:
+        raise ValueError(
+            f"{path}: holds weights made with {found}, asked for {asked}; remove it or name "
+            "another file"
+        )
+
+
+@contextmanager
+def _reproducible(seed: int, n_threads: int) -> Iterator[None]:
+    """Compute the same numbers each time, and leave torch as it was found."""
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(n_threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(strict)
+        torch.set_num_threads(threads)
+
+
+def _draw(settings: PretrainingSettings, first: int, n_images: int) -> tuple[Tensor, Tensor]:
+    """Render labelled images: (n_images, 3, size, size) uint8 and (n_images,) int64."""
+    scenes = [compose(settings.seed, first + k) for k in range(n_images)]
+    images = np.stack([render(scene, settings.image_size) for scene in scenes])
+    labels = torch.tensor([scene.main.label for scene in scenes])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels
+
+
+def _initialise(network: nn.Module, dropout: float) -> None:
+    """Draw hidden weights after He et al. (2015): without it, so short a training fails."""
+    weighted = [part for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    for part in weighted[:-1]:
+        nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+        if part.bias is not None:
+            nn.init.zeros_(part.bias)
+    for layer in network.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = dropout
+
+
+def _train(network: nn.Module, settings: PretrainingSettings) -> None:
+    _initialise(network, settings.dropout)
+    images, labels = _draw(settings, FIRST_STIMULUS, settings.n_train)
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate)
+    n_steps = settings.epochs * -(-settings.n_train // settings.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.learning_rate, n_steps, pct_start=0.2
+    )
+    network.train()
+    for _ in range(settings.epochs):
+        for rows in torch.split(torch.randperm(settings.n_train), settings.batch_size):
+            loss = nn.functional.cross_entropy(_classify(network, images[rows]), labels[rows])
+            optimiser.zero_grad()
+            torch.autograd.backward(loss)
+            optimiser.step()
+            schedule.step()
+    network.eval()
+
+
+def _classify(network: nn.Module, images: Tensor) -> Tensor:
+    """Score the classes, which are the first outputs, in half of the batches mirrored."""
+    mirrored = network.training and bool(torch.rand(()) < 0.5)
+    logits: Tensor = network(backbones.normalise(images.flip(3) if mirrored else images))
+    return logits[:, : len(CLASSES)]
+
+
+@torch.no_grad()
+def _measure_accuracy(network: nn.Module, settings: PretrainingSettings) -> float:
+    images, labels = _draw(settings, FIRST_STIMULUS + settings.n_train, settings.n_test)
+    batches = torch.split(images, settings.batch_size)
+    found = torch.cat([_classify(network, batch).argmax(dim=1) for batch in batches])
+    return float((found == labels).float().mean())

@@ -1,0 +1,48 @@
+"""Write a simulated image-classification task: the scenes, a directory a class.
+
+No subject sees these images, and the stand-in weights were not trained on them.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from orchestrator.ingest.simulate.algonauts import require, write_once
+from orchestrator.ingest.simulate.scenes import CLASSES, compose, render
+
+FIRST_TASK_STIMULUS: Final = 200_000
+"""Beyond every subject's stimuli, and those of the pretraining."""
+
+
+@dataclass(frozen=True)
+class TaskSimulation:
+    """What is simulated. The same settings give the same files, byte by byte."""
+
+    n_images: int = 1000
+    image_size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(
+            self.n_images >= 10 * len(CLASSES),
+            f"{self.n_images} images: expected at least {10 * len(CLASSES)}, ten a class",
+        )
+
+
+def simulate_task(out: Path, settings: TaskSimulation) -> None:
+    """Write the simulated task to out, or nothing where it is already.
+
+    Raises ValueError when out holds another simulation, or anything else.
+    """
+
+    def write(folder: Path) -> None:
+        for name in CLASSES:
+            (folder / name).mkdir()
+        for stimulus in range(FIRST_TASK_STIMULUS, FIRST_TASK_STIMULUS + settings.n_images):
+            scene = compose(settings.seed, stimulus)
+            image = Image.fromarray(render(scene, settings.image_size))
+            image.save(folder / CLASSES[scene.main.label] / f"{stimulus}.png")
+
+    write_once(out, {"task": asdict(settings)}, write)

@@ -1,0 +1,132 @@
+"""Ingest an image-classification task: find, look at everything, then write all of it or none."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+from rich.console import Console
+
+from orchestrator.cli.process import InputError
+from orchestrator.ingest.images import check_images
+from orchestrator.ingest.run import bar, check_out, progress_bars
+from orchestrator.ingest.task.sources import SPLIT_RULE, TaskFormat, TaskSource, find_task
+from orchestrator.ingest.writer import Batch, new_directory, remove_stale
+from trainables.data.shards import MANIFEST, TRAIN, RowWriter, hash_files
+from trainables.data.tasks import TASKS, TaskManifest, task_schema
+from trainables.spec import NAME_RULE, is_name
+from trainables.storage.atomic import write_text
+
+
+def ingest_task(
+    source: Path,
+    out: Path,
+    name: str,
+    kind: TaskFormat,
+    image_size: int = 224,
+    num_cpus: int | None = None,
+) -> TaskManifest:
+    """Write a task's images and labels as shards to ``out/tasks/name``, and say how many.
+
+    A task that is there already is skipped. Raises InputError with everything that is wrong in
+    the source, before anything is written.
+    """
+    if not is_name(name):
+        raise InputError(f"--name {name!r}: expected {NAME_RULE}")
+    found = find_task(source, kind)
+    manifest = _read_existing(found, out / TASKS / name, image_size)
+    told = "was there"
+    if manifest is None:
+        manifest, told = _ingest(found, out, name, image_size, num_cpus), "ingested"
+    Console().print(
+        f"{out / TASKS / name}: {told}; {manifest.n_images:,} images of {len(manifest.classes)} "
+        f"classes, {manifest.n_train:,} train, {manifest.n_test:,} test",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return manifest
+
+
+def _read_existing(found: TaskSource, directory: Path, image_size: int) -> TaskManifest | None:
+    """Read a task that is there as it would be written, or None; refuse another one."""
+    if not directory.exists():
+        return None
+    try:
+        manifest = TaskManifest.read(directory)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    differences = [
+        f"{name} is missing" for name in manifest.files if not (directory / name).is_file()
+    ]
+    if manifest.image_size != image_size:
+        differences.append(f"its image size is {manifest.image_size}, not {image_size}")
+    if manifest.source != found.digest():
+        differences.append("its source's files were others")
+    if differences:
+        raise InputError(
+            f"{directory}: already there, but {', '.join(differences)}; remove this directory to "
+            "ingest the task again, or give another --name"
+        )
+    return manifest
+
+
+def _ingest(
+    found: TaskSource, out: Path, name: str, image_size: int, num_cpus: int | None
+) -> TaskManifest:
+    check_out(out)
+    with progress_bars() as progress:
+        with bar(progress, f"{name} checking", len(found.images)) as looked:
+            check_images(found.images, looked)
+        # Ray takes seconds to import: not before the source is known to be sound.
+        from orchestrator.cluster.connection import connect
+        from orchestrator.ingest.images import decode_cropped, stream_images
+        from orchestrator.ingest.run import counted
+
+        connect(num_cpus)
+        remove_stale(out / TASKS)
+        with bar(progress, f"{name} writing", len(found.images)) as advance:
+            images = stream_images(found.images, image_size, decode_cropped)
+            return write_task(found, counted(images, advance), out / TASKS, name, image_size)
+
+
+def write_task(
+    found: TaskSource, images: Iterable[Batch], tasks: Path, name: str, image_size: int
+) -> TaskManifest:
+    """Write a task's rows and manifest; all of it appears at once.
+
+    images: of every row, in order. Where they stop with an error, nothing is left behind.
+    """
+    with new_directory(tasks, name) as partial:
+        content = _write_rows(found, images, partial, image_size)
+        sides = found.sides
+        manifest = TaskManifest(
+            name=name,
+            image_size=image_size,
+            n_images=len(found.images),
+            n_train=sides.count(TRAIN),
+            n_test=len(sides) - sides.count(TRAIN),
+            classes=found.classes,
+            split=SPLIT_RULE,
+            split_digest=found.split_digest,
+            source=found.digest(),
+            content=content,
+            files=hash_files(partial.iterdir()),
+        )
+        write_text(partial / MANIFEST, manifest.to_json())
+    return manifest
+
+
+def _write_rows(found: TaskSource, images: Iterable[Batch], partial: Path, image_size: int) -> str:
+    names, sides = found.names, found.sides
+    with RowWriter(partial, task_schema(image_size)) as rows:
+        for first, batch in images:
+            last = first + len(batch)
+            rows.write(
+                {
+                    "index": pa.array(range(first, last), pa.int32()),
+                    "name": pa.array(names[first:last], pa.string()),
+                    "label": pa.array(found.labels[first:last], pa.int32()),
+                    "split": pa.array(sides[first:last], pa.string()),
+                    "image": batch,
+                }
+            )
+        return rows.close()

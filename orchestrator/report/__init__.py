@@ -1,0 +1,1 @@
+"""The report command: one self-contained page."""

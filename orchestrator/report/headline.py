@@ -1,0 +1,86 @@
+"""The headline of a report: each method by ROI group, with its difference to untuned."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.analyze.analysis import Inputs, Missing
+from orchestrator.analyze.questions.improvement import ANALYSIS as IMPROVEMENT
+from orchestrator.scores.display.score_tables import OPTIMISTIC
+from orchestrator.scores.display.style import NONE, as_difference, as_percent, as_r
+from orchestrator.scores.overlap_notes import one_model_a_cell, seen_notes
+from orchestrator.scores.statistics.summaries import summarise
+
+COLUMNS = (
+    "protocol",
+    "group",
+    "method",
+    "mean r",
+    "difference to untuned",
+    "95 % interval",
+    "vertices better",
+    "vertices",
+    "cells",
+    "subjects",
+)
+CAPTION = (
+    "Mean Pearson r over the vertices of a cell, the cells of a subject, then subjects. "
+    "Differences "
+    "are of the same vertices; the interval, 2,000 bootstrap draws of each cell's vertices, covers "
+    "neither other images nor other subjects or seeds."
+)
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A small table as text, and what must be said under it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str
+    notes: tuple[str, ...]
+
+
+def headline(inputs: Inputs) -> Headline:
+    """Summarise every method on every ROI group under each protocol."""
+    rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
+    against = _differences(inputs)
+    for protocol in inputs.protocols:
+        kept, told = one_model_a_cell(inputs.of_protocol(protocol))
+        vertices = kept.vertices
+        for one in summarise(vertices, "group"):
+            found = against.get((protocol, one.method, one.row.label))
+            interval = (
+                f"{as_difference(found['low'])} to {as_difference(found['high'])}"
+                if found
+                else NONE
+            )
+            rows.append(
+                (
+                    protocol,
+                    one.row.label,
+                    one.method,
+                    as_r(one.mean),
+                    as_difference(found["difference"]) if found else NONE,
+                    interval,
+                    as_percent(found["share_better"]) if found else NONE,
+                    f"{one.n_vertices:,}",
+                    str(one.n_cells),
+                    str(one.n_subjects),
+                )
+            )
+        notes += [*told, *seen_notes(kept), OPTIMISTIC.get(protocol, "")]
+    return Headline(COLUMNS, tuple(rows), CAPTION, tuple(dict.fromkeys(filter(None, notes))))
+
+
+def _differences(inputs: Inputs) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Read the groups' differences to untuned, or make them: by protocol, method and row."""
+    try:
+        table = inputs.result(IMPROVEMENT.name)
+    except Missing:
+        table = IMPROVEMENT.make(inputs)
+    return {
+        (row["protocol"], row["method"], row["row"]): row
+        for row in table.to_pylist()
+        if (row["level"], row["hemisphere"], row["reference"]) == ("group", "both", "untuned")
+    }

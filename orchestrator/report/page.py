@@ -1,0 +1,143 @@
+"""One page of all that a sweep found: facts, headline, and a section an analysis."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import numpy as np
+
+from orchestrator.analyze.analysis import Inputs, Missing
+from orchestrator.analyze.catalogue import ANALYSES
+from orchestrator.analyze.run import read_missing
+from orchestrator.cli.process import InputError
+from orchestrator.report.headline import headline
+from orchestrator.report.sections.catalogue import SECTIONS
+from orchestrator.report.sections.cortex import DEFAULT_MESH, load_mesh
+from orchestrator.report.sections.section import Section
+from orchestrator.report.sections.surface import section_on
+from trainables.data.shards import Manifest, list_shards
+from trainables.results.outcome import Outcome
+from trainables.results.provenance import code_version
+from trainables.spec import Trial
+from trainables.storage.atomic import read_parquet, write_text
+
+PAGE: Final = Path(__file__).parent / "template"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section of the page, or what is missing for it."""
+
+    name: str
+    title: str
+    command: str
+    section: Section | None = None
+    json: str = ""
+    missing: Missing | None = None
+
+
+def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
+    """Write the page beside and rename it; raise InputError without scores to report on.
+
+    mesh: nilearn's name of the fsaverage mesh that maps are drawn on.
+    """
+    try:
+        facts, top = list(_facts(inputs)), headline(inputs)
+    except Missing as missing:
+        raise InputError(str(missing)) from missing
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    text = environment.get_template("report.html.j2").render(
+        title=f"Sweep of {' and '.join(inputs.all_scores.present('dataset'))}",
+        facts=facts,
+        headline=top,
+        parts=[_part(inputs, one.name, mesh) for one in ANALYSES],
+        css=(PAGE / "report.css").read_text(),
+        js=(PAGE / "report.js").read_text(),
+    )
+    write_text(page, text)
+    return page
+
+
+def _part(inputs: Inputs, name: str, mesh: str) -> Part:
+    command = f"python -m orchestrator.analyze {name} --out {inputs.runs}"
+    title = name.replace("_", " ").capitalize()
+    path = inputs.result_file(name)
+    if not path.is_file():
+        return Part(name, title, command, missing=read_missing(inputs.runs, name))
+    table = read_parquet(path)
+    if not table.num_rows:
+        return Part(name, title, command, missing=Missing("its table has no rows", command))
+    section = section_on(table, load_mesh(mesh)) if name == "surface" else SECTIONS[name](table)
+    return Part(name, section.title, command, section, as_json(section))
+
+
+def as_json(section: Section) -> str:
+    """Write a section's table for the page's script; no text in it can end the script element."""
+    frame = section.table
+    columns = [[_plain(value) for value in frame[name]] for name in frame.columns]
+    content = {
+        "name": section.name,
+        "names": list(frame.columns),
+        "columns": [asdict(column) for column in section.columns],
+        "rows": list(zip(*columns, strict=True)),
+    }
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _plain(value: Any) -> Any:
+    """Make a value of a table one of JSON: null where there is none."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return None if str(value) in ("<NA>", "NaT") else str(value)
+
+
+def _facts(inputs: Inputs) -> Iterator[tuple[str, str]]:
+    """Say what was run, as far as the files tell."""
+    table = inputs.all_scores
+    outcomes = _outcomes(inputs.runs)
+    yield "data", f"{', '.join(table.present('dataset'))}: {', '.join(table.present('subject'))}"
+    splits = {Manifest.read(shard).split for shard in list_shards(inputs.data)}
+    yield "split", ", ".join(sorted(splits)) or f"not known: {inputs.data} has no shards"
+    yield "protocols", ", ".join(inputs.protocols)
+    trials = [one for one in table.trials.values() if isinstance(one, Trial)]
+    trunks = Counter(f"{one.trunk.architecture}, {one.trunk.weights}" for one in trials)
+    yield "trunk", "; ".join(trunks)
+    states = Counter(one.status for one in outcomes)
+    yield "trials", ", ".join(f"{states[s]} {s}" for s in ("finished", "failed", "stopped"))
+    yield "time", _times(outcomes)
+    codes = [str(code) for code in table.vertices["code"].dropna().unique()]
+    yield "program", f"scores by {', '.join(codes) or 'unknown'}; this page by {code_version()}"
+    yield "written", date.today().isoformat()
+
+
+def _outcomes(runs: Path) -> list[Outcome]:
+    found = (Outcome.read(runs, path.stem) for path in sorted((runs / "trials").glob("[!.]*.json")))
+    return [outcome for outcome in found if outcome is not None]
+
+
+def _times(outcomes: Sequence[Outcome]) -> str:
+    hours: Counter[str] = Counter()
+    for outcome in outcomes:
+        device = outcome.device or "unknown"
+        hours[device] += sum(outcome.seconds.values()) / 3600  # type: ignore[assignment]
+    gpus = sum(value for device, value in hours.items() if device not in ("cpu", "unknown"))
+    parts = ", ".join(f"{value:.2f} on {device}" for device, value in sorted(hours.items()))
+    return f"{gpus:.2f} GPU-hours; worker-hours: {parts or 'none'}"
+
+
+def size_in_megabytes(path: Path) -> float:
+    """Measure a file, in MB."""
+    return path.stat().st_size / 1e6

@@ -1,0 +1,30 @@
+"""The section of each analysis."""
+
+from typing import Final
+
+from orchestrator.report.sections import (
+    brain_fit,
+    classification,
+    improvement,
+    landscape,
+    layers,
+    mutual_information,
+    pooling,
+    saliency,
+    surface,
+    transfer,
+)
+from orchestrator.report.sections.section import Draw
+
+SECTIONS: Final[dict[str, Draw]] = {
+    "brain_fit": brain_fit.section,
+    "classification": classification.section,
+    "improvement": improvement.section,
+    "landscape": landscape.section,
+    "layers": layers.section,
+    "mutual_information": mutual_information.section,
+    "pooling": pooling.section,
+    "salience": saliency.section,
+    "surface": surface.section,
+    "transfer": transfer.section,
+}

@@ -1,0 +1,69 @@
+"""What tuning costs in classification accuracy."""
+
+import pandas as pd
+import pyarrow as pa
+
+from orchestrator.report.sections.plots import dots, roi_rank
+from orchestrator.report.sections.section import Column, Picture, Section
+
+COLUMNS = (
+    Column("task", "task"),
+    Column("method", "method"),
+    Column("subject", "subject"),
+    Column("hemisphere", "hemisphere"),
+    Column("roi", "ROI"),
+    Column("accuracy", "accuracy", "share"),
+    Column("accuracy_lost", "lost", "share"),
+    Column("top5", "top 5", "share"),
+    Column("log_loss", "log-loss (nats)", "number"),
+    Column("n_test", "test images", "count"),
+    Column("trunk", "trunk"),
+)
+
+
+def section(table: pa.Table) -> Section:
+    """Show mean accuracy by ROI and method, a figure a task."""
+    rows = table.to_pandas()
+    return Section(
+        name="classification",
+        title="What the trunks still know of images",
+        reading=_read(rows),
+        figures=tuple(_picture(part, str(task)) for task, part in rows.groupby("task", sort=False)),
+        table=rows,
+        columns=COLUMNS,
+        notes=_notes(rows),
+    )
+
+
+def _read(rows: pd.DataFrame) -> str:
+    first = rows[rows["task"] == rows["task"].iloc[0]]
+    means = first.groupby("method")["accuracy"].agg(["mean", "size"])
+    parts = [f"{name} {one['mean']:.1%} (n = {one['size']:.0f})" for name, one in means.iterrows()]
+    chance = 1 / float(first["n_classes"].iloc[0])
+    return (
+        f"Accuracy on {first['task'].iloc[0]} ({first['n_test'].iloc[0]:,} test images, chance "
+        f"{chance:.1%}): {', '.join(parts)}."
+    )
+
+
+def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
+    unconverged = int((~rows["converged"]).sum())
+    return (f"{unconverged} classifiers had not converged.",) if unconverged else ()
+
+
+def _picture(rows: pd.DataFrame, task: str) -> Picture:
+    labelled = rows.assign(label=rows["roi"].fillna("untuned"), accuracy=100 * rows["accuracy"])
+    grouped = labelled.groupby(["label", "method"])["accuracy"]
+    means = grouped.agg(accuracy="mean", low="min", high="max").reset_index()
+    order = sorted(means["label"], key=lambda one: (one != "untuned", roi_rank(one)))
+    means = means.set_index("label").loc[list(dict.fromkeys(order))].reset_index()
+    return Picture(
+        dots(means, "accuracy", f"accuracy on {task} (%)", zero=False),
+        alt=f"Accuracy on {task} by ROI and method, from {means['accuracy'].min():.1f} % to "
+        f"{means['accuracy'].max():.1f} %.",
+        caption=f"Accuracy on {rows['n_test'].iloc[0]:,} test images of {task}, logistic "
+        "regression "
+        f"on frozen {rows['layer'].iloc[0]}; dots: mean over trunks (n = {len(rows)} in all), "
+        "lines: "
+        "lowest to highest trunk.",
+    )

@@ -1,0 +1,151 @@
+"""Values on the cortex, as pictures and as a surface to turn: nilearn's, on fsaverage.
+
+A vertex without a value shows the folding beneath in grey.
+"""
+
+import base64
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+
+from orchestrator.report.style import STYLE, WIDTH
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+DEFAULT_MESH: Final = "fsaverage5"
+SIDES: Final = {"lh": "left", "rh": "right"}
+VIEWS: Final = ("lateral", "medial", "ventral")
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """An fsaverage mesh; a coarser one has the first vertices of the whole."""
+
+    name: str
+    surfaces: Any
+    """nilearn's PolyMesh, inflated."""
+    folding: Any
+    """nilearn's SurfaceImage of the sulcal depth."""
+
+    def n_vertices(self, hemisphere: str) -> int:
+        """Count a hemisphere's vertices."""
+        return int(self.surfaces.parts[SIDES[hemisphere]].n_vertices)
+
+    def fill(self, hemisphere: str, places: Array, values: Array) -> Array:
+        """Spread values (n,) at fsaverage vertices (n,) over the mesh; NaN where there is none.
+
+        Vertices that a coarser mesh lacks are left out.
+        """
+        filled = np.full(self.n_vertices(hemisphere), np.nan)
+        there = places < len(filled)
+        filled[places[there].astype(np.int64)] = values[there]
+        return filled
+
+
+def load_mesh(name: str = DEFAULT_MESH) -> Mesh:
+    """Load fsaverage5, which nilearn carries, or fsaverage, which it downloads once.
+
+    Raises ValueError where it can't.
+    """
+    from nilearn import datasets  # seconds to import
+
+    try:
+        return Mesh(
+            name,
+            datasets.load_fsaverage(name)["inflated"],
+            datasets.load_fsaverage_data(mesh=name, mesh_type="inflated", data_type="sulcal"),
+        )
+    except Exception as error:  # nilearn's own, and those of its download
+        raise ValueError(
+            f"mesh {name}: nilearn can't load it ({error}); download it where there is a network, "
+            f'by nilearn.datasets.load_fsaverage("{name}"), or take fsaverage5'
+        ) from error
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What colours mean: the values at both ends, and names of values that are no numbers."""
+
+    label: str
+    low: float
+    high: float
+    cmap: str | Colormap
+    names: tuple[str, ...] = ()
+    """Of the values 0, 1, …"""
+
+
+def stepped(label: str, names: Sequence[str], cmap: str) -> Scale:
+    """Give each of some named steps a colour of a map."""
+    steps = mpl.colormaps[cmap].resampled(len(names))
+    return Scale(label, -0.5, len(names) - 0.5, steps, tuple(names))
+
+
+def draw_views(mesh: Mesh, values: dict[str, Array], scale: Scale) -> str:
+    """Draw lateral, medial and ventral views of both hemispheres; return a PNG as a data URI.
+
+    values: {hemisphere: (n_vertices,)} of the mesh.
+    """
+    from nilearn import plotting
+
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN")  # a hemisphere without scores is only grey
+        figure = Figure(figsize=(WIDTH, 4.4))
+        for line, (hemisphere, side) in enumerate(SIDES.items()):
+            for column, view in enumerate(VIEWS):
+                place = (0.01 + 0.28 * column, 0.5 - 0.48 * line, 0.27, 0.46)
+                axes = figure.add_axes(place, projection="3d")
+                plotting.plot_surf_stat_map(
+                    surf_mesh=mesh.surfaces.parts[side],
+                    stat_map=values[hemisphere],
+                    bg_map=mesh.folding.data.parts[side],
+                    hemi=side,
+                    view=view,
+                    cmap=scale.cmap,
+                    vmin=scale.low,
+                    vmax=scale.high,
+                    avg_method=None if not scale.names else "median",
+                    colorbar=False,
+                    axes=axes,
+                    figure=figure,
+                )
+                axes.set_title(f"{hemisphere}, {view}", fontsize=9)
+        _draw_bar(figure, scale)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=150)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def _draw_bar(figure: Figure, scale: Scale) -> None:
+    place = figure.add_axes((0.85, 0.25, 0.02, 0.5))
+    colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(scale.low, scale.high), scale.cmap)
+    bar = figure.colorbar(colours, cax=place, label=scale.label)
+    if scale.names:
+        bar.set_ticks(list(range(len(scale.names))), labels=list(scale.names))
+        bar.ax.minorticks_off()
+
+
+def turn(mesh: Mesh, hemisphere: str, values: Array, limit: float, cmap: str) -> str:
+    """Make a page on which one hemisphere's values can be turned; it needs no network."""
+    from nilearn import plotting
+
+    side = SIDES[hemisphere]
+    view = plotting.view_surf(
+        mesh.surfaces.parts[side],
+        np.where(np.isnan(values), 0.0, values),
+        bg_map=mesh.folding.data.parts[side],
+        hemi=side,
+        threshold=1e-9,  # vertices without a value stay grey
+        cmap=cmap,
+        vmax=limit,
+        colorbar_fontsize=14,
+    )
+    # nilearn's page names an icon on the web: this one asks for nothing.
+    return re.sub(r"<link[^>]*rel=.icon.[^>]*>", "", str(view.get_standalone()))

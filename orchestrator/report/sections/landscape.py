@@ -1,0 +1,68 @@
+"""A map of the trunks by how they classify."""
+
+import pandas as pd
+import pyarrow as pa
+
+from orchestrator.report.sections.plots import scatter
+from orchestrator.report.sections.section import Column, Picture, Section
+
+COLUMNS = (
+    Column("task", "task"),
+    Column("trunk", "trunk"),
+    Column("method", "method"),
+    Column("subject", "subject"),
+    Column("hemisphere", "hemisphere"),
+    Column("roi", "ROI"),
+    Column("accuracy", "accuracy", "share"),
+    Column("to_untuned", "to untuned (nats)", "number"),
+    Column("to_oracle", "to oracle (nats)", "number"),
+    Column("axis_1", "axis 1", "number"),
+    Column("axis_2", "axis 2", "number"),
+)
+
+
+def section(table: pa.Table) -> Section:
+    """Show the first two axes of each task's landscape."""
+    rows = table.to_pandas()
+    for axis in (0, 1):
+        rows[f"axis_{axis + 1}"] = [
+            one[axis] if len(one) > axis else 0.0 for one in rows["coordinates"]
+        ]
+    plain = rows.drop(columns=["coordinates", "signs", "eigenvalues", "stress", "dissimilarities"])
+    return Section(
+        name="landscape",
+        title="The landscape of models",
+        reading=_read(rows),
+        figures=tuple(_picture(part, str(task)) for task, part in rows.groupby("task", sort=False)),
+        table=plain,
+        columns=COLUMNS,
+    )
+
+
+def _read(rows: pd.DataFrame) -> str:
+    first = rows[rows["task"] == rows["task"].iloc[0]]
+    tuned = first[~first["method"].isin(["untuned", "oracle"])]
+    means = tuned.groupby("method")["to_untuned"].mean().dropna()
+    parts = [f"{name} {value:.3f}" for name, value in means.items()]
+    stress = first["stress"].iloc[0]
+    return (
+        f"Mean Bhattacharyya dissimilarity to the untuned trunk, in nats an image: "
+        f"{', '.join(parts) or 'not available'}; two axes explain "
+        f"{stress[min(1, len(stress) - 1)]:.0%}."
+    )
+
+
+def _picture(rows: pd.DataFrame, task: str) -> Picture:
+    signs, stress = rows["signs"].iloc[0], rows["stress"].iloc[0]
+    names = [
+        f"axis {k + 1} ({'imaginary' if len(signs) > k and signs[k] < 0 else 'real'})"
+        for k in (0, 1)
+    ]
+    return Picture(
+        scatter(rows, ("axis_1", names[0]), ("axis_2", names[1])),
+        alt=f"Map of {len(rows)} models of {task} by intensive PCA; oracle and untuned are "
+        "reference points.",
+        caption=f"Intensive PCA of Bhattacharyya dissimilarities (√nats) of {len(rows)} models on "
+        f"{task}, the oracle always right; explained stress of one axis {stress[0]:.0%}, of two "
+        f"{stress[min(1, len(stress) - 1)]:.0%}.",
+    )

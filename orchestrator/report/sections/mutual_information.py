@@ -1,0 +1,66 @@
+"""The bound on the information that embeddings share with responses."""
+
+import pandas as pd
+import pyarrow as pa
+
+from orchestrator.report.sections.plots import dots, roi_rank
+from orchestrator.report.sections.section import Column, Picture, Section
+
+COLUMNS = (
+    Column("method", "method"),
+    Column("subject", "subject"),
+    Column("hemisphere", "hemisphere"),
+    Column("roi", "ROI"),
+    Column("nats", "nats", "number"),
+    Column("bits", "bits", "number"),
+    Column("beta_train", "β", "number"),
+    Column("bits_beta_test", "bits, β from test", "number"),
+    Column("ceiling_bits", "ceiling (bits)", "number"),
+    Column("n_test", "K", "count"),
+)
+
+
+def section(table: pa.Table) -> Section:
+    """Show the bound in bits by ROI and method, with β from the training images."""
+    rows = table.to_pandas()
+    return Section(
+        name="mutual_information",
+        title="Mutual information of images and responses",
+        reading=_read(rows),
+        figures=(_picture(rows),),
+        table=rows,
+        columns=COLUMNS,
+        notes=(
+            "β from the training images is ours; β from the test images, the paper's, is "
+            "optimistic.",
+            "Training images have been seen: their best β is a sharp one, so ours is conservative.",
+        ),
+    )
+
+
+def _read(rows: pd.DataFrame) -> str:
+    return (
+        f"The embeddings share at least {rows['bits'].mean():.2f} bits with the responses on "
+        "average "
+        f"({rows['bits_beta_test'].mean():.2f} with β from the test images) of at most "
+        f"{rows['ceiling_bits'].mean():.2f}, over {len(rows)} models and cells."
+    )
+
+
+def _picture(rows: pd.DataFrame) -> Picture:
+    labelled = rows.assign(label=rows["roi"])
+    grouped = labelled.groupby(["label", "method"])["bits"]
+    means = grouped.agg(bits="mean", low="min", high="max").reset_index()
+    order = sorted(dict.fromkeys(means["label"]), key=roi_rank)
+    means = means.set_index("label").loc[order].reset_index()
+    return Picture(
+        dots(means, "bits", "InfoNCE lower bound (bits)", zero=True),
+        alt="Lower bound on mutual information by ROI and method, from "
+        f"{means['bits'].min():.2f} to "
+        f"{means['bits'].max():.2f} bits.",
+        caption="InfoNCE lower bound on test images, β from training images; the ceiling is log "
+        "K, "
+        f"{rows['ceiling_bits'].min():.1f} to {rows['ceiling_bits'].max():.1f} bits; dots: mean "
+        "over "
+        f"cells (n = {len(rows)} in all), lines: lowest to highest.",
+    )

@@ -1,0 +1,143 @@
+"""The few kinds of figures that sections draw: dots with intervals, scatters, matrices."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from orchestrator.report.style import DIVERGING, SEQUENTIAL, STYLE, WIDTH, as_svg, method_colour
+from orchestrator.scores.rows import method_order
+from trainables.spec.rois import ROI_ORDER
+
+MARKERS: Final = {"early": "o", "higher": "s", "streams": "^"}
+ROW: Final = 0.26
+"""Inches a labelled row takes: long lists of ROIs stay legible."""
+
+
+def roi_rank(roi: str | None) -> tuple[int, str]:
+    """Rank an ROI in the order of all tables; others after them, by name."""
+    place = ROI_ORDER.index(roi) if roi in ROI_ORDER else len(ROI_ORDER)
+    return (place, str(roi))
+
+
+def dots(rows: pd.DataFrame, value: str, label: str, *, zero: bool) -> str:
+    """Draw a row a label, a dot a method, with its interval where there is one; return the SVG.
+
+    rows: columns label, method, the value, and low and high where there are intervals.
+    """
+    labels = list(dict.fromkeys(rows["label"]))
+    methods = method_order(rows["method"].unique())
+    with mpl.rc_context(STYLE):
+        height = 1.0 + ROW * len(labels) * max(1.0, 0.45 * len(methods))
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        axes = figure.subplots()
+        for place, method in enumerate(methods):
+            _dots_of(axes, rows[rows["method"] == method], value, labels, (place, len(methods)))
+        if zero:
+            axes.axvline(0, color="0.5", lw=0.8, zorder=0)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.grid(axis="x", color="0.9")
+        axes.set_axisbelow(True)
+        axes.set_xlabel(label)
+        if len(methods) > 1:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
+        return as_svg(figure)
+
+
+def _dots_of(
+    axes: Axes, rows: pd.DataFrame, value: str, labels: Sequence[str], place: tuple[int, int]
+) -> None:
+    number, of = place
+    offset = (number - (of - 1) / 2) * 0.7 / of
+    y = np.array([labels.index(one) for one in rows["label"]]) + offset
+    method = str(rows["method"].iloc[0])
+    colour = method_colour(method, number)
+    if {"low", "high"} <= set(rows.columns):
+        axes.hlines(y, rows["low"], rows["high"], color=colour, lw=1.6)
+    axes.plot(rows[value], y, "o", color=colour, ms=4.5, label=method)
+
+
+def scatter(
+    rows: pd.DataFrame,
+    x: tuple[str, str],
+    y: tuple[str, str],
+    *,
+    diagonal: bool = False,
+    fronts: Mapping[str, pd.DataFrame] | None = None,
+) -> str:
+    """Draw a point a row, coloured by method, its marker by group; return the SVG.
+
+    x, y: column and axis label. diagonal: draw where both are equal. fronts: rows to ring and to
+    join by a line, by the line's name.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+        axes = figure.subplots()
+        for place, method in enumerate(method_order(rows["method"].unique())):
+            of_method = rows[rows["method"] == method]
+            for group, part in of_method.groupby(of_method["group"].fillna("none")):
+                name = method if group == "none" else f"{method}, {group}"
+                axes.plot(
+                    part[x[0]],
+                    part[y[0]],
+                    MARKERS.get(str(group), "D"),
+                    color=method_colour(method, place),
+                    ms=6,
+                    alpha=0.85,
+                    label=name,
+                )
+        for (name, front), dashes in zip((fronts or {}).items(), ("-", "--", ":"), strict=False):
+            steps = front.sort_values(x[0])
+            axes.plot(steps[x[0]], steps[y[0]], dashes, color="0.35", lw=1.0, zorder=0)
+            ring: dict[str, Any] = {"ms": 10, "mfc": "none", "mec": "black", "mew": 1.1}
+            axes.plot(steps[x[0]], steps[y[0]], "o" + dashes, color="0.35", label=name, **ring)
+        if diagonal:
+            axes.axline((float(rows[x[0]].mean()),) * 2, slope=1, color="0.5", lw=0.8, zorder=0)
+        axes.set_xlabel(x[1])
+        axes.set_ylabel(y[1])
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        return as_svg(figure)
+
+
+def matrices(parts: Sequence[tuple[str, pd.DataFrame]], label: str, *, centre: float | None) -> str:
+    """Draw matrices side by side on one scale, with their numbers; return the SVG.
+
+    parts: title and matrix, rows of which are models. centre: of a diverging scale; None: viridis.
+    """
+    values = np.concatenate([matrix.to_numpy(dtype=float).ravel() for _, matrix in parts])
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if centre is not None:
+        reach = max(abs(high - centre), abs(low - centre), 1e-9)
+        low, high = centre - reach, centre + reach
+    options: dict[str, Any] = {
+        "vmin": low,
+        "vmax": high,
+        "cmap": SEQUENTIAL if centre is None else DIVERGING,
+    }
+    with mpl.rc_context(STYLE):
+        columns = min(3, len(parts))
+        lines = -(-len(parts) // columns)
+        figure = Figure(figsize=(WIDTH, 2.6 * lines), layout="constrained")
+        panels = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes in panels[len(parts) :]:
+            axes.set_axis_off()
+        for axes, (title, matrix) in zip(panels, parts, strict=False):
+            image = _matrix(axes, title, matrix, options)
+        figure.colorbar(image, ax=list(panels), label=label, shrink=0.8)
+        return as_svg(figure)
+
+
+def _matrix(axes: Axes, title: str, matrix: pd.DataFrame, options: dict[str, Any]) -> Any:
+    values = matrix.to_numpy(dtype=float)
+    image = axes.imshow(values, **options)
+    axes.set_xticks(range(matrix.shape[1]), list(map(str, matrix.columns)), rotation=90)
+    axes.set_yticks(range(matrix.shape[0]), list(map(str, matrix.index)))
+    axes.set_title(title, loc="left")
+    axes.set_xlabel("scored on")
+    axes.set_ylabel("tuned on")
+    return image

@@ -1,0 +1,107 @@
+"""Where the trunks of early ROIs look: lateralisation, and mean maps by hemisphere."""
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from matplotlib.figure import Figure
+
+from orchestrator.report.sections.plots import dots, roi_rank
+from orchestrator.report.sections.section import Column, Picture, Section
+from orchestrator.report.style import SEQUENTIAL, STYLE, WIDTH, as_svg
+
+COLUMNS = (
+    Column("method", "method"),
+    Column("subject", "subject"),
+    Column("hemisphere", "hemisphere"),
+    Column("roi", "ROI"),
+    Column("index", "index", "difference"),
+    Column("mirrored", "of mirrors", "difference"),
+    Column("bias", "bias", "difference"),
+    Column("bias_low", "low", "difference"),
+    Column("bias_high", "high", "difference"),
+    Column("bias_change", "change to untuned", "difference"),
+    Column("n_images", "images", "count"),
+    Column("task", "task"),
+    Column("salience_layer", "Grad-CAM at"),
+)
+
+
+def section(table: pa.Table) -> Section:
+    """Show each trunk's left-right bias with its interval, and mean maps.
+
+    Of several tasks or layers the first.
+    """
+    rows = table.to_pandas()
+    place = ["task", "layer", "salience_layer"]
+    first = rows[(rows[place] == rows[place].iloc[0]).all(axis=1)]
+    return Section(
+        name="salience",
+        title="Where the trunks look",
+        reading=_read(first),
+        figures=(_picture(first), _maps(first)),
+        table=rows.drop(columns="mean_map"),
+        columns=COLUMNS,
+        notes=(
+            "index: left-minus-right share of Grad-CAM mass; bias: half the sum of the index of "
+            "images and of their mirror images, which the images' own layout can't make.",
+        ),
+    )
+
+
+def _read(rows: pd.DataFrame) -> str:
+    tuned = rows.dropna(subset=["hemisphere"])
+    parts = []
+    for hemisphere, part in tuned.groupby("hemisphere"):
+        left = int((part["bias_change_low"] > 0).sum())
+        right = int((part["bias_change_high"] < 0).sum())
+        parts.append(
+            f"of {len(part)} {hemisphere} trunks {left} look further left than the untuned one and "
+            f"{right} further right"
+        )
+    return f"By 95 % intervals over images, {'; '.join(parts) or 'no tuned trunk was looked at'}."
+
+
+def _picture(rows: pd.DataFrame) -> Picture:
+    places = rows["roi"] + " " + rows["hemisphere"] + " " + rows["subject"]
+    shown = rows.assign(
+        label=places.fillna("untuned"), low=rows["bias_low"], high=rows["bias_high"]
+    )
+    rank = rows["roi"].map(lambda roi: roi_rank(roi)[0])
+    order = rows.assign(rank=rank).sort_values(["rank", "hemisphere", "subject"]).index
+    shown = shown.loc[order].dropna(subset=["bias"])
+    return Picture(
+        dots(shown, "bias", "bias: left (+) or right (−) share of Grad-CAM mass", zero=True),
+        alt=f"Left-right bias of {len(shown)} trunks, from {shown['bias'].min():+.3f} to "
+        f"{shown['bias'].max():+.3f}.",
+        caption=f"Bias of Grad-CAM mass to the left, mean over {int(rows['n_images'].max()):,} "
+        "test images and their mirror images; bars: 95 % bootstrap interval over images.",
+    )
+
+
+def _maps(rows: pd.DataFrame) -> Picture:
+    kinds = rows.assign(kind=rows["hemisphere"].fillna("untuned"))
+    parts = {
+        str(kind): np.mean(
+            [np.array([list(line) for line in one]) for one in part["mean_map"]], axis=0
+        )
+        for kind, part in kinds.groupby("kind")
+        if len(part["mean_map"].iloc[0])
+    }
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.4), layout="constrained")
+        panels = figure.subplots(1, max(1, len(parts)), squeeze=False).ravel()
+        for axes, (kind, values) in zip(panels, parts.items(), strict=False):
+            image = axes.imshow(values, cmap=SEQUENTIAL, vmin=0)
+            axes.set_title(kind, loc="left")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            figure.colorbar(image, ax=axes, shrink=0.8)
+        source = as_svg(figure)
+    return Picture(
+        source,
+        alt=f"Mean Grad-CAM maps of {', '.join(parts)} trunks.",
+        caption=f"Mean Grad-CAM map at {rows['salience_layer'].iloc[0]} of the classifier on "
+        f"{rows['layer'].iloc[0]}, each image's map scaled to a mass of 1, over images and the "
+        "trunks of a hemisphere.",
+    )

@@ -1,0 +1,192 @@
+"""Where on the cortex tuning helps: maps of both hemispheres, and surfaces to turn."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from orchestrator.report.sections.cortex import (
+    Array,
+    Mesh,
+    Scale,
+    draw_views,
+    load_mesh,
+    stepped,
+    turn,
+)
+from orchestrator.report.sections.section import Column, Interactive, Picture, Section
+from orchestrator.report.style import DIVERGING, SEQUENTIAL
+from orchestrator.scores.rows import method_order
+
+COLUMNS = (
+    Column("method", "method"),
+    Column("subject", "subject"),
+    Column("hemisphere", "hemisphere"),
+    Column("r", "mean r", "r"),
+    Column("difference", "difference to untuned", "difference"),
+    Column("share_better", "better", "share"),
+    Column("explained", "median share of ceiling", "share"),
+    Column("n_vertices", "vertices", "count"),
+    Column("protocol", "protocol"),
+)
+VIEWS: Final = "lateral, medial and ventral views of both hemispheres"
+
+
+def section(table: pa.Table) -> Section:
+    """Draw the gain and r on fsaverage5."""
+    return section_on(table, load_mesh())
+
+
+def section_on(table: pa.Table, mesh: Mesh) -> Section:
+    """Draw the gain and r of one method, the mean over subjects, of the first protocol."""
+    rows = table.to_pandas()
+    first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
+    tuned = [name for name in method_order(first["method"].unique()) if name != "untuned"]
+    method = "contrastive" if "contrastive" in tuned else next(iter(tuned), "untuned")
+    shown = first[first["method"] == method]
+    summary = _summarise(rows)
+    return Section(
+        name="surface",
+        title="Cortical maps",
+        reading=_read(shown, method),
+        figures=tuple(_figures(shown, method, mesh)),
+        table=summary,
+        columns=COLUMNS,
+        notes=_notes(shown, mesh),
+    )
+
+
+def _read(rows: pd.DataFrame, method: str) -> str:
+    known = rows.dropna(subset=["difference"])
+    if known.empty:
+        return f"The mean r of {method} over {len(rows):,} vertices is {rows['r'].mean():.3f}."
+    sides = known.groupby("hemisphere")["difference"].mean()
+    parts = ", ".join(f"{value:+.3f} in {name}" for name, value in sides.items())
+    return (
+        f"{method.capitalize()} predicts {(known['difference'] > 0).mean():.0%} of the vertices "
+        f"better than untuned; the mean difference is {parts}."
+    )
+
+
+def _summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    known = rows.assign(better=(rows["difference"] > 0).where(rows["difference"].notna()))
+    keys = ["protocol", "method", "dataset", "subject", "hemisphere"]
+    return (
+        known.astype({"better": float})
+        .groupby(keys)
+        .agg(
+            r=("r", "mean"),
+            difference=("difference", "mean"),
+            share_better=("better", "mean"),
+            explained=("explained", "median"),
+            n_vertices=("r", "size"),
+        )
+        .reset_index()
+    )
+
+
+def _figures(rows: pd.DataFrame, method: str, mesh: Mesh) -> list[Picture | Interactive]:
+    figures: list[Picture | Interactive] = []
+    if rows["difference"].notna().any():
+        figures += _gain(rows, method, mesh)
+    figures.append(_fit(rows, method, mesh))
+    if rows["explained"].notna().any():
+        figures.append(_explained(rows, method, mesh))
+    figures.append(_layers(rows, method, mesh))
+    return figures
+
+
+def _gain(rows: pd.DataFrame, method: str, mesh: Mesh) -> Iterator[Picture | Interactive]:
+    """Draw where tuning helps: views of both hemispheres, and each to be turned."""
+    gain = _spread(rows, "difference", mesh)
+    limit = _reach(list(gain.values()))
+    label = f"Δr, {method} − untuned"
+    told = _told(rows, mesh)
+    yield Picture(
+        draw_views(mesh, gain, Scale(label, -limit, limit, DIVERGING)),
+        alt=f"Cortical maps of {label}: {VIEWS}; mean {rows['difference'].mean():+.3f}.",
+        caption=f"{label} at each vertex, {told}; the scale ends at the 98th percentile.",
+    )
+    for hemisphere, values in gain.items():
+        if np.isfinite(values).any():
+            yield Interactive(
+                turn(mesh, hemisphere, values, limit, DIVERGING),
+                alt=f"{label} on the {hemisphere} surface, to be turned with a pointer.",
+                caption=f"{label} in {hemisphere}: drag to turn, scroll to come nearer; {told}.",
+            )
+
+
+def _fit(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
+    r = _spread(rows, "r", mesh)
+    high = float(np.nanmax(np.concatenate(list(r.values()), dtype=float), initial=0.01))
+    return Picture(
+        draw_views(mesh, r, Scale(f"r, {method}", 0.0, high, SEQUENTIAL)),
+        alt=f"Cortical maps of r of {method}: {VIEWS}; highest {high:.2f}.",
+        caption=f"Pearson r of {method} at each vertex, {_told(rows, mesh)}.",
+    )
+
+
+def _explained(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
+    share = _spread(rows, "explained", mesh, "median")
+    return Picture(
+        draw_views(mesh, share, Scale("share of the ceiling", 0.0, 1.0, SEQUENTIAL)),
+        alt=f"Cortical maps of the share of the explainable variance that {method} explains: "
+        f"{VIEWS}; median {rows['explained'].median():.2f}.",
+        caption=f"r² of {method} by the noise ceiling, r's sign kept, at each vertex, "
+        f"{_told(rows, mesh, 'median')} or no ceiling.",
+    )
+
+
+def _layers(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
+    """Draw which layer the model of a vertex was scored at."""
+    named = rows.drop_duplicates("depth").sort_values("depth")
+    ranks = {depth: rank for rank, depth in enumerate(named["depth"])}
+    depth = _spread(rows.assign(rank=rows["depth"].map(ranks)), "rank", mesh, "median")
+    # Between two layers as often chosen, the shallower.
+    steps = {side: np.floor(values) for side, values in depth.items()}
+    most = rows["layer"].mode().iloc[0]
+    return Picture(
+        draw_views(mesh, steps, stepped("layer", list(named["layer"]), SEQUENTIAL)),
+        alt=f"Cortical maps of the layer that {method} is scored at: {VIEWS}; most often {most}.",
+        caption=f"Layer at which the model of each vertex predicts best, chosen a cell, {method}, "
+        f"{_told(rows, mesh, 'median')}.",
+    )
+
+
+def _told(rows: pd.DataFrame, mesh: Mesh, of_subjects: str = "mean") -> str:
+    n = rows["subject"].nunique()
+    return (
+        f"protocol {rows['protocol'].iloc[0]}, {of_subjects} over {n} "
+        f"subject{'s' if n > 1 else ''}, on {mesh.name}; grey: no score"
+    )
+
+
+def _reach(maps: Sequence[Array]) -> float:
+    values = np.abs(np.concatenate(maps))
+    return max(1e-3, float(np.nanquantile(values, 0.98)) if np.isfinite(values).any() else 0.0)
+
+
+def _spread(
+    rows: pd.DataFrame, value: str, mesh: Mesh, of_subjects: str = "mean"
+) -> dict[str, Array]:
+    """Average a value over subjects at each vertex, and spread it over both hemispheres."""
+    spread = {}
+    for hemisphere in ("lh", "rh"):
+        grouped = rows[rows["hemisphere"] == hemisphere].groupby("fsaverage")[value]
+        part = grouped.agg(of_subjects).dropna()
+        places, values = part.index.to_numpy(dtype=float), part.to_numpy(dtype=float)
+        spread[hemisphere] = mesh.fill(hemisphere, places, values)
+    return spread
+
+
+def _notes(rows: pd.DataFrame, mesh: Mesh) -> tuple[str, ...]:
+    places = rows[["hemisphere", "fsaverage"]].drop_duplicates()
+    hidden = int((places["fsaverage"] >= mesh.n_vertices("lh")).sum())
+    if not hidden:
+        return ()
+    return (
+        f"{hidden:,} of {len(places):,} vertices are between those of {mesh.name}, and not drawn; "
+        "python -m orchestrator.report --mesh fsaverage draws all.",
+    )

@@ -1,0 +1,127 @@
+"""The statistics of a comparison: over images, over subjects, and against the noise ceiling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import pyarrow as pa
+from rich.table import Table
+
+from orchestrator.scores.display.statistics_tables import (
+    explained_table,
+    image_table,
+    subject_table,
+)
+from orchestrator.scores.rows import By
+from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
+from orchestrator.scores.statistics.image_tests import (
+    ImageTests,
+    compare_over_images,
+    summarise_over_images,
+)
+from orchestrator.scores.statistics.noise_ceilings import explain, with_ceilings
+from orchestrator.scores.statistics.paired_predictions import PROTOCOL
+from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, compare_over_subjects
+from orchestrator.scores.statistics.summaries import pair
+
+SHOWN: Final = 2
+DIFFERENCES: Final = {
+    "method_a": pa.string(),
+    "method_b": pa.string(),
+    "dataset": pa.string(),
+    "subject": pa.string(),
+    "hemisphere": pa.string(),
+    "roi": pa.string(),
+    "vertex": pa.int32(),
+    "n_images": pa.int32(),
+    "r_a": pa.float64(),
+    "r_b": pa.float64(),
+    "difference": pa.float64(),
+    "low": pa.float64(),
+    "high": pa.float64(),
+    "p": pa.float64(),
+    "q": pa.float64(),
+}
+"""Columns of exported vertex tests; null where an r is not defined."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a sweep's results and its data lie."""
+
+    runs: Path
+    data: Path
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The tables of a comparison, what could not be said, and the vertices' tests."""
+
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+    tests: tuple[ImageTests, ...] = field(default=())
+
+
+def compute_statistics(
+    vertices: pd.DataFrame,
+    pairs: Sequence[tuple[str, str]],
+    by: By,
+    places: Places,
+    images: ImageBootstrap,
+) -> Statistics:
+    """Compare pairs of methods over images and over subjects, and all with the noise ceiling.
+
+    vertices: rows of scores, one protocol and one trial a cell and method. Raises ValueError when
+    a file of predictions is damaged.
+    """
+    protocol = str(vertices["protocol"].iloc[0])
+    tables: list[Table] = []
+    notes: list[str] = []
+    tests: list[ImageTests] = []
+    if protocol == PROTOCOL:
+        for methods in pairs:
+            found = compare_over_images(vertices, methods, (places.runs, places.data), images)
+            rows = summarise_over_images(found, by, images.level)
+            notes += _told(methods, found)
+            if rows:
+                tests.append(found)
+                tables.append(image_table(rows, by, images, len(found.missing)))
+    else:
+        notes.append(f"over test images: not available, {protocol} predicts no image just once")
+    subjects = SubjectBootstrap(level=images.level)
+    if by == "cell":
+        notes.append("over subjects: not available by cell, a cell is of one subject")
+    for a, b in pairs if by != "cell" else ():
+        over_subjects = compare_over_subjects(pair(vertices, a, b), by, subjects)
+        if over_subjects:
+            tables.append(subject_table(over_subjects, by, protocol, subjects))
+    methods_shown = {method for methods in pairs for method in methods}
+    chosen = vertices[vertices["method"].isin(methods_shown)]
+    explained = explain(with_ceilings(chosen, places.data), by)
+    if any(one.share is not None for one in explained):
+        tables.append(explained_table(explained, by, protocol))
+    else:
+        notes.append(f"noise ceiling: not available ({places.data} holds none for these vertices)")
+    return Statistics(tuple(tables), tuple(notes), tuple(tests))
+
+
+def _told(methods: tuple[str, str], found: ImageTests) -> list[str]:
+    """Say how many cells could not be tested over images, and why the first could not."""
+    if not found.missing:
+        return []
+    shown = "; ".join(dict.fromkeys(found.missing[:SHOWN]))
+    more = "" if len(found.missing) <= SHOWN else "; …"
+    return [
+        f"over test images, {methods[0]} against {methods[1]}: {len(found.missing):,} cells not "
+        f"available: {shown}{more}"
+    ]
+
+
+def difference_rows(tests: Sequence[ImageTests]) -> pa.Table:
+    """Lay out every tested vertex of every pair of methods, with the columns of DIFFERENCES."""
+    parts = [one.vertices.assign(method_a=one.a, method_b=one.b) for one in tests]
+    frame = pd.concat(parts, ignore_index=True)[list(DIFFERENCES)]
+    schema = pa.schema([pa.field(name, kind) for name, kind in DIFFERENCES.items()])
+    return pa.Table.from_pandas(frame, schema, preserve_index=False).replace_schema_metadata(None)

@@ -1,0 +1,176 @@
+"""Tables of statistics for the terminal: over images, over subjects, ceilings, two protocols."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol, TypeVar
+
+from rich.table import Table
+
+from orchestrator.scores.display.style import (
+    NONE,
+    as_difference,
+    as_p,
+    as_percent,
+    as_r,
+    draw_line,
+    new_table,
+)
+from orchestrator.scores.rows import By, Row
+from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
+from orchestrator.scores.statistics.image_tests import FALSE_DISCOVERIES, ImageComparison
+from orchestrator.scores.statistics.noise_ceilings import Explained
+from orchestrator.scores.statistics.protocol_gap import Gap
+from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, SubjectTest
+
+SUBJECT_NOTE: Final = (
+    "– stands for too few: an interval needs 3 subjects, a test 2. Of n subjects the smallest p of "
+    "the sign-flip test is 2/2ⁿ: below 0.05 from 6 on"
+)
+
+
+class _OfRow(Protocol):
+    @property
+    def row(self) -> Row: ...
+
+
+Line = TypeVar("Line", bound=_OfRow)
+
+
+def image_table(
+    comparisons: Sequence[ImageComparison], by: By, draw: ImageBootstrap, n_missing: int
+) -> Table:
+    """Lay out what other test images would have made of two methods, row by row."""
+    q = f"q ≤ {FALSE_DISCOVERIES:.0%}"
+    table = new_table(
+        f"Over test images: {comparisons[0].a} against {comparisons[0].b}, protocol nested",
+        f"interval: {draw.level:.0%}, {draw.n_draws:,} bootstrap draws of a subject's test images, "
+        "the same for all its vertices (none where its cells are scored on different images). It "
+        "covers the choice of images; not other vertices, "
+        f"subjects or seeds. better, worse: share of vertices that differ at {q}: p of each vertex "
+        "by the same draws, two-sided, corrected (Benjamini-Hochberg) over all vertices of a "
+        f"subject, streams apart{_left_out(n_missing)}",
+    )
+    heads = ("method", "diff.", f"{draw.level:.0%} interval", "better", "worse", "vertices")
+
+    def cells(one: ImageComparison) -> tuple[str, ...]:
+        return (
+            one.a,
+            as_difference(one.difference),
+            NONE if one.interval is None else _interval(*one.interval),
+            as_percent(one.share_better),
+            as_percent(one.share_worse),
+            f"{one.n_vertices:,}",
+        )
+
+    return _fill(table, by, heads, comparisons, cells)
+
+
+def subject_table(
+    tests: Sequence[SubjectTest], by: By, protocol: str, bootstrap: SubjectBootstrap
+) -> Table:
+    """Lay out two methods over subjects, row by row."""
+    table = new_table(
+        f"Over subjects: {tests[0].a} against {tests[0].b}, protocol {protocol}",
+        f"interval: of better, {bootstrap.level:.0%}, {bootstrap.n_draws:,} bootstrap draws of the "
+        "subjects. t: paired t test over subjects; flip: sign-flip test; two-sided. q: p corrected "
+        f"(Benjamini-Hochberg) over the rows that are no totals. {SUBJECT_NOTE}",
+    )
+    share = f"{bootstrap.level:.0%} interval"
+    heads = ("method", "diff.", "better", share, "subj.", "t p", "t q", "flip p", "flip q")
+
+    def cells(one: SubjectTest) -> tuple[str, ...]:
+        interval = one.share_interval
+        return (
+            one.a,
+            as_difference(one.difference),
+            as_percent(one.share_improved),
+            NONE if interval is None else f"{interval[0]:.1%} {interval[1]:.1%}",
+            str(one.n_subjects),
+            *(as_p(p) for p in (one.t_p, one.t_q, one.flip_p, one.flip_q)),
+        )
+
+    return _fill(table, by, heads, tests, cells)
+
+
+def explained_table(explained: Sequence[Explained], by: By, protocol: str) -> Table:
+    """Lay out each method's share of the explainable variance, row by row."""
+    table = new_table(
+        f"Share of the explainable variance, protocol {protocol}",
+        "explained: r² / ceiling² (a negative r counts below 0), median over a cell's vertices, "
+        "mean over cells and subjects; ceiling: mean of the highest r a perfect model could reach. "
+        "above 1: vertices whose share exceeds 1, by chance or a ceiling too low; none is clipped. "
+        "no ceiling: vertices left out, as theirs is not known or 0",
+    )
+    heads = ("method", "ceiling", "explained", "above 1", "vertices", "no ceiling")
+
+    def cells(one: Explained) -> tuple[str, ...]:
+        return (
+            one.method,
+            as_r(one.ceiling),
+            as_percent(one.share),
+            f"{one.n_above:,}",
+            f"{one.n_vertices:,}",
+            f"{one.n_without:,}",
+        )
+
+    return _fill(table, by, heads, explained, cells)
+
+
+def gap_table(gaps: Sequence[Gap], by: By, protocols: tuple[str, str]) -> Table:
+    """Lay out two protocols side by side, row by row."""
+    first, second = protocols
+    table = new_table(
+        f"Protocols {first} and {second}, the same trials and vertices",
+        f"gap: r under {second} less r under {first}; higher: share of vertices with the higher r "
+        f"under {second}. {_gap_note(protocols)}",
+    )
+    heads = ("method", first, second, "gap", "higher", "vertices")
+
+    def cells(one: Gap) -> tuple[str, ...]:
+        return (
+            one.method,
+            as_r(one.first),
+            as_r(one.second),
+            as_difference(one.difference),
+            as_percent(one.share_higher),
+            f"{one.n_vertices:,}",
+        )
+
+    return _fill(table, by, heads, gaps, cells)
+
+
+def _gap_note(protocols: tuple[str, str]) -> str:
+    if set(protocols) == {"nested", "paper"}:
+        return (
+            "A gap is the sum of two things: paper chooses on the folds it reports, which raises "
+            "its r, and fits on four fifths of the test images only, which lowers it"
+        )
+    return "released measures r on training images, which a tuned trunk has seen"
+
+
+def _fill(
+    table: Table,
+    by: By,
+    heads: Sequence[str],
+    lines: Sequence[Line],
+    cells: Callable[[Line], tuple[str, ...]],
+) -> Table:
+    """Add a line for each of lines, with a row's label on its first."""
+    table.add_column(by, overflow="fold")
+    table.add_column(heads[0], no_wrap=True)
+    for head in heads[1:]:
+        table.add_column(head, justify="right", no_wrap=True)
+    several = len({cells(one)[0] for one in lines}) > 1
+    last: Row | None = None
+    for one in lines:
+        draw_line(table, last, one.row, apart=several)
+        table.add_row("" if last == one.row else one.row.label, *cells(one))
+        last = one.row
+    return table
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{as_difference(low)} {as_difference(high)}"
+
+
+def _left_out(n_missing: int) -> str:
+    return f". Cells left out, without predictions or responses: {n_missing:,}" if n_missing else ""

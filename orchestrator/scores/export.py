@@ -1,0 +1,53 @@
+"""Writing tables where the user asks, as Parquet or CSV: the score rows, vertex by vertex."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from orchestrator.cli.process import InputError
+from orchestrator.scores.score_table import ScoreTable
+from trainables.storage.atomic import write_parquet, written_whole
+
+
+def check_export(path: Path) -> None:
+    """Raise InputError when rows can't be exported to this path."""
+    if path.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--export {path}: expected a name that ends in .parquet or .csv")
+    if not path.parent.is_dir():
+        raise InputError(f"--export {path}: {path.parent} is no directory; make it first")
+
+
+def export_vertices(table: ScoreTable, path: Path) -> int:
+    """Write the score rows that are kept, one a vertex; count them.
+
+    Raises InputError as :func:`check_export` does.
+    """
+    return write_rows(table.rows.take(table.vertices.index.to_numpy()), path)
+
+
+def write_rows(rows: pa.Table, path: Path) -> int:
+    """Write a table to a .parquet or .csv file, beside and renamed; count its rows.
+
+    In CSV a list is one text with ``;`` between its items. Raises InputError as
+    :func:`check_export` does.
+    """
+    check_export(path)
+    for number, field in enumerate(rows.schema):
+        if pa.types.is_dictionary(field.type):
+            rows = rows.set_column(number, field.name, rows[field.name].cast(pa.string()))
+    if path.suffix == ".parquet":
+        write_parquet(path, rows)
+    else:
+        with written_whole(path) as beside:
+            pyarrow.csv.write_csv(_flat(rows), beside)
+    return int(rows.num_rows)
+
+
+def _flat(rows: pa.Table) -> pa.Table:
+    for number, field in enumerate(rows.schema):
+        if pa.types.is_list(field.type):
+            joined = pc.binary_join(rows[field.name].cast(pa.list_(pa.string())), ";")
+            rows = rows.set_column(number, field.name, joined)
+    return rows

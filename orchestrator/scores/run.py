@@ -1,0 +1,200 @@
+"""Answering a question about a sweep's scores: tables on the terminal, rows in a file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console, RenderableType
+
+from orchestrator.cli.process import InputError
+from orchestrator.scores.comparison import Places, compute_statistics, difference_rows
+from orchestrator.scores.display.score_tables import (
+    OPTIMISTIC,
+    comparison_table,
+    layer_table,
+    summary_table,
+    unpaired,
+)
+from orchestrator.scores.display.statistics_tables import gap_table
+from orchestrator.scores.display.transfer_tables import transfer_tables
+from orchestrator.scores.export import check_export, export_vertices, write_rows
+from orchestrator.scores.overlap_notes import one_model_a_cell, seen_notes
+from orchestrator.scores.rows import By, method_order
+from orchestrator.scores.score_table import (
+    ScoreTable,
+    keep_subjects,
+    keep_trials,
+    keep_values,
+    one_trial_a_cell,
+    read_score_table,
+    started_in,
+)
+from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
+from orchestrator.scores.statistics.image_tests import ImageTests
+from orchestrator.scores.statistics.protocol_gap import protocol_gaps
+from orchestrator.scores.statistics.summaries import (
+    Bootstrap,
+    choose_layers,
+    compare,
+    pair,
+    summarise,
+)
+from orchestrator.scores.statistics.transfers import transfers
+from orchestrator.scores.tidy_export import tidy_rows
+from trainables.results.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the scores."""
+
+    runs: Path
+    data: Path
+    by: By | Literal["layer", "model"]
+    compare: tuple[str, ...] | None
+    """Two methods; none: every method against untuned; None: no comparison."""
+    protocols: tuple[str, ...]
+    """One, or two to show side by side."""
+    draws: int | None
+    """Bootstrap draws of the test images; None: no statistics."""
+    trials: tuple[str, ...]
+    subjects: tuple[int, ...] | None
+    hemispheres: tuple[str, ...] | None
+    rois: tuple[str, ...] | None
+    export: Path | None
+    rows: Literal["cells", "vertices", "differences"]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """Tables, the lines that must stand under them, and the vertices that were tested."""
+
+    tables: Sequence[RenderableType]
+    told: Sequence[str] = ()
+    tests: Sequence[ImageTests] = field(default=())
+
+
+def show_scores(question: Question, console: Console | None = None) -> None:
+    """Print the answer to a question, and write the rows that it asks to export.
+
+    Raises InputError (or ValueError) when the scores can't be read or none is left.
+    """
+    console = console or Console()
+    if question.export is not None:
+        check_export(question.export)  # before minutes of reading, not after
+    table = _restrict(read_score_table(question.runs), question)
+    kept, notes = one_trial_a_cell(table, started_in(question.runs))
+    answer = _answer(kept, question)
+    for one in answer.tables:
+        console.print(one)
+    for line in (*answer.told, *seen_notes(_shown(kept, question)), *notes):
+        console.print(line, highlight=False, markup=False)
+    for protocol in question.protocols:
+        if protocol in OPTIMISTIC:
+            console.print(OPTIMISTIC[protocol], highlight=False)
+    if question.export is not None:
+        n_rows = _export(kept, answer, question, question.export)
+        console.print(f"{n_rows:,} rows written to {question.export}", highlight=False)
+
+
+def _restrict(table: ScoreTable, question: Question) -> ScoreTable:
+    for protocol in question.protocols:
+        keep_values(table, "protocol", "protocol", (protocol,))  # refuses one without scores
+    table = keep_values(table, "protocol", "protocol", question.protocols)
+    if question.trials:
+        table = keep_trials(table, question.trials)
+    if question.subjects is not None:
+        table = keep_subjects(table, question.subjects)
+    if question.hemispheres is not None:
+        table = keep_values(table, "hemispheres", "hemisphere", question.hemispheres)
+    if question.rois is not None:
+        table = keep_values(table, "rois", "roi", question.rois)
+    return table
+
+
+def _answer(table: ScoreTable, question: Question) -> _Answer:
+    by, protocols = question.by, question.protocols
+    if by == "model":
+        return _by_model(table, protocols[0])
+    table, told = one_model_a_cell(table)
+    if table.vertices.empty:
+        raise InputError(*told)
+    if by == "layer":
+        choices = choose_layers(table.vertices, table.at_layers())
+        return _Answer([layer_table(choices, protocols[0])], told)
+    if question.compare is not None:
+        found = _compared(table, question, question.compare, by)
+    elif len(protocols) == 2:
+        found = _side_by_side(table, protocols, by)
+    else:
+        found = _Answer([summary_table(summarise(table.vertices, by), by, protocols[0])])
+    return replace(found, told=[*found.told, *told])
+
+
+def _shown(table: ScoreTable, question: Question) -> ScoreTable:
+    """Keep what a question's tables are made of."""
+    if question.compare:
+        return table.where(table.vertices["method"].isin(question.compare))
+    return table if question.by == "model" else one_model_a_cell(table)[0]
+
+
+def _by_model(table: ScoreTable, protocol: str) -> _Answer:
+    found = transfers(table)
+    if not found:
+        raise InputError(
+            "--by model: no scores of an evaluation; run python -m orchestrator.evaluate first"
+        )
+    return _Answer(transfer_tables(found, protocol))
+
+
+def _side_by_side(table: ScoreTable, protocols: tuple[str, ...], by: By) -> _Answer:
+    first, second = protocols
+    gaps = protocol_gaps(table.vertices, (first, second), by)
+    if not gaps:
+        raise InputError(f"--protocol {first},{second}: no trial was scored under both")
+    return _Answer([gap_table(gaps, by, (first, second))])
+
+
+def _compared(table: ScoreTable, question: Question, asked: Sequence[str], by: By) -> _Answer:
+    bootstrap = Bootstrap()
+    methods = _methods(table, asked)
+    pairs = [pair(table.vertices, a, b) for a, b in methods]
+    compared = [one for each in pairs for one in compare(each, by, bootstrap)]
+    told = [line for line in map(unpaired, pairs) if line]
+    if not compared:
+        raise InputError(f"--compare: no vertex has both scores; {'; '.join(told)}")
+    shown = comparison_table(compared, by, question.protocols[0], bootstrap)
+    if question.draws is None:
+        return _Answer([shown], told)
+    places, images = Places(question.runs, question.data), ImageBootstrap(question.draws)
+    more = compute_statistics(table.vertices, methods, by, places, images)
+    return _Answer([shown, *more.tables], [*told, *more.notes], more.tests)
+
+
+def _methods(table: ScoreTable, asked: Sequence[str]) -> list[tuple[str, str]]:
+    """List the pairs of methods to compare; raise InputError for one that has no scores."""
+    present = method_order(table.present("method"))
+    absent = [method for method in asked or ("untuned",) if method not in present]
+    if absent:
+        raise InputError(
+            f"--compare: no scores of {', '.join(absent)}; there are {', '.join(present)}"
+        )
+    if asked:
+        return [(asked[0], asked[1])]
+    others = [(method, "untuned") for method in present if method != "untuned"]
+    if not others:
+        raise InputError("--compare: there are scores of untuned only")
+    return others
+
+
+def _export(table: ScoreTable, answer: _Answer, question: Question, path: Path) -> int:
+    if question.rows == "vertices":
+        return export_vertices(table, path)
+    if question.rows == "cells":
+        outcome = partial(Outcome.read, question.runs)
+        return write_rows(tidy_rows(table, question.data, outcome), path)
+    if not answer.tests:
+        raise InputError("--rows differences: no vertex could be tested over test images")
+    return write_rows(difference_rows(answer.tests), path)

@@ -1,0 +1,1 @@
+"""Summaries, tests and intervals."""

@@ -1,0 +1,129 @@
+"""Which share of the explainable variance is explained: r² against the noise ceiling's.
+
+A vertex's noise ceiling is the highest r that a perfect model could reach; it lies beside the
+ingested responses. No share is clipped: chance can put one above 1, and a negative r below 0.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.scores.rows import By, Row, cell_weights, cells_of, method_order, rows_by
+from trainables.data.shards import VERTICES, Manifest
+from trainables.storage.atomic import read_parquet
+
+CEILING: Final = "noise_ceiling"
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A method's share of the explainable variance on a row; None without any ceiling."""
+
+    row: Row
+    method: str
+    ceiling: float | None
+    """Mean noise ceiling, as an r."""
+    share: float | None
+    """Median over a cell's vertices of r |r| / ceiling², averaged like every number of a row."""
+    n_above: int
+    """Vertices whose share is above 1."""
+    n_vertices: int
+    """Vertices with an r and a ceiling above 0."""
+    n_without: int
+    """Vertices with an r, but without a ceiling, or with one of 0."""
+
+
+def with_ceilings(vertices: pd.DataFrame, data: Path) -> pd.DataFrame:
+    """Add each vertex's noise ceiling as a column; NaN where none is known.
+
+    vertices: rows of scores. data: the directory of shards. A subject that is not there, or was
+    ingested anew since with other content, has no ceilings.
+    """
+    places = vertices[["dataset", "subject", "data"]].drop_duplicates().astype(str)
+    parts = [
+        _read_ceilings(data / f"{dataset}-{subject}").assign(
+            dataset=dataset, subject=subject, data=content
+        )
+        for dataset, subject, content in places.to_numpy().tolist()
+        if holds(data / f"{dataset}-{subject}", content)
+    ]
+    if not parts:
+        return vertices.assign(**{CEILING: np.nan})
+    keys = ["dataset", "subject", "data", "hemisphere"]
+    text = vertices[[*keys, "vertex"]].assign(**{key: vertices[key].astype(str) for key in keys})
+    found = text.merge(pd.concat(parts), on=[*keys, "vertex"], how="left", validate="many_to_one")
+    return vertices.assign(**{CEILING: found[CEILING].to_numpy()})
+
+
+def holds(shard: Path, data: str) -> bool:
+    """Tell whether a shard is there with the content of this digest."""
+    try:
+        return Manifest.read(shard).data == data
+    except ValueError:
+        return False
+
+
+def _read_ceilings(shard: Path) -> pd.DataFrame:
+    columns = ["hemisphere", "vertex", CEILING]
+    frame: pd.DataFrame = read_parquet(shard / VERTICES, columns).to_pandas()
+    return frame.astype({CEILING: np.float64})
+
+
+def shares(vertices: pd.DataFrame) -> "pd.Series[float]":
+    """Compute r |r| / ceiling² of each vertex; NaN without an r or a ceiling above 0.
+
+    vertices: columns r and noise_ceiling, as of :func:`with_ceilings`.
+    """
+    ceiling = vertices[CEILING].where(vertices[CEILING] > 0)
+    return vertices["r"] * vertices["r"].abs() / ceiling**2
+
+
+def explain(vertices: pd.DataFrame, by: By) -> list[Explained]:
+    """Summarise every method's shares on every row.
+
+    vertices: as of :func:`with_ceilings`, one protocol and one trial a cell and method.
+    """
+    scored = vertices.dropna(subset=["r"])
+    scored = scored.assign(share=shares(scored))
+    methods = method_order(list(scored["method"].unique()))
+    rows = rows_by(cells_of(scored), by)
+    tables = {method: _cells(scored[scored["method"] == method]) for method in methods}
+    return [
+        _explained(row, method, tables[method].loc[tables[method].index.isin(row.cells)])
+        for row in rows
+        for method in methods
+        if tables[method].index.isin(row.cells).any()
+    ]
+
+
+def _cells(scored: pd.DataFrame) -> pd.DataFrame:
+    known = scored.dropna(subset=["share"]).groupby("cell", observed=True)
+    numbers = pd.DataFrame(
+        {
+            "ceiling": known[CEILING].mean(),
+            "share": known["share"].median(),
+            "n": known.size(),
+            "above": known["share"].agg(lambda share: int((share > 1).sum())),
+            "all": scored.groupby("cell", observed=True).size(),
+        }
+    )
+    numbers.index = numbers.index.astype(str)
+    return cells_of(scored).join(numbers).fillna({"n": 0, "above": 0})
+
+
+def _explained(row: Row, method: str, cells: pd.DataFrame) -> Explained:
+    known = cells.dropna(subset=["share"])
+    weights = cell_weights(known)
+    n_known = int(cells["n"].sum())
+    return Explained(
+        row=row,
+        method=method,
+        ceiling=None if known.empty else float((known["ceiling"] * weights).sum()),
+        share=None if known.empty else float((known["share"] * weights).sum()),
+        n_above=int(cells["above"].sum()),
+        n_vertices=n_known,
+        n_without=int(cells["all"].sum()) - n_known,
+    )

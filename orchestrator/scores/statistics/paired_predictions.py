@@ -1,0 +1,136 @@
+"""What two methods predict of a cell's test images, joined by row with the measured responses."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.scores.rows import CELL, cells_of
+from orchestrator.scores.statistics.image_bootstrap import Predicted
+from orchestrator.scores.statistics.noise_ceilings import holds
+from trainables.data.shards import fixed_width, read_rows
+from trainables.results.prediction_files import CellPredictions, prediction_file, read_predictions
+from trainables.storage.s3_mirror import pull
+
+PROTOCOL: Final = "nested"
+"""The one protocol that predicts a test image once."""
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class PredictedCell:
+    """A cell's test images: measured, and as two methods predict them."""
+
+    cell: str
+    vertex: Array
+    """(n_vertices,) columns of the hemisphere's responses."""
+    predicted: Predicted
+    index: Array
+    """(n_images,) rows of the response file."""
+
+
+def shared_cells(vertices: pd.DataFrame, methods: tuple[str, str]) -> pd.DataFrame:
+    """List the cells that two methods scored on the same data, and by which trials.
+
+    vertices: rows of scores, one trial a cell and method. Returns index cell, columns CELL, data,
+    trial_id_a and trial_id_b, in the tables' order.
+    """
+    keys = ["cell", "data"]
+    sides = [
+        vertices.loc[vertices["method"] == method, [*keys, "trial_id"]].drop_duplicates()
+        for method in methods
+    ]
+    left, right = (side.astype(str) for side in sides)
+    both = left.merge(right, on=keys, suffixes=("_a", "_b"), validate="one_to_one")
+    return cells_of(vertices).join(both.set_index("cell"), how="inner")[
+        [*CELL, "data", "trial_id_a", "trial_id_b"]
+    ]
+
+
+def read_subject_cells(
+    cells: pd.DataFrame, runs: Path, shard: Path, missing: list[str]
+) -> Iterator[PredictedCell]:
+    """Yield a subject's cells with both methods' predictions, on the images that both have.
+
+    cells: of one subject, as of :func:`shared_cells`. missing: told, a line each, which cells
+    are not there. Raises ValueError naming a file of predictions that is damaged.
+    """
+    data = str(cells["data"].iloc[0])
+    if not holds(shard, data):
+        missing.extend(f"{shard}: no responses of the content that was scored" for _ in cells.index)
+        return
+    found = dict(_read(cells, runs, missing))
+    if not found:
+        return
+    responses = _Responses.read(shard, [a for a, _ in found.values()])
+    for cell, (a, b) in found.items():
+        predicted = Predicted(responses.of(a), a.values, b.values)
+        yield PredictedCell(cell, a.vertex, predicted, a.index)
+
+
+def _read(
+    cells: pd.DataFrame, runs: Path, missing: list[str]
+) -> Iterator[tuple[str, tuple[CellPredictions, CellPredictions]]]:
+    for row in cells.itertuples():
+        cell, trials = str(row.Index), (str(row.trial_id_a), str(row.trial_id_b))
+        files = [prediction_file(runs, trial, cell) for trial in trials]
+        for path in files:
+            pull(path)
+        absent = [path for path in files if not path.is_file()]
+        if absent:
+            missing.append(f"{absent[0]}: no predictions were kept")
+            continue
+        a, b = (read_predictions(path, PROTOCOL) for path in files)
+        if a is None or b is None or not np.array_equal(a.vertex, b.vertex):
+            missing.append(f"{files[0]}: no predictions of the same vertices under {PROTOCOL}")
+            continue
+        yield cell, _on_the_same_images(a, b)
+
+
+def _on_the_same_images(
+    a: CellPredictions, b: CellPredictions
+) -> tuple[CellPredictions, CellPredictions]:
+    if np.array_equal(a.index, b.index):
+        return a, b
+    _, rows_a, rows_b = np.intersect1d(a.index, b.index, return_indices=True)
+    return a.take(rows_a), b.take(rows_b)
+
+
+@dataclass(frozen=True)
+class _Responses:
+    """A subject's responses to test images, by row of the response file."""
+
+    index: Array
+    """(n_images,) ascending."""
+    values: Mapping[str, Array]
+    """Of each hemisphere, (n_images, n_vertices)."""
+
+    @classmethod
+    def read(cls, shard: Path, predictions: list[CellPredictions]) -> "_Responses":
+        """Read the responses to the images that are predicted, of their hemispheres."""
+        hemispheres = sorted({one.cell.hemisphere for one in predictions})
+        wanted = np.unique(np.concatenate([one.index for one in predictions]))
+        rows: list[Array] = []
+        parts: dict[str, list[Array]] = {name: [] for name in hemispheres}
+        for block in read_rows(shard, ("index", *hemispheres)):
+            index = block["index"].to_numpy()
+            kept = np.isin(index, wanted)
+            rows.append(index[kept])
+            for name, matrices in parts.items():
+                matrices.append(fixed_width(block[name], np.float32)[kept])
+        index = np.concatenate(rows)
+        order = np.argsort(index)
+        values = {name: np.concatenate(matrices)[order] for name, matrices in parts.items()}
+        return cls(index[order], values)
+
+    def of(self, predictions: CellPredictions) -> Array:
+        """Take the responses that were predicted: (n_test, n_vertices)."""
+        rows = np.searchsorted(self.index, predictions.index)
+        measured: Array = self.values[predictions.cell.hemisphere][
+            rows[:, None], predictions.vertex
+        ]
+        return measured

@@ -1,0 +1,71 @@
+"""The same trials under two protocols: how far their scores are apart."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from orchestrator.scores.rows import (
+    CELL,
+    By,
+    Row,
+    cell_weights,
+    cells_of,
+    method_order,
+    rows_by,
+)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A method's r under two protocols, on the vertices that have both."""
+
+    row: Row
+    method: str
+    first: float
+    second: float
+    share_higher: float
+    """Share of vertices with the higher r under the second."""
+    n_vertices: int
+
+    @property
+    def difference(self) -> float:
+        """Mean r under the second protocol less that under the first."""
+        return self.second - self.first
+
+
+def protocol_gaps(vertices: pd.DataFrame, protocols: tuple[str, str], by: By) -> list[Gap]:
+    """Compare two protocols on every row: the same vertex of the same trial, scored under both.
+
+    vertices: rows of scores, one trial a cell, method and protocol.
+    """
+    key = ["trial_id", "method", "cell", "vertex"]
+    first, second = (vertices[vertices["protocol"] == protocol] for protocol in protocols)
+    both = first[[*key, *CELL, "r"]].merge(
+        second[[*key, "r"]], on=key, suffixes=("_first", "_second"), validate="one_to_one"
+    )
+    both = both.dropna(subset=["r_first", "r_second"])
+    rows = rows_by(cells_of(both), by) if len(both) else []
+    methods = method_order(both["method"].astype(str).unique())
+    tables = {method: _cells(both[both["method"] == method]) for method in methods}
+    return [
+        _gap(row, method, tables[method].loc[tables[method].index.isin(row.cells)])
+        for row in rows
+        for method in methods
+        if tables[method].index.isin(row.cells).any()
+    ]
+
+
+def _cells(both: pd.DataFrame) -> pd.DataFrame:
+    higher = both["r_second"] > both["r_first"]
+    grouped = both.assign(higher=higher).groupby("cell", observed=True)
+    numbers = grouped[["r_first", "r_second", "higher"]].mean().assign(n=grouped.size())
+    numbers.index = numbers.index.astype(str)
+    return cells_of(both).join(numbers)
+
+
+def _gap(row: Row, method: str, cells: pd.DataFrame) -> Gap:
+    weights = cell_weights(cells).to_numpy()
+    first, second, higher = (
+        float(weights @ cells[name].to_numpy()) for name in ("r_first", "r_second", "higher")
+    )
+    return Gap(row, method, first, second, higher, int(cells["n"].sum()))

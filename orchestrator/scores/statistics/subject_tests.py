@@ -1,0 +1,149 @@
+"""Two methods over subjects: whether they differ by more than subjects do by chance.
+
+A subject counts once: its number is the mean over its cells of the cell's number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+from orchestrator.scores.rows import By, Row, cells_of, rows_by
+from orchestrator.scores.statistics.false_discovery import adjust
+from orchestrator.scores.statistics.summaries import Pairs
+
+FEWEST_FOR_INTERVAL: Final = 3
+"""Two subjects give a bootstrap three different means: no interval can be drawn from them."""
+FEWEST_FOR_TEST: Final = 2
+FLIPS: Final = 2**12
+"""Sign flips that are all tried, so for up to 12 subjects; of more, this many are drawn."""
+
+Values = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class SubjectBootstrap:
+    """How subjects are drawn, and signs where there are too many to try all."""
+
+    n_draws: int = 10_000
+    level: float = 0.95
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SubjectTest:
+    """Two methods on a row of the table; None where there are too few subjects."""
+
+    row: Row
+    a: str
+    b: str
+    n_subjects: int
+    difference: float
+    """Mean over subjects of mean r of a less mean r of b."""
+    share_improved: float
+    """Mean over subjects of the share of vertices in which a has the higher r."""
+    share_interval: tuple[float, float] | None
+    """Bootstrap of subjects."""
+    t_p: float | None
+    """Paired t over subjects, two-sided; None also where all subjects differ by the same."""
+    flip_p: float | None
+    """Sign-flip test over subjects, two-sided."""
+    t_q: float | None = None
+    """t_p corrected over the rows that are no totals; None in a total."""
+    flip_q: float | None = None
+
+
+def compare_over_subjects(pairs: Pairs, by: By, bootstrap: SubjectBootstrap) -> list[SubjectTest]:
+    """Test two methods over subjects on every row that has pairs, and correct over the rows.
+
+    Totals repeat what the other rows hold: they are tested, but are no part of the correction.
+    """
+    if pairs.frame.empty:
+        return []
+    cells = _cell_numbers(pairs.frame)
+    tests = [_test(row, pairs, cells.loc[list(row.cells)], bootstrap) for row in rows_by(cells, by)]
+    parts = [number for number, one in enumerate(tests) if not one.row.is_total]
+    t_q, flip_q = (
+        dict(zip(parts, adjust([getattr(tests[k], name) for k in parts]), strict=True))
+        for name in ("t_p", "flip_p")
+    )
+    return [
+        replace(one, t_q=t_q.get(number), flip_q=flip_q.get(number))
+        for number, one in enumerate(tests)
+    ]
+
+
+def _cell_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Average a, b and better over the vertices of each cell; index cell, columns CELL too."""
+    better = frame["a"] > frame["b"]
+    grouped = frame.assign(better=better).groupby("cell", observed=True)
+    numbers = grouped[["a", "b", "better"]].mean()
+    numbers.index = numbers.index.astype(str)
+    return cells_of(frame).join(numbers)
+
+
+def _test(row: Row, pairs: Pairs, cells: pd.DataFrame, bootstrap: SubjectBootstrap) -> SubjectTest:
+    subjects = cells.groupby(["dataset", "subject"])[["a", "b", "better"]].mean()
+    differences = (subjects["a"] - subjects["b"]).to_numpy()
+    better = subjects["better"].to_numpy()
+    return SubjectTest(
+        row=row,
+        a=pairs.a,
+        b=pairs.b,
+        n_subjects=len(subjects),
+        difference=float(differences.mean()),
+        share_improved=float(better.mean()),
+        share_interval=subject_interval(better, bootstrap),
+        t_p=paired_t(differences),
+        flip_p=sign_flip(differences, bootstrap.seed),
+    )
+
+
+def subject_interval(
+    values: Sequence[float] | Values, bootstrap: SubjectBootstrap
+) -> tuple[float, float] | None:
+    """Draw subjects anew, with replacement, and take the percentiles of their mean.
+
+    values: (n_subjects,). None of fewer than FEWEST_FOR_INTERVAL.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) < FEWEST_FOR_INTERVAL:
+        return None
+    generator = np.random.default_rng(bootstrap.seed)
+    drawn = generator.integers(len(values), size=(bootstrap.n_draws, len(values)))
+    tail = (1 - bootstrap.level) / 2
+    low, high = np.quantile(values[drawn].mean(axis=1), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def paired_t(differences: Values) -> float | None:
+    """Test by a paired t, two-sided, whether the mean difference is 0. differences: (n_subjects,).
+
+    None of fewer than two subjects, or where all differ by the same: there is no variance.
+    """
+    if len(differences) < FEWEST_FOR_TEST or np.ptp(differences) == 0:
+        return None
+    return float(scipy.stats.ttest_1samp(differences, 0.0).pvalue)
+
+
+def sign_flip(differences: Values, seed: int = 0) -> float | None:
+    """Test by flipping signs, two-sided, whether differences are symmetric about 0.
+
+    differences: (n_subjects,). p is the share of all 2ⁿ flips whose mean is at least as far from
+    0, so at least 2 / 2ⁿ; of more than FLIPS, that many are drawn and 1 is added to both counts.
+    None of fewer than two subjects.
+    """
+    if len(differences) < FEWEST_FOR_TEST:
+        return None
+    result = scipy.stats.permutation_test(
+        (differences,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=FLIPS,
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.pvalue)

@@ -1,0 +1,143 @@
+"""How well a trunk tuned on one subject predicts another: a number a (model, target subject).
+
+As in every table, a number is made in each cell, then averaged over the cells of the target.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from orchestrator.cli.process import subject_number
+from orchestrator.scores.rows import Row, cells_of, method_order, rows_by
+from orchestrator.scores.score_table import ScoreTable, evaluations_of
+from trainables.spec import Trial
+from trainables.spec.evaluation import Evaluation, Work
+
+UNTUNED: Final = "untuned"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model's scores on one subject's cells of a row."""
+
+    mean: float | None
+    """Mean r; None where no vertex has an r."""
+    better: float | None
+    """Share of vertices with a higher r than untuned; None without untuned scores."""
+    n_cells: int
+    is_own: bool
+    """Whether these are the model's own cells, as its trial scored them."""
+
+
+@dataclass(frozen=True)
+class Transfers:
+    """One method's models on the cells of a row, by what they were tuned and scored on."""
+
+    method: str
+    """Of the evaluations, such as ``transfer-contrastive``."""
+    row: Row
+    models: tuple[str, ...]
+    targets: tuple[str, ...]
+    entries: Mapping[tuple[str, str], Entry]
+    """By (model, target); none where they share no cell."""
+    untuned: Mapping[str, float]
+    """Mean r of the untuned trunk by target, on the cells that any model scores."""
+
+
+def transfers(table: ScoreTable) -> list[Transfers]:
+    """Lay out every evaluated method on every ROI group.
+
+    table: one protocol, and one trial a (method, cell, cells that the trunk was tuned on).
+    """
+    evaluated = evaluations_of(table)
+    vertices = table.vertices
+    is_evaluated = vertices["trial_id"].isin(evaluated)
+    numbers = _cell_numbers(table)
+    methods = method_order(vertices.loc[is_evaluated, "method"].unique())
+    return [one for method in methods for one in _of_method(table, numbers, method)]
+
+
+def _of_method(table: ScoreTable, numbers: pd.DataFrame, method: str) -> Iterator[Transfers]:
+    of_method = numbers[numbers["method"] == method]
+    works = evaluations_of(table)
+    evaluated = [works[key] for key in of_method["trial_id"].unique()]
+    if not evaluated:
+        return
+    # Beside the evaluations stand the models' own trials, in the same regions: the diagonal.
+    own = numbers[numbers["trial_id"].isin(_same_setting(table, evaluated))]
+    own = own[own["region"].isin(set(of_method["region"]))]
+    both = pd.concat([of_method.assign(is_own=False), own.assign(is_own=True)])
+    wanted = table.vertices[table.vertices["cell"].isin(set(both["cell"]))]
+    for row in rows_by(cells_of(wanted), "group"):
+        in_row = both[both["cell"].isin(row.cells)]
+        untuned = numbers[(numbers["method"] == UNTUNED) & numbers["cell"].isin(row.cells)]
+        yield Transfers(
+            method=method,
+            row=row,
+            models=tuple(dict.fromkeys(sorted(in_row["model"], key=_order))),
+            targets=tuple(dict.fromkeys(sorted(in_row["target"], key=_order))),
+            entries={
+                (str(model), str(target)): _entry(part)
+                for (model, target), part in in_row.groupby(["model", "target"])
+            },
+            untuned={
+                str(target): float(mean)
+                for target, mean in untuned.groupby("target")["mean"].mean().dropna().items()
+            },
+        )
+
+
+def _same_setting(table: ScoreTable, evaluated: list[Evaluation]) -> set[str]:
+    """Name the trials with an evaluated model's settings: of the models, and other subjects'."""
+    ids = {one.id for one in evaluated}
+    frame = table.vertices[["trial_id", "setting"]].drop_duplicates()
+    settings = set(frame.loc[frame["trial_id"].isin(ids), "setting"])
+    alike = set(frame.loc[frame["setting"].isin(settings), "trial_id"])
+    return {key for key in alike if isinstance(table.trials[key], Trial)}
+
+
+def _entry(cells: pd.DataFrame) -> Entry:
+    mean, better = cells["mean"].mean(), cells["better"].mean()
+    return Entry(
+        mean=None if pd.isna(mean) else float(mean),
+        better=None if pd.isna(better) else float(better),
+        n_cells=len(cells),
+        is_own=bool(cells["is_own"].all()),
+    )
+
+
+def _cell_numbers(table: ScoreTable) -> pd.DataFrame:
+    """Make each trial's numbers on each cell: mean r, and the share better than untuned."""
+    vertices = table.vertices
+    key = ["cell", "data", "vertex"]
+    untuned = vertices.loc[vertices["method"] == UNTUNED, [*key, "r"]]
+    paired = vertices.merge(untuned, on=key, how="left", suffixes=("", "_untuned"))
+    both = paired["r"].notna() & paired["r_untuned"].notna()
+    paired["better"] = (paired["r"] > paired["r_untuned"]).astype(float).where(both)
+    by = ["trial_id", "method", "cell", "dataset", "subject", "hemisphere", "roi"]
+    numbers = paired.groupby(by, observed=True)[["r", "better"]].mean().reset_index()
+    numbers[by] = numbers[by].astype(str)
+    several = vertices["dataset"].nunique() > 1
+    return numbers.rename(columns={"r": "mean"}).assign(
+        region=numbers["dataset"] + " " + numbers["hemisphere"] + " " + numbers["roi"],
+        model=[model_label(table.trials[key]) for key in numbers["trial_id"]],
+        target=[
+            f"{dataset}-{subject}" if several else subject
+            for dataset, subject in zip(numbers["dataset"], numbers["subject"], strict=True)
+        ],
+    )
+
+
+def model_label(work: Work) -> str:
+    """Name whom a trunk was tuned on: ``subj01``, or the numbers of a pool, ``1+2+3``."""
+    cells = work.model.cells if isinstance(work, Evaluation) else work.cells
+    subjects = list(dict.fromkeys(cell.subject for cell in cells))
+    if len(subjects) == 1:
+        return subjects[0]
+    return "+".join(str(subject_number(subject) or subject) for subject in subjects)
+
+
+def _order(label: str) -> tuple[int, str]:
+    return (label.count("+"), label)

@@ -1,0 +1,147 @@
+"""Scores as others' tables have them: one tidy row a (cell, method, protocol)."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+
+from orchestrator.scores.score_table import ScoreTable
+from orchestrator.scores.statistics.noise_ceilings import CEILING, holds, shares, with_ceilings
+from trainables.data.shards import Manifest
+from trainables.results.outcome import Outcome
+from trainables.spec import Untuned
+from trainables.spec.evaluation import Work, setting_source
+from trainables.training.checkpoints import EpochReport
+
+_TEXT, _WHOLE, _NUMBER = pa.string(), pa.int32(), pa.float64()
+TIDY_SCHEMA: Final = pa.schema(
+    [
+        pa.field("benchmark", _TEXT, nullable=False),
+        pa.field("split", _TEXT),
+        pa.field("subject", _TEXT, nullable=False),
+        pa.field("hemisphere", _TEXT, nullable=False),
+        pa.field("roi", _TEXT, nullable=False),
+        pa.field("group", _TEXT, nullable=False),
+        pa.field("n_vertices", _WHOLE, nullable=False),
+        pa.field("n_scored", _WHOLE, nullable=False),
+        pa.field("n_images", _WHOLE, nullable=False),
+        pa.field("n_seen", _WHOLE, nullable=False),
+        pa.field("n_dropped", _WHOLE, nullable=False),
+        pa.field("method", _TEXT, nullable=False),
+        pa.field("model", _TEXT, nullable=False),
+        pa.field("weights", _TEXT, nullable=False),
+        pa.field("layer", _TEXT, nullable=False),
+        pa.field("protocol", _TEXT, nullable=False),
+        pa.field("r", _NUMBER),
+        pa.field("r_median", _NUMBER),
+        pa.field("r2", _NUMBER),
+        pa.field("noise_ceiling", _NUMBER),
+        pa.field("explained", _NUMBER),
+        pa.field("n_ceiling", _WHOLE, nullable=False),
+        pa.field("n_above_ceiling", _WHOLE, nullable=False),
+        pa.field("objective", _TEXT, nullable=False),
+        pa.field("hyperparameters", _TEXT, nullable=False),
+        pa.field("loss", _NUMBER),
+        pa.field("trained_on", _TEXT),
+        pa.field("training_subjects", pa.list_(_TEXT)),
+        pa.field("seed", _WHOLE),
+        pa.field("code", _TEXT),
+        pa.field("data", _TEXT, nullable=False),
+        pa.field("setting", _TEXT, nullable=False),
+        pa.field("trial_id", _TEXT, nullable=False),
+        pa.field("training_id", _TEXT, nullable=False),
+        pa.field("host", _TEXT, nullable=False),
+        pa.field("started", _TEXT),
+    ]
+)
+"""docs/data.md says what each column means."""
+
+_CONSTANT: Final = (
+    *("dataset", "subject", "hemisphere", "roi", "group", "method", "layer", "protocol"),
+    *("n_test", "n_seen", "n_dropped", "trained_on"),
+    *("trial_id", "data", "setting", "code", "host"),
+)
+"""What all rows of a score file's cell and protocol share."""
+
+
+def tidy_rows(table: ScoreTable, data: Path, outcome: Callable[[str], Outcome | None]) -> pa.Table:
+    """Summarise the rows that are kept: TIDY_SCHEMA, a row a cell, method and protocol.
+
+    data: the directory of shards, for splits and noise ceilings; null where it does not hold what
+    was scored. outcome: how a trial ended, by its id, or None.
+    """
+    vertices = with_ceilings(table.vertices, data)
+    vertices = vertices.assign(share=shares(vertices))
+    groups = vertices.groupby(["trial_id", "cell", "protocol"], observed=True, sort=False)
+    rows = []
+    for (trial_id, _, _), cell in groups:
+        first = {name: cell[name].iloc[0] for name in _CONSTANT}
+        work = table.trials[str(trial_id)]
+        tuning = outcome(setting_source(work).id)
+        rows.append(
+            {
+                **_of_cell(first, data),
+                **_of_scores(cell),
+                **_of_work(work, outcome(work.id), tuning.history if tuning else ()),
+            }
+        )
+    return pa.Table.from_pylist(rows, TIDY_SCHEMA)
+
+
+def _of_cell(first: dict[str, Any], data: Path) -> dict[str, Any]:
+    """Take what score files say of a cell, and the split from its subject's shard."""
+    shard = data / f"{first['dataset']}-{first['subject']}"
+    known = holds(shard, str(first["data"]))
+    kept = {name: first[name] for name in _CONSTANT if name not in ("dataset", "n_test", "code")}
+    return {
+        **kept,
+        "benchmark": first["dataset"],
+        "split": Manifest.read(shard).split if known else None,
+        "n_images": int(first["n_test"]),
+        **{name: int(first[name]) for name in ("n_seen", "n_dropped")},
+        **{name: None if pd.isna(first[name]) else first[name] for name in ("code", "trained_on")},
+    }
+
+
+def _of_scores(cell: pd.DataFrame) -> dict[str, Any]:
+    """Summarise a cell's vertices; None where none has what a number is made of."""
+    r, known = cell["r"].dropna(), cell.dropna(subset=["share"])
+    return {
+        "n_vertices": len(cell),
+        "n_scored": len(r),
+        "r": _mean(r),
+        "r_median": None if r.empty else float(r.median()),
+        "r2": _mean(r**2),
+        "noise_ceiling": _mean(known[CEILING]),
+        "explained": None if known.empty else float(known["share"].median()),
+        "n_ceiling": len(known),
+        "n_above_ceiling": int((known["share"] > 1).sum()),
+    }
+
+
+def _mean(values: "pd.Series[float]") -> float | None:
+    return None if values.empty else float(values.mean())
+
+
+def _of_work(work: Work, outcome: Outcome | None, history: Sequence[EpochReport]) -> dict[str, Any]:
+    """Tell how a trunk was tuned, by its trial's epochs, and when it was scored."""
+    trial = setting_source(work)
+    tuned = not isinstance(trial.objective, Untuned)
+    return {
+        "model": trial.trunk.architecture,
+        "weights": trial.trunk.weights,
+        "objective": trial.objective.method,
+        "hyperparameters": json.dumps(asdict(trial.objective), sort_keys=True),
+        "loss": history[-1].loss if tuned and history else None,
+        "training_subjects": sorted({c.subject for c in trial.cells}) if tuned else None,
+        "seed": trial.seed if tuned else None,
+        "training_id": trial.training_id,
+        "started": None
+        if outcome is None
+        else datetime.fromtimestamp(outcome.started, UTC).isoformat(timespec="seconds"),
+    }

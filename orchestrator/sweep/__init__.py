@@ -1,0 +1,1 @@
+"""The sweep command: run a search space."""

@@ -1,0 +1,212 @@
+"""Run a search space: plan, train and encode on warm workers, track.
+
+python -m orchestrator.sweep                                   the demonstration
+python -m orchestrator.sweep paper --data DATA --out RUNS      the paper's main experiment
+"""
+
+import argparse
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from orchestrator.cli.arguments import add_cells, add_resources, read_selection
+from orchestrator.cli.places import ANYWHERE, DEMO
+from orchestrator.cli.process import (
+    FAILED,
+    InputError,
+    Started,
+    directory,
+    leave,
+    positive_integer,
+    run,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.execution.session import SweepSettings
+
+DESCRIPTION: Final = """\
+Run every trial of a search space that is not done yet. The same command goes on where it was
+stopped: finished trials are skipped, a half-trained one resumes at its checkpoint. Without
+arguments: the demonstration on simulated data, which is made if absent.
+
+From any machine that sees RUNS: "status --out RUNS" says how far it is, "cancel" stops it, and
+"retry [--failed]" runs the last command on RUNS again.
+"""
+ACTIONS: Final = ("status", "retry", "cancel")
+
+
+def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = None) -> int:
+    """Run the command line; return 0, 1 when trials failed, 2 for bad input, 130 on Ctrl-C.
+
+    only: ids of the trials to run of those that are left; None: all.
+    """
+    given = tuple(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] and given[0] in ACTIONS:
+        from orchestrator.sweep.status import main as operate
+
+        return operate(given)
+    options = _parser().parse_args(given)
+    started = Started("orchestrator.sweep", given, only)
+    failures: list[str] = []
+    code = run(lambda: failures.extend(_sweep(options, started)))
+    return code or (FAILED if failures else 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.sweep",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "space",
+        nargs="?",
+        default="demo",
+        metavar="SPACE",
+        help="a name in search_spaces/, or a .py file with trials(cells) or SEARCH (default: demo)",
+    )
+    parser.add_argument(
+        "--data",
+        type=directory,
+        metavar="DATA",
+        help=f"ingested shards: {ANYWHERE} (default: data)",
+    )
+    parser.add_argument(
+        "--out",
+        type=directory,
+        metavar="RUNS",
+        help=f"scores, checkpoints and logs: {ANYWHERE} (default: runs)",
+    )
+    parser.add_argument(
+        "--weights", type=Path, metavar="FILE", help="a state dict for every trunk to start from"
+    )
+    parser.add_argument(
+        "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        help="of the images' pass through the trunk in tuning; bfloat16 takes about half the "
+        "time, and gives trials ids of their own (default: as the space says, float32)",
+    )
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        help="take no fast path: full float32 in tuning, every component in float64, kernels that "
+        "repeat to the bit; such trials have ids of their own",
+    )
+    _add_search(parser)
+    add_cells(parser, "which cells (default: all that the space takes)")
+    _add_resources(parser)
+    return parser
+
+
+def _add_search(parser: argparse.ArgumentParser) -> None:
+    search = parser.add_argument_group("hyperparameters")
+    search.add_argument(
+        "--search",
+        choices=("optuna", "random"),
+        help="what proposes configurations, for a space that declares a SEARCH (optuna: TPE)",
+    )
+    search.add_argument(
+        "--hyperparameters",
+        type=Path,
+        metavar="FILE",
+        help="the file that a search ended in: its values replace temperature, learning rate, "
+        "epochs, batch size and the two ratios of the space's contrastive trials, whose ids "
+        "follow; regression and pooled trials stay as they are",
+    )
+
+
+def _add_resources(parser: argparse.ArgumentParser) -> None:
+    parts = add_resources(parser)
+    parts.add_argument(
+        "--workers-per-trial",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="Ray Train workers that share the fine-tuning of a trial, each with the CPUs and GPUs "
+        "above; the sum over a batch is the same up to rounding (1)",
+    )
+    parts.add_argument(
+        "--keep-every-epoch", action="store_true", help="keep each epoch's weights, not last, best"
+    )
+
+
+def _sweep(options: argparse.Namespace, started: Started) -> list[str]:
+    from rich.console import Console
+
+    from orchestrator.execution.plan import load_search
+    from orchestrator.execution.session import sweep
+
+    settings, search = _settings(options, started), load_search(options.space)
+    if search is None:
+        if options.search is not None:
+            raise InputError(f"--search {options.search}: {options.space} lists its trials")
+        return sweep(settings, Console())
+    if settings.hyperparameters is not None:
+        raise InputError("--hyperparameters: a search finds them; give a space that lists trials")
+    if settings.exact:
+        raise InputError("--exact: a search finds settings; give it to the sweep that uses them")
+    if settings.precision is not None:
+        raise InputError("--precision: a search tunes in float32; give a space that lists trials")
+    if settings.keep_every_epoch:
+        raise InputError("--keep-every-epoch: a search keeps no weights; its trials are for choice")
+    from orchestrator.sweep.search.run import tune
+
+    return tune(settings, search, Console())
+
+
+def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
+    from orchestrator.execution.session import SweepSettings
+
+    if options.workers_per_trial > 1 and 0 < (options.gpus_per_trial or 0) < 1:
+        raise InputError(
+            f"--workers-per-trial {options.workers_per_trial} --gpus-per-trial "
+            f"{options.gpus_per_trial:g}: workers that share a trial need a GPU each (or 0); "
+            "give --gpus-per-trial 1, or one worker a trial"
+        )
+    if options.workers_per_trial > 1 and options.pack:
+        raise InputError(
+            f"--workers-per-trial {options.workers_per_trial} --pack: workers that share a trial "
+            "need a GPU each; give one of the two"
+        )
+    if options.exact and options.precision == "bfloat16":
+        raise InputError("--exact --precision bfloat16: exact is float32; give one of the two")
+    if options.workers_per_trial > 1 and options.precision == "bfloat16":
+        raise InputError(
+            f"--workers-per-trial {options.workers_per_trial} --precision bfloat16: workers that "
+            "share a trial sum their statistics in float32; give one of the two"
+        )
+    selection = read_selection(options)
+    demo = options.space == "demo" and options.data is None
+    return SweepSettings(
+        space=options.space,
+        data=options.data or (DEMO / "data" if demo else Path("data")),
+        out=options.out or (DEMO / "runs" if demo else Path("runs")),
+        weights=options.weights or (DEMO / "weights.safetensors" if demo else None),
+        experiment=options.experiment or ("nsd-simulated" if demo else None),
+        subjects=selection.subjects,
+        hemispheres=selection.hemispheres,
+        rois=selection.rois,
+        workers_per_trial=options.workers_per_trial,
+        cpus_per_trial=options.cpus_per_trial,
+        gpus_per_trial=options.gpus_per_trial,
+        pack=options.pack,
+        max_concurrent=options.max_concurrent,
+        retries=options.retries,
+        keep_every_epoch=options.keep_every_epoch,
+        keep_predictions=not options.no_predictions,
+        dry_run=options.dry_run,
+        precision=options.precision,
+        exact=options.exact,
+        patience=options.patience,
+        searcher=options.search or "optuna",
+        hyperparameters=options.hyperparameters,
+        started=started,
+    )
+
+
+if __name__ == "__main__":
+    leave(main())

@@ -1,0 +1,36 @@
+"""The demonstration's data: simulated, then read by the real ingest; made once."""
+
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from orchestrator.ingest.run import ingest_algonauts
+from orchestrator.ingest.settings import Settings
+from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
+from orchestrator.ingest.simulate.pretrained_weights import make_weights
+from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task
+from orchestrator.ingest.task.run import ingest_task
+
+SIMULATION: Final = SimulationSettings(subjects=(1, 2))
+TASK: Final = TaskSimulation(image_size=SIMULATION.image_size)
+TASK_NAME: Final = "simulated"
+
+
+def prepare_demo(home: Path, console: Console) -> None:
+    """Make what the demonstration runs on under home: source, weights.safetensors, data."""
+    console.print(f"simulating {len(SIMULATION.subjects)} subjects in {home / 'source'}")
+    simulate(home / "source", SIMULATION)
+    weights = home / "weights.safetensors"
+    console.print(f"pretraining the trunk on the simulation's classes, a minute: {weights}")
+    make_weights(weights)
+    ingest_algonauts(
+        home / "source",
+        home / "data",
+        Settings("stimulus", SIMULATION.image_size),
+        noise_ceilings=home / "source" / "noise_ceilings",
+    )
+    simulate_task(home / "task-source", TASK)
+    ingest_task(
+        home / "task-source", home / "data", TASK_NAME, "imagefolder", image_size=TASK.image_size
+    )

@@ -1,0 +1,174 @@
+"""A search as far as the outcomes of its trials tell: rounds, records, schedulers rebuilt."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+
+from orchestrator.sweep.search.asha import CellAsha, Judged
+from orchestrator.sweep.search.study import (
+    Record,
+    build_study,
+    diverged,
+    propose,
+    rank_shares,
+    record,
+)
+from trainables.results.outcome import Outcome
+from trainables.spec import Cell, Trial, Trunk, digest
+from trainables.spec.evaluation import setting_source
+from trainables.spec.search import Search, Value, checked, name_of
+from trainables.storage.atomic import write_text
+from trainables.training.checkpoints import OF_SEARCHES, read_history, remove_checkpoints
+
+
+@dataclass(frozen=True)
+class Round:
+    """Configurations that are tried together, and a trial for each on each cell, cell by cell."""
+
+    number: int
+    trials: tuple[tuple[str, Trial], ...]
+    """(configuration, trial)."""
+
+
+@dataclass
+class Progress:
+    """A search as far as its outcomes tell; asking again reads them again."""
+
+    search: Search
+    searcher: str
+    cells: Sequence[Cell]
+    trunk: Trunk
+    runs: Path
+    configurations: dict[str, dict[str, Value]] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        """Name the directory of what the search ends in."""
+        cells = [(cell.id, cell.data) for cell in self.cells]
+        content = [repr(self.search), repr(self.trunk), self.searcher, cells]
+        return self.runs / "tuning" / digest(content)
+
+    def rounds(self) -> Iterator[Round]:
+        """Yield the rounds, each proposed when the one before has ended; stop where one has not."""
+        self.configurations.clear()
+        for number in range(self.search.n_rounds):
+            new = self._read_round(number)
+            if new is None:
+                new = self._propose(number)
+            self.configurations |= new
+            now = Round(number, self._trials(list(new)))
+            yield now
+            if not all(self.ended(trial) for _, trial in now.trials):
+                return
+
+    def checkpoint(self, trial: Trial) -> Path:
+        """Name the directory of a trial's checkpoints, there until it has ended."""
+        return self.runs / OF_SEARCHES / trial.training_id
+
+    def remove_checkpoints(self, now: Round) -> None:
+        """Remove those of a round's ended trials that no worker removed: of diverged ones, say."""
+        for _, trial in now.trials:
+            if self.ended(trial) is not None:
+                remove_checkpoints(self.checkpoint(trial))
+
+    def _propose(self, number: int) -> dict[str, dict[str, Value]]:
+        n = min(self.search.per_round, self.search.n_configurations - len(self.configurations))
+        return propose(self.study(number), self.search, n, self.configurations)
+
+    def _round_file(self, number: int) -> Path:
+        return self.home / f"round-{number:02d}.json"
+
+    def write_round(self, now: Round) -> None:
+        """Write down what a round tries and what its searcher knew, once, before it is run.
+
+        Proposals depend on Optuna's version too: a search goes on with those that it has begun.
+        """
+        path = self._round_file(now.number)
+        if path.exists():
+            return
+        new = list(dict.fromkeys(name for name, _ in now.trials))
+        earlier = [one for one in self.records() if one.configuration not in new]
+        content = {
+            "round": now.number,
+            "searcher": self.searcher,
+            "optuna": optuna.__version__,
+            "known": rank_shares(earlier),
+            "configurations": {name: self.configurations[name] for name in new},
+        }
+        write_text(path, json.dumps(content, indent=1) + "\n")
+
+    def _read_round(self, number: int) -> dict[str, dict[str, Value]] | None:
+        """Read the configurations of a round that was begun; None where it was not."""
+        path = self._round_file(number)
+        try:
+            content = json.loads(path.read_text())["configurations"]
+            found = {name_of(values): checked(values) for values in content.values()}
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: not a round of a search ({error}); remove {self.home}, and the same "
+                "command starts the search anew, with the trials that are done"
+            ) from error
+        return found
+
+    def _trials(self, names: Sequence[str]) -> tuple[tuple[str, Trial], ...]:
+        return tuple(
+            (name, self.search.trial(self.configurations[name], cell, self.trunk))
+            for cell in self.cells
+            for name in names
+        )
+
+    def largest(self) -> list[Trial]:
+        """List, for each cell, the trial that needs the most memory of all it may come to."""
+        values = self.search.ranges.largest
+        return [self.search.trial(values, cell, self.trunk) for cell in self.cells]
+
+    def study(self, round_number: int) -> optuna.Study:
+        """Rebuild the searcher's study from the configurations that there are."""
+        return build_study(
+            self.search, self.searcher, round_number, self.configurations, self.records()
+        )
+
+    def ended(self, trial: Trial) -> Outcome | None:
+        """Read a trial's outcome, if nothing is left to do for it."""
+        outcome = Outcome.read(self.runs, trial.id)
+        if outcome is None or (outcome.status == "failed" and not diverged(outcome)):
+            return None
+        return outcome
+
+    def outcomes(self) -> list[tuple[str, Outcome]]:
+        """List the ended trials of all configurations so far."""
+        found = [(name, self.ended(one)) for name, one in self._trials(list(self.configurations))]
+        return [(name, outcome) for name, outcome in found if outcome is not None]
+
+    def records(self) -> list[Record]:
+        """List what the ended trials found."""
+        return [record(name, outcome) for name, outcome in self.outcomes()]
+
+
+def judged(trial: Trial) -> Judged:
+    """Describe a trial to its cell's scheduler."""
+    return Judged(trial.id, trial.cells[0].id, int(getattr(trial.objective, "epochs")))  # noqa: B009
+
+
+def prime(asha: CellAsha, progress: Progress, waiting: Sequence[Trial]) -> list[Trial]:
+    """Replay what earlier runs reported, ended trials first; return the trials left to run.
+
+    A trial whose stop was decided, but not written down before a kill, is ended here.
+    """
+    ended = sorted((outcome for _, outcome in progress.outcomes()), key=lambda one: one.started)
+    for outcome in ended:
+        asha.replay(judged(setting_source(outcome.trial)), outcome.history)
+    left = []
+    for trial in waiting:
+        history = read_history(progress.checkpoint(trial))
+        if asha.replay(judged(trial), history):
+            left.append(trial)
+        else:
+            Outcome(trial, "stopped", "", "", time.time(), {}, history).write(progress.runs)
+    return left

@@ -1,0 +1,288 @@
+"""A search for hyperparameters, from its settings to the frozen file: round after round.
+
+All is derived from the outcomes of the trials, which are the truth: before each round the searcher
+is rebuilt from the rounds before it, and each cell's scheduler from the epochs of its trials. The
+same command goes on where a search was killed.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+import ray
+from rich.console import Console
+
+from orchestrator.cli.process import InputError
+from orchestrator.cluster.capacity import size_groups
+from orchestrator.cluster.trial_queue import start_queue
+from orchestrator.cluster.tune_adapter import Schedule, run_jobs, scratch_of
+from orchestrator.cluster.watchdog import watched
+from orchestrator.cluster.worker_groups import GroupSize, QueueLost, warm_groups
+from orchestrator.execution.plan import fingerprint, start_from
+from orchestrator.execution.progress import Display, duration
+from orchestrator.execution.run_lock import hold
+from orchestrator.execution.run_record import Command, Publisher
+from orchestrator.execution.session import (
+    SweepSettings,
+    Watcher,
+    chosen_cells,
+    connect_and_tell,
+    make_job,
+    name_weights,
+    read_costs,
+    workplace_of,
+)
+from orchestrator.sweep.hyperparameters import Found
+from orchestrator.sweep.search.asha import CellAsha
+from orchestrator.sweep.search.rounds import Progress, Round, judged, prime
+from orchestrator.sweep.search.summary import (
+    best_table,
+    draw,
+    freeze,
+    standings,
+    summarise_best,
+    write_history,
+)
+from orchestrator.tracking.background import Tracker, start_tracker
+from orchestrator.tracking.mlflow_runs import Sweep, tracking_uri
+from trainables.models.backbones import load
+from trainables.results.outcome import Outcome
+from trainables.results.provenance import code_version
+from trainables.spec import Trial
+from trainables.spec.search import Search
+from trainables.storage.redaction import masked
+from trainables.worker.runner import TrialRunner
+
+SETTLE_SECONDS: Final = 0.1
+
+
+def tune(settings: SweepSettings, search: Search, console: Console) -> list[str]:
+    """Run a search to its frozen file; return the ids of the trials that failed.
+
+    Raises InputError (or ValueError) when the input can't be used, before anything is run.
+    """
+    progress = _progress(settings, search)
+    if settings.dry_run:
+        _show_plan(settings, progress, console)
+        return []
+    with hold(settings.out, f"sweep {settings.space}"):
+        return _Tuning(settings, progress, console).run()
+
+
+def _progress(settings: SweepSettings, search: Search) -> Progress:
+    cells = search.choose_cells(chosen_cells(settings))
+    if not cells:
+        raise InputError(
+            f"no cell of the data has more than {search.min_vertices} vertices and is no stream"
+        )
+    trunk = start_from(search.trunk, name_weights(settings))
+    load(trunk, settings.weights)  # refuse here what would fail on every worker
+    return Progress(search, settings.searcher, cells, trunk, settings.out)
+
+
+def _show_plan(settings: SweepSettings, progress: Progress, console: Console) -> None:
+    """Say what a search would do, from what it has done."""
+    search, costs = progress.search, read_costs(settings)
+    *_, current = progress.rounds()
+    records = progress.records()
+    n_trials = search.n_configurations * len(progress.cells)
+    each = [costs.estimate(trial).seconds for _, trial in current.trials]
+    left = (n_trials - len(records)) * fmean(each) if each else 0.0
+    n_stopped = sum(one.stopped for one in records)
+    for line in (
+        f"{len(progress.cells)} cells of more than {search.min_vertices} vertices: "
+        + ", ".join(cell.id for cell in progress.cells),
+        f"{search.n_configurations} configurations by {progress.searcher} in {search.n_rounds} "
+        f"rounds of {search.per_round}: {n_trials} trials, {len(records)} done "
+        f"({n_stopped} stopped); in round {current.number + 1}",
+        f"at most {duration(left)} of work is left, were no trial stopped",
+        f"ends in {progress.home}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@dataclass
+class _Tuning:
+    """A search under way."""
+
+    settings: SweepSettings
+    progress: Progress
+    console: Console
+
+    def run(self) -> list[str]:
+        """Run the rounds that wait, mirror, and conclude when all have ended."""
+        settings, progress = self.settings, self.progress
+        identity = Sweep(
+            settings.experiment or progress.cells[0].dataset,
+            Path(settings.space).stem,
+            settings.data,
+            settings.out,
+            fingerprint(settings.data),
+        )
+        warnings: list[str] = []
+        tracker = start_tracker(identity, warnings.append)
+        failures: dict[str, str] = {}
+        complete = False
+        try:
+            *_, first = progress.rounds()
+            tracker.due([outcome.trial.id for _, outcome in progress.outcomes()])
+            if self._waiting(first):
+                failures = self._run_rounds(tracker)
+            complete = not failures
+        except QueueLost as lost:
+            raise InputError(f"{lost}; run the same command again, which goes on here") from lost
+        finally:
+            unlogged = tracker.close(complete=complete)
+        if complete:
+            self._conclude(identity)
+        self._say(f"MLflow: {masked(tracking_uri())}, experiment {identity.experiment}")
+        if unlogged:
+            told = warnings[-1] if warnings else "MLflow could not be written"
+            self._say(
+                f"{told}; {len(set(unlogged))} trials are not there: run the same command again"
+            )
+        for trial_id, error in failures.items():
+            self._say(f"failed, and tried again by the same command: {trial_id}: {error}")
+        return list(failures)
+
+    def _waiting(self, now: Round) -> list[Trial]:
+        return [trial for _, trial in now.trials if self.progress.ended(trial) is None]
+
+    def _run_rounds(self, tracker: Tracker) -> dict[str, str]:
+        """Run round after round on the same warm groups; stop at one that has failures."""
+        settings, progress = self.settings, self.progress
+        self._say(connect_and_tell())
+        costs = read_costs(settings)
+        largest = max(costs.estimate(trial).bytes for trial in progress.largest())
+        n_trials = progress.search.per_round * len(progress.cells)
+        sized = size_groups(settings.asked, n_trials, largest)
+        size, n_groups = sized.size, sized.n
+        if sized.note:
+            self._say(sized.note)
+        scratch = scratch_of(settings.out)
+        queue = start_queue(settings.retries, n_groups)
+        # No light trial waits beside those at work: the order in which trials of a cell are
+        # compared is then that of the round, with one group.
+        schedule = Schedule(n_groups, settings.retries, scratch)
+        workplace = replace(workplace_of(settings, size), keep_trunks=False)
+        make_runner = partial(TrialRunner, workplace)
+        with warm_groups(queue, make_runner, size, n_groups, scratch), watched(queue):
+            for now in progress.rounds():
+                progress.write_round(now)
+                failures = self._run_round(now, (queue, size, schedule), tracker)
+                write_history(progress.home, progress.records())
+                progress.remove_checkpoints(now)
+                if failures:
+                    return failures
+        return {}
+
+    def _run_round(
+        self, now: Round, how: tuple[Any, GroupSize, Schedule], tracker: Tracker
+    ) -> dict[str, str]:
+        queue, size, schedule = how
+        asha = CellAsha(
+            self.progress.search,
+            {trial.id: judged(trial) for _, trial in now.trials},
+            partial(_stop, queue),
+        )
+        waiting = prime(asha, self.progress, self._waiting(now))
+        self._say(
+            f"round {now.number + 1} of {self.progress.search.n_rounds}: {len(now.trials)} trials, "
+            f"{len(now.trials) - len(waiting)} done"
+        )
+        if not waiting:
+            return {}
+        self._command(now, waiting).write(self.settings.out)
+        display = self._display(queue, size, waiting)
+        watcher = Watcher(display, tracker, {t.id: t for t in waiting}, self.settings.out)
+        costs, patience = read_costs(self.settings), self.settings.patience
+        jobs = [make_job(trial, costs, patience, judged=True) for trial in waiting]
+        with display:
+            run_jobs(jobs, queue, schedule, watcher, asha)
+            _settle(queue)
+        tracker.due([trial.id for trial in waiting])  # stopped ones are written down only now
+        lost = {trial.id for trial in waiting if self.progress.ended(trial) is None}
+        for trial in waiting:
+            if trial.id in lost - set(display.failures):
+                display.failures[trial.id] = "its worker was lost before it wrote an outcome"
+        return {one: error for one, error in display.failures.items() if one in lost}
+
+    def _command(self, now: Round, waiting: Sequence[Trial]) -> Command:
+        """Describe the round that is run, for who looks at the search from elsewhere."""
+        costs = read_costs(self.settings)
+        return Command(
+            module=self.settings.started.module,
+            arguments=self.settings.started.arguments,
+            directory=str(Path.cwd()),
+            started=time.time(),
+            noun=f"trials of round {now.number + 1}",
+            trials=tuple(trial.id for _, trial in now.trials),
+            costs={trial.id: costs.estimate(trial).seconds for trial in waiting},
+            epochs={t.id: getattr(t.objective, "epochs", 0) for t in waiting},
+        )
+
+    def _display(self, queue: Any, size: GroupSize, waiting: Sequence[Trial]) -> Display:
+        costs = read_costs(self.settings)
+        return Display(
+            self.console,
+            costs={trial.id: costs.estimate(trial).seconds for trial in waiting},
+            epochs={t.id: getattr(t.objective, "epochs", 0) for t in waiting},
+            progress=lambda: ray.get(queue.running.remote(), timeout=5),
+            publish=Publisher(self.settings.out),
+            score=self._top1,
+            missing=lambda: size.missing(ray.available_resources()),  # type: ignore[no-untyped-call]
+            measure="top-1",
+            unscored="stopped",
+        )
+
+    def _top1(self, trial_id: str) -> float | None:
+        """Give a finished trial's retrieval; a stopped one's may not be written down yet."""
+        outcome = Outcome.read(self.settings.out, trial_id)
+        if outcome is None or outcome.status != "finished":
+            return None
+        return outcome.history[-1].retrieval_top1
+
+    def _conclude(self, identity: Sweep) -> None:
+        """Freeze the winner, and show what was found."""
+        progress = self.progress
+        *_, last = progress.rounds()
+        records = progress.records()
+        ranked = standings(progress.configurations, records)
+        write_history(progress.home, records)
+        ends = [o.started + sum(o.seconds.values()) for _, o in progress.outcomes()]
+        found = Found(
+            space=identity.space,
+            searcher=progress.searcher,
+            seed=progress.search.seed,
+            cells=tuple(cell.id for cell in progress.cells),
+            n_configurations=len(progress.configurations),
+            best=summarise_best(ranked),
+            validation=progress.search.validation,
+            dataset_fingerprint=identity.fingerprint,
+            code_version=code_version(),
+            date=datetime.fromtimestamp(max(ends), UTC).isoformat(timespec="seconds"),
+        )
+        frozen = freeze(progress.home, ranked, found)
+        figures = draw(progress.home, progress.study(last.number + 1), ranked)
+        self.console.print(best_table(ranked))
+        self._say(f"figures: {', '.join(str(path) for path in figures)}")
+        self._say(f"hyperparameters: {frozen}")
+        self._say(f"use them: python -m orchestrator.sweep paper --hyperparameters {frozen}")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _stop(queue: Any, trial_id: str) -> None:
+    queue.stop.remote(trial_id)
+
+
+def _settle(queue: Any) -> None:
+    """Wait until no worker is at a trial: a stopped one writes its outcome after Tune is done."""
+    while ray.get(queue.running.remote()):
+        time.sleep(SETTLE_SECONDS)

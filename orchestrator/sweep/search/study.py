@@ -1,0 +1,175 @@
+"""What a search has found, how configurations rank, and which are tried next.
+
+Everything here is a function of the trials' outcomes, so a search that was killed is rebuilt from
+them: proposals depend on the rounds before, all of whose trials have ended, and on the seed.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from scipy.stats import rankdata
+
+from trainables.results.outcome import Outcome
+from trainables.spec.evaluation import setting_source
+from trainables.spec.search import (
+    PARAMETERS,
+    Choice,
+    IntegerRange,
+    LogUniform,
+    Range,
+    Search,
+    Value,
+    checked,
+    name_of,
+)
+
+DIGITS: Final = 4
+"""Significant digits of a proposed number."""
+REDRAWS: Final = 100
+"""Draws a configuration that is not there yet may take; a small space may hold no more."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """How far one configuration came on one cell, and how well it retrieved there."""
+
+    configuration: str
+    cell: str
+    epochs: int
+    """Epochs done; 0 for a training that diverged in its first."""
+    of_epochs: int
+    top1: float
+    """Retrieval on held-back training images after the last of these epochs; 0 if diverged."""
+    stopped: bool
+
+    @property
+    def key(self) -> tuple[bool, float]:
+        """Give what trials are compared by: top-1 as last measured, below all others if diverged.
+
+        Not by how far a trial came: the number of epochs is searched for too, and few epochs pass
+        few rungs, so that short trainings would seem good for having been judged less often.
+        """
+        return self.epochs > 0, self.top1
+
+
+def diverged(outcome: Outcome) -> bool:
+    """Tell whether a trial failed by its settings: its loss was not a number."""
+    return outcome.status == "failed" and "FloatingPointError" in (outcome.error or "")
+
+
+def record(configuration: str, outcome: Outcome) -> Record:
+    """Read a record from the outcome of a trial that is not encoded.
+
+    A diverged trial ranks below all that did not: it reached no epoch.
+    """
+    [cell] = outcome.trial.cells
+    of_epochs = int(getattr(setting_source(outcome.trial).objective, "epochs"))  # noqa: B009
+    if diverged(outcome):
+        return Record(configuration, cell.id, 0, of_epochs, 0.0, stopped=False)
+    last = outcome.history[-1]
+    if last.retrieval_top1 is None:
+        raise ValueError(f"{outcome.trial.id}: no retrieval was measured; too few training images")
+    stopped = outcome.status == "stopped"
+    return Record(configuration, cell.id, last.epoch, of_epochs, last.retrieval_top1, stopped)
+
+
+def rank_shares(records: Sequence[Record]) -> dict[str, float]:
+    """Average each configuration's rank share over cells: 1 is best, 0 worst, always between.
+
+    Within a cell of n configurations the share is (rank − ½) / n, with rank n the best, and ties
+    averaged. Configurations come in the order of the records.
+    """
+    shares: dict[str, list[float]] = {one.configuration: [] for one in records}
+    for cell in dict.fromkeys(one.cell for one in records):
+        alike = [one for one in records if one.cell == cell]
+        order = {key: number for number, key in enumerate(sorted({one.key for one in alike}))}
+        ranks = rankdata([order[one.key] for one in alike])
+        for one, rank in zip(alike, ranks, strict=True):
+            shares[one.configuration].append((float(rank) - 0.5) / len(alike))
+    return {name: float(np.mean(values)) for name, values in shares.items()}
+
+
+def distribution(span: Range) -> BaseDistribution:
+    """Translate a range for Optuna."""
+    match span:
+        case LogUniform(low, high):
+            return FloatDistribution(low, high, log=True)
+        case IntegerRange(low, high):
+            return IntDistribution(low, high)
+        case Choice(values):
+            return CategoricalDistribution(values)
+
+
+def _tpe(seed: int, search: Search) -> optuna.samplers.BaseSampler:
+    startup = search.per_round  # the first round is drawn at random
+    return optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=startup)
+
+
+def _random(seed: int, search: Search) -> optuna.samplers.BaseSampler:
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+SEARCHERS: Final[dict[str, Callable[[int, Search], optuna.samplers.BaseSampler]]] = {
+    "optuna": _tpe,
+    "random": _random,
+}
+
+Configurations = Mapping[str, Mapping[str, Value]]
+"""Values by the configuration's name, in the order they were proposed."""
+
+
+def build_study(
+    search: Search,
+    searcher: str,
+    round_number: int,
+    configurations: Configurations,
+    records: Sequence[Record],
+) -> optuna.Study:
+    """Rebuild the study from finished rounds: a trial a configuration, valued by its rank share."""
+    sampler_seed = int(np.random.SeedSequence([search.seed, round_number]).generate_state(1)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = SEARCHERS[searcher](sampler_seed, search)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    spans = {name: distribution(span) for name, span in search.ranges.items()}
+    for name, share in rank_shares(records).items():
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=dict(configurations[name]), distributions=spans, value=share
+            )
+        )
+    return study
+
+
+def propose(
+    study: optuna.Study, search: Search, n: int, known: Configurations
+) -> dict[str, dict[str, Value]]:
+    """Ask a study for n further configurations; fewer when the space holds no more."""
+    spans = {name: distribution(span) for name, span in search.ranges.items()}
+    found: dict[str, dict[str, Value]] = {}
+    for _ in range(REDRAWS + n):
+        if len(found) == n:
+            break
+        asked = study.ask(spans)
+        values = checked({name: _plain(asked.params[name], spans[name]) for name in PARAMETERS})
+        if name_of(values) not in known:
+            found[name_of(values)] = values
+    return found
+
+
+def _plain(value: Any, span: BaseDistribution) -> Value:
+    """Round a proposed number to what a person reads, within its range."""
+    if isinstance(span, FloatDistribution):
+        return min(max(float(f"{value:.{DIGITS}g}"), span.low), span.high)
+    return int(value) if isinstance(span, IntDistribution) else value

@@ -1,0 +1,168 @@
+"""Look at a sweep, or act on it, from any machine that sees its directory.
+
+python -m orchestrator.sweep status --out RUNS
+python -m orchestrator.sweep retry --failed --out RUNS
+python -m orchestrator.sweep cancel --out RUNS
+"""
+
+import argparse
+import importlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from orchestrator.cli.places import add_runs, places_of
+from orchestrator.cli.process import InputError, run
+from orchestrator.execution.progress import duration
+from orchestrator.execution.run_lock import EXPIRES, Holder, cancel_file, holder_of
+from orchestrator.execution.run_record import Command, State, read_running, state_of
+from orchestrator.scores.display.style import new_table
+from trainables.storage.atomic import write_text
+
+CANCEL_SECONDS: Final = 90.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``status``, ``retry`` or ``cancel``; return its exit code."""
+    options = _parser().parse_args(arguments)
+    runs = places_of(options).runs
+    if options.action == "retry":
+        codes: list[int] = []
+        return run(lambda: codes.append(retry(runs, only_failed=options.failed))) or codes[0]
+    act = show_status if options.action == "status" else cancel
+    return run(lambda: act(runs, Console()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m orchestrator.sweep")
+    actions = parser.add_subparsers(dest="action", required=True)
+    told = {
+        "status": "say what is done, running and failed, how fast it goes, and what is left",
+        "retry": "run the last command on RUNS again: what failed and what it had not done",
+        "cancel": "ask the sweep that runs on RUNS to stop, and wait until it has",
+    }
+    for name, what in told.items():
+        one = actions.add_parser(name, help=what, description=f"{what.capitalize()}.")
+        add_runs(one)
+        if name == "retry":
+            one.add_argument("--failed", action="store_true", help="only what failed")
+    return parser
+
+
+def show_status(runs: Path, console: Console) -> None:
+    """Print how far the last command on a directory is; raise InputError where there was none."""
+    command, now = Command.read(runs), time.time()
+    state = state_of(command, runs, now)
+    holder = holder_of(runs)
+    lives = _lives(holder, now)
+    written, running = read_running(runs)
+    running = running if lives else []
+    for line in (
+        _of_holder(holder, lives=lives, now=now),
+        f"{len(state.done)} of {len(command.trials)} {command.noun} done, {len(running)} running, "
+        f"{len(state.failed)} failed, {len(state.left) - len(running)} waiting",
+        *(_speed(command, state, now) if lives else ()),
+    ):
+        _say(console, line)
+    if running and written is not None:
+        console.print(_running_table(running, command, f"{duration(now - written)} ago"))
+    for trial_id, error in state.failed.items():
+        _say(console, f"failed: {trial_id}: {error}")
+    if not lives and (state.failed or state.left):
+        _say(console, f"go on: python -m orchestrator.sweep retry --out {runs}")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _lives(holder: Holder | None, now: float) -> bool:
+    """Tell whether the holder lives, without waiting for a renewal."""
+    if holder is None:
+        return False
+    gone = holder.is_gone()
+    return now - holder.renewed < EXPIRES if gone is None else not gone
+
+
+def _of_holder(holder: Holder | None, *, lives: bool, now: float) -> str:
+    if holder is None:
+        return "nothing is running"
+    if lives:
+        return f"running: {holder.told()}"
+    return f"died: {holder.told()}; last seen {duration(now - holder.renewed)} ago"
+
+
+def _speed(command: Command, state: State, now: float) -> list[str]:
+    elapsed = now - command.started
+    if not state.ended:
+        return [f"for {duration(elapsed)}; none has ended yet"]
+    left = f", about {duration(state.seconds_left)} left" if state.seconds_left else ""
+    rate = 3600 * state.ended / elapsed
+    return [f"{state.ended} in {duration(elapsed)} ({rate:.3g} an hour){left}"]
+
+
+def _running_table(running: Sequence[dict[str, object]], command: Command, when: str) -> object:
+    table = new_table(f"at work, {when}", "")
+    for heading in (command.noun, "stage", "epoch", "images/s"):
+        table.add_column(heading, overflow="fold")
+    for one in running:
+        rate, epochs = one["images_per_second"], command.epochs.get(str(one["trial_id"]))
+        table.add_row(
+            str(one["trial_id"]),
+            str(one["stage"]),
+            f"{one['epoch']}/{epochs}" if epochs else "",
+            f"{rate:,.0f}" if isinstance(rate, float) else "",
+        )
+    return table
+
+
+def cancel(runs: Path, console: Console) -> None:
+    """Ask the holder of a lease to stop, as Ctrl-C does, and wait until it has let go.
+
+    Raises InputError where nothing runs, or the holder does not answer.
+    """
+    holder = holder_of(runs)
+    if holder is None or not _lives(holder, time.time()):
+        raise InputError(f"{runs}: nothing is running here; python -m orchestrator.sweep status")
+    write_text(cancel_file(runs), holder.key)
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while (there := holder_of(runs)) is not None and there.key == holder.key:
+        if there.is_gone() or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    else:
+        _say(console, f"stopped: {holder.told()}")
+        _say(console, f"go on: python -m orchestrator.sweep retry --out {runs}")
+        return
+    if not there.is_gone():
+        raise InputError(
+            f"{runs}: {holder.told()} has not stopped in {CANCEL_SECONDS:.0f} s; end that process"
+        )
+    _say(console, f"ended: {holder.told()}")
+
+
+def retry(runs: Path, *, only_failed: bool) -> int:
+    """Run the last command on a directory again, from where it was started; return its exit code.
+
+    only_failed: leave out what has neither failed nor been done. Raises InputError where there is
+    nothing to try again.
+    """
+    command = Command.read(runs)
+    state = state_of(command, runs, time.time())
+    chosen = tuple(state.failed) if only_failed else (*state.failed, *state.left)
+    if not chosen:
+        what = "has failed" if only_failed else "is left to do"
+        raise InputError(f"{runs}: no {command.noun.removesuffix('s')} {what}")
+    if not Path(command.directory).is_dir():
+        raise InputError(
+            f"{command.directory}: no such directory, where the command was started; run it again: "
+            f"python -m {command.module} {' '.join(command.arguments)}"
+        )
+    os.chdir(command.directory)
+    module = importlib.import_module(f"{command.module}.__main__")
+    code: int = module.main(command.arguments, only=frozenset(chosen) if only_failed else None)
+    return code

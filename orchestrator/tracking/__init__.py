@@ -1,0 +1,1 @@
+"""MLflow runs that mirror the result files."""

@@ -1,0 +1,86 @@
+"""Keeping MLflow up to date beside a sweep, in a thread that nothing waits for."""
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+from orchestrator.tracking.mlflow_runs import Mirror, Sweep, tracking_uri
+from trainables.storage.redaction import masked
+
+
+class Tracker:
+    """Mirror trials in a thread of its own, so that a slow or dead MLflow holds up nothing."""
+
+    def __init__(self, open_mirror: Callable[[], Mirror], warn: Callable[[str], None]) -> None:
+        self._open = open_mirror
+        self._warn = warn
+        self._mirror: Mirror | None = None
+        self._due: queue.Queue[str | None] = queue.Queue()
+        self._pending: list[str] = []
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def due(self, trial_ids: Sequence[str]) -> None:
+        """Have trials mirrored soon."""
+        for trial_id in trial_ids:
+            self._due.put(trial_id)
+
+    def close(self, *, complete: bool) -> list[str]:
+        """Mirror what is left, end the parent run, and return the trials that MLflow has not got.
+
+        complete: whether every trial of the sweep is finished.
+        """
+        self._due.put(None)
+        self._thread.join()
+        self._try_pending()
+        if self._mirror is not None and not self._pending:
+            self._attempt(lambda mirror: mirror.close(complete=complete))
+        return list(self._pending)
+
+    def _work(self) -> None:
+        while True:
+            # All that is due at once: a store that is down is asked once, not once a trial.
+            due = [self._due.get()]
+            while not self._due.empty():
+                due.append(self._due.get())
+            self._pending.extend(trial_id for trial_id in due if trial_id is not None)
+            if None in due:
+                return
+            self._try_pending()
+
+    def _try_pending(self) -> None:
+        """Write what is pending; keep what can't be written for the next time."""
+        kept: list[str] = []
+        while self._pending:
+            trial_id = self._pending.pop(0)
+            if not self._attempt(lambda mirror, due=trial_id: mirror.write(due)):  # type: ignore[misc]
+                kept.append(trial_id)
+                if not self._attempt(lambda mirror: None):
+                    break  # the store is down; otherwise it is this trial that it refuses
+        self._pending = [*kept, *self._pending]
+
+    def _attempt(self, action: Callable[[Mirror], None]) -> bool:
+        try:
+            if self._mirror is None:
+                self._mirror = self._open()
+            action(self._mirror)
+        except Exception as error:  # whatever a store raises: the files keep the results
+            self._mirror = None
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            self._warn(masked(f"MLflow ({tracking_uri()}): {told[:200]}"))
+            return False
+        return True
+
+
+def start_tracker(sweep: Sweep, warn: Callable[[str], None]) -> Tracker:
+    """Start mirroring a sweep to the store that the environment names."""
+    # A store that is down answers within seconds instead of MLflow's default of minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    # A server's client prints two lines a run that ends.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return Tracker(lambda: Mirror(sweep, tracking_uri()), warn)

@@ -1,0 +1,34 @@
+"""An S3 on loopback, of moto, in a thread of the test."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from trainables.storage import s3_mirror
+
+BUCKET = "lab-bucket"
+
+
+@contextmanager
+def s3() -> Iterator[Any]:
+    """Have an S3 with one bucket, which the environment names; yield its client."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        s3_mirror._client.cache_clear()
+        try:
+            client = s3_mirror._client()
+            client.create_bucket(Bucket=BUCKET)
+            yield client
+        finally:
+            s3_mirror._client.cache_clear()
+            server.stop()

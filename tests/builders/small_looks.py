@@ -1,0 +1,99 @@
+"""A finished sweep of tiny trunks with data and a task: what probes and analyses read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from PIL import Image
+from torch import nn
+
+from benchmarks.small_shards import write_shards
+from orchestrator.ingest.images import decode_cropped
+from orchestrator.ingest.task.run import write_task
+from orchestrator.ingest.task.sources import find_task
+from tests.builders.transfer_shards import Quiet
+from trainables.models.backbones import weights_name
+from trainables.probes.probe import Workbench
+from trainables.spec import (
+    Cell,
+    Contrastive,
+    Encoding,
+    Objective,
+    Regression,
+    Trial,
+    Trunk,
+    Untuned,
+)
+from trainables.worker.runner import TrialRunner, Workplace
+
+CPU = torch.device("cpu")
+SIZE = 32
+ENCODING = Encoding(layers=("1", "4"), alphas=(1.0, 100.0))
+CONTRASTIVE = Contrastive(learning_rate=1e-3, batch_size=16, epochs=1)
+REGRESSION = Regression(learning_rate=1e-3, batch_size=16, epochs=1)
+
+
+def tiny_trunk() -> nn.Module:
+    """Build a trunk of two layers that can be asked: "1", its maps, and "4", its features."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 4, stride=4),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(8 * 8 * 8, 20),
+    )
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A sweep's home, and where its probes work."""
+
+    home: Path
+    cells: list[Cell]
+    trunk: Trunk
+    bench: Workbench
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    def run(self, objective: Objective, cell: int = 0) -> Trial:
+        """Run a trial on a cell; return it."""
+        trial = Trial(objective, (self.cells[cell],), self.trunk, ENCODING)
+        place = Workplace(self.home / "data", self.runs, self.home / "weights.pt")
+        assert TrialRunner(place, CPU).run(trial, Quiet()).status == "finished"
+        return trial
+
+
+def write_colour_task(home: Path, n: int = 60, size: int = SIZE) -> Path:
+    """Write a task of three classes told by their colour; return its directory."""
+    generator = np.random.default_rng(0)
+    for label, name in enumerate(("red", "green", "blue")):
+        folder = home / "task-source" / name
+        folder.mkdir(parents=True)
+        for number in range(n // 3):
+            pixels = generator.integers(0, 90, (40, 40, 3))
+            pixels[..., label] += 120
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+    found = find_task(home / "task-source", "imagefolder")
+    pixels = [decode_cropped(path, size).tobytes() for path in found.images]
+    batch = pa.array(pixels, pa.binary(3 * size * size))
+    write_task(found, [(0, batch)], home / "data" / "tasks", "colours", size)
+    return home / "data" / "tasks" / "colours"
+
+
+def small_sweep(home: Path) -> Looked:
+    """Run an untuned, a contrastive and a regression trial on one cell."""
+    cells = write_shards(home / "data", image_size=SIZE)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(tiny_trunk().state_dict(), home / "weights.pt")
+    trunk = Trunk("tiny", weights_name(home / "weights.pt"))
+    task = write_colour_task(home)
+    bench = Workbench(home / "runs", home / "data", CPU, home / "weights.pt", task, "4", "1")
+    looked = Looked(home, cells, trunk, bench)
+    for objective in (Untuned(), CONTRASTIVE, REGRESSION):
+        looked.run(objective)
+    return looked

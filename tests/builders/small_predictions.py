@@ -1,0 +1,63 @@
+"""Made-up predictions of the responses in small shards, and their scores, as a sweep writes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from orchestrator.scores.statistics.image_bootstrap import standardise
+from tests.builders.small_scores import ENCODING, LAYERS
+from trainables.data.shards import TEST, fixed_width, read_rows, read_vertices
+from trainables.encoding.score_rois import CellScores
+from trainables.results.prediction_files import write_predictions
+from trainables.results.score_files import write_scores
+from trainables.spec import Cell, Objective, Trial
+
+
+def measured(shard: Path, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
+    """Take a cell's test rows, in no order, and its responses to them."""
+    rows, values = [], []
+    for block in read_rows(shard, ("index", "split", cell.hemisphere)):
+        test = np.array(block["split"].to_pylist()) == TEST
+        rows.append(block["index"].to_numpy()[test])
+        values.append(fixed_width(block[cell.hemisphere], np.float32)[test])
+    index, responses = np.concatenate(rows), np.concatenate(values)
+    shuffled = np.random.default_rng(0).permutation(len(index))
+    return index[shuffled], responses[shuffled][:, read_vertices(shard, cell)]
+
+
+def write_predicted(
+    runs: Path,
+    data: Path,
+    objective: Objective,
+    cells: Sequence[Cell],
+    noise: float,
+    *,
+    keep: bool = True,
+) -> list[Trial]:
+    """Write predictions that are the responses and noise of this standard deviation; a trial a
+    cell."""
+    trials = []
+    for number, cell in enumerate(cells):
+        index, y = measured(data / cell.shard, cell)
+        rng = np.random.default_rng([number, int(100 * noise)])
+        predicted = standardise(y + noise * rng.standard_normal(y.shape))
+        r = (standardise(y) * predicted).mean(axis=0)
+        scores = CellScores(
+            cell=cell,
+            protocol="nested",
+            layer=LAYERS[0],
+            layers=LAYERS,
+            vertex=read_vertices(data / cell.shard, cell),
+            alpha=np.full(len(r), 10.0),
+            r=r,
+            r_by_layer=np.stack([r, r]),
+            choice_by_layer=np.zeros(2),
+            n_test=len(index),
+            predictions=predicted.astype(np.float16) if keep else None,
+        )
+        trial = Trial(objective, (cell,), encoding=ENCODING)
+        write_predictions(runs, trial, [scores], index)
+        write_scores(runs, trial, [scores])
+        trials.append(trial)
+    return trials

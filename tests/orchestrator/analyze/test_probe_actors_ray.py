@@ -1,0 +1,74 @@
+"""Probes over Ray: as in one process, also when a worker is killed."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.processes import descendants, kill
+from benchmarks.small_shards import write_shards, write_weights
+from orchestrator.analyze.probe_actors import Workers, due, find_trunks, run_probes
+from tests.builders.small_looks import CONTRASTIVE, CPU, write_colour_task
+from tests.builders.transfer_shards import Quiet
+from trainables.probes.kinds import KINDS
+from trainables.probes.probe import ProbeRecord, Workbench
+from trainables.probes.prober import Prober
+from trainables.spec import Encoding, Trial, Trunk, Untuned
+from trainables.worker.runner import TrialRunner, Workplace
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
+ALL = tuple(kind.name for kind in KINDS)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Workbench:
+    """Three trunks of a finished sweep, and a task."""
+    cells = write_shards(tmp_path / "data")
+    weights = tmp_path / "weights.safetensors"
+    trunk = Trunk("narrow-alexnet", write_weights(weights))
+    place = Workplace(tmp_path / "data", tmp_path / "runs", weights)
+    encoding = Encoding(layers=("classifier.5",), protocols=("nested",), n_folds=3)
+    for objective, cell in ((Untuned(), 0), (CONTRASTIVE, 0), (CONTRASTIVE, 1)):
+        trial = Trial(objective, (cells[cell],), trunk, encoding)
+        assert TrialRunner(place, CPU).run(trial, Quiet()).status == "finished"
+    task = write_colour_task(tmp_path, size=64)
+    return Workbench(
+        tmp_path / "runs", tmp_path / "data", CPU, weights, task, "classifier.5", "features.10"
+    )
+
+
+def records(bench: Workbench) -> dict[str, object]:
+    """Read the numbers of every result, by kind and trunk."""
+    paths = sorted((bench.runs / "probes").glob("*/*.parquet"))
+    return {f"{path.parent.name}/{path.name}": ProbeRecord.read(path).numbers for path in paths}
+
+
+def kill_one_worker(killed: list[int]) -> None:
+    """Kill the first process that is seen at a probe."""
+    while not killed:
+        at_it = [pid for pid, title in descendants(os.getpid()).items() if ".probe" in title]
+        killed += at_it[:1]
+        kill(set(at_it[:1]))
+        time.sleep(0.01)
+
+
+def test_a_killed_worker_costs_nothing(local_ray: str, bench: Workbench, tmp_path: Path) -> None:
+    jobs = due(find_trunks(bench.runs), bench, ALL)
+    assert len(jobs) == 3
+    killed: list[int] = []
+    killer = threading.Thread(target=kill_one_worker, args=(killed,), daemon=True)
+    killer.start()
+    console = Console(file=(tmp_path / "log").open("w"))
+    assert run_probes(jobs, bench, Workers(local_cpus=2), console) == []
+    assert len(killed) == 1
+    over_ray = records(bench)
+    assert len(over_ray) == 3 + 3 + 2  # classification, salience, information
+    assert due(find_trunks(bench.runs), bench, ALL) == []
+    (bench.runs / "probes").rename(bench.runs / "probes-over-ray")
+    prober = Prober(bench, 1, CPU)
+    for job in jobs:
+        assert prober.probe(job) == []
+    assert records(bench) == over_ray

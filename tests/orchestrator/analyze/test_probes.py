@@ -1,0 +1,189 @@
+"""Probes of a small sweep: what is due, what a pass costs, and what the analyses make of it."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from orchestrator.analyze.analysis import Inputs, Missing
+from orchestrator.analyze.catalogue import ANALYSES, find
+from orchestrator.analyze.probe_actors import due, find_trunks
+from orchestrator.analyze.questions.brain_fit import on_front
+from orchestrator.analyze.run import make
+from orchestrator.report.sections.catalogue import SECTIONS
+from tests.builders.small_looks import CONTRASTIVE, CPU, small_sweep, tiny_trunk
+from trainables.data import loading
+from trainables.data.loading import read_subject
+from trainables.data.shards import read_vertices
+from trainables.models import backbones
+from trainables.models.heads import build_model
+from trainables.models.losses import cosine_similarity
+from trainables.probes import classification
+from trainables.probes.info_nce import best_beta, bound
+from trainables.probes.kinds import KINDS
+from trainables.probes.probe import ProbeRecord
+from trainables.probes.prober import Prober
+from trainables.training.checkpoints import Checkpoints
+
+ALL = tuple(kind.name for kind in KINDS)
+
+
+@pytest.fixture
+def looked(tmp_path, monkeypatch):
+    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_trunk)
+    return small_sweep(tmp_path)
+
+
+def probe(looked, kinds=ALL):
+    """Make all that is due; return how many trunks that were."""
+    jobs = due(find_trunks(looked.runs), looked.bench, kinds)
+    prober = Prober(looked.bench, 1, CPU)
+    for job in jobs:
+        assert prober.probe(job) == []
+    return len(jobs)
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """List the passes of features that are made."""
+    made, extract = [], classification.extract
+
+    def counted(*arguments):
+        made.append(1)
+        return extract(*arguments)
+
+    monkeypatch.setattr(classification, "extract", counted)
+    return made
+
+
+def test_every_trunk_is_passed_once_and_a_new_one_costs_one_pass(looked, passes):
+    assert probe(looked) == 3
+    assert len(passes) == 3
+    assert probe(looked) == 0
+    assert len(passes) == 3
+    looked.run(CONTRASTIVE, cell=1)
+    assert probe(looked) == 1
+    assert len(passes) == 4
+
+
+def test_the_untuned_trunk_is_one_whatever_subjects_it_is_scored_on(looked):
+    found = find_trunks(looked.runs)
+    assert [probed.is_tuned for probed in found] == [False, True, True]
+    assert len({probed.id for probed in found}) == 3
+
+
+def test_colours_are_told_apart_and_the_result_is_whole(looked):
+    probe(looked, ("classification",))
+    paths = sorted((looked.runs / "probes" / "classification").glob("*.parquet"))
+    assert len(paths) == 3
+    for path in paths:
+        record = ProbeRecord.read(path)
+        rows = record.rows()
+        probabilities = np.stack(rows["probabilities"].to_pylist())
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        accuracy = (probabilities.argmax(axis=1) == rows["label"].to_numpy()).mean()
+        assert record.numbers["accuracy"] == pytest.approx(accuracy)
+        assert accuracy > 0.9
+        assert record.numbers["n_test"] == len(rows) == 9
+
+
+def test_a_missing_checkpoint_is_told_and_the_others_go_on(looked):
+    [directory] = (looked.runs / "checkpoints").glob("contrastive-*")
+    (directory / "last.json").unlink()
+    jobs = due(find_trunks(looked.runs), looked.bench, ("classification",))
+    told = [Prober(looked.bench, 1, CPU).probe(job) for job in jobs]
+    assert [len(lines) for lines in told] == [0, 1, 0]
+    assert "no usable checkpoint" in told[1][0]
+    assert probe_count(looked) == 2
+
+
+def probe_count(looked):
+    return len(list((looked.runs / "probes" / "classification").glob("*.parquet")))
+
+
+def test_information_is_what_the_embeddings_say(looked):
+    probe(looked, ("information",))
+    [path] = (looked.runs / "probes" / "information").glob("*.parquet")
+    [row] = ProbeRecord.read(path).rows().to_pylist()
+    trial = ProbeRecord.read(path).probed.model
+    [cell] = trial.cells
+    model = build_model(trial.objective, tiny_trunk(), 32, cell.n_vertices, trial.seed)
+    directory = looked.runs / "checkpoints" / trial.training_id
+    model.load_state_dict(Checkpoints(directory).load(CPU).model)
+    model.eval()
+    subject = read_subject(looked.home / "data" / cell.shard)
+    images = loading.read_images(looked.home / "data" / cell.shard, CPU)
+    vertices = read_vertices(looked.home / "data" / cell.shard, cell)
+    responses = torch.from_numpy(subject.responses[cell.hemisphere][:, vertices])
+    test = torch.from_numpy(np.sort(subject.test_rows))
+    train = torch.from_numpy(np.sort(subject.train_rows))
+
+    @torch.no_grad()
+    def cosines(rows):
+        model.head.train()
+        return cosine_similarity(
+            model.embed_images(images[rows]), model.embed_responses(responses[rows])
+        )
+
+    of_test = cosines(test)
+    parts = [part for part in torch.split(train, len(test)) if len(part) == len(test)]
+    beta = best_beta([cosines(part) for part in parts], 0.3)
+    assert row["beta_train"] == pytest.approx(beta)
+    assert row["nats"] == pytest.approx(bound(of_test, 0.3, beta), abs=1e-5)
+    assert row["nats_beta_test"] >= row["nats"] - 1e-9
+    assert row["ceiling"] == pytest.approx(np.log(len(test)))
+
+
+def test_every_analysis_that_has_its_input_makes_its_table_once(looked):
+    probe(looked)
+    inputs = Inputs(looked.runs, looked.home / "data")
+    done = {one.name: make(one, inputs) for one in ANALYSES}
+    assert len(done) == 10
+    skipped = {name for name, one in done.items() if one.state == "skipped"}
+    assert skipped == {"pooling", "transfer"}
+    assert {one.state for name, one in done.items() if name not in skipped} == {"made"}
+    for one in ANALYSES:
+        if one.name not in skipped:
+            assert pq.read_schema(inputs.result_file(one.name)).equals(one.schema)
+            assert make(one, Inputs(looked.runs, looked.home / "data")).state == "unchanged"
+
+
+def test_every_analysis_has_a_section(looked):
+    assert {one.name for one in ANALYSES} == set(SECTIONS)
+    assert len(SECTIONS) == 10
+
+
+def test_a_new_trunk_changes_only_what_it_is_in(looked):
+    probe(looked)
+    for one in ANALYSES:
+        make(one, Inputs(looked.runs, looked.home / "data"))
+    looked.run(CONTRASTIVE, cell=4)
+    probe(looked)
+    inputs = Inputs(looked.runs, looked.home / "data")
+    states = {one.name: make(one, inputs).state for one in ANALYSES}
+    assert looked.cells[4].roi == "EBA"
+    assert states["salience"] == "unchanged"
+    assert states["classification"] == states["landscape"] == states["improvement"] == "made"
+
+
+def test_what_is_missing_is_told_with_its_cure(tmp_path):
+    inputs = Inputs(tmp_path, tmp_path)
+    with pytest.raises(Missing, match=r"orchestrator\.sweep"):
+        inputs.all_scores  # noqa: B018
+    [one] = find(["classification"])
+    told = make(one, inputs)
+    assert told.state == "skipped"
+    assert "orchestrator.ingest task" in told.told
+
+
+def test_an_unknown_analysis_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"expected of improvement, layers"):
+        find(["layers", "nonsense"])
+
+
+def test_the_pareto_front_is_what_no_other_point_beats():
+    generator = np.random.default_rng(0)
+    for _ in range(50):
+        points = generator.integers(0, 5, (12, 2)).astype(float)
+        expected = [not any((q >= p).all() and (q > p).any() for q in points) for p in points]
+        assert on_front(points).tolist() == expected

@@ -1,0 +1,30 @@
+"""What a sweep says of its groups' time."""
+
+import pytest
+
+from orchestrator.cluster.utilisation import told_use
+from trainables.results.outcome import Outcome
+from trainables.spec import Cell, Trial, Untuned
+
+TRIAL = Trial(Untuned(), (Cell("nsd", "subj01", "lh", "V1v", 1, "none"),))
+
+
+def outcome(started: float, seconds: float) -> Outcome:
+    return Outcome(TRIAL, "finished", "host", "cpu", started, {"reading": 1.0, "x": seconds - 1})
+
+
+@pytest.mark.parametrize(
+    ("n_groups", "told"),
+    [
+        (1, "1 at a time for 2 min: 60% of it was work, 20% starting, 20% waiting"),
+        (2, "2 at a time for 2 min: 30% of it was work, 20% starting, 50% waiting"),
+    ],
+)
+def test_times_of_this_run_alone_are_shared_out(n_groups: int, told: str) -> None:
+    outcomes = [outcome(20.0, 30.0), outcome(60.0, 30.0), outcome(-50.0, 40.0)]
+    assert told_use(outcomes, n_groups, 0.0, 100.0) == told
+
+
+def test_nothing_is_said_without_a_trial() -> None:
+    assert told_use([], 2, 0.0, 100.0) is None
+    assert told_use([outcome(-50.0, 40.0)], 2, 0.0, 100.0) is None

@@ -1,0 +1,136 @@
+"""The plan that a dry run prints: what is done, what is left, what it takes, what won't fit."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.small_shards import write_shards
+from orchestrator.execution import dry_run
+from orchestrator.execution.cost import GIB, Costs
+from orchestrator.execution.dry_run import SHOWN, show_plan
+from orchestrator.execution.plan import Plan, expand, make_plan
+from trainables.results.score_files import CODE_KEY, SCORE_SCHEMA, TRIAL_KEY, score_file
+from trainables.spec import Contrastive, Pooled, Trial, Trunk, Untuned
+from trainables.storage.atomic import write_parquet
+
+TRUNK = Trunk("narrow-alexnet", "sha256:0123456789abcdef")
+
+
+def two_methods(cells):
+    for cell in cells:
+        yield Trial(Untuned(), (cell,), TRUNK)
+        yield Trial(Contrastive(), (cell,), TRUNK)
+
+
+@pytest.fixture
+def planned(tmp_path) -> tuple[Path, list[Trial], Costs]:
+    cells = write_shards(tmp_path / "data", ("subj01", "subj02"))
+    return (
+        tmp_path / "runs",
+        expand(two_methods, cells, None),
+        Costs.read(tmp_path / "data", gpus=False),
+    )
+
+
+def printed(plan: Plan, costs: Costs, concurrent: int | None = 2) -> str:
+    stream = io.StringIO()
+    show_plan(plan, costs, concurrent, Console(file=stream, width=200, color_system=None))
+    return stream.getvalue()
+
+
+def test_the_plan_counts_trials_by_subject_and_method(planned) -> None:
+    runs, trials, costs = planned
+    text = printed(make_plan(trials, runs, costs), costs)
+    rows = [[part.strip() for part in line.strip("│ ").split("│")] for line in text.splitlines()]
+    counted = [row[:4] for row in rows if row[0].startswith("nsd-")]
+    assert counted == [
+        ["nsd-subj01", "contrastive", "5", "0"],
+        ["nsd-subj01", "untuned", "1", "0"],
+        ["nsd-subj02", "contrastive", "5", "0"],
+        ["nsd-subj02", "untuned", "1", "0"],
+    ]
+    assert "12 trials: 0 done, 12 to run; about" in text
+
+
+def test_what_is_done_is_counted_and_not_in_the_time(planned) -> None:
+    runs, trials, costs = planned
+    for trial in trials:
+        for cell in trial.cells:
+            told = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: b"0"}
+            table = SCORE_SCHEMA.empty_table().replace_schema_metadata(told)
+            write_parquet(score_file(runs, trial.id, cell), table)
+    text = printed(make_plan(trials, runs, costs), costs)
+    assert "12 trials: 12 done, 0 to run; about 0 s of work, 0 s with 2 at once" in text
+
+
+def test_more_at_once_take_less_time(planned) -> None:
+    runs, trials, costs = planned
+    costs = replace(costs, scale=1e6, _known={})
+    plan = make_plan(trials, runs, costs)
+    times = [printed(plan, costs, n).split("of work, ")[1].split(" with")[0] for n in (1, 4)]
+    assert float(times[0].split()[0]) == pytest.approx(4 * float(times[1].split()[0]), rel=0.1)
+
+
+def test_the_basis_of_the_estimate_is_told(planned) -> None:
+    runs, trials, costs = planned
+    plan = make_plan(trials, runs, costs)
+    assert "estimated from the trunk's arithmetic" in printed(plan, costs)
+    corrected = replace(costs, scale=2.5, _known={})
+    assert "2.5 times the arithmetic" in printed(plan, corrected)
+
+
+def test_small_trials_fit(planned, monkeypatch) -> None:
+    runs, trials, costs = planned
+    monkeypatch.setattr(dry_run, "_device_memory", lambda n: {"the device": 64 * GIB})
+    assert "every trial fits the device (64.0 GiB)" in printed(
+        make_plan(trials, runs, costs), costs
+    )
+
+
+def test_trials_that_will_not_fit_are_named_with_their_need_and_the_cure(
+    planned, monkeypatch
+) -> None:
+    runs, trials, costs = planned
+    monkeypatch.setattr(dry_run, "_device_memory", lambda n: {"the device": 1000})
+    plan = make_plan(trials * 1, runs, costs)
+    text = printed(plan, costs)
+    assert "12 trials won't fit the device (0.0 GiB); lower --max-concurrent" in text
+    assert all(trial.id in text for trial in plan.waiting)
+
+
+def test_a_long_list_of_what_will_not_fit_is_cut_and_counted(planned, monkeypatch) -> None:
+    runs, trials, costs = planned
+    seeds = [replace(trial, seed=1) for trial in trials if trial.method != "untuned"]
+    monkeypatch.setattr(dry_run, "_device_memory", lambda n: {"the device": 1000})
+    text = printed(make_plan([*trials, *seeds], runs, costs), costs)
+    assert f"… and {22 - SHOWN} more" in text
+
+
+def test_pooled_trials_are_counted_by_their_subjects_and_notes_are_shown(planned) -> None:
+    runs, trials, costs = planned
+    alike = tuple(trial.cells[0] for trial in trials if trial.cells[0].id.endswith("lh-V1v"))
+    pooled = [Trial(Pooled(hidden_dim=h), alike[::2], TRUNK) for h in ("mean", 9)]
+    plan = replace(make_plan([*trials, *pooled], runs, costs), notes=("nothing [is] pooled",))
+    assert plan.waiting[0].method.startswith("pooled")
+    text = printed(plan, costs)
+    rows = [[part.strip() for part in line.strip("│ ").split("│")] for line in text.splitlines()]
+    counted = [row[:3] for row in rows if row[0] == "nsd, 2 subjects"]
+    assert counted == [["nsd, 2 subjects", f"pooled-{name}", "1"] for name in ("avg", "const")]
+    assert "nothing [is] pooled\n" in text
+
+
+def test_workers_of_a_trial_leave_fewer_trials_at_once(planned, monkeypatch) -> None:
+    runs, trials, costs = planned
+    monkeypatch.setattr(dry_run.os, "sched_getaffinity", lambda pid: set(range(8)))
+    text = printed(make_plan(trials, runs, costs), replace(costs, workers=4), None)
+    assert "with 2 at once" in text
+    assert "shared by 8" in text
+
+
+def test_showing_a_plan_writes_nothing(planned) -> None:
+    runs, trials, costs = planned
+    printed(make_plan(trials, runs, costs), costs)
+    assert not runs.exists()

@@ -1,0 +1,357 @@
+"""All that can be wrong with a NOD folder is told in one line each, and nothing is written."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import scipy.io
+
+from orchestrator.ingest.__main__ import main
+from orchestrator.ingest.simulate.nod import simulate_nod
+from tests.builders.nod_folder import (
+    RUNS,
+    SETTINGS,
+    NodFolder,
+    change,
+    keep_columns,
+    read,
+    relabel,
+    scalars,
+    write,
+)
+
+Damage = Callable[[NodFolder], object]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("nod") / "source"
+    simulate_nod(root, SETTINGS)
+    return root
+
+
+@pytest.fixture
+def folder(source, tmp_path) -> NodFolder:
+    return NodFolder(Path(shutil.copytree(source, tmp_path / "source")))
+
+
+def errors_of(folder: Path, capsys, *options: object) -> list[str]:
+    """Run the command, which must refuse and write nothing, and return its complaints."""
+    out = folder.parent / "data"
+    assert (
+        main(["nod", str(folder), "--out", str(out), "--split", "paper", *map(str, options)]) == 2
+    )
+    assert not out.exists()
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "Traceback" not in shown.err
+    return [line for line in shown.err.splitlines() if line.startswith("error: ")]
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 4])
+
+
+def set_to(value: float, row: int, column: int) -> Callable[[np.ndarray], None]:
+    def fill(values: np.ndarray) -> None:
+        values[row, column] = value
+
+    return fill
+
+
+def no_right_hemisphere(path: Path) -> None:
+    keep_columns(path, np.flatnonzero(read(path)[2].name == "CIFTI_STRUCTURE_CORTEX_LEFT"))
+
+
+def other_vertices(path: Path) -> None:
+    values, rows, columns = read(path)
+    columns.vertex[0] = next(v for v in range(32_492) if v not in columns.vertex)
+    write(path, values, rows, columns)
+
+
+def drop_trial(path: Path) -> None:
+    values, _, columns = read(path)
+    write(path, values[:-1], scalars(len(values) - 1), columns)
+
+
+def make_nifti(path: Path) -> None:
+    nibabel.Nifti2Image(np.zeros((2, 3, 4), np.float32), np.eye(4)).to_filename(path)
+
+
+def swap_first_lines(path: Path) -> None:
+    first, second, *others = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([second, first, *others]))
+
+
+def show_again(folder: NodFolder) -> None:
+    """Show the first image of the first run in place of the last of the last one too."""
+    first = folder.labels().read_text().split()[0]
+    for run in RUNS:
+        folder.events(*run).unlink()
+    names = folder.labels(2, 2).read_text().split()
+    folder.labels(2, 2).write_text("\n".join([*names[:-1], first]))
+
+
+def without_r2(side: str, roi: str) -> Damage:
+    """Leave an area of the atlas without R²."""
+
+    def damage(folder: NodFolder) -> None:
+        keys, table, _ = read(folder.atlas)
+        (key,) = [k for k, (name, _) in table.label[0].items() if name == f"{side}_{roi}_ROI"]
+        places = np.flatnonzero(keys[0] == key)
+        change(folder.prf, lambda values: values.__setitem__((3, places), np.nan))
+
+    return damage
+
+
+def swap_sides(name: str) -> str:
+    return {"L": "R", "R": "L"}.get(name[0], name[0]) + name[1:]
+
+
+def constant(folder: NodFolder) -> None:
+    """Stop the first vertex in one run, and have it kept as the best of V1."""
+    change(folder.betas(1, 2), lambda values: values.__setitem__((slice(None), 0), 0.5))
+    change(folder.atlas, set_to(1, 0, 0))
+    change(folder.prf, set_to(99, 3, 0))
+
+
+MALFORMED: dict[str, tuple[Damage, str]] = {
+    "neither labels nor events": (
+        lambda f: (f.labels(1, 2).unlink(), f.events(1, 2).unlink()),
+        "run-2_label.txt: the images of session 1 run 2 are named neither there nor in",
+    ),
+    "labels that disagree with events": (
+        lambda f: swap_first_lines(f.labels()),
+        "run-1_label.txt: trial 1 shows n9",
+    ),
+    "fewer labels than events": (
+        lambda f: f.labels().write_text("n01440764_1.JPEG\n"),
+        "run-1_label.txt: 1 image names, but 6 events in",
+    ),
+    "labels that are no image names": (
+        lambda f: f.labels().write_text("image one\n"),
+        "run-1_label.txt: expected image names such as n01440764_172.JPEG, found 'image'",
+    ),
+    "empty labels": (
+        lambda f: f.labels().write_text(""),
+        "expected image names such as n01440764_172.JPEG, found none",
+    ),
+    "binary labels": (
+        lambda f: f.labels().write_bytes(b"\xff\xfe\x00\x80"),
+        "run-1_label.txt: expected image names as text",
+    ),
+    "events without files": (
+        lambda f: f.events().write_text("onset\tduration\n0.0\t1.0\n"),
+        "events.tsv: expected events with the columns onset and stim_file",
+    ),
+    "fewer betas than images": (
+        lambda f: drop_trial(f.betas(2, 1)),
+        "run-1_beta.dscalar.nii: betas of 5 trials, but the run's label file or events name 6",
+    ),
+    "a missing run": (
+        lambda f: shutil.rmtree(f.betas(1, 2).parent),
+        "run-2_beta.dscalar.nii: betas missing; download it",
+    ),
+    "a gap between runs": (
+        lambda f: (shutil.rmtree(f.betas(1, 1).parent), f.events(1, 1).unlink()),
+        "run-1_label.txt: the images of session 1 run 1 are named neither there nor in",
+    ),
+    "a link to nothing": (
+        lambda f: (f.betas().unlink(), f.betas().symlink_to("annex/objects/x")),
+        "betas missing: the link leads nowhere, get its content (datalad get)",
+    ),
+    "a missing image": (lambda f: f.image().unlink(), "JPEG: not a readable image"),
+    "a cut image": (lambda f: cut(f.image(3)), "JPEG: not a readable image"),
+    "NaN": (
+        lambda f: change(f.betas(2, 2), set_to(np.nan, 1, 0)),
+        "run-2_beta.dscalar.nii: 1 betas are NaN or infinite, in 1 of 971 vertices: lh ",
+    ),
+    "infinite betas of the right": (
+        lambda f: change(f.betas(2, 2), set_to(np.inf, 1, -1)),
+        "in 1 of 971 vertices: rh ",
+    ),
+    "fewer grayordinates in a run": (
+        lambda f: keep_columns(f.betas(1, 2), slice(1, None)),
+        "cortical grayordinates (478 lh + ",
+    ),
+    "other vertices in a run": (
+        lambda f: other_vertices(f.betas(1, 2)),
+        "expected the same vertices in the same order in every run",
+    ),
+    "fewer grayordinates in the pRF file": (
+        lambda f: keep_columns(f.prf, slice(1, None)),
+        "params.dscalar.nii: 970 cortical grayordinates",
+    ),
+    "no right hemisphere": (
+        lambda f: no_right_hemisphere(f.betas(2, 1)),
+        "run-1_beta.dscalar.nii: no grayordinates of CIFTI_STRUCTURE_CORTEX_RIGHT",
+    ),
+    "no right hemisphere in the pRF file": (
+        lambda f: no_right_hemisphere(f.prf),
+        "params.dscalar.nii: no grayordinates of CIFTI_STRUCTURE_CORTEX_RIGHT",
+    ),
+    "betas that are text": (
+        lambda f: f.betas().write_text("betas"),
+        "run-1_beta.dscalar.nii: expected betas as a CIFTI-2 file, found a damaged or other file",
+    ),
+    "cut betas": (lambda f: cut(f.betas(2, 2)), "its values can't be read"),
+    "betas in another kind of file": (
+        lambda f: make_nifti(f.betas()),
+        "expected betas as a CIFTI-2 file, found a damaged or other file (a Nifti2Image)",
+    ),
+    "labels as betas": (
+        lambda f: shutil.copy(f.atlas, f.betas()),
+        "expected betas as ScalarAxis by BrainModelAxis, found LabelAxis",
+    ),
+    "no pRF file": (lambda f: f.prf.unlink(), "params.dscalar.nii: pRF parameters missing"),
+    "a pRF file of three maps": (
+        lambda f: write(f.prf, read(f.prf)[0][:3], scalars(3), read(f.prf)[2]),
+        "params.dscalar.nii: 3 maps; expected more than 3",
+    ),
+    "an ROI without R²": (without_r2("L", "V3"), "no vertex of lh V3 among its grayordinates (90"),
+    "an ROI that is not in the atlas": (
+        lambda f: relabel(f.atlas, lambda k: k, lambda n: "R_MT_ROI" if n == "R_V2_ROI" else n),
+        "no vertex of rh V2 among its grayordinates (0 there, none in the atlas)",
+    ),
+    "an atlas with sides exchanged": (
+        lambda f: relabel(f.atlas, lambda k: k, swap_sides),
+        "have a label that names the other hemisphere",
+    ),
+    "an atlas of fractions": (
+        lambda f: change(f.atlas, set_to(0.5, 0, 0)),
+        "dlabel.nii: expected whole numbers as labels",
+    ),
+    "an atlas that is cut": (lambda f: cut(f.atlas), "dlabel.nii: "),
+    "an atlas of scalars": (
+        lambda f: shutil.copy(f.prf, f.atlas),
+        "expected atlas as LabelAxis by BrainModelAxis, found ScalarAxis",
+    ),
+    "an image shown twice": (show_again, "is shown 2 times, in session 1 run 1, session 2 run 2"),
+    "a constant vertex": (constant, "1 kept vertices have the same beta in every trial of the run"),
+    "no runs": (
+        lambda f: (shutil.rmtree(f.root / "sub-01"), shutil.rmtree(f.results), f.results.mkdir()),
+        "results: expected ses-imagenet01_task-imagenet_run-1 and so on, found no run",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED)
+def test_a_malformed_source_is_refused_in_a_line(case, folder, capsys) -> None:
+    damage, text = MALFORMED[case]
+    damage(folder)
+    lines = errors_of(folder.root, capsys, "--subjects", "1")
+    told = [line for line in lines if text in line]
+    assert len(told) == 1, lines
+    assert str(folder.root) in told[0]
+    # A run that is missing may lack its betas and its labels.
+    assert len(lines) <= 2, lines
+
+
+def test_everything_is_told_at_once_for_all_subjects(folder, capsys) -> None:
+    folder.image(0).unlink()
+    change(folder.betas(1, 1), set_to(np.nan, 0, 5))
+    folder.events(2, 1).write_text("")
+    other = folder.root / "derivatives/ciftify/sub-02/results/ses-prf_task-prf"
+    shutil.rmtree(other)
+    lines = errors_of(folder.root, capsys)
+    assert len(lines) == 4
+    for text in ("not a readable image", "NaN or infinite", "events.tsv", "sub-02/results"):
+        assert sum(text in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda root: root / "nowhere", "expected the folder of the data set, found nothing"),
+        (lambda root: root.parent, "found no subject there; give "),
+        (lambda root: root / "atlas", "found no subject there; give the folder that holds"),
+        (lambda root: root / "simulation.json", "found a file there; give another SRC"),
+    ],
+)
+def test_another_folder_is_refused(make, text, folder, capsys) -> None:
+    assert main(["nod", str(make(folder.root)), "--out", str(folder.root / "data")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert text in line
+
+
+def test_an_empty_folder_is_refused(tmp_path, capsys) -> None:
+    (tmp_path / "empty").mkdir()
+    (line,) = errors_of(tmp_path / "empty", capsys)
+    assert "expected SRC/derivatives/ciftify/sub-01/results/…, found no subject" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--subjects", "1,5"), "subject 5 is not there, only sub-01, sub-02"),
+        (("--sessions", "7"), "found no run of the chosen sessions"),
+        (("--atlas", "nowhere.dlabel.nii"), "nowhere.dlabel.nii: no such atlas"),
+        (("--atlas", "atlas.nii.gz"), "expected the atlas as .dlabel.nii or .mat, found another"),
+    ],
+)
+def test_options_that_do_not_fit_the_source_are_refused(options, text, folder, capsys) -> None:
+    lines = errors_of(folder.root, capsys, *options)
+    assert lines
+    assert all(text in line for line in lines)
+
+
+def test_a_missing_atlas_is_told_with_the_places_where_it_was_looked_for(folder, capsys) -> None:
+    folder.atlas.rename(folder.root / "atlas" / "other.dlabel.nii")
+    (line,) = errors_of(folder.root, capsys)
+    assert "in SRC, SRC/atlas, SRC/supportfiles, SRC/derivatives/ciftify, found none" in line
+    assert "--atlas FILE" in line
+
+
+def test_two_atlases_are_refused(folder, capsys) -> None:
+    shutil.copy(folder.atlas, folder.root / "Glasser.dlabel.nii")
+    (line,) = errors_of(folder.root, capsys)
+    assert "expected one HCP-MMP atlas" in line
+    assert "found 2: " in line
+
+
+def save_mat(path: Path, **arrays: np.ndarray) -> Path:
+    scipy.io.savemat(path, arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arrays", "text"),
+    [
+        ({"glasser_MMP": np.ones(59_412)}, "have grayordinates (971 or 983), found glasser_MMP"),
+        ({}, "found no array"),
+        ({"a": np.ones(971), "b": np.ones(971)}, "found a of 971, b of 971"),
+        ({"glasser_MMP": np.full(971, 400)}, "expected labels from 1 to 360"),
+        ({"glasser_MMP": np.arange(971) % 300}, "has labels up to 180 and above it"),
+        ({"glasser_MMP": np.full(971, 1.5)}, "expected whole numbers as labels"),
+    ],
+)
+def test_a_mat_file_that_does_not_fit_is_refused(arrays, text, folder, capsys) -> None:
+    path = save_mat(folder.root.parent / "labels.mat", **arrays)
+    (line,) = errors_of(folder.root, capsys, "--atlas", path, "--subjects", "1")
+    assert text in line
+    assert str(path) in line
+
+
+def test_a_mat_file_that_is_none_is_refused(folder, capsys) -> None:
+    path = folder.root.parent / "labels.mat"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
+    (line,) = errors_of(folder.root, capsys, "--atlas", path, "--subjects", "1")
+    assert "expected the atlas as a MATLAB file up to version 7" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nod", "SRC", "--out", "DATA", "--top", "0"],
+        ["nod", "SRC", "--out", "DATA", "--zscore", "session"],
+        ["nod", "SRC", "--out", "DATA", "--noise-ceiling", "DIR"],
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_refused(arguments, capsys) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "error: " in capsys.readouterr().err.splitlines()[-1]

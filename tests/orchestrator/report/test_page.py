@@ -1,0 +1,91 @@
+"""The report: what it says, what it can't say, and that names in the data stay text."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from orchestrator.analyze.analysis import Inputs
+from orchestrator.analyze.catalogue import ANALYSES
+from orchestrator.analyze.run import make
+from orchestrator.report.__main__ import main
+from orchestrator.report.headline import headline
+from orchestrator.report.page import as_json, write_report
+from orchestrator.report.sections.section import Column, Section
+from orchestrator.scores.statistics.summaries import Bootstrap, compare, pair
+from tests.builders.small_scores import cell, write, write_sweep
+from trainables.spec import Contrastive, Untuned
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """A made-up sweep with the analyses of its scores."""
+    write_sweep(tmp_path / "runs")
+    found = Inputs(tmp_path / "runs", tmp_path / "data")
+    for one in ANALYSES:
+        make(one, found)
+    return found
+
+
+def test_the_headline_is_what_the_statistics_say(inputs):
+    top = headline(inputs)
+    table = inputs.of_protocol("nested").vertices
+    for found in compare(pair(table, "contrastive", "untuned"), "group", Bootstrap()):
+        [row] = [r for r in top.rows if r[:3] == ("nested", found.row.label, "contrastive")]
+        assert row[3] == f"{found.mean_a:.3f}"
+        assert row[4] == f"{found.difference:+.3f}"
+        assert row[5] == f"{found.low:+.3f} to {found.high:+.3f}"
+    assert any("optimistic" in note for note in top.notes)
+
+
+def test_a_page_says_what_is_there_and_what_is_missing(inputs, tmp_path):
+    page = write_report(inputs, tmp_path / "report.html").read_text()
+    assert len(ANALYSES) == 10
+    for one in ANALYSES:
+        assert f'<section id="{one.name}">' in page
+    assert "no pooled model has been scored" in page
+    assert "orchestrator.ingest task" in page
+    assert page.count('class="data"') == 2
+
+
+def test_a_page_asks_no_network(inputs, tmp_path):
+    page = write_report(inputs, tmp_path / "report.html").read_text()
+    assert re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", page) == []
+    assert "@import" not in page
+
+
+def test_every_figure_has_a_text_in_its_place(inputs, tmp_path):
+    page = write_report(inputs, tmp_path / "report.html").read_text()
+    figures = re.findall(r"<figure>(.*?)</figure>", page, re.DOTALL)
+    assert len(figures) >= 4
+    for figure in figures:
+        assert re.search(r"""(aria-label|alt|title)="[^"]{20,}\"""", figure)
+        assert "<figcaption>" in figure
+
+
+def test_names_in_the_data_stay_text():
+    frame = pd.DataFrame({"roi": ["</script><script>alert(1)", None], "r": [np.nan, 0.25]})
+    section = Section("x", "x", "", (), frame, (Column("roi", "ROI"), Column("r", "r", "r")))
+    text = as_json(section)
+    assert "<" not in text
+    content = json.loads(text)
+    assert content["rows"] == [["</script><script>alert(1)", None], [None, 0.25]]
+
+
+def test_a_strange_roi_is_escaped_on_the_page(tmp_path):
+    runs = tmp_path / "runs"
+    for objective in (Untuned(), Contrastive()):
+        write(runs, objective, cell("V1v"), [0.1, 0.2, 0.3, 0.4])
+    found = Inputs(runs, tmp_path / "<img src=x onerror=alert(1)>")
+    page = write_report(found, tmp_path / "report.html").read_text()
+    assert "<img src=x" not in page
+
+
+def test_without_scores_there_is_one_clear_line(tmp_path, capsys):
+    assert main(["--out", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "orchestrator.sweep" in told
+    assert not (tmp_path / "report.html").exists()

@@ -1,0 +1,183 @@
+"""Tests over images, from kept predictions and shards to the rows of a table."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from benchmarks.small_shards import write_shards
+from orchestrator.scores.score_table import read_score_table
+from orchestrator.scores.statistics.image_bootstrap import (
+    ImageBootstrap,
+    Predicted,
+    bootstrap_vertices,
+    draw_counts,
+)
+from orchestrator.scores.statistics.image_tests import (
+    ImageTests,
+    compare_over_images,
+    summarise_over_images,
+)
+from tests.builders.small_predictions import measured, write_predicted
+from trainables.data.shards import MANIFEST
+from trainables.results.prediction_files import prediction_file, read_predictions
+from trainables.spec import Contrastive, Untuned
+
+DRAW = ImageBootstrap(n_draws=300)
+METHODS = ("contrastive", "untuned")
+
+
+class Swept:
+    """Two subjects' cells, scored by two methods of which one is much better."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.cells = write_shards(home / "data", ("subj01", "subj02"), n_images=320, image_size=8)
+        self.untuned = write_predicted(self.runs, self.data, Untuned(), self.cells, 2.0)
+        self.tuned = write_predicted(self.runs, self.data, Contrastive(), self.cells, 0.7)
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    def compare(self, runs: Path | None = None, data: Path | None = None) -> ImageTests:
+        runs, data = runs or self.runs, data or self.data
+        return compare_over_images(read_score_table(runs).vertices, METHODS, (runs, data), DRAW)
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> Swept:
+    return Swept(tmp_path_factory.mktemp("swept"))
+
+
+@pytest.fixture(scope="module")
+def tests(swept) -> ImageTests:
+    return swept.compare()
+
+
+def test_every_shared_vertex_of_every_cell_is_tested(swept, tests) -> None:
+    assert len(tests.vertices) == sum(cell.n_vertices for cell in swept.cells) == 58
+    assert list(tests.cells.index) == [cell.id for cell in swept.cells]
+    assert tests.missing == []
+    assert set(tests.vertices["n_images"]) == {80}
+
+
+def test_predictions_and_responses_are_joined_by_row(swept, tests) -> None:
+    """r of the stored predictions with the shards' responses is the r of the scores."""
+    vertices = read_score_table(swept.runs).vertices
+    scored = vertices.pivot_table(
+        index=["cell", "vertex"], columns="method", values="r", observed=True
+    )
+    found = tests.vertices.set_index(["cell", "vertex"])
+    assert len(scored) == len(found)
+    scored = scored.reindex(found.index)
+    np.testing.assert_allclose(found["r_a"], scored["contrastive"], atol=1e-3)
+    np.testing.assert_allclose(found["r_b"], scored["untuned"], atol=1e-3)
+
+
+def test_a_cell_is_the_bootstrap_of_its_own_predictions(swept, tests) -> None:
+    cell, number = swept.cells[3], 3
+    index, y = measured(swept.data / cell.shard, cell)
+    a, b = (
+        read_predictions(prediction_file(swept.runs, trials[number].id, cell.id), "nested").values
+        for trials in (swept.tuned, swept.untuned)
+    )
+    expected = bootstrap_vertices(Predicted(y, a, b), draw_counts(len(index), DRAW, cell.shard))
+    rows = tests.vertices[tests.vertices["cell"] == cell.id]
+    np.testing.assert_array_equal(rows["low"], expected.low)
+    np.testing.assert_array_equal(rows["p"], expected.p)
+
+
+def test_p_is_corrected_over_a_subject_s_vertices(tests) -> None:
+    for _, rows in tests.vertices.groupby("subject"):
+        expected = scipy.stats.false_discovery_control(rows["p"])
+        np.testing.assert_allclose(rows["q"], expected)
+
+
+def test_rows_follow_the_hierarchy_and_find_the_planted_gain(tests) -> None:
+    early, higher, everything = summarise_over_images(tests, "group")
+    frame = tests.vertices.assign(better=(tests.vertices["q"] <= 0.05).astype(float))
+    of_cells = frame.groupby(["group", "subject", "cell"])[["difference", "better"]].mean()
+    of_subjects = of_cells.groupby(["group", "subject"]).mean().groupby("group").mean()
+    assert (early.row.label, higher.row.label, everything.row.label) == ("early", "higher", "all")
+    for one in (early, higher):
+        assert one.difference == pytest.approx(of_subjects.at[one.row.label, "difference"])
+        assert one.share_better == pytest.approx(of_subjects.at[one.row.label, "better"])
+        assert one.interval is not None
+        assert 0 < one.interval[0] < one.difference < one.interval[1]
+        assert one.share_worse == 0
+    assert everything.n_vertices == 58
+    assert everything.share_better > 0.9
+
+
+def test_the_interval_of_a_row_is_of_the_same_draws_in_all_cells_of_a_subject(tests) -> None:
+    subject = next(one for one in summarise_over_images(tests, "subject"))
+    means = np.mean([tests.drawn[cell] for cell in subject.row.cells], axis=0)
+    assert subject.interval == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
+
+
+def test_cells_of_a_subject_on_different_images_have_no_interval_in_common(tests) -> None:
+    first, *_ = tests.cells.index
+    apart = replace(tests, images={**tests.images, first: b"other images"})
+    subjects = summarise_over_images(apart, "subject")
+    assert subjects[0].interval is None
+    alone = next(one for one in summarise_over_images(apart, "cell") if one.row.cells == (first,))
+    assert alone.interval is not None
+
+
+def test_cells_without_predictions_are_told_and_the_others_tested(swept, tmp_path) -> None:
+    runs = tmp_path / "runs"
+    write_predicted(runs, swept.data, Untuned(), swept.cells[:2], 2.0)
+    write_predicted(runs, swept.data, Contrastive(), swept.cells[:1], 0.7)
+    write_predicted(runs, swept.data, Contrastive(), swept.cells[1:2], 0.7, keep=False)
+    found = swept.compare(runs)
+    assert list(found.drawn) == [swept.cells[0].id]
+    (line,) = found.missing
+    assert line.endswith("nsd-subj01-lh-V2d.parquet: no predictions were kept")
+
+
+def test_responses_ingested_anew_with_other_content_are_not_used(swept, tmp_path) -> None:
+    write_shards(tmp_path / "data", ("subj01", "subj02"), n_images=320, image_size=8, seed=1)
+    found = swept.compare(data=tmp_path / "data")
+    assert found.vertices.empty
+    assert len(found.missing) == len(swept.cells)
+    assert "no responses of the content" in found.missing[0]
+    assert summarise_over_images(found, "roi") == []
+
+
+def test_without_data_nothing_is_tested(swept, tmp_path) -> None:
+    assert not (tmp_path / MANIFEST).exists()
+    assert swept.compare(data=tmp_path).cells.empty
+
+
+def test_streams_are_corrected_apart() -> None:
+    from orchestrator.scores.statistics.image_tests import _corrected
+
+    frame = pd.DataFrame(
+        {
+            "dataset": "nsd",
+            "subject": "subj01",
+            "group": ["early", "early", "streams", "streams"],
+            "p": [0.01, 0.04, 0.01, np.nan],
+        }
+    )
+    np.testing.assert_allclose(_corrected(frame)["q"], [0.02, 0.04, 0.01, np.nan])
+
+
+def test_methods_on_partly_other_images_are_compared_on_those_they_share(swept, tmp_path) -> None:
+    from orchestrator.scores.statistics.paired_predictions import _on_the_same_images
+
+    path = prediction_file(swept.runs, swept.tuned[0].id, swept.cells[0].id)
+    whole = read_predictions(path, "nested")
+    part = whole.take(np.arange(70, 10, -1))
+    a, b = _on_the_same_images(whole, part)
+    np.testing.assert_array_equal(a.index, b.index)
+    np.testing.assert_array_equal(a.values, b.values)
+    assert len(a.index) == 60

@@ -1,0 +1,40 @@
+"""Predictions through a whole sweep, and the statistics that a user asks of them."""
+
+import pytest
+
+from orchestrator.cli.process import Started
+from orchestrator.scores.__main__ import main
+from orchestrator.sweep import __main__ as sweep
+from tests.builders.sweep_process import Lab
+from trainables.storage.redaction import SECRET_VARIABLES
+
+
+@pytest.mark.ray
+def test_a_sweep_keeps_predictions_that_can_be_tested_and_no_secret(
+    tmp_path, capsys, monkeypatch
+) -> None:
+    for name in SECRET_VARIABLES:
+        monkeypatch.setenv(name, f"secret-of-{name}")
+    lab, runs = Lab.make(tmp_path, epochs=1), tmp_path / "runs"
+    try:
+        told = lab.finish(runs, "--rois", "V1v", "--hemispheres", "lh")
+    finally:
+        lab.end()
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 20
+    assert not any(b"secret-of-" in content for content in (*written, told.encode()))
+    kept = sorted(path.relative_to(runs / "predictions") for path in runs.glob("predictions/*/*"))
+    scored = sorted(path.relative_to(runs / "scores") for path in runs.glob("scores/*/*"))
+    assert kept == scored
+    assert len(kept) == 2  # untuned and contrastive
+    asked = ["--compare", "contrastive", "untuned", "--stats", "--draws", "50"]
+    assert main(["--out", str(runs), *asked]) == 0
+    shown = capsys.readouterr().out
+    assert "Over test images" in shown
+    assert "not available" not in shown
+
+
+@pytest.mark.parametrize(("flags", "kept"), [([], True), (["--no-predictions"], False)])
+def test_predictions_are_kept_unless_told(flags, kept) -> None:
+    options = sweep._parser().parse_args(["paper", *flags])
+    assert sweep._settings(options, Started()).keep_predictions is kept

@@ -1,0 +1,203 @@
+"""The table of all scores: read whole, restricted, one trial a cell, exported."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.cli.process import InputError
+from orchestrator.scores.export import export_vertices
+from orchestrator.scores.score_table import (
+    ScoreTable,
+    keep_subjects,
+    keep_trials,
+    keep_values,
+    one_trial_a_cell,
+    read_score_table,
+    setting_of,
+    started_in,
+)
+from tests.builders.small_scores import cell, write, write_sweep
+from trainables.results.score_files import SCORE_SCHEMA, TRIAL_KEY, read_scores, score_file
+from trainables.spec import Contrastive, Untuned
+
+V1, EBA = cell(), cell("EBA")
+R = [0.5, np.nan, -0.25, 0.75]
+
+
+def chosen(runs: Path) -> tuple[ScoreTable, list[str]]:
+    return one_trial_a_cell(read_score_table(runs), started_in(runs))
+
+
+def test_every_row_of_every_file_is_read_with_its_cell_and_group(tmp_path) -> None:
+    trials = [write(tmp_path, Untuned(), V1, R), write(tmp_path, Contrastive(), EBA, R)]
+    vertices = read_score_table(tmp_path).vertices
+    assert len(vertices) == sum(len(read_scores(tmp_path, trial.id)) for trial in trials)
+    found = vertices[["method", "cell", "group"]].drop_duplicates().astype(str)
+    assert sorted(found.itertuples(index=False, name=None)) == [
+        ("contrastive", "nsd-subj01-lh-EBA", "higher"),
+        ("untuned", "nsd-subj01-lh-V1v", "early"),
+    ]
+
+
+def test_a_null_r_is_nan_in_the_table(tmp_path) -> None:
+    write(tmp_path, Untuned(), V1, R)
+    np.testing.assert_array_equal(read_score_table(tmp_path).vertices["r"], R)
+
+
+def test_only_the_named_trials_are_read(tmp_path) -> None:
+    wanted = write(tmp_path, Untuned(), V1, R)
+    write(tmp_path, Contrastive(), V1, R)
+    assert read_score_table(tmp_path, [wanted.id]).present("trial_id") == [wanted.id]
+
+
+def test_a_half_written_file_is_not_read(tmp_path) -> None:
+    trial = write(tmp_path, Untuned(), V1, R)
+    (tmp_path / "scores" / trial.id / ".nsd-subj01-lh-EBA.parquet.17").write_text("half")
+    (tmp_path / "scores" / trial.id / ".half.parquet").write_text("half")
+    assert len(read_score_table(tmp_path).vertices) == 4
+
+
+@pytest.mark.parametrize("below", ["", "absent"])
+def test_a_directory_without_scores_is_refused(tmp_path, below) -> None:
+    with pytest.raises(InputError, match=r"no such directory|holds no scores"):
+        read_score_table(tmp_path / below)
+
+
+def test_each_damaged_file_is_named_on_a_line_of_its_own(tmp_path) -> None:
+    files = [
+        score_file(tmp_path, write(tmp_path, objective, V1, R).id, V1)
+        for objective in (Untuned(), Contrastive())
+    ]
+    files[0].write_bytes(b"PAR1")
+    pq.write_table(pq.read_table(files[1]).replace_schema_metadata(None), files[1])
+    with pytest.raises(InputError) as error:
+        read_score_table(tmp_path)
+    assert len(error.value.lines) == 2
+    assert all(any(str(path) in line for line in error.value.lines) for path in files)
+
+
+def test_a_setting_is_the_same_on_every_cell_and_differs_with_the_seed(tmp_path) -> None:
+    trials = [write(tmp_path, Contrastive(), where, R) for where in (V1, EBA)]
+    assert trials[0].id != trials[1].id
+    assert setting_of(trials[0]) == setting_of(trials[1])
+    assert setting_of(trials[0]) != setting_of(replace(trials[0], seed=1))
+
+
+def test_layers_that_were_not_chosen_are_averaged_too(tmp_path) -> None:
+    write(tmp_path, Untuned(), V1, R, layer="classifier.5")
+    write(tmp_path, Untuned(), EBA, [0.2] * 4, layer="features.2")
+    means = read_score_table(tmp_path).at_layers().set_index(["cell", "layer"])["r"]
+    assert means["nsd-subj01-lh-V1v", "classifier.5"] == pytest.approx(1 / 3)
+    assert means["nsd-subj01-lh-V1v", "features.2"] == pytest.approx(1 / 3 - 0.1)
+    assert means["nsd-subj01-lh-EBA", "features.2"] == pytest.approx(0.2)
+
+
+def test_layers_follow_the_restriction(tmp_path) -> None:
+    write_sweep(tmp_path)
+    table = keep_values(read_score_table(tmp_path), "rois", "roi", ["EBA"])
+    assert set(table.at_layers()["cell"]) == {"nsd-subj01-lh-EBA", "nsd-subj02-lh-EBA"}
+
+
+@pytest.mark.parametrize(
+    ("keep", "told"),
+    [
+        (lambda t: keep_values(t, "rois", "roi", ["PPA"]), "there are EBA, V1v, hV4"),
+        (lambda t: keep_subjects(t, [1, 3]), "no scores of 3; there are subj01, subj02"),
+        (lambda t: keep_trials(t, ["regression-nod"]), "no such trial; there are contrastive-"),
+    ],
+)
+def test_what_is_not_there_is_refused_with_what_is(
+    tmp_path, keep: Callable[[ScoreTable], ScoreTable], told: str
+) -> None:
+    write_sweep(tmp_path)
+    with pytest.raises(InputError, match=told):
+        keep(read_score_table(tmp_path))
+
+
+def test_subjects_are_kept_by_number(tmp_path) -> None:
+    write_sweep(tmp_path)
+    assert keep_subjects(read_score_table(tmp_path), [2]).present("subject") == ["subj02"]
+
+
+def test_naming_a_trial_keeps_the_other_methods(tmp_path) -> None:
+    untuned = write(tmp_path, Untuned(), V1, R)
+    wanted = write(tmp_path, Contrastive(), V1, R)
+    write(tmp_path, Contrastive(), V1, R, seed=1)
+    for name in (wanted.id, wanted.id[:-2], setting_of(wanted)):
+        kept = keep_trials(read_score_table(tmp_path), [name])
+        assert kept.present("trial_id") == sorted([untuned.id, wanted.id])
+
+
+def test_of_several_trials_on_a_cell_the_last_started_is_kept_and_told(tmp_path) -> None:
+    write(tmp_path, Contrastive(), V1, R, seed=2, started=100.0)
+    last = write(tmp_path, Contrastive(), V1, R, seed=1, started=300.0)
+    write(tmp_path, Contrastive(), V1, R, seed=3)
+    alone = write(tmp_path, Contrastive(), EBA, R, seed=2, started=50.0)
+    kept, notes = chosen(tmp_path)
+    assert kept.present("trial_id") == sorted([last.id, alone.id])
+    assert len(kept.vertices) == 8
+    assert len(notes) == 1
+    assert notes[0].startswith("contrastive: several trials on 1 of its cells")
+    assert f"{setting_of(last)} seed=1" in notes[0]
+
+
+def test_cells_of_several_settings_are_told_even_when_none_has_two_trials(tmp_path) -> None:
+    write(tmp_path, Contrastive(temperature=0.3), V1, R)
+    write(tmp_path, Contrastive(temperature=0.1), EBA, R)
+    kept, notes = chosen(tmp_path)
+    assert len(kept.vertices) == 8
+    assert len(notes) == 1
+    assert "temperature=0.1" in notes[0]
+    assert "several trials" not in notes[0]
+
+
+def test_one_trial_a_cell_is_kept_in_silence(tmp_path) -> None:
+    write_sweep(tmp_path)
+    kept, notes = chosen(tmp_path)
+    assert notes == []
+    assert len(kept.vertices) == 3 * 2 * 3 * 40 * 2
+
+
+def test_an_untuned_trial_on_new_data_replaces_the_old(tmp_path) -> None:
+    new = replace(V1, data="feedbeef")
+    write(tmp_path, Untuned(), V1, R, started=1.0)
+    trial = write(tmp_path, Untuned(), new, R, started=2.0)
+    kept, notes = chosen(tmp_path)
+    assert kept.present("trial_id") == [trial.id]
+    assert trial.id in notes[0]
+
+
+def test_exported_parquet_holds_the_kept_rows_as_they_were(tmp_path) -> None:
+    trial = write(tmp_path, Untuned(), V1, R)
+    write(tmp_path, Untuned(), EBA, R)
+    kept = keep_values(read_score_table(tmp_path), "rois", "roi", ["V1v"])
+    path = tmp_path / "rows.parquet"
+    assert export_vertices(kept, path) == 4
+    exported = pq.read_table(path)
+    assert exported.select(SCORE_SCHEMA.names).schema.types == SCORE_SCHEMA.types
+    original = pq.read_table(score_file(tmp_path, trial.id, V1)).to_pandas()
+    pd.testing.assert_frame_equal(exported.select(SCORE_SCHEMA.names).to_pandas(), original)
+    assert TRIAL_KEY not in (exported.schema.metadata or {})
+
+
+def test_exported_csv_reads_back(tmp_path) -> None:
+    write(tmp_path, Untuned(), V1, R)
+    path = tmp_path / "rows.csv"
+    export_vertices(read_score_table(tmp_path), path)
+    frame = pd.read_csv(path)
+    np.testing.assert_array_equal(frame["r"], R)
+    layers = [float(value) for value in frame["r_by_layer"][0].split(";")]
+    assert layers == pytest.approx([0.4, 0.5])
+    assert not list(tmp_path.glob(".rows*"))
+
+
+@pytest.mark.parametrize("name", ["rows.xlsx", "rows", "absent/rows.csv"])
+def test_an_export_that_cannot_be_written_is_refused(tmp_path, name) -> None:
+    write(tmp_path, Untuned(), V1, R)
+    with pytest.raises(InputError, match="--export"):
+        export_vertices(read_score_table(tmp_path), tmp_path / name)

@@ -1,0 +1,316 @@
+"""Which cells a search draws, how configurations rank, and that a study is rebuilt the same."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.execution.plan import load_search
+from orchestrator.sweep.search import rounds as rounds_module
+from orchestrator.sweep.search.rounds import Progress, Round
+from orchestrator.sweep.search.study import (
+    Record,
+    build_study,
+    diverged,
+    propose,
+    rank_shares,
+    record,
+)
+from trainables.results.outcome import Outcome
+from trainables.spec import Cell, Contrastive, Encoding, Trial, Untuned
+from trainables.spec.search import (
+    PARAMETERS,
+    Choice,
+    IntegerRange,
+    LogUniform,
+    Ranges,
+    Search,
+    name_of,
+)
+from trainables.training.checkpoints import EpochReport
+
+RANGES = Ranges(
+    temperature=LogUniform(0.1, 1.0),
+    learning_rate=LogUniform(1e-5, 1e-3),
+    epochs=IntegerRange(2, 8),
+    batch_size=Choice((16, 64)),
+    hidden_ratio=LogUniform(0.4, 1.6),
+    embedding_ratio=Choice((0.2,)),
+)
+SEARCH = Search(
+    RANGES,
+    n_cells=4,
+    min_vertices=20,
+    n_configurations=12,
+    per_round=4,
+    grace_period=1,
+    reduction_factor=2,
+)
+VALUES = {
+    "temperature": 0.3,
+    "learning_rate": 1e-4,
+    "epochs": 4,
+    "batch_size": 16,
+    "hidden_ratio": 0.8,
+    "embedding_ratio": 0.2,
+}
+
+
+def cells() -> list[Cell]:
+    """Two subjects, both hemispheres, four ROIs of 19 to 22 vertices, and a large stream."""
+    sizes = {"V1v": 19, "V2v": 20, "V3v": 21, "EBA": 22, "ventral": 500}
+    return [
+        Cell("nsd", subject, side, roi, n, "data")
+        for subject in ("subj01", "subj02")
+        for side in ("lh", "rh")
+        for roi, n in sizes.items()
+    ]
+
+
+def outcome(status: str = "finished", **more) -> Outcome:
+    trial = SEARCH.trial(VALUES, cells()[2], SEARCH.trunk)
+    history = tuple(EpochReport(n, 1.0, 1.0, 1.0, n / 10) for n in (1, 2))
+    return Outcome(trial, status, "", "", 0.0, {}, **{"history": history, **more})
+
+
+def one(configuration: str, cell: str, epochs: int, top1: float, of: int = 10) -> Record:
+    return Record(configuration, cell, epochs, of, top1, epochs < of)
+
+
+def test_cells_are_drawn_from_those_of_more_than_the_least_vertices_without_streams() -> None:
+    everything = replace(SEARCH, n_cells=100).choose_cells(cells())
+    assert len(everything) == 8
+    assert {cell.n_vertices for cell in everything} == {21, 22}
+    assert len(SEARCH.choose_cells(cells())) == 4
+
+
+def test_the_same_seed_draws_the_same_cells_in_whatever_order_and_another_does_not() -> None:
+    drawn = SEARCH.choose_cells(cells())
+    assert SEARCH.choose_cells(cells()[::-1]) == drawn
+    assert any(replace(SEARCH, seed=s).choose_cells(cells()) != drawn for s in (1, 2, 3))
+
+
+def test_ranks_are_averaged_over_cells_as_by_hand() -> None:
+    records = [
+        one("a", "V1v", 10, 0.5),
+        one("b", "V1v", 10, 0.9),
+        one("c", "V1v", 5, 0.7),  # stopped half-way: by what it had reached then
+        one("d", "V1v", 0, 0.0),  # diverged
+        one("a", "EBA", 10, 0.2),
+        one("b", "EBA", 10, 0.2),  # a tie
+        one("c", "EBA", 10, 0.0),
+        one("d", "EBA", 0, 0.0),  # below one that retrieved nothing
+    ]
+    assert rank_shares(records) == pytest.approx(
+        {
+            "a": (1.5 / 4 + 3 / 4) / 2,
+            "b": (3.5 / 4 + 3 / 4) / 2,
+            "c": (2.5 / 4 + 1.5 / 4) / 2,
+            "d": (0.5 / 4 + 0.5 / 4) / 2,
+        }
+    )
+
+
+def test_a_short_training_that_finished_is_not_below_a_longer_one() -> None:
+    shares = rank_shares([one("short", "V1v", 3, 0.6, of=3), one("long", "V1v", 30, 0.5, of=30)])
+    assert shares["short"] > shares["long"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1)), min_size=1, max_size=12))
+def test_rank_shares_of_a_cell_lie_between_0_and_1_and_average_a_half(pairs) -> None:
+    shares = rank_shares([one(str(n), "V1v", *pair) for n, pair in enumerate(pairs)])
+    assert all(0 < share < 1 for share in shares.values())
+    assert sum(shares.values()) / len(shares) == pytest.approx(0.5)
+
+
+def test_a_record_is_the_last_epoch_of_an_outcome() -> None:
+    assert record("a", outcome()) == Record("a", "nsd-subj01-lh-V3v", 2, 4, 0.2, stopped=False)
+    assert record("a", outcome("stopped")).stopped
+
+
+def test_a_diverged_training_ranks_below_all_and_another_failure_is_no_result() -> None:
+    broken = outcome("failed", error="FloatingPointError: not a number", history=())
+    assert record("a", broken).key < one("b", "V1v", 1, 0.0).key
+    assert not diverged(outcome("failed", error="out of memory"))
+
+
+def rounds(searcher: str = "optuna", search: Search = SEARCH):
+    """Play a search in which a lower temperature is always better."""
+    known, records = {}, []
+    for number in range(search.n_rounds):
+        study = build_study(search, searcher, number, known, records)
+        new = propose(study, search, search.per_round, known)
+        known |= new
+        for name, values in new.items():
+            records += [one(name, "V1v", 10, 1 - values["temperature"])]
+    return known, records
+
+
+@pytest.mark.parametrize("searcher", ["optuna", "random"])
+def test_a_study_rebuilt_from_the_records_proposes_the_same(searcher) -> None:
+    known, records = rounds(searcher)
+    assert len(known) == 12
+    first = dict(list(known.items())[:8])
+    earlier = [one for one in records if one.configuration in first]
+    study = build_study(SEARCH, searcher, 2, first, earlier)
+    assert propose(study, SEARCH, 4, first) == dict(list(known.items())[8:])
+    values = [trial.value for trial in study.get_trials()][:8]
+    assert values == pytest.approx(list(rank_shares(earlier).values()))
+
+
+def test_another_seed_and_another_searcher_propose_otherwise() -> None:
+    known, _ = rounds()
+    assert rounds(search=replace(SEARCH, seed=1))[0] != known
+    assert rounds("random")[0] != known
+
+
+def test_the_searcher_learns_where_the_better_ones_are() -> None:
+    search = replace(SEARCH, n_configurations=48, per_round=8)
+    mean = {}
+    for searcher in ("optuna", "random"):
+        known, _ = rounds(searcher, search)
+        late = [values["temperature"] for values in list(known.values())[24:]]
+        mean[searcher] = sum(late) / len(late)
+    assert mean["optuna"] < 0.75 * mean["random"]
+
+
+def test_proposals_lie_in_their_ranges_and_none_is_made_twice() -> None:
+    known, _ = rounds()
+    assert len({name_of(values) for values in known.values()}) == 12
+    for values in known.values():
+        assert tuple(values) == PARAMETERS
+        assert 0.1 <= values["temperature"] <= 1.0
+        assert values["epochs"] in range(2, 9)
+        assert values["batch_size"] in (16, 64)
+        assert SEARCH.objective(values).validation == 0.1
+
+
+@pytest.fixture
+def progress(tmp_path) -> Progress:
+    """A search on two cells whose first round has ended, written down as it was run."""
+    progress = Progress(SEARCH, "optuna", cells()[2:4], SEARCH.trunk, tmp_path)
+    for number, (_, trial) in enumerate(begin(progress).trials):
+        history = (EpochReport(1, 1.0, 1.0, 1.0, number / 10),)
+        Outcome(trial, "finished", "", "", float(number), {}, history).write(tmp_path)
+    return progress
+
+
+def begin(progress: Progress) -> Round:
+    """Propose the round that waits, and write it down."""
+    *_, now = progress.rounds()
+    progress.write_round(now)
+    return now
+
+
+def test_a_round_that_was_begun_goes_on_with_its_configurations_whatever_would_be_proposed(
+    progress, monkeypatch
+) -> None:
+    second = begin(progress)
+    assert second.number == 1
+    monkeypatch.setattr(rounds_module, "propose", lambda *_: pytest.fail("proposed again"))
+    again = Progress(SEARCH, "optuna", progress.cells, SEARCH.trunk, progress.runs)
+    assert list(again.rounds())[-1] == second
+    assert again.configurations == progress.configurations
+    assert list(again.configurations.values()) == list(progress.configurations.values())
+
+
+def test_a_round_s_file_says_what_its_searcher_knew_and_is_written_once(progress) -> None:
+    second = begin(progress)
+    path = progress.home / "round-01.json"
+    content, before = json.loads(path.read_text()), path.stat().st_mtime_ns
+    first = list(progress.configurations)[:4]
+    assert list(content["known"]) == first
+    assert content["known"] == rank_shares(progress.records())
+    assert list(content["configurations"]) == list(progress.configurations)[4:]
+    progress.write_round(second)
+    assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"configurations": {"a": {"tau": 1}}}'])
+def test_a_damaged_round_is_refused_by_name(progress, text) -> None:
+    (progress.home / "round-00.json").write_text(text)
+    with pytest.raises(ValueError, match=r"round-00\.json: not a round of a search"):
+        list(progress.rounds())
+
+
+def test_a_round_that_finds_fewer_new_configurations_than_asked_loses_none(tmp_path) -> None:
+    fixed = {name: Choice((VALUES[name],)) for name in PARAMETERS}
+    search = replace(
+        SEARCH,
+        ranges=Ranges(**{**fixed, "batch_size": Choice((8, 16, 32))}),
+        per_round=2,
+        n_configurations=6,
+    )
+    progress = Progress(search, "random", cells()[2:3], search.trunk, tmp_path)
+    tried = []
+    for now in progress.rounds():
+        progress.write_round(now)
+        for name, trial in now.trials:
+            tried.append(name)
+            history = (EpochReport(1, 1.0, 1.0, 1.0, 0.1),)
+            Outcome(trial, "finished", "", "", 0.0, {}, history).write(tmp_path)
+    assert len(tried) == len(set(tried)) == 3
+
+
+def test_a_space_of_few_configurations_ends_with_all_of_them() -> None:
+    fixed = {name: Choice((VALUES[name],)) for name in PARAMETERS}
+    search = replace(SEARCH, ranges=Ranges(**{**fixed, "batch_size": Choice((16, 64))}))
+    study = build_study(search, "random", 0, {}, [])
+    assert len(propose(study, search, 4, {})) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"n_cells": 0}, "n_cells 0 is below 1"),
+        ({"validation": 0.0}, "expected a share between 0 and 1"),
+        ({"grace_period": 9}, "above the most epochs, 8"),
+        ({"reduction_factor": 1}, "reduction_factor"),
+    ],
+)
+def test_a_search_that_cannot_be_run_is_refused(change, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        replace(SEARCH, **change)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LogUniform(0, 1),
+        lambda: LogUniform(2, 1),
+        lambda: IntegerRange(0, 3),
+        lambda: Choice(()),
+        lambda: Choice((1, 1)),
+    ],
+)
+def test_an_empty_range_is_refused(make) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        make()
+
+
+def test_a_trial_of_a_search_is_not_encoded_and_travels_as_json() -> None:
+    trial = SEARCH.trial(VALUES, cells()[0], SEARCH.trunk)
+    assert trial.encoding is None
+    assert Trial.from_json(trial.to_json()) == trial
+    encoded = replace(trial, encoding=Encoding())
+    assert trial.training_id == encoded.training_id == trial.id != encoded.id
+    assert Trial.from_json(encoded.to_json()).id == encoded.id
+
+
+def test_an_untuned_trial_that_is_not_encoded_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing to do"):
+        Trial(Untuned(), (cells()[0],), encoding=None)
+
+
+def test_the_searches_that_come_with_the_program_hold_the_papers_settings() -> None:
+    searches = {name: load_search(name) for name in ("tuning", "tuning_demo", "paper")}
+    assert searches["paper"] is None
+    paper = searches["tuning"]
+    assert (paper.n_cells, paper.min_vertices, paper.validation) == (30, 20, 0.1)
+    default = Contrastive()
+    for name, span in paper.ranges.items():
+        value = getattr(default, name)
+        assert value in span.values if isinstance(span, Choice) else span.low <= value <= span.high
+    assert searches["tuning_demo"].n_configurations == 8

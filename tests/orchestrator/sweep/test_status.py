@@ -1,0 +1,135 @@
+"""Status, retry and cancel: what they read, what they say, and what they refuse."""
+
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.execution.run_lock import OPERATION, Holder, hold
+from orchestrator.execution.run_record import Command, Publisher, state_of
+from orchestrator.sweep import __main__ as sweep
+from tests.builders.small_scores import ENCODING, cell
+from trainables.results.outcome import Outcome
+from trainables.spec import Contrastive, Trial
+
+TRIALS = [
+    Trial(Contrastive(), (cell(roi),), encoding=ENCODING) for roi in ("V1v", "V2v", "V3v", "hV4")
+]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A sweep begun 100 s ago: one trial was done before, one since, one has failed since."""
+    runs = tmp_path / "runs"
+    command(time.time() - 100, tmp_path).write(runs)
+    Outcome(TRIALS[0], "finished", "a", "cpu", time.time() - 900, {"reading": 1.0}).write(runs)
+    Outcome(TRIALS[1], "finished", "a", "cpu", time.time() - 90, {"reading": 30.0}).write(runs)
+    error = "Traceback\n  …\nValueError: no room"
+    Outcome(TRIALS[2], "failed", "a", "cpu", time.time() - 50, {}, error=error).write(runs)
+    return runs
+
+
+def command(started: float, home: Path) -> Command:
+    ids = [trial.id for trial in TRIALS]
+    costs = {ids[1]: 10.0, ids[2]: 10.0, ids[3]: 40.0}
+    arguments = ("space.py", "--out", "runs")
+    return Command(
+        "orchestrator.sweep",
+        arguments,
+        str(home),
+        started,
+        "trials",
+        tuple(ids),
+        costs,
+        {ids[3]: 30},
+    )
+
+
+def status(runs: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert sweep.main(["status", "--out", str(runs)]) == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_state_is_read_from_outcomes(runs: Path) -> None:
+    found = Command.read(runs)
+    state = state_of(found, runs, found.started + 100)
+    assert state.done == (TRIALS[0].id, TRIALS[1].id)
+    assert state.failed == {TRIALS[2].id: "ValueError: no room"}
+    assert state.left == (TRIALS[3].id,)
+    assert state.ended == 2
+    assert state.seconds_left == pytest.approx(100 * 40 / 20)
+
+
+def test_a_failure_of_an_earlier_command_is_to_be_tried_again(runs: Path) -> None:
+    later = replace(Command.read(runs), started=time.time())
+    state = state_of(later, runs, time.time() + 1)
+    assert state.failed == {}
+    assert state.left == (TRIALS[2].id, TRIALS[3].id)
+    assert state.seconds_left is None
+
+
+def test_status_of_a_sweep_that_runs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at = {"trial_id": TRIALS[3].id, "stage": "finetuning", "epoch": 7, "images_per_second": 321.4}
+    with hold(runs, "sweep paper"):
+        Publisher(runs)([at])
+        shown = status(runs, capsys)
+    assert "running: sweep paper, process " in shown
+    assert "2 of 4 trials done, 1 running, 1 failed, 0 waiting" in shown
+    assert "2 in 100 s" not in shown  # durations are for people
+    assert "2 in 2 min (72 an hour), about 3 min left" in shown
+    assert "finetuning 7/30 321" in shown
+    assert f"failed: {TRIALS[2].id}: ValueError: no room" in shown
+
+
+def test_status_of_a_sweep_that_has_ended_or_died(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "nothing is running" in status(runs, capsys)
+    dead = replace(Holder.this_process("sweep paper"), born="1")
+    (runs / OPERATION / "lease-000001.json").write_text(json.dumps(asdict(dead)))
+    shown = status(runs, capsys)
+    assert "died: sweep paper" in shown
+    assert "0 running, 1 failed, 1 waiting" in shown
+    assert f"go on: python -m orchestrator.sweep retry --out {runs}" in shown
+
+
+@pytest.mark.parametrize("action", ["status", "retry", "cancel"])
+def test_without_a_sweep_each_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    assert sweep.main([action, "--out", str(tmp_path / "none")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path / 'none'}: no")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_damaged_record_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (runs / OPERATION / "command.json").write_text("[]")
+    assert sweep.main(["status", "--out", str(runs)]) == 2
+    assert "command.json: damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("only_failed", [True, False])
+def test_retry_starts_the_command_as_it_was(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, only_failed: bool
+) -> None:
+    given = []
+    monkeypatch.setattr(
+        sweep, "_sweep", lambda options, started: given.append((started, Path.cwd())) or []
+    )
+    monkeypatch.chdir(runs)
+    assert sweep.main(["retry", "--out", str(runs), *(["--failed"] if only_failed else [])]) == 0
+    [(started, where)] = given
+    assert started.arguments == ("space.py", "--out", "runs")
+    assert started.only == (frozenset({TRIALS[2].id}) if only_failed else None)
+    assert where == runs.parent
+
+
+def test_retry_where_all_is_done_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for trial in TRIALS:
+        Outcome(trial, "finished", "a", "cpu", time.time(), {}).write(runs)
+    assert sweep.main(["retry", "--failed", "--out", str(runs)]) == 2
+    assert "no trial has failed" in capsys.readouterr().err

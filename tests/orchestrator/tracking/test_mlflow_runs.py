@@ -1,0 +1,427 @@
+"""MLflow mirrors the files: all of it, once, whatever happens to the store in between."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from benchmarks.small_shards import write_shards
+from orchestrator.tracking import mlflow_runs
+from orchestrator.tracking.background import Tracker, start_tracker
+from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep, make_store
+from trainables.encoding.score_rois import CellScores
+from trainables.results.outcome import Outcome
+from trainables.results.score_files import read_scores, summarise, write_scores
+from trainables.spec import Cell, Contrastive, Pooled, Trial, Untuned
+from trainables.training.checkpoints import EpochReport
+
+HISTORY = (
+    EpochReport(1, 2.0, 3.0, 100.0, 0.25, 4.0),
+    EpochReport(2, 1.5, 3.0, 110.0, 0.5, 2.0),
+    EpochReport(3, 1.0, 3.0, 120.0),
+)
+SECONDS = {"reading": 1.0, "finetuning": 9.0, "encoding": 2.0}
+WAIT = 60
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Iterator[str]:
+    """One SQLite store for the module; artifacts go beside it."""
+    home = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        uri = f"sqlite:///{home}/mlflow.db"
+        MlflowClient(tracking_uri=uri).search_experiments()  # makes the schema
+        yield uri
+
+
+@pytest.fixture
+def sweep(tmp_path) -> Sweep:
+    """A sweep of its own in an experiment of its own."""
+    write_shards(tmp_path / "data")
+    return Sweep(f"nsd-{uuid4().hex}", "paper", tmp_path / "data", tmp_path / "runs", "0123")
+
+
+def cells(sweep: Sweep) -> list[Cell]:
+    from trainables.data.shards import list_cells
+
+    return list_cells(sweep.data)
+
+
+def finish(sweep: Sweep, trial: Trial, started: float = 1.7e9, r: float = 0.5) -> Outcome:
+    """Write a trial's files as a worker would."""
+    for cell in trial.cells:
+        n = cell.n_vertices
+        scores = CellScores(
+            cell=cell,
+            protocol="nested",
+            layer="features.2",
+            layers=("features.2",),
+            vertex=np.arange(n, dtype=np.int32),
+            alpha=np.full(n, 10.0),
+            r=np.linspace(r - 0.1, r + 0.1, n),
+            r_by_layer=np.linspace(r - 0.1, r + 0.1, n)[None],
+            choice_by_layer=np.array([0.1]),
+            n_test=15,
+        )
+        write_scores(sweep.runs, trial, [scores])
+    history = () if trial.method == "untuned" else HISTORY
+    outcome = Outcome(trial, "finished", "node-1", "cpu", started, SECONDS, history)
+    outcome.write(sweep.runs)
+    return outcome
+
+
+def tuned(sweep: Sweep, cell: int = 0) -> Trial:
+    return Trial(Contrastive(learning_rate=2e-4), (cells(sweep)[cell],))
+
+
+def runs_of(sweep: Sweep, store: str) -> tuple[list, list]:
+    """Return an experiment's parent runs and child runs."""
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.get_experiment_by_name(sweep.experiment)
+    found = client.search_runs([experiment.experiment_id])
+    children = [run for run in found if PARENT in run.data.tags]
+    return [run for run in found if run not in children], children
+
+
+def only_child(sweep: Sweep, store: str):
+    [child] = runs_of(sweep, store)[1]
+    return child
+
+
+def history_of(store: str, run_id: str, metric: str) -> list[tuple[int, float]]:
+    found = MlflowClient(tracking_uri=store).get_metric_history(run_id, metric)
+    return [(point.step, point.value) for point in found]
+
+
+@pytest.mark.slow
+def test_a_trial_is_a_child_run_of_its_sweep(sweep, store) -> None:
+    trial = tuned(sweep)
+    finish(sweep, trial)
+    mirror = Mirror(sweep, store)
+    mirror.write(trial.id)
+    mirror.close(complete=True)
+    [parent], [child] = runs_of(sweep, store)
+    assert parent.data.tags["space"] == "paper"
+    assert parent.data.tags["dataset_fingerprint"] == "0123"
+    assert parent.info.status == "FINISHED"
+    assert child.data.tags[PARENT] == parent.info.run_id
+    assert child.info.run_name == trial.id
+    assert child.info.status == "FINISHED"
+    assert child.info.start_time == 1_700_000_000_000
+    assert child.info.end_time == 1_700_000_012_000
+
+
+@pytest.mark.slow
+def test_a_run_has_its_parameters_and_tags(sweep, store) -> None:
+    trial = tuned(sweep)
+    finish(sweep, trial)
+    Mirror(sweep, store).write(trial.id)
+    child = only_child(sweep, store)
+    expected = {
+        "method": "contrastive",
+        "subject": "subj01",
+        "hemisphere": "lh",
+        "roi": "V1v",
+        "trunk": "alexnet",
+        "weights": "IMAGENET1K_V1",
+        "seed": "0",
+        "learning_rate": "0.0002",
+        "temperature": "0.3",
+        "encoding_n_components": "1000",
+    }
+    assert expected.items() <= child.data.params.items()
+    expected = {
+        "trial_id": trial.id,
+        "training_id": trial.training_id,
+        "split": "paper",
+        "protocol": "nested",
+        "status": "finished",
+        "host": "node-1",
+        "device": "cpu",
+        "nested_layer": "features.2",
+    }
+    assert expected.items() <= child.data.tags.items()
+
+
+@pytest.mark.slow
+def test_metrics_are_by_epoch_and_the_scores_at_the_end(sweep, store) -> None:
+    trial = tuned(sweep)
+    finish(sweep, trial)
+    Mirror(sweep, store).write(trial.id)
+    child = only_child(sweep, store)
+    assert history_of(store, child.info.run_id, "loss") == [(1, 2.0), (2, 1.5), (3, 1.0)]
+    assert history_of(store, child.info.run_id, "retrieval_top1") == [(1, 0.25), (2, 0.5)]
+    summary = summarise(read_scores(sweep.runs, trial.id))
+    found = child.data.metrics
+    assert {name: found[name] for name in summary} == pytest.approx(summary)
+    assert found["seconds_finetuning"] == 9.0
+
+
+@pytest.mark.slow
+def test_artifacts_are_the_scores_the_manifest_and_where_the_checkpoint_is(sweep, store) -> None:
+    trial = tuned(sweep)
+    finish(sweep, trial)
+    note = sweep.runs / "checkpoints" / trial.training_id / "last.json"
+    note.parent.mkdir(parents=True)
+    note.write_text(json.dumps({"epoch": 3, "model": "m", "optimizer": None, "history": []}))
+    Mirror(sweep, store).write(trial.id)
+    client, run_id = MlflowClient(tracking_uri=store), only_child(sweep, store).info.run_id
+    assert {item.path for item in client.list_artifacts(run_id)} == {
+        "scores",
+        "manifest.json",
+        "checkpoint.json",
+    }
+    [scores] = client.list_artifacts(run_id, "scores")
+    assert scores.path == f"scores/{trial.cells[0].id}.parquet"
+    downloaded = Path(client.download_artifacts(run_id, "checkpoint.json"))
+    assert json.loads(downloaded.read_text())["directory"] == str(note.parent)
+
+
+@pytest.mark.slow
+def test_a_pooled_trial_is_one_run_with_all_its_subjects(sweep, store) -> None:
+    data = sweep.data.with_name("two")
+    alike = [c for c in write_shards(data, ("subj01", "subj02")) if c.id.endswith("lh-V1v")]
+    sweep = replace(sweep, data=data)
+    trial = Trial(Pooled(hidden_dim=64), tuple(alike))
+    finish(sweep, trial)
+    Mirror(sweep, store).write(trial.id)
+    child = only_child(sweep, store)
+    expected = {"method": "pooled-const", "subject": "subj01,subj02", "hemisphere": "lh",
+                "roi": "V1v", "hidden_dim": "64", "order": "sequential"}  # fmt: skip
+    assert expected.items() <= child.data.params.items()
+    assert child.data.tags["split"] == "paper"
+    assert "nested_layer" not in child.data.tags
+    for subject in ("subj01", "subj02"):
+        assert child.data.metrics[f"nested_r_mean.{subject}-lh-V1v"] == pytest.approx(0.5)
+    names = {item.path for item in MlflowClient(store).list_artifacts(child.info.run_id)}
+    assert {"nsd-subj01-manifest.json", "nsd-subj02-manifest.json", "scores"} <= names
+
+
+@pytest.mark.slow
+def test_writing_twice_changes_nothing(sweep, store) -> None:
+    trial = tuned(sweep)
+    finish(sweep, trial)
+    for _ in range(2):
+        mirror = Mirror(sweep, store)
+        mirror.write(trial.id)
+        mirror.write(trial.id)
+    [_], [child] = runs_of(sweep, store)
+    assert len(history_of(store, child.info.run_id, "loss")) == 3
+    assert len(history_of(store, child.info.run_id, "nested_r_mean")) == 1
+
+
+@pytest.mark.slow
+def test_a_mirror_that_died_before_it_noted_its_work_doubles_nothing(sweep, store) -> None:
+    trial = tuned(sweep)
+    finish(sweep, trial)
+    Mirror(sweep, store).write(trial.id)
+    child = only_child(sweep, store)
+    MlflowClient(tracking_uri=store).delete_tag(child.info.run_id, "mirrored")
+    Mirror(sweep, store).write(trial.id)
+    again = only_child(sweep, store)
+    assert again.info.run_id == child.info.run_id
+    assert len(history_of(store, child.info.run_id, "loss")) == 3
+    assert len(history_of(store, child.info.run_id, "nested_r_mean")) == 1
+
+
+@pytest.mark.slow
+def test_an_untuned_trial_with_more_cells_later_updates_its_run(sweep, store) -> None:
+    first, second = (Trial(Untuned(), (cell,)) for cell in cells(sweep)[:2])
+    finish(sweep, first, r=0.2)
+    Mirror(sweep, store).write(first.id)
+    before = only_child(sweep, store)
+    assert before.data.metrics["nested_r_mean"] == pytest.approx(0.2)
+    finish(sweep, second, started=1.8e9, r=0.6)
+    Mirror(sweep, store).write(second.id)
+    after = only_child(sweep, store)
+    assert after.info.run_id == before.info.run_id
+    assert after.info.status == "FINISHED"
+    assert after.data.metrics["nested_n_vertices"] == 14
+    assert after.data.metrics["nested_r_mean.lh-V1v"] == pytest.approx(0.2)
+    assert after.data.metrics["nested_r_mean.lh-V2d"] == pytest.approx(0.6)
+
+
+@pytest.mark.slow
+def test_a_failed_trial_is_logged_with_its_error_and_later_finishes_in_the_same_run(
+    sweep, store
+) -> None:
+    trial = tuned(sweep)
+    error = "Traceback …\nValueError: no"
+    Outcome(trial, "failed", "", "", 1.6e9, {}, error=error).write(sweep.runs)
+    mirror = Mirror(sweep, store)
+    mirror.write(trial.id)
+    failed = only_child(sweep, store)
+    assert failed.info.status == "FAILED"
+    assert failed.data.tags["error"] == error
+    finish(sweep, trial)
+    mirror.write(trial.id)
+    finished = only_child(sweep, store)
+    assert finished.info.run_id == failed.info.run_id
+    assert finished.info.status == "FINISHED"
+    assert finished.data.tags["status"] == "finished"
+    assert finished.data.tags["error"] == ""
+
+
+@pytest.mark.slow
+def test_a_trial_without_an_outcome_is_not_written(sweep, store) -> None:
+    Mirror(sweep, store).write("never")
+    assert runs_of(sweep, store)[1] == []
+
+
+@pytest.mark.slow
+def test_another_space_into_the_same_experiment_is_another_parent(sweep, store) -> None:
+    Mirror(sweep, store)
+    Mirror(replace(sweep, space="demo"), store)
+    Mirror(sweep, store)
+    assert len(runs_of(sweep, store)[0]) == 2
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_what_a_store_that_was_down_has_missed_is_written_when_it_is_back(
+    sweep, store, monkeypatch
+) -> None:
+    trials = [tuned(sweep, cell) for cell in range(3)]
+    for trial in trials:
+        finish(sweep, trial)
+    ids = [trial.id for trial in trials]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    warnings: list[str] = []
+    start = time.monotonic()
+    tracker = start_tracker(sweep, warnings.append)
+    tracker.due(ids)
+    assert tracker.close(complete=True) == ids
+    assert time.monotonic() - start < 30
+    assert warnings[-1].startswith("MLflow (http://127.0.0.1:")
+    assert "\n" not in warnings[-1]
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    tracker = start_tracker(sweep, warnings.append)
+    tracker.due(ids)
+    assert tracker.close(complete=True) == []
+    [parent], children = runs_of(sweep, store)
+    assert parent.info.status == "FINISHED"
+    assert {child.data.tags["trial_id"] for child in children} == set(ids)
+
+
+class FakeMirror:
+    """Notes what it is asked to write; fails while it is told to."""
+
+    def __init__(self) -> None:
+        self.down: Exception | None = None
+        self.opened = 0
+        self.written: list[str] = []
+        self.closed: list[bool] = []
+
+    def open(self) -> "FakeMirror":
+        self.opened += 1
+        if self.down:
+            raise self.down
+        return self
+
+    def write(self, trial_id: str) -> None:
+        if self.down:
+            raise self.down
+        self.written.append(trial_id)
+
+    def close(self, *, complete: bool) -> None:
+        self.closed.append(complete)
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_trials_are_written_in_order_and_the_parent_closed_last() -> None:
+    mirror, warnings = FakeMirror(), []
+    tracker = Tracker(mirror.open, warnings.append)
+    tracker.due(["a", "b"])
+    tracker.due(["c"])
+    assert tracker.close(complete=True) == []
+    assert mirror.written == ["a", "b", "c"]
+    assert mirror.closed == [True]
+    assert mirror.opened == 1
+    assert warnings == []
+
+
+@pytest.mark.parametrize("down", [ConnectionError("refused\nwith details"), RuntimeError()])
+def test_a_store_that_is_down_raises_nothing_and_its_trials_are_told(down) -> None:
+    mirror, warnings = FakeMirror(), []
+    mirror.down = down
+    tracker = Tracker(mirror.open, warnings.append)
+    tracker.due(["a", "b"])
+    assert tracker.close(complete=True) == ["a", "b"]
+    assert mirror.closed == []
+    assert "details" not in warnings[-1]
+    assert warnings[-1].endswith(("refused", "RuntimeError"))
+
+
+def test_a_store_that_is_down_is_not_asked_once_for_every_trial() -> None:
+    mirror = FakeMirror()
+    mirror.down = ConnectionError("refused")
+    slow_open = mirror.open
+
+    def open_slowly() -> FakeMirror:
+        time.sleep(0.05)
+        return slow_open()
+
+    tracker = Tracker(open_slowly, lambda warning: None)
+    tracker.due([f"t{number}" for number in range(600)])
+    assert len(tracker.close(complete=False)) == 600
+    assert mirror.opened <= 5
+
+
+def test_trials_that_a_store_missed_are_written_with_the_next_one() -> None:
+    mirror, warnings = FakeMirror(), []
+    mirror.down = ConnectionError("refused")
+    tracker = Tracker(mirror.open, warnings.append)
+    tracker.due(["a"])
+    wait_until(lambda: warnings)
+    mirror.down = None
+    tracker.due(["b"])
+    wait_until(lambda: len(mirror.written) == 2)
+    assert mirror.written == ["a", "b"]
+    assert tracker.close(complete=False) == []
+    assert mirror.closed == [False]
+
+
+def test_a_store_whose_making_was_cut_is_made_anew(tmp_path, monkeypatch) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+    class Killed(BaseException):
+        pass
+
+    class Dying(MlflowClient):
+        def search_experiments(self, *arguments, **named):
+            super().search_experiments(*arguments, **named)
+            raise Killed
+
+    monkeypatch.setattr(mlflow_runs, "MlflowClient", Dying)
+    with pytest.raises(Killed):
+        make_store(uri)
+    assert not (tmp_path / "mlflow.db").exists()
+    monkeypatch.undo()
+    make_store(uri)
+    made = (tmp_path / "mlflow.db").stat().st_ino
+    make_store(uri)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    assert (tmp_path / "mlflow.db").stat().st_ino == made
+    assert MlflowClient(uri).create_experiment("after") == "1"

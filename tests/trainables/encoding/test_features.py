@@ -1,0 +1,147 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainables.compute.precision import full_float32
+from trainables.encoding import features as features_module
+from trainables.encoding.features import FeatureStore, Storage, extract
+from trainables.models.backbones import build, layer_extractor, normalise
+from trainables.spec import ALEXNET_LAYERS
+
+CPU = torch.device("cpu")
+ENOUGH = 2**30
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build("narrow-alexnet").eval()
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (10, 3, 64, 64), dtype=torch.uint8, generator=generator)
+
+
+def in_memory(path: Path) -> Storage:
+    return Storage(CPU, ENOUGH, path)
+
+
+def whole(store: FeatureStore, layer: str) -> Tensor:
+    return torch.cat(list(store.columns(layer)), dim=1)
+
+
+def test_one_pass_gives_every_layer_as_its_own_pass_does(network, images, tmp_path) -> None:
+    store = extract(network, ALEXNET_LAYERS, images.split(4), 10, in_memory(tmp_path))
+    assert store.layers == ALEXNET_LAYERS
+    assert not store.is_spooled
+    for layer in ALEXNET_LAYERS:
+        with torch.no_grad():
+            alone = layer_extractor(network, [layer])(normalise(images))[layer].flatten(1)
+        torch.testing.assert_close(whole(store, layer), alone, rtol=1e-5, atol=1e-6)
+
+
+def test_each_image_passes_through_the_trunk_once(network, images, tmp_path) -> None:
+    n_seen = 0
+
+    def count(_: nn.Module, inputs: tuple[Tensor], __: Tensor) -> None:
+        nonlocal n_seen
+        n_seen += len(inputs[0])
+
+    handle = network.features[0].register_forward_hook(count)
+    try:
+        extract(network, ALEXNET_LAYERS, images.split(4), 10, in_memory(tmp_path)).close()
+    finally:
+        handle.remove()
+    assert n_seen == 10
+
+
+def test_spooled_features_equal_those_in_memory_bit_for_bit(network, images, tmp_path) -> None:
+    kept = extract(network, ALEXNET_LAYERS, images.split(4), 10, in_memory(tmp_path))
+    with extract(network, ALEXNET_LAYERS, images.split(4), 10, Storage(CPU, 0, tmp_path)) as spool:
+        assert spool.is_spooled
+        for layer in ALEXNET_LAYERS:
+            assert torch.equal(whole(spool, layer), whole(kept, layer))
+
+
+def test_features_that_just_fit_the_budget_stay_in_memory(network, images, tmp_path) -> None:
+    n_bytes = 4 * 10 * (512 + 1000)
+    layers = ("classifier.5", "classifier.6")
+    for budget, is_spooled in ((n_bytes, False), (n_bytes - 1, True)):
+        storage = Storage(CPU, budget, tmp_path)
+        with extract(network, layers, images.split(5), 10, storage) as store:
+            assert store.is_spooled == is_spooled
+
+
+def test_scratch_files_are_gone_at_the_end(network, images, tmp_path) -> None:
+    scratch = tmp_path / "not" / "yet" / "there"
+    with extract(network, ["features.2"], images.split(5), 10, Storage(CPU, 0, scratch)):
+        assert len([p for p in scratch.rglob("*") if p.is_file()]) == 1
+    assert list(scratch.iterdir()) == []
+
+
+def test_scratch_files_are_gone_when_the_images_stop_coming(network, images, tmp_path) -> None:
+    def broken() -> Iterator[Tensor]:
+        yield images[:5]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        extract(network, ["features.2"], broken(), 10, Storage(CPU, 0, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_come_in_bounded_chunks(network, images, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(features_module, "CHUNK_BYTES", 4 * 10 * 100)
+    monkeypatch.setattr(features_module, "MIN_COLUMNS", 1)
+    with extract(network, ["classifier.5"], images.split(5), 10, in_memory(tmp_path)) as store:
+        widths = [chunk.shape[1] for chunk in store.columns("classifier.5")]
+    assert widths == [100, 100, 100, 100, 100, 12]
+
+
+@pytest.mark.parametrize(("n_expected", "said"), [(9, "10 or more"), (11, "hold 10;"), (0, "0")])
+def test_another_number_of_images_than_promised_raises(
+    network, images, tmp_path, n_expected, said
+) -> None:
+    batches = images.split(4) if n_expected else ()
+    with pytest.raises(ValueError, match=f"expected {n_expected} images.*{said}"):
+        extract(network, ["features.2"], batches, n_expected, Storage(CPU, 0, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_layer_raises_and_names_the_known(network, images, tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"unknown layers \['features.99'\].*features.12"):
+        extract(network, ["features.99"], images.split(5), 10, in_memory(tmp_path))
+
+
+def test_a_relu_in_place_does_not_overwrite_the_layer_before_it(network, images, tmp_path) -> None:
+    with extract(network, ["features.0"], images.split(5), 10, in_memory(tmp_path)) as store:
+        assert whole(store, "features.0").min() < 0
+    assert network.features[1].inplace
+
+
+def test_dropout_is_off_and_no_gradient_is_kept(images, tmp_path) -> None:
+    network = build("narrow-alexnet").train()
+    passes = [
+        whole(extract(network, ["classifier.5"], images.split(5), 10, in_memory(tmp_path)), layer)
+        for layer in ["classifier.5"] * 2
+    ]
+    assert torch.equal(*passes)
+    assert not passes[0].requires_grad
+
+
+def test_fast_modes_are_off_within_and_back_after() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        with full_float32():
+            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+            assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+            assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)

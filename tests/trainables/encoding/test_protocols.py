@@ -1,0 +1,330 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+from torch import Tensor
+
+from trainables.encoding.features import FeatureStore
+from trainables.encoding.pca import gram
+from trainables.encoding.protocols import Split, contiguous_folds, score_layer
+from trainables.encoding.score_rois import CellScores, Targets, score_cells
+from trainables.spec import PROTOCOLS, Cell, Encoding, Protocol
+
+CPU = torch.device("cpu")
+LAYERS = ("shallow", "middle", "deep")
+ALPHAS = (0.1, 10.0, 1e3, 1e5)
+N, N_TRAIN, N_VERTICES = 120, 80, 9
+
+
+def encoding(*protocols: Protocol, n_components: int = 20, n_folds: int = 5) -> Encoding:
+    return Encoding(LAYERS, protocols or PROTOCOLS, n_components, ALPHAS, n_folds)
+
+
+def cell(roi: str, n_vertices: int, hemisphere: str = "lh") -> Cell:
+    return Cell("simulated", "subj01", hemisphere, roi, n_vertices, "none")
+
+
+def split(n: int = N, n_train: int = N_TRAIN, seed: int = 0) -> Split:
+    order = np.random.default_rng(seed).permutation(n)
+    return Split(order[:n_train], order[n_train:], n)
+
+
+def simulate(
+    seed: int = 0, n_vertices: int = N_VERTICES, noise: float = 1.0
+) -> tuple[dict[str, Tensor], np.ndarray]:
+    """Three layers, of which each third of the vertices follows one, and their responses."""
+    generator = torch.Generator().manual_seed(seed)
+    layers = {
+        name: torch.randn(N, width, generator=generator)
+        for name, width in zip(LAYERS, (40, 25, 150), strict=True)
+    }
+    parts = [
+        X @ torch.randn(X.shape[1], n_vertices // 3, generator=generator) / X.shape[1] ** 0.5
+        for X in layers.values()
+    ]
+    Y = torch.cat(parts, dim=1)
+    return layers, (Y + noise * torch.randn(Y.shape, generator=generator)).numpy()
+
+
+def score(layers: dict[str, Tensor], Y: np.ndarray, settings: Encoding, **options):
+    cells = options.pop("cells", [(cell("V1v", Y.shape[1]), np.arange(Y.shape[1]))])
+    targets = Targets.gather({"lh": Y}, cells, CPU)
+    parts = options.pop("split", split())
+    return score_cells(FeatureStore(layers), targets, parts, settings, **options)
+
+
+def only(layers: dict[str, Tensor], Y: np.ndarray, protocol: Protocol, **options) -> CellScores:
+    (scores,) = score(layers, Y, encoding(protocol), **options)
+    return scores
+
+
+# --- A slow, obvious implementation of the protocols, with scikit-learn ---
+
+
+def reference_r(X: np.ndarray, Y: np.ndarray, train, test, alpha: float) -> np.ndarray:
+    pca = PCA(min(20, len(train) - 1, X.shape[1]), svd_solver="full").fit(X[train])
+    ridge = Ridge(alpha=alpha).fit(pca.transform(X[train]), Y[train])
+    predicted = ridge.predict(pca.transform(X[test])).reshape(len(test), -1)
+    return np.array([np.corrcoef(predicted[:, v], Y[test, v])[0, 1] for v in range(Y.shape[1])])
+
+
+def reference_folds(rows: np.ndarray) -> list[tuple[list[int], list[int]]]:
+    size = len(rows) // 5
+    blocks = [list(rows[i * size : (i + 1) * size]) for i in range(5)]
+    return [([row for row in rows if row not in block], block) for block in blocks]
+
+
+def reference_cv(X: np.ndarray, Y: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(n_alphas, n_vertices): r averaged over folds."""
+    return np.array(
+        [
+            np.mean([reference_r(X, Y, tr, te, alpha) for tr, te in reference_folds(rows)], axis=0)
+            for alpha in ALPHAS
+        ]
+    )
+
+
+def reference(layers: dict[str, Tensor], Y: np.ndarray, protocol: Protocol, parts: Split):
+    """The chosen layer, and each vertex's alpha and r there."""
+    Y, best = Y.astype(float), None
+    released = parts.train[: int(0.75 * N) + int(0.1 * N)]
+    rows = {"nested": parts.train, "paper": parts.test, "released": released}[protocol]
+    for name, features in layers.items():
+        X = features.double().numpy()
+        cv = reference_cv(X, Y, rows)
+        alpha = np.array(ALPHAS)[cv.argmax(axis=0)]
+        if best is None or cv.max(axis=0).mean() > best[0]:
+            best = (cv.max(axis=0).mean(), name, alpha, cv.max(axis=0), X)
+    _, layer, alpha, r, X = best
+    if protocol == "nested":
+        r = np.array(
+            [
+                reference_r(X, Y[:, [v]], parts.train, parts.test, alpha[v])[0]
+                for v in range(Y.shape[1])
+            ]
+        )
+    return layer, alpha, r
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_protocol_chooses_and_scores_as_plain_loops_do(protocol, seed) -> None:
+    layers, Y = simulate(seed)
+    parts = split(seed=seed)
+    layer, alpha, r = reference(layers, Y, protocol, parts)
+    scores = only(layers, Y, protocol, split=parts)
+    assert scores.layer == layer
+    np.testing.assert_array_equal(scores.alpha, alpha)
+    np.testing.assert_allclose(scores.r, r, atol=1e-5)
+
+
+def test_folds_are_contiguous_and_the_remainder_is_only_trained_on() -> None:
+    rows = np.arange(100, 117)
+    folds = list(contiguous_folds(rows, 5))
+    assert [list(held_out) for _, held_out in folds] == [
+        [100, 101, 102], [103, 104, 105], [106, 107, 108], [109, 110, 111], [112, 113, 114],
+    ]  # fmt: skip
+    for training, held_out in folds:
+        assert sorted([*training.tolist(), *held_out.tolist()]) == rows.tolist()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "n_train"), [("nested", 14), ("paper", 106), ("released", 14)]
+)
+def test_too_few_images_for_the_folds_raise_with_both_numbers(protocol, n_train) -> None:
+    layers, Y = simulate()
+    with pytest.raises(ValueError, match=r"14 images in 5 folds.*at least 15 images, or fewer"):
+        only(layers, Y, protocol, split=split(n_train=n_train))
+
+
+def test_too_few_test_images_raise() -> None:
+    layers, Y = simulate()
+    with pytest.raises(ValueError, match="nested: 2 test images, expected at least 3"):
+        only(layers, Y, "nested", split=split(n_train=N - 2))
+
+
+def test_nested_choices_do_not_look_at_the_test_images() -> None:
+    layers, Y = simulate()
+    before, changed = only(layers, Y, "nested"), Y.copy()
+    changed[split().test] = np.random.default_rng(0).standard_normal((N - N_TRAIN, N_VERTICES))
+    after = only(layers, changed, "nested")
+    assert after.layer == before.layer
+    np.testing.assert_array_equal(after.alpha, before.alpha)
+    np.testing.assert_array_equal(after.choice_by_layer, before.choice_by_layer)
+    assert np.abs(after.r - before.r).min() > 0
+
+
+def test_paper_and_released_look_at_their_own_side_only() -> None:
+    layers, Y = simulate()
+    for protocol, other in (("paper", split().train), ("released", split().test)):
+        changed = Y.copy()
+        changed[other] = 0
+        before, after = only(layers, Y, protocol), only(layers, changed, protocol)
+        np.testing.assert_allclose(after.r, before.r, atol=1e-6)
+
+
+def test_released_takes_the_first_images_of_the_permutation() -> None:
+    order = np.random.default_rng(0).permutation(19)
+    parts = Split(order[:16], order[16:], 19)
+    assert parts.released.tolist() == order[: 14 + 1].tolist()
+
+
+def test_released_takes_all_training_images_when_there_are_fewer() -> None:
+    order = np.arange(20)
+    assert len(Split(order[:10], order[10:], 20).released) == 10
+
+
+@pytest.mark.parametrize("protocols", [("paper",), ("released",), ("nested",), PROTOCOLS])
+def test_scores_need_only_the_rows_that_compact_lists(protocols) -> None:
+    layers, Y = simulate()
+    rows, compact = split().compact(protocols)
+    whole = score(layers, Y, encoding(*protocols))
+    few = {name: X[torch.from_numpy(rows)] for name, X in layers.items()}
+    part = score(few, Y[rows], encoding(*protocols), split=compact)
+    assert len(rows) == {"paper": 40, "released": 80}.get(protocols[0], 120)
+    for a, b in zip(whole, part, strict=True):
+        assert (a.layer, a.n_test) == (b.layer, b.n_test)
+        np.testing.assert_allclose(a.r, b.r, atol=1e-6)
+
+
+def test_each_cell_takes_the_layer_its_vertices_follow() -> None:
+    layers, Y = simulate(n_vertices=30, noise=0.2)
+    thirds = [np.arange(0, 10), np.arange(10, 20), np.arange(20, 30)]
+    cells = [(cell(roi, 10), v) for roi, v in zip(("V1v", "V2v", "V3v"), thirds, strict=True)]
+    scores = score(layers, Y, encoding("nested", n_components=200), cells=cells)
+    assert [s.layer for s in scores] == list(LAYERS)
+    assert scores[0].r.mean() > 0.8
+
+
+def test_cells_come_with_every_protocol_in_order() -> None:
+    layers, Y = simulate()
+    cells = [(cell("V1v", 3), np.arange(3)), (cell("EBA", 2), np.array([7, 8]))]
+    scores = score(layers, Y, encoding(), cells=cells)
+    expected = [(roi, protocol) for roi in ("V1v", "EBA") for protocol in PROTOCOLS]
+    assert [(s.cell.roi, s.protocol) for s in scores] == expected
+    assert [s.n_test for s in scores[:3]] == [40, 40, 80]
+
+
+def test_a_vertex_in_two_cells_is_computed_once_and_scores_the_same() -> None:
+    cells = [
+        (cell("V1v", 4), np.array([2, 3, 5, 8])),
+        (cell("EBA", 3), np.array([8, 3, 0])),
+        (cell("EBA", 2, "rh"), np.array([1, 3])),
+    ]
+    layers, Y = simulate()
+    both = {"lh": Y, "rh": Y[:, ::-1].copy()}
+    targets = Targets.gather(both, cells, CPU)
+    assert targets.Y.shape == (N, 5 + 2)
+    for (one, vertices), columns in zip(cells, targets.columns, strict=True):
+        np.testing.assert_array_equal(targets.Y[:, columns], both[one.hemisphere][:, vertices])
+    scores = score_cells(FeatureStore(layers), targets, split(), encoding("nested"))
+    np.testing.assert_array_equal(scores[0].r_by_layer[:, [3, 1]], scores[1].r_by_layer[:, :2])
+
+
+def test_scores_of_a_cell_do_not_depend_on_other_cells() -> None:
+    layers, Y = simulate()
+    cells = [(cell("V1v", 4), np.arange(4)), (cell("EBA", 6), np.arange(3, 9))]
+    alone = score(layers, Y, encoding("nested"), cells=cells[1:])[0]
+    together = score(layers, Y, encoding("nested"), cells=cells)[1]
+    assert alone.layer == together.layer
+    np.testing.assert_allclose(alone.r_by_layer, together.r_by_layer, atol=1e-6)
+
+
+def test_an_roi_of_four_vertices_is_scored() -> None:
+    layers, Y = simulate()
+    scores = only(layers, Y, "nested", cells=[(cell("mTL-bodies", 4), np.arange(4))])
+    assert scores.r.shape == scores.alpha.shape == (4,)
+    assert scores.r_by_layer.shape == (3, 4)
+    assert scores.n_constant == 0
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_constant_vertex_has_no_r_is_counted_and_changes_no_choice(protocol) -> None:
+    layers, Y = simulate()
+    usual = only(layers, Y[:, 1:], protocol)
+    Y[:, 0] = 3.7
+    scores = only(layers, Y, protocol)
+    assert scores.n_constant == 1
+    assert np.isnan([scores.r[0], scores.alpha[0], *scores.r_by_layer[:, 0]]).all()
+    assert scores.layer == usual.layer
+    np.testing.assert_allclose(scores.r[1:], usual.r, atol=1e-6)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_vertex_constant_in_one_held_out_block_has_no_r(protocol) -> None:
+    layers, Y = simulate()
+    rows = split().rows_for(protocol)
+    Y[rows[8:16], 2] = -1.0  # the second block of `paper`; half of the first two of the others
+    _, held_out = list(contiguous_folds(split().rows_for("paper"), 5))[1]
+    assert protocol != "paper" or held_out.tolist() == rows[8:16].tolist()
+    Y[split().train[16:32], 2] = -1.0
+    assert np.isnan(only(layers, Y, protocol).r[2])
+
+
+def test_a_vertex_constant_over_the_test_images_has_no_r_but_still_a_say_in_the_layer() -> None:
+    layers, Y = simulate()
+    usual = only(layers, Y, "nested")
+    Y[split().test, 2] = 5.0
+    scores = only(layers, Y, "nested")
+    assert scores.n_constant == 1
+    np.testing.assert_array_equal(scores.choice_by_layer, usual.choice_by_layer)
+
+
+def test_a_dead_layer_is_not_chosen() -> None:
+    layers, Y = simulate()
+    dead = {name: torch.zeros_like(X) if name == "middle" else X for name, X in layers.items()}
+    scores = only(dead, Y, "nested")
+    assert scores.layer != "middle"
+    assert np.isnan(scores.r_by_layer[1]).all()
+    assert not np.isnan(scores.r).any()
+
+
+def test_a_cell_without_any_r_names_the_first_layer_and_counts_all() -> None:
+    layers, Y = simulate()
+    scores = only(layers, np.ones_like(Y), "nested")
+    assert (scores.layer, scores.n_constant) == ("shallow", N_VERTICES)
+
+
+def test_shuffled_responses_score_zero_nested_and_more_by_the_paper() -> None:
+    layers, _ = simulate()
+    noise = np.random.default_rng(0).standard_normal((N, 300)).astype(np.float32)
+    cells = [(cell("V1v", 300), np.arange(300))]
+    nested, paper = score(layers, noise, encoding("nested", "paper"), cells=cells)
+    standard_error = 1 / np.sqrt(N - N_TRAIN - 1) / np.sqrt(20)  # 20 components: not 300 free r
+    assert abs(nested.r.mean()) < 3 * standard_error
+    assert paper.r.mean() > nested.r.mean() + 0.03
+
+
+def test_planted_signal_is_recovered_by_every_protocol() -> None:
+    layers, Y = simulate(noise=0.05)
+    for scores in score(layers, Y[:, 3:6], encoding(n_components=200)):
+        assert scores.layer == "middle"
+        assert scores.r.mean() > 0.75
+
+
+def test_spooled_features_give_the_same_scores(tmp_path: Path) -> None:
+    layers, Y = simulate()
+    files = {}
+    for name, X in layers.items():
+        files[name] = torch.from_numpy(
+            np.memmap(tmp_path / name, np.float32, mode="w+", shape=tuple(X.shape))
+        ).copy_(X)
+    for kept, spooled in zip(
+        score(layers, Y, encoding()), score(files, Y, encoding()), strict=True
+    ):
+        np.testing.assert_array_equal(kept.r_by_layer, spooled.r_by_layer)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_gpu_scores_a_layer_as_the_cpu_does(protocol) -> None:
+    layers, Y = simulate()
+    X, Y_cpu = layers["deep"], torch.from_numpy(Y)
+    cpu = score_layer(protocol, gram([X]), Y_cpu, split(), encoding())
+    gpu = score_layer(protocol, gram([X.cuda()]), Y_cpu.cuda(), split(), encoding())
+    torch.testing.assert_close(gpu.r.cpu(), cpu.r, rtol=0, atol=1e-5)
+    torch.testing.assert_close(gpu.alpha.cpu(), cpu.alpha)

@@ -1,0 +1,244 @@
+"""Trunks by name: their layers, and weights that are checked before they are trusted."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision import transforms
+from torchvision.models import AlexNet_Weights
+from torchvision.models.feature_extraction import get_graph_node_names
+
+from trainables.models import backbones
+from trainables.models.backbones import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    architectures,
+    build,
+    layer_extractor,
+    load,
+    normalise,
+    read_state,
+    weights_name,
+)
+from trainables.spec import ALEXNET_LAYERS, Trunk
+
+
+@pytest.fixture(scope="module")
+def network() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build("narrow-alexnet").eval()
+
+
+@pytest.fixture
+def state(network) -> dict[str, Tensor]:
+    return dict(network.state_dict())
+
+
+def save(path: Path, state: dict[str, Tensor]) -> Path:
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+    return path
+
+
+def load_file(path: Path) -> nn.Module:
+    return load(Trunk("narrow-alexnet", weights_name(path)), path)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.pth"])
+def test_a_state_dict_loads_from_either_format(tmp_path, network, state, name) -> None:
+    loaded = load_file(save(tmp_path / name, state))
+    assert all(torch.equal(value, state[key]) for key, value in loaded.state_dict().items())
+
+
+def test_a_state_dict_of_a_subclass_of_dict_loads(tmp_path, network) -> None:
+    torch.save(network.state_dict(), tmp_path / "w.pt")  # an OrderedDict
+    assert set(read_state(tmp_path / "w.pt")) == set(network.state_dict())
+
+
+def test_weights_are_named_by_their_content(tmp_path, state) -> None:
+    first = weights_name(save(tmp_path / "a.safetensors", state))
+    again = weights_name(save(tmp_path / "b.safetensors", state))
+    state["classifier.6.bias"] = state["classifier.6.bias"] + 1
+    other = weights_name(save(tmp_path / "c.safetensors", state))
+    assert first == again != other
+    assert first.startswith("sha256:")
+    assert len(first) == len("sha256:") + 16
+
+
+class Attack:
+    """Unpickled, this would touch a file."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (self.target,)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.bin"])
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_a_pickle_that_holds_code_is_refused_and_not_run(tmp_path, name, writer) -> None:
+    path, target = tmp_path / name, tmp_path / "touched"
+    if writer == "torch":
+        torch.save({"weight": Attack(target)}, path)
+    else:
+        path.write_bytes(pickle.dumps(Attack(target)))
+    with pytest.raises(ValueError, match=f"{name}: not a readable state dict .*save it with"):
+        read_state(path)
+    assert not target.exists()
+
+
+def test_a_whole_saved_module_is_refused(tmp_path) -> None:
+    torch.save(nn.Linear(2, 2), tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"torch.save\(model.state_dict\(\), FILE\)"):
+        read_state(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"state_dict": {"a": torch.zeros(1)}}, torch.ones(2)])
+def test_what_is_no_dict_of_tensors_is_refused(tmp_path, content) -> None:
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"w.pt: expected a dict of tensors; save model.state"):
+        read_state(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"junk" * 10])
+def test_a_damaged_file_is_refused_by_name(tmp_path, name, content) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name}: not a readable state dict"):
+        read_state(tmp_path / name)
+
+
+def test_a_wrong_shape_is_told_with_both_shapes(tmp_path, state) -> None:
+    state["classifier.6.bias"] = torch.zeros(10)
+    state["classifier.6.weight"] = torch.zeros(10, 512)
+    path = save(tmp_path / "w.safetensors", state)
+    with pytest.raises(
+        ValueError,
+        match=r"does not fit narrow-alexnet: 2 entries differ, first 'classifier.6.bias': "
+        r"expected \(1000,\), found \(10,\)",
+    ):
+        load_file(path)
+
+
+def test_a_missing_and_an_extra_entry_are_told(tmp_path, state) -> None:
+    del state["features.0.bias"]
+    path = save(tmp_path / "missing.safetensors", state)
+    with pytest.raises(ValueError, match=r"'features.0.bias': expected \(64,\), found nothing"):
+        load_file(path)
+    state["features.0.bias"] = torch.zeros(64)
+    state["a.new.one"] = torch.zeros(3)
+    path = save(tmp_path / "extra.safetensors", state)
+    with pytest.raises(ValueError, match=r"'a.new.one': expected nothing, found \(3,\)"):
+        load_file(path)
+
+
+def test_another_file_than_planned_is_refused_with_both_hashes(tmp_path, state) -> None:
+    path = save(tmp_path / "w.safetensors", state)
+    with pytest.raises(ValueError, match=rf"{weights_name(path)}, expected sha256:0123"):
+        load(Trunk("narrow-alexnet", "sha256:0123"), path)
+
+
+@pytest.mark.parametrize("path", [None, Path("absent.pt")])
+def test_a_file_that_is_not_there_is_asked_for(path) -> None:
+    with pytest.raises(ValueError, match="come from a file, found none; give --weights"):
+        load(Trunk("narrow-alexnet", "sha256:0123"), path)
+
+
+def test_an_unknown_trunk_is_refused_with_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"unknown trunk 'alexent'; .*narrow-alexnet"):
+        build("alexent")
+
+
+def test_a_detection_model_is_no_trunk() -> None:
+    with pytest.raises(ValueError, match="unknown trunk"):
+        build("fasterrcnn_resnet50_fpn")
+
+
+def test_unknown_weights_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"unknown weights 'V9' for alexnet; .*IMAGENET1K_V1"):
+        load(Trunk("alexnet", "V9"))
+
+
+def test_weights_by_name_of_our_own_trunk_are_refused_with_the_cure() -> None:
+    with pytest.raises(ValueError, match=r"narrow-alexnet.*--weights FILE"):
+        load(Trunk("narrow-alexnet", "IMAGENET1K_V1"))
+
+
+def test_weights_by_name_are_torchvision_s(monkeypatch, state) -> None:
+    asked = []
+
+    def offline(weights, progress):
+        asked.append(weights)
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            return build("alexnet").state_dict()
+
+    monkeypatch.setattr(AlexNet_Weights, "get_state_dict", offline)
+    load(Trunk())
+    assert asked == [AlexNet_Weights.IMAGENET1K_V1]
+
+
+def test_unknown_layers_are_refused_with_the_trunk_s_nodes(network) -> None:
+    with pytest.raises(ValueError, match=r"unknown layers \['features.99'\]; .*features.2,"):
+        layer_extractor(network, ["features.2", "features.99"])
+
+
+def test_normalise_is_torchvision_s_on_images_of_0_to_1() -> None:
+    images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
+    expected = transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)(images.float() / 255)
+    torch.testing.assert_close(normalise(images), expected)
+    assert normalise(images).dtype == torch.float32
+
+
+def test_normalise_uses_the_published_mean_and_deviation() -> None:
+    published = AlexNet_Weights.IMAGENET1K_V1.transforms()
+    assert (list(IMAGENET_MEAN), list(IMAGENET_STD)) == (published.mean, published.std)
+
+
+def test_the_narrow_trunk_has_every_layer_of_alexnet(network) -> None:
+    assert set(ALEXNET_LAYERS) <= set(get_graph_node_names(network)[1])
+    with torch.no_grad():
+        activations = layer_extractor(network, ALEXNET_LAYERS)(torch.zeros(1, 3, 64, 64))
+    assert tuple(activations) == ALEXNET_LAYERS
+    assert activations["classifier.6"].shape == (1, 1000)
+
+
+def test_alexnet_s_layers_have_the_paper_s_sizes() -> None:
+    with torch.device("meta"):
+        extractor = layer_extractor(build("alexnet"), ALEXNET_LAYERS)
+        activations = extractor(torch.zeros(1, 3, 224, 224))
+    sizes = {layer: values[0].numel() for layer, values in activations.items()}
+    assert sizes == {
+        "features.2": 46656,
+        "features.5": 32448,
+        "features.7": 64896,
+        "features.9": 43264,
+        "features.12": 9216,
+        "classifier.2": 4096,
+        "classifier.5": 4096,
+        "classifier.6": 1000,
+    }
+
+
+def test_there_are_many_trunks_and_all_are_classifiers() -> None:
+    found = architectures()
+    assert found == sorted(set(found))
+    assert len(found) >= 75
+    assert not {"googlenet", "inception_v3"} & set(found)
+    assert {"alexnet", "narrow-alexnet", "resnet50", "vit_b_16"} <= set(found)
+    assert not any("rcnn" in name or "raft" in name for name in found)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11", "squeezenet1_0", "mobilenet_v2", "vit_b_16"])
+def test_other_trunks_build_without_weights(name) -> None:
+    with torch.device("meta"):
+        network = backbones.build(name)
+        assert network.eval()(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)

@@ -1,0 +1,237 @@
+"""Score files and outcomes: complete, self-describing, and refused when damaged."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from trainables.encoding.score_rois import CellScores
+from trainables.results.outcome import Outcome, outcome_file
+from trainables.results.score_files import (
+    SCORE_SCHEMA,
+    TRIAL_KEY,
+    read_score_file,
+    read_scores,
+    score_file,
+    summarise,
+    write_scores,
+)
+from trainables.spec import Cell, Contrastive, Encoding, Trial
+from trainables.training.checkpoints import EpochReport
+
+CELL = Cell("nsd", "subj01", "lh", "V1v", 4, "0123abcd")
+LAYERS = ("features.2", "classifier.5")
+ENCODING = Encoding(layers=LAYERS, protocols=("nested", "paper"))
+TRIAL = Trial(Contrastive(), (CELL,), encoding=ENCODING)
+R = np.array([0.5, np.nan, -0.25, 0.75])
+OUTCOME = Outcome(
+    TRIAL,
+    "finished",
+    "node-1",
+    "cpu",
+    1700000000.0,
+    {"reading": 1.5, "encoding": 2.0},
+    (EpochReport(1, 2.0, 3.0, 100.0, 0.25, 4.0), EpochReport(2, 1.0, 3.0, 100.0)),
+)
+
+
+def cell_scores(protocol: str = "nested", cell: Cell = CELL, r: np.ndarray = R) -> CellScores:
+    alpha = np.where(np.isnan(r), np.nan, 10.0)
+    return CellScores(
+        cell=cell,
+        protocol=protocol,
+        layer=LAYERS[1],
+        layers=LAYERS,
+        vertex=np.array([3, 5, 7, 11], np.int32),
+        alpha=alpha,
+        r=r,
+        r_by_layer=np.stack([r - 0.1, r]),
+        choice_by_layer=np.array([0.1, 0.2]),
+        n_test=15,
+    )
+
+
+def written(runs: Path) -> Path:
+    return write_scores(runs, TRIAL, [cell_scores("nested"), cell_scores("paper", r=R / 2)])
+
+
+def test_a_row_is_written_for_each_vertex_and_protocol(tmp_path) -> None:
+    table = read_score_file(written(tmp_path))
+    assert table.schema == SCORE_SCHEMA
+    assert table["protocol"].to_pylist() == ["nested"] * 4 + ["paper"] * 4
+    assert table["vertex"].to_pylist() == [3, 5, 7, 11] * 2
+    first = table.slice(0, 1).to_pylist()[0]
+    assert first.pop("host")
+    assert first.pop("r_by_layer") == pytest.approx([0.4, 0.5])
+    assert first == {
+        "trial_id": TRIAL.id,
+        "method": "contrastive",
+        "dataset": "nsd",
+        "subject": "subj01",
+        "hemisphere": "lh",
+        "roi": "V1v",
+        "vertex": 3,
+        "protocol": "nested",
+        "layer": "classifier.5",
+        "alpha": 10.0,
+        "r": 0.5,
+        "n_test": 15,
+        "trained_on": "nsd-subj01-lh-V1v",
+        "n_seen": 0,
+        "n_dropped": 0,
+    }
+
+
+def test_a_constant_vertex_has_null_r_and_alpha_and_keeps_its_row(tmp_path) -> None:
+    table = read_score_file(written(tmp_path))
+    assert table["r"].to_pylist()[:4] == [0.5, None, -0.25, 0.75]
+    assert table["alpha"].to_pylist()[:4] == [10.0, None, 10.0, 10.0]
+    assert np.isnan(table["r_by_layer"].to_pylist()[1]).all()
+
+
+def test_r_keeps_all_its_digits(tmp_path) -> None:
+    exact = np.array([1 / 3, np.nan, -1e-17, 1.0])
+    path = write_scores(tmp_path, TRIAL, [cell_scores(r=exact)])
+    assert read_score_file(path)["r"].to_pylist() == [1 / 3, None, -1e-17, 1.0]
+
+
+def test_the_file_says_which_trial_made_it(tmp_path) -> None:
+    content = pq.read_schema(written(tmp_path)).metadata[TRIAL_KEY]
+    assert Trial.from_json(content.decode()) == TRIAL
+
+
+def test_the_file_is_named_by_trial_and_cell_and_nothing_lies_beside_it(tmp_path) -> None:
+    path = written(tmp_path)
+    assert path == tmp_path / "scores" / TRIAL.id / "nsd-subj01-lh-V1v.parquet"
+    assert path == score_file(tmp_path, TRIAL.id, CELL)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_all_cells_of_a_trial_are_read_together(tmp_path) -> None:
+    other = replace(CELL, roi="EBA")
+    written(tmp_path)
+    write_scores(tmp_path, TRIAL, [cell_scores(cell=other)])
+    table = read_scores(tmp_path, TRIAL.id)
+    assert sorted(set(table["roi"].to_pylist())) == ["EBA", "V1v"]
+    assert len(table) == 12
+
+
+def test_a_half_written_file_of_a_killed_process_is_not_read(tmp_path) -> None:
+    path = written(tmp_path)
+    path.with_name(f".{path.name}.4711").write_bytes(b"PAR1 half")
+    assert len(read_scores(tmp_path, TRIAL.id)) == 8
+
+
+def test_a_trial_without_scores_reads_as_an_empty_table(tmp_path) -> None:
+    table = read_scores(tmp_path, TRIAL.id)
+    assert (len(table), table.schema) == (0, SCORE_SCHEMA)
+    assert summarise(table) == {}
+
+
+def test_scores_are_read_from_below_a_directory_with_an_equals_sign(tmp_path) -> None:
+    assert read_score_file(written(tmp_path / "lr=1")).schema == SCORE_SCHEMA
+
+
+def test_the_summary_counts_and_averages_each_protocol(tmp_path) -> None:
+    summary = summarise(read_score_file(written(tmp_path)))
+    assert summary == pytest.approx(
+        {
+            "nested_n_vertices": 4,
+            "nested_n_constant": 1,
+            "nested_r_mean": 1 / 3,
+            "nested_r_median": 0.5,
+            "nested_share_positive": 2 / 3,
+            "paper_n_vertices": 4,
+            "paper_n_constant": 1,
+            "paper_r_mean": 1 / 6,
+            "paper_r_median": 0.25,
+            "paper_share_positive": 2 / 3,
+        }
+    )
+
+
+def test_a_cell_of_constant_vertices_has_counts_but_no_mean(tmp_path) -> None:
+    path = write_scores(tmp_path, TRIAL, [cell_scores(r=np.full(4, np.nan))])
+    assert summarise(read_score_file(path)) == {"nested_n_vertices": 4, "nested_n_constant": 4}
+
+
+def damaged(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda b: b"", lambda b: b"not parquet", lambda b: b[: len(b) // 2], lambda b: b[:-1]],
+)
+def test_a_damaged_score_file_is_refused_by_name(tmp_path, damage) -> None:
+    path = written(tmp_path)
+    path = damaged(path, damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=f"{path.name}: not a readable score file .*remove it"):
+        read_score_file(path)
+    with pytest.raises(ValueError, match=path.name):
+        read_scores(tmp_path, TRIAL.id)
+
+
+def without_layer(table: pa.Table) -> pa.Table:
+    return table.drop_columns(["layer"])
+
+
+def with_narrow_r(table: pa.Table) -> pa.Table:
+    return table.set_column(10, "r", table["r"].cast(pa.float32()))
+
+
+@pytest.mark.parametrize("change", [without_layer, with_narrow_r])
+def test_a_score_file_of_another_schema_is_refused_by_name(
+    tmp_path, change: Callable[[pa.Table], pa.Table]
+) -> None:
+    path = written(tmp_path)
+    pq.write_table(change(pq.read_table(path)), path)
+    with pytest.raises(ValueError, match=rf"{path.name}: columns .*expected .*remove it"):
+        read_score_file(path)
+
+
+def test_an_outcome_comes_back_as_it_was_written(tmp_path) -> None:
+    OUTCOME.write(tmp_path)
+    assert Outcome.read(tmp_path, TRIAL.id) == OUTCOME
+
+
+def test_a_failed_outcome_keeps_its_error(tmp_path) -> None:
+    failed = replace(OUTCOME, status="failed", history=(), error="Traceback …\nValueError: no")
+    failed.write(tmp_path)
+    assert Outcome.read(tmp_path, TRIAL.id) == failed
+
+
+def test_an_outcome_can_be_read_by_a_person_with_its_ids(tmp_path) -> None:
+    OUTCOME.write(tmp_path)
+    content = json.loads(outcome_file(tmp_path, TRIAL.id).read_text())
+    assert content["trial_id"] == TRIAL.id
+    assert content["training_id"] == TRIAL.training_id
+    assert content["trial"]["objective"]["method"] == "contrastive"
+
+
+def test_a_trial_that_has_not_ended_has_no_outcome(tmp_path) -> None:
+    assert Outcome.read(tmp_path, TRIAL.id) is None
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "null", "[]", "3", "{}", '{"history": [], "trial": {}}']
+)
+def test_a_damaged_outcome_is_refused_by_name(tmp_path, content) -> None:
+    OUTCOME.write(tmp_path)
+    path = outcome_file(tmp_path, TRIAL.id)
+    path.write_text(content)
+    with pytest.raises(ValueError, match=f"{path.name}: not a trial's outcome .*remove it"):
+        Outcome.read(tmp_path, TRIAL.id)
+
+
+def test_an_outcome_of_binary_rubbish_is_refused_by_name(tmp_path) -> None:
+    OUTCOME.write(tmp_path)
+    path = damaged(outcome_file(tmp_path, TRIAL.id), b"\xff\xfe\x00\x01")
+    with pytest.raises(ValueError, match=path.name):
+        Outcome.read(tmp_path, TRIAL.id)

@@ -1,0 +1,339 @@
+"""Trials and their ids: stable, made of the science alone, and read back as they were written."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainables.spec import (
+    LARGEST_ROI,
+    PROTOCOLS,
+    Cell,
+    Contrastive,
+    Encoding,
+    Pooled,
+    Regression,
+    Trial,
+    Trunk,
+    Untuned,
+    digest,
+)
+from trainables.spec.rois import HEMISPHERES, ROI_ORDER
+
+CELL = Cell("nsd", "subj01", "lh", "V1v", 704, "0123abcd")
+OTHER = replace(CELL, roi="EBA", n_vertices=2971)
+TRIAL = Trial(Contrastive(), (CELL,))
+TWIN = replace(CELL, subject="subj02", n_vertices=650, data="4567ef01")
+POOLED = Trial(Pooled(), (CELL, TWIN))
+
+
+def test_a_known_trial_has_its_golden_ids() -> None:
+    assert TRIAL.id == "contrastive-nsd-subj01-lh-V1v-c5f260d1"
+    assert TRIAL.training_id == "contrastive-nsd-subj01-lh-V1v-f03a026d"
+    assert Trial(Untuned(), (CELL,)).id == "untuned-nsd-subj01-2dc3ecba"
+
+
+def test_a_known_pooled_trial_has_its_golden_ids() -> None:
+    assert POOLED.id == "pooled-avg-nsd-lh-V1v-1f5afdf0"
+    assert POOLED.training_id == "pooled-avg-nsd-lh-V1v-b0660c46"
+    constant = replace(POOLED, objective=Pooled(hidden_dim=LARGEST_ROI))
+    assert constant.id == "pooled-const-nsd-lh-V1v-c7d34405"
+
+
+def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": {"c": 2, "d": 3}}) == digest({"b": {"d": 3, "c": 2}, "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+
+
+def test_an_equal_trial_made_anew_has_the_same_id() -> None:
+    again = Trial(Contrastive(temperature=0.3, epochs=30), (replace(CELL),), Trunk(), Encoding())
+    assert (again.id, again.training_id) == (TRIAL.id, TRIAL.training_id)
+
+
+def test_an_untuned_id_does_not_depend_on_the_cells() -> None:
+    ids = {Trial(Untuned(), cells).id for cells in ((CELL,), (OTHER,), (CELL, OTHER))}
+    assert len(ids) == 1
+
+
+def test_an_untuned_id_does_not_depend_on_the_seed() -> None:
+    assert Trial(Untuned(), (CELL,), seed=1).id == Trial(Untuned(), (CELL,)).id
+
+
+def test_an_untuned_id_depends_on_the_subject() -> None:
+    other = replace(CELL, subject="subj02")
+    assert Trial(Untuned(), (CELL,)).id != Trial(Untuned(), (other,)).id
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        Encoding(protocols=("paper",)),
+        Encoding(layers=("features.2",)),
+        Encoding(n_components=10),
+        Encoding(alphas=(1.0,)),
+        Encoding(n_folds=3),
+    ],
+)
+def test_encoding_settings_change_the_id_but_not_the_training_id(encoding) -> None:
+    other = replace(TRIAL, encoding=encoding)
+    assert other.training_id == TRIAL.training_id
+    assert other.id != TRIAL.id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(TRIAL, objective=Contrastive(learning_rate=2e-4)),
+        replace(TRIAL, objective=Contrastive(batch_size=512)),
+        replace(TRIAL, objective=Contrastive(epochs=31)),
+        replace(TRIAL, objective=Contrastive(temperature=0.1)),
+        replace(TRIAL, objective=Contrastive(hidden_ratio=0.5)),
+        replace(TRIAL, objective=Contrastive(embedding_ratio=0.5)),
+        replace(TRIAL, objective=Contrastive(validation=0.1)),
+        replace(TRIAL, objective=Regression()),
+        replace(TRIAL, seed=1),
+        replace(TRIAL, trunk=Trunk("resnet18")),
+        replace(TRIAL, trunk=Trunk(weights="sha256:0123456789abcdef")),
+        replace(TRIAL, cells=(replace(CELL, data="ffffffff"),)),
+        replace(TRIAL, cells=(replace(CELL, hemisphere="rh"),)),
+        replace(TRIAL, cells=(replace(CELL, dataset="nod"),)),
+    ],
+)
+def test_what_changes_the_weights_changes_both_ids(other) -> None:
+    assert other.training_id != TRIAL.training_id
+    assert other.id != TRIAL.id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *(
+            replace(POOLED, objective=replace(Pooled(), **change))
+            for change in (
+                {"order": "interleaved"},
+                {"hidden_dim": LARGEST_ROI},
+                {"temperature": 0.1},
+                {"learning_rate": 2e-4},
+                {"batch_size": 512},
+                {"epochs": 31},
+                {"validation": 0.1},
+            )
+        ),
+        replace(POOLED, seed=1),
+        replace(POOLED, cells=(TWIN, CELL)),
+        replace(POOLED, cells=(CELL, replace(TWIN, subject="subj03"))),
+        replace(POOLED, cells=(CELL, replace(TWIN, data="ffffffff"))),
+        replace(POOLED, cells=(CELL, TWIN, replace(TWIN, subject="subj03"))),
+    ],
+)
+def test_what_changes_pooled_weights_changes_both_ids(other) -> None:
+    assert other.training_id != POOLED.training_id
+    assert other.id != POOLED.id
+    assert Trial.from_json(other.to_json()) == other
+
+
+def test_a_pooled_trial_names_its_method_and_the_subjects_it_needs() -> None:
+    assert POOLED.method == "pooled-avg"
+    assert replace(POOLED, objective=Pooled(hidden_dim=64)).method == "pooled-const"
+    assert POOLED.shards == ("nsd-subj01", "nsd-subj02")
+    assert TRIAL.shards == ("nsd-subj01",)
+
+
+def test_a_pooled_method_with_the_settings_of_the_other_is_refused() -> None:
+    content = json.loads(POOLED.to_json())
+    content["objective"]["method"] = "pooled-const"
+    with pytest.raises(ValueError, match="pooled-const with the settings of pooled-avg"):
+        Trial.from_json(json.dumps(content))
+
+
+def test_a_precision_other_than_float32_has_ids_of_its_own() -> None:
+    trial = Trial(Contrastive(), (CELL,))
+    half = trial.tuned_in("bfloat16")
+    assert trial.tuned_in("float32").id == trial.id
+    assert half.id != trial.id
+    assert half.training_id != trial.training_id
+    assert Trial.from_json(half.to_json()) == half
+    older = json.loads(trial.to_json())
+    assert older.pop("precision") == "float32"  # what has been recorded before there was a choice
+    assert Trial.from_json(json.dumps(older)) == trial
+
+
+def test_an_untuned_trial_has_no_precision() -> None:
+    untuned = Trial(Untuned(), (CELL,))
+    assert untuned.tuned_in("bfloat16") is untuned
+    with pytest.raises(ValueError, match="an untuned trial tunes nothing in bfloat16"):
+        replace(untuned, precision="bfloat16")
+    with pytest.raises(ValueError, match="precision 'float16': expected one of float32, bfloat16"):
+        Trial(Contrastive(), (CELL,), precision="float16")
+
+
+def test_an_exact_trial_has_ids_of_its_own_and_is_of_float32() -> None:
+    for trial in (Trial(Contrastive(), (CELL,)), Trial(Untuned(), (CELL,))):
+        exact = trial.exactly()
+        assert exact.id != trial.id
+        assert exact.training_id != trial.training_id
+        assert Trial.from_json(exact.to_json()) == exact
+    half = Trial(Contrastive(), (CELL,)).tuned_in("bfloat16")
+    assert half.exactly() == Trial(Contrastive(), (CELL,)).exactly()
+    with pytest.raises(ValueError, match="an exact trial is of float32, found bfloat16"):
+        replace(half, exact=True)
+
+
+def test_cells_to_score_can_be_replaced_without_changing_an_untuned_trial() -> None:
+    trial = Trial(Untuned(), (CELL,))
+    assert trial.scoring([OTHER]).cells == (OTHER,)
+    assert trial.scoring([OTHER]).id == trial.id
+
+
+numbers = st.floats(1e-8, 1e8)
+training = {
+    "learning_rate": numbers,
+    "batch_size": st.integers(2, 4096),
+    "epochs": st.integers(1, 500),
+    "validation": st.floats(0, 1, exclude_max=True),
+}
+objectives = st.one_of(
+    st.just(Untuned()),
+    st.builds(Regression, **training),
+    st.builds(
+        Contrastive,
+        **training,
+        temperature=numbers,
+        hidden_ratio=numbers,
+        embedding_ratio=numbers,
+    ),
+)
+cells = st.builds(
+    Cell,
+    dataset=st.sampled_from(("nsd", "nod")),
+    subject=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,8}", fullmatch=True),
+    hemisphere=st.sampled_from(HEMISPHERES),
+    roi=st.sampled_from(ROI_ORDER),
+    n_vertices=st.integers(1, 10**6),
+    data=st.text("0123456789abcdef", min_size=8, max_size=8),
+)
+encodings = st.builds(
+    Encoding,
+    layers=st.lists(st.text(), min_size=1).map(tuple),
+    protocols=st.lists(st.sampled_from(PROTOCOLS), min_size=1, unique=True).map(tuple),
+    n_components=st.integers(1, 5000),
+    alphas=st.lists(numbers, min_size=1).map(tuple),
+    n_folds=st.integers(2, 10),
+)
+any_trial = st.builds(
+    Trial,
+    objective=objectives,
+    cells=cells.map(lambda cell: (cell,)),
+    trunk=st.builds(Trunk, st.text(), st.text()),
+    encoding=encodings,
+    seed=st.integers(0, 2**31),
+)
+
+
+@given(any_trial)
+def test_every_trial_comes_back_from_json_as_it_was(trial) -> None:
+    again = Trial.from_json(trial.to_json())
+    assert again == trial
+    assert (again.id, again.training_id) == (trial.id, trial.training_id)
+
+
+def test_a_trial_of_several_cells_comes_back_with_all_of_them() -> None:
+    trial = Trial(Untuned(), (CELL, OTHER))
+    assert Trial.from_json(trial.to_json()) == trial
+
+
+def altered(*keys: str, value: object) -> str:
+    content = json.loads(TRIAL.to_json())
+    place = content
+    for key in keys[:-1]:
+        place = place[int(key)] if key.isdecimal() else place[key]
+    place[keys[-1]] = value
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (("objective", "momentum"), r"Contrastive: unknown keys \['momentum'\]; expected"),
+        (("trunk", "depth"), r"Trunk: unknown keys \['depth'\]"),
+        (("encoding", "n_flods"), r"Encoding: unknown keys \['n_flods'\]"),
+        (("cells", "0", "voxels"), r"Cell: unknown keys \['voxels'\]"),
+        (("device",), "device"),
+    ],
+)
+def test_an_unknown_key_is_refused_at_every_level(keys, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        Trial.from_json(altered(*keys, value=1))
+
+
+def test_an_unknown_method_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown method 'guess'"):
+        Trial.from_json(altered("objective", "method", value="guess"))
+
+
+def test_a_missing_key_is_refused() -> None:
+    content = json.loads(TRIAL.to_json())
+    del content["cells"][0]["roi"]
+    with pytest.raises(ValueError, match="roi"):
+        Trial.from_json(json.dumps(content))
+
+
+def test_what_is_no_object_is_refused() -> None:
+    with pytest.raises(ValueError, match="trial"):
+        Trial.from_json("[1, 2]")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: replace(CELL, hemisphere="left"), r"nsd-subj01-left-V1v: hemisphere 'left'"),
+        (lambda: replace(CELL, n_vertices=0), "nsd-subj01-lh-V1v: an ROI without vertices"),
+        (lambda: Regression(learning_rate=0), "regression: learning_rate 0 is not > 0"),
+        (lambda: Contrastive(learning_rate=-1), "contrastive: learning_rate -1 is not > 0"),
+        (lambda: Contrastive(batch_size=1), "contrastive: batch_size 1 is below 2"),
+        (lambda: Regression(epochs=0), "regression: epochs 0 is below 1"),
+        (lambda: Regression(validation=1.0), r"regression: validation 1.0 is not a share"),
+        (lambda: Contrastive(validation=-0.1), r"contrastive: validation -0.1 is not a share"),
+        (lambda: Contrastive(temperature=0), "temperature 0: expected a positive number"),
+        (lambda: Contrastive(hidden_ratio=0), "hidden_ratio 0, embedding_ratio 0.2: expected"),
+        (lambda: Contrastive(embedding_ratio=0), "hidden_ratio 0.8, embedding_ratio 0: expected"),
+        (lambda: Contrastive(learning_rate=float("nan")), "learning_rate nan"),
+        (lambda: Contrastive(temperature=float("nan")), "temperature nan"),
+        (lambda: Encoding(layers=()), "encoding: layers is empty"),
+        (lambda: Encoding(protocols=()), "encoding: protocols is empty"),
+        (lambda: Encoding(alphas=()), "encoding: alphas is empty"),
+        (lambda: Encoding(protocols=("new",)), r"encoding: unknown protocols \['new'\]; expected"),
+        (lambda: Encoding(n_folds=1), "encoding: n_folds 1 is below 2"),
+        (lambda: Encoding(n_components=0), "encoding: n_components 0 is below 1"),
+        (lambda: Encoding(alphas=(1.0, 0.0)), "encoding: every alpha must be > 0"),
+        (lambda: Pooled(temperature=0), "temperature 0: expected a positive number"),
+        (lambda: Pooled(hidden_dim=0), "hidden_dim 0: expected 'mean' or a number"),
+        (lambda: Pooled(hidden_dim="avg"), "hidden_dim 'avg': expected 'mean' or a number"),
+        (lambda: Pooled(order="random"), r"order 'random': expected one of \('sequential', 'inter"),
+        (lambda: Pooled(hidden_dim=9, epochs=0), "pooled-const: epochs 0 is below 1"),
+        (
+            lambda: Trial(Pooled(), (CELL,)),
+            "a pooled-avg trial pools two subjects or more, one cell each, found nsd-subj01-lh-V1v",
+        ),
+        (lambda: Trial(Pooled(), (CELL, CELL)), "pools two subjects or more, one cell each"),
+        (
+            lambda: Trial(Pooled(), (CELL, replace(TWIN, roi="EBA"))),
+            "a pooled-avg trial is of one ROI, found nsd-subj01-lh-V1v, nsd-subj02-lh-EBA",
+        ),
+        (lambda: Trial(Pooled(), (CELL, replace(TWIN, hemisphere="rh"))), "is of one ROI"),
+        (lambda: Trial(Untuned(), ()), "a trial needs at least one cell"),
+        (
+            lambda: Trial(Untuned(), (CELL, replace(CELL, subject="subj02"))),
+            r"of one subject, found \['nsd-subj01', 'nsd-subj02'\]",
+        ),
+        (
+            lambda: Trial(Regression(), (CELL, OTHER)),
+            "a regression trial is tuned on one cell, found 2",
+        ),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_in_plain_words(make, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

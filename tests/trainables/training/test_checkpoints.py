@@ -1,0 +1,340 @@
+"""Checkpoints: whole after a kill at any moment, small on disk, exact when loaded."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from trainables.training import checkpoints as module
+from trainables.training.checkpoints import (
+    BEST,
+    LAST,
+    Checkpoints,
+    EpochReport,
+    best_epoch,
+    flatten_optimizer,
+    load_trunk,
+    restore_optimizer,
+)
+
+CPU = torch.device("cpu")
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing may catch it."""
+
+
+def report(epoch: int, top1: float | None = None, rank: float | None = None) -> EpochReport:
+    return EpochReport(epoch, 1.0 / epoch, 0.5, 100.0, top1, rank)
+
+
+class Training:
+    """A small model under Adam that saves after every step."""
+
+    def __init__(self, directory: Path, *, keep_every_epoch: bool = False) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.1)
+        self.checkpoints = Checkpoints(directory, keep_every_epoch=keep_every_epoch)
+        self.history: tuple[EpochReport, ...] = ()
+
+    def step(self) -> None:
+        x = torch.randn(5, 3, generator=torch.Generator().manual_seed(len(self.history)))
+        self.optimizer.zero_grad()
+        self.model(x).square().sum().backward()
+        self.optimizer.step()
+
+    def epoch(self, top1: float | None = None, rank: float | None = None) -> None:
+        self.step()
+        self.history = (*self.history, report(len(self.history) + 1, top1, rank))
+        self.checkpoints.save(self.history, self.model, self.optimizer)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        return (
+            {name: value.clone() for name, value in self.model.state_dict().items()},
+            {name: value.clone() for name, value in flatten_optimizer(self.optimizer).items()},
+        )
+
+
+def names(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path) -> None:
+    training = Training(tmp_path)
+    training.epoch(0.5, 3.0)
+    loaded = training.checkpoints.load(CPU)
+    model, optimizer = training.state()
+    assert loaded.history == training.history
+    assert same(loaded.model, model)
+    assert same(loaded.optimizer, optimizer)
+
+
+def test_nothing_is_loaded_where_nothing_was_saved(tmp_path) -> None:
+    assert Checkpoints(tmp_path / "absent").load(CPU) is None
+
+
+def kill_at(monkeypatch, call: int) -> list[str]:
+    """Have the process end at the call-th write, half of it done; return the writes so far."""
+    calls: list[str] = []
+
+    def killing(name: str, write):
+        def instead(*arguments, **options):
+            calls.append(name)
+            if len(calls) == call:
+                if name == "write_text":
+                    write(arguments[0], arguments[1][: len(arguments[1]) // 2])
+                elif name == "save_file":
+                    arguments[1].write_bytes(b"half a file")
+                raise Killed
+            return write(*arguments, **options)
+
+        return instead
+
+    monkeypatch.setattr(module, "save_file", killing("save_file", module.save_file))
+    for name in ("replace", "write_text", "unlink"):
+        monkeypatch.setattr(Path, name, killing(name, getattr(Path, name)))
+    return calls
+
+
+def count_writes(action) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        calls = kill_at(patch, 0)
+        action()
+        return len(calls)
+
+
+def test_a_kill_at_any_write_of_a_save_leaves_this_checkpoint_or_the_one_before(tmp_path) -> None:
+    rehearsal = Training(tmp_path / "rehearsal")
+    rehearsal.epoch(0.1, 2.0)
+    n_writes = count_writes(lambda: rehearsal.epoch(0.2, 1.0))
+    assert n_writes == 10  # two states and two notes, each written and renamed; two files removed
+    found = []
+    for call in range(1, n_writes + 1):
+        training = Training(tmp_path / str(call))
+        training.epoch(0.1, 2.0)
+        before = training.state()
+        with pytest.MonkeyPatch.context() as patch:
+            kill_at(patch, call)
+            with pytest.raises(Killed):
+                training.epoch(0.2, 1.0)
+        loaded = Checkpoints(tmp_path / str(call)).load(CPU)
+        model, optimizer = before if len(loaded.history) == 1 else training.state()
+        assert same(loaded.model, model)
+        assert same(loaded.optimizer, optimizer)
+        found.append(len(loaded.history))
+    assert found == sorted(found)
+    assert set(found) == {1, 2}
+
+
+def test_a_kill_at_any_write_does_not_lose_the_best_epoch(tmp_path) -> None:
+    for call in range(1, 11):
+        training = Training(tmp_path / str(call))
+        training.epoch(0.1, 2.0)
+        before = training.history, training.state()
+        with pytest.MonkeyPatch.context() as patch:
+            kill_at(patch, call)
+            with pytest.raises(Killed):
+                training.epoch(0.9, 1.0)
+        again = Training(tmp_path / str(call))
+        again.history = again.checkpoints.load(CPU).history
+        if again.history == before[0]:
+            again.epoch(0.9, 1.0)
+        again.epoch(0.2, 1.0)
+        best = json.loads((tmp_path / str(call) / BEST).read_text())
+        assert best["epoch"] == 2
+        assert (tmp_path / str(call) / best["model"]).exists()
+
+
+def test_a_kill_while_finishing_leaves_the_last_epoch(tmp_path) -> None:
+    for call in (1, 2, 3):
+        training = Training(tmp_path / str(call))
+        training.epoch()
+        with pytest.MonkeyPatch.context() as patch:
+            kill_at(patch, call)
+            with pytest.raises(Killed):
+                training.checkpoints.finish(training.history)
+        loaded = Checkpoints(tmp_path / str(call)).load(CPU)
+        assert same(loaded.model, training.state()[0])
+        assert loaded.history == training.history
+
+
+def test_what_a_kill_left_behind_is_removed_by_the_next_save(tmp_path) -> None:
+    training = Training(tmp_path)
+    training.epoch()
+    (tmp_path / ".epoch-0002.safetensors.99999").write_bytes(b"half")
+    (tmp_path / "epoch-0009.adam.safetensors").write_bytes(b"orphan")
+    (tmp_path / ".last.json.99999").write_text("{")
+    training.epoch()
+    assert names(tmp_path) == {
+        LAST,
+        BEST,
+        "epoch-0002.safetensors",
+        "epoch-0002.adam.safetensors",
+    }
+
+
+def test_superseded_files_are_removed_but_the_best_state_stays(tmp_path) -> None:
+    training = Training(tmp_path)
+    for top1 in (0.1, 0.9, 0.2, 0.3):
+        training.epoch(top1, 1.0)
+    assert names(tmp_path) == {
+        LAST,
+        BEST,
+        "epoch-0002.safetensors",
+        "epoch-0004.safetensors",
+        "epoch-0004.adam.safetensors",
+    }
+    assert json.loads((tmp_path / BEST).read_text())["epoch"] == 2
+    assert json.loads((tmp_path / LAST).read_text())["epoch"] == 4
+
+
+def test_a_finished_training_keeps_no_optimiser(tmp_path) -> None:
+    training = Training(tmp_path)
+    training.epoch()
+    training.checkpoints.finish(training.history)
+    assert names(tmp_path) == {LAST, BEST, "epoch-0001.safetensors"}
+    loaded = training.checkpoints.load(CPU)
+    assert loaded.optimizer is None
+    assert loaded.history == training.history
+
+
+def test_every_epoch_is_kept_on_request_but_one_optimiser(tmp_path) -> None:
+    training = Training(tmp_path, keep_every_epoch=True)
+    for _ in range(3):
+        training.epoch()
+    states = {f"epoch-000{epoch}.safetensors" for epoch in (1, 2, 3)}
+    assert names(tmp_path) == {LAST, BEST, *states, "epoch-0003.adam.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("history", "best"),
+    [
+        ((report(1), report(2)), 2),
+        ((report(1, 0.3, 5.0), report(2, 0.4, 9.0), report(3, 0.1, 1.0)), 2),
+        ((report(1, 0.3, 5.0), report(2, 0.3, 4.0)), 2),
+        ((report(1, 0.3, 4.0), report(2, 0.3, 5.0)), 1),
+        ((report(1, 0.3, 4.0), report(2, 0.3, 4.0)), 1),
+        ((report(1, 0.0, 4.0), report(2)), 1),
+    ],
+)
+def test_the_best_epoch_is_of_highest_top1_then_lowest_rank_then_first(history, best) -> None:
+    assert best_epoch(history) == best
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: (d / LAST).write_text(""),
+        lambda d: (d / LAST).write_text("{"),
+        lambda d: (d / LAST).write_text("[]"),
+        lambda d: (d / LAST).write_bytes(b"\xff\xfe\x00"),
+        lambda d: (d / LAST).write_text('{"epoch": 1}'),
+        lambda d: (d / LAST).write_text('{"history": [{"day": 1}], "model": "", "optimizer": ""}'),
+        lambda d: (d / LAST).write_text('{"history": [], "model": null, "optimizer": null}'),
+        lambda d: (d / BEST).write_text("{"),
+        lambda d: (d / BEST).unlink(),
+        lambda d: (d / "epoch-0001.safetensors").write_bytes(b""),
+        lambda d: (d / "epoch-0001.safetensors").write_bytes(b"x" * 100),
+        lambda d: (d / "epoch-0001.adam.safetensors").write_bytes(b"x" * 100),
+        lambda d: (d / "epoch-0001.safetensors").unlink(),
+        lambda d: (d / "epoch-0001.adam.safetensors").unlink(),
+        lambda d: (d / "epoch-0001.safetensors").write_bytes(
+            (d / "epoch-0001.safetensors").read_bytes()[:-8]
+        ),
+    ],
+)
+def test_a_damaged_checkpoint_counts_as_none(tmp_path, damage) -> None:
+    training = Training(tmp_path)
+    training.epoch()
+    damage(tmp_path)
+    assert training.checkpoints.load(CPU) is None
+
+
+@pytest.mark.parametrize("name", [LAST, BEST])
+def test_a_training_begun_again_over_a_damaged_note_saves(tmp_path, name) -> None:
+    training = Training(tmp_path)
+    training.epoch(0.9, 1.0)
+    (tmp_path / name).write_text("{")
+    again = Training(tmp_path)
+    again.epoch(0.1, 1.0)
+    again.epoch(0.0, 1.0)
+    assert len(again.checkpoints.load(CPU).history) == 2
+
+
+def test_an_optimiser_restored_goes_on_to_the_bit(tmp_path) -> None:
+    straight, resumed = Training(tmp_path / "a"), Training(tmp_path / "b")
+    for _ in range(3):
+        straight.epoch()
+    model, optimizer = straight.state()
+    resumed.model.load_state_dict(model)
+    restore_optimizer(resumed.optimizer, optimizer)
+    resumed.history = straight.history
+    assert same(resumed.state()[1], optimizer)
+    for training in (straight, resumed):
+        training.epoch()
+    assert same(straight.state()[0], resumed.state()[0])
+    assert same(straight.state()[1], resumed.state()[1])
+
+
+def test_an_empty_optimiser_state_is_restored_as_empty(tmp_path) -> None:
+    training = Training(tmp_path)
+    restore_optimizer(training.optimizer, flatten_optimizer(training.optimizer))
+    assert flatten_optimizer(training.optimizer) == {}
+
+
+def test_a_report_of_not_a_number_comes_back(tmp_path) -> None:
+    training = Training(tmp_path)
+    training.epoch()
+    history = (replace(training.history[0], loss=float("nan")),)
+    training.checkpoints.save(history, training.model, training.optimizer)
+    assert training.checkpoints.load(CPU).history[0].loss != 0
+
+
+def test_saving_is_skipped_while_it_would_take_too_much_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.training.checkpoints.SAVING_SHARE", 1e-9)
+    checkpoints = Checkpoints(tmp_path)
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    tops = [0.1, 0.9, 0.3, 0.2]
+    reports = tuple(
+        EpochReport(epoch, 1.0, 1.0, 1.0, top1, 1.0) for epoch, top1 in enumerate(tops, start=1)
+    )
+    states = []
+    for epoch in range(1, 5):
+        with torch.no_grad():
+            model.weight.fill_(epoch)
+        states.append(model.weight.detach().clone())
+        checkpoints.after_epoch(reports[:epoch], model, optimizer, final=epoch == 4)
+        saved = json.loads((tmp_path / "last.json").read_text())["epoch"]
+        assert saved == (4 if epoch == 4 else 1)
+    best = json.loads((tmp_path / "best.json").read_text())
+    assert best["epoch"] == 2
+    assert torch.equal(load_file(tmp_path / best["model"])["weight"], states[1])
+    assert len(list(tmp_path.glob("epoch-*.safetensors"))) == 3  # last, its Adam state, best
+
+
+def test_a_turned_bit_in_weights_is_found_and_the_checkpoint_not_used(tmp_path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    checkpoints.save((EpochReport(1, 0.5, 1.0, 10.0),), model, optimizer)
+    assert Checkpoints(tmp_path).load(torch.device("cpu")) is not None
+    path = tmp_path / "epoch-0001.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert Checkpoints(tmp_path).load(torch.device("cpu")) is None
+    with pytest.raises(ValueError, match="its content is not what was saved"):
+        load_trunk(tmp_path)

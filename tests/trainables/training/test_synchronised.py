@@ -1,0 +1,370 @@
+"""Several workers and one: the same loss, gradients and statistics on the same batch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from benchmarks.small_shards import plant
+from tests.builders.worker_team import run_teams
+from trainables.data.images import ResidentImages
+from trainables.models.backbones import normalise
+from trainables.models.heads import build_model
+from trainables.models.pooled import TunedModel, build_pooled, embedder_of
+from trainables.spec import Contrastive, Pooled, Regression
+from trainables.training.checkpoints import Checkpoints, EpochReport
+from trainables.training.distributed import ALONE, Abandoned, Team, TeamBroken
+from trainables.training.epoch import TrainingData
+from trainables.training.finetune import Stopped, finetune_pooled
+from trainables.training.synchronised import Passing, SharedModel
+
+pytestmark = pytest.mark.slow  # processes of their own: each imports torch
+
+SIZES = (1, 2, 3)
+CASES = [(25, torch.float32), (24, torch.float32), (7, torch.float64), (2, torch.float64)]
+"""Images of a batch: uneven shares, even ones, and fewer images than workers.
+
+Few images are left to float64: BatchNorm of a few rows divides by differences that may be small,
+and so enlarges rounding.
+"""
+TRAINING = Pooled(
+    learning_rate=1e-4,
+    batch_size=21,
+    epochs=3,
+    hidden_dim=32,
+    order="interleaved",
+    validation=0.2,
+)
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-11}
+N_VERTICES = (30, 45)
+
+
+class Cast(nn.Module):
+    """Compute in the precision of the layers that follow."""
+
+    def __init__(self, like: nn.Conv2d) -> None:
+        super().__init__()
+        self.like = [like]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(self.like[0].weight.dtype)
+
+
+class Windows(nn.Module):
+    """Cut each feature map into four rows of the batch, as attention over windows does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (2, -1)).unflatten(4, (2, -1)).permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+
+
+class Together(nn.Module):
+    """Put the windows of an image side by side again."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(0, (-1, 4)).transpose(1, 2).flatten(1)
+
+
+def trunk() -> nn.Module:
+    """Build a trunk with every layer that regards the batch: norms, dropouts, windows."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        first = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
+        return nn.Sequential(
+            Cast(first),
+            first,
+            nn.BatchNorm2d(8),
+            nn.ReLU(inplace=True),
+            StochasticDepth(0.2, "row"),
+            nn.Dropout2d(0.2),
+            Windows(),
+            nn.BatchNorm2d(8, momentum=None),
+            nn.Dropout(0.3),
+            nn.AdaptiveAvgPool2d(2),
+            Together(),
+            nn.Linear(128, 32),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Linear(32, 10),
+        )
+
+
+def models(dtype: torch.dtype) -> dict[str, TunedModel]:
+    built = {
+        "contrastive": build_model(Contrastive(), trunk(), 16, N_VERTICES[1], seed=0),
+        "regression": build_model(Regression(), trunk(), 16, N_VERTICES[1], seed=0),
+        "pooled": build_pooled(Pooled(), trunk(), 16, N_VERTICES, seed=0),
+    }
+    return {name: model.to(dtype) for name, model in built.items()}
+
+
+def batch(n: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(n)
+    images = torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=generator)
+    return images, torch.randn(n, N_VERTICES[1], generator=generator).to(dtype)
+
+
+def state(model: nn.Module, loss: Tensor) -> dict[str, Tensor | None]:
+    return {
+        "loss": loss.detach(),
+        **{name: p.grad for name, p in model.named_parameters()},
+        **dict(model.named_buffers()),
+    }
+
+
+def plain(model: TunedModel, n: int, dtype: torch.dtype) -> dict[str, Tensor | None]:
+    """Take a step as a single process does that knows of no team."""
+    images, responses = batch(n, dtype)
+    torch.manual_seed(5)
+    embedder = embedder_of(model.train(), 1)
+    loss = embedder.compare(embedder.embed_images(images), embedder.embed_responses(responses))
+    loss.backward()
+    return state(model, loss)
+
+
+def shared(team: Team) -> dict[str, Any]:
+    """Take the same steps as one worker of a team."""
+    found: dict[str, Any] = {}
+    for n, dtype in CASES:
+        for name, model in models(dtype).items():
+            images, responses = batch(n, dtype)
+            own, names = team.share(n), list(model.state_dict())
+            torch.manual_seed(5)
+            pair = SharedModel(team, model.train())
+            with pair.synchronised():
+                loss = pair.loss(embedder_of(model, 1), images[own], responses[own], n)
+                loss.backward()
+                pair.sum_gradients()
+                step = {"state": state(model, loss), "names": list(model.state_dict()) == names}
+            changed = [module for module in model.modules() if "forward" in module.__dict__]
+            logits = model.eval().trunk(normalise(images)).detach()
+            step |= {"restored": not changed, "draws": torch.rand(1), "logits": logits}
+            found[f"{name} {n} {dtype}"] = step
+    return found
+
+
+def test_several_workers_do_not_pass_images_in_bfloat16() -> None:
+    with pytest.raises(ValueError, match="bfloat16 is for one worker a trial"):
+        SharedModel(Team(0, 2), nn.Linear(1, 1), Passing(precision="bfloat16"))
+
+
+def complain(team: Team, who: int, error: type[Exception]) -> None:
+    if team.rank == who:
+        raise error("no")
+
+
+def caught(call: Any) -> str:
+    try:
+        call()
+    except (Abandoned, TeamBroken, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+def agree(team: Team) -> dict[str, Any]:
+    """Go through what a team decides together."""
+    found: dict[str, Any] = {}
+    found["decided"] = team.decide(lambda: f"by {team.rank}")
+    found["failed decision"] = caught(lambda: team.decide(lambda: complain(team, 0, ValueError)))
+    found["together"] = team.together(lambda: team.rank)
+    for who in range(team.size):
+        found[f"failed {who}"] = caught(
+            lambda who=who: team.together(lambda: complain(team, who, ValueError))
+        )
+    found["differ"] = caught(lambda: team.check_same(team.rank, "rank"))
+    found["same"] = caught(lambda: team.check_same(7, "seven"))
+    found["sum"] = team.sum(torch.tensor([team.rank + 1.0])) if team.size > 1 else None
+    return found
+
+
+def subjects() -> list[TrainingData]:
+    data = []
+    for seed, n_vertices in enumerate(N_VERTICES):
+        images, responses = plant(53 + seed, 16, n_vertices, np.random.default_rng(seed))
+        resident = ResidentImages(torch.from_numpy(images))
+        rows = torch.arange(len(images))
+        data.append(TrainingData(resident, torch.from_numpy(responses), rows))
+    return data
+
+
+def train(team: Team, directory: Path, stop_after: int | None = None) -> dict[str, Any]:
+    """Train as one worker of a team; return its logits and history, or how it ended."""
+    network, heard = trunk(), []
+
+    def report(epoch: EpochReport) -> bool:
+        heard.append(epoch.epoch)
+        return epoch.epoch != stop_after
+
+    try:
+        history = finetune_pooled(
+            TRAINING, 0, network, subjects(), Checkpoints(directory), report, team=team
+        )
+    except Stopped as stopped:
+        return {"stopped": [one.epoch for one in stopped.history], "heard": heard}
+    measured = [(one.epoch, one.loss, one.retrieval_top1) for one in history]
+    logits = network.eval()(normalise(subjects()[0].images.tensor)).detach()
+    # Their mean takes no part in the loss: BatchNorm removes it, so rounding alone moves it.
+    return {"logits": logits - logits.mean(dim=0), "history": measured, "heard": heard}
+
+
+def diverge(team: Team, directory: Path) -> str:
+    """Train on a response that is no number, which one worker has in its rows."""
+    data = subjects()
+    data[1].responses[4, 0] = float("nan")
+    try:
+        finetune_pooled(
+            TRAINING, 0, trunk(), data, Checkpoints(directory), lambda report: True, team=team
+        )
+    except FloatingPointError as error:
+        return str(error)
+    return "nothing"
+
+
+@dataclass
+class AllWork:
+    """All kinds of work, in the same processes."""
+
+    home: Path
+
+    def __call__(self, team: Team) -> dict[str, Any]:
+        of = f"team-of-{team.size}"
+        return {
+            "steps": shared(team),
+            "agreed": agree(team),
+            "trained": train(team, self.home / of),
+            "stopped": train(team, self.home / f"{of}-stopped", stop_after=1),
+            # What a single worker left half trained: teams of one come first.
+            "resumed": train(team, self.home / f"left-for-{team.size}"),
+            "diverged": diverge(team, self.home / f"{of}-diverged"),
+        }
+
+
+@pytest.fixture(scope="module")
+def teams(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
+    home = tmp_path_factory.mktemp("team")
+    for size in SIZES:
+        train(ALONE, home / f"left-for-{size}", stop_after=1)
+    return run_teams(AllWork(home), SIZES, home / "home")
+
+
+@pytest.mark.parametrize("n_workers", SIZES)
+@pytest.mark.parametrize(("n", "dtype"), CASES)
+@pytest.mark.parametrize("name", ["contrastive", "regression", "pooled"])
+def test_workers_compute_the_loss_gradients_and_statistics_of_one(
+    teams, name, n, dtype, n_workers
+) -> None:
+    expected = plain(models(dtype)[name], n, dtype)
+    assert expected["loss"] is not None
+    assert any(value is None for value in expected.values()) is (name == "pooled")
+    for worker in teams[n_workers]:
+        found = worker["steps"][f"{name} {n} {dtype}"]["state"]
+        assert found.keys() == expected.keys()
+        for key, value in expected.items():
+            if value is None:  # the other subject's readout has no part in this batch
+                assert found[key] is None
+            else:
+                assert_close(found[key], value, TOLERANCE[dtype])
+
+
+def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("n_workers", SIZES)
+def test_the_model_is_left_with_its_names_and_forwards_and_draws_in_step(teams, n_workers) -> None:
+    first = teams[1][0]["steps"]
+    assert len(first) == 3 * len(CASES)
+    for worker in teams[n_workers]:
+        for key, step in worker["steps"].items():
+            assert step["names"]
+            assert step["restored"]
+            assert torch.equal(step["draws"], first[key]["draws"])
+            assert_close(step["logits"], first[key]["logits"], 1e-5)
+
+
+def test_workers_of_a_team_have_the_same_gradients_to_the_bit(teams) -> None:
+    key = f"contrastive 25 {torch.float32}"
+    first, *others = (worker["steps"][key]["state"] for worker in teams[3])
+    for name, value in first.items():
+        assert all(torch.equal(value, other[name]) for other in others), name
+
+
+@pytest.mark.parametrize("work", ["trained", "resumed"])
+@pytest.mark.parametrize("n_workers", SIZES)
+def test_a_training_ends_alike_with_any_number_of_workers_and_from_one_s_checkpoint(
+    teams, n_workers, work
+) -> None:
+    expected = teams[1][0]["trained"]
+    for rank, worker in enumerate(teams[n_workers]):
+        found = worker[work]
+        assert found["heard"] == ([] if rank else [1, 2, 3][work == "resumed" :])
+        for one, two in zip(found["history"], expected["history"], strict=True):
+            assert one[0] == two[0]
+            assert one[1] == pytest.approx(two[1], abs=1e-4)
+            assert one[2] is not None
+        assert_close(found["logits"], expected["logits"], 1e-4)
+
+
+@pytest.mark.parametrize("n_workers", SIZES)
+def test_a_stopped_training_stops_on_all_workers_after_the_same_epoch(teams, n_workers) -> None:
+    told = [worker["stopped"] for worker in teams[n_workers]]
+    assert [one["stopped"] for one in told] == [[1]] * n_workers
+    assert [one["heard"] for one in told] == [[1]] + [[]] * (n_workers - 1)
+
+
+@pytest.mark.parametrize("n_workers", SIZES)
+def test_a_loss_that_is_not_a_number_ends_the_training_on_all_workers(teams, n_workers) -> None:
+    for worker in teams[n_workers]:
+        assert "not a number in epoch 1; lower learning_rate" in worker["diverged"]
+
+
+@pytest.mark.parametrize("n_workers", SIZES)
+def test_the_first_worker_decides_for_all(teams, n_workers) -> None:
+    for worker in teams[n_workers]:
+        assert worker["agreed"]["decided"] == "by 0"
+
+
+@pytest.mark.parametrize("n_workers", [2, 3])
+def test_a_failed_decision_is_the_first_worker_s_error_and_ends_the_others_part(
+    teams, n_workers
+) -> None:
+    told = [worker["agreed"]["failed decision"] for worker in teams[n_workers]]
+    assert told == ["ValueError: no"] + ["Abandoned: ValueError: no"] * (n_workers - 1)
+
+
+@pytest.mark.parametrize("n_workers", [2, 3])
+def test_what_one_worker_can_not_do_is_left_by_all_and_told_by_its_name(teams, n_workers) -> None:
+    for who in range(n_workers):
+        told = [worker["agreed"][f"failed {who}"] for worker in teams[n_workers]]
+        abandoned = f"Abandoned: worker {who}: ValueError: no"
+        assert told == [abandoned if rank or who else "ValueError: no" for rank in range(n_workers)]
+
+
+def test_workers_notice_that_they_do_not_see_the_same(teams) -> None:
+    for worker in teams[3]:
+        assert worker["agreed"]["same"] == "nothing"
+        assert "worker 2: ValueError: rank: 2 here, 0 at the first" in worker["agreed"]["differ"]
+
+
+def test_tensors_are_summed_over_workers(teams) -> None:
+    assert [float(worker["agreed"]["sum"]) for worker in teams[3]] == [6.0] * 3
+
+
+def test_shares_are_contiguous_even_and_all_of_the_rows() -> None:
+    for size in (1, 2, 3, 7):
+        for n in (0, 1, 2, 8, 21):
+            rows = list(range(n))
+            shares = [rows[Team(rank, size).share(n)] for rank in range(size)]
+            assert [row for share in shares for row in share] == rows
+            assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_an_error_in_a_step_breaks_a_team_and_is_itself_for_one_worker() -> None:
+    with pytest.raises(ValueError, match=r"^no$"), Team().in_step():
+        raise ValueError("no")
+    with pytest.raises(TeamBroken, match="worker 1: ValueError: no"), Team(1, 2).in_step():
+        raise ValueError("no")

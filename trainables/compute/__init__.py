@@ -1,0 +1,1 @@
+"""Devices, numerical precision and linear algebra."""

@@ -1,0 +1,1 @@
+"""Ingested shards, image-classification tasks, and the loading of images."""

@@ -1,0 +1,81 @@
+"""A subject's images in a file of pixels, for devices that can't hold them.
+
+Shards hold images by the dozen, and an epoch takes them one by one, in an order of its own. From a
+file in which each has its place, that is as fast as the disk, and needs the memory of a batch.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.data.loading import stream
+from trainables.data.shards import Manifest, fixed_width
+
+PIECE: Final = 256
+"""Images that are read at once, while the ones before are used."""
+
+
+class SpooledImages:
+    """All images of a subject, in a file without a name, which no end of this process can leave.
+
+    scratch: directory on the disk that the file is to take. Raises ValueError when it is full.
+    """
+
+    def __init__(self, shard: Path, scratch: Path) -> None:
+        manifest = Manifest.read(shard)
+        self._shape = (3, manifest.image_size, manifest.image_size)
+        self._bytes = 3 * manifest.image_size**2
+        scratch.mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.TemporaryFile(dir=scratch, buffering=0)  # noqa: SIM115 (held)
+        self.file = self._file.fileno()
+        """The descriptor of the file: image after image, in the order of the rows."""
+        try:
+            self._write(shard)
+        except OSError as error:
+            self._file.close()
+            need = manifest.n_images * self._bytes / 2**30
+            raise ValueError(
+                f"{scratch}: {error.strerror}; the images of {shard.name}, which the device can't "
+                f"hold, take {need:.1f} GiB there"
+            ) from error
+
+    def _write(self, shard: Path) -> None:
+        for block in stream(shard, ("index", "image")):
+            images = np.ascontiguousarray(fixed_width(block["image"], np.uint8))
+            for row, image in zip(block["index"].to_pylist(), images, strict=True):
+                _write_whole(self.file, memoryview(image), row * self._bytes)
+
+    def read(self, rows: Tensor) -> Iterator[Tensor]:
+        """Yield the images of rows in that order, PIECE at a time, uint8 on the CPU."""
+        pieces = torch.split(rows, PIECE)
+        with ThreadPoolExecutor(1, thread_name_prefix="images") as reader:
+            following = reader.submit(self._gather, pieces[0])
+            for piece in (*pieces[1:], None):
+                images = following.result()
+                if piece is not None:
+                    following = reader.submit(self._gather, piece)
+                yield images
+
+    def _gather(self, rows: Tensor) -> Tensor:
+        images = torch.empty(len(rows), *self._shape, dtype=torch.uint8)
+        offsets = [row * self._bytes for row in rows.tolist()]
+        for offset in offsets:  # the disk is told of all, and need not wait for each to be asked
+            os.posix_fadvise(self.file, offset, self._bytes, os.POSIX_FADV_WILLNEED)
+        for place, offset in zip(images.view(len(rows), -1).numpy(), offsets, strict=True):
+            n_read = os.preadv(self.file, [place], offset)
+            if n_read != self._bytes:
+                raise OSError(f"a spooled image ends after {n_read} of {self._bytes} bytes")
+        return images
+
+
+def _write_whole(file: int, content: memoryview, offset: int) -> None:
+    while content:
+        n_written = os.pwrite(file, content, offset)
+        content, offset = content[n_written:], offset + n_written

@@ -1,0 +1,161 @@
+"""An image-classification task's shards: what a tuned trunk is asked besides the cortex.
+
+``DATA/tasks/<name>/`` holds ``rows-00000.parquet …`` (one row an image with its label) and
+``manifest.json``, which is written last: a directory without a manifest is not a task.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.data.shards import MANIFEST, TEST, TRAIN, fixed_width, read_rows
+from trainables.spec import digest
+
+TASKS: Final = "tasks"
+TASK_SCHEMA_VERSION: Final = 1
+
+
+def task_schema(image_size: int) -> pa.Schema:
+    """Declare one image with its label.
+
+    index: place in the source's order. name: path within the source. label: place in the
+    manifest's classes. image: 3 x image_size x image_size uint8, channels first.
+    """
+    return pa.schema(
+        [
+            pa.field("index", pa.int32(), nullable=False),
+            pa.field("name", pa.string(), nullable=False),
+            pa.field("label", pa.int32(), nullable=False),
+            pa.field("split", pa.string(), nullable=False),
+            pa.field("image", pa.binary(3 * image_size * image_size), nullable=False),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class TaskManifest:
+    """What a task's directory holds, written when all of it is there."""
+
+    name: str
+    image_size: int
+    n_images: int
+    n_train: int
+    n_test: int
+    classes: tuple[str, ...]
+    split: str
+    """The rule in words."""
+    split_digest: str
+    """Digest of names, labels and sides."""
+    source: str
+    """Digest of the source's files: names and sizes."""
+    content: str
+    """Digest of the images as they were written."""
+    files: dict[str, str]
+    """SHA-256 of each file beside this manifest."""
+    schema_version: int = TASK_SCHEMA_VERSION
+
+    @property
+    def data(self) -> str:
+        """Digest of all that changes a result: images, labels, split."""
+        return digest([self.content, self.split_digest, self.image_size, self.schema_version])
+
+    def to_json(self) -> str:
+        """Serialise, readable by a person."""
+        return json.dumps({**asdict(self), "data": self.data}, indent=2) + "\n"
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Read a task's manifest; raise ValueError naming the file when it can't be used."""
+        path = directory / MANIFEST
+        try:
+            content: dict[str, Any] = json.loads(path.read_text())
+            content.pop("data", None)
+            manifest = cls(**{**content, "classes": tuple(content["classes"])})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: not a task's manifest ({error}); remove {directory} and ingest the task "
+                "again"
+            ) from error
+        if manifest.schema_version != TASK_SCHEMA_VERSION:
+            raise ValueError(
+                f"{path}: schema version {manifest.schema_version}, this program reads "
+                f"{TASK_SCHEMA_VERSION}; remove {directory} and ingest again"
+            )
+        return manifest
+
+
+@dataclass(frozen=True)
+class TaskLabels:
+    """What is known of a task's images without looking at them; arrays are in index order."""
+
+    names: list[str]
+    labels: NDArray[np.int64]
+    train_rows: NDArray[np.int64]
+    test_rows: NDArray[np.int64]
+
+
+def list_tasks(data: Path) -> list[Path]:
+    """List the complete tasks of a data directory, sorted by name."""
+    found = (data / TASKS).glob(f"*/{MANIFEST}")
+    return sorted(path.parent for path in found if path.parent.name[0] != ".")
+
+
+def read_labels(directory: Path) -> TaskLabels:
+    """Read a task's names, labels and split; raise ValueError when rows are missing."""
+    manifest = TaskManifest.read(directory)
+    table = pa.concat_tables(read_rows(directory, ("name", "label", "split")))
+    if table.num_rows != manifest.n_images:
+        raise ValueError(
+            f"{directory}: {table.num_rows} rows, its manifest says {manifest.n_images}; remove it "
+            "and ingest the task again"
+        )
+    split = table["split"].to_numpy()
+    return TaskLabels(
+        names=table["name"].to_pylist(),
+        labels=table["label"].to_numpy().astype(np.int64),
+        train_rows=np.flatnonzero(split == TRAIN),
+        test_rows=np.flatnonzero(split == TEST),
+    )
+
+
+def read_task_batches(
+    directory: Path, batch_size: int, rows: NDArray[np.int64] | None = None
+) -> Iterator[Tensor]:
+    """Stream a task's images, (batch, 3, size, size) uint8, in index order.
+
+    rows: only these, ascending; None for all. A few row groups are in memory at a time.
+    """
+    size = TaskManifest.read(directory).image_size
+    held: list[Tensor] = []
+    for part in _pixels(directory, size, rows):
+        held.append(part)
+        while sum(map(len, held)) >= batch_size:
+            joined = torch.cat(held)
+            yield joined[:batch_size]
+            held = [joined[batch_size:]]
+    rest = torch.cat(held) if held else torch.empty(0)
+    if len(rest):
+        yield rest
+
+
+def _pixels(directory: Path, size: int, rows: NDArray[np.int64] | None) -> Iterator[Tensor]:
+    """Yield the wanted images of a row group after the other."""
+    first = 0
+    for block in read_rows(directory, ("image",)):
+        if rows is not None:
+            low, high = np.searchsorted(rows, [first, first + len(block)])
+            wanted = rows[low:high] - first
+        first += len(block)
+        if rows is not None:
+            block = block.take(wanted)
+        if len(block):
+            pixels = fixed_width(block["image"], np.uint8)
+            yield torch.from_numpy(pixels.copy()).view(-1, 3, size, size)

@@ -1,0 +1,1 @@
+"""Encoding models: features, PCA, ridge regression, protocols and scores."""

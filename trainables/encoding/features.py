@@ -1,0 +1,160 @@
+"""Every layer's activations of every image, from one pass of the trunk over the images."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainables.compute.precision import full_float32
+from trainables.models.backbones import layer_extractor, normalise, out_of_place
+
+CHUNK_BYTES: Final = 8 * 2**20
+"""Bytes of float32 features handed out at once: what a processor's cache holds beside its use."""
+MIN_COLUMNS: Final = 1024
+"""Fewest features handed out at once: few would read a large Gram matrix too often."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where activations may lie: on the device up to a budget, else in files under scratch."""
+
+    device: torch.device
+    budget_bytes: int
+    scratch: Path
+
+
+class FeatureStore:
+    """Layers' activations, each (n_images, n_features) float32, in memory or in scratch files.
+
+    A context manager: on leaving it the activations are let go and scratch files are removed.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, Tensor],
+        device: torch.device | None = None,
+        spool: tempfile.TemporaryDirectory[str] | None = None,
+    ) -> None:
+        self._layers = dict(layers)
+        self._device = device
+        self._spool = spool
+
+    @classmethod
+    def allocate(cls, widths: Mapping[str, int], n_images: int, storage: Storage) -> Self:
+        """Make room for every layer: all on the device when they fit the budget, else all spooled.
+
+        widths: features of each layer.
+        """
+        if 4 * n_images * sum(widths.values()) <= storage.budget_bytes:
+            layers = {
+                layer: torch.empty(n_images, width, device=storage.device)
+                for layer, width in widths.items()
+            }
+            return cls(layers, storage.device)
+        storage.scratch.mkdir(parents=True, exist_ok=True)
+        spool = tempfile.TemporaryDirectory(prefix="features-", dir=storage.scratch)
+        layers = {
+            layer: _map_file(Path(spool.name) / f"{number}.f32", (n_images, width))
+            for number, (layer, width) in enumerate(widths.items())
+        }
+        return cls(layers, storage.device, spool)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Name the layers, in the order they were asked for."""
+        return tuple(self._layers)
+
+    @property
+    def is_spooled(self) -> bool:
+        """Tell whether the activations lie in scratch files."""
+        return self._spool is not None
+
+    def write(self, start: int, activations: Mapping[str, Tensor]) -> None:
+        """Store a batch's activations, each (n_batch, …), as rows from start on, flattened."""
+        for layer, values in activations.items():
+            self._layers[layer][start : start + len(values)].view(values.shape).copy_(values)
+
+    def columns(self, layer: str) -> Iterator[Tensor]:
+        """Hand out a layer on the device, (n_images, n_columns) at a time."""
+        features = self._layers[layer]
+        n_columns = max(MIN_COLUMNS, CHUNK_BYTES // (4 * len(features)))
+        for chunk in torch.split(features, n_columns, dim=1):
+            yield chunk.to(self._device)
+
+    def n_features(self, layer: str) -> int:
+        """Count a layer's features."""
+        return self._layers[layer].shape[1]
+
+    def close(self) -> None:
+        """Let the activations go and remove their files."""
+        self._layers.clear()
+        if self._spool is not None:
+            self._spool.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def extract(
+    network: nn.Module,
+    layers: Sequence[str],
+    batches: Iterable[Tensor],
+    n_images: int,
+    storage: Storage,
+) -> FeatureStore:
+    """Pass the images through the trunk once and keep the flattened activations of every layer.
+
+    batches: uint8 (n_batch, 3, size, size), n_images images in all; row i of the features is
+    image i of the batches. The trunk is left in eval mode, on storage.device.
+    Raises ValueError when a layer is unknown or the batches do not hold n_images images.
+    """
+    # Channels last: pooling on a CPU is several times faster so, convolutions a little.
+    layout = torch.channels_last if storage.device.type == "cpu" else torch.contiguous_format
+    extractor = layer_extractor(network.to(storage.device).to(memory_format=layout), layers)
+    store: FeatureStore | None = None
+    n_seen = 0
+    try:
+        with torch.no_grad(), full_float32(), out_of_place(extractor):
+            for images in batches:
+                activations = extractor(
+                    normalise(images.to(storage.device)).contiguous(memory_format=layout)
+                )
+                if store is None:
+                    widths = {layer: activations[layer][0].numel() for layer in layers}
+                    store = FeatureStore.allocate(widths, n_images, storage)
+                _check_count(n_seen + len(images), n_images, complete=False)
+                store.write(n_seen, activations)
+                n_seen += len(images)
+        _check_count(n_seen, n_images, complete=True)
+    except BaseException:
+        if store is not None:
+            store.close()
+        raise
+    assert store is not None  # n_images > 0 was seen
+    return store
+
+
+def _check_count(n_seen: int, n_images: int, *, complete: bool) -> None:
+    if n_seen > n_images or n_seen == 0 or (complete and n_seen < n_images):
+        raise ValueError(
+            f"features: expected {n_images} images, the batches hold "
+            f"{n_seen}{'' if complete else ' or more'}; pass the number that will be streamed"
+        )
+
+
+def _map_file(path: Path, shape: tuple[int, int]) -> Tensor:
+    return torch.from_numpy(np.memmap(path, np.float32, mode="w+", shape=shape))

@@ -1,0 +1,166 @@
+"""The principal components of a layer, exactly, from whichever are fewer: images or features.
+
+With K = X_c X_cᵀ = U diag(w) Uᵀ, centred on the training rows and cut to its k largest
+eigenvalues, the PCA scores of the training rows are U √w, and those of rows whose Gram matrix with
+the training rows is B are B U / √w. A layer of few features has them from X_cᵀ X_c = V diag(w) Vᵀ
+sooner: U = X_c V / √w.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from trainables.compute.linear_algebra import add_gram, multiply
+from trainables.compute.truncated_eigh import leading_components
+
+IMAGES_A_FEATURE: Final = 3
+"""So many times more images than features make components of features the sooner ones."""
+
+ROUNDING: Final = 10
+"""Components below this many n_train · eps · max K are rounding error; up to 2 were measured."""
+
+
+def gram(chunks: Iterable[Tensor]) -> Tensor:
+    """Sum the inner products of images over features: K = Σ (X − 1 x̄ᵀ)(X − 1 x̄ᵀ)ᵀ.
+
+    chunks: (n_images, n_columns) each, together all features of a layer. x̄ is the mean over
+    all images: later centring makes it irrelevant, but without it large means cancel digits.
+    Returns (n_images, n_images) float64.
+    Raises ValueError when there is no chunk, or features are not finite.
+    """
+    K: Tensor | None = None
+    for chunk in chunks:
+        X = chunk.to(torch.float64, copy=True)
+        X -= X.mean(dim=0)
+        if K is None:
+            K = X.new_zeros(len(X), len(X))
+        add_gram(K, X)
+    if K is None:
+        raise ValueError("gram: no features; expected at least one chunk of columns")
+    _check_finite(K.diagonal())
+    return K.tril() + K.tril(-1).T
+
+
+@dataclass(frozen=True)
+class FewFeatures:
+    """A layer of far fewer features than images."""
+
+    X: Tensor
+    """(n_images, n_features) float64, centred over all images."""
+
+    @property
+    def device(self) -> torch.device:
+        """Tell where the features are."""
+        return self.X.device
+
+
+Layer = Tensor | FewFeatures
+"""What components are found from: a Gram matrix of images, or few features themselves."""
+
+
+def read_layer(chunks: Iterable[Tensor], n_features: int, n_images: int) -> Layer:
+    """Read a layer's features in the form that its components are found from sooner.
+
+    chunks: (n_images, n_columns) each, n_features in all. Raises ValueError when there is none, or
+    they are not finite.
+    """
+    if IMAGES_A_FEATURE * n_features > n_images:
+        return gram(chunks)
+    X = torch.cat([chunk.to(torch.float64) for chunk in chunks], dim=1)
+    X -= X.mean(dim=0)
+    _check_finite(X)
+    return FewFeatures(X)
+
+
+def _check_finite(values: Tensor) -> None:
+    if not bool(values.isfinite().all()):
+        raise ValueError(
+            "gram: features hold NaN or infinite values; the trunk has diverged, so train it again "
+            "with a lower learning rate"
+        )
+
+
+@dataclass(frozen=True)
+class PrincipalComponents:
+    """The principal components of a fold's training rows, as its rows see them."""
+
+    variances: Tensor
+    """w: (k,) float64, sums of squares of the training rows' scores."""
+    train_vectors: Tensor
+    """U: (n_train, k) float32."""
+    test_scores: Tensor
+    """B U / √(w · max w), centred over the test rows: (n_test, k) float32."""
+
+    def shrinkage(self, alphas: Tensor) -> Tensor:
+        """Weigh components for each alpha, (n_alphas, k): √w / (w + α), scaled to at most 1.
+
+        alphas: (n_alphas,) float64. r does not depend on the scale; float32 then holds them all.
+        """
+        weights = self.variances.sqrt() / (self.variances + alphas[:, None])
+        if weights.shape[1]:
+            weights = weights / weights.amax(dim=1, keepdim=True)
+        return weights.float()
+
+
+def principal_components(
+    layer: Layer, train: Tensor, test: Tensor, n_components: int
+) -> PrincipalComponents:
+    """Find the n_components (at most n_train − 1) of largest variance of the training rows.
+
+    train, test: row numbers. Components whose variance is rounding error of the layer's products
+    are dropped: their exact counterparts predict nothing.
+    """
+    find = _of_features if isinstance(layer, FewFeatures) else _of_images
+    return find(layer, train, test, n_components)  # type: ignore[arg-type]
+
+
+def _of_images(K: Tensor, train: Tensor, test: Tensor, n_components: int) -> PrincipalComponents:
+    K_train, K_test = K[train[:, None], train], K[test[:, None], train]
+    floor = _floor(K_train.diagonal())
+    mean = K_train.mean(dim=0)
+    K_train -= mean
+    K_train -= (mean - mean.mean())[:, None]
+    K_test -= mean
+    K_test -= K_test.mean(dim=1, keepdim=True)
+    variances, vectors = leading_components(K_train, n_components)
+    kept = _n_kept(variances, floor, len(train))
+    variances, vectors = variances[:kept], vectors[:, :kept]
+    scores = multiply(K_test, vectors) / (variances * variances[:1]).sqrt()
+    return PrincipalComponents(variances, vectors.float(), _centre_scores(scores).float())
+
+
+def _of_features(
+    layer: FewFeatures, train: Tensor, test: Tensor, n_components: int
+) -> PrincipalComponents:
+    X_train, X_test = layer.X[train], layer.X[test]
+    floor = _floor(X_train.square().sum(dim=1))
+    mean = X_train.mean(dim=0)
+    X_train -= mean
+    X_test -= mean
+    C = X_train.new_zeros(X_train.shape[1], X_train.shape[1])
+    add_gram(C, X_train.T.contiguous())
+    variances, vectors = leading_components(C.tril() + C.tril(-1).T, n_components)
+    kept = _n_kept(variances, floor, len(train))
+    variances, vectors = variances[:kept], vectors[:, :kept]
+    scores = multiply(X_test, vectors) / variances[:1].sqrt()
+    train_vectors = multiply(X_train, vectors) / variances.sqrt()
+    return PrincipalComponents(variances, train_vectors.float(), _centre_scores(scores).float())
+
+
+def _floor(squares: Tensor) -> Tensor:
+    """Bound what rounding makes of a component without variance. squares: of each image's norm."""
+    return ROUNDING * len(squares) * torch.finfo(squares.dtype).eps * squares.max()
+
+
+def _n_kept(variances: Tensor, floor: Tensor, n_train: int) -> int:
+    return int((variances > floor).sum().clamp(max=n_train - 1))
+
+
+def _centre_scores(scores: Tensor) -> Tensor:
+    """Centre columns over rows; a column that only rounding tells from a constant becomes 0."""
+    centred = scores - scores.mean(dim=0)
+    noise = 1e-12 * scores.abs().amax(dim=0)
+    return torch.where(centred.abs().amax(dim=0) > noise, centred, 0.0)

@@ -1,0 +1,167 @@
+"""The protocols: which images choose a layer and an alpha, and which images measure r.
+
+``nested`` chooses by cross-validation within the training images and measures r once on the
+test images. ``paper`` chooses and reports on the same folds within the test images, and
+``released`` on folds within the training images, which a tuned trunk has seen: both optimistic.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.compute.precision import full_float32
+from trainables.encoding.pca import Layer
+from trainables.encoding.ridge import Fold, correlate, correlate_each
+from trainables.spec import Encoding, Protocol
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+MIN_ROWS: Final = 3
+"""Fewest rows to correlate over: r of two is always 1 or -1."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A subject's images by row of the features and responses, in the split's order."""
+
+    train: Rows
+    test: Rows
+    n_images: int
+    """Images of the subject's split, N, also when not all of them are rows here."""
+    unmeasured: Rows = field(default_factory=lambda: np.empty(0, np.int64))
+    """Rows that r is not measured on; ``nested`` may still choose and fit on them."""
+
+    @property
+    def released(self) -> Rows:
+        """Rows of the ``released`` protocol: the first ⌊0.75 N⌋ + ⌊0.1 N⌋ of the permutation."""
+        return self._measured(self.train[: self.n_images * 3 // 4 + self.n_images // 10])
+
+    def without(self, rows: Rows) -> "Split":
+        """Return the split whose r is not measured on these rows.
+
+        They leave the test images, so the folds of ``paper`` are made of the others, and the
+        images that the folds of ``released`` are made of. Training images of ``nested`` stay.
+        """
+        split = replace(self, unmeasured=rows)
+        return replace(split, test=split._measured(self.test))
+
+    def _measured(self, rows: Rows) -> Rows:
+        return rows[~np.isin(rows, self.unmeasured)]
+
+    def rows_for(self, protocol: Protocol) -> Rows:
+        """List the rows that a protocol looks at."""
+        if protocol == "nested":
+            return np.concatenate([self.train, self.test])
+        return self.test if protocol == "paper" else self.released
+
+    def compact(self, protocols: Sequence[Protocol]) -> tuple[Rows, "Split"]:
+        """List the rows that the protocols need, ascending, and the split of those rows alone.
+
+        Images that no protocol looks at need not pass through the trunk.
+        """
+        rows = np.unique(np.concatenate([self.rows_for(protocol) for protocol in protocols]))
+        train, test, unmeasured = (
+            np.searchsorted(rows, side[np.isin(side, rows)])
+            for side in (self.train, self.test, self.unmeasured)
+        )
+        return rows, Split(train, test, self.n_images, unmeasured)
+
+
+def contiguous_folds(rows: Rows, n_folds: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Cut rows into n_folds contiguous blocks of ⌊n / n_folds⌋, each held out once.
+
+    The n mod n_folds last rows are in no held-out block and in every training part.
+    Yields (training rows, held-out rows). Raises ValueError when a block is too small for r.
+    """
+    size = len(rows) // n_folds
+    if size < MIN_ROWS:
+        raise ValueError(
+            f"encoding: {len(rows)} images in {n_folds} folds, but a fold needs {MIN_ROWS} to "
+            f"correlate over; give at least {MIN_ROWS * n_folds} images, or fewer folds"
+        )
+    for start in range(0, size * n_folds, size):
+        held_out = rows[start : start + size]
+        training = np.concatenate([rows[:start], rows[start + size :]])
+        yield torch.from_numpy(training), torch.from_numpy(held_out)
+
+
+@dataclass(frozen=True)
+class LayerScores:
+    """One layer under one protocol; every tensor is (n_vertices,) float64."""
+
+    alpha: Tensor
+    """The alpha of highest mean r over folds; NaN where there is no r."""
+    choice: Tensor
+    """That mean r: what layers are chosen by."""
+    r: Tensor
+    """The reported r."""
+    refit: Fold | None = None
+    """The one fold that r was measured on; None where r is a mean over several."""
+
+
+def score_layer(
+    protocol: Protocol, layer: Layer, Y: Tensor, split: Split, encoding: Encoding
+) -> LayerScores:
+    """Choose each vertex's alpha on a layer and measure r as the protocol says.
+
+    Y: (n_images, n_vertices) on the layer's device, rows as the layer's.
+    A vertex whose responses are constant in any part of any fold has no r: NaN.
+    Raises ValueError when there are too few images for the folds or for the test.
+    """
+    with full_float32():
+        return _SCORERS[protocol](layer, Y, split, encoding)
+
+
+def _score_nested(layer: Layer, Y: Tensor, split: Split, encoding: Encoding) -> LayerScores:
+    if len(split.test) < MIN_ROWS:
+        raise ValueError(
+            f"nested: {len(split.test)} test images, expected at least {MIN_ROWS}; "
+            "ingest the subject with a larger test share"
+        )
+    alpha, choice = _cross_validate(layer, Y, split.train, encoding)
+    train, test = torch.from_numpy(split.train), torch.from_numpy(split.test)
+    refit = Fold.fit(layer, train, test, encoding.n_components)
+    r = correlate_each(refit, Y, alpha)
+    return LayerScores(torch.where(r.isnan(), torch.nan, alpha), choice, r, refit)
+
+
+def _score_paper(layer: Layer, Y: Tensor, split: Split, encoding: Encoding) -> LayerScores:
+    alpha, r = _cross_validate(layer, Y, split.test, encoding)
+    return LayerScores(alpha, r, r)
+
+
+def _score_released(layer: Layer, Y: Tensor, split: Split, encoding: Encoding) -> LayerScores:
+    alpha, r = _cross_validate(layer, Y, split.released, encoding)
+    return LayerScores(alpha, r, r)
+
+
+_SCORERS: Final[dict[Protocol, Callable[[Layer, Tensor, Split, Encoding], LayerScores]]] = {
+    "nested": _score_nested,
+    "paper": _score_paper,
+    "released": _score_released,
+}
+
+
+def _cross_validate(
+    layer: Layer, Y: Tensor, rows: Rows, encoding: Encoding
+) -> tuple[Tensor, Tensor]:
+    """Return each vertex's alpha of highest mean r over folds, and that mean r."""
+    total = torch.zeros(len(encoding.alphas), Y.shape[1], dtype=torch.float64, device=Y.device)
+    for training, held_out in contiguous_folds(rows, encoding.n_folds):
+        fold = Fold.fit(layer, training, held_out, encoding.n_components)
+        total += correlate(fold, Y, encoding.alphas)  # NaN in one fold is NaN in the mean
+    best = total.nan_to_num(nan=-torch.inf).argmax(dim=0)
+    r = total.gather(0, best[None])[0] / encoding.n_folds
+    alphas = torch.tensor(encoding.alphas, dtype=torch.float64, device=Y.device)
+    return torch.where(r.isnan(), torch.nan, alphas[best]), r
+
+
+def n_scored(protocol: Protocol, split: Split, n_folds: int) -> int:
+    """Count the images that a protocol's r is measured on."""
+    if protocol == "nested":
+        return len(split.test)
+    return len(split.rows_for(protocol)) // n_folds * n_folds

@@ -1,0 +1,163 @@
+"""Score a subject's cells on one trunk: every vertex once, every layer in turn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.encoding.chosen_predictions import ChosenPredictions, Predictions, mean_choice
+from trainables.encoding.features import FeatureStore
+from trainables.encoding.pca import read_layer
+from trainables.encoding.protocols import LayerScores, Split, n_scored, score_layer
+from trainables.spec import Cell, Encoding, Protocol
+
+Vertices = np.ndarray[Any, np.dtype[np.int32]]
+Values = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class CellScores:
+    """A cell's scores under one protocol, with the layer that the protocol chose for it."""
+
+    cell: Cell
+    protocol: Protocol
+    layer: str
+    layers: tuple[str, ...]
+    vertex: Vertices
+    """(n_vertices,) columns of the hemisphere's responses."""
+    alpha: Values
+    """(n_vertices,) chosen alpha at the chosen layer; NaN where r is."""
+    r: Values
+    """(n_vertices,) at the chosen layer; NaN where responses or predictions are constant."""
+    r_by_layer: Values
+    """(n_layers, n_vertices) reported r at every layer, each at its own chosen alpha."""
+    choice_by_layer: Values
+    """(n_layers,) mean over vertices of what the layer was chosen by."""
+    n_test: int
+    """Images that r is measured on."""
+    n_seen: int = 0
+    """How many of the subject's test images the trunk was trained on."""
+    n_dropped: int = 0
+    """Images that r is not measured on because the trunk was trained on them."""
+    predictions: Predictions | None = None
+    """(n_test, n_vertices) of mean 0 and variance 1, rows as the split's test images; None where
+    they were not asked for, or the protocol has several predictions of an image."""
+
+    @property
+    def n_constant(self) -> int:
+        """Count the vertices without an r."""
+        return int(np.isnan(self.r).sum())
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The responses of several cells, each vertex once."""
+
+    cells: tuple[Cell, ...]
+    vertices: tuple[Vertices, ...]
+    """Vertices of each cell: columns of its hemisphere's responses."""
+    columns: tuple[Tensor, ...]
+    """The same vertices as columns of Y."""
+    Y: Tensor
+    """(n_images, n_distinct_vertices) float32."""
+
+    @classmethod
+    def gather(
+        cls,
+        responses: Mapping[str, np.ndarray[Any, np.dtype[np.float32]]],
+        cells: Sequence[tuple[Cell, Vertices]],
+        device: torch.device,
+    ) -> "Targets":
+        """Take the cells' vertices from the responses of their hemispheres.
+
+        responses: per hemisphere (n_images, n_vertices_of_hemisphere).
+        """
+        parts: list[np.ndarray[Any, Any]] = []
+        first: dict[str, tuple[int, Vertices]] = {}
+        for hemisphere in sorted({cell.hemisphere for cell, _ in cells}):
+            distinct = np.unique(
+                np.concatenate([v for cell, v in cells if cell.hemisphere == hemisphere])
+            )
+            first[hemisphere] = (sum(part.shape[1] for part in parts), distinct)
+            parts.append(responses[hemisphere][:, distinct])
+        columns = []
+        for cell, vertices in cells:
+            start, distinct = first[cell.hemisphere]
+            columns.append(torch.from_numpy(start + np.searchsorted(distinct, vertices)))
+        Y = torch.from_numpy(np.concatenate(parts, axis=1)).to(device)
+        names, vertices_of = zip(*cells, strict=True)
+        return cls(names, vertices_of, tuple(columns), Y)
+
+
+def score_cells(
+    features: FeatureStore,
+    targets: Targets,
+    split: Split,
+    encoding: Encoding,
+    *,
+    keep_predictions: bool = False,
+) -> list[CellScores]:
+    """Score every cell under every protocol; one layer's products are in memory at a time.
+
+    Row i of the features and of targets.Y is the same image. Returns cells × protocols,
+    cell by cell, with their predictions where these are kept and the protocol has them.
+    Raises ValueError when there are too few images for a protocol.
+    """
+    kept = {name: ChosenPredictions(targets.columns) for name in encoding.protocols}
+    by_protocol: dict[Protocol, list[LayerScores]] = {name: [] for name in encoding.protocols}
+    for layer in encoding.layers:
+        read = read_layer(features.columns(layer), features.n_features(layer), len(targets.Y))
+        for protocol, scores in by_protocol.items():
+            of_layer = score_layer(protocol, read, targets.Y, split, encoding)
+            if keep_predictions:
+                kept[protocol].offer(of_layer, targets.Y)
+            scores.append(replace(of_layer, refit=None))
+    stacked = {name: _stack(scores) for name, scores in by_protocol.items()}
+    return [
+        replace(
+            _select(targets, number, stacked[protocol], (protocol, split, encoding)),
+            predictions=kept[protocol].of_cell[number],
+        )
+        for number in range(len(targets.cells))
+        for protocol in encoding.protocols
+    ]
+
+
+def _stack(scores: Sequence[LayerScores]) -> LayerScores:
+    """Stack layers: every array becomes (n_layers, n_vertices)."""
+    alpha, choice, r = (
+        torch.stack([getattr(s, name) for s in scores]).cpu() for name in ("alpha", "choice", "r")
+    )
+    return LayerScores(alpha, choice, r)
+
+
+def _select(
+    targets: Targets,
+    number: int,
+    scores: LayerScores,
+    context: tuple[Protocol, Split, Encoding],
+) -> CellScores:
+    """Choose a cell's layer: the highest mean of the choice over vertices that have one.
+
+    Ties, and a cell without any scored vertex, take the first layer.
+    """
+    protocol, split, encoding = context
+    columns = targets.columns[number]
+    choice = torch.stack([mean_choice(of_layer, columns) for of_layer in scores.choice])
+    best = int(choice.nan_to_num(nan=-torch.inf).argmax())
+    r_by_layer = scores.r[:, columns]
+    return CellScores(
+        cell=targets.cells[number],
+        protocol=protocol,
+        layer=encoding.layers[best],
+        layers=encoding.layers,
+        vertex=targets.vertices[number],
+        alpha=scores.alpha[best, columns].numpy(),
+        r=r_by_layer[best].numpy(),
+        r_by_layer=r_by_layer.numpy(),
+        choice_by_layer=choice.numpy(),
+        n_test=n_scored(protocol, split, encoding.n_folds),
+    )

@@ -1,0 +1,1 @@
+"""Backbones, readout heads, the pooled model and losses."""

@@ -1,0 +1,165 @@
+"""What stands on a trunk while it is tuned: readouts and the shared projection head."""
+
+from math import floor
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.models.backbones import normalise
+from trainables.models.losses import contrastive_loss
+from trainables.spec import Contrastive, Regression, TunedOnCell
+
+MIN_WIDTH: Final = 2
+"""Floor of both head widths: in one dimension a cosine is only a sign."""
+
+
+class SharedHead(nn.Sequential):
+    """Project image and response readouts into one space, with the same weights for both."""
+
+    def __init__(self, hidden: int, embedding: int) -> None:
+        super().__init__(
+            nn.Linear(hidden, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, embedding, bias=False),
+        )
+
+
+def project_batch(head: nn.Sequential, readouts: Tensor) -> Tensor:
+    """Project readouts that were not trained on, standardised by their own statistics.
+
+    As in training, where images and responses pass the head one after the other, each by the
+    statistics of its batch; BatchNorm's running ones mix the two, which are far apart, and would
+    put all images in one place and all responses in another. The running ones stay as they are.
+    readouts: (n, hidden) of one side, n at least 2. Returns (n, embedding).
+    """
+    for module in head:
+        if isinstance(module, nn.BatchNorm1d):
+            readouts = functional.batch_norm(
+                readouts, None, None, module.weight, module.bias, training=True, eps=module.eps
+            )
+        else:
+            readouts = module(readouts)
+    return readouts
+
+
+def head_widths(objective: Contrastive, n_vertices: int) -> tuple[int, int]:
+    """Return a head's widths: h and z, shares of the cell's vertices, at least MIN_WIDTH."""
+    return (
+        max(MIN_WIDTH, floor(objective.hidden_ratio * n_vertices)),
+        max(MIN_WIDTH, floor(objective.embedding_ratio * n_vertices)),
+    )
+
+
+class ContrastiveModel(nn.Module):
+    """Embed images and responses so that those of one image are close.
+
+    images: (n, 3, s, s) uint8. responses: (n, n_vertices) float32. Embeddings: (n, embedding).
+    """
+
+    def __init__(
+        self, trunk: nn.Module, n_logits: int, n_vertices: int, objective: Contrastive
+    ) -> None:
+        super().__init__()
+        hidden, embedding = head_widths(objective, n_vertices)
+        self.trunk = trunk
+        self.image_readout = nn.Linear(n_logits, hidden, bias=False)
+        self.response_readout = nn.Linear(n_vertices, hidden, bias=False)
+        self.head = SharedHead(hidden, embedding)
+        self.temperature = objective.temperature
+
+    def read_images(self, images: Tensor) -> Tensor:
+        """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
+        read: Tensor = self.image_readout(self.trunk(normalise(images)))
+        return read
+
+    def read_responses(self, responses: Tensor) -> Tensor:
+        """Read responses out: (n, n_vertices) -> (n, hidden)."""
+        read: Tensor = self.response_readout(responses)
+        return read
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Embed images: (n, 3, s, s) uint8 -> (n, embedding)."""
+        embedded: Tensor = self.head(self.read_images(images))
+        return embedded
+
+    def embed_responses(self, responses: Tensor) -> Tensor:
+        """Embed responses: (n, n_vertices) -> (n, embedding)."""
+        embedded: Tensor = self.head(self.read_responses(responses))
+        return embedded
+
+    def loss(self, images: Tensor, responses: Tensor) -> Tensor:
+        """Compute the contrastive loss of a batch."""
+        return self.compare(self.embed_images(images), self.embed_responses(responses))
+
+    def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
+        """Compute the loss of a batch from its embeddings."""
+        return contrastive_loss(image_embeddings, response_embeddings, self.temperature)
+
+
+class RegressionModel(nn.Module):
+    """Predict responses from the trunk's logits by one linear map, trained together.
+
+    images: (n, 3, s, s) uint8. responses: (n, n_vertices) float32.
+    """
+
+    def __init__(self, trunk: nn.Module, n_logits: int, n_vertices: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.readout = nn.Linear(n_logits, n_vertices)
+        self.head = nn.Sequential()  # nothing: predictions and responses are compared as they are
+
+    def read_images(self, images: Tensor) -> Tensor:
+        """Predict responses, the regression model's place to compare images and responses in."""
+        predicted: Tensor = self.readout(self.trunk(normalise(images)))
+        return predicted
+
+    def read_responses(self, responses: Tensor) -> Tensor:
+        """Return the responses themselves."""
+        return responses
+
+    embed_images = read_images
+    embed_responses = read_responses
+
+    def loss(self, images: Tensor, responses: Tensor) -> Tensor:
+        """Compute the mean squared error of a batch."""
+        return self.compare(self.embed_images(images), responses)
+
+    def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
+        """Compute the loss of a batch from its predicted and measured responses."""
+        return nn.functional.mse_loss(image_embeddings, response_embeddings)
+
+
+def build_model(
+    objective: TunedOnCell, trunk: nn.Module, image_size: int, n_vertices: int, seed: int
+) -> ContrastiveModel | RegressionModel:
+    """Put an objective's readouts on a trunk, initialised from seed (on the CPU)."""
+    n_logits = count_logits(trunk, image_size)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if isinstance(objective, Regression):
+            return RegressionModel(trunk, n_logits, n_vertices)
+        return ContrastiveModel(trunk, n_logits, n_vertices, objective)
+
+
+def count_logits(trunk: nn.Module, image_size: int) -> int:
+    """Count a trunk's outputs an image; raise ValueError when it takes no such image."""
+    was_training = trunk.training
+    parameter = next(trunk.parameters())
+    try:
+        with torch.no_grad():
+            image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
+            logits: Tensor = trunk.eval()(image)
+    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
+        raise ValueError(
+            f"this trunk does not take images of {image_size} x {image_size} pixels ({error}); "
+            "ingest with another --image-size"
+        ) from error
+    finally:
+        trunk.train(was_training)
+    return logits.shape[1]

@@ -1,0 +1,137 @@
+"""The pooled model: one trunk and one head for several subjects, a response readout each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor
+from statistics import fmean
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from trainables.models.backbones import normalise
+from trainables.models.heads import (
+    MIN_WIDTH,
+    ContrastiveModel,
+    RegressionModel,
+    SharedHead,
+    count_logits,
+)
+from trainables.models.losses import contrastive_loss
+from trainables.spec import MEAN, Pooled
+
+
+class Embedder(Protocol):
+    """What training needs of a model: a subject's readouts and embeddings, and their loss."""
+
+    @property
+    def head(self) -> nn.Sequential:
+        """Give what embeds readouts, of images and of responses alike."""
+        ...
+
+    def read_images(self, images: Tensor) -> Tensor:
+        """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
+        ...
+
+    def read_responses(self, responses: Tensor) -> Tensor:
+        """Read responses out: (n, n_vertices) -> (n, hidden)."""
+        ...
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Embed images: (n, 3, s, s) uint8 -> (n, embedding)."""
+        ...
+
+    def embed_responses(self, responses: Tensor) -> Tensor:
+        """Embed responses: (n, n_vertices) -> (n, embedding)."""
+        ...
+
+    def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
+        """Compute the loss of a batch from its embeddings."""
+        ...
+
+
+def pooled_widths(objective: Pooled, n_vertices: Sequence[int]) -> tuple[int, int]:
+    """Return the widths of a pooled head: h, the mean or the constant, and z = ⌊h/4⌋.
+
+    n_vertices: of each subject's cell. Both are at least MIN_WIDTH.
+    """
+    wanted = floor(fmean(n_vertices)) if objective.hidden_dim == MEAN else objective.hidden_dim
+    hidden = max(MIN_WIDTH, int(wanted))
+    return hidden, max(MIN_WIDTH, hidden // 4)
+
+
+class PooledModel(nn.Module):
+    """Embed images and each subject's responses in one space.
+
+    Trunk, image readout and head are shared; ``response_readouts[k]`` is subject k's own.
+    """
+
+    def __init__(
+        self, trunk: nn.Module, n_logits: int, n_vertices: Sequence[int], objective: Pooled
+    ) -> None:
+        super().__init__()
+        hidden, embedding = pooled_widths(objective, n_vertices)
+        self.trunk = trunk
+        self.image_readout = nn.Linear(n_logits, hidden, bias=False)
+        self.response_readouts = nn.ModuleList(nn.Linear(n, hidden, bias=False) for n in n_vertices)
+        self.head = SharedHead(hidden, embedding)
+        self.temperature = objective.temperature
+
+    def of_subject(self, number: int) -> "SubjectEmbedder":
+        """Return this model as one subject's images and responses see it."""
+        return SubjectEmbedder(self, number)
+
+
+@dataclass(frozen=True)
+class SubjectEmbedder:
+    """A pooled model through one subject's response readout."""
+
+    model: PooledModel
+    subject: int
+
+    @property
+    def head(self) -> nn.Sequential:
+        """Give the head, which all subjects share."""
+        return self.model.head
+
+    def read_images(self, images: Tensor) -> Tensor:
+        """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
+        read: Tensor = self.model.image_readout(self.model.trunk(normalise(images)))
+        return read
+
+    def read_responses(self, responses: Tensor) -> Tensor:
+        """Read this subject's responses out: (n, n_vertices) -> (n, hidden)."""
+        read: Tensor = self.model.response_readouts[self.subject](responses)
+        return read
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Embed images: (n, 3, s, s) uint8 -> (n, embedding)."""
+        embedded: Tensor = self.head(self.read_images(images))
+        return embedded
+
+    def embed_responses(self, responses: Tensor) -> Tensor:
+        """Embed this subject's responses: (n, n_vertices) -> (n, embedding)."""
+        embedded: Tensor = self.head(self.read_responses(responses))
+        return embedded
+
+    def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
+        """Compute the contrastive loss of a batch, all of it this subject's."""
+        return contrastive_loss(image_embeddings, response_embeddings, self.model.temperature)
+
+
+TunedModel = ContrastiveModel | RegressionModel | PooledModel
+
+
+def embedder_of(model: TunedModel, subject: int) -> Embedder:
+    """Return a model as one subject sees it; a model of one cell is the same for its only one."""
+    return model.of_subject(subject) if isinstance(model, PooledModel) else model
+
+
+def build_pooled(
+    objective: Pooled, trunk: nn.Module, image_size: int, n_vertices: Sequence[int], seed: int
+) -> PooledModel:
+    """Put a pooled head and a readout a subject on a trunk, initialised from seed (on the CPU)."""
+    n_logits = count_logits(trunk, image_size)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return PooledModel(trunk, n_logits, n_vertices, objective)

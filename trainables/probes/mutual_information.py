@@ -1,0 +1,143 @@
+"""How much a tuned model's embeddings say of the responses: the InfoNCE bound on its own cells."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor, nn
+
+from trainables.data.shards import TEST, Manifest, fixed_width, read_rows, read_vertices
+from trainables.models import backbones
+from trainables.models.heads import build_model, project_batch
+from trainables.models.losses import cosine_similarity
+from trainables.models.pooled import TunedModel, build_pooled, embedder_of
+from trainables.probes.info_nce import best_beta, bound
+from trainables.probes.probe import Kind, LoadedTrunk, Probed, Result, Workbench
+from trainables.spec import Cell, Contrastive, Pooled
+from trainables.training.checkpoints import Checkpoints
+
+NAME: Final = "information"
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("cell", pa.string(), nullable=False),
+        pa.field("n_test", pa.int32(), nullable=False),
+        pa.field("n_train", pa.int32(), nullable=False),
+        pa.field("temperature", pa.float64(), nullable=False),
+        pa.field("beta_train", pa.float64(), nullable=False),
+        pa.field("nats", pa.float64(), nullable=False),
+        pa.field("beta_test", pa.float64(), nullable=False),
+        pa.field("nats_beta_test", pa.float64(), nullable=False),
+        pa.field("ceiling", pa.float64(), nullable=False),
+    ]
+)
+"""A row a cell. nats: bound on the test images with β from the training images, in batches of as
+many; nats_beta_test: with β from the test images themselves. ceiling: log of n_test, nats."""
+
+
+def applies(probed: Probed, bench: Workbench) -> str | None:
+    """Say why a trunk can't be asked: nothing embeds responses beside it."""
+    embeds = isinstance(probed.model.objective, Contrastive | Pooled)
+    return None if embeds else f"a {probed.model.method} model embeds no responses"
+
+
+def inputs(probed: Probed, bench: Workbench) -> Any:
+    """Name what decides the result beside the model: nothing, as its id holds its cells' data."""
+    return {"cells": [[cell.id, cell.data] for cell in probed.model.cells]}
+
+
+def run(trunk: LoadedTrunk, bench: Workbench) -> Result:
+    """Embed the training and test images and responses of each of the model's cells."""
+    model = _load_model(trunk, bench)
+    rows = []
+    for number, cell in enumerate(trunk.probed.model.cells):
+        pairs = _embed(model, number, cell, bench)
+        rows.append({"cell": cell.id, **measure(pairs, model.temperature)})
+    return Result(pa.Table.from_pylist(rows, SCHEMA), {})
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Readouts of images and of responses, row i of one image, which of them test, and the head."""
+
+    images: Tensor
+    responses: Tensor
+    is_test: Tensor
+    head: nn.Sequential
+
+    @torch.no_grad()
+    def cosines(self, rows: Tensor) -> Tensor:
+        """Compare the images of rows (rows) with their responses (columns), as one batch."""
+        images, responses = (
+            project_batch(self.head, side[rows]) for side in (self.images, self.responses)
+        )
+        return cosine_similarity(images, responses)
+
+
+def measure(pairs: Pairs, temperature: float) -> dict[str, float]:
+    """Bound the information on the test images, with β chosen on training and on test images."""
+    test = torch.nonzero(pairs.is_test).flatten()
+    train = torch.nonzero(~pairs.is_test).flatten()
+    n_test = len(test)
+    batches = [part for part in torch.split(train, n_test) if len(part) == n_test] or [train]
+    of_test = pairs.cosines(test)
+    beta_train = best_beta([pairs.cosines(part) for part in batches], temperature)
+    beta_test = best_beta([of_test], temperature)
+    return {
+        "n_test": n_test,
+        "n_train": len(train),
+        "temperature": temperature,
+        "beta_train": beta_train,
+        "nats": bound(of_test, temperature, beta_train),
+        "beta_test": beta_test,
+        "nats_beta_test": bound(of_test, temperature, beta_test),
+        "ceiling": math.log(n_test),
+    }
+
+
+def _load_model(trunk: LoadedTrunk, bench: Workbench) -> Any:
+    """Build the whole tuned model with its last checkpoint's weights, in eval mode."""
+    trial, directory = trunk.probed.model, trunk.checkpoint
+    size = Manifest.read(bench.data / trial.shards[0]).image_size
+    network = backbones.build(trial.trunk.architecture)
+    n_vertices = [cell.n_vertices for cell in trial.cells]
+    model: TunedModel
+    if isinstance(trial.objective, Pooled):
+        model = build_pooled(trial.objective, network, size, n_vertices, trial.seed)
+    else:
+        assert isinstance(trial.objective, Contrastive)  # what applies asks for
+        model = build_model(trial.objective, network, size, n_vertices[0], trial.seed)
+    resumed = Checkpoints(directory).load(bench.device) if directory is not None else None
+    if resumed is None:
+        raise ValueError(f"{directory}: no checkpoint of {trial.id}; run the sweep again")
+    model.load_state_dict(resumed.model)
+    return model.to(bench.device).eval()
+
+
+@torch.no_grad()
+def _embed(model: Any, number: int, cell: Cell, bench: Workbench) -> Pairs:
+    """Read out all images and responses of a cell, a row group at a time."""
+    shard = bench.data / cell.shard
+    manifest = Manifest.read(shard)
+    if manifest.data != cell.data:
+        raise ValueError(
+            f"{shard}: its content is {manifest.data}, the model was tuned on {cell.data}; give "
+            "--data the directory that the sweep ran on"
+        )
+    vertices = read_vertices(shard, cell)
+    embedder = embedder_of(model, number)
+    images, responses, is_test = [], [], []
+    for block in read_rows(shard, ("split", "image", cell.hemisphere)):
+        pixels = fixed_width(block["image"], np.uint8).copy()
+        batch = torch.from_numpy(pixels).view(-1, 3, manifest.image_size, manifest.image_size)
+        measured = fixed_width(block[cell.hemisphere], np.float32)[:, vertices]
+        images.append(embedder.read_images(batch.to(bench.device)))
+        responses.append(embedder.read_responses(torch.from_numpy(measured).to(bench.device)))
+        is_test.append(torch.from_numpy(block["split"].to_numpy() == TEST))
+    sides = (torch.cat(images), torch.cat(responses), torch.cat(is_test).to(bench.device))
+    return Pairs(*sides, embedder.head)
+
+
+INFORMATION: Final = Kind(NAME, applies, inputs, run, version=2)

@@ -1,0 +1,1 @@
+"""The files that a trial leaves: outcome, scores, predictions, event log."""

@@ -1,0 +1,64 @@
+"""A trial's log: one JSON a line as things happen, so that it tells of a trial that was killed."""
+
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from trainables.storage.redaction import masked
+from trainables.storage.s3_mirror import upload
+from trainables.training.checkpoints import EpochReport
+from trainables.worker.progress import Listener
+
+
+def log_file(runs: Path, trial_id: str) -> Path:
+    """Name the file of a trial's log."""
+    return runs / "logs" / f"{trial_id}.jsonl"
+
+
+@dataclass(frozen=True)
+class TrialLog:
+    """Appends to a trial's log; a try after a kill goes on in the same file."""
+
+    path: Path
+
+    def note(self, event: str, **told: object) -> None:
+        """Write a line: when, where, what happened, and more about it.
+
+        A disk that refuses it costs the line, not the trial.
+        """
+        line = {
+            "time": round(time.time(), 3),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "event": event,
+            **told,
+        }
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a") as file:
+                file.write(masked(json.dumps(line)) + "\n")
+            if event != "epoch":  # of the many, the next stage tells
+                upload(self.path, self.path)
+        except OSError:
+            return
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Passes on how a trial goes, and writes it down."""
+
+    listener: Listener
+    log: TrialLog
+
+    def stage(self, name: str) -> None:
+        """Note that a step begins."""
+        self.log.note("stage", stage=name)
+        self.listener.stage(name)
+
+    def epoch(self, report: EpochReport) -> bool:
+        """Note an epoch."""
+        self.log.note("epoch", **asdict(report))
+        return self.listener.epoch(report)

@@ -1,0 +1,63 @@
+"""How a trial, or an evaluation, ended: one JSON each, for tracking and the next run to read."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from trainables.spec.evaluation import Work, read_work
+from trainables.storage.atomic import write_text
+from trainables.storage.redaction import masked
+from trainables.training.checkpoints import EpochReport
+
+Status = Literal["finished", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trial, or an evaluation, that has ended, well or not."""
+
+    trial: Work
+    status: Status
+    host: str
+    device: str
+    started: float
+    """Seconds since 1970."""
+    seconds: dict[str, float]
+    """Time of each step: reading, finetuning, features, encoding."""
+    history: tuple[EpochReport, ...] = ()
+    error: str | None = None
+
+    def write(self, runs: Path) -> None:
+        """Write the outcome beside and rename it, without the secrets that an error may tell."""
+        content = {
+            **asdict(self),
+            "error": self.error and masked(self.error),
+            "trial": json.loads(self.trial.to_json()),
+            "trial_id": self.trial.id,
+            "training_id": self.trial.training_id,
+        }
+        write_text(outcome_file(runs, self.trial.id), json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, runs: Path, trial_id: str) -> Self | None:
+        """Read a trial's outcome; None when it has none yet.
+
+        Raises ValueError naming the file when it is damaged.
+        """
+        path = outcome_file(runs, trial_id)
+        try:
+            content = json.loads(path.read_text())
+            history = tuple(EpochReport(**report) for report in content.pop("history"))
+            trial = read_work(json.dumps(content.pop("trial")))
+            del content["trial_id"], content["training_id"]
+            return cls(trial=trial, history=history, **content)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path}: not a trial's outcome ({error}); remove it") from error
+
+
+def outcome_file(runs: Path, trial_id: str) -> Path:
+    """Name the file of a trial's outcome."""
+    return runs / "trials" / f"{trial_id}.json"

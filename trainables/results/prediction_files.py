@@ -1,0 +1,119 @@
+"""The predictions of test images: one row an image, one Parquet file a (trial, cell).
+
+``RUNS/predictions/<trial id>/<cell id>.parquet`` is written before the scores of the cell.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from trainables.spec import Cell
+from trainables.spec.evaluation import Work
+from trainables.storage.atomic import read_parquet, write_parquet
+from trainables.storage.s3_mirror import pull
+
+if TYPE_CHECKING:
+    from trainables.encoding.score_rois import CellScores
+
+ABOUT: Final = b"cortex_sweep.predictions"
+"""Metadata: trial, cell, and of each protocol its layer; the vertices, in the lists' order."""
+
+
+def prediction_schema(protocols: Sequence[str], n_vertices: int) -> pa.Schema:
+    """Declare one test image with its predictions, a column a protocol.
+
+    index: row of the response file, as in the subject's shards. Then, for each protocol that has
+    one prediction an image, float16 of mean 0 and variance 1 over the images, one a vertex;
+    NaN where the vertex has no r.
+    """
+    values = pa.list_(pa.float16(), n_vertices)
+    columns = [pa.field(name, values, nullable=False) for name in protocols]
+    return pa.schema([pa.field("index", pa.int32(), nullable=False), *columns])
+
+
+@dataclass(frozen=True)
+class CellPredictions:
+    """A cell's predictions of the test images under one protocol."""
+
+    cell: Cell
+    layer: str
+    index: np.ndarray[Any, np.dtype[np.int32]]
+    """(n_test,) rows of the subject's response file."""
+    vertex: np.ndarray[Any, np.dtype[np.int32]]
+    """(n_vertices,) columns of the hemisphere's responses."""
+    values: np.ndarray[Any, np.dtype[np.float16]]
+    """(n_test, n_vertices), of mean 0 and variance 1 over images; NaN without an r."""
+
+    def take(self, rows: np.ndarray[Any, Any]) -> "CellPredictions":
+        """Keep some of the images, by their place here."""
+        return replace(self, index=self.index[rows], values=self.values[rows])
+
+
+def prediction_file(runs: Path, trial_id: str, cell_id: str) -> Path:
+    """Name the file that holds a trial's predictions on a cell."""
+    return runs / "predictions" / trial_id / f"{cell_id}.parquet"
+
+
+def write_predictions(
+    runs: Path, trial: Work, scores: "Sequence[CellScores]", index: np.ndarray[Any, Any]
+) -> Path | None:
+    """Write one cell's predictions, beside and rename; return the file, None without any.
+
+    index: the test images' rows of the response file, as the rows of the predictions.
+    """
+    kept = {one.protocol: one.predictions for one in scores if one.predictions is not None}
+    if not kept:
+        return None
+    cell, vertex = scores[0].cell, scores[0].vertex
+    about = {
+        "trial": json.loads(trial.to_json()),
+        "cell": asdict(cell),
+        "layers": {one.protocol: one.layer for one in scores if one.protocol in kept},
+        "vertices": vertex.tolist(),
+    }
+    schema = prediction_schema(list(kept), len(vertex))
+    lists = [_as_lists(values) for values in kept.values()]
+    table = pa.table([pa.array(index.astype(np.int32)), *lists], schema=schema)
+    path = prediction_file(runs, trial.id, cell.id)
+    described = table.replace_schema_metadata({ABOUT: json.dumps(about).encode()})
+    write_parquet(path, described, use_dictionary=False)
+    return path
+
+
+def _as_lists(values: np.ndarray[Any, np.dtype[np.float16]]) -> pa.FixedSizeListArray:
+    flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def read_predictions(path: Path, protocol: str) -> CellPredictions | None:
+    """Read a cell's predictions under a protocol; None when the file has none of it.
+
+    Raises ValueError naming the file when it is damaged, FileNotFoundError when there is none.
+    """
+    try:
+        pull(path)
+        table = read_parquet(path)
+        about = json.loads(table.schema.metadata[ABOUT])
+        if protocol not in about["layers"]:
+            return None
+        vertex = np.array(about["vertices"], np.int32)
+        flat = table[protocol].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return CellPredictions(
+            Cell(**about["cell"]),
+            about["layers"][protocol],
+            table["index"].to_numpy(),
+            vertex,
+            flat.reshape(len(table), len(vertex)),
+        )
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: not a readable file of predictions ({error}); remove it, and the scores of "
+            "the same name, and run the sweep again"
+        ) from error

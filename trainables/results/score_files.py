@@ -1,0 +1,144 @@
+"""The table of scores: one row a vertex and protocol, one Parquet file a (trial, cell).
+
+An evaluation's scores lie as a trial's do, by the evaluation's id.
+"""
+
+import math
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trainables.results.provenance import code_version
+from trainables.spec import Cell
+from trainables.spec.evaluation import Work, method_on
+from trainables.storage.atomic import read_parquet, write_parquet
+
+if TYPE_CHECKING:
+    from trainables.encoding.score_rois import CellScores
+
+SCORE_SCHEMA: Final = pa.schema(
+    [
+        pa.field("trial_id", pa.string(), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("dataset", pa.string(), nullable=False),
+        pa.field("subject", pa.string(), nullable=False),
+        pa.field("hemisphere", pa.string(), nullable=False),
+        pa.field("roi", pa.string(), nullable=False),
+        pa.field("vertex", pa.int32(), nullable=False),
+        pa.field("protocol", pa.string(), nullable=False),
+        pa.field("layer", pa.string(), nullable=False),
+        pa.field("alpha", pa.float64()),
+        pa.field("r", pa.float64()),
+        pa.field("r_by_layer", pa.list_(pa.float32()), nullable=False),
+        pa.field("n_test", pa.int32(), nullable=False),
+        pa.field("host", pa.string(), nullable=False),
+        pa.field("trained_on", pa.string()),
+        pa.field("n_seen", pa.int32(), nullable=False),
+        pa.field("n_dropped", pa.int32(), nullable=False),
+    ]
+)
+"""r, alpha: null where a vertex is constant, so has no score. r_by_layer: reported r at each of
+the trial's layers (in the file's metadata), NaN where there is none. trained_on: ids of the cells
+that the trunk was tuned on, with spaces between; null where it was not. n_seen: how many of the
+subject's test images it was trained on. n_dropped: images that r leaves out for that reason."""
+
+TRIAL_KEY: Final = b"cortex_sweep.trial"
+CODE_KEY: Final = b"cortex_sweep.code"
+"""Metadata of a score file: the trial as JSON, and the version of the program that scored it."""
+
+
+def score_file(runs: Path, trial_id: str, cell: Cell) -> Path:
+    """Name the file of a trial's or evaluation's scores on a cell; it exists when complete."""
+    return runs / "scores" / trial_id / f"{cell.id}.parquet"
+
+
+def write_scores(runs: Path, trial: Work, scores: "Sequence[CellScores]") -> Path:
+    """Write one cell's scores, all protocols, beside and rename; return the file."""
+    path = score_file(runs, trial.id, scores[0].cell)
+    table = pa.concat_tables([_rows(trial, one) for one in scores])
+    told = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code_version().encode()}
+    table = table.replace_schema_metadata(told)
+    write_parquet(path, table)
+    return path
+
+
+def _rows(trial: Work, scores: "CellScores") -> pa.Table:
+    n, cell = len(scores.vertex), scores.cell
+    constants = {
+        "trial_id": trial.id,
+        "method": method_on(trial, cell),
+        "dataset": cell.dataset,
+        "subject": cell.subject,
+        "hemisphere": cell.hemisphere,
+        "roi": cell.roi,
+        "protocol": scores.protocol,
+        "layer": scores.layer,
+        "n_test": scores.n_test,
+        "host": socket.gethostname(),
+        "n_seen": scores.n_seen,
+        "n_dropped": scores.n_dropped,
+    }
+    by_layer = scores.r_by_layer.T.astype(np.float32)
+    columns = {
+        **{name: pa.array([value] * n) for name, value in constants.items()},
+        "trained_on": pa.array([trial.trained_on] * n, pa.string()),
+        "vertex": pa.array(scores.vertex),
+        "alpha": pa.array(scores.alpha, from_pandas=True),
+        "r": pa.array(scores.r, from_pandas=True),
+        "r_by_layer": pa.array(list(by_layer), type=pa.list_(pa.float32())),
+    }
+    return pa.table(
+        {field.name: columns[field.name].cast(field.type) for field in SCORE_SCHEMA},
+        schema=SCORE_SCHEMA,
+    )
+
+
+def read_scores(runs: Path, trial_id: str) -> pa.Table:
+    """Read all scores of a trial; an empty table when there are none.
+
+    Raises ValueError naming the file that can't be read.
+    """
+    files = sorted((runs / "scores" / trial_id).glob("[!.]*.parquet"))
+    tables = [read_score_file(path) for path in files]
+    return pa.concat_tables(tables) if tables else SCORE_SCHEMA.empty_table()
+
+
+def read_score_file(path: Path) -> pa.Table:
+    """Read one score file; raise ValueError naming it when it is damaged or of another schema."""
+    try:
+        table = read_parquet(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(
+            f"{path}: not a readable score file ({error}); remove it and run the sweep again"
+        ) from error
+    table = table.replace_schema_metadata(None)
+    if table.schema != SCORE_SCHEMA:
+        raise ValueError(
+            f"{path}: columns {table.schema.names}, expected {SCORE_SCHEMA.names}; "
+            "remove it and run the sweep again"
+        )
+    return table
+
+
+def summarise(table: pa.Table) -> dict[str, float]:
+    """Summarise scores: mean and median r, share above 0 and the count without an r, by protocol.
+
+    Keys are ``{protocol}_r_mean``, ``_r_median``, ``_share_positive``, ``_n_vertices``,
+    ``_n_constant``. A protocol without any r has only its counts.
+    """
+    summary: dict[str, float] = {}
+    for protocol in pc.unique(table["protocol"]).to_pylist():
+        r = table.filter(pc.equal(table["protocol"], protocol))["r"]
+        found = r.drop_null().to_numpy()
+        summary[f"{protocol}_n_vertices"] = float(len(r))
+        summary[f"{protocol}_n_constant"] = float(r.null_count)
+        if len(found):
+            summary[f"{protocol}_r_mean"] = math.fsum(found) / len(found)
+            summary[f"{protocol}_r_median"] = float(np.median(found))
+            summary[f"{protocol}_share_positive"] = float(np.mean(found > 0))
+    return summary

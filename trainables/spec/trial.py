@@ -1,0 +1,292 @@
+"""What a trial is: frozen, validated values, and the ids made of their content.
+
+An id is a readable prefix and eight hex digits of the content that changes the science.
+Devices, workers and paths are not in it, so the same trial has the same id everywhere.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, Final, Literal, Self
+
+from trainables.spec.objectives import (
+    OBJECTIVES,
+    Objective,
+    Pooled,
+    Untuned,
+    require,
+)
+from trainables.spec.rois import HEMISPHERES
+
+Protocol = Literal["nested", "paper", "released"]
+PROTOCOLS: Final[tuple[Protocol, ...]] = ("nested", "paper", "released")
+Precision = Literal["float32", "bfloat16"]
+FULL: Final[Precision] = "float32"
+PRECISIONS: Final[tuple[Precision, ...]] = (FULL, "bfloat16")
+
+ALEXNET_LAYERS: Final = (
+    "features.2",
+    "features.5",
+    "features.7",
+    "features.9",
+    "features.12",
+    "classifier.2",
+    "classifier.5",
+    "classifier.6",
+)
+
+
+NAME_RULE: Final = "letters, digits, '.', '_', '+' and '-', 64 at most, not first a sign"
+
+
+def is_name(text: object) -> bool:
+    """Tell whether a dataset, a subject or an ROI may be called so: it becomes part of paths."""
+    return (
+        isinstance(text, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,63}", text, re.A) is not None
+    )
+
+
+def digest(content: object) -> str:
+    """Hash JSON-able content to 8 hex digits, whatever the order of its keys."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (subject, hemisphere, ROI) of a dataset: what a model is fitted to and scored on."""
+
+    dataset: str
+    subject: str
+    hemisphere: str
+    roi: str
+    n_vertices: int
+    data: str
+    """Digest of the subject's shards (responses, split, image size), from their manifest."""
+
+    def __post_init__(self) -> None:
+        for name in (self.dataset, self.subject, self.roi):
+            require(is_name(name), f"{name!r} names no file; expected {NAME_RULE}")
+        require(
+            self.hemisphere in HEMISPHERES,
+            f"cell {self.id}: hemisphere {self.hemisphere!r}; expected one of {HEMISPHERES}",
+        )
+        require(self.n_vertices > 0, f"cell {self.id}: an ROI without vertices is no cell")
+
+    @property
+    def id(self) -> str:
+        """``nsd-subj01-lh-V1v``."""
+        return f"{self.dataset}-{self.subject}-{self.hemisphere}-{self.roi}"
+
+    @property
+    def shard(self) -> str:
+        """Name the dataset directory that holds this cell's images: ``nsd-subj01``."""
+        return f"{self.dataset}-{self.subject}"
+
+
+FROM_FILE: Final = "file"
+"""Weights of a search space that leaves the file to ``--weights``."""
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """An image CNN by name, and the weights it starts from."""
+
+    architecture: str = "alexnet"
+    weights: str = "IMAGENET1K_V1"
+    """torchvision's name of the weights, or ``sha256:…`` of a state dict given by file.
+
+    A search space may say ``file`` (FROM_FILE): the plan puts the hash of ``--weights`` there.
+    """
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How features predict responses: exact PCA, ridge, and the protocols that choose."""
+
+    layers: tuple[str, ...] = ALEXNET_LAYERS
+    protocols: tuple[Protocol, ...] = ("nested",)
+    n_components: int = 1000
+    alphas: tuple[float, ...] = tuple(10.0**power for power in range(-1, 8))
+    n_folds: int = 5
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "protocols", "alphas"):
+            require(len(getattr(self, name)) > 0, f"encoding: {name} is empty")
+        unknown = [name for name in self.protocols if name not in PROTOCOLS]
+        require(not unknown, f"encoding: unknown protocols {unknown}; expected {PROTOCOLS}")
+        require(self.n_folds >= 2, f"encoding: n_folds {self.n_folds} is below 2")
+        require(self.n_components >= 1, f"encoding: n_components {self.n_components} is below 1")
+        require(all(alpha > 0 for alpha in self.alphas), "encoding: every alpha must be > 0")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trunk, tuned (or not) and scored on its cells.
+
+    An untuned trial is the trunk on one subject's images: its id does not depend on which
+    of the subject's cells are scored, so that they share one pass over the images. A pooled
+    trial is tuned on all its cells, one a subject, in their order.
+    """
+
+    objective: Objective
+    cells: tuple[Cell, ...]
+    trunk: Trunk = field(default_factory=Trunk)
+    encoding: Encoding | None = field(default_factory=Encoding)
+    """None: the trial is tuned and judged by its retrieval alone; no test image is looked at."""
+    seed: int = 0
+    precision: Precision = FULL
+    """What the images pass the trunk in while it is tuned; all else, and scores, are float32."""
+    exact: bool = False
+    """Whether nothing takes a fast path: full float32, repeatable to the bit on one machine."""
+
+    def __post_init__(self) -> None:
+        require(len(self.cells) > 0, "a trial needs at least one cell")
+        require(
+            self.precision in PRECISIONS,
+            f"precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}",
+        )
+        require(
+            self.precision == FULL or not isinstance(self.objective, Untuned),
+            f"an untuned trial tunes nothing in {self.precision}",
+        )
+        require(
+            self.precision == FULL or not self.exact,
+            f"an exact trial is of float32, found {self.precision}",
+        )
+        require(
+            self.encoding is not None or not isinstance(self.objective, Untuned),
+            "an untuned trial without encoding has nothing to do",
+        )
+        if isinstance(self.objective, Pooled):
+            self._check_pooled()
+            return
+        shards = sorted(self.shards)
+        require(len(shards) == 1, f"a trial's cells must be of one subject, found {shards}")
+        require(
+            isinstance(self.objective, Untuned) or len(self.cells) == 1,
+            f"a {self.method} trial is tuned on one cell, found {len(self.cells)}",
+        )
+
+    def _check_pooled(self) -> None:
+        found = ", ".join(cell.id for cell in self.cells)
+        regions = {(cell.dataset, cell.hemisphere, cell.roi) for cell in self.cells}
+        require(len(regions) == 1, f"a {self.method} trial is of one ROI, found {found}")
+        require(
+            len(self.shards) == len(self.cells) >= 2,
+            f"a {self.method} trial pools two subjects or more, one cell each, found {found}",
+        )
+
+    @property
+    def method(self) -> str:
+        """``untuned``, ``regression``, ``contrastive``, ``pooled-avg`` or ``pooled-const``."""
+        return self.objective.method
+
+    @cached_property
+    def shards(self) -> tuple[str, ...]:
+        """Name the dataset directories that hold this trial's images, one a subject."""
+        return tuple(dict.fromkeys(cell.shard for cell in self.cells))
+
+    @property
+    def trained_on(self) -> str | None:
+        """Name the cells that the trunk is tuned on, with spaces between; None when untuned."""
+        tuned = not isinstance(self.objective, Untuned)
+        return " ".join(cell.id for cell in self.cells) if tuned else None
+
+    @property
+    def _training(self) -> dict[str, Any]:
+        pooled = isinstance(self.objective, Pooled)
+        content: dict[str, Any] = {
+            "objective": {"method": self.method, **asdict(self.objective)},
+            "trunk": asdict(self.trunk),
+            "data": [cell.data for cell in self.cells] if pooled else self.cells[0].data,
+            "on": [cell.id for cell in self.cells] if pooled else self._place,
+            **({"exact": True} if self.exact else {}),
+        }
+        if isinstance(self.objective, Untuned):
+            return content
+        content["seed"] = self.seed
+        return content if self.precision == FULL else {**content, "precision": self.precision}
+
+    @property
+    def _place(self) -> str:
+        cell = self.cells[0]
+        if isinstance(self.objective, Pooled):
+            return f"{cell.dataset}-{cell.hemisphere}-{cell.roi}"
+        return cell.shard if isinstance(self.objective, Untuned) else cell.id
+
+    @cached_property
+    def training_id(self) -> str:
+        """Name the checkpoint: everything that changes the tuned weights, and nothing else."""
+        return f"{self.method}-{self._place}-{digest(self._training)}"
+
+    @cached_property
+    def id(self) -> str:
+        """Name the scores and the MLflow run: the training and how it is encoded."""
+        if self.encoding is None:
+            return self.training_id
+        content = {**self._training, "encoding": asdict(self.encoding)}
+        return f"{self.method}-{self._place}-{digest(content)}"
+
+    def tuned_in(self, precision: Precision) -> Self:
+        """Return the same trial in a precision; an untuned one as it is."""
+        if isinstance(self.objective, Untuned):
+            return self
+        return replace(self, precision=precision)
+
+    def exactly(self) -> Self:
+        """Return the same trial on no fast path, in float32."""
+        return replace(self, precision=FULL, exact=True)
+
+    def scoring(self, cells: Iterable[Cell]) -> Self:
+        """Return the same trial, with other cells to score."""
+        return replace(self, cells=tuple(cells))
+
+    def to_json(self) -> str:
+        """Serialise for a queue, a record or a file's metadata."""
+        return json.dumps(
+            {**asdict(self), "objective": {"method": self.method, **asdict(self.objective)}}
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what :meth:`to_json` wrote; raise ValueError on unknown or missing keys."""
+        content = as_mapping("trial", json.loads(text))
+        objective = dict(as_mapping("objective", content.get("objective")))
+        method = objective.pop("method", None)
+        require(method in OBJECTIVES, f"trial: unknown method {method!r}")
+        built = build_from(OBJECTIVES[method], objective)
+        require(built.method == method, f"trial: {method} with the settings of {built.method}")
+        encoding = content.get("encoding", {})
+        parts = {
+            "objective": built,
+            "cells": [build_from(Cell, cell) for cell in content.get("cells", ())],
+            "trunk": build_from(Trunk, content.get("trunk", {})),
+            "encoding": None if encoding is None else build_from(Encoding, encoding),
+        }
+        trial: Self = build_from(cls, {**content, **parts})
+        return trial
+
+
+def as_mapping(name: str, content: Any) -> dict[str, Any]:
+    """Return content if it is a JSON object; raise ValueError, with its name, if it is not."""
+    require(isinstance(content, dict), f"{name}: expected an object, found {content!r:.80}")
+    return content  # type: ignore[no-any-return]
+
+
+def build_from(kind: type[Any], content: Any) -> Any:
+    """Build a dataclass from JSON, with lists back to tuples and no key left over.
+
+    Raises ValueError on unknown or missing keys, and on values that the dataclass refuses.
+    """
+    names = {item.name for item in fields(kind)}
+    unknown = sorted(set(as_mapping(kind.__name__, content)) - names)
+    require(not unknown, f"{kind.__name__}: unknown keys {unknown}; expected {sorted(names)}")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:  # a key without a default is missing, or a value of another type
+        raise ValueError(f"{kind.__name__}: {error}") from error

@@ -1,0 +1,61 @@
+"""Files that are there whole or not at all, and that tell when their content has changed.
+
+What is written goes to a file beside, is flushed to the disk, and is renamed; a write that fails
+leaves nothing. Parquet pages carry checksums, which reading verifies.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainables.storage.s3_mirror import upload
+
+CHECKED: Final[dict[str, Any]] = {"write_page_checksum": True}
+"""How every Parquet file is written."""
+VERIFIED: Final[dict[str, Any]] = {"page_checksum_verification": True}
+"""How every Parquet file of ours is read."""
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a file to write beside a path; on leaving, it takes the path's place.
+
+    Where the block raises, as on a full disk, nothing of it is left and the path is as it was. A
+    mirror's file is in S3 before it is in its place here.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        upload(beside, path)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    with written_whole(path) as beside:
+        beside.write_text(text)
+
+
+def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
+    """Write a table whole, with a checksum a page; options are ``pyarrow.parquet``'s."""
+    with written_whole(path) as beside:
+        pq.write_table(table, beside, **{"compression": "zstd", **CHECKED, **options})
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table, verifying its pages.
+
+    Raises OSError or pyarrow's errors where the file is damaged.
+    """
+    return pq.read_table(path, columns=columns and list(columns), **VERIFIED)

@@ -1,0 +1,1 @@
+"""Fine-tuning: batches, epochs, checkpoints, data-parallel workers."""

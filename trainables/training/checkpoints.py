@@ -1,0 +1,257 @@
+"""A training's checkpoints: safetensors, and a small JSON that says which one counts.
+
+``last.json`` and ``best.json`` name a state file each and are renamed into place after it, so
+that a process killed at any moment leaves the checkpoint before. Files that neither names are
+removed, unless every epoch is kept.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from trainables.data.shards import hash_file, hash_files
+from trainables.models import backbones
+from trainables.storage.atomic import write_text, written_whole
+from trainables.storage.s3_mirror import pull, remove
+
+OF_SEARCHES: Final = Path("tuning") / "checkpoints"
+"""Where the checkpoints of a search's trials lie in RUNS, apart from those that are kept."""
+LAST: Final = "last.json"
+BEST: Final = "best.json"
+SAVING_SHARE: Final = 0.05
+"""Most of a training's time that saving may take: AlexNet with Adam's state is 0.7 GB an epoch."""
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What a training says after each epoch."""
+
+    epoch: int
+    """Epochs done, from 1."""
+    loss: float
+    """Mean training loss over the epoch's images."""
+    seconds: float
+    images_per_second: float
+    retrieval_top1: float | None = None
+    """Share of held-back images that pick their own response; None when none is held back."""
+    retrieval_median_rank: float | None = None
+
+
+def read_history(directory: Path) -> tuple[EpochReport, ...]:
+    """Read the epochs of a training's last checkpoint; none where it has none that is whole."""
+    try:
+        note = json.loads((directory / LAST).read_text())
+        return tuple(EpochReport(**report) for report in note["history"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return ()
+
+
+def remove_checkpoints(directory: Path) -> None:
+    """Remove a training's checkpoints, if there are any; what can't be removed stays."""
+    remove(directory)
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A training as its last checkpoint left it."""
+
+    history: tuple[EpochReport, ...]
+    model: dict[str, Tensor]
+    optimizer: dict[str, Tensor] | None
+    """None when the training is complete."""
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a directory of its own."""
+
+    def __init__(self, directory: Path, *, keep_every_epoch: bool = False) -> None:
+        self._directory = directory
+        self._keep_every_epoch = keep_every_epoch
+        self._saved_at: float | None = None
+        self._save_seconds = 0.0
+        self._unsaved_best: tuple[tuple[EpochReport, ...], dict[str, Tensor]] | None = None
+
+    def load(self, device: torch.device) -> Resumed | None:
+        """Load the last checkpoint; None when there is none that can be read whole."""
+        pull(self._directory)
+        try:
+            note = json.loads((self._directory / LAST).read_text())
+            json.loads((self._directory / BEST).read_text())  # it is needed to go on saving
+            history = tuple(EpochReport(**report) for report in note["history"])
+            model = _load(self._directory, note, "model", device)
+            optimizer = note["optimizer"] and _load(self._directory, note, "optimizer", device)
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError):
+            return None  # trained again from the start: the same trial, the same result
+        return Resumed(history, model, optimizer)
+
+    def after_epoch(
+        self,
+        history: tuple[EpochReport, ...],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        final: bool,
+    ) -> None:
+        """Save the state after an epoch, unless saving would take too much of the time.
+
+        The final epoch is always saved, and so is the best one, from memory if need be.
+        """
+        best = history[-1].epoch == best_epoch(history)
+        if not (final or self._is_due()):
+            if best:
+                state = {key: value.clone() for key, value in model.state_dict().items()}
+                self._unsaved_best = (history, state)
+            return
+        start = time.monotonic()
+        if self._unsaved_best is not None and not best:
+            earlier, state = self._unsaved_best
+            name = f"epoch-{earlier[-1].epoch:04d}.safetensors"
+            self._note(BEST, earlier, self._write(name, state), None)
+        self._unsaved_best = None
+        self.save(history, model, optimizer)
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - start
+
+    def _is_due(self) -> bool:
+        if self._keep_every_epoch or self._saved_at is None:
+            return True
+        return time.monotonic() - self._saved_at >= self._save_seconds / SAVING_SHARE
+
+    def save(
+        self, history: tuple[EpochReport, ...], model: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Write the state after an epoch; it becomes ``last``, and ``best`` when it is."""
+        epoch = history[-1].epoch
+        model_file = self._write(f"epoch-{epoch:04d}.safetensors", model.state_dict())
+        state = self._write(f"epoch-{epoch:04d}.adam.safetensors", flatten_optimizer(optimizer))
+        # ``best`` before ``last``: a training killed in between makes the same epoch again.
+        if epoch == best_epoch(history):
+            self._note(BEST, history, model_file, None)
+        self._note(LAST, history, model_file, state)
+        self._remove_superseded()
+
+    def finish(self, history: tuple[EpochReport, ...]) -> None:
+        """Mark the training complete, and drop the optimiser's state."""
+        note = json.loads((self._directory / LAST).read_text())
+        self._note(LAST, history, note["model"], None)
+        self._remove_superseded()
+
+    def _write(self, name: str, tensors: Mapping[str, Tensor]) -> str:
+        whole = {key: value.detach().contiguous() for key, value in tensors.items()}
+        with written_whole(self._directory / name) as beside:
+            save_file(whole, beside)
+        return name
+
+    def _note(
+        self, name: str, history: tuple[EpochReport, ...], model: str, optimizer: str | None
+    ) -> None:
+        note: dict[str, Any] = {
+            "epoch": history[-1].epoch,
+            "model": model,
+            "optimizer": optimizer,
+            "sha256": hash_files(self._directory / one for one in (model, optimizer) if one),
+            "history": [asdict(report) for report in history],
+        }
+        write_text(self._directory / name, json.dumps(note, indent=1) + "\n")
+
+    def _remove_superseded(self) -> None:
+        notes = [self._directory / name for name in (LAST, BEST)]
+        kept = {
+            json.loads(path.read_text())[kind]
+            for path in notes
+            if path.exists()
+            for kind in ("model", "optimizer")
+        }
+        pattern = "epoch-*.adam.safetensors" if self._keep_every_epoch else "epoch-*.safetensors"
+        for path in [*self._directory.glob(pattern), *self._directory.glob(".*")]:
+            if path.name not in kept:
+                remove(path)
+
+
+def _load(
+    directory: Path, note: Mapping[str, Any], kind: str, device: torch.device
+) -> dict[str, Tensor]:
+    """Load one of a checkpoint's files; raise ValueError where it is not what was saved."""
+    path = directory / note[kind]
+    if hash_file(path) != note["sha256"][path.name]:
+        raise ValueError(f"{path}: its content is not what was saved")
+    return load_file(path, device=str(device))
+
+
+TRUNK_PREFIX: Final = "trunk."
+
+
+def load_trunk(directory: Path) -> dict[str, Tensor]:
+    """Load the trunk's weights of a complete training, on the CPU.
+
+    Raises ValueError naming the checkpoint, and the cure, when it is missing or damaged.
+    """
+    note_file = directory / LAST
+    pull(directory)
+    try:
+        note = json.loads(note_file.read_text())
+        is_complete = note["optimizer"] is None
+        state = _load(directory, note, "model", torch.device("cpu"))
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise ValueError(f"{note_file}: no usable checkpoint ({found}); {_CURE}") from error
+    if not is_complete:
+        raise ValueError(f"{note_file}: its training is not complete; {_CURE}")
+    trunk = {
+        name.removeprefix(TRUNK_PREFIX): value
+        for name, value in state.items()
+        if name.startswith(TRUNK_PREFIX)
+    }
+    if not trunk:
+        raise ValueError(f"{directory / note['model']}: holds no weights of a trunk; {_CURE}")
+    return trunk
+
+
+def load_network(directory: Path, architecture: str) -> nn.Module:
+    """Build a trunk with the weights of a complete training, on the CPU.
+
+    Raises ValueError naming the checkpoint when it is missing, damaged, or of another trunk.
+    """
+    state, network = load_trunk(directory), backbones.build(architecture)
+    backbones.check_fit(state, network, f"{directory}: its trunk does not fit {architecture}")
+    network.load_state_dict(state)
+    return network
+
+
+_CURE: Final = "remove the scores of its trials and run the sweep again, which trains it anew"
+
+
+def best_epoch(history: tuple[EpochReport, ...]) -> int:
+    """Name the epoch of the highest retrieval; the last one when none was measured."""
+    measured = [report for report in history if report.retrieval_top1 is not None]
+    if not measured:
+        return history[-1].epoch
+    return max(measured, key=_quality).epoch
+
+
+def _quality(report: EpochReport) -> tuple[float, float]:
+    return (report.retrieval_top1 or 0.0, -(report.retrieval_median_rank or 0.0))
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Flatten an optimiser's state to named tensors: ``{parameter number}.{name}``."""
+    state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": value for i, values in state.items() for name, value in values.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser the state that :func:`flatten_optimizer` made."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, name = key.split(".", 1)
+        state.setdefault(int(number), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})

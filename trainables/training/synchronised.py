@@ -1,0 +1,225 @@
+"""One batch passed through one model by several workers, as if a single one held it all.
+
+Each worker embeds its rows. BatchNorm takes its statistics over all rows, dropout draws the mask
+of the whole batch and uses its rows of it, and embeddings are gathered, so that every worker
+computes the loss of the whole batch. A worker's gradients are then the part that its rows
+contribute, and their sum over the workers is the gradient of one worker.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.amp import autocast
+from torch.autograd import Function
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainables.models.pooled import Embedder
+from trainables.spec import FULL, Precision
+from trainables.training.distributed import Team
+from trainables.training.microbatches import DROPOUTS, Parts, replaced_forwards
+
+
+class _Gather(Function):
+    """Put every worker's rows into one tensor.
+
+    What follows is computed alike by every worker, so each has the whole gradient of its rows.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, team: Team, n: int) -> Tensor:
+        ctx.rows = team.share(n)
+        whole = own.new_zeros(n, *own.shape[1:])
+        whole[ctx.rows] = own
+        return team.sum(whole)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0][ctx.rows], None, None
+
+
+@dataclass(frozen=True)
+class _Statistics:
+    """A batch's statistics over all workers' rows, each (n_channels,)."""
+
+    mean: Tensor
+    inverse_std: Tensor
+    count: int
+    """Values a channel."""
+
+
+class _Normalise(Function):
+    """Batch normalisation by given statistics, which depend on the rows of all workers."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, statistics: _Statistics, team: Team
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.statistics, ctx.team = statistics, team
+        scaled: Tensor = _standardise(x, statistics) * _along(weight, x) + _along(bias, x)
+        return scaled
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        x, weight = ctx.saved_tensors
+        statistics, gradient = ctx.statistics, gradients[0]
+        standard = _standardise(x, statistics)
+        own = torch.stack([_sum(gradient), _sum(gradient * standard)])
+        mean, slope = ctx.team.sum(own) / statistics.count
+        through = gradient - _along(mean, x) - standard * _along(slope, x)
+        return (
+            through * _along(weight * statistics.inverse_std, x),
+            own[1],
+            own[0],
+            None,
+            None,
+        )
+
+
+@dataclass(frozen=True)
+class Passing:
+    """How images pass the trunk: in parts or whole, and in which precision."""
+
+    parts: Parts | None = None
+    """None: batches are passed whole, as they must be by a team."""
+    precision: Precision = FULL
+
+
+WHOLE: Final = Passing()
+"""Whole batches, in float32."""
+
+
+class SharedModel:
+    """A model that the workers of a team train together, each on its rows of a batch.
+
+    Raises ValueError when several workers are to pass images in another precision than float32:
+    they sum their statistics in it.
+    """
+
+    def __init__(self, team: Team, model: nn.Module, passing: Passing = WHOLE) -> None:
+        self._team = team
+        self._model = model
+        self._parts = passing.parts
+        self._is_full = passing.precision == FULL
+        if team.size > 1 and not self._is_full:
+            raise ValueError(
+                f"{passing.precision} is for one worker a trial, found {team.size}; "
+                "give --workers-per-trial 1, or tune in float32"
+            )
+        self._n = 0
+
+    @contextmanager
+    def synchronised(self) -> Iterator[None]:
+        """Have BatchNorm and dropout regard the whole batch, within the block.
+
+        The modules stay what they are, and so do the names of their parameters.
+        """
+        with replaced_forwards(self._model, self._shared_forward):
+            yield
+
+    def _shared_forward(self, module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+        if self._team.size == 1:
+            in_parts = self._parts is not None and isinstance(module, DROPOUTS)
+            return partial(self._parts.drop, module) if self._parts and in_parts else None
+        if isinstance(module, _BatchNorm):
+            return partial(self._normalise, module)
+        return partial(self._drop, module) if isinstance(module, DROPOUTS) else None
+
+    def loss(self, embedder: Embedder, images: Tensor, responses: Tensor, n: int) -> Tensor:
+        """Compute the loss of a batch of n images, of which this worker passes its share."""
+        self._n = n
+        embedded = self._embed(embedder, images), embedder.embed_responses(responses)
+        if self._team.size == 1:
+            return embedder.compare(*embedded)
+        return embedder.compare(*(_Gather.apply(own, self._team, n) for own in embedded))
+
+    def _embed(self, embedder: Embedder, images: Tensor) -> Tensor:
+        with autocast(images.device.type, torch.bfloat16, enabled=not self._is_full):
+            if self._parts is None:
+                read = embedder.read_images(images)
+            else:
+                read = self._parts.read(embedder.read_images, images)
+        embedded: Tensor = embedder.head(read.to(self._dtype))
+        return embedded
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Tell the precision of the model's own numbers."""
+        return next(self._model.parameters()).dtype
+
+    def sum_gradients(self) -> None:
+        """Make every worker's gradients the sum of all workers'."""
+        if self._team.size == 1:
+            return
+        gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
+        total = self._team.sum(torch.cat([gradient.reshape(-1) for gradient in gradients]))
+        parts = torch.split(total, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def _drop(self, module: nn.Module, x: Tensor) -> Tensor:
+        """Draw the mask of the whole batch, as one worker would, and use this worker's rows."""
+        forward = type(module).forward
+        if not module.training:
+            return forward(module, x)  # type: ignore[no-any-return]
+        repeats = self._rows_an_image(x)
+        with torch.no_grad():
+            mask = forward(module, x.new_ones(repeats * self._n, *x.shape[1:]))
+        own = self._team.share(self._n)
+        masked: Tensor = x * mask[repeats * own.start : repeats * own.stop]
+        return masked
+
+    def _normalise(self, norm: _BatchNorm, x: Tensor) -> Tensor:
+        """Normalise by the mean and variance of all workers' rows, and keep running ones."""
+        if not norm.training:
+            return type(norm).forward(norm, x)
+        count = self._rows_an_image(x) * self._n * prod(x.shape[2:])
+        with torch.no_grad():
+            mean = self._team.sum(_sum(x)) / count
+            variance = self._team.sum(_sum((x - _along(mean, x)).square())) / count
+            _update_running(norm, mean, variance * (count / max(count - 1, 1)))
+        statistics = _Statistics(mean, (variance + norm.eps).rsqrt(), count)
+        weight = torch.ones_like(mean) if norm.weight is None else norm.weight
+        bias = torch.zeros_like(mean) if norm.bias is None else norm.bias
+        normalised: Tensor = _Normalise.apply(x, weight, bias, statistics, self._team)
+        return normalised
+
+    def _rows_an_image(self, x: Tensor) -> int:
+        """Count a layer's rows an image: more than one where it cuts images into windows."""
+        own = self._team.share(self._n)
+        n_rows, n_own = len(x), int(own.stop - own.start)
+        if self._n >= self._team.size:
+            return n_rows // n_own
+        # Fewer images than workers: one without an image can't tell.
+        return int(self._team.sum(torch.tensor([n_rows], device=x.device))) // self._n
+
+
+def _sum(x: Tensor) -> Tensor:
+    """Sum over all but channels: (n, n_channels, …) -> (n_channels,)."""
+    return x.sum(dim=[d for d in range(x.dim()) if d != 1])
+
+
+def _along(values: Tensor, x: Tensor) -> Tensor:
+    """View a value a channel so that it multiplies x: (n, n_channels, …)."""
+    return values.view(1, -1, *[1] * (x.dim() - 2))
+
+
+def _standardise(x: Tensor, statistics: _Statistics) -> Tensor:
+    return (x - _along(statistics.mean, x)) * _along(statistics.inverse_std, x)
+
+
+def _update_running(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
+    if norm.running_mean is None or norm.running_var is None:
+        return
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    cumulative = norm.momentum is None
+    share = 1.0 / float(norm.num_batches_tracked) if cumulative else float(norm.momentum or 0.0)
+    norm.running_mean.lerp_(mean, share)
+    norm.running_var.lerp_(variance, share)

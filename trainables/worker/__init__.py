@@ -1,0 +1,1 @@
+"""One trial on a warm worker, from data to scores."""
