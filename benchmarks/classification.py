@@ -12,7 +12,7 @@ import time
 import torch
 from torch import Tensor
 
-from trainables.compute.linear_algebra import use_threads
+from trainables.compute.device import use_threads
 from trainables.probes.logistic import fit_by_scikit_learn, minimise
 
 SOLVERS = {"torch": minimise, "scikit-learn": fit_by_scikit_learn}

@@ -30,12 +30,12 @@ import torch
 
 from benchmarks.encoding_problem import Array, Problem, make_problem
 from benchmarks.plain_encoding import Fit, FitTimes, PlainScript, Seconds, plain_fits, timed
-from trainables.compute.linear_algebra import use_threads
+from trainables.compute.device import use_threads
 from trainables.encoding.features import FeatureStore, Storage, extract
 from trainables.encoding.pca import read_layer
 from trainables.encoding.ridge import score_fold
 from trainables.encoding.score_rois import CellScores, Targets, score_cells
-from trainables.worker.runner import FEATURE_BATCH
+from trainables.worker.score_subject import FEATURE_BATCH
 
 CPU: Final = torch.device("cpu")
 PARTS: Final = ("whole", "reading", "pca")

@@ -20,8 +20,9 @@ from torch import Tensor
 from trainables.data.images import ResidentImages
 from trainables.models import backbones
 from trainables.models.heads import build_model
+from trainables.results.epoch_report import EpochReport
 from trainables.spec import Contrastive
-from trainables.training.checkpoints import Checkpoints, EpochReport
+from trainables.training.checkpoints import Checkpoints
 from trainables.training.epoch import TrainingData
 from trainables.training.finetune import finetune
 

@@ -27,7 +27,8 @@ from benchmarks import packing
 from benchmarks.ceilings import Ceilings, best_of, measure_ceilings, timed
 from benchmarks.programme import CELLS, POOLED, SUBJECTS, VERTICES
 from benchmarks.spectra import plausible_gram
-from trainables.compute.linear_algebra import add_gram, use_threads
+from trainables.compute.device import use_threads
+from trainables.compute.linear_algebra import add_gram
 from trainables.compute.precision import exactly, full_float32
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.ridge import Fold, correlate

@@ -17,12 +17,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.spectra import plausible_gram
-from trainables.compute.linear_algebra import (
-    add_gram,
-    decompose,
-    multiply,
-    use_threads,
-)
+from trainables.compute.device import use_threads
+from trainables.compute.linear_algebra import add_gram, decompose, multiply
 from trainables.compute.truncated_eigh import leading_components
 from trainables.encoding.features import Storage, extract
 from trainables.models.backbones import build

@@ -18,10 +18,12 @@ import ray
 from ray.cluster_utils import Cluster
 
 from benchmarks.overhead import NoWork, cell
+from orchestrator.cluster.capacity import GroupSize
 from orchestrator.cluster.connection import connect
-from orchestrator.cluster.trial_queue import Job, start_queue
+from orchestrator.cluster.jobs import Job
+from orchestrator.cluster.trial_queue import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs
-from orchestrator.cluster.worker_groups import GroupSize, warm_groups
+from orchestrator.cluster.worker_groups import warm_groups
 from trainables.spec import Trial, Untuned
 
 STORE_BYTES: Final = 80 << 20

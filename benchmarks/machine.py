@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import torch
 
-from trainables.worker.runner import device_name
+from trainables.compute.device import device_name
 
 PACKAGES: Final = ("torch", "numpy", "scipy", "scikit-learn", "pyarrow", "ray", "mlflow")
 

@@ -23,10 +23,10 @@ from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
 from trainables.data.shards import list_cells
 from trainables.encoding.score_rois import CellScores
+from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.score_files import write_scores
 from trainables.spec import Cell, Contrastive, Trial
-from trainables.training.checkpoints import EpochReport
 
 STORES: Final = ("sqlite", "postgresql", "server")
 EPOCHS: Final = 30

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.processes import alive, descendants, kill, wait_for
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.mlflow_server.postgres import binaries, free_port
 
 

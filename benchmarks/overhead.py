@@ -19,10 +19,12 @@ from typing import Any
 import torch
 from ray import tune
 
+from orchestrator.cluster.capacity import GroupSize
 from orchestrator.cluster.connection import connect
-from orchestrator.cluster.trial_queue import Job, start_queue
+from orchestrator.cluster.jobs import Job
+from orchestrator.cluster.trial_queue import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs
-from orchestrator.cluster.worker_groups import GroupSize, warm_groups
+from orchestrator.cluster.worker_groups import warm_groups
 from trainables.results.outcome import Outcome
 from trainables.spec import Cell, Trial, Untuned
 from trainables.spec.evaluation import Work

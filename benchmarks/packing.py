@@ -22,7 +22,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from trainables.compute.linear_algebra import use_threads
+from trainables.compute.device import use_threads
 from trainables.models import backbones
 from trainables.models.backbones import normalise
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from benchmarks.small_shards import write_shards
 from orchestrator.cluster.ordering import in_turns
 from orchestrator.execution.cost import Costs
-from orchestrator.execution.plan import expand, make_plan
-from orchestrator.execution.session import make_job
+from orchestrator.execution.plan import make_plan
+from orchestrator.execution.setup import make_job
+from orchestrator.sweep.spaces import expand
 from trainables.spec import Cell, Contrastive, Trial, Trunk
 
 SUBJECTS = 20

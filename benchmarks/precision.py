@@ -16,15 +16,16 @@ from pathlib import Path
 
 import torch
 
-from orchestrator.execution.plan import expand
+from orchestrator.sweep.spaces import expand
 from search_spaces import demo
-from trainables.compute.linear_algebra import use_threads
+from trainables.compute.device import use_threads
 from trainables.data.shards import list_cells
 from trainables.models.backbones import weights_name
 from trainables.results.score_files import read_scores, summarise
 from trainables.spec import PRECISIONS, Precision, Trial
+from trainables.worker.context import Workplace
 from trainables.worker.progress import Silent
-from trainables.worker.runner import TrialRunner, Workplace
+from trainables.worker.runner import TrialRunner
 
 
 def main() -> None:

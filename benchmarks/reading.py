@@ -27,7 +27,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.cluster.connection import connect
 from trainables.data import loading
 from trainables.data.disk_images import SpooledImages
-from trainables.data.shards import fixed_width
+from trainables.data.rows import fixed_width
 
 CPU = torch.device("cpu")
 

@@ -20,7 +20,7 @@ from sklearn.model_selection import PredefinedSplit
 
 from benchmarks.ceilings import timed
 from benchmarks.spectra import plausible_gram
-from trainables.compute.linear_algebra import use_threads
+from trainables.compute.device import use_threads
 from trainables.compute.precision import full_float32
 from trainables.encoding.ridge import Fold, correlate
 from trainables.spec import Encoding

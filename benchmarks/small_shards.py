@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from trainables.data.rows import RowWriter
 from trainables.data.shards import (
     MANIFEST,
     TEST,
@@ -23,14 +24,12 @@ from trainables.data.shards import (
     VERTEX_SCHEMA,
     VERTICES,
     Manifest,
-    RowWriter,
-    hash_files,
     list_cells,
     row_schema,
 )
 from trainables.models.backbones import build, weights_name
 from trainables.spec import Cell, digest
-from trainables.storage.atomic import write_text
+from trainables.storage.atomic import hash_files, write_text
 
 DATASET: Final = "nsd"
 N_VERTICES: Final = {"lh": 12, "rh": 10}

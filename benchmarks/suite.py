@@ -22,7 +22,7 @@ from benchmarks import bootstrap, finetune, reading, ridge
 from benchmarks.machine import machine
 from benchmarks.small_shards import write_shards
 from orchestrator.cluster.connection import connect
-from trainables.compute.linear_algebra import use_threads
+from trainables.compute.device import use_threads
 
 FALLEN: Final = 0.7
 """Of the baseline's worst run: below it, a claim does not hold any more."""

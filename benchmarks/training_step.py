@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.ceilings import timed
 from benchmarks.trial_steps import SIZES, draw_images
-from trainables.compute.linear_algebra import use_threads
+from trainables.compute.device import use_threads
 from trainables.models import backbones
 from trainables.models.heads import build_model
 from trainables.spec import Contrastive

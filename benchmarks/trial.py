@@ -22,8 +22,7 @@ import torch
 from benchmarks.ceilings import Ceilings, measure_ceilings, timed
 from benchmarks.machine import machine
 from benchmarks.trial_steps import SIZES, Step, steps
-from trainables.compute.linear_algebra import use_threads
-from trainables.worker.runner import device_name
+from trainables.compute.device import device_name, use_threads
 
 LONG_SECONDS = 20.0
 """A step that takes longer is run once."""

@@ -37,7 +37,7 @@ from trainables.spec import Cell, Contrastive, Encoding, Trial, Trunk
 from trainables.training.distributed import ALONE
 from trainables.training.epoch import Trainee, TrainingData, train_epoch
 from trainables.training.synchronised import SharedModel
-from trainables.worker.runner import FEATURE_BATCH
+from trainables.worker.score_subject import FEATURE_BATCH
 
 DRAWS: Final = 1000
 """Of the bootstrap over test images."""

@@ -9,9 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from orchestrator.cli.arguments import add_workers
-from orchestrator.cli.places import DEMO, add_data, add_runs, places_of
-from orchestrator.cli.process import FAILED, leave, positive_integer, run
+from orchestrator.cli.arguments import (
+    DEMO,
+    add_data,
+    add_runs,
+    add_workers,
+    places_of,
+    positive_integer,
+)
+from orchestrator.cli.process import FAILED, leave, run
 
 DESCRIPTION: Final = """\
 Ask a finished sweep what it found: each analysis makes one table, RUNS/analyses/NAME.parquet, which

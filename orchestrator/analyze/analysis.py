@@ -1,5 +1,6 @@
 """What an analysis is: a question, the files that decide its answer, and one table."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,12 +10,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from orchestrator.scores.score_table import (
-    ScoreTable,
-    one_trial_a_cell,
-    read_score_table,
-    started_in,
-)
+from orchestrator.scores.filters import one_trial_a_cell, started_in
+from orchestrator.scores.score_table import ScoreTable, read_score_table
 from trainables.spec import PROTOCOLS
 from trainables.storage.atomic import read_parquet
 
@@ -110,3 +107,23 @@ class Analysis:
     """Kinds of probes of the tuned networks that it reads (trainables/probes)."""
     version: int = 1
     """Raised when the same files give another table."""
+
+
+def missing_file(runs: Path, name: str) -> Path:
+    """Name the file that says why an analysis' table could not be made."""
+    return runs / ANALYSES / f"{name}.missing.json"
+
+
+def read_missing(runs: Path, name: str) -> Missing:
+    """Read why an analysis' table is not there."""
+    try:
+        told = json.loads(missing_file(runs, name).read_text())
+        return Missing(str(told["reason"]), str(told["cure"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Missing(
+            "it has not been made yet", f"run python -m orchestrator.analyze {name} --out {runs}"
+        )
+
+
+def _as_json(missing: Missing) -> str:
+    return json.dumps({"reason": missing.reason, "cure": missing.cure}, indent=1) + "\n"

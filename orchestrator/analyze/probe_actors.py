@@ -9,9 +9,9 @@ import ray
 from rich.console import Console
 from rich.progress import Progress
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
+from orchestrator.cluster.capacity import GroupSize
 from orchestrator.cluster.connection import connect
-from orchestrator.cluster.worker_groups import GroupSize
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import Probed, Workbench, probe_file
 from trainables.probes.prober import ProbeJob, Prober

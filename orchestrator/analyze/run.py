@@ -1,6 +1,5 @@
 """One run of the analyses: what is due, the tables, and what is told at the end."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,17 @@ import pyarrow.parquet as pq
 import torch
 from rich.console import Console
 
-from orchestrator.analyze.analysis import ANALYSES, Analysis, Inputs, Missing, result_file
+from orchestrator.analyze.analysis import (
+    Analysis,
+    Inputs,
+    Missing,
+    _as_json,
+    missing_file,
+    result_file,
+)
 from orchestrator.analyze.probe_actors import Workers, due, find_trunks, run_probes
-from orchestrator.cli.process import InputError
-from orchestrator.scores.display.style import new_table
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.text import new_table
 from orchestrator.tracking.mlflow_runs import log_analyses
 from trainables.data.tasks import list_tasks
 from trainables.probes.probe import Workbench
@@ -160,26 +166,6 @@ def write_table(path: Path, table: pa.Table, key: str) -> None:
     """Write a table beside and rename it, with the digest of what it was made of."""
     metadata = {**(table.schema.metadata or {}), SOURCES_KEY: key.encode()}
     write_parquet(path, table.replace_schema_metadata(metadata))
-
-
-def missing_file(runs: Path, name: str) -> Path:
-    """Name the file that says why an analysis' table could not be made."""
-    return runs / ANALYSES / f"{name}.missing.json"
-
-
-def read_missing(runs: Path, name: str) -> Missing:
-    """Read why an analysis' table is not there."""
-    try:
-        told = json.loads(missing_file(runs, name).read_text())
-        return Missing(str(told["reason"]), str(told["cure"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return Missing(
-            "it has not been made yet", f"run python -m orchestrator.analyze {name} --out {runs}"
-        )
-
-
-def _as_json(missing: Missing) -> str:
-    return json.dumps({"reason": missing.reason, "cure": missing.cure}, indent=1) + "\n"
 
 
 def _made_of(path: Path) -> str | None:

@@ -1,28 +1,16 @@
-"""Flags that several commands take: which cells, and how work is spread over a cluster.
+"""Flags that several commands take: where files are, and how work is spread over a cluster.
 
 Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
 """
 
 import argparse
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-from orchestrator.cli.process import InputError, positive_integer, subjects_argument
-
-if TYPE_CHECKING:
-    from orchestrator.execution.plan import Selection
-
-
-def add_cells(parser: argparse.ArgumentParser, title: str) -> None:
-    """Add the flags that choose cells."""
-    cells = parser.add_argument_group(title)
-    cells.add_argument(
-        "--subjects", type=subjects_argument, metavar="LIST", help="numbers such as 1,5-8"
-    )
-    cells.add_argument("--hemispheres", default="lh,rh", metavar="LIST", help="lh, rh or lh,rh")
-    cells.add_argument(
-        "--rois", metavar="LIST", help="groups early, higher, streams, and ROIs such as V1v,EBA"
-    )
+from trainables.storage.redaction import masked
+from trainables.storage.s3_mirror import is_large, place, pull
 
 
 def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
@@ -101,20 +89,64 @@ def _minutes(text: str) -> float:
     return 60 * minutes
 
 
-def read_selection(options: argparse.Namespace) -> "Selection":
-    """Read the chosen cells, and check the retries; raise InputError naming a flag to mend."""
-    from orchestrator.execution.plan import Selection, parse_rois
-    from trainables.spec.rois import HEMISPHERES
+def directory(text: str) -> Path:
+    """Read a directory of a command line: a local one, or ``s3://BUCKET/PREFIX``.
 
-    if options.pack and options.gpus_per_trial is not None:
-        raise InputError(
-            f"--pack --gpus-per-trial {options.gpus_per_trial:g}: packing chooses the share; give "
-            "one of the two"
-        )
-    if options.retries < 0:
-        raise InputError(f"--retries {options.retries}: expected 0 or more")
-    hemispheres = tuple(part.strip() for part in options.hemispheres.split(","))
-    if not set(hemispheres) <= set(HEMISPHERES):
-        raise InputError(f"--hemispheres {options.hemispheres!r}: expected lh, rh or lh,rh")
-    rois = None if options.rois is None else parse_rois(options.rois)
-    return Selection(options.subjects, hemispheres, rois)
+    What is small there, and not here, is copied to its mirror.
+    """
+    try:
+        path = place(text)
+        pull(path, skip=is_large)
+    except (ValueError, OSError) as error:
+        raise argparse.ArgumentTypeError(masked(str(error))) from error
+    return path
+
+
+def positive_integer(text: str) -> int:
+    """Read a whole number above zero for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number above 0")
+    return int(text)
+
+
+DEMO: Final = Path("demo")
+"""The demonstration's own directory."""
+
+ANYWHERE: Final = "a directory or s3://…"
+
+
+@dataclass(frozen=True)
+class Places:
+    """A sweep's directory, its shards, and whether they are the demonstration's by default."""
+
+    runs: Path
+    data: Path
+    is_demo: bool
+
+
+def add_runs(parser: argparse._ActionsContainer, what: str = "the sweep's directory") -> None:
+    """Add --out, of a command on a sweep that is there."""
+    parser.add_argument(
+        "--out",
+        type=directory,
+        metavar="RUNS",
+        help=f"{what}: {ANYWHERE} (default: runs, or demo/runs where only that exists)",
+    )
+
+
+def add_data(parser: argparse._ActionsContainer, what: str = "ingested shards") -> None:
+    """Add --data."""
+    parser.add_argument(
+        "--data",
+        type=directory,
+        metavar="DATA",
+        help=f"{what}: {ANYWHERE} (default: data, beside RUNS)",
+    )
+
+
+def places_of(options: argparse.Namespace) -> Places:
+    """Read the flags of :func:`add_runs` and, where the command has it, :func:`add_data`."""
+    runs: Path | None = options.out
+    is_demo = runs is None and not Path("runs").is_dir() and (DEMO / "runs").is_dir()
+    runs = runs or (DEMO / "runs" if is_demo else Path("runs"))
+    return Places(runs, getattr(options, "data", None) or runs.parent / "data", is_demo)

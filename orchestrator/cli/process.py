@@ -3,44 +3,23 @@
 Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
 """
 
-import argparse
 import os
-import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from orchestrator.cli.errors import InputError
 from trainables.storage.redaction import masked
-from trainables.storage.s3_mirror import is_large, place, pull
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 GROUP: Final = "group-"
 """How the names of threads begin that wait for a group of workers to end."""
-
-
-class InputError(ValueError):
-    """Input that a user can mend: one line a complaint, each with its path and its cure."""
-
-    def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
-
-
-@dataclass(frozen=True)
-class Started:
-    """How a command was started, so that it can be started again."""
-
-    module: str = ""
-    arguments: tuple[str, ...] = ()
-    only: Collection[str] | None = None
-    """Ids of the trials to run of those that are left; None: all."""
 
 
 def run(body: Callable[[], None]) -> int:
@@ -106,56 +85,11 @@ def interrupt(why: str) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def directory(text: str) -> Path:
-    """Read a directory of a command line: a local one, or ``s3://BUCKET/PREFIX``.
+@dataclass(frozen=True)
+class Started:
+    """How a command was started, so that it can be started again."""
 
-    What is small there, and not here, is copied to its mirror.
-    """
-    try:
-        path = place(text)
-        pull(path, skip=is_large)
-    except (ValueError, OSError) as error:
-        raise argparse.ArgumentTypeError(masked(str(error))) from error
-    return path
-
-
-def parse_subjects(text: str) -> tuple[int, ...]:
-    """Read a list of subjects such as ``1,5-8``: ascending, each once.
-
-    Raises InputError when a part is neither a positive number nor a range.
-    """
-    subjects: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f"subjects {text!r}: expected numbers and ranges such as 1,5-8")
-        start, stop = int(first), int(last) if dash else int(first)
-        if not 1 <= start <= stop <= 999:
-            raise InputError(f"subjects {text!r}: {part.strip()!r} is no range of 1 to 999")
-        subjects.update(range(start, stop + 1))
-    return tuple(sorted(subjects))
-
-
-def subject_number(subject: str) -> int | None:
-    """Read a subject's number from its name in any data set.
-
-    >>> subject_number("subj01"), subject_number("sub-09"), subject_number("pilot")
-    (1, 9, None)
-    """
-    digits = re.sub(r"\D", "", subject)
-    return int(digits) if digits else None
-
-
-def subjects_argument(text: str) -> tuple[int, ...]:
-    """Read a list of subjects for argparse: :func:`parse_subjects` with argparse's own error."""
-    try:
-        return parse_subjects(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def positive_integer(text: str) -> int:
-    """Read a whole number above zero for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number above 0")
-    return int(text)
+    module: str = ""
+    arguments: tuple[str, ...] = ()
+    only: Collection[str] | None = None
+    """Ids of the trials to run of those that are left; None: all."""

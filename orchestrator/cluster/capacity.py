@@ -4,7 +4,7 @@ Trials share a GPU only where its memory holds them all, by their sizes and befo
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,9 +12,52 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.cli.process import InputError
-from orchestrator.cluster.autoscaling import grown, node_types
-from orchestrator.cluster.worker_groups import GroupSize
+from orchestrator.cli.errors import InputError
+from orchestrator.cluster.autoscaling import NodeType, grown, node_types
+
+CPUS_FOR_READING: Final = 1.0
+"""Left to Ray Data's tasks, the queue and this process, which use one without asking for it."""
+
+
+@dataclass(frozen=True)
+class GroupSize:
+    """The resources of one group: of each of its workers, and how many there are."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    workers: int = 1
+
+    def fits(self, resources: Mapping[str, float]) -> int:
+        """Count the groups that a cluster's resources hold, beside Ray Data's reading."""
+        free_cpus = resources.get("CPU", 0.0) - CPUS_FOR_READING
+        by_cpu = int((free_cpus + 1e-6) // (self.cpus * self.workers))
+        if self.gpus == 0:
+            return max(0, by_cpu)
+        by_gpu = int((resources.get("GPU", 0.0) + 1e-6) // (self.gpus * self.workers))
+        return max(0, min(by_cpu, by_gpu))
+
+    def fits_when_grown(self, types: Sequence[NodeType]) -> int:
+        """Count the groups on all nodes that an autoscaler may start; no worker spans two nodes."""
+        return sum(one.at_most * self._on_node(one.resources) for one in types) // self.workers
+
+    def _on_node(self, resources: Mapping[str, float]) -> int:
+        by_cpu = int((resources.get("CPU", 0.0) + 1e-6) // self.cpus)
+        by_gpu = int((resources.get("GPU", 0.0) + 1e-6) // self.gpus) if self.gpus else by_cpu
+        return min(by_cpu, by_gpu)
+
+    def missing(self, resources: Mapping[str, float]) -> str:
+        """Say what one group needs and what the cluster has."""
+        need = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
+        cure = "Lower --cpus-per-trial or --gpus-per-trial"
+        if self.workers > 1:
+            need = f"{self.workers} workers of {need} each"
+            cure = "Lower --workers-per-trial, --cpus-per-trial or --gpus-per-trial"
+        has = f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
+        return (
+            f"a trial needs {need}, and reading {CPUS_FOR_READING:g} CPU more; "
+            f"this Ray cluster has {has}. {cure}, or give the cluster more"
+        )
+
 
 GIB: Final = 2**30
 CONTEXT: Final = GIB // 2

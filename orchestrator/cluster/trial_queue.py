@@ -6,7 +6,6 @@ reports next.
 """
 
 import asyncio
-import math
 import os
 import secrets
 import time
@@ -14,11 +13,13 @@ from collections import Counter as Counted
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import ray
 from ray.util.metrics import Counter, Gauge
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from orchestrator.cluster.jobs import AGAIN, END, Answer, Event, Job, Progress, Stuck, Worker
 
 VERDICT_SECONDS: Final = 600.0
 """The longest that a judged job waits for who listens to it; then it goes on."""
@@ -26,59 +27,6 @@ COMEBACK_SECONDS: Final = 120.0
 """For a group to start anew after its worker was ended; then others take its job."""
 POLL_SECONDS: Final = 5.0
 """The longest that a call to the queue stays open."""
-
-Event = dict[str, Any]
-Answer = Literal["again", "end"]
-AGAIN: Final[Answer] = "again"
-END: Final[Answer] = "end"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a group is given: a trial by id and content."""
-
-    trial_id: str
-    trial: str
-    """The trial as JSON."""
-    shards: tuple[str, ...]
-    """The subjects whose images it reads."""
-    training_id: str = ""
-    """Its checkpoint's name: of jobs that share one, a single one runs at a time."""
-    patience: float = math.inf
-    """Seconds that it may go without a sign of progress."""
-    judged: bool = False
-    """Whether a scheduler may stop it: its worker waits at each report until it is heard."""
-
-
-@dataclass(frozen=True)
-class Worker:
-    """The process of a group that asks the queue."""
-
-    node: str
-    """Ray's id of its node."""
-    pid: int
-
-
-@dataclass(frozen=True)
-class Stuck:
-    """A worker whose trial shows no progress."""
-
-    trial_id: str
-    node: str
-    pid: int
-
-
-@dataclass
-class Progress:
-    """A job as the terminal and the dashboard show it."""
-
-    trial_id: str
-    group: str | None = None
-    stage: str = "waiting"
-    epoch: int = 0
-    loss: float | None = None
-    retrieval_top1: float | None = None
-    images_per_second: float | None = None
 
 
 @dataclass

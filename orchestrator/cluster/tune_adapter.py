@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
-from orchestrator.cluster.trial_queue import Job
+from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.worker_groups import QueueLost, listen
 from trainables.storage.s3_mirror import address, is_mirror
 

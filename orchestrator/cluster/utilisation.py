@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.execution.progress import duration
+from orchestrator.cli.text import duration
 from trainables.results.outcome import Outcome
 
 

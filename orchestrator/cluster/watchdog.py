@@ -17,7 +17,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.cli.process import interrupt
-from orchestrator.cluster.trial_queue import Stuck
+from orchestrator.cluster.jobs import Stuck
 
 CHECK_SECONDS: Final = 5.0
 LEAST_PATIENCE: Final = 900.0

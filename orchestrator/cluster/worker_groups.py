@@ -7,9 +7,8 @@ Tune's trials are light: they submit a job and forward its reports, so Tune sche
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,16 +16,14 @@ import ray
 from ray import cloudpickle as pickle
 
 from orchestrator.cli.process import GROUP
-from orchestrator.cluster.autoscaling import NodeType
-from orchestrator.cluster.trial_queue import Event, Job
+from orchestrator.cluster.jobs import Event, Job
 from orchestrator.cluster.worker_loop import MakeRunner, serve
 from trainables.storage.s3_mirror import address
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
+from orchestrator.cluster.capacity import GroupSize
 
-CPUS_FOR_READING: Final = 1.0
-"""Left to Ray Data's tasks, the queue and this process, which use one without asking for it."""
 MAX_RESTARTS: Final = 1000
 """Restarts of a group over a whole sweep; the queue bounds how often one trial is tried."""
 JOIN_SECONDS: Final = 60.0
@@ -39,46 +36,6 @@ class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
 
 class QueueLost(Exception):  # noqa: N818  (what happened to the machine, not to a trial)
     """The queue's process, or its node, is gone: nothing can be said of the trials."""
-
-
-@dataclass(frozen=True)
-class GroupSize:
-    """The resources of one group: of each of its workers, and how many there are."""
-
-    cpus: float = 1.0
-    gpus: float = 0.0
-    workers: int = 1
-
-    def fits(self, resources: Mapping[str, float]) -> int:
-        """Count the groups that a cluster's resources hold, beside Ray Data's reading."""
-        free_cpus = resources.get("CPU", 0.0) - CPUS_FOR_READING
-        by_cpu = int((free_cpus + 1e-6) // (self.cpus * self.workers))
-        if self.gpus == 0:
-            return max(0, by_cpu)
-        by_gpu = int((resources.get("GPU", 0.0) + 1e-6) // (self.gpus * self.workers))
-        return max(0, min(by_cpu, by_gpu))
-
-    def fits_when_grown(self, types: Sequence[NodeType]) -> int:
-        """Count the groups on all nodes that an autoscaler may start; no worker spans two nodes."""
-        return sum(one.at_most * self._on_node(one.resources) for one in types) // self.workers
-
-    def _on_node(self, resources: Mapping[str, float]) -> int:
-        by_cpu = int((resources.get("CPU", 0.0) + 1e-6) // self.cpus)
-        by_gpu = int((resources.get("GPU", 0.0) + 1e-6) // self.gpus) if self.gpus else by_cpu
-        return min(by_cpu, by_gpu)
-
-    def missing(self, resources: Mapping[str, float]) -> str:
-        """Say what one group needs and what the cluster has."""
-        need = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
-        cure = "Lower --cpus-per-trial or --gpus-per-trial"
-        if self.workers > 1:
-            need = f"{self.workers} workers of {need} each"
-            cure = "Lower --workers-per-trial, --cpus-per-trial or --gpus-per-trial"
-        has = f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
-        return (
-            f"a trial needs {need}, and reading {CPUS_FOR_READING:g} CPU more; "
-            f"this Ray cluster has {has}. {cure}, or give the cluster more"
-        )
 
 
 @contextmanager

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ray
 from ray import cloudpickle as pickle
 
-from orchestrator.cluster.trial_queue import END, Answer, Job, Worker
+from orchestrator.cluster.jobs import END, Answer, Job, Worker
 
 if TYPE_CHECKING:
     import torch
 
+    from trainables.results.epoch_report import EpochReport
     from trainables.results.outcome import Outcome
     from trainables.spec.evaluation import Work
-    from trainables.training.checkpoints import EpochReport
     from trainables.training.distributed import Team
 
 

@@ -12,16 +12,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.cli.arguments import add_cells, add_resources, read_selection
-from orchestrator.cli.places import DEMO, add_data, add_runs, places_of
-from orchestrator.cli.process import (
-    FAILED,
-    InputError,
-    Started,
-    leave,
-    run,
-    subjects_argument,
-)
+from orchestrator.cli.arguments import DEMO, add_data, add_resources, add_runs, places_of
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import FAILED, Started, leave, run
+from orchestrator.cli.selection import add_cells, read_selection, subjects_argument
 
 if TYPE_CHECKING:
     from orchestrator.evaluate.run import EvaluationSettings
@@ -133,7 +127,7 @@ def _settings(options: argparse.Namespace, started: Started) -> "EvaluationSetti
 
     from orchestrator.evaluate.pairs import Choice
     from orchestrator.evaluate.run import EvaluationSettings
-    from orchestrator.execution.session import SweepSettings
+    from orchestrator.execution.settings import SweepSettings
 
     places = places_of(options)
     weights = getattr(options, "weights", None)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.cli.process import InputError, subject_number
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.selection import subject_number
 from orchestrator.execution.plan import Plan
 from orchestrator.scores.score_table import is_named
 from trainables.data.stimuli import KnownStimuli

@@ -7,7 +7,8 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.selection import Selection, select
 from orchestrator.evaluate.pairs import (
     NOD,
     Choice,
@@ -24,12 +25,15 @@ from orchestrator.evaluate.pairs import (
 )
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.dry_run import show_plan
-from orchestrator.execution.plan import Plan, Selection, make_plan, select
+from orchestrator.execution.plan import Plan, make_plan
 from orchestrator.execution.run_lock import hold
-from orchestrator.execution.session import Running, SweepSettings, outcomes
+from orchestrator.execution.session import Running
+from orchestrator.execution.settings import SweepSettings
+from orchestrator.execution.setup import outcomes
 from orchestrator.scores.display.transfer_tables import transfer_tables
+from orchestrator.scores.filters import one_trial_a_cell, started_in
 from orchestrator.scores.overlap_notes import seen_notes
-from orchestrator.scores.score_table import one_trial_a_cell, read_score_table, started_in
+from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.transfers import transfers
 from trainables.data.shards import list_cells
 from trainables.models.backbones import load

@@ -8,9 +8,9 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.cli.text import duration
 from orchestrator.execution.cost import GIB, Costs
 from orchestrator.execution.plan import Plan
-from orchestrator.execution.progress import duration
 from trainables.spec.evaluation import Work
 
 SHOWN: Final = 12

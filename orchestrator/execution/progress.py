@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.text import duration
+
 REFRESH_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 180.0
 """How long no worker may be at a trial before the display says what is missing."""
@@ -131,10 +133,3 @@ class Display:
         rate = one["images_per_second"]
         stage = one["stage"] if rate is None else f"{one['stage']} {rate:,.0f} images/s"
         return one["trial_id"], stage, epoch, loss, top1
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as people do: ``45 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -18,7 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from orchestrator.cli.process import InputError, interrupt, interruptible
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import interrupt, interruptible
 from trainables.storage.atomic import write_text
 from trainables.storage.s3_mirror import create, is_large, pull, remove
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.execution.run_lock import OPERATION
 from trainables.results.outcome import Outcome
 from trainables.storage.atomic import write_text

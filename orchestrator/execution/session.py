@@ -1,11 +1,10 @@
-"""One sweep from its settings to its closing lines: plan, run on warm workers, mirror, compare."""
+"""Run a plan on warm workers: mirror it in MLflow, show it, and end with tables and messages."""
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,170 +12,40 @@ from typing import Any, Final
 import ray
 from rich.console import Console, RenderableType
 
-from orchestrator.cli.places import DEMO
-from orchestrator.cli.process import InputError, Started
-from orchestrator.cluster.capacity import Asked, size_groups
-from orchestrator.cluster.connection import connect
+from orchestrator.cli.errors import InputError
+from orchestrator.cluster.capacity import GroupSize, size_groups
 from orchestrator.cluster.ordering import in_turns
-from orchestrator.cluster.trial_queue import Job, start_queue
+from orchestrator.cluster.trial_queue import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs, scratch_of
 from orchestrator.cluster.utilisation import told_use
-from orchestrator.cluster.watchdog import patience_for, watched
-from orchestrator.cluster.worker_groups import GroupSize, QueueLost, warm_groups
+from orchestrator.cluster.watchdog import watched
+from orchestrator.cluster.worker_groups import QueueLost, warm_groups
 from orchestrator.execution.cost import Costs
-from orchestrator.execution.dry_run import show_plan
-from orchestrator.execution.plan import (
-    Plan,
-    Selection,
-    Space,
-    expand,
-    fingerprint,
-    load_space,
-    make_plan,
-    select,
-    space_notes,
-)
+from orchestrator.execution.plan import Plan, make_plan
 from orchestrator.execution.progress import Display
-from orchestrator.execution.run_lock import hold
 from orchestrator.execution.run_record import Command, Publisher
-from orchestrator.scores.display.score_tables import closing_table
-from orchestrator.sweep.demo import prepare_demo
-from orchestrator.sweep.hyperparameters import read_hyperparameters, with_hyperparameters
+from orchestrator.execution.settings import SweepSettings
+from orchestrator.execution.setup import (
+    connect_and_tell,
+    epochs_of,
+    make_job,
+    outcomes,
+    workplace_of,
+)
 from orchestrator.tracking.background import Tracker, start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep, tracking_uri
-from trainables.data.shards import hash_file, list_cells
-from trainables.models.backbones import layer_extractor, load, weights_name
+from trainables.data.shards import fingerprint
 from trainables.results.event_log import TrialLog, log_file
-from trainables.results.outcome import Outcome, outcome_file
+from trainables.results.outcome import failed, outcome_file
 from trainables.results.score_files import read_scores, summarise
-from trainables.spec import Cell, Precision, Trial
 from trainables.spec.evaluation import Work
+from trainables.storage.atomic import hash_file
 from trainables.storage.redaction import masked
 from trainables.storage.s3_mirror import address, is_large, pull
-from trainables.worker.runner import TrialRunner, Workplace, failed
+from trainables.worker.runner import TrialRunner
 
 MAX_QUEUES: Final = 5
 """How many queues a sweep goes through, each of whose processes has died."""
-
-
-@dataclass(frozen=True)
-class SweepSettings:
-    """One sweep as it was asked for."""
-
-    space: str
-    data: Path
-    out: Path
-    weights: Path | None
-    experiment: str | None
-    subjects: tuple[int, ...] | None
-    hemispheres: tuple[str, ...]
-    rois: tuple[str, ...] | None
-    workers_per_trial: int
-    cpus_per_trial: int
-    gpus_per_trial: float | None
-    max_concurrent: int | None
-    retries: int
-    keep_every_epoch: bool
-    keep_predictions: bool
-    dry_run: bool
-    searcher: str = "optuna"
-    """What proposes configurations, where the space is a search."""
-    hyperparameters: Path | None = None
-    """A frozen file whose values replace those of contrastive trials."""
-    precision: Precision | None = None
-    """What images pass the trunk in while it is tuned; None: as the space says."""
-    exact: bool = False
-    """Whether trials take no fast path."""
-    patience: float | None = None
-    """Seconds that a trial may go without progress; None: by its cost."""
-    pack: bool = False
-    """Whether as many trials share a GPU as its memory holds."""
-    started: Started = field(default_factory=Started)
-    """The command line."""
-
-    @property
-    def asked(self) -> Asked:
-        """Say what was asked of the workers."""
-        return Asked(
-            self.cpus_per_trial,
-            self.gpus_per_trial,
-            self.workers_per_trial,
-            self.max_concurrent,
-            self.pack,
-        )
-
-
-def sweep(settings: SweepSettings, console: Console) -> list[str]:
-    """Plan and run a sweep; return the ids of the trials that failed.
-
-    Raises InputError (or ValueError) when the input can't be used, before anything is run.
-    """
-    space = load_space(settings.space)
-    if settings.space == "demo" and settings.data == DEMO / "data":
-        connect(local_cpus(), include_dashboard=True)  # ingest would start one for itself alone
-        prepare_demo(DEMO, console)
-    cells = chosen_cells(settings)
-    trials = _trials(settings, space, cells)
-    costs = read_costs(settings).calibrated(outcomes(settings.out, trials))
-    notes = space_notes(space, cells)
-
-    def plan() -> Plan:
-        made = make_plan(trials, settings.out, costs, settings.started.only)
-        return replace(made, notes=(*notes, *made.notes))
-
-    first = plan()  # refuses what can't be run, before anything is written
-    if settings.dry_run:
-        show_plan(first, costs, settings.max_concurrent, console)
-        return []
-    with hold(settings.out, f"sweep {settings.space}"):
-        return Running(settings, plan(), costs, console).run()
-
-
-def read_costs(settings: SweepSettings) -> Costs:
-    """Read what trials on a sweep's data cost, with the sweep's resources."""
-    return Costs.read(
-        settings.data,
-        gpus=bool(settings.gpus_per_trial),
-        threads=settings.cpus_per_trial,
-        workers=settings.workers_per_trial,
-    )
-
-
-def chosen_cells(settings: SweepSettings) -> list[Cell]:
-    """List the cells of a sweep's data that it is restricted to."""
-    selection = Selection(settings.subjects, settings.hemispheres, settings.rois)
-    return select(list_cells(settings.data), selection)
-
-
-def _trials(settings: SweepSettings, space: Space, cells: Sequence[Cell]) -> list[Trial]:
-    """List the space's trials, and refuse what would fail on every worker."""
-    trials = expand(space, cells, name_weights(settings))
-    if settings.precision is not None:
-        trials = [one.tuned_in(settings.precision) for one in trials]
-    if settings.exact:
-        trials = [one.exactly() for one in trials]
-    if settings.hyperparameters is not None:
-        trials = with_hyperparameters(trials, read_hyperparameters(settings.hyperparameters))
-    for trunk in {trial.trunk for trial in trials}:
-        network = load(trunk, settings.weights)
-        for layers in {t.encoding.layers for t in trials if t.trunk == trunk and t.encoding}:
-            layer_extractor(network, layers)
-    return trials
-
-
-def name_weights(settings: SweepSettings) -> str | None:
-    """Name the weights file of a sweep by content; None where none is given."""
-    if settings.weights is None:
-        return None
-    if not settings.weights.is_file():
-        raise InputError(f"{settings.weights}: no such file; give --weights a state dict")
-    return weights_name(settings.weights)
-
-
-def outcomes(runs: Path, trials: Sequence[Work]) -> list[Outcome]:
-    """Read how these have ended, of those that have."""
-    found = (Outcome.read(runs, trial.id) for trial in trials)
-    return [outcome for outcome in found if outcome is not None]
 
 
 def _main_dataset(trials: Sequence[Work]) -> str:
@@ -192,11 +61,11 @@ class Running:
     plan: Plan
     costs: Costs
     console: Console
+    closing: Callable[[], Iterable[RenderableType]]
+    """Makes the tables to end with."""
     command: str = "sweep"
     noun: str = "trials"
     """What is counted."""
-    closing: Callable[[], Iterable[RenderableType]] | None = None
-    """Makes the tables to end with; None: each tuned method against untuned."""
 
     def run(self) -> list[str]:
         """Run what waits; mirror, compare and conclude, also when interrupted."""
@@ -288,14 +157,14 @@ class Running:
             noun=self.noun,
             trials=tuple(trial.id for trial in self.plan.trials),
             costs={trial.id: self.costs.estimate(trial).seconds for trial in self.plan.waiting},
-            epochs={t.id: _epochs(t) for t in self.plan.waiting},
+            epochs={t.id: epochs_of(t) for t in self.plan.waiting},
         )
 
     def _display(self, queue: Any, size: GroupSize, failures: dict[str, str]) -> Display:
         return Display(
             self.console,
             costs={trial.id: self.costs.estimate(trial).seconds for trial in self.plan.waiting},
-            epochs={t.id: _epochs(t) for t in self.plan.waiting},
+            epochs={t.id: epochs_of(t) for t in self.plan.waiting},
             publish=Publisher(self.settings.out),
             failures=failures,
             progress=lambda: ray.get(queue.running.remote(), timeout=5),
@@ -310,15 +179,8 @@ class Running:
         return means[0] if means else None
 
     def _show_scores(self) -> None:
-        if self.closing is not None:
-            for part in self.closing():
-                self.console.print(part)
-            return
-        by_roi = self.settings.space == "demo"
-        ids = [trial.id for trial in self.plan.trials]
-        table = closing_table(self.settings.out, ids, by="roi" if by_roi else "group")
-        if table is not None:
-            self.console.print(table)
+        for part in self.closing():
+            self.console.print(part)
 
     def _say_where(self, experiment: str) -> None:
         out = address(self.settings.out)
@@ -342,46 +204,6 @@ class Running:
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def _epochs(work: Work) -> int:
-    """Count the epochs that a trial tunes; 0 where nothing is tuned."""
-    return getattr(work.objective, "epochs", 0) if isinstance(work, Trial) else 0
-
-
-def make_job(work: Work, costs: Costs, patience: float | None, *, judged: bool = False) -> Job:
-    """Make a job; evaluations train nothing, so any number may read one checkpoint at a time.
-
-    patience: seconds without progress after which its worker is started anew; None: by its cost.
-    """
-    training_id = work.training_id if isinstance(work, Trial) else ""
-    seconds = patience_for(costs.estimate(work).seconds) if patience is None else patience
-    return Job(work.id, work.to_json(), work.shards, training_id, seconds, judged)
-
-
-def connect_and_tell() -> str:
-    """Connect to Ray, and say where its dashboard is."""
-    dashboard = connect(local_cpus(), include_dashboard=True)
-    token = "   (if it asks for a token: ray get-auth-token)"
-    return f"Ray dashboard: {dashboard + token if dashboard else 'none'}"
-
-
-def workplace_of(settings: SweepSettings, size: GroupSize) -> Workplace:
-    """Say where the trials of a sweep run."""
-    return Workplace(
-        settings.data.resolve(),
-        settings.out.resolve(),
-        settings.weights and settings.weights.resolve(),
-        threads=settings.cpus_per_trial,
-        keep_every_epoch=settings.keep_every_epoch,
-        keep_predictions=settings.keep_predictions,
-        share_of_gpu=min(1.0, size.gpus) or 1.0,
-    )
-
-
-def local_cpus() -> int:
-    """Count the CPUs of a local Ray: this machine's, and one more for Ray Data's reading."""
-    return len(os.sched_getaffinity(0)) + 1
 
 
 def _last_line(error: str) -> str:

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.cli.places import ANYWHERE
-from orchestrator.cli.process import InputError, directory, positive_integer, run, subjects_argument
+from orchestrator.cli.arguments import ANYWHERE, directory, positive_integer
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import run
+from orchestrator.cli.selection import subjects_argument
 from orchestrator.ingest.settings import TOP, ZSCORES
 from orchestrator.ingest.splits import SPLITS
 from orchestrator.ingest.task.sources import FORMATS

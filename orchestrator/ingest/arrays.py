@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 
 SCAN_BYTES: Final = 64 << 20
 """How much of a response matrix is looked at, or held, at once."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 
 if TYPE_CHECKING:
     from ray.data import Dataset

@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.algonauts.inspection import inspect_subject
 from orchestrator.ingest.checked import Findings, Subject

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from trainables.data.shards import TEST, TRAIN
 from trainables.spec import digest
 

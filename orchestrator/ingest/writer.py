@@ -14,20 +14,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Hemisphere, Subject
 from orchestrator.ingest.settings import Settings
+from trainables.data.rows import RowWriter
 from trainables.data.shards import (
     MANIFEST,
     SURFACE_VERTEX_SCHEMA,
     VERTEX_SCHEMA,
     VERTICES,
     Manifest,
-    RowWriter,
-    hash_files,
     row_schema,
 )
-from trainables.storage.atomic import write_parquet, write_text
+from trainables.storage.atomic import hash_files, write_parquet, write_text
 from trainables.storage.s3_mirror import upload_directory
 
 

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.cli.process import InputError, interruptible, run
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import interruptible, run
 from orchestrator.mlflow_server.postgres import postgres
 from trainables.storage.atomic import write_text
 from trainables.storage.redaction import masked

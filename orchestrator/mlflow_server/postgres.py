@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 
 USER: Final = "mlflow"
 DATABASES: Final = ("mlflow", "mlflow_auth")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.cli.places import add_data, add_runs, places_of
+from orchestrator.cli.arguments import add_data, add_runs, places_of
 from orchestrator.cli.process import run
 
 DESCRIPTION = """\

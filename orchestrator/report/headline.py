@@ -5,9 +5,10 @@ from typing import Any
 
 from orchestrator.analyze.analysis import Inputs, Missing
 from orchestrator.analyze.questions.improvement import ANALYSIS as IMPROVEMENT
+from orchestrator.cli.text import NONE, as_difference, as_percent, as_r
 from orchestrator.scores.display.score_tables import OPTIMISTIC
-from orchestrator.scores.display.style import NONE, as_difference, as_percent, as_r
-from orchestrator.scores.overlap_notes import one_model_a_cell, seen_notes
+from orchestrator.scores.filters import one_model_a_cell
+from orchestrator.scores.overlap_notes import seen_notes
 from orchestrator.scores.statistics.summaries import summarise
 
 COLUMNS = (

@@ -12,10 +12,9 @@ from typing import Any, Final
 import jinja2
 import numpy as np
 
-from orchestrator.analyze.analysis import Inputs, Missing
+from orchestrator.analyze.analysis import Inputs, Missing, read_missing
 from orchestrator.analyze.catalogue import ANALYSES
-from orchestrator.analyze.run import read_missing
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.report.headline import headline
 from orchestrator.report.sections.catalogue import SECTIONS
 from orchestrator.report.sections.cortex import DEFAULT_MESH, load_mesh

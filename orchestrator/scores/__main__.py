@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.cli.places import add_data, add_runs, places_of
-from orchestrator.cli.process import InputError, positive_integer, run, subjects_argument
+from orchestrator.cli.arguments import add_data, add_runs, places_of, positive_integer
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import run
+from orchestrator.cli.selection import subjects_argument
 
 if TYPE_CHECKING:
     from orchestrator.scores.run import Question
@@ -153,7 +155,7 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _question(options: argparse.Namespace) -> "Question":
-    from orchestrator.execution.plan import parse_rois
+    from orchestrator.cli.selection import parse_rois
     from orchestrator.scores.run import Question
 
     places = places_of(options)

@@ -1,22 +1,6 @@
 """What a table of scores must say of evaluated models, and which of them it can't hold."""
 
-from orchestrator.scores.score_table import ScoreTable, with_source
-
-
-def one_model_a_cell(table: ScoreTable) -> tuple[ScoreTable, list[str]]:
-    """Leave out the methods that score a cell by several models: no row of a table can hold two.
-
-    Returns what is kept, and a line for each method that is left out.
-    """
-    keys = ["method", "cell", "protocol"]
-    found = with_source(table, keys)[[*keys, "source"]].drop_duplicates()
-    several = found[found.duplicated(keys, keep=False)]
-    notes = [
-        f"{method}: several models on {part['cell'].nunique()} cells; --by model shows them, "
-        "--trial with the beginning of an id keeps some"
-        for method, part in several.groupby("method", observed=True)
-    ]
-    return table.where(~table.vertices["method"].isin(several["method"].unique())), notes
+from orchestrator.scores.score_table import ScoreTable
 
 
 def seen_notes(table: ScoreTable) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rich.console import Console, RenderableType
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.scores.comparison import Places, compute_statistics, difference_rows
 from orchestrator.scores.display.score_tables import (
     OPTIMISTIC,
@@ -20,17 +20,17 @@ from orchestrator.scores.display.score_tables import (
 from orchestrator.scores.display.statistics_tables import gap_table
 from orchestrator.scores.display.transfer_tables import transfer_tables
 from orchestrator.scores.export import check_export, export_vertices, write_rows
-from orchestrator.scores.overlap_notes import one_model_a_cell, seen_notes
-from orchestrator.scores.rows import By, method_order
-from orchestrator.scores.score_table import (
-    ScoreTable,
+from orchestrator.scores.filters import (
     keep_subjects,
     keep_trials,
     keep_values,
+    one_model_a_cell,
     one_trial_a_cell,
-    read_score_table,
     started_in,
 )
+from orchestrator.scores.overlap_notes import seen_notes
+from orchestrator.scores.rows import By, method_order
+from orchestrator.scores.score_table import ScoreTable, read_score_table
 from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import ImageTests
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps

@@ -13,10 +13,10 @@ import pyarrow as pa
 from orchestrator.scores.score_table import ScoreTable
 from orchestrator.scores.statistics.noise_ceilings import CEILING, holds, shares, with_ceilings
 from trainables.data.shards import Manifest
+from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.spec import Untuned
 from trainables.spec.evaluation import Work, setting_source
-from trainables.training.checkpoints import EpochReport
 
 _TEXT, _WHOLE, _NUMBER = pa.string(), pa.int32(), pa.float64()
 TIDY_SCHEMA: Final = pa.schema(

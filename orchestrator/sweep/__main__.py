@@ -10,20 +10,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.cli.arguments import add_cells, add_resources, read_selection
-from orchestrator.cli.places import ANYWHERE, DEMO
-from orchestrator.cli.process import (
-    FAILED,
-    InputError,
-    Started,
-    directory,
-    leave,
-    positive_integer,
-    run,
-)
+from orchestrator.cli.arguments import ANYWHERE, DEMO, add_resources, directory, positive_integer
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import FAILED, Started, leave, run
+from orchestrator.cli.selection import add_cells, read_selection
 
 if TYPE_CHECKING:
-    from orchestrator.execution.session import SweepSettings
+    from orchestrator.execution.settings import SweepSettings
 
 DESCRIPTION: Final = """\
 Run every trial of a search space that is not done yet. The same command goes on where it was
@@ -137,8 +130,8 @@ def _add_resources(parser: argparse.ArgumentParser) -> None:
 def _sweep(options: argparse.Namespace, started: Started) -> list[str]:
     from rich.console import Console
 
-    from orchestrator.execution.plan import load_search
-    from orchestrator.execution.session import sweep
+    from orchestrator.sweep.run import sweep
+    from orchestrator.sweep.spaces import load_search
 
     settings, search = _settings(options, started), load_search(options.space)
     if search is None:
@@ -159,7 +152,7 @@ def _sweep(options: argparse.Namespace, started: Started) -> list[str]:
 
 
 def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
-    from orchestrator.execution.session import SweepSettings
+    from orchestrator.execution.settings import SweepSettings
 
     if options.workers_per_trial > 1 and 0 < (options.gpus_per_trial or 0) < 1:
         raise InputError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from trainables.spec import Contrastive, Trial
 from trainables.spec.search import Values, checked
 from trainables.storage.atomic import write_text

@@ -15,12 +15,12 @@ from typing import Final
 
 from rich.console import Console
 
-from orchestrator.cli.places import add_runs, places_of
-from orchestrator.cli.process import InputError, run
-from orchestrator.execution.progress import duration
+from orchestrator.cli.arguments import add_runs, places_of
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import run
+from orchestrator.cli.text import duration, new_table
 from orchestrator.execution.run_lock import EXPIRES, Holder, cancel_file, holder_of
 from orchestrator.execution.run_record import Command, State, read_running, state_of
-from orchestrator.scores.display.style import new_table
 from trainables.storage.atomic import write_text
 
 CANCEL_SECONDS: Final = 90.0

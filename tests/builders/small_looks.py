@@ -26,7 +26,8 @@ from trainables.spec import (
     Trunk,
     Untuned,
 )
-from trainables.worker.runner import TrialRunner, Workplace
+from trainables.worker.context import Workplace
+from trainables.worker.runner import TrialRunner
 
 CPU = torch.device("cpu")
 SIZE = 32

@@ -7,7 +7,8 @@ import numpy as np
 
 from orchestrator.scores.statistics.image_bootstrap import standardise
 from tests.builders.small_scores import ENCODING, LAYERS
-from trainables.data.shards import TEST, fixed_width, read_rows, read_vertices
+from trainables.data.rows import fixed_width, read_rows
+from trainables.data.shards import TEST, read_vertices
 from trainables.encoding.score_rois import CellScores
 from trainables.results.prediction_files import write_predictions
 from trainables.results.score_files import write_scores

@@ -19,11 +19,12 @@ from torch import nn
 from benchmarks.small_shards import N_PATTERNS, N_VERTICES, ROIS, PlantedRows, write_subject
 from trainables.data.shards import TEST, TRAIN, list_cells
 from trainables.models import backbones
+from trainables.results.epoch_report import EpochReport
 from trainables.results.score_files import read_scores
 from trainables.spec import Cell, Contrastive, Encoding, Objective, Pooled, Regression, Trial, Trunk
 from trainables.spec.evaluation import Work
-from trainables.training.checkpoints import EpochReport
-from trainables.worker.runner import TrialRunner, Workplace
+from trainables.worker.context import Workplace
+from trainables.worker.runner import TrialRunner
 
 SIZE: Final = 16
 NOISE: Final = 0.3

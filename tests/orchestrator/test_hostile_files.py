@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from benchmarks.small_shards import write_shards
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.execution.run_record import Command
 from orchestrator.ingest.algonauts.mappings import read_mapping
 from orchestrator.ingest.nod.trials import locate_image

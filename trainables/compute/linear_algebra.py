@@ -9,17 +9,10 @@ from typing import Final
 import numpy as np
 import torch
 from scipy.linalg import blas, eigh
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 BLOCKS: Final = 8
 """Row blocks of a Gram matrix on a GPU: the lower triangle of blocks is 56 % of it."""
-
-
-def use_threads(n_threads: int) -> None:
-    """Have torch and every BLAS of this process compute with n_threads on the CPU."""
-    torch.set_num_threads(n_threads)
-    threadpool_limits(n_threads, user_api="blas")
 
 
 def add_gram(K: Tensor, X: Tensor) -> None:

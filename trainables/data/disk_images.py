@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from trainables.data.loading import stream
-from trainables.data.shards import Manifest, fixed_width
+from trainables.data.rows import fixed_width
+from trainables.data.shards import Manifest
 
 PIECE: Final = 256
 """Images that are read at once, while the ones before are used."""

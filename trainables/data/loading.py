@@ -14,7 +14,8 @@ import ray.data
 import torch
 from torch import Tensor
 
-from trainables.data.shards import TEST, TRAIN, Manifest, fixed_width
+from trainables.data.rows import fixed_width
+from trainables.data.shards import TEST, TRAIN, Manifest
 from trainables.spec.rois import HEMISPHERES
 from trainables.storage.atomic import VERIFIED
 from trainables.storage.s3_mirror import pull

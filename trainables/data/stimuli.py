@@ -8,7 +8,8 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
-from trainables.data.shards import TEST, TRAIN, Manifest, read_rows
+from trainables.data.rows import read_rows
+from trainables.data.shards import TEST, TRAIN, Manifest
 from trainables.spec import Cell, Trial, Untuned
 
 Names = np.ndarray[Any, np.dtype[np.str_]]

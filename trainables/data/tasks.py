@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.data.shards import MANIFEST, TEST, TRAIN, fixed_width, read_rows
+from trainables.data.rows import fixed_width, read_rows
+from trainables.data.shards import MANIFEST, TEST, TRAIN
 from trainables.spec import digest
 
 TASKS: Final = "tasks"

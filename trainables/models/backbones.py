@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from trainables.data.shards import hash_file
 from trainables.spec import Trunk
+from trainables.storage.atomic import hash_file
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)

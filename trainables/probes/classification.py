@@ -13,12 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.compute.device import free_bytes
 from trainables.data.tasks import TaskManifest, read_labels, read_task_batches
 from trainables.encoding.features import Storage, extract
 from trainables.probes.logistic import C, Head, fit_head
 from trainables.probes.probe import Kind, LoadedTrunk, Probed, Result, Workbench, probe_file
 from trainables.storage.atomic import written_whole
-from trainables.worker.subject_cache import free_bytes
 
 NAME: Final = "classification"
 BATCH: Final = {"cpu": 32, "cuda": 256}

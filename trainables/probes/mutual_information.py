@@ -9,7 +9,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from trainables.data.shards import TEST, Manifest, fixed_width, read_rows, read_vertices
+from trainables.data.rows import fixed_width, read_rows
+from trainables.data.shards import TEST, Manifest, read_vertices
 from trainables.models import backbones
 from trainables.models.heads import build_model, project_batch
 from trainables.models.losses import cosine_similarity

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from trainables.compute.linear_algebra import use_threads
+from trainables.compute.device import use_threads
 from trainables.models import backbones
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import LoadedTrunk, Probed, Workbench, probe_file, write_result

@@ -4,13 +4,11 @@ import json
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.storage.redaction import masked
 from trainables.storage.s3_mirror import upload
-from trainables.training.checkpoints import EpochReport
-from trainables.worker.progress import Listener
 
 
 def log_file(runs: Path, trial_id: str) -> Path:
@@ -44,21 +42,3 @@ class TrialLog:
                 upload(self.path, self.path)
         except OSError:
             return
-
-
-@dataclass(frozen=True)
-class Logged:
-    """Passes on how a trial goes, and writes it down."""
-
-    listener: Listener
-    log: TrialLog
-
-    def stage(self, name: str) -> None:
-        """Note that a step begins."""
-        self.log.note("stage", stage=name)
-        self.listener.stage(name)
-
-    def epoch(self, report: EpochReport) -> bool:
-        """Note an epoch."""
-        self.log.note("epoch", **asdict(report))
-        return self.listener.epoch(report)

@@ -1,14 +1,15 @@
 """How a trial, or an evaluation, ended: one JSON each, for tracking and the next run to read."""
 
 import json
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+from trainables.results.epoch_report import EpochReport
 from trainables.spec.evaluation import Work, read_work
 from trainables.storage.atomic import write_text
 from trainables.storage.redaction import masked
-from trainables.training.checkpoints import EpochReport
 
 Status = Literal["finished", "failed", "stopped"]
 
@@ -61,3 +62,8 @@ class Outcome:
 def outcome_file(runs: Path, trial_id: str) -> Path:
     """Name the file of a trial's outcome."""
     return runs / "trials" / f"{trial_id}.json"
+
+
+def failed(trial: Work, error: str, *, host: str, device: str) -> Outcome:
+    """Make the outcome of a trial that could not be done."""
+    return Outcome(trial, "failed", host, device, time.time(), {}, error=error)

@@ -17,6 +17,7 @@ from trainables.spec.objectives import (
     TunedOnCell,
     Untuned,
 )
+from trainables.spec.rois import Cell
 from trainables.spec.search import (
     Choice,
     IntegerRange,
@@ -28,20 +29,15 @@ from trainables.spec.trial import (
     ALEXNET_LAYERS,
     FROM_FILE,
     FULL,
-    NAME_RULE,
     PRECISIONS,
     PROTOCOLS,
-    Cell,
     Encoding,
     Precision,
     Protocol,
     Trial,
     Trunk,
-    as_mapping,
-    build_from,
-    digest,
-    is_name,
 )
+from trainables.spec.values import NAME_RULE, as_mapping, build_from, digest, is_name
 
 __all__ = [
     "ALEXNET_LAYERS",

@@ -6,17 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Self
 
-from trainables.spec.objectives import Untuned, require
-from trainables.spec.rois import NSD_OF_NOD
-from trainables.spec.trial import (
-    Cell,
-    Encoding,
-    Trial,
-    Trunk,
-    as_mapping,
-    build_from,
-    digest,
-)
+from trainables.spec.objectives import Untuned
+from trainables.spec.rois import NSD_OF_NOD, Cell
+from trainables.spec.trial import Encoding, Trial, Trunk
+from trainables.spec.values import as_mapping, build_from, digest, require
 
 TRANSFER: Final = "transfer"
 OTHER_REGION: Final = "other-region"

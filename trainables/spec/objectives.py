@@ -3,11 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-
-def require(condition: bool, message: str) -> None:
-    """Raise ValueError with the message unless the condition holds."""
-    if not condition:
-        raise ValueError(message)
+from trainables.spec.values import require
 
 
 @dataclass(frozen=True)

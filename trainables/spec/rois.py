@@ -1,7 +1,10 @@
 """The regions of interest, in NSD's spelling and NOD's, and the groups that tables report."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
+
+from trainables.spec.values import NAME_RULE, is_name, require
 
 ROI_FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
     "prf-visualrois": ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"),
@@ -44,3 +47,35 @@ def group_of(roi: str) -> str:
     if roi in EARLY:
         return "early"
     return "streams" if roi in STREAMS else "higher"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (subject, hemisphere, ROI) of a dataset: what a model is fitted to and scored on."""
+
+    dataset: str
+    subject: str
+    hemisphere: str
+    roi: str
+    n_vertices: int
+    data: str
+    """Digest of the subject's shards (responses, split, image size), from their manifest."""
+
+    def __post_init__(self) -> None:
+        for name in (self.dataset, self.subject, self.roi):
+            require(is_name(name), f"{name!r} names no file; expected {NAME_RULE}")
+        require(
+            self.hemisphere in HEMISPHERES,
+            f"cell {self.id}: hemisphere {self.hemisphere!r}; expected one of {HEMISPHERES}",
+        )
+        require(self.n_vertices > 0, f"cell {self.id}: an ROI without vertices is no cell")
+
+    @property
+    def id(self) -> str:
+        """``nsd-subj01-lh-V1v``."""
+        return f"{self.dataset}-{self.subject}-{self.hemisphere}-{self.roi}"
+
+    @property
+    def shard(self) -> str:
+        """Name the dataset directory that holds this cell's images: ``nsd-subj01``."""
+        return f"{self.dataset}-{self.subject}"

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final
 
-from trainables.spec.objectives import Contrastive, require
-from trainables.spec.rois import NOD_ROIS, STREAMS
-from trainables.spec.trial import Cell, Trial, Trunk, digest
+from trainables.spec.objectives import Contrastive
+from trainables.spec.rois import NOD_ROIS, STREAMS, Cell
+from trainables.spec.trial import Trial, Trunk
+from trainables.spec.values import digest, require
 
 Value = float | int
 Values = Mapping[str, Value]

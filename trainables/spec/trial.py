@@ -4,22 +4,15 @@ An id is a readable prefix and eight hex digits of the content that changes the 
 Devices, workers and paths are not in it, so the same trial has the same id everywhere.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Literal, Self
 
-from trainables.spec.objectives import (
-    OBJECTIVES,
-    Objective,
-    Pooled,
-    Untuned,
-    require,
-)
-from trainables.spec.rois import HEMISPHERES
+from trainables.spec.objectives import OBJECTIVES, Objective, Pooled, Untuned
+from trainables.spec.rois import Cell
+from trainables.spec.values import as_mapping, build_from, digest, require
 
 Protocol = Literal["nested", "paper", "released"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("nested", "paper", "released")
@@ -37,54 +30,6 @@ ALEXNET_LAYERS: Final = (
     "classifier.5",
     "classifier.6",
 )
-
-
-NAME_RULE: Final = "letters, digits, '.', '_', '+' and '-', 64 at most, not first a sign"
-
-
-def is_name(text: object) -> bool:
-    """Tell whether a dataset, a subject or an ROI may be called so: it becomes part of paths."""
-    return (
-        isinstance(text, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,63}", text, re.A) is not None
-    )
-
-
-def digest(content: object) -> str:
-    """Hash JSON-able content to 8 hex digits, whatever the order of its keys."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One (subject, hemisphere, ROI) of a dataset: what a model is fitted to and scored on."""
-
-    dataset: str
-    subject: str
-    hemisphere: str
-    roi: str
-    n_vertices: int
-    data: str
-    """Digest of the subject's shards (responses, split, image size), from their manifest."""
-
-    def __post_init__(self) -> None:
-        for name in (self.dataset, self.subject, self.roi):
-            require(is_name(name), f"{name!r} names no file; expected {NAME_RULE}")
-        require(
-            self.hemisphere in HEMISPHERES,
-            f"cell {self.id}: hemisphere {self.hemisphere!r}; expected one of {HEMISPHERES}",
-        )
-        require(self.n_vertices > 0, f"cell {self.id}: an ROI without vertices is no cell")
-
-    @property
-    def id(self) -> str:
-        """``nsd-subj01-lh-V1v``."""
-        return f"{self.dataset}-{self.subject}-{self.hemisphere}-{self.roi}"
-
-    @property
-    def shard(self) -> str:
-        """Name the dataset directory that holds this cell's images: ``nsd-subj01``."""
-        return f"{self.dataset}-{self.subject}"
 
 
 FROM_FILE: Final = "file"
@@ -269,24 +214,3 @@ class Trial:
         }
         trial: Self = build_from(cls, {**content, **parts})
         return trial
-
-
-def as_mapping(name: str, content: Any) -> dict[str, Any]:
-    """Return content if it is a JSON object; raise ValueError, with its name, if it is not."""
-    require(isinstance(content, dict), f"{name}: expected an object, found {content!r:.80}")
-    return content  # type: ignore[no-any-return]
-
-
-def build_from(kind: type[Any], content: Any) -> Any:
-    """Build a dataclass from JSON, with lists back to tuples and no key left over.
-
-    Raises ValueError on unknown or missing keys, and on values that the dataclass refuses.
-    """
-    names = {item.name for item in fields(kind)}
-    unknown = sorted(set(as_mapping(kind.__name__, content)) - names)
-    require(not unknown, f"{kind.__name__}: unknown keys {unknown}; expected {sorted(names)}")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-    try:
-        return kind(**values)
-    except TypeError as error:  # a key without a default is missing, or a value of another type
-        raise ValueError(f"{kind.__name__}: {error}") from error

@@ -4,8 +4,9 @@ What is written goes to a file beside, is flushed to the disk, and is renamed; a
 leaves nothing. Parquet pages carry checksums, which reading verifies.
 """
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -59,3 +60,14 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     Raises OSError or pyarrow's errors where the file is damaged.
     """
     return pq.read_table(path, columns=columns and list(columns), **VERIFIED)
+
+
+def hash_file(path: Path) -> str:
+    """Hash a file's bytes (SHA-256, hex)."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_files(paths: Iterable[Path]) -> dict[str, str]:
+    """Hash files by name, in name order."""
+    return {path.name: hash_file(path) for path in sorted(paths)}

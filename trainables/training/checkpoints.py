@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from trainables.data.shards import hash_file, hash_files
 from trainables.models import backbones
-from trainables.storage.atomic import write_text, written_whole
+from trainables.results.epoch_report import EpochReport
+from trainables.storage.atomic import hash_file, hash_files, write_text, written_whole
 from trainables.storage.s3_mirror import pull, remove
 
 OF_SEARCHES: Final = Path("tuning") / "checkpoints"
@@ -28,21 +28,6 @@ LAST: Final = "last.json"
 BEST: Final = "best.json"
 SAVING_SHARE: Final = 0.05
 """Most of a training's time that saving may take: AlexNet with Adam's state is 0.7 GB an epoch."""
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What a training says after each epoch."""
-
-    epoch: int
-    """Epochs done, from 1."""
-    loss: float
-    """Mean training loss over the epoch's images."""
-    seconds: float
-    images_per_second: float
-    retrieval_top1: float | None = None
-    """Share of held-back images that pick their own response; None when none is held back."""
-    retrieval_median_rank: float | None = None
 
 
 def read_history(directory: Path) -> tuple[EpochReport, ...]:

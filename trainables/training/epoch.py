@@ -13,9 +13,9 @@ from trainables.data.images import Images
 from trainables.models.heads import project_batch
 from trainables.models.losses import Retrieval, retrieval
 from trainables.models.pooled import Embedder, TunedModel, embedder_of
+from trainables.results.epoch_report import EpochReport
 from trainables.spec import Order, Pooled, Tuned
 from trainables.training.batches import Step, epoch_steps
-from trainables.training.checkpoints import EpochReport
 from trainables.training.distributed import Team
 from trainables.training.synchronised import SharedModel
 

@@ -10,8 +10,9 @@ from torch import nn
 
 from trainables.models.heads import build_model
 from trainables.models.pooled import TunedModel, build_pooled
+from trainables.results.epoch_report import EpochReport
 from trainables.spec import Pooled, Tuned, TunedOnCell
-from trainables.training.checkpoints import Checkpoints, EpochReport, restore_optimizer
+from trainables.training.checkpoints import Checkpoints, restore_optimizer
 from trainables.training.distributed import ALONE, Team
 from trainables.training.epoch import Trainee, TrainingData, train_epoch, with_retrieval
 from trainables.training.synchronised import WHOLE, Passing, SharedModel

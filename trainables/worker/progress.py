@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
-from trainables.training.checkpoints import EpochReport
+from trainables.results.epoch_report import EpochReport
+from trainables.results.event_log import TrialLog
 
 
 class Listener(Protocol):
@@ -54,3 +55,21 @@ class Clock:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Passes on how a trial goes, and writes it down."""
+
+    listener: Listener
+    log: TrialLog
+
+    def stage(self, name: str) -> None:
+        """Note that a step begins."""
+        self.log.note("stage", stage=name)
+        self.listener.stage(name)
+
+    def epoch(self, report: EpochReport) -> bool:
+        """Note an epoch."""
+        self.log.note("epoch", **asdict(report))
+        return self.listener.epoch(report)

@@ -3,34 +3,22 @@
 import os
 import socket
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final
 
-import numpy as np
 import torch
-from torch import nn
 
-from trainables.compute.linear_algebra import use_threads
+from trainables.compute.device import device_name, use_threads
 from trainables.compute.precision import exactly
-from trainables.data.shards import read_vertices
-from trainables.data.stimuli import KnownStimuli, Overlap
-from trainables.encoding.features import Storage, extract
-from trainables.encoding.protocols import MIN_ROWS, Split
-from trainables.encoding.score_rois import CellScores, Targets, score_cells
+from trainables.data.shards import read_planned_vertices
+from trainables.data.stimuli import KnownStimuli
 from trainables.models import backbones
-from trainables.results.event_log import Logged, TrialLog, log_file
+from trainables.results.epoch_report import EpochReport
+from trainables.results.event_log import TrialLog, log_file
 from trainables.results.outcome import Outcome
-from trainables.results.prediction_files import write_predictions
-from trainables.results.score_files import score_file, write_scores
-from trainables.spec import Cell, Encoding, Pooled, Trial, Tuned, Untuned
+from trainables.spec import Pooled, Trial, Tuned, Untuned
 from trainables.spec.evaluation import Evaluation, Work, setting_source
 from trainables.storage.s3_mirror import pull
 from trainables.training.checkpoints import (
-    OF_SEARCHES,
     Checkpoints,
-    EpochReport,
     load_network,
     remove_checkpoints,
 )
@@ -39,52 +27,10 @@ from trainables.training.epoch import TrainingData
 from trainables.training.finetune import Stopped, finetune, finetune_pooled
 from trainables.training.microbatches import SMALLEST, Parts, can_be_split, is_out_of_memory
 from trainables.training.synchronised import Passing
-from trainables.worker.progress import Clock, Listener, Silent
-from trainables.worker.subject_cache import HeldSubject, HeldSubjects, free_bytes
-
-FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
-"""Images at once: on a CPU, larger ones leave the memory that the allocator reuses."""
-SHARE_FOR_FEATURES: Final = 0.25
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """Where a trial runs: what changes nothing in its result, so nothing in its id."""
-
-    data: Path
-    runs: Path
-    weights_file: Path | None = None
-    threads: int = 1
-    """Threads of a worker on the CPU. (Another number may round sums otherwise.)"""
-    share_of_gpu: float = 1.0
-    """Of a GPU's memory, where several workers share one."""
-    keep_every_epoch: bool = False
-    keep_trunks: bool = True
-    """False for a search, which needs a trial's checkpoints only until the trial has ended."""
-    keep_predictions: bool = True
-    """Write what the refit of ``nested`` predicts of each test image."""
-    image_budget: int | None = None
-    """Bytes of images to hold on the device; None: a share of what is free. More are streamed."""
-    feature_budget: int | None = None
-    """Bytes of features to hold on the device; None: a share of what is free. More are spooled."""
-
-    @property
-    def scratch(self) -> Path:
-        """Name the directory for what memory can't hold."""
-        return self.runs / "scratch"
-
-    def checkpoint(self, trial: Work) -> Path:
-        """Name the directory of a trial's checkpoints; those that are removed lie apart."""
-        return self.runs / ("checkpoints" if self.keep_trunks else OF_SEARCHES) / trial.training_id
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What to do, with its network and the subjects that it needs, by the name of their shard."""
-
-    trial: Work
-    network: nn.Module
-    subjects: dict[str, HeldSubject]
+from trainables.worker.context import PreparedTrial, Workplace
+from trainables.worker.progress import Clock, Listener, Logged, Silent
+from trainables.worker.score_subject import SubjectScorer
+from trainables.worker.subject_cache import HeldSubjects
 
 
 class TrialRunner:
@@ -105,7 +51,7 @@ class TrialRunner:
         self._subjects = HeldSubjects(
             workplace.data, device, workplace.image_budget, workplace.scratch
         )
-        self._stimuli = KnownStimuli(workplace.data)
+        self._scorer = SubjectScorer(workplace, device, KnownStimuli(workplace.data))
 
     def run(self, trial: Work, listener: Listener) -> Outcome:
         """Run a trial from clean state, write its scores, log and outcome, and return the last.
@@ -135,7 +81,7 @@ class TrialRunner:
             else:
                 work, history = self._tune(trial, clock)
             if trial.encoding is not None:
-                self._encode(work, trial.encoding, clock)
+                self._scorer.score(work, trial.encoding, clock)
         except Stopped as stopped:
             return self._outcome(trial, clock, started, stopped.history, stopped=True)
         finally:
@@ -179,7 +125,7 @@ class TrialRunner:
             remove_checkpoints(self._workplace.checkpoint(trial))
         return outcome
 
-    def _tune(self, trial: Trial, clock: Clock) -> tuple[_Work, tuple[EpochReport, ...]]:
+    def _tune(self, trial: Trial, clock: Clock) -> tuple[PreparedTrial, tuple[EpochReport, ...]]:
         """Read what the trial is about, and tune its trunk unless it stays untuned."""
         objective, team = trial.objective, self._team
         if isinstance(objective, Untuned):
@@ -203,7 +149,7 @@ class TrialRunner:
             work = self._read_alone(trial)
 
     def _train(
-        self, work: _Work, trial: Trial, listener: Listener, part: int | None
+        self, work: PreparedTrial, trial: Trial, listener: Listener, part: int | None
     ) -> tuple[EpochReport, ...]:
         """Tune the trunk, from the last checkpoint; part: images that are passed at a time."""
         data = self._team.together(lambda: self._training_data(work))
@@ -223,7 +169,7 @@ class TrialRunner:
             objective, seed, work.network, own, *further, team=self._team, passing=passing
         )
 
-    def _smaller_part(self, work: _Work, objective: Tuned, part: int | None) -> int:
+    def _smaller_part(self, work: PreparedTrial, objective: Tuned, part: int | None) -> int:
         """Halve the images that are passed at a time; raise ValueError where that is no way."""
         smaller = (part or objective.batch_size) // 2
         where = f"{work.trial.id}: out of memory on {device_name(self._device)}"
@@ -236,107 +182,34 @@ class TrialRunner:
             raise ValueError(f"{where}, also with {part} images at a time; {cure}")
         return smaller
 
-    def _read_alone(self, trial: Trial) -> _Work:
+    def _read_alone(self, trial: Trial) -> PreparedTrial:
         """Read anew what a trial is about, with nothing else in this worker's memory."""
         self._subjects.let_go()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         return self._read(trial)
 
-    def _read(self, trial: Trial) -> _Work:
+    def _read(self, trial: Trial) -> PreparedTrial:
         subjects = self._subjects.of(trial)
         network = backbones.load(trial.trunk, self._workplace.weights_file).to(self._device)
-        return _Work(trial, network, subjects)
+        return PreparedTrial(trial, network, subjects)
 
-    def _read_tuned(self, evaluation: Evaluation, clock: Clock) -> _Work:
+    def _read_tuned(self, evaluation: Evaluation, clock: Clock) -> PreparedTrial:
         """Read the checkpoint of a tuned trunk, and the subject to score it on."""
         with clock.step("reading"):
             directory = self._workplace.checkpoint(evaluation)
             network = load_network(directory, evaluation.trunk.architecture)
-            return _Work(evaluation, network.to(self._device), self._subjects.of(evaluation))
+            subjects = self._subjects.of(evaluation)
+            return PreparedTrial(evaluation, network.to(self._device), subjects)
 
-    def _training_data(self, work: _Work) -> list[TrainingData]:
+    def _training_data(self, work: PreparedTrial) -> list[TrainingData]:
         """Take the responses to tune on: of each of the trial's cells, in their order."""
         data = []
         for cell in work.trial.cells:
             held = work.subjects[cell.shard]
-            responses = held.subject.responses[cell.hemisphere][:, self._vertices(cell)]
+            vertices = read_planned_vertices(self._workplace.data, cell)
+            responses = held.subject.responses[cell.hemisphere][:, vertices]
             rows = torch.from_numpy(held.subject.train_rows)
             on_device = torch.from_numpy(responses).to(self._device)
             data.append(TrainingData(held.images, on_device, rows))
         return data
-
-    def _encode(self, work: _Work, encoding: Encoding, clock: Clock) -> None:
-        """Score the trial's cells: of a pooled trial, subject by subject, what has no scores."""
-        runs, trial = self._workplace.runs, work.trial
-        for shard, held in work.subjects.items():
-            cells = [cell for cell in trial.cells if cell.shard == shard]
-            done = all(score_file(runs, trial.id, cell).exists() for cell in cells)
-            if len(work.subjects) == 1 or not done:
-                self._encode_subject(replace(work, subjects={shard: held}), encoding, cells, clock)
-
-    def _encode_subject(
-        self, work: _Work, encoding: Encoding, of_subject: Sequence[Cell], clock: Clock
-    ) -> None:
-        [held] = work.subjects.values()
-        trial, subject, images = work.trial, held.subject, held.images
-        full = Split(subject.train_rows, subject.test_rows, subject.manifest.n_images)
-        overlap = self._stimuli.overlap(setting_source(trial), of_subject[0])
-        split = _without_seen(trial, full, overlap)
-        rows, compact = split.compact(encoding.protocols)
-        budget = self._workplace.feature_budget
-        if budget is None:
-            budget = int(SHARE_FOR_FEATURES * free_bytes(self._device))
-        storage = Storage(self._device, budget, self._workplace.scratch)
-        with clock.step("features"):
-            batches = images.batches(torch.from_numpy(rows), FEATURE_BATCH[self._device.type])
-            features = extract(work.network, encoding.layers, batches, len(rows), storage)
-        with features, clock.step("encoding"):
-            responses = {side: matrix[rows] for side, matrix in subject.responses.items()}
-            cells = [(cell, self._vertices(cell)) for cell in of_subject]
-            targets = Targets.gather(responses, cells, self._device)
-            keep = self._workplace.keep_predictions
-            scores = score_cells(features, targets, compact, encoding, keep_predictions=keep)
-        for cell in of_subject:
-            mine = [_counted(one, overlap, (full, split)) for one in scores if one.cell == cell]
-            write_predictions(self._workplace.runs, trial, mine, rows[compact.test])
-            write_scores(self._workplace.runs, trial, mine)
-
-    def _vertices(self, cell: Cell) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
-        vertices = read_vertices(self._workplace.data / cell.shard, cell)
-        if len(vertices) != cell.n_vertices:
-            raise ValueError(
-                f"{cell.id}: {len(vertices)} vertices in {self._workplace.data / cell.shard}, "
-                f"the trial was planned on {cell.n_vertices}; plan the sweep again"
-            )
-        return vertices
-
-
-def _without_seen(trial: Work, split: Split, overlap: Overlap) -> Split:
-    """Return the images to measure r on: where seen ones are to be dropped, the others."""
-    if not (isinstance(trial, Evaluation) and trial.drop_seen):
-        return split
-    left = split.without(overlap.rows)
-    if len(left.test) < MIN_ROWS:
-        raise ValueError(
-            f"{trial.id}: the trunk was trained on {overlap.n_test} of {len(split.test)} test "
-            f"images, which leaves {len(left.test)} where {MIN_ROWS} are needed; score it without "
-            "--drop-seen, or ingest with --split stimulus and tune again"
-        )
-    return left
-
-
-def _counted(scores: CellScores, overlap: Overlap, splits: tuple[Split, Split]) -> CellScores:
-    """Add how many images the trunk has seen, and how many are left out for that."""
-    full, left = (len(split.rows_for(scores.protocol)) for split in splits)
-    return replace(scores, n_seen=overlap.n_test, n_dropped=full - left)
-
-
-def failed(trial: Work, error: str, *, host: str, device: str) -> Outcome:
-    """Make the outcome of a trial that could not be done."""
-    return Outcome(trial, "failed", host, device, time.time(), {}, error=error)
-
-
-def device_name(device: torch.device) -> str:
-    """Name a device as people do: ``cpu``, or the GPU's model."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -6,6 +6,7 @@ from typing import Final
 
 import torch
 
+from trainables.compute.device import free_bytes
 from trainables.data.disk_images import SpooledImages
 from trainables.data.images import Images, ResidentImages, StreamedImages
 from trainables.data.loading import Subject, read_images, read_subject
@@ -91,15 +92,3 @@ class HeldSubjects:
 
 def _bytes(subject: Subject) -> int:
     return subject.manifest.n_images * 3 * subject.manifest.image_size**2
-
-
-def free_bytes(device: torch.device) -> int:
-    """Measure the memory that is free: the GPU's, of this process's share, or this machine's."""
-    if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        share = torch.cuda.get_per_process_memory_fraction(device)
-        return min(int(free), int(share * total) - torch.cuda.memory_reserved(device))
-    fields = dict(
-        line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line
-    )
-    return int(fields["MemAvailable"].split()[0]) * 1024

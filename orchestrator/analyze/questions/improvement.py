@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
-from orchestrator.scores.overlap_notes import one_model_a_cell
+from orchestrator.scores.filters import one_model_a_cell
 from orchestrator.scores.rows import By, method_order
 from orchestrator.scores.statistics.summaries import (
     Bootstrap,

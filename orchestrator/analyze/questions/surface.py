@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
-from orchestrator.scores.overlap_notes import one_model_a_cell
+from orchestrator.scores.filters import one_model_a_cell
 from trainables.data.shards import VERTICES, list_shards
 from trainables.storage.atomic import read_parquet
 

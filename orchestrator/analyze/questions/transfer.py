@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
 from orchestrator.analyze.backbone_columns import as_table
+from orchestrator.scores.filters import evaluations_of
 from orchestrator.scores.rows import cells_of
-from orchestrator.scores.score_table import ScoreTable, evaluations_of
+from orchestrator.scores.score_table import ScoreTable
 from orchestrator.scores.statistics.transfers import Transfers, transfers
 
 SCHEMA = pa.schema(

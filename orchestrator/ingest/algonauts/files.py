@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from orchestrator.cli.process import InputError
-from trainables.data.shards import hash_file
+from orchestrator.cli.errors import InputError
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
+from trainables.storage.atomic import hash_file
 
 DATASET: Final = "nsd"
 SMALL_FILE: Final = 4 << 20

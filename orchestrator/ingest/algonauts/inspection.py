@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.algonauts.files import DATASET, SubjectFiles
 from orchestrator.ingest.algonauts.mappings import read_mapping
 from orchestrator.ingest.arrays import (

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from trainables.spec import is_name
 
 MAX_BYTES: Final = 1 << 20

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.nod.cifti import STRUCTURES, Grayordinates, open_labels
 from trainables.spec.rois import NOD_ROIS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.arrays import listed
 from orchestrator.ingest.checked import Responses
 from orchestrator.ingest.nod.cifti import STRUCTURES, Grayordinates, Maps, open_scalars

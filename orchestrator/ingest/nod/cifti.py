@@ -11,7 +11,7 @@ from nibabel.cifti2.cifti2 import Cifti2Image
 from nibabel.cifti2.cifti2_axes import BrainModelAxis, LabelAxis, ScalarAxis
 from numpy.typing import NDArray
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 
 STRUCTURES: Final = {"lh": "CIFTI_STRUCTURE_CORTEX_LEFT", "rh": "CIFTI_STRUCTURE_CORTEX_RIGHT"}
 """The brain model of each hemisphere's cortex."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.algonauts.files import fingerprint
 from orchestrator.ingest.nod.trials import Run, locate_image, read_image_names
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Findings, Hemisphere, Subject, SurfaceVertices
 from orchestrator.ingest.images import check_images
 from orchestrator.ingest.nod.atlas import Regions, read_atlas

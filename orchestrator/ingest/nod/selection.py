@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.nod.atlas import Regions
 from orchestrator.ingest.nod.cifti import STRUCTURES, Maps, open_scalars
 from trainables.spec.rois import NOD_ROIS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 
 _IMAGE_NAME: Final = re.compile(r"\S+?\.(?:jpe?g|png)", re.IGNORECASE)
 

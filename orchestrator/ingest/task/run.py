@@ -6,15 +6,16 @@ from pathlib import Path
 import pyarrow as pa
 from rich.console import Console
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.images import check_images
 from orchestrator.ingest.run import bar, check_out, progress_bars
 from orchestrator.ingest.task.sources import SPLIT_RULE, TaskFormat, TaskSource, find_task
 from orchestrator.ingest.writer import Batch, new_directory, remove_stale
-from trainables.data.shards import MANIFEST, TRAIN, RowWriter, hash_files
+from trainables.data.rows import RowWriter
+from trainables.data.shards import MANIFEST, TRAIN
 from trainables.data.tasks import TASKS, TaskManifest, task_schema
 from trainables.spec import NAME_RULE, is_name
-from trainables.storage.atomic import write_text
+from trainables.storage.atomic import hash_files, write_text
 
 
 def ingest_task(

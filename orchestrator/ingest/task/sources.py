@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from trainables.data.shards import TEST, TRAIN
 from trainables.spec import digest
 

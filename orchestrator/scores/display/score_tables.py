@@ -6,16 +6,11 @@ from typing import Final
 
 from rich.table import Table
 
-from orchestrator.scores.display.style import (
-    as_difference,
-    as_percent,
-    as_r,
-    count,
-    draw_line,
-    new_table,
-)
+from orchestrator.cli.text import as_difference, as_percent, as_r, count, new_table
+from orchestrator.scores.display.style import draw_line
+from orchestrator.scores.filters import one_trial_a_cell, started_in
 from orchestrator.scores.rows import By, Row, method_order
-from orchestrator.scores.score_table import one_trial_a_cell, read_score_table, started_in
+from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.summaries import (
     Bootstrap,
     Comparison,

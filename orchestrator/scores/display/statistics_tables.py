@@ -5,15 +5,8 @@ from typing import Final, Protocol, TypeVar
 
 from rich.table import Table
 
-from orchestrator.scores.display.style import (
-    NONE,
-    as_difference,
-    as_p,
-    as_percent,
-    as_r,
-    draw_line,
-    new_table,
-)
+from orchestrator.cli.text import NONE, as_difference, as_p, as_percent, as_r, new_table
+from orchestrator.scores.display.style import draw_line
 from orchestrator.scores.rows import By, Row
 from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import FALSE_DISCOVERIES, ImageComparison

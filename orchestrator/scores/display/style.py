@@ -1,25 +1,8 @@
 """How every table of scores looks, and how its numbers are written: – where there is none."""
 
-from rich import box
 from rich.table import Table
 
 from orchestrator.scores.rows import Row
-
-NONE = "–"
-
-
-def new_table(title: str, caption: str) -> Table:
-    """Make an empty table, with its caption beneath it."""
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption=caption,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        pad_edge=False,
-    )
 
 
 def draw_line(table: Table, last: Row | None, row: Row, *, apart: bool) -> None:
@@ -27,30 +10,3 @@ def draw_line(table: Table, last: Row | None, row: Row, *, apart: bool) -> None:
     starts = last is not None and row.label != last.label
     if starts and (apart or (row.is_total and last is not None and not last.is_total)):
         table.add_section()
-
-
-def count(number: int, noun: str) -> str:
-    """Write a number of things: ``1 subject``, ``2 subjects``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def as_r(value: float | None) -> str:
-    """Write a correlation."""
-    return NONE if value is None else f"{value:.3f}"
-
-
-def as_difference(value: float) -> str:
-    """Write a difference of correlations, with its sign."""
-    return f"{value:+.3f}"
-
-
-def as_percent(share: float | None) -> str:
-    """Write a share in per cent."""
-    return NONE if share is None else f"{share:.1%}"
-
-
-def as_p(p: float | None) -> str:
-    """Write a p-value to three decimals; a smaller one as such, never as 0."""
-    if p is None:
-        return NONE
-    return f"{p:.3f}" if p >= 0.001 else "<.001"

@@ -11,7 +11,7 @@ import pandas as pd
 from orchestrator.scores.rows import CELL, cells_of
 from orchestrator.scores.statistics.image_bootstrap import Predicted
 from orchestrator.scores.statistics.noise_ceilings import holds
-from trainables.data.shards import fixed_width, read_rows
+from trainables.data.rows import fixed_width, read_rows
 from trainables.results.prediction_files import CellPredictions, prediction_file, read_predictions
 from trainables.storage.s3_mirror import pull
 

@@ -9,9 +9,10 @@ from typing import Final
 
 import pandas as pd
 
-from orchestrator.cli.process import subject_number
+from orchestrator.cli.selection import subject_number
+from orchestrator.scores.filters import evaluations_of
 from orchestrator.scores.rows import Row, cells_of, method_order, rows_by
-from orchestrator.scores.score_table import ScoreTable, evaluations_of
+from orchestrator.scores.score_table import ScoreTable
 from trainables.spec import Trial
 from trainables.spec.evaluation import Evaluation, Work
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
+from trainables.results.epoch_report import EpochReport
 from trainables.spec.search import Search
-from trainables.training.checkpoints import EpochReport
 
 METRIC: Final = "retrieval_top1"
 

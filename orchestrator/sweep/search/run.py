@@ -17,19 +17,19 @@ from typing import Any, Final
 import ray
 from rich.console import Console
 
-from orchestrator.cli.process import InputError
-from orchestrator.cluster.capacity import size_groups
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.text import duration
+from orchestrator.cluster.capacity import GroupSize, size_groups
 from orchestrator.cluster.trial_queue import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs, scratch_of
 from orchestrator.cluster.watchdog import watched
-from orchestrator.cluster.worker_groups import GroupSize, QueueLost, warm_groups
-from orchestrator.execution.plan import fingerprint, start_from
-from orchestrator.execution.progress import Display, duration
+from orchestrator.cluster.worker_groups import QueueLost, warm_groups
+from orchestrator.execution.progress import Display
 from orchestrator.execution.run_lock import hold
 from orchestrator.execution.run_record import Command, Publisher
-from orchestrator.execution.session import (
-    SweepSettings,
-    Watcher,
+from orchestrator.execution.session import Watcher
+from orchestrator.execution.settings import SweepSettings
+from orchestrator.execution.setup import (
     chosen_cells,
     connect_and_tell,
     make_job,
@@ -48,8 +48,10 @@ from orchestrator.sweep.search.summary import (
     summarise_best,
     write_history,
 )
+from orchestrator.sweep.spaces import start_from
 from orchestrator.tracking.background import Tracker, start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep, tracking_uri
+from trainables.data.shards import fingerprint
 from trainables.models.backbones import load
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version

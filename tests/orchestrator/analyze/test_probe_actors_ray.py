@@ -17,7 +17,8 @@ from trainables.probes.kinds import KINDS
 from trainables.probes.probe import ProbeRecord, Workbench
 from trainables.probes.prober import Prober
 from trainables.spec import Encoding, Trial, Trunk, Untuned
-from trainables.worker.runner import TrialRunner, Workplace
+from trainables.worker.context import Workplace
+from trainables.worker.runner import TrialRunner
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 ALL = tuple(kind.name for kind in KINDS)

@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.cluster import capacity
 from orchestrator.cluster.capacity import CONTEXT, GIB, Asked, share_of_gpu, size_groups
 

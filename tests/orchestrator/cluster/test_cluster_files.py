@@ -11,7 +11,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from orchestrator.cluster.autoscaling import NodeType, grown, node_types
-from orchestrator.cluster.worker_groups import GroupSize
+from orchestrator.cluster.capacity import GroupSize
 
 ROOT = Path(__file__).parents[3]
 FILES = ("cluster.yaml", "clusters/local.yaml")

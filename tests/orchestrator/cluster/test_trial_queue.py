@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster import trial_queue
-from orchestrator.cluster.trial_queue import AGAIN, END, Job, Stuck, TrialQueue, Worker
+from orchestrator.cluster.jobs import AGAIN, END, Job, Stuck, Worker
+from orchestrator.cluster.trial_queue import TrialQueue
 
 ROOT = Path(__file__).parents[3]
 Scenario = Callable[[TrialQueue], Awaitable[None]]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from orchestrator.cluster.worker_groups import GroupSize
+from orchestrator.cluster.capacity import GroupSize
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from tests.builders.sweep_process import Lab, scores_of
 from tests.builders.transfer_shards import Quiet
 from trainables.results.outcome import Outcome
 from trainables.spec import Encoding, Regression, Trial, Trunk
-from trainables.worker.runner import TrialRunner, Workplace
+from trainables.worker.context import Workplace
+from trainables.worker.runner import TrialRunner
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -11,7 +11,8 @@ from benchmarks.small_shards import write_shards
 from orchestrator.execution import dry_run
 from orchestrator.execution.cost import GIB, Costs
 from orchestrator.execution.dry_run import SHOWN, show_plan
-from orchestrator.execution.plan import Plan, expand, make_plan
+from orchestrator.execution.plan import Plan, make_plan
+from orchestrator.sweep.spaces import expand
 from trainables.results.score_files import CODE_KEY, SCORE_SCHEMA, TRIAL_KEY, score_file
 from trainables.spec import Contrastive, Pooled, Trial, Trunk, Untuned
 from trainables.storage.atomic import write_parquet

@@ -6,7 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from orchestrator.execution.progress import Display, duration
+from orchestrator.cli.text import duration
+from orchestrator.execution.progress import Display
 
 SCORES = {"a": 0.25, "b": 0.5, "c": None}
 

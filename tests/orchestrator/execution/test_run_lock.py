@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.execution import run_lock
 from orchestrator.execution.run_lock import (
     EXPIRES,

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.__main__ import main
 from orchestrator.ingest.images import IMAGES_PER_TASK, decode_image, stream_images
 from tests.builders.algonauts_folder import Folder, image_of, responses_of, write_folder
-from trainables.data.shards import Manifest, fixed_width, list_cells, list_shards, read_rows
+from trainables.data.rows import fixed_width, read_rows
+from trainables.data.shards import Manifest, list_cells, list_shards
 
 pytestmark = pytest.mark.ray
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.__main__ import main
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.noise_ceilings import ceiling_from_ncsnr, parse_repeats, read_ceiling

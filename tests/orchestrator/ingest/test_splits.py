@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.splits import SPLITS, split_images, stimulus_fraction
 
 STIMULI = [f"nsd-{7 * k:05d}" for k in range(400)]

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.cli.process import InputError, run
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import run
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.images import decode_image
 from orchestrator.ingest.settings import Settings
@@ -22,18 +23,17 @@ from tests.builders.algonauts_folder import (
     write_noise_ceilings,
 )
 from tests.orchestrator.ingest.algonauts.test_files import inspect
+from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import (
     TEST,
     TRAIN,
     VERTICES,
     Manifest,
-    fixed_width,
-    hash_files,
     list_cells,
     list_shards,
-    read_rows,
     read_vertices,
 )
+from trainables.storage.atomic import hash_files
 
 SETTINGS = Settings("paper", 8)
 

@@ -9,18 +9,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.scores.export import export_vertices
-from orchestrator.scores.score_table import (
-    ScoreTable,
+from orchestrator.scores.filters import (
     keep_subjects,
     keep_trials,
     keep_values,
     one_trial_a_cell,
-    read_score_table,
-    setting_of,
     started_in,
 )
+from orchestrator.scores.score_table import ScoreTable, read_score_table, setting_of
 from tests.builders.small_scores import cell, write, write_sweep
 from trainables.results.score_files import SCORE_SCHEMA, TRIAL_KEY, read_scores, score_file
 from trainables.spec import Contrastive, Untuned

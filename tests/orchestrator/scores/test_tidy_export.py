@@ -14,10 +14,10 @@ from orchestrator.scores.__main__ import main
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.tidy_export import TIDY_SCHEMA, tidy_rows
 from tests.builders.small_scores import cell, write, write_sweep
+from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
 from trainables.spec import Contrastive, Untuned
-from trainables.training.checkpoints import EpochReport
 
 
 def rows(home: Path) -> list[dict]:

@@ -17,10 +17,10 @@ from orchestrator.tracking import mlflow_runs
 from orchestrator.tracking.background import Tracker, start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep, make_store
 from trainables.encoding.score_rois import CellScores
+from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.score_files import read_scores, summarise, write_scores
 from trainables.spec import Cell, Contrastive, Pooled, Trial, Untuned
-from trainables.training.checkpoints import EpochReport
 
 HISTORY = (
     EpochReport(1, 2.0, 3.0, 100.0, 0.25, 4.0),

@@ -12,10 +12,12 @@ import torch
 from benchmarks.small_shards import write_shards, write_weights
 from trainables.data import loading
 from trainables.data.loading import read_images, read_subject
-from trainables.data.shards import fixed_width, list_cells, read_rows
+from trainables.data.rows import fixed_width, read_rows
+from trainables.data.shards import list_cells
 from trainables.results.score_files import read_scores
 from trainables.spec import Contrastive, Encoding, Trial, Trunk
-from trainables.worker.runner import TrialRunner, Workplace
+from trainables.worker.context import Workplace
+from trainables.worker.runner import TrialRunner
 
 pytestmark = pytest.mark.ray
 

@@ -21,7 +21,7 @@ from tests.trainables.encoding.test_protocols import (
     split,
 )
 from tests.trainables.worker.test_runner import Listener, Place, place, without_ray
-from trainables.data.shards import fixed_width, read_rows
+from trainables.data.rows import fixed_width, read_rows
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import gram
 from trainables.encoding.ridge import Fold, correlate_each, predict_each

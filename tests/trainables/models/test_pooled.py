@@ -14,9 +14,10 @@ from trainables.data.images import ResidentImages, split_batches
 from trainables.models.heads import project_batch
 from trainables.models.losses import contrastive_loss, retrieval
 from trainables.models.pooled import PooledModel, build_pooled, pooled_widths
+from trainables.results.epoch_report import EpochReport
 from trainables.spec import Pooled
 from trainables.training.batches import epoch_steps
-from trainables.training.checkpoints import Checkpoints, EpochReport
+from trainables.training.checkpoints import Checkpoints
 from trainables.training.epoch import Trainee, TrainingData, with_retrieval
 from trainables.training.finetune import Stopped, finetune_pooled
 

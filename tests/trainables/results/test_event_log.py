@@ -4,9 +4,9 @@ import json
 import os
 from pathlib import Path
 
-from trainables.results.event_log import Logged, TrialLog, log_file
-from trainables.training.checkpoints import EpochReport
-from trainables.worker.progress import Silent
+from trainables.results.epoch_report import EpochReport
+from trainables.results.event_log import TrialLog, log_file
+from trainables.worker.progress import Logged, Silent
 
 
 def read(path: Path) -> list[dict[str, object]]:

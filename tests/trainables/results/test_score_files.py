@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainables.encoding.score_rois import CellScores
+from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome, outcome_file
 from trainables.results.score_files import (
     SCORE_SCHEMA,
@@ -22,7 +23,6 @@ from trainables.results.score_files import (
     write_scores,
 )
 from trainables.spec import Cell, Contrastive, Encoding, Trial
-from trainables.training.checkpoints import EpochReport
 
 CELL = Cell("nsd", "subj01", "lh", "V1v", 4, "0123abcd")
 LAYERS = ("features.2", "classifier.5")

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.small_shards import write_shards
-from orchestrator.cli.process import InputError, run
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import run
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep
 from trainables.data.shards import list_cells

@@ -11,11 +11,13 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.small_shards import write_shards
-from orchestrator.cli.process import InputError, directory
+from orchestrator.cli.arguments import directory
+from orchestrator.cli.errors import InputError
 from orchestrator.execution.run_lock import hold, holder_of
 from orchestrator.sweep.status import main as operate
 from tests.builders.s3_server import BUCKET, s3
-from trainables.data.shards import list_cells, read_rows
+from trainables.data.rows import read_rows
+from trainables.data.shards import list_cells
 from trainables.storage.atomic import read_parquet, write_parquet, write_text, written_whole
 from trainables.storage.s3_mirror import (
     address,

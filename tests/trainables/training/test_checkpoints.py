@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from trainables.results.epoch_report import EpochReport
 from trainables.training import checkpoints as module
 from trainables.training.checkpoints import (
     BEST,
     LAST,
     Checkpoints,
-    EpochReport,
     best_epoch,
     flatten_optimizer,
     load_trunk,

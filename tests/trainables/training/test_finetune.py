@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from benchmarks.small_shards import plant
 from trainables.data.images import Images, ResidentImages, StreamedImages
+from trainables.results.epoch_report import EpochReport
 from trainables.spec import FULL, PRECISIONS, Contrastive, Precision, Regression, Tuned
-from trainables.training.checkpoints import Checkpoints, EpochReport
+from trainables.training.checkpoints import Checkpoints
 from trainables.training.finetune import Stopped, TrainingData, finetune
 from trainables.training.synchronised import Passing
 

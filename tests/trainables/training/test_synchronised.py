@@ -16,8 +16,9 @@ from trainables.data.images import ResidentImages
 from trainables.models.backbones import normalise
 from trainables.models.heads import build_model
 from trainables.models.pooled import TunedModel, build_pooled, embedder_of
+from trainables.results.epoch_report import EpochReport
 from trainables.spec import Contrastive, Pooled, Regression
-from trainables.training.checkpoints import Checkpoints, EpochReport
+from trainables.training.checkpoints import Checkpoints
 from trainables.training.distributed import ALONE, Abandoned, Team, TeamBroken
 from trainables.training.epoch import TrainingData
 from trainables.training.finetune import Stopped, finetune_pooled

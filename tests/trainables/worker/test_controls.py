@@ -25,7 +25,8 @@ from trainables.models.backbones import weights_name
 from trainables.results.score_files import score_file
 from trainables.spec import Contrastive, Encoding, Trial, Trunk, Untuned
 from trainables.worker import subject_cache
-from trainables.worker.runner import TrialRunner, Workplace
+from trainables.worker.context import Workplace
+from trainables.worker.runner import TrialRunner
 
 N_PERMUTATIONS = 8
 N_IMAGES = 360

@@ -15,7 +15,8 @@ from trainables.models import backbones
 from trainables.models.backbones import weights_name
 from trainables.results.score_files import read_scores
 from trainables.spec import Cell, Contrastive, Encoding, Pooled, Trial, Trunk
-from trainables.worker.runner import TrialRunner, Workplace
+from trainables.worker.context import Workplace
+from trainables.worker.runner import TrialRunner
 
 pytestmark = pytest.mark.slow
 

@@ -12,15 +12,17 @@ import torch
 from torch import nn
 
 from benchmarks.small_shards import write_shards
+from trainables.compute.device import free_bytes
 from trainables.compute.precision import is_exact
 from trainables.data import loading
 from trainables.data.loading import Subject, read_images, read_subject
-from trainables.data.shards import read_rows
+from trainables.data.rows import read_rows
 from trainables.encoding.features import extract
 from trainables.models import backbones
 from trainables.models.backbones import weights_name
+from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import log_file
-from trainables.results.outcome import Outcome, outcome_file
+from trainables.results.outcome import Outcome, failed, outcome_file
 from trainables.results.score_files import (
     SCORE_SCHEMA,
     TRIAL_KEY,
@@ -39,12 +41,11 @@ from trainables.spec import (
     Untuned,
 )
 from trainables.spec.evaluation import Evaluation
-from trainables.training.checkpoints import LAST, OF_SEARCHES, EpochReport
+from trainables.training.checkpoints import LAST, OF_SEARCHES
 from trainables.training.finetune import Stopped
-from trainables.worker import runner as module
-from trainables.worker import subject_cache
-from trainables.worker.runner import TrialRunner, Workplace, failed
-from trainables.worker.subject_cache import free_bytes
+from trainables.worker import score_subject, subject_cache
+from trainables.worker.context import Workplace
+from trainables.worker.runner import TrialRunner
 
 CPU = torch.device("cpu")
 ENCODING = Encoding(layers=("1", "4"), protocols=("nested", "paper"), alphas=(1.0, 100.0))
@@ -377,7 +378,9 @@ def test_a_pooled_trial_scores_each_subject_s_cell_with_one_trunk_and_one_pass_e
     place, monkeypatch
 ) -> None:
     passes = []
-    monkeypatch.setattr(module, "extract", lambda *some: passes.append(some[0]) or extract(*some))
+    monkeypatch.setattr(
+        score_subject, "extract", lambda *some: passes.append(some[0]) or extract(*some)
+    )
     trial, listener = place.pooled(), Listener()
     outcome = place.runner().run(trial, listener)
     assert listener.stages == [
@@ -455,7 +458,7 @@ def test_a_pooled_trial_of_changed_data_is_refused_by_the_subject_s_name(place) 
 
 
 def test_a_trial_that_is_not_encoded_is_tuned_and_passes_no_test_image(place, monkeypatch) -> None:
-    monkeypatch.setattr(module, "extract", lambda *a: pytest.fail("an image was encoded"))
+    monkeypatch.setattr(score_subject, "extract", lambda *a: pytest.fail("an image was encoded"))
     trial = replace(place.trial(), encoding=None)
     listener, runs = Listener(), place.home / "runs"
     outcome = place.runner().run(trial, listener)
@@ -523,9 +526,11 @@ def test_what_a_search_measures_does_not_depend_on_the_test_images(place, monkey
 
 def test_an_exact_trial_repeats_to_the_bit_and_leaves_torch_as_it_was(place, monkeypatch) -> None:
     seen = []
-    original = module.score_cells
+    original = score_subject.score_cells
     monkeypatch.setattr(
-        module, "score_cells", lambda *a, **k: (seen.append(is_exact()), original(*a, **k))[1]
+        score_subject,
+        "score_cells",
+        lambda *a, **k: (seen.append(is_exact()), original(*a, **k))[1],
     )
     exact = place.trial().exactly()
     rows = []
@@ -541,9 +546,11 @@ def test_an_exact_trial_repeats_to_the_bit_and_leaves_torch_as_it_was(place, mon
 
 def test_an_exact_model_is_evaluated_exactly(place, monkeypatch) -> None:
     seen = []
-    original = module.score_cells
+    original = score_subject.score_cells
     monkeypatch.setattr(
-        module, "score_cells", lambda *a, **k: (seen.append(is_exact()), original(*a, **k))[1]
+        score_subject,
+        "score_cells",
+        lambda *a, **k: (seen.append(is_exact()), original(*a, **k))[1],
     )
     exact, runner = place.trial().exactly(), place.runner()
     runner.run(exact, Listener())

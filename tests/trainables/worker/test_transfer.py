@@ -33,16 +33,17 @@ from tests.builders.transfer_shards import (
 )
 from trainables.data import loading
 from trainables.data.images import ResidentImages
-from trainables.data.shards import hash_file, read_rows
+from trainables.data.rows import read_rows
 from trainables.data.stimuli import KnownStimuli, Stimuli
 from trainables.models import backbones
 from trainables.results.outcome import Outcome
 from trainables.results.score_files import TRIAL_KEY, read_score_file, score_file
 from trainables.spec import Trial, Untuned
 from trainables.spec.evaluation import Evaluation
+from trainables.storage.atomic import hash_file
 from trainables.training.checkpoints import LAST
 from trainables.training.epoch import TrainingData
-from trainables.worker import runner
+from trainables.worker import score_subject
 
 OBJECTIVES = (REGRESSION, CONTRASTIVE)
 QUICK = replace(REGRESSION, epochs=1)
@@ -271,13 +272,13 @@ def test_a_model_of_data_that_is_gone_is_refused(lab, quick) -> None:
 def passes(monkeypatch) -> list[int]:
     """Count the passes of a trunk over images, by the number of images."""
     counted: list[int] = []
-    extract = runner.extract
+    extract = score_subject.extract
 
     def counting(*arguments):
         counted.append(arguments[3])
         return extract(*arguments)
 
-    monkeypatch.setattr(runner, "extract", counting)
+    monkeypatch.setattr(score_subject, "extract", counting)
     return counted
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator.cli.process import InputError, parse_subjects
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.selection import parse_subjects
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.algonauts.inspection import Findings, Subject, inspect_subject
 from orchestrator.ingest.images import decode_image

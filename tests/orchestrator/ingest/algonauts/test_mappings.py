@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.algonauts.mappings import read_mapping
 
 NAMES = {0: "Unknown", 1: "V1v", 2: "V1d"}

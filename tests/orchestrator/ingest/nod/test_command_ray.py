@@ -14,7 +14,8 @@ from orchestrator.ingest.images import decode_image
 from orchestrator.ingest.simulate.nod import simulate_nod
 from tests.builders.nod_folder import SETTINGS, NodFolder
 from trainables.data.loading import read_subject
-from trainables.data.shards import Manifest, fixed_width, list_cells, list_shards, read_rows
+from trainables.data.rows import fixed_width, read_rows
+from trainables.data.shards import Manifest, list_cells, list_shards
 
 pytestmark = pytest.mark.ray
 

@@ -16,15 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.cifti2.cifti2_axes import BrainModelAxis
 
-from orchestrator.cli.process import InputError
-from orchestrator.execution.plan import (
-    expand,
-    load_search,
-    load_space,
-    make_plan,
-    parse_rois,
-    select,
-)
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.selection import Selection, parse_rois, select
+from orchestrator.execution.plan import make_plan
 from orchestrator.ingest.checked import Findings, Subject
 from orchestrator.ingest.images import decode_image
 from orchestrator.ingest.nod.atlas import read_atlas
@@ -38,6 +32,7 @@ from orchestrator.ingest.simulate.nod import simulate_nod
 from orchestrator.ingest.splits import stimulus_fraction
 from orchestrator.ingest.writer import read_existing, write_subject
 from orchestrator.scores.score_table import read_score_table
+from orchestrator.sweep.spaces import expand, load_search, load_space
 from tests.builders.nod_folder import (
     N_TRIALS,
     RUNS,
@@ -49,16 +44,10 @@ from tests.builders.nod_folder import (
     relabel,
     write,
 )
+from tests.builders.planned_cells import COSTS
 from tests.builders.small_scores import write as write_score
-from tests.orchestrator.execution.test_plan import COSTS, Selection
-from trainables.data.shards import (
-    VERTICES,
-    Manifest,
-    fixed_width,
-    list_cells,
-    read_rows,
-    read_vertices,
-)
+from trainables.data.rows import fixed_width, read_rows
+from trainables.data.shards import VERTICES, Manifest, list_cells, read_vertices
 from trainables.spec import Untuned
 from trainables.spec.rois import EARLY, HEMISPHERES, NOD_ROIS, NSD_OF_NOD, ROI_FAMILIES, group_of
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.__main__ import main
 from orchestrator.ingest.images import decode_cropped
 from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task

@@ -13,9 +13,10 @@ from orchestrator.sweep.search.rounds import Progress, judged, prime
 from orchestrator.sweep.search.study import Record, rank_shares
 from search_spaces.tuning import SEARCH as TUNING
 from tests.orchestrator.sweep.search.test_study import SEARCH, VALUES, cells
+from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.storage.atomic import write_text
-from trainables.training.checkpoints import LAST, EpochReport
+from trainables.training.checkpoints import LAST
 
 EPOCHS = 8
 

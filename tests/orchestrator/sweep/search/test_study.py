@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.execution.plan import load_search
 from orchestrator.sweep.search import rounds as rounds_module
 from orchestrator.sweep.search.rounds import Progress, Round
 from orchestrator.sweep.search.study import (
@@ -18,6 +17,8 @@ from orchestrator.sweep.search.study import (
     rank_shares,
     record,
 )
+from orchestrator.sweep.spaces import load_search
+from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.spec import Cell, Contrastive, Encoding, Trial, Untuned
 from trainables.spec.search import (
@@ -29,7 +30,6 @@ from trainables.spec.search import (
     Search,
     name_of,
 )
-from trainables.training.checkpoints import EpochReport
 
 RANGES = Ranges(
     temperature=LogUniform(0.1, 1.0),

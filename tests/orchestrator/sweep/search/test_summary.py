@@ -9,7 +9,7 @@ import matplotlib.image
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.process import InputError
+from orchestrator.cli.errors import InputError
 from orchestrator.sweep.hyperparameters import (
     Found,
     read_hyperparameters,

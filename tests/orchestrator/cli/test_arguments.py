@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.places import Places, add_data, add_runs, places_of
+from orchestrator.cli.arguments import Places, add_data, add_runs, places_of
 
 
 def asked(*arguments: str) -> Places:

@@ -1,0 +1,61 @@
+"""Jobs of the trial queue, and what is known of them."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+Event = dict[str, Any]
+
+Answer = Literal["again", "end"]
+
+AGAIN: Final[Answer] = "again"
+
+END: Final[Answer] = "end"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a group is given: a trial by id and content."""
+
+    trial_id: str
+    trial: str
+    """The trial as JSON."""
+    shards: tuple[str, ...]
+    """The subjects whose images it reads."""
+    training_id: str = ""
+    """Its checkpoint's name: of jobs that share one, a single one runs at a time."""
+    patience: float = math.inf
+    """Seconds that it may go without a sign of progress."""
+    judged: bool = False
+    """Whether a scheduler may stop it: its worker waits at each report until it is heard."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """The process of a group that asks the queue."""
+
+    node: str
+    """Ray's id of its node."""
+    pid: int
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A worker whose trial shows no progress."""
+
+    trial_id: str
+    node: str
+    pid: int
+
+
+@dataclass
+class Progress:
+    """A job as the terminal and the dashboard show it."""
+
+    trial_id: str
+    group: str | None = None
+    stage: str = "waiting"
+    epoch: int = 0
+    loss: float | None = None
+    retrieval_top1: float | None = None
+    images_per_second: float | None = None

@@ -1,0 +1,158 @@
+"""Restrictions of a score table: by value, subject, trial; one trial or model per ROI."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.selection import subject_number
+from orchestrator.scores.score_table import ScoreTable, is_named, setting_values
+from trainables.spec.evaluation import Evaluation
+
+SHOWN: Final = 4
+
+
+def keep_values(table: ScoreTable, flag: str, column: str, wanted: Sequence[str]) -> ScoreTable:
+    """Keep the rows with a wanted value of a column; raise InputError when there are none."""
+    kept = table.where(table.vertices[column].isin(wanted))
+    if kept.vertices.empty:
+        raise InputError(
+            f"--{flag} {','.join(wanted)}: no scores; there are {', '.join(table.present(column))}"
+        )
+    return kept
+
+
+def keep_subjects(table: ScoreTable, numbers: Sequence[int]) -> ScoreTable:
+    """Keep the subjects of these numbers; raise InputError when one has no scores."""
+    found = {name: subject_number(name) for name in table.present("subject")}
+    absent = sorted(set(numbers) - set(found.values()))
+    if absent:
+        raise InputError(
+            f"--subjects: no scores of {', '.join(map(str, absent))}; there are {', '.join(found)}"
+        )
+    wanted = [name for name, number in found.items() if number in numbers]
+    return table.where(table.vertices["subject"].isin(wanted))
+
+
+def keep_trials(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
+    """Keep the named trials, and every trial of the methods of which none is named.
+
+    A name is a trial's id, its beginning, or a setting's 8 hex digits. Raises InputError when a
+    name fits no trial.
+    """
+    chosen: set[str] = set()
+    for name in names:
+        fits = {key for key, work in table.trials.items() if is_named(work, name)}
+        if not fits:
+            raise InputError(f"--trial {name}: no such trial; there are {_some(table.trials)}")
+        chosen |= fits
+    named = table.vertices["trial_id"].isin(chosen)
+    methods = table.vertices.loc[named, "method"].unique()  # an evaluation's differ by cell
+    return table.where(named | ~table.vertices["method"].isin(methods))
+
+
+def one_trial_a_cell(
+    table: ScoreTable, started: Callable[[str], float]
+) -> tuple[ScoreTable, list[str]]:
+    """Keep, of a method's trials on the same cell and protocol, the one that started last.
+
+    started: seconds since 1970 of a trial by its id. Returns what is kept, and a line for each
+    method that had several trials on a cell, or whose cells are of several settings.
+    """
+    keys = ["method", "cell", "protocol", "source"]
+    found = with_source(table, [*keys[:-1], "setting"])
+    several = found[found.duplicated(keys, keep=False)]
+    order = {key: (started(key), key) for key in several["trial_id"].unique()}
+    dropped = [
+        (row.trial_id, row.cell, row.protocol)
+        for _, group in several.groupby(keys, observed=True)
+        for row in group.itertuples()
+        if row.trial_id != max(group["trial_id"], key=order.__getitem__)
+    ]
+    kept = table
+    if dropped:
+        of_row = pd.MultiIndex.from_frame(table.vertices[["trial_id", "cell", "protocol"]])
+        unwanted = of_row.isin(dropped)
+        kept = table.where(pd.Series(~unwanted, index=table.vertices.index))
+    notes = [_told(table, found[found["method"] == m], several) for m in table.present("method")]
+    return kept, [note for note in notes if note]
+
+
+def with_source(table: ScoreTable, columns: Sequence[str]) -> pd.DataFrame:
+    """List each trial's distinct values of columns, and the cells that an evaluated model is of.
+
+    The column source names the cells that the model was tuned on; it is empty for a trial.
+    """
+    found = table.vertices[["trial_id", *columns]].drop_duplicates()
+    tuned_on = {key: one.trained_on for key, one in evaluations_of(table).items()}
+    return found.assign(source=[tuned_on.get(key) or "" for key in found["trial_id"]])
+
+
+def evaluations_of(table: ScoreTable) -> dict[str, Evaluation]:
+    """Return the evaluations of a table by their ids."""
+    return {key: one for key, one in table.trials.items() if isinstance(one, Evaluation)}
+
+
+def _told(table: ScoreTable, found: pd.DataFrame, several: pd.DataFrame) -> str:
+    """Say which settings of one method there are, and on how many cells a choice was made."""
+    method = found["method"].iloc[0]
+    n_several = several.loc[several["method"] == method, "cell"].nunique()
+    settings = found.groupby("setting", observed=True)["trial_id"].first()
+    if not n_several and len(settings) == 1:
+        return ""
+    taken = f"several trials on {n_several} of its cells, the last started is taken; "
+    names = f"trials {_some(found['trial_id'].unique())}"
+    if len(settings) > 1:
+        described = _describe({key: setting_values(table.trials[t]) for key, t in settings.items()})
+        names = f"settings {_some(described, '; ')}"
+    return f"{method}: {taken if n_several else ''}{names}; --trial keeps one"
+
+
+def _describe(settings: Mapping[Any, Mapping[str, Any]]) -> list[str]:
+    """Name each setting by the values in which the settings differ."""
+    names = [
+        name
+        for name in next(iter(settings.values()))
+        if len({str(setting[name]) for setting in settings.values()}) > 1
+    ]
+    return [
+        " ".join([str(key), *(f"{name}={setting[name]}" for name in names)])
+        for key, setting in settings.items()
+    ]
+
+
+def _some(names: Collection[str], separator: str = ", ") -> str:
+    shown = sorted(names)[:SHOWN]
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return separator.join([*shown, *more])
+
+
+def started_in(runs: Path) -> Callable[[str], float]:
+    """Return a function that tells when a trial started; a trial without an outcome is oldest."""
+
+    def started(trial_id: str) -> float:
+        from trainables.results.outcome import Outcome
+
+        outcome = Outcome.read(runs, trial_id)
+        return -np.inf if outcome is None else outcome.started
+
+    return started
+
+
+def one_model_a_cell(table: ScoreTable) -> tuple[ScoreTable, list[str]]:
+    """Leave out the methods that score a cell by several models: no row of a table can hold two.
+
+    Returns what is kept, and a line for each method that is left out.
+    """
+    keys = ["method", "cell", "protocol"]
+    found = with_source(table, keys)[[*keys, "source"]].drop_duplicates()
+    several = found[found.duplicated(keys, keep=False)]
+    notes = [
+        f"{method}: several models on {part['cell'].nunique()} cells; --by model shows them, "
+        "--trial with the beginning of an id keeps some"
+        for method, part in several.groupby("method", observed=True)
+    ]
+    return table.where(~table.vertices["method"].isin(several["method"].unique())), notes

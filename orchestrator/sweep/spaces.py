@@ -1,0 +1,141 @@
+"""Search spaces: found by name or file, and expanded to trials."""
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import search_spaces
+from orchestrator.cli.errors import InputError
+from trainables.spec import FROM_FILE, Cell, Trial, Trunk
+from trainables.spec.search import Search
+
+Space = Callable[[Sequence[Cell]], Iterable[Trial]]
+
+
+def space_names() -> list[str]:
+    """Name the search spaces that come with the program."""
+    return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
+
+
+def load_space(name: str) -> Space:
+    """Load a search space by name, or from a Python file of one's own.
+
+    Raises InputError when there is no such space, or it has no function ``trials(cells)``.
+    """
+    module = _load_file(Path(name)) if name.endswith(".py") else _load_named(name)
+    trials = getattr(module, "trials", None)
+    if not callable(trials):
+        raise InputError(
+            f"{name}: a search space needs a function trials(cells) that yields Trial values; "
+            "search_spaces/paper.py is an example"
+        )
+    return trials  # type: ignore[no-any-return]
+
+
+def load_search(name: str) -> Search | None:
+    """Load the search that a search space declares as ``SEARCH``; None where it lists trials.
+
+    Raises InputError when there is no such space, or SEARCH is something else.
+    """
+    module = _load_file(Path(name)) if name.endswith(".py") else _load_named(name)
+    search = getattr(module, "SEARCH", None)
+    if search is not None and not isinstance(search, Search):
+        raise InputError(f"{name}: SEARCH is {search!r:.80}; expected a trainables.spec.Search")
+    return search
+
+
+def _load_named(name: str) -> ModuleType:
+    if name not in space_names():
+        raise InputError(
+            f"no search space {name!r}; expected one of {', '.join(space_names())}, "
+            "or the path of a .py file with trials(cells)"
+        )
+    return importlib.import_module(f"search_spaces.{name}")
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InputError(f"{path}: no such search space; give the path of a .py file")
+    spec = importlib.util.spec_from_file_location("user_search_space", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"{path}: could not be loaded: {_told(error, spec.origin)}") from error
+    return module
+
+
+def _told(error: Exception, file: str | None) -> str:
+    """Tell an error with its line in a user's file; a syntax error names its own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    where = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def expand(space: Space, cells: Sequence[Cell], weights: str | None) -> list[Trial]:
+    """List a space's trials, each once; weights, where given, replace each trunk's.
+
+    Untuned trials of one subject are one trial, for all their cells. Raises InputError when the
+    space fails, yields no trial or what is none, or needs a weights file that is not given.
+    """
+    try:
+        trials = list(space(cells))
+    except Exception as error:
+        file = getattr(getattr(space, "__code__", None), "co_filename", None)
+        raise InputError(
+            f"the search space's trials(cells) failed: {_told(error, file)}"
+        ) from error
+    merged: dict[str, Trial] = {}
+    for trial in trials:
+        if not isinstance(trial, Trial):
+            raise InputError(f"the search space yielded {trial!r:.80}; expected Trial values")
+        chosen = _with_weights(trial, weights)
+        merged[chosen.id] = _merge(merged.get(chosen.id), chosen)
+    if not merged:
+        nothing = "the search space yielded no trial for the chosen cells"
+        raise InputError(nothing, *space_notes(space, cells))
+    return list(merged.values())
+
+
+def space_notes(space: Space, cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Ask a space's module for ``notes(cells)``, lines about its trials; none when it has none.
+
+    Raises InputError when the function fails.
+    """
+    notes = getattr(sys.modules.get(space.__module__), "notes", None)
+    if not callable(notes):
+        return ()
+    try:
+        return tuple(map(str, notes(cells)))
+    except Exception as error:
+        told = _told(error, notes.__code__.co_filename)
+        raise InputError(f"the search space's notes(cells) failed: {told}") from error
+
+
+def _with_weights(trial: Trial, weights: str | None) -> Trial:
+    return replace(trial, trunk=start_from(trial.trunk, weights))
+
+
+def start_from(trunk: Trunk, weights: str | None) -> Trunk:
+    """Give a trunk the weights named, if any; raise InputError where it needs a file's."""
+    if weights is None and trunk.weights == FROM_FILE:
+        raise InputError(
+            f"the search space starts {trunk.architecture} from a file; give --weights FILE"
+        )
+    return replace(trunk, weights=weights or trunk.weights)
+
+
+def _merge(known: Trial | None, trial: Trial) -> Trial:
+    if known is None:
+        return trial
+    return known.scoring(dict.fromkeys((*known.cells, *trial.cells)))

@@ -1,0 +1,117 @@
+"""Rows of images and responses in Parquet files: written in groups, streamed, hashed."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from trainables.spec.rois import HEMISPHERES
+from trainables.storage.atomic import CHECKED, VERIFIED
+from trainables.storage.s3_mirror import pull
+
+ROWS_PER_GROUP: Final = 64
+
+ROWS_PER_FILE: Final = 1024
+
+
+def read_rows(shard: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Stream the rows of a subject, or a task, in index order, a few row groups at a time.
+
+    Without Ray.
+    """
+    pull(shard)
+    files = sorted(str(path) for path in shard.glob("rows-*.parquet"))
+    options = pads.ParquetFragmentScanOptions(**VERIFIED)
+    checked = pads.ParquetFileFormat(default_fragment_scan_options=options)
+    for batch in pads.dataset(files, format=checked).to_batches(
+        columns=list(columns), batch_size=ROWS_PER_GROUP, batch_readahead=2, fragment_readahead=1
+    ):
+        yield pa.Table.from_batches([batch])
+
+
+def fixed_width(column: pa.ChunkedArray, dtype: type[np.generic]) -> "np.ndarray[Any, Any]":
+    """View a fixed-size column as (n_rows, width) of dtype; one copy when it has many chunks."""
+    parts = [_fixed_width_chunk(chunk, dtype) for chunk in column.chunks]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _fixed_width_chunk(chunk: pa.Array, dtype: type[np.generic]) -> "np.ndarray[Any, Any]":
+    if isinstance(chunk, pa.ExtensionArray):
+        chunk = chunk.storage
+    if pa.types.is_fixed_size_list(chunk.type):
+        flat: np.ndarray[Any, Any] = chunk.flatten().to_numpy()
+    else:
+        width = chunk.type.byte_width
+        buffer = chunk.buffers()[1]
+        raw = np.frombuffer(buffer, np.uint8, len(chunk) * width, chunk.offset * width)
+        flat = raw.view(dtype)
+    return flat.reshape(len(chunk), -1)
+
+
+class RowWriter:
+    """Write a subject's (or a task's) rows as Parquet files of at most ROWS_PER_FILE rows, hashed.
+
+    Use it as a context manager on a directory that is renamed when all is there. The digest is
+    of the rows, however many of them come at a time.
+    """
+
+    def __init__(self, directory: Path, schema: pa.Schema) -> None:
+        self._directory = directory
+        self._schema = schema
+        self._pending: list[pa.Table] = []
+        self._n_pending = 0
+        self._n_files = 0
+        self._writer: pq.ParquetWriter | None = None
+        self._rows_in_file = 0
+        hashed = [name for name in ("image", *HEMISPHERES) if name in schema.names]
+        self._content = {name: hashlib.sha256() for name in hashed}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_file()
+
+    def write(self, columns: dict[str, pa.Array]) -> None:
+        """Append rows, given as one Arrow array a column of the schema."""
+        table = pa.table(columns, schema=self._schema)
+        for name, content in self._content.items():
+            dtype = np.uint8 if name == "image" else np.float32
+            content.update(np.ascontiguousarray(fixed_width(table[name], dtype)).data)
+        self._pending.append(table)
+        self._n_pending += table.num_rows
+        while self._n_pending >= ROWS_PER_GROUP:
+            self._flush_group()
+
+    def close(self) -> str:
+        """Write what is left; return the digest of images and responses."""
+        while self._n_pending:
+            self._flush_group()
+        self._close_file()
+        columns = "".join(content.hexdigest() for content in self._content.values())
+        return hashlib.sha256(columns.encode()).hexdigest()
+
+    def _flush_group(self) -> None:
+        pending = pa.concat_tables(self._pending)
+        group, rest = pending.slice(0, ROWS_PER_GROUP), pending.slice(ROWS_PER_GROUP)
+        if self._writer is None:
+            path = self._directory / f"rows-{self._n_files:05d}.parquet"
+            self._writer = pq.ParquetWriter(
+                path, self._schema, compression="none", use_dictionary=["split"], **CHECKED
+            )
+            self._n_files += 1
+        self._writer.write_table(group, row_group_size=ROWS_PER_GROUP)
+        self._pending, self._n_pending = [rest], rest.num_rows
+        self._rows_in_file += group.num_rows
+        if self._rows_in_file >= ROWS_PER_FILE:
+            self._close_file()
+
+    def _close_file(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._rows_in_file = None, 0

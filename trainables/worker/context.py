@@ -1,0 +1,50 @@
+"""Where a trial runs, and a trial with its network and subjects in memory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from trainables.spec.evaluation import Work
+from trainables.training.checkpoints import OF_SEARCHES
+from trainables.worker.subject_cache import HeldSubject
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a trial runs: what changes nothing in its result, so nothing in its id."""
+
+    data: Path
+    runs: Path
+    weights_file: Path | None = None
+    threads: int = 1
+    """Threads of a worker on the CPU. (Another number may round sums otherwise.)"""
+    share_of_gpu: float = 1.0
+    """Of a GPU's memory, where several workers share one."""
+    keep_every_epoch: bool = False
+    keep_trunks: bool = True
+    """False for a search, which needs a trial's checkpoints only until the trial has ended."""
+    keep_predictions: bool = True
+    """Write what the refit of ``nested`` predicts of each test image."""
+    image_budget: int | None = None
+    """Bytes of images to hold on the device; None: a share of what is free. More are streamed."""
+    feature_budget: int | None = None
+    """Bytes of features to hold on the device; None: a share of what is free. More are spooled."""
+
+    @property
+    def scratch(self) -> Path:
+        """Name the directory for what memory can't hold."""
+        return self.runs / "scratch"
+
+    def checkpoint(self, trial: Work) -> Path:
+        """Name the directory of a trial's checkpoints; those that are removed lie apart."""
+        return self.runs / ("checkpoints" if self.keep_trunks else OF_SEARCHES) / trial.training_id
+
+
+@dataclass(frozen=True)
+class PreparedTrial:
+    """A trial or evaluation with its network, and its subjects by the name of their shard."""
+
+    trial: Work
+    network: nn.Module
+    subjects: dict[str, HeldSubject]
