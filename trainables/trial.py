@@ -25,7 +25,7 @@ from trainables.epochs import TrainingData
 from trainables.evaluation import Evaluation, Work, setting_source
 from trainables.features import Storage, extract
 from trainables.finetune import Stopped, finetune, finetune_pooled
-from trainables.holding import HeldSubject, HeldSubjects, free_bytes
+from trainables.holding import HeldSubject, HeldSubjects, free_bytes, indexed
 from trainables.linear_algebra import use_threads
 from trainables.listening import Clock, Listener, Silent
 from trainables.microbatches import SMALLEST, Parts, can_be_split, is_out_of_memory
@@ -97,6 +97,7 @@ class TrialRunner:
         use_threads(workplace.threads)
         # cuBLAS repeats to the bit only so, and reads it when it is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        device = indexed(device)
         if device.type == "cuda" and workplace.share_of_gpu < 1:
             torch.cuda.set_per_process_memory_fraction(workplace.share_of_gpu, device)
         self._workplace = workplace
