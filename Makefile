@@ -4,7 +4,8 @@ BIN := .venv/bin
 READY := .venv/ready
 UV_VERSION := 0.13.9
 
-.PHONY: demo test test-fast check audit cluster-test chaos bench bench-gpu mlflow-server lock clean
+.PHONY: demo test test-fast check audit cluster-test chaos bench bench-gpu gpu-check mlflow-server \
+	lock clean
 
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, report.
 	$(BIN)/python -m orchestrator.sweep
@@ -49,6 +50,9 @@ bench: $(READY)  ## Ratios to what one would use instead; fails when one has fal
 
 bench-gpu:  ## What a GPU makes of a sweep; of Python's packages it needs PyTorch's and scikit-learn.
 	$(PYTHON) -m benchmarks.gpu
+
+gpu-check:  ## Whether a GPU computes what a CPU does, and each step's time, at NSD's size.
+	$(PYTHON) -m benchmarks.gpu_check
 
 mlflow-server: $(READY)  ## Serve MLflow with passwords, on PostgreSQL, until Ctrl-C.
 	$(BIN)/python -m orchestrator.mlflow_server

@@ -89,12 +89,14 @@ VARIANTS: Final = (
     Variant("float32 throughout", full_float32),
     Variant("as torch has it: TF32 convolutions"),
     Variant("TF32 products too", tf32_products),
+    Variant("TF32 products too, channels last", tf32_products, channels_last=True),
     Variant("bfloat16", bfloat16=True),
     Variant("bfloat16, channels last", bfloat16=True, channels_last=True),
+    Variant("bfloat16, channels last, TF32 products", tf32_products, True, channels_last=True),
     Variant("bfloat16, compiled", bfloat16=True, compiled=True),
     Variant("bfloat16, a CUDA graph", bfloat16=True, graph=True),
 )
-DEFAULT, HALF = VARIANTS[1], VARIANTS[3]
+DEFAULT, HALF = VARIANTS[1], VARIANTS[4]
 
 
 class Stepper:

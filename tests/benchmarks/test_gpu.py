@@ -1,5 +1,6 @@
 """The benchmark of a GPU: it runs on a bare machine, and its sums are right."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,18 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, packing
+from benchmarks import gpu, gpu_check, packing, subspace
 from benchmarks.gpu import DEFAULT, HALF, Size
 
 CPU = torch.device("cpu")
 TINY = Size("narrow-alexnet", 64, 60, 40, 16, 1, (10, 20), 30, (1,), 20)
-ABSENT = ("ray", "mlflow", "safetensors", "nilearn", "rich", "optuna", "simpy", "himalaya", "yaml")
+LAYERS = ("features.2", "features.12", "classifier.5")
+ABSENT = ("ray", "mlflow", "nilearn", "rich", "optuna", "simpy", "himalaya", "yaml")
 
 BARE = f"""
 import sys
 for name in {ABSENT}:
     sys.modules[name] = None  # importing it fails
-import benchmarks.gpu, benchmarks.packing
+import benchmarks.gpu, benchmarks.gpu_check, benchmarks.packing
 print("runs")
 """
 
@@ -33,11 +35,46 @@ def test_it_needs_no_more_than_a_bare_machine_has() -> None:
 
 
 @pytest.mark.slow
+def test_the_check_writes_every_figure_and_records_an_error(monkeypatch, tmp_path) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setitem(gpu_check.SECTIONS, "host", fail)
+    path = tmp_path / "check.json"
+    sections = "host,latencies,gram,deterministic"
+    monkeypatch.setattr(
+        sys, "argv", ["gpu-check", "--small", "--only", sections, "--json", str(path)]
+    )
+    gpu_check.main()
+    found = json.loads(path.read_text())
+    assert found["host"]["error"]["error"] == "RuntimeError: no kernel"
+    assert found["latencies"]["eigh 100 float64"]["seconds"] > 0
+    assert all(found["gram"][f"{one}: difference"]["r"] < 1e-4 for one in LAYERS)
+    assert found["deterministic"]["twice"] == {"equal": True, "n": 16}
+
+
+@pytest.mark.parametrize("decay", [0.4, 0.6, 1.0])
+def test_warm_subspace_iteration_finds_the_components_of_a_fold(decay) -> None:
+    n, k = 400, 40
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(n, 900, generator=generator, dtype=torch.float64)
+    X *= torch.arange(1, 901) ** -decay
+    K = X @ X.T
+    values, vectors = (one.flip(-1) for one in torch.linalg.eigh(K))
+    m = subspace.block_size(k)
+    fold = K[80:, 80:]
+    found = subspace.warm_components(fold, vectors[80:, :m], float(0.8 * values[m]), k)
+    expected = torch.linalg.eigvalsh(fold).flip(0)[:k]
+    torch.testing.assert_close(found.values, expected, rtol=1e-5, atol=0)
+    assert found.residual < 1e-3
+
+
+@pytest.mark.slow
 def test_every_step_is_measured(monkeypatch, tmp_path, capsys) -> None:
     variants = tuple(one for one in gpu.VARIANTS if not one.compiled)
     monkeypatch.setattr(gpu, "VARIANTS", variants)
     tuning = gpu.steps_of_tuning(TINY, CPU)
-    assert len(tuning) == 5 + 2  # a graph is a GPU's
+    assert len(tuning) == 7 + 2  # a graph is a GPU's
     scoring = gpu.steps_of_scoring(TINY, CPU, tmp_path)
     assert all(seconds > 0 for runs in scoring.values() for seconds in runs)
     gpu.project(TINY, tuning, scoring)

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 def free_bytes(device: torch.device) -> int:
     """Measure the memory that is free: the GPU's, of this process's share, or this machine's."""
     if device.type == "cuda":
+        device = indexed(device)
         free, total = torch.cuda.mem_get_info(device)
         share = torch.cuda.get_per_process_memory_fraction(device)
         return min(int(free), int(share * total) - torch.cuda.memory_reserved(device))
@@ -16,6 +17,13 @@ def free_bytes(device: torch.device) -> int:
         line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line
     )
     return int(fields["MemAvailable"].split()[0]) * 1024
+
+
+def indexed(device: torch.device) -> torch.device:
+    """Return a device by its number: some of torch's functions take no bare ``cuda``."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 def use_threads(n_threads: int) -> None:

@@ -4,13 +4,11 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
-import ray.data
 import torch
 from torch import Tensor
 
@@ -19,6 +17,9 @@ from trainables.data.shards import TEST, TRAIN, Manifest
 from trainables.spec.rois import HEMISPHERES
 from trainables.storage.atomic import VERIFIED
 from trainables.storage.s3_mirror import pull
+
+if TYPE_CHECKING:
+    import ray.data
 
 CPUS_A_READ: Final = 0
 """A read asks Ray for none: trials may hold every CPU of what dead nodes have left of a cluster."""
@@ -99,12 +100,14 @@ def _row_groups(shard: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _dataset(shard: Path, columns: tuple[str, ...]) -> ray.data.Dataset:
+def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
     """Read row groups in file order.
 
     ``ray.data.read_parquet`` lists and samples files in tasks of a whole CPU each; on a machine
     whose CPUs are held by trials these never start. Row groups are known beforehand here.
     """
+    import ray.data  # a second, which small shards and machines without Ray are spared
+
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True

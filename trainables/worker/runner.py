@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from trainables.compute.device import device_name, use_threads
+from trainables.compute.device import device_name, indexed, use_threads
 from trainables.compute.precision import exactly
 from trainables.data.shards import read_planned_vertices
 from trainables.data.stimuli import KnownStimuli
@@ -43,6 +43,7 @@ class TrialRunner:
         use_threads(workplace.threads)
         # cuBLAS repeats to the bit only so, and reads it when it is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        device = indexed(device)
         if device.type == "cuda" and workplace.share_of_gpu < 1:
             torch.cuda.set_per_process_memory_fraction(workplace.share_of_gpu, device)
         self._workplace = workplace

@@ -352,6 +352,7 @@ def test_a_trial_that_could_not_be_done_is_an_outcome_with_its_error(place) -> N
 
 def test_a_worker_that_shares_a_gpu_takes_its_share_of_the_memory(place, monkeypatch) -> None:
     shares = []
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(
         torch.cuda, "set_per_process_memory_fraction", lambda share, device: shares.append(share)
     )
@@ -361,13 +362,18 @@ def test_a_worker_that_shares_a_gpu_takes_its_share_of_the_memory(place, monkeyp
 
 
 def test_what_is_free_of_a_gpu_is_at_most_this_process_s_share(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (70, 100))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 10)
     for share, expected in ((1.0, 70), (0.5, 40)):
+        # As torch: it asks for the device's number.
         monkeypatch.setattr(
-            torch.cuda, "get_per_process_memory_fraction", lambda _, share=share: share
+            torch.cuda,
+            "get_per_process_memory_fraction",
+            lambda d, share=share: {3: share}[d.index],
         )
         assert free_bytes(torch.device("cuda")) == expected
+        assert free_bytes(torch.device("cuda:3")) == expected
 
 
 def test_free_memory_is_measured() -> None:

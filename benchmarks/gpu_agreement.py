@@ -1,0 +1,175 @@
+"""Whether a GPU computes what a CPU does: the marked tests, a trial's r, repeated trials."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from benchmarks.gpu_report import Report
+from benchmarks.small_shards import write_shards
+from orchestrator.execution.cost import Costs
+from trainables.data import loading
+from trainables.data.rows import read_rows
+from trainables.models import backbones
+from trainables.results.epoch_report import EpochReport
+from trainables.results.outcome import Outcome
+from trainables.results.score_files import read_scores
+from trainables.spec import Cell, Contrastive, Encoding, Regression, Trial, Trunk, Untuned
+from trainables.worker.context import Workplace
+from trainables.worker.runner import TrialRunner
+
+AGREEMENT: Final = 1e-4
+"""Largest difference in r of an untuned backbone between GPU and CPU."""
+
+
+class _Quiet:
+    """Listen to a trial, and say nothing."""
+
+    def stage(self, name: str) -> None:
+        """Take note of no stage."""
+
+    def epoch(self, report: EpochReport) -> bool:
+        """Go on."""
+        return True
+
+
+class _Lab:
+    """A made-up subject, weights, and runners on any device."""
+
+    def __init__(self, home: Path, n_images: int, image_size: int, backbone: str) -> None:
+        self.home = home
+        self.cells: list[Cell] = write_shards(home / "data", ("subj01",), n_images, image_size)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            save_file(backbones.build(backbone).state_dict(), home / "weights.safetensors")
+        self.weights = home / "weights.safetensors"
+        self.trunk = Trunk(backbone, backbones.weights_name(self.weights))
+
+    def trial(self, objective: Any, **changes: Any) -> Trial:
+        encoding = Encoding(protocols=("nested", "paper"))
+        return Trial(objective, (self.cells[0],), self.trunk, encoding, **changes)
+
+    def run(self, trial: Trial, name: str, device: torch.device) -> tuple[np.ndarray, Outcome]:
+        context = Workplace(
+            self.home / "data", self.home / name, self.weights, torch.get_num_threads()
+        )
+        outcome = TrialRunner(context, device).run(trial, _Quiet())
+        if trial.encoding is None:
+            return np.empty(0), outcome
+        table = read_scores(self.home / name, trial.id)
+        return table.column("r").to_numpy(), outcome
+
+
+@contextmanager
+def _lab(device: torch.device, small: bool, n_images: int = 1500) -> Iterator[_Lab]:
+    before = loading.stream
+    loading.stream = read_rows  # without Ray
+    try:
+        with tempfile.TemporaryDirectory() as home:
+            size = (120, 64, "narrow-alexnet") if small else (n_images, 224, "alexnet")
+            yield _Lab(Path(home), *size)
+    finally:
+        loading.stream = before
+
+
+def agreement(report: Report, device: torch.device, small: bool) -> None:
+    """Compare r of an untuned and of a fine-tuned backbone on both devices."""
+    with _lab(device, small, 600) as lab:
+        objective = Contrastive(batch_size=32 if small else 256, epochs=2)
+        for name, chosen in (("untuned", Untuned()), ("contrastive", objective)):
+            trial = lab.trial(chosen)
+            r, _ = lab.run(trial, f"{name}-device", device)
+            expected, _ = lab.run(trial, f"{name}-cpu", torch.device("cpu"))
+            off = np.abs(r - expected)
+            is_nan_alike = bool((np.isnan(r) == np.isnan(expected)).all())
+            largest = float(np.nanmax(off))
+            report.add(
+                name, largest=largest, mean=float(np.nanmean(off)), n=len(r), nan=is_nan_alike
+            )
+            if name == "untuned" and not (largest <= AGREEMENT and is_nan_alike):
+                report.add("untuned: FAILED", bound=AGREEMENT)
+
+
+def deterministic(report: Report, device: torch.device, small: bool) -> None:
+    """Run a deterministic trial twice and compare to the bit; time it beside the default."""
+    with _lab(device, small, 600) as lab:
+        objective = Contrastive(batch_size=32 if small else 256, epochs=2)
+        trial = lab.trial(objective).exactly()
+        (one, _), (two, _) = (lab.run(trial, name, device) for name in ("one", "two"))
+        report.add("twice", equal=bool(np.array_equal(one, two, equal_nan=True)), n=len(one))
+
+
+def precision(report: Report, device: torch.device, small: bool) -> None:
+    """Compare mean r of float32 and bfloat16 fine-tuning, over seeds."""
+    with _lab(device, small, 1500) as lab:
+        objective = Contrastive(batch_size=32 if small else 256, epochs=2 if small else 10)
+        for name in ("float32", "bfloat16"):
+            trials = [lab.trial(objective, precision=name, seed=seed) for seed in range(5)]
+            means = [float(np.nanmean(lab.run(one, name, device)[0])) for one in trials]
+            report.add(name, mean_r=means, spread=float(np.std(means, ddof=1)))
+
+
+def finetuning(report: Report, device: torch.device, small: bool) -> None:
+    """Fine-tune by the product at NSD's number of images: images a second, peak memory."""
+    with _lab(device, small, 9841) as lab:
+        costs = Costs.read(lab.home / "data", gpus=device.type == "cuda")
+        for precision in ("float32", "bfloat16"):
+            objective = Contrastive(batch_size=32 if small else 1024, epochs=3)
+            trial = replace(lab.trial(objective, precision=precision), encoding=None)
+            estimate = costs.estimate(trial)
+            _track(device)
+            _, outcome = lab.run(trial, precision, device)
+            rates = [epoch.images_per_second for epoch in outcome.history]
+            peak = _peak(estimate.bytes, device)
+            report.add(
+                f"contrastive, {precision}", images_per_second=rates, **peak, **outcome.seconds
+            )
+        regression = Regression(epochs=1, batch_size=32 if small else 1024)
+        for trial in (lab.trial(Untuned()), lab.trial(regression)):
+            estimate = costs.estimate(trial)
+            _track(device)
+            method = trial.objective.method
+            _, outcome = lab.run(trial, method, device)
+            peak = _peak(estimate.bytes, device)
+            report.add(f"{method} and its scores", **peak, **outcome.seconds)
+
+
+def _track(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peak(estimated: int, device: torch.device) -> dict[str, float]:
+    if device.type != "cuda":
+        return {"estimated_gb": estimated / 1e9}
+    return {
+        "estimated_gb": estimated / 1e9,
+        "allocated_gb": torch.cuda.max_memory_allocated() / 1e9,
+        "reserved_gb": torch.cuda.max_memory_reserved() / 1e9,
+    }
+
+
+GPU_TESTS: Final = (
+    "tests/trainables/compute/test_truncated_eigh.py",
+    "tests/trainables/encoding/test_ridge.py",
+    "tests/trainables/training/test_microbatches.py",
+    "tests/trainables/encoding/test_chosen_predictions.py",
+    "tests/trainables/encoding/test_protocols.py",
+)
+
+
+def gpu_tests(report: Report, device: torch.device, small: bool) -> None:
+    """Run the tests that are marked for a GPU."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", *GPU_TESTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
+    print(done.stdout[-3000:], done.stderr[-1500:])
+    report.add("pytest", exit=done.returncode, last=done.stdout.strip().splitlines()[-1:])

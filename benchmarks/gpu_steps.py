@@ -1,0 +1,303 @@
+"""The steps of a programme on a GPU at NSD's size: training, features, encoding, host work."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.ceilings import best_of, measure_ceilings, timed
+from benchmarks.gpu import SMALL, VARIANTS, Size, Stepper, draw, tf32_products
+from benchmarks.gpu_report import Report
+from benchmarks.subspace import block_size, orthonormalise, warm_components
+from trainables.compute.linear_algebra import decompose, orthonormal
+from trainables.compute.precision import full_float32
+from trainables.compute.truncated_eigh import dominant_vectors, leading_components
+from trainables.encoding.features import FeatureStore, Storage, extract
+from trainables.encoding.pca import gram, principal_components
+from trainables.encoding.ridge import Fold, correlate
+from trainables.models import backbones
+from trainables.models.heads import build_model
+from trainables.results.epoch_report import EpochReport
+from trainables.spec import ALEXNET_LAYERS, Contrastive, Encoding
+from trainables.storage.atomic import hash_file
+from trainables.training.checkpoints import Checkpoints, flatten_optimizer
+
+ALPHAS: Final = Encoding().alphas
+OCTAVES: Final = (4, 8, 16, 32, 64, 128)
+"""Sides of the noise that pictures are made of: amplitudes fall as in photographs."""
+
+
+def _size(small: bool) -> Size:
+    return SMALL if small else Size()
+
+
+def ceilings(report: Report, device: torch.device, small: bool) -> None:
+    """Measure products by precision, and copies."""
+    found = measure_ceilings(device)
+    report.add("rates", memory=found.memory, disk=found.disk, **found.flops)
+    if device.type != "cuda":
+        return
+    for name, dtype in (("TF32", torch.float32), ("bfloat16", torch.bfloat16)):
+        A, B = (torch.randn(8192, 8192, dtype=dtype, device=device) for _ in range(2))
+        with tf32_products():
+            rate = 2.0 * 8192**3 / best_of(5, lambda A=A, B=B: A @ B, device)  # type: ignore[misc]
+        report.add(name, flops=rate)
+    host = torch.empty(2**28, dtype=torch.uint8)
+    pinned = host.pin_memory()
+    report.add(
+        "copies to the device",
+        pageable=2**28 / best_of(3, lambda: host.to(device), device),
+        pinned=2**28 / best_of(3, lambda: pinned.to(device, non_blocking=True), device),
+    )
+
+
+def latencies(report: Report, device: torch.device, small: bool) -> None:
+    """Measure factorisations, whose time is not that of their arithmetic."""
+    sizes = (64, 100) if small else (1000, 1160, 1182, 2816)
+    for dtype in (torch.float32, torch.float64):
+        kind = str(dtype).removeprefix("torch.")
+        for n in sizes:
+            A = torch.randn(n, n, dtype=dtype, device=device)
+            A = A @ A.T + n * torch.eye(n, dtype=dtype, device=device)
+            report.measure(f"eigh {n} {kind}", partial(torch.linalg.eigh, A), device)
+            report.measure(f"cholesky {n} {kind}", partial(torch.linalg.cholesky, A), device)
+    n = 300 if small else 6691
+    tall = torch.randn(n, 128, device=device)
+    report.measure(f"QR {n} x 128 float32", partial(orthonormal, tall), device)
+    tall = torch.randn(1673, sizes[0], dtype=torch.float64, device=device)
+    report.measure("R of 1,673 rows", partial(torch.linalg.qr, tall, mode="r"), device)
+    report.measure("R by Cholesky", lambda: torch.linalg.cholesky(tall.T @ tall), device)
+    wide = torch.randn(n, block_size(sizes[0]), dtype=torch.float64, device=device)
+    report.measure("Cholesky QR, twice", partial(orthonormalise, wide), device)
+
+
+def training(report: Report, device: torch.device, small: bool) -> None:
+    """Measure a step of every way to take one, on the smallest ROI, and of some on the largest."""
+    size = _size(small)
+    for n_vertices in (size.vertices[0], size.vertices[-1]):
+        for variant in VARIANTS:
+            if variant.graph and device.type != "cuda":
+                continue
+            if n_vertices != size.vertices[0] and variant.compiled:
+                continue
+            try:
+                stepper = Stepper(variant, size, n_vertices, device)
+                name = f"{variant.name}, {n_vertices:,} vertices"
+                took = report.measure(name, stepper.step, device, repeats=5)
+                report.add(f"{name}, rate", images_per_second=size.batch_size / took)
+            except RuntimeError as error:
+                report.add(f"{variant.name}, {n_vertices:,} vertices", error=str(error)[:200])
+            stepper = None  # type: ignore[assignment]
+    images = draw(size.batch_size, size, device)
+    report.measure("normalise a batch", lambda: backbones.normalise(images), device)
+
+
+def pictures(n: int, size: Size, device: torch.device, seed: int = 0) -> Tensor:
+    """Draw pictures whose spectrum falls as photographs' does: (n, 3, side, side) uint8."""
+    generator = torch.Generator(device).manual_seed(seed)
+    parts = []
+    for few in torch.split(torch.arange(n), 512):
+        total = torch.zeros(len(few), 3, size.image_size, size.image_size, device=device)
+        for side in OCTAVES:
+            noise = torch.randn(len(few), 3, side, side, generator=generator, device=device)
+            total += nn.functional.interpolate(noise, total.shape[-2:], mode="bilinear") * 4 / side
+        parts.append((128 + 40 * total).clamp(0, 255).to(torch.uint8))
+    return torch.cat(parts)
+
+
+def _features(
+    size: Size, device: torch.device, home: Path, images: Tensor | None = None
+) -> FeatureStore:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = backbones.build(size.trunk)
+    if images is None:
+        images = pictures(size.n_images, size, device)
+    batches = torch.split(images, 256 if device.type == "cuda" else 32)
+    return extract(network, ALEXNET_LAYERS, batches, len(images), Storage(device, 2**37, home))
+
+
+def scoring(report: Report, device: torch.device, small: bool) -> None:
+    """Measure features, Gram matrices, today's factorisations, and ridge."""
+    size, home = _size(small), Path(tempfile.gettempdir())
+    images = pictures(size.n_images, size, device)
+    report.measure("features", lambda: _features(size, device, home, images).close(), device)
+    store = _features(size, device, home, images)
+    layer = ALEXNET_LAYERS[2]
+    wide = store.n_features(layer)
+    report.measure(f"Gram of {wide} features", lambda: gram(store.columns(layer)), device)
+    K = gram(store.columns(layer))
+    store.close()
+    n, k = size.n_train, size.n_components
+    train, test = torch.arange(n // 5, n, device=device), torch.arange(n // 5, device=device)
+    kept: list[Fold] = []
+
+    def fit() -> None:
+        kept[:] = [Fold.fit(K, train, test, k)]
+
+    report.measure("fold of nested", fit, device)
+    some = torch.arange(size.n_images - n, device=device)
+    few = len(some) // 5
+    report.measure(
+        "fold of paper", lambda: principal_components(K, some[few:], some[:few], k), device
+    )
+    for n_vertices in (*size.vertices, size.all_vertices):
+        Y = torch.randn(len(K), n_vertices, device=device)
+        with full_float32():
+            run = partial(correlate, kept[0], Y, ALPHAS)
+            report.measure(f"ridge, {n_vertices:,} vertices", run, device)
+
+
+def gram_in_float32(report: Report, device: torch.device, small: bool) -> None:
+    """Compare a Gram matrix of float32 chunks with the float64 one: time, error and r."""
+    size, home = _size(small), Path(tempfile.gettempdir())
+    store = _features(size, device, home)
+    n, k = size.n_train, size.n_components
+    train, test = torch.arange(n // 5, n, device=device), torch.arange(n // 5, device=device)
+    Y = torch.randn(size.n_images, 500, device=device)
+    for layer in (ALEXNET_LAYERS[0], ALEXNET_LAYERS[4], ALEXNET_LAYERS[6]):
+        double, single = (partial(_gram_of, store, layer, one) for one in (gram, gram32))
+        with full_float32():
+            report.measure(f"{layer}: float64", double, device)
+            report.measure(f"{layer}: float32", single, device)
+            K, K32 = double(), single()
+            r, r32 = (correlate(Fold.fit(one, train, test, k), Y, ALPHAS) for one in (K, K32))
+            error = float(torch.linalg.matrix_norm(K32 - K) / len(K) ** 0.5)
+        report.add(f"{layer}: difference", error=error, r=float((r32 - r).abs().nan_to_num().max()))
+    store.close()
+
+
+def _gram_of(store: FeatureStore, layer: str, sum_products: Callable[..., Tensor]) -> Tensor:
+    return sum_products(store.columns(layer))
+
+
+def gram32(chunks: Any) -> Tensor:
+    """Sum the inner products of images, each chunk's in float32, in float64."""
+    K: Tensor | None = None
+    for chunk in chunks:
+        X = chunk - chunk.mean(dim=0)
+        product = X @ X.T
+        K = product.double() if K is None else K.add_(product)
+    assert K is not None
+    return K
+
+
+def components(report: Report, device: torch.device, small: bool) -> None:
+    """Compare the components of a fold: all, block Lanczos, and warm subspace iteration."""
+    size, home = _size(small), Path(tempfile.gettempdir())
+    store = _features(size, device, home)
+    for layer in (ALEXNET_LAYERS[0], ALEXNET_LAYERS[3], ALEXNET_LAYERS[5]):
+        n = size.n_train
+        _components_of(report, layer, gram(store.columns(layer))[:n, :n], size.n_components)
+    store.close()
+
+
+def _components_of(report: Report, layer: str, K: Tensor, k: int) -> None:
+    n, device = len(K), K.device
+    rows = torch.arange(n // 5, n, device=device)
+    full, fold = _centred(K), _centred(K[rows[:, None], rows])
+    report.measure(f"{layer}: all of {n}", lambda: decompose(full.clone()), device, repeats=1)
+    values, vectors = (one.flip(-1) for one in decompose(full))
+    m = block_size(k)
+    warm, bound = vectors[rows, :m].contiguous(), float(values[m] * len(rows) / n)
+    exact = torch.linalg.eigvalsh(fold).flip(0)[:k]
+    lanczos = partial(dominant_vectors, fold.float(), k, 2e-3)
+    iterate = partial(warm_components, fold, warm, bound, k)
+    with full_float32():
+        report.measure(
+            f"{layer}: block Lanczos", lambda: leading_components(fold.clone(), k), device
+        )
+        report.measure(f"{layer}: Lanczos vectors alone", lanczos, device)
+        report.measure(f"{layer}: warm subspace", iterate, device)
+        found = iterate()
+    report.add(
+        f"{layer}: exactness",
+        residual=found.residual,
+        locked=found.n_locked,
+        eigenvalues=float(((found.values - exact).abs() / exact).max()),
+        condition=float(exact[0] / exact[-1]),
+    )
+
+
+def _centred(K: Tensor) -> Tensor:
+    mean = K.mean(dim=0)
+    K = K - mean
+    K -= (mean - mean.mean())[:, None]
+    return (K + K.T) / 2
+
+
+def host(report: Report, device: torch.device, small: bool) -> None:
+    """Measure what the GPU waits for: loading a backbone, building a model, saving it."""
+    size = _size(small)
+    cpu = torch.device("cpu")
+    report.measure("build a backbone", lambda: backbones.build(size.trunk), cpu)
+    network = backbones.build(size.trunk)
+    report.measure(
+        "build a model",
+        lambda: build_model(Contrastive(), network, size.image_size, size.vertices[0], 0),
+        cpu,
+    )
+    model = build_model(Contrastive(), network, size.image_size, size.vertices[0], 0).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    history = (EpochReport(1, 1.0, 1.0, 1.0),)
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "checkpoint"
+        saver = Checkpoints(folder)
+        report.measure("save a checkpoint", lambda: saver.save(history, model, optimizer), device)
+        files = [one for one in folder.iterdir() if one.suffix == ".safetensors"]
+        n_bytes = sum(one.stat().st_size for one in files)
+        report.measure("hash a checkpoint", lambda: [hash_file(f) for f in files], cpu)
+        report.measure("load a checkpoint", lambda: saver.load(device), device, bytes=n_bytes)
+    state = {**model.state_dict(), **flatten_optimizer(optimizer)}
+    report.measure("state to the host", lambda: [v.cpu() for v in state.values()], device)
+    clone = timed(lambda: [v.clone() for v in state.values()], device)
+    report.add("state cloned on the device", seconds=clone)
+
+
+def sharing(report: Report, device: torch.device, small: bool) -> None:
+    """Measure several trials on one GPU, with and without its multi-process service."""
+    size = _size(small)
+    counts = "1,2" if small else "1,2,4,8"
+    command = [
+        sys.executable, "-m", "benchmarks.packing", "--trials", counts, "--trunk", size.trunk,
+        "--image-size", str(size.image_size), "--batch-size", str(min(256, size.batch_size)),
+        "--repeats", "1", "--threads", str(torch.get_num_threads()),
+    ]  # fmt: skip
+    _shared(report, "time slices", command, dict(os.environ))
+    control = shutil.which("nvidia-cuda-mps-control")
+    if device.type != "cuda" or control is None:
+        report.add("multi-process service", skipped="nvidia-cuda-mps-control is not here")
+        return
+    with tempfile.TemporaryDirectory() as pipes:
+        service = {"CUDA_MPS_PIPE_DIRECTORY": pipes, "CUDA_MPS_LOG_DIRECTORY": pipes}
+        env = {**os.environ, **service}
+        subprocess.run([control, "-d"], env=env, check=True, timeout=30)
+        try:
+            _shared(report, "multi-process service", command, env)
+        finally:
+            subprocess.run([control], input=b"quit\n", env=env, check=False, timeout=30)
+
+
+def _shared(report: Report, name: str, command: list[str], env: dict[str, str]) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        path = Path(home) / "packing.json"
+        done = subprocess.run(
+            [*command, "--json", str(path)],
+            env=env, capture_output=True, text=True, check=False, timeout=150,
+        )  # fmt: skip
+        if done.returncode:
+            report.add(name, error=done.stderr[-300:])
+            return
+        report.add(name, **json.loads(path.read_text())["rates"])
