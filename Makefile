@@ -11,7 +11,7 @@ demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, repo
 	$(BIN)/python -m orchestrator.sweep
 	$(BIN)/python -m orchestrator.analyze --out demo/runs --data demo/data \
 		--weights demo/weights.safetensors --experiment nsd-simulated \
-		--salience-layer features.10
+		--saliency-layer features.10
 	$(BIN)/python -m orchestrator.report --out demo/runs
 
 test: $(READY)  ## Pass every test.
@@ -45,7 +45,7 @@ cluster-test: $(READY)  ## A sweep over three hosts by the real `ray up`; needs 
 chaos: $(READY)  ## The nightly storm: fifty faults, and the table of docs/reliability.md.
 	$(BIN)/python -m tests.faults.storm --faults 50
 
-bench: $(READY)  ## Ratios to what one would use instead; fails when one has fallen.
+context: $(READY)  ## Ratios to what one would use instead; fails when one has fallen.
 	$(BIN)/python -m benchmarks.suite --baseline benchmarks/baseline.json
 
 bench-gpu:  ## What a GPU makes of a sweep; of Python's packages it needs PyTorch's and scikit-learn.

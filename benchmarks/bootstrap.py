@@ -1,4 +1,4 @@
-"""Bootstrap the largest cell of NSD over its test images; print seconds.
+"""Bootstrap the largest ROI of NSD over its test images; print seconds.
 
 python -m benchmarks.bootstrap [--vertices 5741] [--images 1477] [--draws 1000]
 

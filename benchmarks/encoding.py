@@ -1,14 +1,14 @@
-"""Encode a cell with this package and with plain scikit-learn; compare time and r.
+"""Encode an ROI with this package and with plain scikit-learn; compare time and r.
 
 python -m benchmarks.encoding [--plain-folds 5] [--quick]
 
 Plain is what a script does: for every protocol, layer and fold it reads the images from their PNG
-files (425 px, as NSD's are packed), passes them through the trunk up to the layer, and for every
+files (425 px, as NSD's are packed), passes them through the backbone up to the layer, and for every
 alpha fits a pipeline of PCA and Ridge, and a ``pearsonr`` a vertex; ``nested`` then does so once
 more at every layer for the test images. Ours reads the uint8 images that ingest has left, and
 yields the same table: r of ``nested`` and ``paper`` at every layer. PCA is measured once a fold and
-counted for every alpha; the ratio to a script that keeps it for all alphas is told too, and to one
-that also has its images in memory.
+counted for every alpha; the ratio to a script that keeps it for all alphas is reported too, and to
+one that also has its images in memory.
 
 All folds take two hours; by default one fold of every layer is measured, and scaled. Runs of ours
 stand between the plain fits, so that both see the same machine, and both have the same threads:
@@ -34,7 +34,7 @@ from trainables.compute.device import use_threads
 from trainables.encoding.features import FeatureStore, Storage, extract
 from trainables.encoding.pca import read_layer
 from trainables.encoding.ridge import score_fold
-from trainables.encoding.score_rois import CellScores, Targets, score_cells
+from trainables.encoding.score_rois import RoiScores, Targets, score_rois
 from trainables.worker.score_subject import FEATURE_BATCH
 
 CPU: Final = torch.device("cpu")
@@ -42,7 +42,7 @@ PARTS: Final = ("whole", "reading", "pca")
 
 
 def features_of(problem: Problem, rows: Array) -> FeatureStore:
-    """Pass the images of rows through the trunk once."""
+    """Pass the images of rows through the backbone once."""
     images = torch.from_numpy(np.load(problem.ingested)[rows])
     storage = Storage(CPU, 16 * 2**30, Path(tempfile.gettempdir()))
     layers = problem.encoding.layers
@@ -51,18 +51,18 @@ def features_of(problem: Problem, rows: Array) -> FeatureStore:
     )
 
 
-def encode(problem: Problem, n_cells: int) -> list[CellScores]:
-    """Encode cells as a trial does: one pass, one Gram matrix a layer."""
+def encode(problem: Problem, n_rois: int) -> list[RoiScores]:
+    """Encode ROIs as a trial does: one pass, one Gram matrix a layer."""
     rows, split = problem.split.compact(problem.encoding.protocols)
     with features_of(problem, rows) as features:
         responses = {"lh": problem.responses["lh"][rows]}
-        targets = Targets.gather(responses, problem.cells[:n_cells], CPU)
-        return score_cells(features, targets, split, problem.encoding)
+        targets = Targets.gather(responses, problem.rois[:n_rois], CPU)
+        return score_rois(features, targets, split, problem.encoding)
 
 
 def differences(problem: Problem, fits: Sequence[Fit], plain: Sequence[Array]) -> list[float]:
     """Return the largest difference in r of each fit, over alphas and vertices."""
-    encoding, vertices = problem.encoding, problem.cells[0][1]
+    encoding, vertices = problem.encoding, problem.rois[0][1]
     Y = torch.from_numpy(problem.responses["lh"][:, vertices])
     off = []
     with features_of(problem, np.arange(len(problem.files))) as features:
@@ -79,23 +79,23 @@ def differences(problem: Problem, fits: Sequence[Fit], plain: Sequence[Array]) -
 
 @dataclass(frozen=True)
 class Times:
-    """Every run's time: ours on the first cell and on all cells, and the plain fits."""
+    """Every run's time: ours on the first ROI and on all ROIs, and the plain fits."""
 
-    one_cell: list[Seconds]
-    all_cells: list[Seconds]
+    one_roi: list[Seconds]
+    all_rois: list[Seconds]
     plain: list[FitTimes]
 
     def report(self, problem: Problem, fits: Sequence[Fit]) -> str:
-        """Say the ratios, with the spread over runs of ours, and what the other cells cost."""
+        """Say the ratios, with the spread over runs of ours, and what the other ROIs cost."""
         lines = []
         for clock in ("wall", "cpu"):
             one, every = (
-                [getattr(run, clock) for run in runs] for runs in (self.one_cell, self.all_cells)
+                [getattr(run, clock) for run in runs] for runs in (self.one_roi, self.all_rois)
             )
             more = statistics.median(b / a - 1 for a, b in zip(one, every, strict=True))
             lines.append(
                 f"{clock} time: ours {spread(one)} s; "
-                f"{len(problem.cells) - 1} more cells cost {more:+.0%}"
+                f"{len(problem.rois) - 1} more ROIs cost {more:+.0%}"
             )
             once, reading, pca = (self._total(part, clock, fits) for part in PARTS)
             alphas = len(problem.encoding.alphas)
@@ -130,19 +130,19 @@ def compare(options: argparse.Namespace, home: Path) -> None:
     fits, script = list(plain_fits(problem, options.plain_folds)), PlainScript(problem)
     times, plain = Times([], [], []), []
     for share in np.array_split(np.arange(len(fits)), options.repeats):
-        times.one_cell.append(timed(partial(encode, problem, 1))[1])
-        times.all_cells.append(timed(partial(encode, problem, len(problem.cells)))[1])
-        print(f"  ours: {times.one_cell[-1]}, all cells: {times.all_cells[-1]}", flush=True)
+        times.one_roi.append(timed(partial(encode, problem, 1))[1])
+        times.all_rois.append(timed(partial(encode, problem, len(problem.rois)))[1])
+        print(f"  ours: {times.one_roi[-1]}, all ROIs: {times.all_rois[-1]}", flush=True)
         for number in share:
             r, took = script.timed_fit(fits[number])
             plain.append(r)
             times.plain.append(took)
             name = f"{fits[number].protocol}, {fits[number].layer}"
             print(f"  plain {name}: {took.whole}, PCA {took.pca}", flush=True)
-    n_all = sum(cell.n_vertices for cell, _ in problem.cells)
+    n_all = sum(roi.n_vertices for roi, _ in problem.rois)
     print(
         f"{options.images} images at {options.size} px, {options.vertices} vertices ({n_all} in "
-        f"all cells), {torch.get_num_threads()} threads; {len(fits)} plain fits measured for "
+        f"all ROIs), {torch.get_num_threads()} threads; {len(fits)} plain fits measured for "
         f"{sum(fit.stands_for for fit in fits):.0f}"
     )
     print(times.report(problem, fits))
@@ -154,9 +154,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Encoding against plain scikit-learn.")
     parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--vertices", type=int, default=700, help="of the cell that is compared")
+    parser.add_argument("--vertices", type=int, default=700, help="of the ROI that is compared")
     parser.add_argument(
-        "--other-vertices", type=int, help="of the other cells (default: a simulated subject's)"
+        "--other-vertices", type=int, help="of the other ROIs (default: a simulated subject's)"
     )
     parser.add_argument("--plain-folds", type=int, default=1, help="folds of a layer to measure")
     parser.add_argument("--threads", type=int, default=1)

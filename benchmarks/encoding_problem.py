@@ -1,4 +1,4 @@
-"""A made-up subject to encode: its pictures on disk, its cells, and a trunk to encode them with."""
+"""A made-up subject to encode: its pictures on disk, its ROIs and a backbone."""
 
 import argparse
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from orchestrator.ingest.simulate.cortex import HOMES, build_cortex
 from orchestrator.ingest.simulate.scenes import compose, render
 from trainables.encoding.protocols import Split
 from trainables.models.backbones import build
-from trainables.spec import Cell, Encoding
+from trainables.spec import Encoding, Roi
 from trainables.spec.rois import HEMISPHERES, STREAMS
 
 PACKED_SIZE: Final = 425
@@ -25,7 +25,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """Images, responses and cells of a made-up subject; the first cell is the one compared."""
+    """Images, responses and ROIs of a made-up subject; the first ROI is the one compared."""
 
     network: nn.Module
     files: list[Path]
@@ -34,7 +34,7 @@ class Problem:
     """The same images as ingest leaves them, which ours reads: (n, 3, size, size) uint8."""
     size: int
     responses: dict[str, Array]
-    cells: list[tuple[Cell, Array]]
+    rois: list[tuple[Roi, Array]]
     split: Split
     encoding: Encoding
 
@@ -47,14 +47,14 @@ def make_problem(options: argparse.Namespace, home: Path) -> Problem:
         Image.fromarray(render(compose(0, number), PACKED_SIZE)).save(path)
     images = np.stack([decode_image(path, options.size) for path in files])
     np.save(home / "images.npy", images)
-    sizes = [options.vertices, *other_cells(options.other_vertices)]
+    sizes = [options.vertices, *other_rois(options.other_vertices)]
     coarse = nn.functional.adaptive_avg_pool2d(torch.from_numpy(images).float(), 14).flatten(1)
     signal = coarse.numpy() @ rng.standard_normal((coarse.shape[1], sum(sizes)))
     signal = (signal - signal.mean(0)) / signal.std(0)
     Y = signal + rng.standard_normal(signal.shape)
     ends = np.cumsum(sizes)
-    cells = [
-        (Cell("made-up", "s1", "lh", f"roi-{i}", int(n), "none"), np.arange(end - n, end))
+    rois = [
+        (Roi("made-up", "s1", "lh", f"roi-{i}", int(n), "none"), np.arange(end - n, end))
         for i, (n, end) in enumerate(zip(sizes, ends, strict=True))
     ]
     order = torch.randperm(options.images, generator=generator).numpy()
@@ -68,16 +68,21 @@ def make_problem(options: argparse.Namespace, home: Path) -> Problem:
         home / "images.npy",
         options.size,
         {"lh": Y.astype(np.float32)},
-        cells,
+        rois,
         Split(order[:n_train], order[n_train:], options.images),
         Encoding(protocols=("nested", "paper")),
     )
 
 
-def other_cells(n_vertices: int | None) -> list[int]:
-    """Size the subject's other cells: a simulated subject's, or cells of 318 that make a number."""
+def other_rois(n_vertices: int | None) -> list[int]:
+    """Size the subject's other ROIs: a simulated subject's, or ROIs of 318 that make a number."""
     if n_vertices is not None:
         return [318] * (n_vertices // 318)
     hemispheres = [build_cortex(0, 1, hemisphere) for hemisphere in HEMISPHERES]
-    sizes = [len(h.members(roi)) for h in hemispheres for roi in HOMES if roi not in STREAMS]
+    sizes = [
+        len(h.members(roi_name))
+        for h in hemispheres
+        for roi_name in HOMES
+        if roi_name not in STREAMS
+    ]
     return [size for size in sizes if size]

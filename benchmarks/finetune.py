@@ -38,17 +38,17 @@ class Problem:
 
 
 def main() -> None:
-    """Measure both loops in turns and print the ratio with its spread."""
+    """Measure both loops round-robin and print the ratio with its spread."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--vertices", type=int, default=200)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--trunk", default="narrow-alexnet")
+    parser.add_argument("--backbone", default="narrow-alexnet")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     problem = make_problem(
-        options.trunk, options.images, options.image_size, options.vertices, options.batch_size
+        options.backbone, options.images, options.image_size, options.vertices, options.batch_size
     )
     bare, real = rates(problem, options.repeats)
     ratios = sorted(ours / theirs for ours, theirs in zip(real, bare, strict=True))
@@ -57,14 +57,14 @@ def main() -> None:
 
 
 def make_problem(
-    trunk: str, n_images: int, image_size: int, n_vertices: int, batch_size: int
+    backbone: str, n_images: int, image_size: int, n_vertices: int, batch_size: int
 ) -> Problem:
     """Draw images and responses, on the GPU where there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     generator = torch.Generator().manual_seed(0)
     shape = (n_images, 3, image_size, image_size)
     return Problem(
-        trunk,
+        backbone,
         torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device),
         torch.randn(n_images, n_vertices, generator=generator).to(device),
         Contrastive(batch_size=batch_size, epochs=3),
@@ -72,7 +72,7 @@ def make_problem(
 
 
 def rates(problem: Problem, repeats: int) -> tuple[list[float], list[float]]:
-    """Run both in turns; return the images a second of the bare loop's runs, and of ours."""
+    """Run both round-robin; return the images a second of the bare loop's runs, and of ours."""
     bare, real = [], []
     for _ in range(repeats):
         bare.append(bare_rate(problem))
@@ -119,9 +119,9 @@ def real_rate(problem: Problem) -> float:
     data = TrainingData(
         ResidentImages(problem.images), problem.responses, torch.arange(len(problem.images))
     )
-    trunk = backbones.build(problem.architecture).to(problem.images.device)
+    backbone = backbones.build(problem.architecture).to(problem.images.device)
     with tempfile.TemporaryDirectory() as directory:
-        finetune(problem.objective, 0, trunk, data, Checkpoints(Path(directory)), report)
+        finetune(problem.objective, 0, backbone, data, Checkpoints(Path(directory)), report)
     gaps = [after - before for before, after in pairwise(ends)]
     return len(problem.images) / median(gaps)
 

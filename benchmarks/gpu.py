@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import packing
+from benchmarks import gpu_sharing
 from benchmarks.ceilings import Ceilings, best_of, measure_ceilings, timed
-from benchmarks.programme import CELLS, POOLED, SUBJECTS, VERTICES
+from benchmarks.programme import POOLED, ROIS, SUBJECTS, VERTICES
 from benchmarks.spectra import plausible_gram
 from trainables.compute.device import use_threads
 from trainables.compute.linear_algebra import add_gram
-from trainables.compute.precision import exactly, full_float32
+from trainables.compute.precision import deterministic_mode, full_float32
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.ridge import Fold, correlate
 from trainables.models import backbones
@@ -44,9 +44,9 @@ Seconds = list[float]
 
 @dataclass(frozen=True)
 class Size:
-    """A subject and a trunk, as large as they are to be."""
+    """A subject and a backbone, as large as they are to be."""
 
-    trunk: str = "alexnet"
+    backbone: str = "alexnet"
     image_size: int = 224
     n_images: int = 9841
     n_train: int = 8364
@@ -54,7 +54,7 @@ class Size:
     epochs: int = 30
     vertices: tuple[int, ...] = (600, 2500, 5741)
     all_vertices: int = VERTICES
-    packed: tuple[int, ...] = (1, 2, 4, 16)
+    trials_per_gpu: tuple[int, ...] = (1, 2, 4, 16)
     n_components: int = 1000
 
 
@@ -108,13 +108,13 @@ class Stepper:
         self._images = draw(size.batch_size, size, device).contiguous(memory_format=layout)
         self._responses = torch.randn(size.batch_size, n_vertices, device=device)
         objective = Contrastive(batch_size=size.batch_size)
-        trunk = backbones.build(size.trunk)
-        model = build_model(objective, trunk, size.image_size, n_vertices, seed=0)
+        backbone = backbones.build(size.backbone)
+        model = build_model(objective, backbone, size.image_size, n_vertices, seed=0)
         self._model: Any = model.to(device).to(memory_format=layout).train()
         self._optimizer = torch.optim.Adam(
             model.parameters(), lr=1e-4, fused=True, capturable=variant.graph
         )
-        self._trunk = torch.compile(model.trunk) if variant.compiled else model.trunk
+        self._backbone = torch.compile(model.backbone) if variant.compiled else model.backbone
         self._replay: Callable[[], object] | None = None
 
     def step(self) -> None:
@@ -130,7 +130,7 @@ class Stepper:
     def _learn(self, images: Tensor) -> None:
         model = self._model
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._variant.bfloat16):
-            read = model.image_readout(self._trunk(images))
+            read = model.image_readout(self._backbone(images))
         loss = model.compare(model.head(read.float()), model.embed_responses(self._responses))
         self._optimizer.zero_grad(set_to_none=not self._variant.graph)
         torch.autograd.backward(loss)
@@ -157,8 +157,8 @@ def draw(n: int, size: Size, device: torch.device) -> Tensor:
     return torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
 
 
-def steps_of_tuning(size: Size, device: torch.device) -> dict[str, dict[str, Any]]:
-    """Measure a step of every variant on the smallest cell, and of two on the others."""
+def steps_of_finetuning(size: Size, device: torch.device) -> dict[str, dict[str, Any]]:
+    """Measure a step of every variant on the smallest ROI, and of two on the others."""
     found: dict[str, dict[str, Any]] = {}
     for n_vertices in size.vertices:
         smallest = n_vertices == size.vertices[0]
@@ -174,15 +174,15 @@ def steps_of_tuning(size: Size, device: torch.device) -> dict[str, dict[str, Any
                     "seconds": [timed(stepper.step, device) for _ in range(REPEATS + 2)][2:],
                 }
                 rate = size.batch_size / statistics.median(found[name]["seconds"])
-                tell(f"{name}: {rate:,.0f} images/s (the first step {first:.1f} s)")
+                log(f"{name}: {rate:,.0f} images/s (the first step {first:.1f} s)")
             except RuntimeError as error:  # a variant that this machine can't run is no figure
-                tell(f"{name}: not run ({str(error).splitlines()[0][:120]})")
+                log(f"{name}: not run ({str(error).splitlines()[0][:120]})")
     return found
 
 
 def steps_of_scoring(size: Size, device: torch.device, home: Path) -> dict[str, Seconds]:
-    """Measure each step of scoring one trunk, in seconds of the whole subject."""
-    images, network = draw(min(1024, size.n_images), size, device), backbones.build(size.trunk)
+    """Measure each step of scoring one backbone, in seconds of the whole subject."""
+    images, network = draw(min(1024, size.n_images), size, device), backbones.build(size.backbone)
     part = 256 if device.type == "cuda" else 32
 
     def features() -> None:
@@ -221,8 +221,8 @@ def folds(
     share = n_folds * (1 + sum((one / rows[0]) ** 2 / 5 for one in rows[1:]))
     found = {f"{protocol}: factorisation": repeated(fit, share, device)}
     if protocol == "nested":
-        with exactly(True):
-            found["nested: factorisation, --exact"] = repeated(fit, share, device)
+        with deterministic_mode(True):
+            found["nested: factorisation, --deterministic"] = repeated(fit, share, device)
     for n_vertices in (*size.vertices, size.all_vertices):
         Y = torch.randn(n, n_vertices, device=device)
 
@@ -241,37 +241,41 @@ def repeated(run: Callable[[], object], times: float, device: torch.device) -> S
     return [times * timed(run, device) for _ in range(REPEATS)]
 
 
-def project(size: Size, tuning: dict[str, dict[str, Any]], scoring: dict[str, Seconds]) -> None:
+def project(size: Size, finetuning: dict[str, dict[str, Any]], scoring: dict[str, Seconds]) -> None:
     """Tell the GPU-hours of the paper's programme, least to most of what was measured."""
     for variant in (DEFAULT, HALF):
         parts = {
-            "tuning": [_tuning_hours(size, tuning, variant, pick) for pick in (min, max)],
+            "finetuning": [
+                _finetuning_hours(size, finetuning, variant, pick) for pick in (min, max)
+            ],
             "scoring": [_scoring_hours(size, scoring, pick, transfer=False) for pick in (min, max)],
             "transfer": [_scoring_hours(size, scoring, pick, transfer=True) for pick in (min, max)],
         }
-        told = ", ".join(f"{name} {a:.2f} to {b:.2f}" for name, (a, b) in parts.items())
+        message = ", ".join(f"{name} {a:.2f} to {b:.2f}" for name, (a, b) in parts.items())
         low, high = (sum(ends[k] for ends in parts.values()) for k in (0, 1))
-        tell(f"the paper's programme, {variant.name}: {low:.2f} to {high:.2f} GPU-hours ({told})")
+        log(f"the paper's programme, {variant.name}: {low:.2f} to {high:.2f} GPU-hours ({message})")
 
 
 Pick = Callable[[Seconds], float]
 
 
-def _tuning_hours(
-    size: Size, tuning: dict[str, dict[str, Any]], variant: Variant, pick: Pick
+def _finetuning_hours(
+    size: Size, finetuning: dict[str, dict[str, Any]], variant: Variant, pick: Pick
 ) -> float:
-    """Sum up the epochs of 312 cells twice, and of 172 models of eight subjects each."""
-    measured = [pick(tuning[f"{variant.name}, {n:,} vertices"]["seconds"]) for n in size.vertices]
+    """Sum up the epochs of 312 ROIs twice, and of 172 models of eight subjects each."""
+    measured = [
+        pick(finetuning[f"{variant.name}, {n:,} vertices"]["seconds"]) for n in size.vertices
+    ]
     an_epoch = size.n_train / size.batch_size
-    cells = sum(np.interp(CELLS, size.vertices, measured)) * 2
-    pooled = 2 * POOLED * np.interp(np.mean(CELLS), size.vertices, measured)
-    return float(SUBJECTS * (cells + pooled) * size.epochs * an_epoch / 3600)
+    rois = sum(np.interp(ROIS, size.vertices, measured)) * 2
+    pooled = 2 * POOLED * np.interp(np.mean(ROIS), size.vertices, measured)
+    return float(SUBJECTS * (rois + pooled) * size.epochs * an_epoch / 3600)
 
 
 def _scoring_hours(size: Size, scoring: dict[str, Seconds], pick: Pick, *, transfer: bool) -> float:
-    """Sum up the passes and folds of every tuned trunk, under both protocols."""
+    """Sum up the passes and folds of every fine-tuned backbone, under both protocols."""
     fixed = ("features", "Gram matrices", "nested: factorisation", "paper: factorisation")
-    a_trunk = sum(pick(scoring[name]) for name in fixed)
+    a_backbone = sum(pick(scoring[name]) for name in fixed)
 
     def ridge(n_vertices: float) -> float:
         return sum(
@@ -285,12 +289,12 @@ def _scoring_hours(size: Size, scoring: dict[str, Seconds], pick: Pick, *, trans
             for one in ("nested", "paper")
         )
 
-    of_subject = sum(a_trunk + ridge(n) for n in CELLS)
+    of_subject = sum(a_backbone + ridge(n) for n in ROIS)
     if transfer:
         return SUBJECTS * (SUBJECTS - 1) * of_subject / 3600
-    pooled = 2 * POOLED * (a_trunk + ridge(float(np.mean(CELLS))))
+    pooled = 2 * POOLED * (a_backbone + ridge(float(np.mean(ROIS))))
     every = [pick(scoring[f"{one}: ridge, {size.all_vertices:,} vertices"]) for one in PROTOCOLS]
-    return SUBJECTS * (2 * of_subject + pooled + a_trunk + sum(every)) / 3600
+    return SUBJECTS * (2 * of_subject + pooled + a_backbone + sum(every)) / 3600
 
 
 PROTOCOLS: Final = ("nested", "paper")
@@ -307,12 +311,12 @@ def ceilings_of(device: torch.device) -> tuple[Ceilings, dict[str, float]]:
             with tf32_products():
                 fast[name] = 2.0 * n**3 / best_of(5, lambda A=A, B=B: A @ B, device)  # type: ignore[misc]
     rates = {**found.flops, **fast}
-    told = ", ".join(f"{rate / 1e12:.1f} TFLOP/s {name}" for name, rate in rates.items())
-    tell(f"{told}, {found.memory / 1e9:,.0f} GB/s of memory")
+    message = ", ".join(f"{rate / 1e12:.1f} TFLOP/s {name}" for name, rate in rates.items())
+    log(f"{message}, {found.memory / 1e9:,.0f} GB/s of memory")
     return found, fast
 
 
-def tell(text: str) -> None:
+def log(text: str) -> None:
     """Print a line at once, with the seconds since the start."""
     print(f"[{time.perf_counter() - START:5.0f} s] {text}", flush=True)
 
@@ -331,21 +335,21 @@ def main() -> None:
         parser.error("there is no GPU; --small runs the same on the CPU, to see that it runs")
     device, size = torch.device("cuda" if has_gpu else "cpu"), SMALL if options.small else Size()
     use_threads(torch.get_num_threads())
-    tell(f"{torch.cuda.get_device_name() if has_gpu else 'CPU'}, torch {torch.__version__}, {size}")
+    log(f"{torch.cuda.get_device_name() if has_gpu else 'CPU'}, torch {torch.__version__}, {size}")
     ceilings, fast = ceilings_of(device)
-    tuning = steps_of_tuning(size, device)
+    finetuning = steps_of_finetuning(size, device)
     scoring = steps_of_scoring(size, device, Path())
     for name, seconds in scoring.items():
         middle = statistics.median(seconds)
-        tell(f"{name}: {middle:.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
-    project(size, tuning, scoring)
-    load = packing.Load(size.trunk, size.image_size, min(256, size.batch_size))
-    packed = packing.measure(load, size.packed, device, 1)
-    for name, rates in packed.items():
-        tell(f"packed, batches of {load.batch_size}: {name}: {rates[0]:,.0f} images/s")
+        log(f"{name}: {middle:.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
+    project(size, finetuning, scoring)
+    load = gpu_sharing.Load(size.backbone, size.image_size, min(256, size.batch_size))
+    trials_per_gpu = gpu_sharing.measure(load, size.trials_per_gpu, device, 1)
+    for name, rates in trials_per_gpu.items():
+        log(f"packed, batches of {load.batch_size}: {name}: {rates[0]:,.0f} images/s")
     if options.json:
         content = {"size": asdict(size), "ceilings": asdict(ceilings), "fast": fast}
-        content |= {"tuning": tuning, "scoring": scoring, "packing": packed}
+        content |= {"finetuning": finetuning, "scoring": scoring, "gpu_sharing": trials_per_gpu}
         options.json.write_text(json.dumps(content, indent=1) + "\n")
 
 

@@ -22,8 +22,8 @@ from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.score_files import read_scores
-from trainables.spec import Cell, Contrastive, Encoding, Regression, Trial, Trunk, Untuned
-from trainables.worker.context import Workplace
+from trainables.spec import Backbone, Contrastive, Encoding, Regression, Roi, Trial, Untuned
+from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
 AGREEMENT: Final = 1e-4
@@ -46,19 +46,19 @@ class _Lab:
 
     def __init__(self, home: Path, n_images: int, image_size: int, backbone: str) -> None:
         self.home = home
-        self.cells: list[Cell] = write_shards(home / "data", ("subj01",), n_images, image_size)
+        self.rois: list[Roi] = write_shards(home / "data", ("subj01",), n_images, image_size)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             save_file(backbones.build(backbone).state_dict(), home / "weights.safetensors")
         self.weights = home / "weights.safetensors"
-        self.trunk = Trunk(backbone, backbones.weights_name(self.weights))
+        self.backbone = Backbone(backbone, backbones.weights_name(self.weights))
 
     def trial(self, objective: Any, **changes: Any) -> Trial:
         encoding = Encoding(protocols=("nested", "paper"))
-        return Trial(objective, (self.cells[0],), self.trunk, encoding, **changes)
+        return Trial(objective, (self.rois[0],), self.backbone, encoding, **changes)
 
     def run(self, trial: Trial, name: str, device: torch.device) -> tuple[np.ndarray, Outcome]:
-        context = Workplace(
+        context = RunContext(
             self.home / "data", self.home / name, self.weights, torch.get_num_threads()
         )
         outcome = TrialRunner(context, device).run(trial, _Quiet())
@@ -99,10 +99,10 @@ def agreement(report: Report, device: torch.device, small: bool) -> None:
 
 
 def deterministic(report: Report, device: torch.device, small: bool) -> None:
-    """Run a deterministic trial twice and compare to the bit; time it beside the default."""
+    """Run a deterministic trial twice and compare bit for bit; time it beside the default."""
     with _lab(device, small, 600) as lab:
         objective = Contrastive(batch_size=32 if small else 256, epochs=2)
-        trial = lab.trial(objective).exactly()
+        trial = lab.trial(objective).as_deterministic()
         (one, _), (two, _) = (lab.run(trial, name, device) for name in ("one", "two"))
         report.add("twice", equal=bool(np.array_equal(one, two, equal_nan=True)), n=len(one))
 

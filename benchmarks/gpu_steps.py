@@ -119,7 +119,7 @@ def _features(
 ) -> FeatureStore:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = backbones.build(size.trunk)
+        network = backbones.build(size.backbone)
     if images is None:
         images = pictures(size.n_images, size, device)
     batches = torch.split(images, 256 if device.type == "cuda" else 32)
@@ -209,7 +209,7 @@ def _components_of(report: Report, layer: str, K: Tensor, k: int) -> None:
     values, vectors = (one.flip(-1) for one in decompose(full))
     m = block_size(k)
     warm, bound = vectors[rows, :m].contiguous(), float(values[m] * len(rows) / n)
-    exact = torch.linalg.eigvalsh(fold).flip(0)[:k]
+    deterministic = torch.linalg.eigvalsh(fold).flip(0)[:k]
     lanczos = partial(dominant_vectors, fold.float(), k, 2e-3)
     iterate = partial(warm_components, fold, warm, bound, k)
     with full_float32():
@@ -223,8 +223,8 @@ def _components_of(report: Report, layer: str, K: Tensor, k: int) -> None:
         f"{layer}: exactness",
         residual=found.residual,
         locked=found.n_locked,
-        eigenvalues=float(((found.values - exact).abs() / exact).max()),
-        condition=float(exact[0] / exact[-1]),
+        eigenvalues=float(((found.values - deterministic).abs() / deterministic).max()),
+        condition=float(deterministic[0] / deterministic[-1]),
     )
 
 
@@ -239,8 +239,8 @@ def host(report: Report, device: torch.device, small: bool) -> None:
     """Measure what the GPU waits for: loading a backbone, building a model, saving it."""
     size = _size(small)
     cpu = torch.device("cpu")
-    report.measure("build a backbone", lambda: backbones.build(size.trunk), cpu)
-    network = backbones.build(size.trunk)
+    report.measure("build a backbone", lambda: backbones.build(size.backbone), cpu)
+    network = backbones.build(size.backbone)
     report.measure(
         "build a model",
         lambda: build_model(Contrastive(), network, size.image_size, size.vertices[0], 0),
@@ -271,7 +271,8 @@ def sharing(report: Report, device: torch.device, small: bool) -> None:
     size = _size(small)
     counts = "1,2" if small else "1,2,4,8"
     command = [
-        sys.executable, "-m", "benchmarks.packing", "--trials", counts, "--trunk", size.trunk,
+        sys.executable, "-m", "benchmarks.gpu_sharing", "--trials", counts,
+        "--backbone", size.backbone,
         "--image-size", str(size.image_size), "--batch-size", str(min(256, size.batch_size)),
         "--repeats", "1", "--threads", str(torch.get_num_threads()),
     ]  # fmt: skip
@@ -292,7 +293,7 @@ def sharing(report: Report, device: torch.device, small: bool) -> None:
 
 def _shared(report: Report, name: str, command: list[str], env: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as home:
-        path = Path(home) / "packing.json"
+        path = Path(home) / "sharing a GPU.json"
         done = subprocess.run(
             [*command, "--json", str(path)],
             env=env, capture_output=True, text=True, check=False, timeout=150,

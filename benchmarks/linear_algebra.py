@@ -4,7 +4,7 @@ python -m benchmarks.linear_algebra [--threads 1]
 python -m benchmarks.linear_algebra --threads 2 --components 3200,6691
 
 The Gram matrix of 1,500 images, the factorisation of a fold, the predictions of all alphas, and the
-pass of images through AlexNet by batch size; best of three, both libraries in turns.
+pass of images through AlexNet by batch size; best of three, both libraries round-robin.
 """
 
 import argparse

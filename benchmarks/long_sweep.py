@@ -17,13 +17,13 @@ from typing import Any, Final
 import ray
 from ray.cluster_utils import Cluster
 
-from benchmarks.overhead import NoWork, cell
-from orchestrator.cluster.capacity import GroupSize
+from benchmarks.overhead import NoWork, roi
+from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.trial_queue import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs
-from orchestrator.cluster.worker_groups import warm_groups
+from orchestrator.cluster.worker_groups import warm_worker_groups
 from trainables.spec import Trial, Untuned
 
 STORE_BYTES: Final = 80 << 20
@@ -91,15 +91,15 @@ def main() -> None:
         cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
-def run(n_trials: int, n_groups: int, scratch: Path) -> None:
+def run(n_trials: int, n_worker_groups: int, scratch: Path) -> None:
     """Run trials of no work on warm groups of the cluster."""
-    trials = [Trial(Untuned(), (cell(number),)) for number in range(n_trials)]
+    trials = [Trial(Untuned(), (roi(number),)) for number in range(n_trials)]
     jobs = [Job(trial.id, trial.to_json(), trial.shards) for trial in trials]
-    queue: Any = start_queue(0, n_groups)
+    queue: Any = start_queue(0, n_worker_groups)
     meter = Meter(n_trials, ray.get(queue.pid.remote()))
     start = time.perf_counter()
-    with warm_groups(queue, NoWork, GroupSize(), n_groups, scratch):
-        run_jobs(jobs, queue, Schedule(2 * n_groups, 0, scratch), meter)
+    with warm_worker_groups(queue, NoWork, WorkerGroupSize(), n_worker_groups, scratch):
+        run_jobs(jobs, queue, Schedule(2 * n_worker_groups, 0, scratch), meter)
     print(f"{n_trials} trials in {time.perf_counter() - start:.0f} s, start-up included")
 
 

@@ -21,12 +21,12 @@ from benchmarks.small_shards import write_shards
 from orchestrator.mlflow_server.postgres import postgres
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
-from trainables.data.shards import list_cells
-from trainables.encoding.score_rois import CellScores
+from trainables.data.shards import list_rois
+from trainables.encoding.score_rois import RoiScores
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.score_files import write_scores
-from trainables.spec import Cell, Contrastive, Trial
+from trainables.spec import Contrastive, Roi, Trial
 
 STORES: Final = ("sqlite", "postgresql", "server")
 EPOCHS: Final = 30
@@ -68,22 +68,22 @@ def main() -> None:
 def _finish(home: Path, n: int) -> list[Trial]:
     """Write the files of n trials that have ended, with a history of 30 epochs each."""
     write_shards(home / "data")
-    cell = list_cells(home / "data")[0]
-    trials = [Trial(Contrastive(), (cell,), seed=seed) for seed in range(n)]
+    roi = list_rois(home / "data")[0]
+    trials = [Trial(Contrastive(), (roi,), seed=seed) for seed in range(n)]
     history = tuple(EpochReport(k, 2.0 / k, 3.0, 100.0, 0.1, 9.0) for k in range(1, EPOCHS + 1))
     for trial in trials:
-        write_scores(home / "runs", trial, [_scores(cell)])
+        write_scores(home / "runs", trial, [_scores(roi)])
         seconds = {"reading": 1.0, "finetuning": 9.0, "encoding": 2.0}
         outcome = Outcome(trial, "finished", "node-1", "cpu", 1.7e9, seconds, history)
         outcome.write(home / "runs")
     return trials
 
 
-def _scores(cell: Cell) -> CellScores:
-    n = cell.n_vertices
+def _scores(roi: Roi) -> RoiScores:
+    n = roi.n_vertices
     r = np.linspace(0.0, 0.5, n)
-    return CellScores(
-        cell=cell,
+    return RoiScores(
+        roi=roi,
         protocol="nested",
         layer="features.2",
         layers=("features.2",),

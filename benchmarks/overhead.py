@@ -19,30 +19,30 @@ from typing import Any
 import torch
 from ray import tune
 
-from orchestrator.cluster.capacity import GroupSize
+from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.trial_queue import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs
-from orchestrator.cluster.worker_groups import warm_groups
+from orchestrator.cluster.worker_groups import warm_worker_groups
 from trainables.results.outcome import Outcome
-from trainables.spec import Cell, Trial, Untuned
-from trainables.spec.evaluation import Work
-from trainables.training.distributed import Team
+from trainables.spec import Roi, Trial, Untuned
+from trainables.spec.evaluation import WorkItem
+from trainables.training.distributed import TrialProcessGroup
 
 
 class NoWork:
     """A runner whose trials are done at once."""
 
-    def __init__(self, device: torch.device, team: Team) -> None:
+    def __init__(self, device: torch.device, process_group: TrialProcessGroup) -> None:
         self._device = device
 
-    def run(self, trial: Work, listener: Any) -> Outcome:
+    def run(self, trial: WorkItem, listener: Any) -> Outcome:
         """Do nothing, and say so."""
         listener.stage("nothing")
         return Outcome(trial, "finished", "", self._device.type, time.time(), {"nothing": 0.0})
 
-    def assist(self, trial: Work) -> None:
+    def run_rank(self, trial: WorkItem) -> None:
         """Do nothing."""
 
 
@@ -79,20 +79,20 @@ def main() -> None:
             print(f"TorchTrainer in each Tune trial: {seconds:.1f} s a trial, one at a time")
 
 
-def measure_warm(n_trials: int, n_groups: int, scratch: Path) -> list[float]:
+def measure_warm(n_trials: int, n_worker_groups: int, scratch: Path) -> list[float]:
     """Run trials of no work on warm groups; return the start and the end of each, in seconds."""
-    trials = [Trial(Untuned(), (cell(number),)) for number in range(n_trials)]
+    trials = [Trial(Untuned(), (roi(number),)) for number in range(n_trials)]
     jobs = [Job(trial.id, trial.to_json(), trial.shards) for trial in trials]
-    queue, ends = start_queue(0, n_groups), Ends()
+    queue, ends = start_queue(0, n_worker_groups), Ends()
     start = time.perf_counter()
-    with warm_groups(queue, NoWork, GroupSize(), n_groups, scratch):
-        run_jobs(jobs, queue, Schedule(2 * n_groups, 0, scratch), ends)
+    with warm_worker_groups(queue, NoWork, WorkerGroupSize(), n_worker_groups, scratch):
+        run_jobs(jobs, queue, Schedule(2 * n_worker_groups, 0, scratch), ends)
     return [0.0, *(end - start for end in ends.times)]
 
 
-def cell(number: int) -> Cell:
-    """Make up a cell, so that trials have different ids."""
-    return Cell("none", f"subj{number:04d}", "lh", "V1v", 1, "none")
+def roi(number: int) -> Roi:
+    """Make up an ROI, so that trials have different ids."""
+    return Roi("none", f"subj{number:04d}", "lh", "V1v", 1, "none")
 
 
 def report_warm(times: list[float]) -> None:

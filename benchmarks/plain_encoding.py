@@ -100,7 +100,7 @@ class PlainScript:
 
     def _fit(self, fit: Fit) -> tuple[Array, Seconds]:
         problem = self._problem
-        Y = problem.responses["lh"][:, problem.cells[0][1]].astype(np.float64)
+        Y = problem.responses["lh"][:, problem.rois[0][1]].astype(np.float64)
         extractor = create_feature_extractor(problem.network, [fit.layer])
         train, test = (self._forward(extractor, rows) for rows in (fit.train, fit.test))
         pca = PCA(min(problem.encoding.n_components, *train.shape), svd_solver="full")
@@ -112,7 +112,7 @@ class PlainScript:
         return np.array(r), seconds
 
     def _forward(self, extractor: nn.Module, rows: Tensor) -> Array:
-        """Pass images through a trunk up to one layer: (n_images, n_features) float64."""
+        """Pass images through a backbone up to one layer: (n_images, n_features) float64."""
         parts = []
         for batch in torch.split(rows, BATCH):
             images, seconds = timed(partial(self._read, batch))

@@ -11,12 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.small_shards import write_shards
-from orchestrator.cluster.ordering import in_turns
+from orchestrator.cluster.ordering import round_robin
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.plan import make_plan
 from orchestrator.execution.setup import make_job
 from orchestrator.sweep.spaces import expand
-from trainables.spec import Cell, Contrastive, Trial, Trunk
+from trainables.spec import Backbone, Contrastive, Roi, Trial
 
 SUBJECTS = 20
 
@@ -27,22 +27,22 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=10_000)
     options = parser.parse_args()
 
-    def space(cells: Sequence[Cell]) -> Iterator[Trial]:
-        for seed in range(-(-options.trials // len(cells))):
-            for cell in cells:
-                yield Trial(Contrastive(epochs=3), (cell,), Trunk("narrow-alexnet"), seed=seed)
+    def space(rois: Sequence[Roi]) -> Iterator[Trial]:
+        for seed in range(-(-options.trials // len(rois))):
+            for roi in rois:
+                yield Trial(Contrastive(epochs=3), (roi,), Backbone("narrow-alexnet"), seed=seed)
 
     with tempfile.TemporaryDirectory() as home:
         subjects = [f"subj{number:02d}" for number in range(1, SUBJECTS + 1)]
-        cells = write_shards(Path(home) / "data", subjects, n_images=40)
+        rois = write_shards(Path(home) / "data", subjects, n_images=40)
         costs = Costs.read(Path(home) / "data", gpus=False)
         times = [time.perf_counter()]
-        trials = expand(space, cells, None)
+        trials = expand(space, rois, None)
         times.append(time.perf_counter())
         plan = make_plan(trials, Path(home) / "runs", costs)
         times.append(time.perf_counter())
-        ordered = in_turns(plan.waiting, 8, lambda work: work.shards)
-        jobs = [make_job(work, costs, None) for work in ordered]
+        ordered = round_robin(plan.waiting, 8, lambda work_item: work_item.shards)
+        jobs = [make_job(work_item, costs, None) for work_item in ordered]
         times.append(time.perf_counter())
     listed, planned, made = (b - a for a, b in pairwise(times))
     print(

@@ -1,8 +1,8 @@
-"""Whether bfloat16 changes what tuning comes to: r over seeds in both precisions, cell by cell.
+"""Whether bfloat16 changes what fine-tuning comes to: r over seeds in both precisions, ROI by ROI.
 
 python -m benchmarks.precision --data demo/data --weights demo/weights.safetensors [--seeds 5]
 
-On the demonstration's data, trunk and settings. Told for each cell: the mean r of each precision,
+On the demonstration's data, backbone and settings. Told for each ROI: the mean r of each precision,
 the standard deviation over seeds in float32, the mean difference of the pairs of one seed, and the
 time of an epoch.
 """
@@ -19,18 +19,20 @@ import torch
 from orchestrator.sweep.spaces import expand
 from search_spaces import demo
 from trainables.compute.device import use_threads
-from trainables.data.shards import list_cells
+from trainables.data.shards import list_rois
 from trainables.models.backbones import weights_name
 from trainables.results.score_files import read_scores, summarise
 from trainables.spec import PRECISIONS, Precision, Trial
-from trainables.worker.context import Workplace
+from trainables.worker.context import RunContext
 from trainables.worker.progress import Silent
 from trainables.worker.runner import TrialRunner
 
 
 def main() -> None:
-    """Tune each cell with each seed in both precisions, and print what each comes to."""
-    parser = argparse.ArgumentParser(description="Whether bfloat16 changes what tuning comes to.")
+    """Tune each ROI with each seed in both precisions, and print what each comes to."""
+    parser = argparse.ArgumentParser(
+        description="Whether bfloat16 changes what fine-tuning comes to."
+    )
     parser.add_argument("--data", type=Path, default=Path("demo/data"))
     parser.add_argument("--weights", type=Path, default=Path("demo/weights.safetensors"))
     parser.add_argument("--seeds", type=int, default=5)
@@ -40,37 +42,37 @@ def main() -> None:
     found: dict[tuple[str, Precision], list[float]] = defaultdict(list)
     seconds: dict[Precision, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as runs:
-        runner = TrialRunner(Workplace(options.data, Path(runs), options.weights), device)
+        runner = TrialRunner(RunContext(options.data, Path(runs), options.weights), device)
         for planned in demo_trials(options.data, options.weights):
             for seed in range(options.seeds):
                 for precision in PRECISIONS:
                     trial = replace(planned, seed=seed, precision=precision)
                     outcome = runner.run(trial, Silent())
                     summary = summarise(read_scores(Path(runs), trial.id))
-                    found[trial.cells[0].roi, precision].append(summary["nested_r_mean"])
+                    found[trial.rois[0].name, precision].append(summary["nested_r_mean"])
                     seconds[precision] += [report.seconds for report in outcome.history]
-            print(row(planned.cells[0].roi, found), flush=True)
+            print(row(planned.rois[0].name, found), flush=True)
     a, b = (statistics.median(seconds[precision]) for precision in PRECISIONS)
     print(f"an epoch: {a:.2f} s in float32, {b:.2f} s in bfloat16, {a / b:.2f} times as fast")
 
 
 def demo_trials(data: Path, weights: Path) -> list[Trial]:
     """List the demonstration's contrastive trials on its first subject."""
-    trials = expand(demo.trials, list_cells(data), weights_name(weights))
+    trials = expand(demo.trials, list_rois(data), weights_name(weights))
     return [
         trial
         for trial in trials
-        if trial.method == "contrastive" and trial.cells[0].subject == "subj01"
+        if trial.method == "contrastive" and trial.rois[0].subject == "subj01"
     ]
 
 
-def row(roi: str, found: dict[tuple[str, Precision], list[float]]) -> str:
-    """Write a cell's mean r, the spread over seeds, and the difference of pairs."""
-    full, half = (found[roi, precision] for precision in PRECISIONS)
+def row(roi_name: str, found: dict[tuple[str, Precision], list[float]]) -> str:
+    """Write an ROI's mean r, the spread over seeds, and the difference of pairs."""
+    full, half = (found[roi_name, precision] for precision in PRECISIONS)
     pairs = [b - a for a, b in zip(full, half, strict=True)]
     return (
-        f"{roi}: r {statistics.mean(full):.4f} in float32 (± {statistics.stdev(full):.4f} over "
-        f"seeds), {statistics.mean(half):.4f} in bfloat16; of one seed "
+        f"{roi_name}: r {statistics.mean(full):.4f} in float32 (± {statistics.stdev(full):.4f} "
+        f"over seeds), {statistics.mean(half):.4f} in bfloat16; of one seed "
         f"{statistics.mean(pairs):+.4f} ± {statistics.stdev(pairs):.4f}"
     )
 

@@ -26,14 +26,14 @@ from benchmarks.ceilings import timed
 from benchmarks.small_shards import write_shards
 from orchestrator.cluster.connection import connect
 from trainables.data import loading
-from trainables.data.disk_images import SpooledImages
+from trainables.data.disk_images import DiskImages
 from trainables.data.rows import fixed_width
 
 CPU = torch.device("cpu")
 
 
 def main() -> None:
-    """Time the three in turns; print rates and ratios with their spread."""
+    """Time the three round-robin; print rates and ratios with their spread."""
     parser = argparse.ArgumentParser(description="Reading a subject's images.")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--image-size", type=int, default=224)
@@ -45,7 +45,7 @@ def main() -> None:
         shard = Path(home) / "nsd-subj01"
         n_bytes = options.images * 3 * options.image_size**2
         times = measure(shard, options.repeats)
-        images = SpooledImages(shard, Path(home))
+        images = DiskImages(shard, Path(home))
         order = torch.randperm(options.images)
         epochs = measure_epochs(images, order, options.repeats)
         memory = memory_of(images, order)
@@ -96,7 +96,7 @@ def plain(shard: Path) -> Tensor:
     return images.view(-1, 3, size, size)
 
 
-def measure_epochs(images: SpooledImages, order: Tensor, repeats: int) -> dict[str, list[float]]:
+def measure_epochs(images: DiskImages, order: Tensor, repeats: int) -> dict[str, list[float]]:
     """Return the seconds of the file's bytes in order, and of an epoch's images in another."""
     times: dict[str, list[float]] = {
         "the file, from start to end": [],
@@ -120,7 +120,7 @@ def measure_epochs(images: SpooledImages, order: Tensor, repeats: int) -> dict[s
     return times
 
 
-def memory_of(images: SpooledImages, order: Tensor) -> int:
+def memory_of(images: DiskImages, order: Tensor) -> int:
     """Return how many bytes of memory of its own this process takes more during an epoch."""
     before = _anonymous_bytes()
     return max(_anonymous_bytes() for _ in images.read(order)) - before

@@ -2,7 +2,7 @@
 
 python -m benchmarks.report [--subjects 8]
 
-Made-up scores of NSD's sizes in outline: 8 subjects, 39 cells each, 5 methods, two protocols.
+Made-up scores of NSD's sizes in outline: 8 subjects, 39 ROIs each, 5 methods, two protocols.
 """
 
 import argparse
@@ -16,17 +16,17 @@ from orchestrator.analyze.analysis import Inputs
 from orchestrator.analyze.catalogue import ANALYSES
 from orchestrator.analyze.run import make
 from orchestrator.report.page import size_in_megabytes, write_report
-from trainables.encoding.score_rois import CellScores
+from trainables.encoding.score_rois import RoiScores
 from trainables.results.score_files import write_scores
 from trainables.spec import (
     ALEXNET_LAYERS,
     LARGEST_ROI,
-    Cell,
     Contrastive,
     Encoding,
     Objective,
     Pooled,
     Regression,
+    Roi,
     Trial,
     Untuned,
 )
@@ -39,8 +39,8 @@ SINGLE: dict[str, Objective] = {
     "contrastive": Contrastive(),
 }
 POOLED = (Pooled(), Pooled(hidden_dim=LARGEST_ROI))
-N_CELLS = 39
-"""Cells of a subject: 312 of eight."""
+N_ROIS = 39
+"""ROIs of a subject: 312 of eight."""
 
 
 def main() -> None:
@@ -50,54 +50,56 @@ def main() -> None:
     n_subjects = parser.parse_args().subjects
     with tempfile.TemporaryDirectory() as home:
         inputs = Inputs(Path(home) / "runs", Path(home) / "data")
-        n_cells = write_programme(inputs.runs, n_subjects)
+        n_rois = write_programme(inputs.runs, n_subjects)
         start = time.perf_counter()
         for one in ANALYSES:
             done = make(one, inputs)
-            print(f"{one.name:20} {done.state:10} {done.told[:60]}")
+            print(f"{one.name:20} {done.state:10} {done.message[:60]}")
         analysed = time.perf_counter()
         page = write_report(inputs, inputs.runs / "report.html")
         ended = time.perf_counter()
         print(
-            f"{n_cells} cells x 5 methods: analyses {analysed - start:.1f} s, "
+            f"{n_rois} ROIs x 5 methods: analyses {analysed - start:.1f} s, "
             f"page {ended - analysed:.1f} s, {size_in_megabytes(page):.1f} MB"
         )
 
 
 def write_programme(runs: Path, n_subjects: int) -> int:
-    """Write every method's scores on every cell; return how many cells there are."""
+    """Write every method's scores on every ROI; return how many ROIs there are."""
     generator = np.random.default_rng(0)
-    rois = [
-        (side, roi) for side in ("lh", "rh") for roi in (*ROI_FAMILIES["prf-visualrois"], *HIGHER)
-    ][:N_CELLS]
-    by_region: dict[tuple[str, str], list[Cell]] = {region: [] for region in rois}
+    roi_names = [
+        (side, roi_name)
+        for side in ("lh", "rh")
+        for roi_name in (*ROI_FAMILIES["prf-visualrois"], *HIGHER)
+    ][:N_ROIS]
+    by_region: dict[tuple[str, str], list[Roi]] = {region: [] for region in roi_names}
     for number in range(1, n_subjects + 1):
-        for side, roi in rois:
+        for side, roi_name in roi_names:
             n = int(generator.integers(40, 1500))
-            cell = Cell("nsd", f"subj{number:02d}", side, roi, n, f"{number:08x}")
-            by_region[side, roi].append(cell)
+            roi = Roi("nsd", f"subj{number:02d}", side, roi_name, n, f"{number:08x}")
+            by_region[side, roi_name].append(roi)
             for objective in SINGLE.values():
-                write(runs, Trial(objective, (cell,), encoding=ENCODING), cell, generator)
-    for cells in by_region.values():
-        for pooled in POOLED if len(cells) > 1 else ():
-            trial = Trial(pooled, tuple(cells), encoding=ENCODING)
-            for cell in cells:
-                write(runs, trial, cell, generator)
+                write(runs, Trial(objective, (roi,), encoding=ENCODING), roi, generator)
+    for rois in by_region.values():
+        for pooled in POOLED if len(rois) > 1 else ():
+            trial = Trial(pooled, tuple(rois), encoding=ENCODING)
+            for roi in rois:
+                write(runs, trial, roi, generator)
     return sum(map(len, by_region.values()))
 
 
-def write(runs: Path, trial: Trial, cell: Cell, generator: np.random.Generator) -> None:
-    """Write one cell's scores under both protocols."""
-    r = generator.normal(0.4, 0.1, cell.n_vertices)
+def write(runs: Path, trial: Trial, roi: Roi, generator: np.random.Generator) -> None:
+    """Write one ROI's scores under both protocols."""
+    r = generator.normal(0.4, 0.1, roi.n_vertices)
     by_layer = np.stack([r - 0.01 * place for place in range(len(ALEXNET_LAYERS))])
     scores = [
-        CellScores(
-            cell=cell,
+        RoiScores(
+            roi=roi,
             protocol=protocol,
             layer=ALEXNET_LAYERS[0],
             layers=ALEXNET_LAYERS,
-            vertex=np.arange(cell.n_vertices, dtype=np.int32),
-            alpha=np.full(cell.n_vertices, 100.0),
+            vertex=np.arange(roi.n_vertices, dtype=np.int32),
+            alpha=np.full(roi.n_vertices, 100.0),
             r=r,
             r_by_layer=by_layer,
             choice_by_layer=np.zeros(len(ALEXNET_LAYERS)),

@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 
 def main() -> None:
-    """Time both in turns; print the ratio with its spread, and the largest difference in r."""
+    """Time both round-robin; print the ratio with its spread, and the largest difference in r."""
     parser = argparse.ArgumentParser(description="Ridge against himalaya's.")
     parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--vertices", type=int, default=2000)

@@ -2,12 +2,12 @@
 
 python -m benchmarks.scaling --steps FILE [--gpus 1,8,64,512] [--subjects 8,100,1000]
 python -m benchmarks.scaling --seconds 20
-python -m benchmarks.scaling --check RUNS-OF-ONE-GROUP RUNS-OF-TWO-GROUPS
+python -m benchmarks.scaling --check RUNS-OF-ONE-WORKER_GROUP RUNS-OF-TWO-ROI_GROUPS
 
 FILE is what ``python -m benchmarks.trial --json FILE`` has measured of a trial's steps. A subject
-has 39 cells, each tuned by contrast and by regression, and an untuned trunk; eight subjects have 43
-cells that are pooled, twice. ``--check`` instead replays a real sweep's trials: one group's order
-and times, from its outcomes, predict how long two groups take, beside what two really took.
+has 39 ROIs, each fine-tuned by contrast and by regression, and an untuned backbone; eight subjects
+have 43 ROIs that are pooled, twice. ``--check`` instead replays a real sweep's trials: one group's
+order and times, from its outcomes, predict how long two groups take, beside what two really took.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.programme import CELLS, POOLED, SUBJECTS
+from benchmarks.programme import POOLED, ROIS, SUBJECTS
 from benchmarks.simulated_cluster import Account, Cluster, Simulation, Task
 from trainables.results.outcome import Outcome
 
@@ -39,7 +39,7 @@ def main() -> None:
         check(*options.check)
     elif options.steps or options.seconds:
         seconds = (
-            {"tuning": {1000: options.seconds}, "scoring": {1000: 0.0}}
+            {"finetuning": {1000: options.seconds}, "scoring": {1000: 0.0}}
             if options.seconds
             else trial_seconds(json.loads(options.steps.read_text()))
         )
@@ -59,15 +59,15 @@ HEAD: Final = (
 
 
 def trial_seconds(measured: dict[str, Any]) -> dict[str, dict[int, float]]:
-    """Sum a trial's steps by what they are for, at each measured size of a cell."""
-    found: dict[str, dict[int, float]] = {"tuning": {}, "scoring": {}}
+    """Sum a trial's steps by what they are for, at each measured size of an ROI."""
+    found: dict[str, dict[int, float]] = {"finetuning": {}, "scoring": {}}
     for n_vertices, steps in measured["steps"].items():
         for kind, total in found.items():
             total[int(n_vertices)] = sum(
                 step["seconds"]
                 for step in steps
                 if step["name"] not in ("reading", "host to device", "bootstrap")
-                and (step["name"] == "fine-tuning") == (kind == "tuning")
+                and (step["name"] == "fine-tuning") == (kind == "finetuning")
             )
     return found
 
@@ -82,11 +82,11 @@ def programme(n_subjects: int, seconds: dict[str, dict[int, float]]) -> Iterator
     for first in range(0, n_subjects, SUBJECTS):
         pool = tuple(range(first, min(first + SUBJECTS, n_subjects)))
         for _ in range(2 * POOLED):
-            yield Task(pool, len(pool) * (at("tuning", 1000) + at("scoring", 1000)))
+            yield Task(pool, len(pool) * (at("finetuning", 1000) + at("scoring", 1000)))
     for subject in range(n_subjects):
-        for n_vertices in sorted(CELLS, reverse=True):
+        for n_vertices in sorted(ROIS, reverse=True):
             for _ in ("contrastive", "regression"):
-                cost = at("tuning", n_vertices) + at("scoring", n_vertices)
+                cost = at("finetuning", n_vertices) + at("scoring", n_vertices)
                 yield Task((subject,), cost)
         yield Task((subject,), at("scoring", max(seconds["scoring"])))
 
@@ -119,14 +119,14 @@ def check(one: Path, two: Path) -> None:
     tasks = [
         Task((hash(outcome.trial.shards),), sum(outcome.seconds.values())) for outcome in outcomes
     ]
-    for n_groups, runs in ((1, one), (2, two)):
+    for n_worker_groups, runs in ((1, one), (2, two)):
         quiet = Cluster(
-            n_groups, boot=0.0, group_start=0.0, spread=0.0, subject_bytes=0.0, handover=0.02
+            n_worker_groups, boot=0.0, group_start=0.0, spread=0.0, subject_bytes=0.0, handover=0.02
         )
         predicted = Simulation(quiet, tasks).run().wall
         real = _span(_outcomes(runs))
         print(
-            f"{n_groups} groups, {len(tasks)} trials: simulated {predicted:.1f} s, "
+            f"{n_worker_groups} groups, {len(tasks)} trials: simulated {predicted:.1f} s, "
             f"really {real:.1f} s, {real / predicted:.2f} times"
         )
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import simpy
 
-from orchestrator.cluster.ordering import in_turns
+from orchestrator.cluster.ordering import round_robin
 
 EPOCHS: Final = 30
 """Checkpoints of a trial: what a node's death costs is the epoch it was at."""
@@ -29,7 +29,7 @@ class Cluster:
     """The machines, and what goes wrong with them. Times in seconds."""
 
     gpus: int
-    gpus_a_node: int = 8
+    gpus_per_node: int = 8
     boot: float = 90.0
     """Mean time until the autoscaler's node is there, exponential beyond a third of it."""
     group_start: float = 25.0
@@ -83,18 +83,18 @@ class Simulation:
         self._chance = np.random.default_rng(self.seed)
         self._env = simpy.Environment()
         self._queue = simpy.Resource(self._env, 1)
-        ordered = in_turns(self.tasks, self.cluster.gpus, lambda task: task.subjects)
+        ordered = round_robin(self.tasks, self.cluster.gpus, lambda task: task.subjects)
         self._waiting = [(task, task.seconds * self._factor()) for task in ordered]
         self._left = len(self._waiting)
         self._n_readers = 0
-        self._holders: Counter[Hashable] = Counter()
+        self._caching: Counter[Hashable] = Counter()
         """How many workers hold a subject."""
         self._done = self._env.event()
         self._changed = self._env.event()
-        n_nodes = -(-self.cluster.gpus // self.cluster.gpus_a_node)
+        n_nodes = -(-self.cluster.gpus // self.cluster.gpus_per_node)
         for node in range(n_nodes):
-            first = node * self.cluster.gpus_a_node
-            n_gpus = min(self.cluster.gpus_a_node, self.cluster.gpus - first)
+            first = node * self.cluster.gpus_per_node
+            n_gpus = min(self.cluster.gpus_per_node, self.cluster.gpus - first)
             self._env.process(self._node(n_gpus))
         self._env.run(until=self._done)
         self.account.wall = self._env.now
@@ -119,7 +119,7 @@ class Simulation:
                     worker.interrupt()
 
     def _worker(self) -> Waiting:
-        held: tuple[Hashable, ...] = ()
+        cached: tuple[Hashable, ...] = ()
         current: tuple[Task, float] | None = None
         since = float("inf")
         """When the work on the current trial began, if it did."""
@@ -132,17 +132,17 @@ class Simulation:
                 with self._queue.request() as turn:
                     yield turn
                     yield self._env.timeout(self.cluster.handover)
-                    current = self._take(held)
+                    current = self._take(cached)
                 self.account.handing_over += self._env.now - before
                 if current is None:
                     yield self._changed
                     continue
                 task, seconds = current
-                missing = [one for one in task.subjects if one not in held]
+                missing = [one for one in task.subjects if one not in cached]
                 if missing:
-                    self._holders.subtract(held)
-                    held = task.subjects
-                    self._holders.update(held)
+                    self._caching.subtract(cached)
+                    cached = task.subjects
+                    self._caching.update(cached)
                     yield from self._read(len(missing))
                 since = self._env.now
                 yield self._env.timeout(seconds)
@@ -150,20 +150,20 @@ class Simulation:
                 current = None
                 self._finish()
         except simpy.Interrupt:
-            self._holders.subtract(held)
+            self._caching.subtract(cached)
             if current is not None:
                 self._give_back(*current, max(0.0, self._env.now - since))
 
-    def _take(self, held: tuple[Hashable, ...]) -> tuple[Task, float] | None:
+    def _take(self, cached: tuple[Hashable, ...]) -> tuple[Task, float] | None:
         """Take a trial of held subjects if one is submitted, else the first."""
         window = self._waiting[: self.cluster.window * self.cluster.gpus]
         if not window:
             return None
-        known = (k for k, (task, _) in enumerate(window) if set(task.subjects) <= set(held))
+        known = (k for k, (task, _) in enumerate(window) if set(task.subjects) <= set(cached))
         first = next(known, None)
         if first is None:
             tasks = range(len(window))
-            first = min(tasks, key=lambda k: max(self._holders[s] for s in window[k][0].subjects))
+            first = min(tasks, key=lambda k: max(self._caching[s] for s in window[k][0].subjects))
         return self._waiting.pop(first)
 
     def _read(self, n_subjects: int) -> Waiting:
@@ -178,7 +178,7 @@ class Simulation:
 
     def _finish(self) -> None:
         self._left -= 1
-        self._tell()
+        self._report()
         if not self._left:
             self._done.succeed()
 
@@ -189,8 +189,8 @@ class Simulation:
         self.account.work += kept
         self.account.lost += worked - kept
         self._waiting.insert(0, (task, seconds - kept))
-        self._tell()
+        self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._changed.succeed()
         self._changed = self._env.event()

@@ -24,11 +24,11 @@ from trainables.data.shards import (
     VERTEX_SCHEMA,
     VERTICES,
     Manifest,
-    list_cells,
+    list_rois,
     row_schema,
 )
 from trainables.models.backbones import build, weights_name
-from trainables.spec import Cell, digest
+from trainables.spec import Roi, digest
 from trainables.storage.atomic import hash_files, write_text
 
 DATASET: Final = "nsd"
@@ -50,8 +50,8 @@ def write_shards(
     image_size: int = 64,
     seed: int = 0,
     shared_patterns: int | None = None,
-) -> list[Cell]:
-    """Write subjects as ingest would (a quarter of the images to test on) and list all cells.
+) -> list[Roi]:
+    """Write subjects as ingest would (a quarter of the images to test on) and list all ROIs.
 
     shared_patterns: seed of patterns that all subjects see; None: each has its own.
     """
@@ -59,7 +59,7 @@ def write_shards(
         generator = np.random.default_rng([seed, number])
         shared = None if shared_patterns is None else np.random.default_rng(shared_patterns)
         _write_subject(data, subject, (n_images, image_size), generator, shared)
-    return list_cells(data)
+    return list_rois(data)
 
 
 def plant(
@@ -75,8 +75,8 @@ def plant(
     """
     strengths = generator.standard_normal((n_images, N_PATTERNS))
     coarse = (shared or generator).standard_normal((N_PATTERNS, 3, 4, 4))
-    cell = image_size // 4
-    patterns = coarse.repeat(cell, axis=2).repeat(cell, axis=3)
+    roi = image_size // 4
+    patterns = coarse.repeat(roi, axis=2).repeat(roi, axis=3)
     images = np.empty((n_images, *patterns.shape[1:]), np.uint8)
     for few in np.array_split(np.arange(n_images), -(-n_images // 256)):  # in float64, for a while
         drawn = 128 + 25 * np.einsum("nk,kcyx->ncyx", strengths[few], patterns)
@@ -126,7 +126,7 @@ def write_subject(
     subject: str,
     planted: PlantedRows,
     dataset: str = DATASET,
-    rois: Mapping[str, Mapping[str, range]] = ROIS,
+    roi_names: Mapping[str, Mapping[str, range]] = ROIS,
 ) -> None:
     """Write one subject's shard from its rows: lh has the first 12 responses, rh the others."""
     shard = data / f"{dataset}-{subject}"
@@ -150,7 +150,7 @@ def write_subject(
             }
         )
         content = rows.close()
-    pq.write_table(_vertex_table(rois), shard / VERTICES)
+    pq.write_table(_vertex_table(roi_names), shard / VERTICES)
     manifest = Manifest(
         dataset=dataset,
         subject=subject,
@@ -159,7 +159,10 @@ def write_subject(
         n_train=n_train,
         n_test=n_images - n_train,
         n_vertices=N_VERTICES,
-        cells={side: {roi: len(columns) for roi, columns in rois[side].items()} for side in rois},
+        rois={
+            side: {roi_name: len(columns) for roi_name, columns in roi_names[side].items()}
+            for side in roi_names
+        },
         split="paper",
         split_digest=digest(planted.order.tolist()),
         source="planted",
@@ -173,14 +176,16 @@ def _as_lists(rows: NDArray[np.float32]) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
 
 
-def _vertex_table(rois: Mapping[str, Mapping[str, range]]) -> pa.Table:
+def _vertex_table(roi_names: Mapping[str, Mapping[str, range]]) -> pa.Table:
     rows = [
         {
             "hemisphere": hemisphere,
             "vertex": vertex,
             "fsaverage": vertex,
             "noise_ceiling": 0.9,
-            "rois": [roi for roi, columns in rois[hemisphere].items() if vertex in columns],
+            "rois": [
+                roi_name for roi_name, columns in roi_names[hemisphere].items() if vertex in columns
+            ],
         }
         for hemisphere, n_vertices in N_VERTICES.items()
         for vertex in range(n_vertices)

@@ -1,4 +1,4 @@
-"""Gram matrices to measure with, as features of a trunk might have them."""
+"""Gram matrices to measure with, as features of a backbone might have them."""
 
 import torch
 from torch import Tensor

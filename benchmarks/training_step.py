@@ -1,9 +1,9 @@
-"""Variants of one contrastive training step, in turns: Adam, memory layout, precision.
+"""Variants of one contrastive training step, round-robin: Adam, memory layout, precision.
 
-python -m benchmarks.training_step [--trunk alexnet --batch-size 64]
+python -m benchmarks.training_step [--backbone alexnet --batch-size 64]
 
 The images a second of each variant's quickest step, and the seconds of the first one, which is left
-out: it is in the first that a compiled trunk is compiled.
+out: it is in the first that a compiled backbone is compiled.
 """
 
 import argparse
@@ -54,12 +54,12 @@ class Stepper:
         images = draw_images(options.batch_size, size, CPU)
         self._images = images.contiguous(memory_format=layout)
         self._responses = torch.randn(options.batch_size, options.vertices)
-        trunk = backbones.build(options.trunk)
+        backbone = backbones.build(options.backbone)
         objective = Contrastive(batch_size=options.batch_size)
-        model = build_model(objective, trunk, size.image_size, options.vertices, seed=0)
+        model = build_model(objective, backbone, size.image_size, options.vertices, seed=0)
         self._model = model.to(memory_format=layout).train()
         if variant.compiled:
-            self._model.trunk.compile()
+            self._model.backbone.compile()
         self._optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=variant.fused)
 
     def step(self) -> None:
@@ -74,9 +74,9 @@ class Stepper:
 
 
 def main() -> None:
-    """Take steps of all variants in turns, and print the rates."""
+    """Take steps of all variants round-robin, and print the rates."""
     parser = argparse.ArgumentParser(description="Variants of a training step.")
-    parser.add_argument("--trunk", default="alexnet")
+    parser.add_argument("--backbone", default="alexnet")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--vertices", type=int, default=600)
     parser.add_argument("--repeats", type=int, default=3)

@@ -4,8 +4,8 @@ python -m benchmarks.trial [--size nsd] [--vertices 600,2500,5741] [--threads 2]
 python -m benchmarks.trial --vertices 39548 --only "factorisation,ridge and r"
 
 Each step runs on a share of its work (a thousand images, one fold of one layer …), three times
-unless it is long, and the median is scaled to the whole by the operations; the share is told. The
-floor is what arithmetic and memory can't undercut: the operations over this machine's rate of
+unless it is long, and the median is scaled to the whole by the operations; the share is reported.
+The floor is what arithmetic and memory can't undercut: the operations over this machine's rate of
 matrix products, or the bytes over its rate of copying, whichever is longer. ``--json FILE`` writes
 the figures with the machine they were measured on.
 """
@@ -40,10 +40,10 @@ class Measured:
 
 
 def main() -> None:
-    """Measure every step for every size of a cell, and print a table each."""
+    """Measure every step for every size of an ROI, and print a table each."""
     parser = argparse.ArgumentParser(description="Where a trial's time goes.")
     parser.add_argument("--size", choices=SIZES, default="nsd")
-    parser.add_argument("--vertices", default="600,2500,5741", help="sizes of the cell")
+    parser.add_argument("--vertices", default="600,2500,5741", help="sizes of the ROI")
     parser.add_argument("--threads", type=int, default=1, help="of a trial on a CPU")
     parser.add_argument("--only", metavar="STEPS", help="names of the steps to run, with commas")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -52,10 +52,10 @@ def main() -> None:
     use_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     ceilings = measure_ceilings(device)
-    print(told(ceilings, device, options.threads), flush=True)
+    print(describe(ceilings, device, options.threads), flush=True)
     found = {}
     for n_vertices in map(int, options.vertices.split(",")):
-        print(f"\na cell of {n_vertices:,} vertices, {SIZES[options.size]}\n")
+        print(f"\nan ROI of {n_vertices:,} vertices, {SIZES[options.size]}\n")
         print(HEAD)
         with tempfile.TemporaryDirectory() as home:
             rows = []
@@ -74,7 +74,7 @@ def main() -> None:
 HEAD = "| step | seconds | from … to | floor | over the floor | run |\n|---|---|---|---|---|---|"
 
 
-def told(ceilings: Ceilings, device: torch.device, threads: int) -> str:
+def describe(ceilings: Ceilings, device: torch.device, threads: int) -> str:
     """Say what the machine can do at most."""
     rates = ", ".join(f"{rate / 1e9:,.0f} GFLOP/s {name}" for name, rate in ceilings.flops.items())
     where = f"{threads} threads" if device.type == "cpu" else device_name(device)

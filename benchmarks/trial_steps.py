@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.small_shards import write_shards
 from benchmarks.spectra import plausible_gram
-from orchestrator.execution.cost import TrunkSize, measure_trunk
+from orchestrator.execution.cost import BackboneSize, measure_backbone
 from orchestrator.scores.statistics.image_bootstrap import (
     ImageBootstrap,
     Predicted,
@@ -22,19 +22,19 @@ from orchestrator.scores.statistics.image_bootstrap import (
 )
 from trainables.compute.linear_algebra import add_gram
 from trainables.compute.precision import full_float32
-from trainables.compute.truncated_eigh import is_partial
+from trainables.compute.truncated_eigh import is_truncated
 from trainables.data.images import ResidentImages
 from trainables.data.loading import ALONE_BYTES, read_images
 from trainables.encoding.features import Storage, extract
-from trainables.encoding.pca import IMAGES_A_FEATURE, read_layer
+from trainables.encoding.pca import IMAGES_PER_FEATURE, read_layer
 from trainables.encoding.ridge import Fold, correlate
-from trainables.encoding.score_rois import CellScores
+from trainables.encoding.score_rois import RoiScores
 from trainables.models import backbones
 from trainables.models.heads import build_model, head_widths
 from trainables.results.prediction_files import write_predictions
 from trainables.results.score_files import write_scores
-from trainables.spec import Cell, Contrastive, Encoding, Trial, Trunk
-from trainables.training.distributed import ALONE
+from trainables.spec import Backbone, Contrastive, Encoding, Roi, Trial
+from trainables.training.distributed import SINGLE_PROCESS
 from trainables.training.epoch import Trainee, TrainingData, train_epoch
 from trainables.training.synchronised import SharedModel
 from trainables.worker.score_subject import FEATURE_BATCH
@@ -45,12 +45,12 @@ DRAWS: Final = 1000
 
 @dataclass(frozen=True)
 class Size:
-    """A subject and a trunk, as large as a benchmark is to be."""
+    """A subject and a backbone, as large as a benchmark is to be."""
 
     n_images: int
     n_train: int
     image_size: int
-    trunk: str
+    backbone: str
     batch_size: int
     epochs: int
     sample: int
@@ -80,14 +80,14 @@ class Step:
 
 def steps(size: Size, n_vertices: int, device: torch.device, home: Path) -> Iterator[Step]:
     """Yield a trial's steps in their order; each holds its data until the next is asked for."""
-    trunk = measure_trunk(size.trunk, size.image_size)
+    backbone = measure_backbone(size.backbone, size.image_size)
     yield _reading(size, device, home)
     if device.type == "cuda":
         yield _moving(size, device)
-    yield _epochs(size, n_vertices, device, trunk)
-    yield _features(size, device, home, trunk)
+    yield _epochs(size, n_vertices, device, backbone)
+    yield _features(size, device, home, backbone)
     widths = layer_widths(size)
-    few = [width for width in widths.values() if IMAGES_A_FEATURE * width <= size.n_images]
+    few = [width for width in widths.values() if IMAGES_PER_FEATURE * width <= size.n_images]
     yield _grams(size, {name: w for name, w in widths.items() if w not in few}, device)
     yield from _fits(size, n_vertices, (len(widths), len(few)), device)
     for width in few:
@@ -122,14 +122,14 @@ def draw_images(n: int, size: Size, device: torch.device) -> Tensor:
 
 def layer_widths(size: Size) -> dict[str, int]:
     """Count each layer's features of an image."""
-    network = backbones.build(size.trunk)
+    network = backbones.build(size.backbone)
     layers = Encoding().layers
     storage = Storage(torch.device("cpu"), 2**34, Path())
     with extract(network, layers, [draw_images(1, size, torch.device("cpu"))], 1, storage) as one:
         return {layer: sum(part.shape[1] for part in one.columns(layer)) for layer in layers}
 
 
-def _epochs(size: Size, n_vertices: int, device: torch.device, trunk: TrunkSize) -> Step:
+def _epochs(size: Size, n_vertices: int, device: torch.device, backbone: BackboneSize) -> Step:
     n = min(size.sample, size.n_train)
     objective = Contrastive(batch_size=min(size.batch_size, n), epochs=1)
     hidden, embedding = head_widths(objective, n_vertices)
@@ -140,37 +140,37 @@ def _epochs(size: Size, n_vertices: int, device: torch.device, trunk: TrunkSize)
         torch.arange(n),
     )
 
-    network = backbones.build(size.trunk).to(device)
+    network = backbones.build(size.backbone).to(device)
     model = build_model(objective, network, size.image_size, n_vertices, seed=0).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate)
     rows = data.held_back(0.0)
     trainee = Trainee(objective, model, optimizer, (data,), rows[:1], rows[1:])
-    shared = SharedModel(ALONE, model)
+    shared = SharedModel(SINGLE_PROCESS, model)
 
-    weights = trunk.parameter_bytes + 4 * head
+    weights = backbone.parameter_bytes + 4 * head
     n_batches = -(-size.n_train // size.batch_size)
     return Step(
         "fine-tuning",
         n / size.n_train / size.epochs,
-        3.0 * size.epochs * size.n_train * (trunk.flops + 4.0 * head),
+        3.0 * size.epochs * size.n_train * (backbone.flops + 4.0 * head),
         "float32",
         # Every activation written and read forwards and backwards; Adam reads four values a
         # weight, and writes three.
-        size.epochs * (4.0 * size.n_train * trunk.activation_bytes + 7.0 * n_batches * weights),
-        lambda: train_epoch(trainee, shared, ALONE, 1),
+        size.epochs * (4.0 * size.n_train * backbone.activation_bytes + 7.0 * n_batches * weights),
+        lambda: train_epoch(trainee, shared, SINGLE_PROCESS, 1),
     )
 
 
-def _features(size: Size, device: torch.device, home: Path, trunk: TrunkSize) -> Step:
+def _features(size: Size, device: torch.device, home: Path, backbone: BackboneSize) -> Step:
     n = min(size.sample, size.n_images)
-    images, network = draw_images(n, size, device), backbones.build(size.trunk)
+    images, network = draw_images(n, size, device), backbones.build(size.backbone)
 
     def run() -> None:
         batches = torch.split(images, FEATURE_BATCH[device.type])
         extract(network, Encoding().layers, batches, n, Storage(device, 2**36, home)).close()
 
-    n_bytes = 2.0 * size.n_images * trunk.activation_bytes
-    flops = size.n_images * trunk.flops
+    n_bytes = 2.0 * size.n_images * backbone.activation_bytes
+    flops = size.n_images * backbone.flops
     return Step("features", n / size.n_images, flops, "float32", n_bytes, run)
 
 
@@ -227,8 +227,8 @@ def _fits(
     cubes = n_wide * (encoding.n_folds * float(n_fold) ** 3 + float(n) ** 3)
     k = min(encoding.n_components, n_fold - 1)
     squares = n_wide * (encoding.n_folds * float(n_fold) ** 2 + float(n) ** 2)
-    # What is found in part grows by the square of the rows, all components by the cube.
-    share = n_fold**2 / squares if is_partial(n_fold, k) else n_fold**3 / cubes
+    # What is found by truncation grows by the square of the rows, all components by the cube.
+    share = n_fold**2 / squares if is_truncated(n_fold, k) else n_fold**3 / cubes
     # Reduction to tridiagonal form, and k vectors turned back.
     flops = 4 / 3 * cubes + 2 * k * squares
     yield Step("factorisation", share, flops, "float64", 8 * squares, fit)
@@ -266,13 +266,13 @@ def _bootstrap(size: Size, n_vertices: int) -> Step:
 
 
 def _writing(size: Size, n_vertices: int, home: Path) -> Step:
-    cell = Cell("nsd", "subj01", "lh", "V1v", n_vertices, "made-up")
-    trial = Trial(Contrastive(), (cell,), Trunk(size.trunk, "made-up"), Encoding())
+    roi = Roi("nsd", "subj01", "lh", "V1v", n_vertices, "made-up")
+    trial = Trial(Contrastive(), (roi,), Backbone(size.backbone, "made-up"), Encoding())
     n_test, layers = size.n_images - size.n_train, Encoding().layers
     rng = np.random.default_rng(0)
     values: Any = rng.random(n_vertices)
-    scores = CellScores(
-        cell,
+    scores = RoiScores(
+        roi,
         "nested",
         layers[0],
         layers,

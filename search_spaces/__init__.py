@@ -1,1 +1,1 @@
-"""Which trials exist: one file a space, each with a function ``trials(cells)``."""
+"""Which trials exist: one file a space, each with a function ``trials(rois)``."""

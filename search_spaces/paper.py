@@ -1,4 +1,4 @@
-"""Every cell x untuned, regression and contrastive, at the paper's settings (arXiv 2410.06067).
+"""Every ROI x untuned, regression and contrastive, at the paper's settings (arXiv 2410.06067).
 
 python -m orchestrator.sweep paper --data DATA --out RUNS
 
@@ -13,18 +13,18 @@ contrastive; ``--dry-run`` estimates the cost on your data.
 from collections.abc import Iterator, Sequence
 
 from trainables.spec import (
-    Cell,
+    Backbone,
     Contrastive,
     Encoding,
     Objective,
     Regression,
+    Roi,
     Trial,
-    Trunk,
     Untuned,
 )
 from trainables.spec.rois import NOD_ROIS, STREAMS
 
-TRUNK = Trunk("alexnet", "IMAGENET1K_V1")
+BACKBONE = Backbone("alexnet", "IMAGENET1K_V1")
 ENCODING = Encoding(protocols=("nested", "paper"))
 OBJECTIVES: tuple[Objective, ...] = (
     Untuned(),
@@ -33,9 +33,9 @@ OBJECTIVES: tuple[Objective, ...] = (
 )
 
 
-def trials(cells: Sequence[Cell]) -> Iterator[Trial]:
-    """Yield the three objectives for every cell of NSD that is not a stream."""
-    for cell in cells:
-        if cell.roi not in (*STREAMS, *NOD_ROIS):
+def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
+    """Yield the three objectives for every ROI of NSD that is not a stream."""
+    for roi in rois:
+        if roi.name not in (*STREAMS, *NOD_ROIS):
             for objective in OBJECTIVES:
-                yield Trial(objective, (cell,), TRUNK, ENCODING)
+                yield Trial(objective, (roi,), BACKBONE, ENCODING)

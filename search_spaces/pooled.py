@@ -1,4 +1,4 @@
-"""One trunk for all subjects that have an ROI, beside the models of each cell (arXiv 2410.06067).
+"""One backbone for all subjects that have an ROI, beside the models of each ROI (arXiv 2410.06067).
 
 python -m orchestrator.sweep pooled --data DATA --out RUNS
 
@@ -6,34 +6,34 @@ For each hemisphere and ROI (streams left out) that two subjects or more have: `
 head is as wide as the subjects' mean number of vertices, and `pooled-const`, 5,741 wide. An epoch
 visits the subjects one after another, as in the paper; `pooled_interleaved` has the same trials
 with the subjects' batches in random turns, which are other trainings with other ids. Beside them
-the untuned and the contrastive trials of the same cells: those of `paper`, by the same ids, so
+the untuned and the contrastive trials of the same ROIs: those of `paper`, by the same ids, so
 what that sweep has done is not done again.
 
 With NSD's eight subjects: at most 96 pooled trials (two for each hemisphere's 24 ROIs), each about
 eight times the work of a contrastive one, 8 untuned trials and at most 312 contrastive ones;
 `--dry-run` estimates the cost on your data. Expected under `paper`, on data ingested with
 `--split paper`: mean r over the early ROIs .386 untuned, .416 contrastive, .428 pooled-avg, .428
-pooled-const; over the higher ones .355, .368, .368, .369. A pooled trunk may have been trained on
-an image that is another subject's test image under that split; not so under `--split stimulus`.
+pooled-const; over the higher ones .355, .368, .368, .369. A pooled backbone may have been trained
+on an image that is another subject's test image under that split; not so under `--split stimulus`.
 """
 
 from collections.abc import Iterator, Sequence
 
-from search_spaces.paper import ENCODING, OBJECTIVES, TRUNK
-from trainables.spec import LARGEST_ROI, MEAN, Cell, Order, Pooled, Regression, Trial
+from search_spaces.paper import BACKBONE, ENCODING, OBJECTIVES
+from trainables.spec import LARGEST_ROI, MEAN, Order, Pooled, Regression, Roi, Trial
 from trainables.spec.rois import NOD_ROIS, STREAMS
 
 COMPARED = tuple(one for one in OBJECTIVES if not isinstance(one, Regression))
 
 
-def trials(cells: Sequence[Cell]) -> Iterator[Trial]:
+def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
     """Yield the pooled trials in the paper's order, and what they are compared with."""
-    yield from pooled_trials(cells, "sequential")
+    yield from pooled_trials(rois, "sequential")
 
 
-def pooled_trials(cells: Sequence[Cell], order: Order) -> Iterator[Trial]:
-    """Yield the pooled trials of an order, and the untuned and contrastive ones of their cells."""
-    for alike in by_region(cells):
+def pooled_trials(rois: Sequence[Roi], order: Order) -> Iterator[Trial]:
+    """Yield the pooled trials of an order, and the untuned and contrastive ones of their ROIs."""
+    for alike in by_region(rois):
         if len(alike) > 1:
             for hidden_dim in (MEAN, LARGEST_ROI):
                 objective = Pooled(
@@ -44,23 +44,23 @@ def pooled_trials(cells: Sequence[Cell], order: Order) -> Iterator[Trial]:
                     hidden_dim=hidden_dim,
                     order=order,
                 )
-                yield Trial(objective, alike, TRUNK, ENCODING)
-            for cell in alike:
+                yield Trial(objective, alike, BACKBONE, ENCODING)
+            for roi in alike:
                 for compared in COMPARED:
-                    yield Trial(compared, (cell,), TRUNK, ENCODING)
+                    yield Trial(compared, (roi,), BACKBONE, ENCODING)
 
 
-def notes(cells: Sequence[Cell]) -> Iterator[str]:
+def notes(rois: Sequence[Roi]) -> Iterator[str]:
     """Name the ROIs that only one subject has: nothing can be pooled there."""
-    single = [alike[0].id for alike in by_region(cells) if len(alike) == 1]
+    single = [alike[0].id for alike in by_region(rois) if len(alike) == 1]
     if single:
         yield f"no pooled trial where only one subject has the ROI: {', '.join(single)}"
 
 
-def by_region(cells: Sequence[Cell]) -> list[tuple[Cell, ...]]:
-    """Group NSD's cells that are no streams by hemisphere and ROI, subjects in order."""
-    regions: dict[tuple[str, str, str], list[Cell]] = {}
-    for cell in cells:
-        if cell.roi not in (*STREAMS, *NOD_ROIS):
-            regions.setdefault((cell.dataset, cell.hemisphere, cell.roi), []).append(cell)
+def by_region(rois: Sequence[Roi]) -> list[tuple[Roi, ...]]:
+    """Group NSD's ROIs that are no streams by hemisphere and ROI, subjects in order."""
+    regions: dict[tuple[str, str, str], list[Roi]] = {}
+    for roi in rois:
+        if roi.name not in (*STREAMS, *NOD_ROIS):
+            regions.setdefault((roi.dataset, roi.hemisphere, roi.name), []).append(roi)
     return [tuple(alike) for alike in regions.values()]

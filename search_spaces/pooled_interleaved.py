@@ -12,11 +12,11 @@ lets the subject that comes last weigh most, this one does not.
 from collections.abc import Iterator, Sequence
 
 from search_spaces.pooled import notes, pooled_trials
-from trainables.spec import Cell, Trial
+from trainables.spec import Roi, Trial
 
 __all__ = ["notes", "trials"]
 
 
-def trials(cells: Sequence[Cell]) -> Iterator[Trial]:
+def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
     """Yield the pooled trials with interleaved subjects, and what they are compared with."""
-    yield from pooled_trials(cells, "interleaved")
+    yield from pooled_trials(rois, "interleaved")

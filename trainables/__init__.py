@@ -1,1 +1,1 @@
-"""What one trial does: read its images, fine-tune a trunk, encode, score."""
+"""What one trial does: read its images, fine-tune a backbone, encode, score."""

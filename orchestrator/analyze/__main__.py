@@ -22,7 +22,7 @@ from orchestrator.cli.process import FAILED, leave, run
 DESCRIPTION: Final = """\
 Ask a finished sweep what it found: each analysis makes one table, RUNS/analyses/NAME.parquet, which
 python -m orchestrator.report shows. An analysis whose input has not changed is not made again; one
-whose input is missing is skipped, with the reason. Trunks that are to be looked into are, over the
+whose input is missing is skipped, with the reason. Backbones that need probing are probed, over the
 cluster, each once.
 """
 
@@ -46,18 +46,21 @@ def _parser() -> argparse.ArgumentParser:
     add_runs(parser)
     add_data(parser)
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="the state dict that the trunks started from"
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="the state dict that the backbones started from",
     )
     parser.add_argument(
         "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
     )
-    _add_trunks(parser)
+    _add_backbones(parser)
     add_workers(parser)
     return parser
 
 
-def _add_trunks(parser: argparse.ArgumentParser) -> None:
-    parts = parser.add_argument_group("how trunks are looked into")
+def _add_backbones(parser: argparse.ArgumentParser) -> None:
+    parts = parser.add_argument_group("how backbones are looked into")
     parts.add_argument(
         "--task", metavar="NAME", help="the ingested image-classification task (default: the first)"
     )
@@ -68,7 +71,7 @@ def _add_trunks(parser: argparse.ArgumentParser) -> None:
         help="whose features are classified (default: classifier.5)",
     )
     parts.add_argument(
-        "--salience-layer",
+        "--saliency-layer",
         metavar="LAYER",
         help="whose activations Grad-CAM weighs (default: features.12; on the demonstration, whose "
         "small images have no left and right there, features.10)",
@@ -102,7 +105,7 @@ def _analyze(options: argparse.Namespace) -> list[str]:
         experiment=options.experiment or ("nsd-simulated" if places.is_demo else None),
         task=options.task,
         feature_layer=options.feature_layer,
-        salience_layer=options.salience_layer
+        saliency_layer=options.saliency_layer
         or ("features.10" if places.is_demo else "features.12"),
         workers=Workers(
             options.cpus_per_trial,

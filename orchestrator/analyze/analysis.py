@@ -10,7 +10,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from orchestrator.scores.filters import one_trial_a_cell, started_in
+from orchestrator.scores.filters import one_trial_per_roi, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from trainables.spec import PROTOCOLS
 from trainables.storage.atomic import read_parquet
@@ -45,8 +45,8 @@ class Inputs:
 
     @cached_property
     def scores(self) -> ScoreTable:
-        """The same, of several trials of a method on a cell the one that started last."""
-        return one_trial_a_cell(self.all_scores, started_in(self.runs))[0]
+        """The same, of several trials of a method on an ROI the one that started last."""
+        return one_trial_per_roi(self.all_scores, started_in(self.runs))[0]
 
     @cached_property
     def protocols(self) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ class Inputs:
     @cached_property
     def main_dataset(self) -> str:
         """Name the data set of most trials."""
-        return Counter(one.cells[0].dataset for one in self.scores.trials.values()).most_common(1)[
+        return Counter(one.rois[0].dataset for one in self.scores.trials.values()).most_common(1)[
             0
         ][0]
 
@@ -70,7 +70,7 @@ class Inputs:
         return sorted((self.runs / "scores").glob("*/[!.]*.parquet"))
 
     def probe_files(self, kind: str) -> list[Path]:
-        """List the files of a kind of probe, one a trunk."""
+        """List the files of a kind of probe, one a backbone."""
         return sorted((self.runs / PROBES / kind).glob("[!.]*.parquet"))
 
     def result_file(self, name: str) -> Path:
@@ -104,7 +104,7 @@ class Analysis:
     sources: Callable[[Inputs], Iterable[Path]] = Inputs.score_files
     """The files that decide the table: while none of them changes, it is not made again."""
     probes: tuple[str, ...] = ()
-    """Kinds of probes of the tuned networks that it reads (trainables/probes)."""
+    """Kinds of probes of the fine-tuned networks that it reads (trainables/probes)."""
     version: int = 1
     """Raised when the same files give another table."""
 
@@ -117,8 +117,8 @@ def missing_file(runs: Path, name: str) -> Path:
 def read_missing(runs: Path, name: str) -> Missing:
     """Read why an analysis' table is not there."""
     try:
-        told = json.loads(missing_file(runs, name).read_text())
-        return Missing(str(told["reason"]), str(told["cure"]))
+        content = json.loads(missing_file(runs, name).read_text())
+        return Missing(str(content["reason"]), str(content["cure"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Missing(
             "it has not been made yet", f"run python -m orchestrator.analyze {name} --out {runs}"

@@ -1,4 +1,4 @@
-"""What the tables of analyses say of a trunk that was looked into."""
+"""What the tables of analyses say of a backbone that was looked into."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -9,10 +9,10 @@ import pyarrow as pa
 from orchestrator.analyze.analysis import Inputs, Missing
 from orchestrator.scores.statistics.transfers import model_label
 from trainables.probes.probe import Probed, ProbeRecord
-from trainables.spec.rois import group_of
+from trainables.spec.rois import roi_group_of
 
-TRUNK_FIELDS: Final = (
-    pa.field("trunk", pa.string(), nullable=False),
+BACKBONE_FIELDS: Final = (
+    pa.field("backbone", pa.string(), nullable=False),
     pa.field("method", pa.string(), nullable=False),
     pa.field("dataset", pa.string()),
     pa.field("subject", pa.string()),
@@ -20,37 +20,37 @@ TRUNK_FIELDS: Final = (
     pa.field("roi", pa.string()),
     pa.field("group", pa.string()),
 )
-"""trunk: id of its training. subject: whom it was tuned on, ``1+2`` for a pool. The untuned trunk
-has no subject, hemisphere or ROI."""
+"""backbone: id of its training. subject: whom it was fine-tuned on, ``1+2`` for a pool. The untuned
+backbone has no subject, hemisphere or ROI."""
 
 
 def describe(probed: Probed) -> dict[str, Any]:
-    """Fill TRUNK_FIELDS for a trunk."""
-    model, known = probed.model, {"trunk": probed.id, "method": probed.model.method}
+    """Fill BACKBONE_FIELDS for a backbone."""
+    model, known = probed.model, {"backbone": probed.id, "method": probed.model.method}
     place = dict.fromkeys(("dataset", "subject", "hemisphere", "roi", "group"))
-    if not probed.is_tuned:
+    if not probed.is_finetuned:
         return {**known, **place}
-    cell = model.cells[0]
+    roi = model.rois[0]
     return {
         **known,
-        "dataset": cell.dataset,
+        "dataset": roi.dataset,
         "subject": model_label(model),
-        "hemisphere": cell.hemisphere,
-        "roi": cell.roi,
-        "group": group_of(cell.roi),
+        "hemisphere": roi.hemisphere,
+        "roi": roi.name,
+        "group": roi_group_of(roi.name),
     }
 
 
 def read_records(inputs: Inputs, kind: str, cure: str) -> list[ProbeRecord]:
     """Read what the probes of a kind found; Missing where there is none.
 
-    Of a trunk's results on the same inputs that of the latest version counts.
+    Of a backbone's results on the same inputs that of the latest version counts.
     """
     found = [ProbeRecord.read(path) for path in inputs.probe_files(kind)]
     found.sort(key=lambda one: one.version)
     records = list({(one.probed.id, str(one.inputs)): one for one in found}.values())
     if not records:
-        raise Missing(f"no trunk has been asked for its {kind.replace('_', ' ')}", cure)
+        raise Missing(f"no backbone has been asked for its {kind.replace('_', ' ')}", cure)
     return records
 
 

@@ -1,4 +1,4 @@
-"""Probes of a sweep's trunks: which are due, and running them on warm actors."""
+"""Probes of a sweep's backbones: which are due, and running them on warm actors."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cluster.capacity import GroupSize
+from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from trainables.probes.kinds import KINDS
-from trainables.probes.probe import Probed, Workbench, probe_file
+from trainables.probes.probe import ProbeContext, Probed, probe_file
 from trainables.probes.prober import ProbeJob, Prober
 from trainables.results.outcome import Outcome
 from trainables.spec import Trial
 
 RESTARTS: Final = 2
-"""How often a worker that dies is started again, with the trunk that it was at."""
+"""How often a worker that dies is started again, with the backbone that it was at."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Workers:
     """CPUs of a local Ray; None: this machine's."""
 
 
-def find_trunks(runs: Path) -> list[Probed]:
-    """Find the trunks of a sweep's finished trials, each once; the untuned ones first."""
+def find_backbones(runs: Path) -> list[Probed]:
+    """Find the backbones of a sweep's finished trials, each once; the untuned ones first."""
     found: dict[str, Probed] = {}
     for path in sorted((runs / "trials").glob("[!.]*.json")):
         outcome = Outcome.read(runs, path.stem)
@@ -44,19 +44,19 @@ def find_trunks(runs: Path) -> list[Probed]:
         if isinstance(outcome.trial, Trial) and outcome.trial.encoding is not None:
             probed = Probed(outcome.trial)
             found.setdefault(probed.id, probed)
-    return sorted(found.values(), key=lambda probed: (probed.is_tuned, probed.id))
+    return sorted(found.values(), key=lambda probed: (probed.is_finetuned, probed.id))
 
 
-def due(trunks: Iterable[Probed], bench: Workbench, kinds: Sequence[str]) -> list[ProbeJob]:
-    """List the trunks of which a probe is to be made, with the kinds that are."""
+def due(backbones: Iterable[Probed], context: ProbeContext, kinds: Sequence[str]) -> list[ProbeJob]:
+    """List the backbones of which a probe is to be made, with the kinds that are."""
     jobs = []
-    for probed in trunks:
+    for probed in backbones:
         waiting = [
             kind.name
             for kind in KINDS
             if kind.name in kinds
-            and kind.applies(probed, bench) is None
-            and not probe_file(kind, probed, bench).exists()
+            and kind.applies(probed, context) is None
+            and not probe_file(kind, probed, context).exists()
         ]
         if waiting:
             jobs.append(ProbeJob(probed.model.to_json(), tuple(waiting)))
@@ -64,16 +64,16 @@ def due(trunks: Iterable[Probed], bench: Workbench, kinds: Sequence[str]) -> lis
 
 
 def run_probes(
-    jobs: Sequence[ProbeJob], bench: Workbench, workers: Workers, console: Console
+    jobs: Sequence[ProbeJob], context: ProbeContext, workers: Workers, console: Console
 ) -> list[str]:
     """Make the probes that are due; return a line for each that could not be made."""
     if not jobs:
         return []
     connect(workers.local_cpus)
-    actors = _start(bench, workers, len(jobs))
+    actors = _start(context, workers, len(jobs))
     failures: list[str] = []
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("looking into trunks", total=len(jobs))
+        bar = progress.add_task("looking into backbones", total=len(jobs))
 
         def ended(lines: Sequence[str]) -> None:
             failures.extend(lines)
@@ -85,25 +85,25 @@ def run_probes(
     return failures
 
 
-def _start(bench: Workbench, workers: Workers, n_jobs: int) -> list[Any]:
+def _start(context: ProbeContext, workers: Workers, n_jobs: int) -> list[Any]:
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     gpus = workers.gpus
     if gpus is None:
         gpus = min(1.0, resources.get("GPU", 0.0))
-    size = GroupSize(workers.cpus, gpus, 1)
+    size = WorkerGroupSize(workers.cpus, gpus, 1)
     n_actors = min(size.fits(resources), workers.at_most or n_jobs, n_jobs)
     if n_actors == 0:
         raise InputError(size.missing(resources))
     start = ray.remote(Prober).options(
         num_cpus=workers.cpus, num_gpus=gpus, max_restarts=RESTARTS, max_task_retries=RESTARTS
     )
-    return [start.remote(bench, workers.cpus) for _ in range(n_actors)]
+    return [start.remote(context, workers.cpus) for _ in range(n_actors)]
 
 
 def _hand_out(
     jobs: Sequence[ProbeJob], actors: Sequence[Any], ended: Callable[[Sequence[str]], None]
 ) -> None:
-    """Give each actor a trunk, and the next when it has ended one."""
+    """Give each actor a backbone, and the next when it has ended one."""
     waiting = list(jobs)
     running: dict[Any, tuple[Any, ProbeJob]] = {}
     idle = list(actors)
@@ -120,5 +120,5 @@ def _hand_out(
             name = Probed(Trial.from_json(job.model)).id
             ended([f"{name}: its worker died {RESTARTS + 1} times ({str(error).splitlines()[0]})"])
             if not running and not idle:
-                ended([f"{len(waiting)} trunks are left: no worker is alive; run this again"])
+                ended([f"{len(waiting)} backbones are left: no worker is alive; run this again"])
                 return

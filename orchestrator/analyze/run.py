@@ -18,12 +18,12 @@ from orchestrator.analyze.analysis import (
     missing_file,
     result_file,
 )
-from orchestrator.analyze.probe_actors import Workers, due, find_trunks, run_probes
+from orchestrator.analyze.probe_actors import Workers, due, find_backbones, run_probes
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import new_table
 from orchestrator.tracking.mlflow_runs import log_analyses
 from trainables.data.tasks import list_tasks
-from trainables.probes.probe import Workbench
+from trainables.probes.probe import ProbeContext
 from trainables.spec import digest
 from trainables.storage.atomic import write_parquet, write_text
 from trainables.storage.s3_mirror import remove
@@ -40,7 +40,7 @@ class Done:
 
     name: str
     state: State
-    told: str
+    message: str
     """Rows and file, the reason why it was skipped, or the error."""
 
 
@@ -57,12 +57,12 @@ class Analysing:
     task: str | None
     """Name of the image-classification task; None: the first that is ingested."""
     feature_layer: str
-    salience_layer: str
+    saliency_layer: str
     workers: Workers
 
 
 def analyse(settings: Analysing, console: Console) -> list[str]:
-    """Look into trunks as far as is due, make the tables, and tell what became of each.
+    """Look into backbones as far as is due, make the tables, and tell what became of each.
 
     Returns a line for each failure; the others go on. Raises InputError without a sweep.
     """
@@ -73,7 +73,7 @@ def analyse(settings: Analysing, console: Console) -> list[str]:
     inputs = Inputs(runs, settings.data)
     done = [make(one, inputs) for one in settings.analyses]
     _show(done, runs, console)
-    failures += [f"{one.name}: {one.told}" for one in done if one.state == "failed"]
+    failures += [f"{one.name}: {one.message}" for one in done if one.state == "failed"]
     warning = _log(settings, inputs, done)
     for line in (*failures, *([warning] if warning else [])):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -81,21 +81,21 @@ def analyse(settings: Analysing, console: Console) -> list[str]:
 
 
 def _probe(settings: Analysing, console: Console) -> list[str]:
-    """Look into the trunks of which an asked analysis needs a probe."""
+    """Look into the backbones of which an asked analysis needs a probe."""
     kinds = {kind for one in settings.analyses for kind in one.probes}
     if not kinds:
         return []
-    bench = Workbench(
+    context = ProbeContext(
         settings.runs.resolve(),
         settings.data.resolve(),
         torch.device("cpu"),
         settings.weights and settings.weights.resolve(),
         _task(settings),
         settings.feature_layer,
-        settings.salience_layer,
+        settings.saliency_layer,
     )
-    jobs = due(find_trunks(settings.runs), bench, sorted(kinds))
-    return run_probes(jobs, bench, settings.workers, console)
+    jobs = due(find_backbones(settings.runs), context, sorted(kinds))
+    return run_probes(jobs, context, settings.workers, console)
 
 
 def _task(settings: Analysing) -> Path | None:
@@ -115,7 +115,7 @@ def _show(done: Sequence[Done], runs: Path, console: Console) -> None:
     for heading in ("analysis  ", "state  ", "rows, or why not"):
         table.add_column(heading, overflow="fold")
     for one in done:
-        table.add_row(one.name, one.state, one.told)
+        table.add_row(one.name, one.state, one.message)
     console.print(table)
 
 
@@ -143,9 +143,9 @@ def make(analysis: Analysis, inputs: Inputs) -> Done:
         remove(path)
         write_text(missing_file(inputs.runs, analysis.name), _as_json(missing))
         return Done(analysis.name, "skipped", str(missing))
-    except Exception as error:  # the others must go on, and this one be told
-        told = " ".join(str(error).split()) or type(error).__name__
-        return Done(analysis.name, "failed", f"{type(error).__name__}: {told}")
+    except Exception as error:  # the others must go on, and this one be reported
+        message = " ".join(str(error).split()) or type(error).__name__
+        return Done(analysis.name, "failed", f"{type(error).__name__}: {message}")
     write_table(path, table, key)
     remove(missing_file(inputs.runs, analysis.name))
     return Done(analysis.name, "made", f"{table.num_rows:,} rows")
@@ -153,13 +153,13 @@ def make(analysis: Analysis, inputs: Inputs) -> Done:
 
 def digest_sources(analysis: Analysis, inputs: Inputs) -> str:
     """Digest the names, sizes and times of the files that decide a table, and its version."""
-    told = []
+    described = []
     for path in analysis.sources(inputs):
         stat = path.stat()
         inside = path.is_relative_to(inputs.runs)
         name = str(path.relative_to(inputs.runs) if inside else path)
-        told.append([name, stat.st_size, stat.st_mtime_ns])
-    return digest([analysis.version, str(analysis.schema), told])
+        described.append([name, stat.st_size, stat.st_mtime_ns])
+    return digest([analysis.version, str(analysis.schema), described])
 
 
 def write_table(path: Path, table: pa.Table, key: str) -> None:
@@ -171,10 +171,10 @@ def write_table(path: Path, table: pa.Table, key: str) -> None:
 def _made_of(path: Path) -> str | None:
     """Read what a table was made of; None where there is none, or it is damaged."""
     try:
-        told: bytes | None = (pq.read_schema(path).metadata or {}).get(SOURCES_KEY)
+        recorded: bytes | None = (pq.read_schema(path).metadata or {}).get(SOURCES_KEY)
     except (OSError, pa.ArrowInvalid):
         return None
-    return None if told is None else told.decode()
+    return None if recorded is None else recorded.decode()
 
 
 def made_files(runs: Path, done: Sequence[Done]) -> list[Path]:

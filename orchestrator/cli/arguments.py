@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trainables.storage.redaction import masked
+from trainables.storage.redaction import redact
 from trainables.storage.s3_mirror import is_large, place, pull
 
 
@@ -17,7 +17,7 @@ def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
     """Add the flags that say how work runs; return their group, for more of them."""
     parts = add_workers(parser)
     parts.add_argument(
-        "--pack",
+        "--share-gpus",
         action="store_true",
         help="let as many trials share a GPU as its memory holds by their sizes, at most 4 "
         "(default: one a GPU)",
@@ -32,7 +32,7 @@ def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
         "and vertex",
     )
     parts.add_argument(
-        "--patience",
+        "--stall-timeout",
         type=_minutes,
         metavar="MIN",
         help="minutes that a trial may go without a step that begins or an epoch that ends; then "
@@ -98,7 +98,7 @@ def directory(text: str) -> Path:
         path = place(text)
         pull(path, skip=is_large)
     except (ValueError, OSError) as error:
-        raise argparse.ArgumentTypeError(masked(str(error))) from error
+        raise argparse.ArgumentTypeError(redact(str(error))) from error
     return path
 
 

@@ -1,4 +1,4 @@
-"""What every command shares: how bad input is told, and how subjects are named on a command line.
+"""What every command shares: errors of bad input, and subjects on the command line.
 
 Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
 """
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.cli.errors import InputError
-from trainables.storage.redaction import masked
+from trainables.storage.redaction import redact
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
-GROUP: Final = "group-"
+WORKER_GROUP: Final = "group-"
 """How the names of threads begin that wait for a group of workers to end."""
 
 
@@ -44,7 +44,7 @@ def run(body: Callable[[], None]) -> int:
 
 def _refuse(*lines: str) -> int:
     for line in lines:
-        sys.stderr.write(f"error: {masked(' '.join(line.split()))}\n")
+        sys.stderr.write(f"error: {redact(' '.join(line.split()))}\n")
     return BAD_INPUT
 
 
@@ -56,7 +56,9 @@ def leave(code: int) -> None:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    if code == INTERRUPTED or any(one.name.startswith(GROUP) for one in threading.enumerate()):
+    if code == INTERRUPTED or any(
+        one.name.startswith(WORKER_GROUP) for one in threading.enumerate()
+    ):
         os._exit(code)
     sys.exit(code)
 

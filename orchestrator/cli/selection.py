@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.cli.errors import InputError
-from trainables.spec import Cell
+from trainables.spec import Roi
 from trainables.spec.rois import EARLY, HEMISPHERES, HIGHER, ROI_ORDER, STREAMS
 
 
@@ -49,12 +49,12 @@ def subjects_argument(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-GROUPS: Final = {"early": EARLY, "higher": HIGHER, "streams": STREAMS}
+ROI_GROUPS: Final = {"early": EARLY, "higher": HIGHER, "streams": STREAMS}
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which cells a sweep is restricted to; None stands for all."""
+    """Which ROIs a sweep is restricted to; None stands for all."""
 
     subjects: tuple[int, ...] | None = None
     hemispheres: tuple[str, ...] = HEMISPHERES
@@ -67,20 +67,20 @@ def parse_rois(text: str) -> tuple[str, ...]:
     Raises InputError naming what is unknown.
     """
     parts = [part.strip() for part in text.split(",")]
-    unknown = [part for part in parts if part not in GROUPS and part not in ROI_ORDER]
+    unknown = [part for part in parts if part not in ROI_GROUPS and part not in ROI_ORDER]
     if unknown:
         raise InputError(
             f"rois: unknown {', '.join(map(repr, unknown))}; expected early, higher, streams, "
             f"or of {', '.join(ROI_ORDER)}"
         )
     # "early" is a group and a stream's name too: as a word on the command line it is the group.
-    chosen = {roi for part in parts for roi in GROUPS.get(part, (part,))}
-    return tuple(roi for roi in ROI_ORDER if roi in chosen)
+    chosen = {roi_name for part in parts for roi_name in ROI_GROUPS.get(part, (part,))}
+    return tuple(roi_name for roi_name in ROI_ORDER if roi_name in chosen)
 
 
-def select(cells: Sequence[Cell], selection: Selection) -> list[Cell]:
-    """Keep the chosen cells; raise InputError, with what there is, when none is left."""
-    subjects = {cell.subject: subject_number(cell.subject) for cell in cells}
+def select(rois: Sequence[Roi], selection: Selection) -> list[Roi]:
+    """Keep the chosen ROIs; raise InputError, with what there is, when none is left."""
+    subjects = {roi.subject: subject_number(roi.subject) for roi in rois}
     absent = sorted(set(selection.subjects or ()) - set(subjects.values()))
     if absent:
         raise InputError(
@@ -88,40 +88,40 @@ def select(cells: Sequence[Cell], selection: Selection) -> list[Cell]:
             f"which has {', '.join(sorted(subjects))}"
         )
     chosen = [
-        cell
-        for cell in cells
-        if (selection.subjects is None or subjects[cell.subject] in selection.subjects)
-        and cell.hemisphere in selection.hemispheres
-        and (selection.rois is None or cell.roi in selection.rois)
+        roi
+        for roi in rois
+        if (selection.subjects is None or subjects[roi.subject] in selection.subjects)
+        and roi.hemisphere in selection.hemispheres
+        and (selection.rois is None or roi.name in selection.rois)
     ]
     if not chosen:
-        raise InputError("no cell of the data is in the chosen subjects, hemispheres and ROIs")
+        raise InputError("no ROI of the data is in the chosen subjects, hemispheres and ROIs")
     return chosen
 
 
-def add_cells(parser: argparse.ArgumentParser, title: str) -> None:
-    """Add the flags that choose cells."""
-    cells = parser.add_argument_group(title)
-    cells.add_argument(
+def add_rois(parser: argparse.ArgumentParser, title: str) -> None:
+    """Add the flags that choose ROIs."""
+    rois = parser.add_argument_group(title)
+    rois.add_argument(
         "--subjects", type=subjects_argument, metavar="LIST", help="numbers such as 1,5-8"
     )
-    cells.add_argument("--hemispheres", default="lh,rh", metavar="LIST", help="lh, rh or lh,rh")
-    cells.add_argument(
+    rois.add_argument("--hemispheres", default="lh,rh", metavar="LIST", help="lh, rh or lh,rh")
+    rois.add_argument(
         "--rois", metavar="LIST", help="groups early, higher, streams, and ROIs such as V1v,EBA"
     )
 
 
 def read_selection(options: argparse.Namespace) -> Selection:
-    """Read the chosen cells, and check the retries; raise InputError naming a flag to mend."""
-    if options.pack and options.gpus_per_trial is not None:
+    """Read the chosen ROIs, and check the retries; raise InputError naming a flag to mend."""
+    if options.share_gpus and options.gpus_per_trial is not None:
         raise InputError(
-            f"--pack --gpus-per-trial {options.gpus_per_trial:g}: packing chooses the share; give "
-            "one of the two"
+            f"--share-gpus --gpus-per-trial {options.gpus_per_trial:g}: --share-gpus chooses the "
+            "share; give one of the two"
         )
     if options.retries < 0:
         raise InputError(f"--retries {options.retries}: expected 0 or more")
     hemispheres = tuple(part.strip() for part in options.hemispheres.split(","))
     if not set(hemispheres) <= set(HEMISPHERES):
         raise InputError(f"--hemispheres {options.hemispheres!r}: expected lh, rh or lh,rh")
-    rois = None if options.rois is None else parse_rois(options.rois)
-    return Selection(options.subjects, hemispheres, rois)
+    roi_names = None if options.rois is None else parse_rois(options.rois)
+    return Selection(options.subjects, hemispheres, roi_names)

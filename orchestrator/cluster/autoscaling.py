@@ -30,16 +30,16 @@ def node_types(bootstrap: Path = BOOTSTRAP) -> list[NodeType]:
         types = dict(config["available_node_types"])
         at_most = int(config.get("max_workers", 2))  # Ray's default
         return [
-            NodeType(_resources(told), min(at_most, int(told.get("max_workers", at_most))))
-            for name, told in types.items()
-            if name != config["head_node_type"] and told.get("resources")
+            NodeType(_resources(declared), min(at_most, int(declared.get("max_workers", at_most))))
+            for name, declared in types.items()
+            if name != config["head_node_type"] and declared.get("resources")
         ]
     except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError):
         return []
 
 
-def _resources(told: Mapping[str, Any]) -> dict[str, float]:
-    return {str(name): float(value) for name, value in told["resources"].items()}
+def _resources(declared: Mapping[str, Any]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in declared["resources"].items()}
 
 
 def grown(now: Mapping[str, float], types: list[NodeType]) -> dict[str, float]:

@@ -20,7 +20,7 @@ CPUS_FOR_READING: Final = 1.0
 
 
 @dataclass(frozen=True)
-class GroupSize:
+class WorkerGroupSize:
     """The resources of one group: of each of its workers, and how many there are."""
 
     cpus: float = 1.0
@@ -64,13 +64,13 @@ CONTEXT: Final = GIB // 2
 """Bytes that a process takes of a GPU for its libraries, whatever it computes."""
 USABLE: Final = 0.95
 """Of a GPU's memory: the rest is the driver's, and lost between blocks."""
-MOST_PACKED: Final = 4
+MAX_TRIALS_PER_GPU: Final = 4
 """Trials that share a GPU when asked to pack: they take turns at its arithmetic."""
 SLIVER: Final = 0.01
 """Of a GPU: what asking for its memory takes."""
-NOT_PACKED: Final = (
-    "--pack: no GPU could be asked for its memory yet, so each serves one trial; give the share "
-    "yourself, as --gpus-per-trial 0.5"
+NOT_SHARED: Final = (
+    "--share-gpus: no GPU could be asked for its memory yet, so each serves one trial; give the "
+    "share yourself, as --gpus-per-trial 0.5"
 )
 ANSWER_SECONDS: Final = 120.0
 """For a GPU to tell its memory: its node may be starting Python for the first time."""
@@ -86,21 +86,21 @@ class Asked:
     workers: int
     """That share a trial."""
     at_once: int | None
-    pack: bool
+    share_gpus: bool
     """Whether as many trials share a GPU as its memory holds."""
 
 
 @dataclass(frozen=True)
-class Groups:
+class WorkerGroups:
     """The worker groups of a sweep."""
 
-    size: GroupSize
+    size: WorkerGroupSize
     n: int
     note: str | None = None
     """What to tell of their number, where memory has decided it."""
 
 
-def size_groups(asked: Asked, n_waiting: int, largest: int) -> Groups:
+def size_worker_groups(asked: Asked, n_waiting: int, largest: int) -> WorkerGroups:
     """Decide on the worker groups: their size, and how many there are.
 
     n_waiting: trials to run. largest: bytes that the largest of them needs. Where the cluster is
@@ -112,21 +112,23 @@ def size_groups(asked: Asked, n_waiting: int, largest: int) -> Groups:
     has_gpu = grown(resources, types).get("GPU", 0.0) > 0
     gpus = asked.gpus if asked.gpus is not None else float(has_gpu)
     note = None
-    if has_gpu and (asked.pack or 0 < gpus < 1):
+    if has_gpu and (asked.share_gpus or 0 < gpus < 1):
         memory = gpu_memory()
-        gpus = share_of_gpu(None if asked.pack else gpus, largest, memory)
-        note = NOT_PACKED if asked.pack and memory is None else _told_of_sharing(gpus, largest)
-    size = GroupSize(asked.cpus, gpus, asked.workers)
-    n_groups = max(size.fits(resources), size.fits_when_grown(types))
-    if n_groups == 0:
+        gpus = share_of_gpu(None if asked.share_gpus else gpus, largest, memory)
+        note = (
+            NOT_SHARED if asked.share_gpus and memory is None else _describe_sharing(gpus, largest)
+        )
+    size = WorkerGroupSize(asked.cpus, gpus, asked.workers)
+    n_worker_groups = max(size.fits(resources), size.fits_when_grown(types))
+    if n_worker_groups == 0:
         raise InputError(size.missing(resources))
-    wanted = min(n_groups, asked.at_once or n_groups, n_waiting)
+    wanted = min(n_worker_groups, asked.at_once or n_worker_groups, n_waiting)
     if gpus or types or asked.at_once:
-        return Groups(size, wanted, note)
-    return _within_memory(Groups(size, wanted), largest, int(resources.get("memory", 0)))
+        return WorkerGroups(size, wanted, note)
+    return _within_memory(WorkerGroups(size, wanted), largest, int(resources.get("memory", 0)))
 
 
-def _told_of_sharing(gpus: float, largest: int) -> str | None:
+def _describe_sharing(gpus: float, largest: int) -> str | None:
     if not 0 < gpus < 1 or _n_sharing(gpus) == 1:
         return None
     each = (largest + CONTEXT) / GIB
@@ -137,7 +139,7 @@ def _n_sharing(share: float) -> int:
     return int(1 / share + 1e-6)
 
 
-def _within_memory(groups: Groups, largest: int, memory: int) -> Groups:
+def _within_memory(groups: WorkerGroups, largest: int, memory: int) -> WorkerGroups:
     """Leave out groups that a cluster's memory, where it is known, does not hold by CPUs alone."""
     n_fit = max(1, memory // (largest * groups.size.workers)) if memory else groups.n
     if n_fit >= groups.n:
@@ -146,7 +148,7 @@ def _within_memory(groups: Groups, largest: int, memory: int) -> Groups:
         f"{n_fit} at once where {groups.n} have a CPU: one needs up to {largest / GIB:.1f} GiB of "
         f"memory, and Ray has {memory / GIB:.1f} GiB; --max-concurrent {groups.n} runs more"
     )
-    return Groups(groups.size, n_fit, note)
+    return WorkerGroups(groups.size, n_fit, note)
 
 
 def share_of_gpu(asked: float | None, largest: int, memory: int | None) -> float:
@@ -160,7 +162,7 @@ def share_of_gpu(asked: float | None, largest: int, memory: int | None) -> float
         return 1.0 if asked is None else asked
     n_fit = int(USABLE * memory // (largest + CONTEXT))
     if asked is None:
-        return 1.0 / max(1, min(MOST_PACKED, n_fit))
+        return 1.0 / max(1, min(MAX_TRIALS_PER_GPU, n_fit))
     n_asked = _n_sharing(asked)
     if n_asked <= max(1, n_fit):
         return asked
@@ -182,10 +184,10 @@ def gpu_memory() -> int | None:
         for node in _nodes_with_gpus()
     ]
     try:
-        told = ray.get(asked, timeout=ANSWER_SECONDS)
+        answers = ray.get(asked, timeout=ANSWER_SECONDS)
     except (GetTimeoutError, RayError):
         return None
-    return min((memory for memory in told if memory is not None), default=None)
+    return min((memory for memory in answers if memory is not None), default=None)
 
 
 def _nodes_with_gpus() -> list[Mapping[str, str]]:

@@ -6,11 +6,11 @@ from typing import Any, Final, Literal
 
 Event = dict[str, Any]
 
-Answer = Literal["again", "end"]
+Reply = Literal["again", "end"]
 
-AGAIN: Final[Answer] = "again"
+AGAIN: Final[Reply] = "again"
 
-END: Final[Answer] = "end"
+END: Final[Reply] = "end"
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Job:
     """The subjects whose images it reads."""
     training_id: str = ""
     """Its checkpoint's name: of jobs that share one, a single one runs at a time."""
-    patience: float = math.inf
+    stall_timeout: float = math.inf
     """Seconds that it may go without a sign of progress."""
-    judged: bool = False
+    awaits_scheduler: bool = False
     """Whether a scheduler may stop it: its worker waits at each report until it is heard."""
 
 

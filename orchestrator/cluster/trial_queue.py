@@ -1,6 +1,6 @@
 """The queue between Tune's trials and the warm worker groups: one small actor, no work of its own.
 
-Groups take jobs and report; Tune's light trials submit and listen. A group whose process died
+Groups take jobs and report; Tune's proxy trials submit and listen. A group whose process died
 gets its job again when it comes back. Stopping is cooperative: a worker learns of it when it
 reports next.
 """
@@ -19,11 +19,11 @@ import ray
 from ray.util.metrics import Counter, Gauge
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.cluster.jobs import AGAIN, END, Answer, Event, Job, Progress, Stuck, Worker
+from orchestrator.cluster.jobs import AGAIN, END, Event, Job, Progress, Reply, Stuck, Worker
 
-VERDICT_SECONDS: Final = 600.0
-"""The longest that a judged job waits for who listens to it; then it goes on."""
-COMEBACK_SECONDS: Final = 120.0
+DECISION_SECONDS: Final = 600.0
+"""The longest that a job that awaits its scheduler waits for who listens to it; then it goes on."""
+RESTART_GRACE_SECONDS: Final = 120.0
 """For a group to start anew after its worker was ended; then others take its job."""
 POLL_SECONDS: Final = 5.0
 """The longest that a call to the queue stays open."""
@@ -34,8 +34,8 @@ class _Entry:
     job: Job
     progress: Progress
     events: list[Event] = field(default_factory=list)
-    deaths: int = 0
-    blame: str = "out of memory, or killed"
+    n_failures: int = 0
+    failure_reason: str = "out of memory, or killed"
     """Why the workers died, as far as it is known."""
     heard: int = 0
     """Events that the listener is done with: it has asked for the next."""
@@ -55,15 +55,15 @@ class TrialQueue:
     end as at its beginning.
     """
 
-    def __init__(self, retries: int, n_groups: int = 1) -> None:
+    def __init__(self, retries: int, n_worker_groups: int = 1) -> None:
         self._retries = retries
-        self._n_groups = n_groups
-        self._no_group_left: str | None = None
+        self._n_worker_groups = n_worker_groups
+        self._no_worker_group_left: str | None = None
         self._entries: dict[str, _Entry] = {}
         self._waiting: list[str] = []
         self._changed = asyncio.Condition()
         self._closed = False
-        self._held: dict[str, tuple[str, ...]] = {}
+        self._cached_subjects: dict[str, tuple[str, ...]] = {}
         self._metrics = _Metrics()
 
     async def pid(self) -> int:
@@ -75,13 +75,13 @@ class TrialQueue:
         entry = self._entries.get(job.trial_id)
         if entry is None or entry.ended or entry.stopped:
             self._entries[job.trial_id] = _Entry(job, Progress(job.trial_id))
-            if self._no_group_left is None:
+            if self._no_worker_group_left is None:
                 self._waiting.append(job.trial_id)
             else:
-                self._end(self._entries[job.trial_id], self._no_group_left)
+                self._end(self._entries[job.trial_id], self._no_worker_group_left)
         await self._notify()
 
-    async def take(self, group: str, worker: Worker | None = None) -> Job | Answer:
+    async def take(self, group: str, worker: Worker | None = None) -> Job | Reply:
         """Give a group its next job, or tell it to ask again or to end.
 
         Jobs of the subjects that the group holds go first, then those of subjects that the fewest
@@ -105,7 +105,7 @@ class TrialQueue:
         return END if self._closed else AGAIN
 
     async def stuck(self) -> list[Stuck]:
-        """List the workers whose trial has gone without progress for longer than its patience.
+        """List the workers whose trial has gone without progress for longer than its stall timeout.
 
         Each is named once: it is to be ended, and its group will come back for the trial.
         """
@@ -114,11 +114,13 @@ class TrialQueue:
             if entry.ended:
                 continue
             idle, worker = now - entry.alive, entry.worker
-            if worker is not None and idle > entry.job.patience:
-                entry.blame = f"no progress for {idle / 60:.1f} min at {entry.progress.stage}"
+            if worker is not None and idle > entry.job.stall_timeout:
+                entry.failure_reason = (
+                    f"no progress for {idle / 60:.1f} min at {entry.progress.stage}"
+                )
                 entry.worker, entry.ended_at = None, now
                 found.append(Stuck(entry.job.trial_id, worker.node, worker.pid))
-            elif entry.ended_at is not None and now - entry.ended_at > COMEBACK_SECONDS:
+            elif entry.ended_at is not None and now - entry.ended_at > RESTART_GRACE_SECONDS:
                 self._hand_on(entry)  # its group finds no place any more
         await self._notify()
         return found
@@ -130,7 +132,7 @@ class TrialQueue:
         """
         for entry in self._entries.values():
             if entry.worker is not None and not entry.ended and entry.worker.node in nodes:
-                entry.blame = "its node died"
+                entry.failure_reason = "its node died"
                 self._hand_on(entry)
         await self._notify()
 
@@ -149,9 +151,9 @@ class TrialQueue:
 
     def _died(self, entry: _Entry) -> bool:
         """Count a death; tell whether the job is worth another try."""
-        entry.deaths += 1
-        if entry.stopped or entry.deaths > self._retries:
-            lost = f"its worker process died {entry.deaths} times ({entry.blame})"
+        entry.n_failures += 1
+        if entry.stopped or entry.n_failures > self._retries:
+            lost = f"its worker process died {entry.n_failures} times ({entry.failure_reason})"
             self._end(entry, error=None if entry.stopped else lost)
             return False
         entry.progress.stage = "restarting"
@@ -165,17 +167,17 @@ class TrialQueue:
         ]
         if not ready:
             return None
-        held = self._held.get(group, ())
-        elsewhere = Counted(chain.from_iterable(self._held.values()))
+        cached = self._cached_subjects.get(group, ())
+        elsewhere = Counted(chain.from_iterable(self._cached_subjects.values()))
 
         def rank(entry: _Entry) -> tuple[float, int]:
             n_elsewhere = max(elsewhere[shard] for shard in entry.job.shards)
-            return _share_held(entry.job, held), -n_elsewhere
+            return _cached_share(entry.job, cached), -n_elsewhere
 
         entry = max(ready, key=rank)  # of equal ones, the first
         self._waiting.remove(entry.job.trial_id)
         entry.progress.group, entry.progress.stage = group, "starting"
-        self._held[group] = _still_held(held, entry.job.shards)
+        self._cached_subjects[group] = _still_cached(cached, entry.job.shards)
         return entry.job
 
     def _is_free(self, entry: _Entry) -> bool:
@@ -197,8 +199,8 @@ class TrialQueue:
     async def report(self, trial_id: str, event: Event) -> bool:
         """Hear of an epoch; False when the trial should stop.
 
-        A judged job is answered when its listener has dealt with the epoch, so that a stopped
-        one trains no epoch more and frees its worker at once.
+        A job that awaits its scheduler is answered when its listener has dealt with the epoch, so
+        that a stopped one trains no epoch more and frees its worker at once.
         """
         entry = self._entries.get(trial_id)
         if entry is None:
@@ -209,13 +211,13 @@ class TrialQueue:
         entry.alive = time.monotonic()
         self._metrics.epoch(entry.progress.group, event)
         await self._notify()
-        if entry.job.judged:
-            await self._hear_verdict(entry)
+        if entry.job.awaits_scheduler:
+            await self._await_decision(entry)
         return not entry.stopped
 
-    async def _hear_verdict(self, entry: _Entry) -> None:
+    async def _await_decision(self, entry: _Entry) -> None:
         """Wait until the listener has dealt with all events, or drops the job."""
-        n_events, deadline = len(entry.events), time.monotonic() + VERDICT_SECONDS
+        n_events, deadline = len(entry.events), time.monotonic() + DECISION_SECONDS
         while entry.heard < n_events and not (entry.stopped or entry.ended):
             if time.monotonic() > deadline:
                 return  # whoever listened is gone for good
@@ -230,10 +232,10 @@ class TrialQueue:
             self._end(entry, error)
         await self._notify()
 
-    async def blame(self, trial_id: str, reason: str) -> None:
+    async def set_failure_reason(self, trial_id: str, reason: str) -> None:
         """Hear why a group is about to start anew, for the error of a job that fails by it."""
         if trial_id in self._entries:
-            self._entries[trial_id].blame = reason
+            self._entries[trial_id].failure_reason = reason
 
     def _end(self, entry: _Entry, error: str | None) -> None:
         entry.events.append({"done": True, "error": error})
@@ -275,14 +277,14 @@ class TrialQueue:
             if entry.progress.group is not None and not entry.ended
         ]
 
-    async def lose_group(self, group: str, error: str) -> None:
+    async def lose_worker_group(self, group: str, error: str) -> None:
         """Fail the job of a group that has ended for good; all jobs, when no group is left."""
-        self._n_groups -= 1
+        self._n_worker_groups -= 1
         lost = [self._running(group)]
-        if self._n_groups <= 0:
+        if self._n_worker_groups <= 0:
             lost += [self._entries[trial_id] for trial_id in self._waiting]
             self._waiting.clear()
-            self._no_group_left = error
+            self._no_worker_group_left = error
         for entry in lost:
             if entry is not None:
                 self._end(entry, error)
@@ -309,13 +311,13 @@ class TrialQueue:
                 return
 
 
-def _share_held(job: Job, held: tuple[str, ...]) -> float:
-    return len(set(job.shards) & set(held)) / len(job.shards)
+def _cached_share(job: Job, cached: tuple[str, ...]) -> float:
+    return len(set(job.shards) & set(cached)) / len(job.shards)
 
 
-def _still_held(held: tuple[str, ...], shards: tuple[str, ...]) -> tuple[str, ...]:
+def _still_cached(cached: tuple[str, ...], shards: tuple[str, ...]) -> tuple[str, ...]:
     """Say what a group holds after a job: as before when nothing was read, else the job's own."""
-    return held if set(shards) <= set(held) else shards
+    return cached if set(shards) <= set(cached) else shards
 
 
 class _Metrics:
@@ -345,7 +347,7 @@ class _Metrics:
         self._now.set(n_running, {"state": "running"})
 
 
-def start_queue(retries: int, n_groups: int) -> Any:
+def start_queue(retries: int, n_worker_groups: int) -> Any:
     """Start the queue's actor beside this process, by a name that the dashboard shows.
 
     On another node it would be lost with that node.
@@ -356,4 +358,4 @@ def start_queue(retries: int, n_groups: int) -> Any:
         name=f"trial-queue-{secrets.token_hex(3)}",
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=here, soft=False),
     )
-    return named.remote(retries, n_groups)
+    return named.remote(retries, n_worker_groups)

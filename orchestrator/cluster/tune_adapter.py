@@ -1,4 +1,4 @@
-"""Ray Tune over the warm groups: light trials that submit a job and forward its reports."""
+"""Ray Tune over the warm groups: proxy trials that submit a job and forward its reports."""
 
 import os
 import threading
@@ -16,11 +16,11 @@ from orchestrator.cluster.worker_groups import QueueLost, listen
 from trainables.storage.s3_mirror import address, is_mirror
 
 HEAD: Final = {"node:__internal_head__": 0.001}
-"""What a light trial takes: a sliver of the head node, and no CPU, so it can't starve a group."""
+"""What a proxy trial takes: a sliver of the head node, and no CPU, so it can't starve a group."""
 
 
 class Watcher(Protocol):
-    """Who is told, in the driver, how trials go."""
+    """Who is reported, in the driver, how trials go."""
 
     def finished(self, trial_id: str) -> None:
         """Hear that a trial is done."""
@@ -62,7 +62,7 @@ def run_jobs(
     by_id = {job.trial_id: job for job in jobs}
     lost = _Lost()
     trainable = tune.with_resources(
-        tune.with_parameters(_light_trial, queue=queue, jobs=by_id), HEAD
+        tune.with_parameters(_proxy_trial, queue=queue, jobs=by_id), HEAD
     )
     tune.Tuner(
         trainable,
@@ -116,7 +116,7 @@ class _Lost(tune.Stopper):
         return self._is_lost.is_set()
 
 
-def _light_trial(config: dict[str, Any], *, queue: Any, jobs: Mapping[str, Job]) -> None:
+def _proxy_trial(config: dict[str, Any], *, queue: Any, jobs: Mapping[str, Job]) -> None:
     for event in listen(queue, jobs[config["trial"]]):
         tune.report(event)
 

@@ -6,19 +6,21 @@ from orchestrator.cli.text import duration
 from trainables.results.outcome import Outcome
 
 
-def told_use(outcomes: Sequence[Outcome], n_groups: int, began: float, ended: float) -> str | None:
+def describe_utilisation(
+    outcomes: Sequence[Outcome], n_worker_groups: int, began: float, ended: float
+) -> str | None:
     """Say what groups did between two times, in seconds since 1970; None without a trial.
 
     outcomes: those of trials that began between the two are regarded.
     """
     seen = [one for one in outcomes if began <= one.started <= ended]
-    whole = n_groups * (ended - began)
+    whole = n_worker_groups * (ended - began)
     if not seen or whole <= 0:
         return None
     busy = min(whole, sum(sum(one.seconds.values()) for one in seen))
-    starting = min(whole - busy, n_groups * (min(one.started for one in seen) - began))
+    starting = min(whole - busy, n_worker_groups * (min(one.started for one in seen) - began))
     waiting = whole - busy - starting
     return (
-        f"{n_groups} at a time for {duration(ended - began)}: {busy / whole:.0%} of it was work, "
-        f"{starting / whole:.0%} starting, {waiting / whole:.0%} waiting"
+        f"{n_worker_groups} at a time for {duration(ended - began)}: {busy / whole:.0%} of it was "
+        f"work, {starting / whole:.0%} starting, {waiting / whole:.0%} waiting"
     )

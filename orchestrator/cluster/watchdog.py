@@ -20,15 +20,15 @@ from orchestrator.cli.process import interrupt
 from orchestrator.cluster.jobs import Stuck
 
 CHECK_SECONDS: Final = 5.0
-LEAST_PATIENCE: Final = 900.0
+MIN_STALL_TIMEOUT: Final = 900.0
 """Seconds that any trial may take for a step."""
 TIMES_ESTIMATE: Final = 10.0
 """How many times its whole estimated time a trial may take for a step."""
 
 
-def patience_for(estimate: float) -> float:
+def stall_timeout_for(estimate: float) -> float:
     """Say how many seconds a trial may go without a sign of progress."""
-    return max(LEAST_PATIENCE, TIMES_ESTIMATE * estimate)
+    return max(MIN_STALL_TIMEOUT, TIMES_ESTIMATE * estimate)
 
 
 @contextmanager

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 import ray
 from ray import cloudpickle as pickle
 
-from orchestrator.cli.process import GROUP
+from orchestrator.cli.process import WORKER_GROUP
 from orchestrator.cluster.jobs import Event, Job
 from orchestrator.cluster.worker_loop import MakeRunner, serve
 from trainables.storage.s3_mirror import address
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
-from orchestrator.cluster.capacity import GroupSize
+from orchestrator.cluster.capacity import WorkerGroupSize
 
 MAX_RESTARTS: Final = 1000
 """Restarts of a group over a whole sweep; the queue bounds how often one trial is tried."""
@@ -39,8 +39,8 @@ class QueueLost(Exception):  # noqa: N818  (what happened to the machine, not to
 
 
 @contextmanager
-def warm_groups(
-    queue: Any, make_runner: MakeRunner, size: GroupSize, n_groups: int, scratch: Path
+def warm_worker_groups(
+    queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, n_worker_groups: int, scratch: Path
 ) -> Iterator[None]:
     """Keep groups serving the queue's jobs; end them, and all they hold, on leaving.
 
@@ -49,12 +49,16 @@ def warm_groups(
     left = threading.Event()
     threads = [
         threading.Thread(
-            target=_run_group,
-            args=(queue, _trainer(queue, make_runner, size, f"{GROUP}{number}", scratch), left),
-            name=f"{GROUP}{number}",
+            target=_run_worker_group,
+            args=(
+                queue,
+                _trainer(queue, make_runner, size, f"{WORKER_GROUP}{number}", scratch),
+                left,
+            ),
+            name=f"{WORKER_GROUP}{number}",
             daemon=True,
         )
-        for number in range(n_groups)
+        for number in range(n_worker_groups)
     ]
     for thread in threads:
         thread.start()
@@ -72,18 +76,18 @@ def warm_groups(
         thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _run_group(queue: Any, trainer: "TorchTrainer", left: threading.Event) -> None:
+def _run_worker_group(queue: Any, trainer: "TorchTrainer", left: threading.Event) -> None:
     """Run a group to its end; one that fails for good gives its job up."""
     try:
         trainer.fit()
     except Exception as error:  # the sweep goes on with the other groups
         if not left.is_set():
-            told = f"worker group {trainer.run_config.name} ended: {error}"
-            ray.get(queue.lose_group.remote(trainer.run_config.name, told))
+            message = f"worker group {trainer.run_config.name} ended: {error}"
+            ray.get(queue.lose_worker_group.remote(trainer.run_config.name, message))
 
 
 def _trainer(
-    queue: Any, make_runner: MakeRunner, size: GroupSize, name: str, scratch: Path
+    queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, name: str, scratch: Path
 ) -> "TorchTrainer":
     # A group that loses its node resumes at the trial's checkpoint: it needs no notice, and the
     # watcher is one more process to start for every group.

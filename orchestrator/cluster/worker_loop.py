@@ -13,54 +13,54 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ray
 from ray import cloudpickle as pickle
 
-from orchestrator.cluster.jobs import END, Answer, Job, Worker
+from orchestrator.cluster.jobs import END, Job, Reply, Worker
 
 if TYPE_CHECKING:
     import torch
 
     from trainables.results.epoch_report import EpochReport
     from trainables.results.outcome import Outcome
-    from trainables.spec.evaluation import Work
-    from trainables.training.distributed import Team
+    from trainables.spec.evaluation import WorkItem
+    from trainables.training.distributed import TrialProcessGroup
 
 
 class Runner(Protocol):
     """What a worker does with a trial, or an evaluation."""
 
-    def run(self, trial: "Work", listener: Any) -> "Outcome":
+    def run(self, trial: "WorkItem", listener: Any) -> "Outcome":
         """Run a trial as the first worker, telling the listener how it goes."""
         ...
 
-    def assist(self, trial: "Work") -> None:
+    def run_rank(self, trial: "WorkItem") -> None:
         """Do another worker's part of a trial."""
         ...
 
 
-MakeRunner = Callable[["torch.device", "Team"], Runner]
-"""Makes a worker's runner, on its device and for its team, when the worker starts."""
+MakeRunner = Callable[["torch.device", "TrialProcessGroup"], Runner]
+"""Makes a worker's runner, on its device and for its process group, when the worker starts."""
 
 
 def serve(config: dict[str, Any]) -> None:
     """Serve a queue's jobs, one after another, on one warm Ray Train worker."""
     from ray.train.torch import get_device
 
-    from trainables.training.distributed import Abandoned, join_team
+    from trainables.training.distributed import Abandoned, join_process_group
 
     queue, group = config["queue"], str(config["group"])
-    team = join_team()
+    process_group = join_process_group()
     make_runner: MakeRunner = pickle.loads(config["make_runner"])
-    runner = make_runner(get_device(), team)
+    runner = make_runner(get_device(), process_group)
 
     worker = Worker(ray.get_runtime_context().get_node_id(), os.getpid())
 
-    def take() -> Job | Answer:
-        answer: Job | Answer = ray.get(queue.take.remote(group, worker))
+    def take() -> Job | Reply:
+        answer: Job | Reply = ray.get(queue.take.remote(group, worker))
         return answer
 
     try:
-        while (job := team.decide(take)) != END:
+        while (job := process_group.decide(take)) != END:
             if isinstance(job, Job):  # else: ask again
-                do = _serve_one if team.is_first else _assist
+                do = _serve_one if process_group.is_first else _run_rank
                 do(runner, queue, job)
     except (ray.exceptions.RayActorError, Abandoned):
         return  # the queue is gone, and with it the sweep that this worker served
@@ -68,16 +68,16 @@ def serve(config: dict[str, Any]) -> None:
 
 def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
     """Run one job; an error is the job's outcome, and the worker goes on."""
-    from trainables.spec.evaluation import read_work
-    from trainables.training.distributed import TeamBroken
+    from trainables.spec.evaluation import read_work_item
+    from trainables.training.distributed import ProcessGroupBroken
 
     listener = _Listener(queue, job.trial_id)
     try:
-        outcome = runner.run(read_work(job.trial), listener)
+        outcome = runner.run(read_work_item(job.trial), listener)
         event = {"seconds": sum(outcome.seconds.values())}
         ray.get(queue.finish.remote(job.trial_id, event, None))
-    except TeamBroken as error:
-        _blame(queue, job, error)
+    except ProcessGroupBroken as error:
+        _report_failure(queue, job, error)
         raise
     except Exception as error:
         ray.get(queue.finish.remote(job.trial_id, {}, traceback.format_exc()))
@@ -85,27 +85,27 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
             raise  # a process whose CUDA context failed serves no other trial: start anew
 
 
-def _assist(runner: Runner, queue: Any, job: Job) -> None:
+def _run_rank(runner: Runner, queue: Any, job: Job) -> None:
     """Help with one job; what all workers raise alike is told by the first."""
-    from trainables.spec.evaluation import read_work
+    from trainables.spec.evaluation import read_work_item
     from trainables.training.distributed import Abandoned
     from trainables.training.finetune import Stopped
 
     try:
-        runner.assist(read_work(job.trial))
+        runner.run_rank(read_work_item(job.trial))
     except (Stopped, Abandoned, FloatingPointError):
         return
     except Exception as error:
-        _blame(queue, job, error)
+        _report_failure(queue, job, error)
         raise
 
 
-def _blame(queue: Any, job: Job, error: "Exception") -> None:
+def _report_failure(queue: Any, job: Job, error: "Exception") -> None:
     """Say why a group has to start anew; of a worker that is gone, nothing is known."""
     from trainables.training.distributed import WorkerLost
 
     if not isinstance(error, WorkerLost):
-        ray.get(queue.blame.remote(job.trial_id, str(error)))
+        ray.get(queue.set_failure_reason.remote(job.trial_id, str(error)))
 
 
 @dataclass(frozen=True)

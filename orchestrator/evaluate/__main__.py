@@ -1,9 +1,9 @@
-"""Score tuned models on cells that they were not tuned on, without training anything.
+"""Score fine-tuned models on ROIs that they were not fine-tuned on, without training anything.
 
 python -m orchestrator.evaluate transfer --data DATA --out RUNS     subject to subject
 python -m orchestrator.evaluate nod --data DATA --out RUNS          onto the NOD subjects
 python -m orchestrator.evaluate pooled --data DATA --out RUNS       onto subjects outside a pool
-python -m orchestrator.evaluate cells --models ID --rois V1v        as you choose
+python -m orchestrator.evaluate rois --models ID --rois V1v        as you choose
 """
 
 import argparse
@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.cli.arguments import DEMO, add_data, add_resources, add_runs, places_of
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import FAILED, Started, leave, run
-from orchestrator.cli.selection import add_cells, read_selection, subjects_argument
+from orchestrator.cli.selection import add_rois, read_selection, subjects_argument
 
 if TYPE_CHECKING:
     from orchestrator.evaluate.run import EvaluationSettings
 
 DESCRIPTION: Final = """\
-Score the finished models of a sweep on other cells: the trunk is a checkpoint's, PCA and ridge
+Score the finished models of a sweep on other ROIs: the backbone is a checkpoint's, PCA and ridge
 are fitted on the scored subject's training images, r is measured on its test images. The same
 command goes on where it was stopped: pairs that are scored are skipped.
 """
 KINDS: Final = {
     "transfer": "each subject's models on the same ROI and hemisphere of every other subject",
-    "nod": "models of NSD subjects on the NOD cells that their ROI stands for, beside untuned",
-    "pooled": "pooled models on their ROI in subjects that they were not tuned on",
-    "cells": "any models on any cells",
+    "nod": "models of NSD subjects on the NOD ROIs that their ROI stands for, beside untuned",
+    "pooled": "pooled models on their ROI in subjects that they were not fine-tuned on",
+    "rois": "any models on any ROIs",
 }
 SINGLE: Final = ("contrastive", "regression")
 POOLED: Final = ("pooled-avg", "pooled-const")
@@ -74,37 +74,37 @@ def _add_flags(parser: argparse.ArgumentParser, kind: str) -> None:
             help="the state dict that the models started from, for the untuned baseline",
         )
     _add_models(parser, kind)
-    add_cells(parser, "which cells are scored (default: all that the models serve)")
+    add_rois(parser, "which ROIs are scored (default: all that the models serve)")
     add_resources(parser)
 
 
 def _add_models(parser: argparse.ArgumentParser, kind: str) -> None:
     models = parser.add_argument_group("which models")
-    methods = {"pooled": POOLED, "cells": None}.get(kind, SINGLE)
+    methods = {"pooled": POOLED, "rois": None}.get(kind, SINGLE)
     models.add_argument(
         "--methods",
         type=lambda text: tuple(part.strip() for part in text.split(",")),
         default=methods,
         metavar="LIST",
-        help=f"how they were tuned (default: {','.join(methods) if methods else 'any'})",
+        help=f"how they were fine-tuned (default: {','.join(methods) if methods else 'any'})",
     )
     models.add_argument(
         "--model-subjects",
         type=subjects_argument,
         default=(1,) if kind == "nod" else None,
         metavar="LIST",
-        help=f"whom they were tuned on (default: {'1' if kind == 'nod' else 'any'})",
+        help=f"whom they were fine-tuned on (default: {'1' if kind == 'nod' else 'any'})",
     )
     models.add_argument(
         "--models",
         nargs="+",
         default=[],
-        required=kind == "cells",
+        required=kind == "rois",
         metavar="ID",
         help="trials' ids, beginnings of them, or settings' 8 hex digits",
     )
     models.add_argument(
-        "--drop-seen",
+        "--exclude-training-images",
         action="store_true",
         help="measure r without the images that the model was trained on, as under the paper's "
         "split there are some; these are scores of their own",
@@ -143,17 +143,17 @@ def _settings(options: argparse.Namespace, started: Started) -> "EvaluationSetti
         workers_per_trial=1,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=options.gpus_per_trial,
-        pack=options.pack,
+        share_gpus=options.share_gpus,
         max_concurrent=options.max_concurrent,
         retries=options.retries,
         keep_every_epoch=False,
         keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
-        patience=options.patience,
+        stall_timeout=options.stall_timeout,
         started=started,
     )
     choice = Choice(options.methods, options.model_subjects, tuple(options.models))
-    return EvaluationSettings(options.kind, running, choice, options.drop_seen)
+    return EvaluationSettings(options.kind, running, choice, options.exclude_training_images)
 
 
 def _check_methods(methods: tuple[str, ...] | None) -> None:

@@ -1,6 +1,6 @@
 """What a trial costs before it is run: seconds from arithmetic, bytes from sizes.
 
-The arithmetic is counted exactly on the trunk; the rates are round figures of one CPU core and
+The arithmetic is counted exactly on the backbone; the rates are round figures of one CPU core and
 one large GPU, corrected by what the finished trials of the same sweep have taken.
 """
 
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.compute.truncated_eigh import is_partial
+from trainables.compute.truncated_eigh import is_truncated
 from trainables.data.shards import Manifest, list_shards
 from trainables.models import backbones
 from trainables.models.heads import head_widths
 from trainables.models.pooled import pooled_widths
 from trainables.results.outcome import Outcome
-from trainables.spec import Cell, Contrastive, Encoding, Pooled, Trial, Untuned
-from trainables.spec.evaluation import Work
+from trainables.spec import Contrastive, Encoding, Pooled, Roi, Trial, Untuned
+from trainables.spec.evaluation import WorkItem
 
 CORE_FLOPS: Final = 8e10
 """Useful float32 operations a second of one CPU core in a convolutional network."""
@@ -30,8 +30,9 @@ GPU_FLOPS: Final = 1.5e13
 """The same of one large GPU, in full float32."""
 EIGEN_FLOPS: Final = 10.0
 """Operations of a symmetric eigendecomposition, over n³."""
-PARTIAL_FLOPS: Final = 25.0
-"""The same where k components are found in part, over n² k: as measured, in those of a core."""
+TRUNCATED_FLOPS: Final = 25.0
+"""The same where k components are found by truncation, over n² k: as measured, in those of a
+core."""
 GIB: Final = 2**30
 
 
@@ -45,8 +46,8 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class TrunkSize:
-    """The arithmetic and memory of one image in a trunk."""
+class BackboneSize:
+    """The arithmetic and memory of one image in a backbone."""
 
     flops: float
     """Operations of one forward pass."""
@@ -86,24 +87,24 @@ class Costs:
         scale = median(ratios) if ratios else 1.0
         return replace(self, scale=self.scale * scale, _known={})
 
-    def estimate(self, work: Work) -> Estimate:
+    def estimate(self, work_item: WorkItem) -> Estimate:
         """Estimate a trial's or an evaluation's seconds and bytes."""
-        if work.id not in self._known:
-            self._known[work.id] = self._estimate(_like_trial(work))
-        return self._known[work.id]
+        if work_item.id not in self._known:
+            self._known[work_item.id] = self._estimate(_like_trial(work_item))
+        return self._known[work_item.id]
 
     def _estimate(self, trial: Trial) -> Estimate:
         manifests = [self.manifests[shard] for shard in trial.shards]
-        size = measure_trunk(trial.trunk.architecture, manifests[0].image_size)
+        size = measure_backbone(trial.backbone.architecture, manifests[0].image_size)
         head = _head_weights(trial)
         # Training holds weights, gradients and Adam's two moments; encoding a few Gram matrices.
         flops, training = 0.0, 4 * (size.parameter_bytes + 4 * head)
         held = encoding = 0
         for manifest in manifests:
-            cells = [cell for cell in trial.cells if cell.subject == manifest.subject]
+            rois = [roi for roi in trial.rois if roi.subject == manifest.subject]
             if trial.encoding is not None:
                 flops += manifest.n_images * size.flops
-                flops += _encoding_flops(trial.encoding, cells, manifest)
+                flops += _encoding_flops(trial.encoding, rois, manifest)
                 encoding = max(encoding, 5 * 8 * manifest.n_images**2)
             flops += self._training_flops(trial, size, head, manifest)
             held += manifest.n_images * 3 * manifest.image_size**2
@@ -114,7 +115,7 @@ class Costs:
         return Estimate(seconds, held + max(training, encoding))
 
     def _training_flops(
-        self, trial: Trial, size: TrunkSize, head: int, manifest: Manifest
+        self, trial: Trial, size: BackboneSize, head: int, manifest: Manifest
     ) -> float:
         """Count the operations of fine-tuning on one subject, for one of the workers."""
         if isinstance(trial.objective, Untuned):
@@ -124,16 +125,16 @@ class Costs:
         return an_image * manifest.n_train * trial.objective.epochs / self.workers
 
 
-def _like_trial(work: Work) -> Trial:
+def _like_trial(work_item: WorkItem) -> Trial:
     """Return the trial that costs the same: an evaluation is one pass and the encoding."""
-    if isinstance(work, Trial):
-        return work
-    return Trial(Untuned(), work.cells, work.trunk, work.encoding)
+    if isinstance(work_item, Trial):
+        return work_item
+    return Trial(Untuned(), work_item.rois, work_item.backbone, work_item.encoding)
 
 
 def _head_weights(trial: Trial) -> int:
     """Count the weights of a contrastive head's three maps; 0 for other trials."""
-    n_vertices = [cell.n_vertices for cell in trial.cells]
+    n_vertices = [roi.n_vertices for roi in trial.rois]
     if isinstance(trial.objective, Pooled):
         hidden, embedding = pooled_widths(trial.objective, n_vertices)
     elif isinstance(trial.objective, Contrastive):
@@ -143,10 +144,10 @@ def _head_weights(trial: Trial) -> int:
     return hidden * (2 * hidden + embedding)
 
 
-def _encoding_flops(settings: Encoding, cells: Iterable[Cell], manifest: Manifest) -> float:
+def _encoding_flops(settings: Encoding, rois: Iterable[Roi], manifest: Manifest) -> float:
     """Count the eigendecompositions, and the products with every vertex's responses."""
     total = 0.0
-    n_vertices = sum(cell.n_vertices for cell in cells)
+    n_vertices = sum(roi.n_vertices for roi in rois)
     for protocol in settings.protocols:
         n = manifest.n_test if protocol == "paper" else manifest.n_train
         fold = n * (1 - 1 / settings.n_folds)
@@ -159,14 +160,14 @@ def _encoding_flops(settings: Encoding, cells: Iterable[Cell], manifest: Manifes
 
 
 def _factorisation_flops(n: float, k: int) -> float:
-    return PARTIAL_FLOPS * n**2 * k if is_partial(int(n), k) else EIGEN_FLOPS * n**3
+    return TRUNCATED_FLOPS * n**2 * k if is_truncated(int(n), k) else EIGEN_FLOPS * n**3
 
 
 @cache
-def measure_trunk(architecture: str, image_size: int) -> TrunkSize:
-    """Count a trunk's operations and bytes for one image, without computing it.
+def measure_backbone(architecture: str, image_size: int) -> BackboneSize:
+    """Count a backbone's operations and bytes for one image, without computing it.
 
-    Raises ValueError when there is no such trunk, or it takes no images of that size.
+    Raises ValueError when there is no such backbone, or it takes no images of that size.
     """
     with torch.device("meta"):
         network = backbones.build(architecture).eval()
@@ -189,4 +190,4 @@ def measure_trunk(architecture: str, image_size: int) -> TrunkSize:
             "ingest with another --image-size"
         ) from error
     parameters = sum(p.numel() * p.element_size() for p in network.parameters())
-    return TrunkSize(float(counter.get_total_flops()), sum(outputs), parameters)
+    return BackboneSize(float(counter.get_total_flops()), sum(outputs), parameters)

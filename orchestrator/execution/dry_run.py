@@ -11,7 +11,7 @@ from rich.table import Table
 from orchestrator.cli.text import duration
 from orchestrator.execution.cost import GIB, Costs
 from orchestrator.execution.plan import Plan
-from trainables.spec.evaluation import Work
+from trainables.spec.evaluation import WorkItem
 
 SHOWN: Final = 12
 
@@ -32,7 +32,7 @@ def show_plan(
     for note in plan.notes:
         console.print(note, highlight=False, markup=False)
     basis = (
-        "estimated from the trunk's arithmetic and a round figure for this kind of device"
+        "estimated from the backbone's arithmetic and a round figure for this kind of device"
         if costs.scale == 1.0
         else f"corrected by the trials that are done: {costs.scale:.2g} times the arithmetic"
     )
@@ -58,11 +58,11 @@ def _table(plan: Plan, costs: Costs, noun: str) -> Table:
     return table
 
 
-def _row(trial: Work) -> tuple[str, str]:
+def _row(trial: WorkItem) -> tuple[str, str]:
     """Name the row that a trial is counted in: its subject, or how many it has; its method."""
     if len(trial.shards) == 1:
         return trial.shards[0], trial.method
-    return f"{trial.cells[0].dataset}, {len(trial.shards)} subjects", trial.method
+    return f"{trial.rois[0].dataset}, {len(trial.shards)} subjects", trial.method
 
 
 def _show_what_does_not_fit(plan: Plan, costs: Costs, n_workers: int, console: Console) -> None:

@@ -21,7 +21,7 @@ IDLE_SECONDS: Final = 180.0
 
 @dataclass
 class Display:
-    """The terminal of one sweep. With no terminal, one line a trial that ends."""
+    """The terminal of one sweep. With no terminal, one line per trial that ends."""
 
     console: Console
     costs: Mapping[str, float]

@@ -1,8 +1,8 @@
-"""One command at a time on a sweep's directory: a lease, renewed while its holder lives.
+"""One command at a time on a sweep's directory: a run lock, renewed while its owner lives.
 
-Each holder has a numbered file, and the highest number holds. It is made by a hard link, which
+Each owner has a numbered file, and the highest number holds. It is made by a hard link, which
 exactly one of several processes on a shared file system can make, and nobody takes another's
-away: whoever sees the highest free, or its holder dead, takes the next number. A holder is seen
+away: whoever sees the highest free, or its owner dead, takes the next number. An owner is seen
 to be dead at once where it ran on this host, else after EXPIRES seconds without renewal.
 """
 
@@ -26,27 +26,27 @@ from trainables.storage.s3_mirror import create, is_large, pull, remove
 RENEW: Final = 5.0
 """Seconds between renewals."""
 EXPIRES: Final = 60.0
-"""Seconds without renewal after which a holder on another host is taken for dead."""
+"""Seconds without renewal after which an owner on another host is taken for dead."""
 KEPT: Final = 8
-"""Leases of former holders that are left, the free and the dead."""
+"""Run locks of former owners that are left, the free and the dead."""
 OPERATION: Final = "operation"
 """Directory, in a sweep's, of what is known of the command that runs."""
 
 
-def holder_of(runs: Path) -> "Holder | None":
+def owner_of(runs: Path) -> "LockOwner | None":
     """Read who holds a sweep's directory, alive or dead; None where nobody does."""
-    turns = _turns(runs)
-    return Holder.read(_lease_file(runs, turns[-1])) if turns else None
+    numbers = _numbers(runs)
+    return LockOwner.read(_lock_file(runs, numbers[-1])) if numbers else None
 
 
 def cancel_file(runs: Path) -> Path:
-    """Name the file that asks the holder to stop."""
+    """Name the file that asks the owner to stop."""
     return runs / OPERATION / "cancel"
 
 
 @dataclass(frozen=True)
-class Holder:
-    """Who holds a lease, as its file tells."""
+class LockOwner:
+    """Who holds a run lock, as its file tells."""
 
     key: str
     """Drawn at random for each command."""
@@ -59,24 +59,24 @@ class Holder:
     command: str
     since: float
     renewed: float
-    """Seconds since 1970, by the holder's clock."""
+    """Seconds since 1970, by the owner's clock."""
 
     @classmethod
     def this_process(cls, command: str) -> Self:
-        """Describe this process as the holder of a new lease."""
+        """Describe this process as the owner of a new run lock."""
         now, pid = time.time(), os.getpid()
         key = uuid.uuid4().hex
         return cls(key, socket.gethostname(), _machine(), pid, _born(pid), command, now, now)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read a lease; None where nobody holds it, or the file says nothing."""
+        """Read a run lock; None where nobody holds it, or the file says nothing."""
         try:
             return cls(**json.loads(path.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Say who it is, for people."""
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
         return f"{self.command}, process {self.pid} on {self.host}, since {since}"
@@ -89,17 +89,17 @@ class Holder:
 
 
 @contextmanager
-def hold(runs: Path, command: str) -> Iterator[None]:
-    """Hold a sweep's lease within the block; create the directory where it is absent.
+def acquire(runs: Path, command: str) -> Iterator[None]:
+    """Hold a sweep's run lock within the block; create the directory where it is absent.
 
     Raises InputError, with who holds it, where somebody does; within the block KeyboardInterrupt,
-    as on Ctrl-C, when ``sweep cancel`` asks for it or another process has taken the lease.
+    as on Ctrl-C, when ``sweep cancel`` asks for it or another process has taken the run lock.
     """
-    holder = Holder.this_process(command)
-    path = _acquire(runs, holder)
+    owner = LockOwner.this_process(command)
+    path = _create_lock(runs, owner)
     ended = threading.Event()
     keeper = threading.Thread(
-        target=_keep, args=(runs, path, holder, ended), name="lease", daemon=True
+        target=_keep, args=(runs, path, owner, ended), name="run-lock", daemon=True
     )
     keeper.start()
     try:
@@ -109,14 +109,14 @@ def hold(runs: Path, command: str) -> Iterator[None]:
     finally:
         ended.set()
         keeper.join(RENEW)
-        _release(path, holder)
+        _release(path, owner)
 
 
-def _acquire(runs: Path, holder: Holder) -> Path:
-    """Link the lease into the next place; return its file."""
-    beside = runs / OPERATION / f".lease.{holder.key}"
+def _create_lock(runs: Path, owner: LockOwner) -> Path:
+    """Link the run lock into the next place; return its file."""
+    beside = runs / OPERATION / f".lock.{owner.key}"
     beside.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(json.dumps(asdict(holder)))
+    beside.write_text(json.dumps(asdict(owner)))
     try:
         while (path := _take(runs, beside)) is None:
             pass  # another has taken it in this instant
@@ -126,85 +126,85 @@ def _acquire(runs: Path, holder: Holder) -> Path:
     return path
 
 
-def _take(runs: Path, lease: Path) -> Path | None:
-    """Take the next number unless the last holder lives; None where another was faster."""
-    turns = _turns(runs)
-    last = turns[-1] if turns else 0
+def _take(runs: Path, run_lock: Path) -> Path | None:
+    """Take the next number unless the last owner lives; None where another was faster."""
+    numbers = _numbers(runs)
+    last = numbers[-1] if numbers else 0
     _check_free(runs, last)
-    path = _lease_file(runs, last + 1)
+    path = _lock_file(runs, last + 1)
     try:
-        create(lease, path)
+        create(run_lock, path)
     except FileExistsError:
         return None
-    if _turns(runs)[-1] != last + 1:  # this number had been given, and cleared away since
+    if _numbers(runs)[-1] != last + 1:  # this number had been given, and cleared away since
         remove(path)
         return None
-    for turn in turns:
-        if turn <= last + 1 - KEPT:
-            remove(_lease_file(runs, turn))
+    for number in numbers:
+        if number <= last + 1 - KEPT:
+            remove(_lock_file(runs, number))
     return path
 
 
-def _check_free(runs: Path, turn: int) -> None:
-    path = _lease_file(runs, turn)
-    other = Holder.read(path)
+def _check_free(runs: Path, number: int) -> None:
+    path = _lock_file(runs, number)
+    other = LockOwner.read(path)
     if other is not None and is_alive(path, other):
         raise InputError(
-            f"{runs}: in use by {other.told()}; two at once would do the same work: "
+            f"{runs}: in use by {other.describe()}; two at once would do the same work: "
             f"wait for it, stop it by python -m orchestrator.sweep cancel --out {runs}, "
             "or give another --out"
         )
 
 
-def is_alive(path: Path, holder: Holder, wait: Callable[[float], None] = time.sleep) -> bool:
-    """Tell whether a lease's holder lives; where only its renewals can tell, watch for one.
+def is_alive(path: Path, owner: LockOwner, wait: Callable[[float], None] = time.sleep) -> bool:
+    """Tell whether a run lock's owner lives; where only its renewals can tell, watch for one.
 
     Clocks of two hosts may differ, so an old renewal alone proves nothing.
     """
-    gone = holder.is_gone()
+    gone = owner.is_gone()
     if gone is not None:
         return not gone
-    if time.time() - holder.renewed < EXPIRES:
+    if time.time() - owner.renewed < EXPIRES:
         return True
     wait(2 * RENEW + 1)
     pull(path)
-    later = Holder.read(path)
-    return later is not None and later != holder
+    later = LockOwner.read(path)
+    return later is not None and later != owner
 
 
-def _keep(runs: Path, path: Path, holder: Holder, ended: threading.Event) -> None:
-    """Renew the lease until the block has ended; interrupt the process when it has to stop."""
+def _keep(runs: Path, path: Path, owner: LockOwner, ended: threading.Event) -> None:
+    """Renew the run lock until the block has ended; interrupt the process when it has to stop."""
     cancel = cancel_file(runs)
     while not ended.wait(RENEW):
         try:
-            there = holder_of(runs)
-            if there is not None and there.key != holder.key:
-                return interrupt(f"{there.told()} has taken {runs} over")
-            if cancel.exists() and cancel.read_text().strip() in ("", holder.key):
+            there = owner_of(runs)
+            if there is not None and there.key != owner.key:
+                return interrupt(f"{there.describe()} has taken {runs} over")
+            if cancel.exists() and cancel.read_text().strip() in ("", owner.key):
                 return interrupt("asked to stop by sweep cancel")
-            write_text(path, json.dumps({**asdict(holder), "renewed": time.time()}))
+            write_text(path, json.dumps({**asdict(owner), "renewed": time.time()}))
         except OSError:
             continue  # a full disk or a shared one that is away: the next time may do
     return None
 
 
-def _release(path: Path, holder: Holder) -> None:
+def _release(path: Path, owner: LockOwner) -> None:
     """Leave the number as taken and free, so that it is never given twice."""
-    there = Holder.read(path)
-    if there is not None and there.key == holder.key:
+    there = LockOwner.read(path)
+    if there is not None and there.key == owner.key:
         with suppress(OSError):  # a full disk: it is free when this process has ended
             write_text(path, "")
 
 
-def _turns(runs: Path) -> list[int]:
+def _numbers(runs: Path) -> list[int]:
     """List the numbers that were given, ascending; what else is there is up to date then."""
     pull(runs / OPERATION)
-    files = (runs / OPERATION).glob("lease-*.json")
-    return sorted(int(file.stem.removeprefix("lease-")) for file in files)
+    files = (runs / OPERATION).glob("lock-*.json")
+    return sorted(int(file.stem.removeprefix("lock-")) for file in files)
 
 
-def _lease_file(runs: Path, turn: int) -> Path:
-    return runs / OPERATION / f"lease-{turn:06}.json"
+def _lock_file(runs: Path, number: int) -> Path:
+    return runs / OPERATION / f"lock-{number:06}.json"
 
 
 def _machine() -> str:

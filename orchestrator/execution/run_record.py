@@ -45,9 +45,12 @@ class Command:
         """Read the last command on a directory; raise InputError where there was none."""
         path = runs / OPERATION / "command.json"
         try:
-            told = json.loads(path.read_text())
-            told["trials"], told["arguments"] = tuple(told["trials"]), tuple(told["arguments"])
-            return cls(**told)
+            content = json.loads(path.read_text())
+            content["trials"], content["arguments"] = (
+                tuple(content["trials"]),
+                tuple(content["arguments"]),
+            )
+            return cls(**content)
         except FileNotFoundError:
             raise InputError(
                 f"{runs}: no sweep has been run here; give --out the directory of one"

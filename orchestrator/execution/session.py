@@ -13,24 +13,24 @@ import ray
 from rich.console import Console, RenderableType
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cluster.capacity import GroupSize, size_groups
-from orchestrator.cluster.ordering import in_turns
+from orchestrator.cluster.capacity import WorkerGroupSize, size_worker_groups
+from orchestrator.cluster.ordering import round_robin
 from orchestrator.cluster.trial_queue import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs, scratch_of
-from orchestrator.cluster.utilisation import told_use
+from orchestrator.cluster.utilisation import describe_utilisation
 from orchestrator.cluster.watchdog import watched
-from orchestrator.cluster.worker_groups import QueueLost, warm_groups
+from orchestrator.cluster.worker_groups import QueueLost, warm_worker_groups
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.plan import Plan, make_plan
 from orchestrator.execution.progress import Display
 from orchestrator.execution.run_record import Command, Publisher
 from orchestrator.execution.settings import SweepSettings
 from orchestrator.execution.setup import (
-    connect_and_tell,
+    connect_and_report,
     epochs_of,
     make_job,
     outcomes,
-    workplace_of,
+    run_context_of,
 )
 from orchestrator.tracking.background import Tracker, start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep, tracking_uri
@@ -38,9 +38,9 @@ from trainables.data.shards import fingerprint
 from trainables.results.event_log import TrialLog, log_file
 from trainables.results.outcome import failed, outcome_file
 from trainables.results.score_files import read_scores, summarise
-from trainables.spec.evaluation import Work
+from trainables.spec.evaluation import WorkItem
 from trainables.storage.atomic import hash_file
-from trainables.storage.redaction import masked
+from trainables.storage.redaction import redact
 from trainables.storage.s3_mirror import address, is_large, pull
 from trainables.worker.runner import TrialRunner
 
@@ -48,9 +48,9 @@ MAX_QUEUES: Final = 5
 """How many queues a sweep goes through, each of whose processes has died."""
 
 
-def _main_dataset(trials: Sequence[Work]) -> str:
+def _main_dataset(trials: Sequence[WorkItem]) -> str:
     """Name the data set of most trials: MLflow's experiment, whatever else is ingested later."""
-    return Counter(trial.cells[0].dataset for trial in trials).most_common(1)[0][0]
+    return Counter(trial.rois[0].dataset for trial in trials).most_common(1)[0][0]
 
 
 @dataclass
@@ -103,12 +103,12 @@ class Running:
 
     def _run_waiting(self, tracker: Tracker) -> Mapping[str, str]:
         """Run what waits; where the queue is lost, go on with another one."""
-        self._say(connect_and_tell())
+        self._say(connect_and_report())
         self._command().write(self.settings.out)
         failures: dict[str, str] = {}
         for _ in range(MAX_QUEUES):
             try:
-                failures |= self._run_groups(tracker, failures)
+                failures |= self._run_worker_groups(tracker, failures)
             except QueueLost as lost:
                 self._say(f"{lost}; going on with a new one")
                 left = make_plan(self.plan.trials, self.settings.out, self.costs).waiting
@@ -122,29 +122,31 @@ class Running:
             f"the queue's process has ended {MAX_QUEUES} times; see that the head node has memory"
         )
 
-    def _run_groups(self, tracker: Tracker, failures: dict[str, str]) -> Mapping[str, str]:
+    def _run_worker_groups(self, tracker: Tracker, failures: dict[str, str]) -> Mapping[str, str]:
         """Run what waits through one queue; return what failed, which failures has already."""
         settings, plan = self.settings, self.plan
-        largest = max(self.costs.estimate(work).bytes for work in plan.waiting)
-        sized = size_groups(settings.asked, len(plan.waiting), largest)
-        size, n_groups = sized.size, sized.n
+        largest = max(self.costs.estimate(work_item).bytes for work_item in plan.waiting)
+        sized = size_worker_groups(settings.asked, len(plan.waiting), largest)
+        size, n_worker_groups = sized.size, sized.n
         if sized.note:
             self._say(sized.note)
         scratch = scratch_of(settings.out)
-        queue = start_queue(settings.retries, n_groups)
-        ordered = in_turns(plan.waiting, n_groups, lambda work: work.shards)
-        jobs = [make_job(work, self.costs, settings.patience) for work in ordered]
-        schedule = Schedule(2 * n_groups, settings.retries, scratch)
+        queue = start_queue(settings.retries, n_worker_groups)
+        ordered = round_robin(plan.waiting, n_worker_groups, lambda work_item: work_item.shards)
+        jobs = [make_job(work_item, self.costs, settings.stall_timeout) for work_item in ordered]
+        schedule = Schedule(2 * n_worker_groups, settings.retries, scratch)
         display = self._display(queue, size, failures)
         watcher = Watcher(display, tracker, {t.id: t for t in plan.waiting}, settings.out)
-        make_runner = partial(TrialRunner, workplace_of(settings, size))
-        groups = warm_groups(queue, make_runner, size, n_groups, scratch)
+        make_runner = partial(TrialRunner, run_context_of(settings, size))
+        groups = warm_worker_groups(queue, make_runner, size, n_worker_groups, scratch)
         began = time.time()
         with display, groups, watched(queue):
             run_jobs(jobs, queue, schedule, watcher)
             ended = time.time()
-        if told := told_use(outcomes(settings.out, plan.waiting), n_groups, began, ended):
-            self._say(told)
+        if message := describe_utilisation(
+            outcomes(settings.out, plan.waiting), n_worker_groups, began, ended
+        ):
+            self._say(message)
         return display.failures
 
     def _command(self) -> Command:
@@ -160,7 +162,7 @@ class Running:
             epochs={t.id: epochs_of(t) for t in self.plan.waiting},
         )
 
-    def _display(self, queue: Any, size: GroupSize, failures: dict[str, str]) -> Display:
+    def _display(self, queue: Any, size: WorkerGroupSize, failures: dict[str, str]) -> Display:
         return Display(
             self.console,
             costs={trial.id: self.costs.estimate(trial).seconds for trial in self.plan.waiting},
@@ -186,7 +188,7 @@ class Running:
         out = address(self.settings.out)
         self._say(f"scores: {out}/scores   checkpoints: {out}/checkpoints")
         self._say(f"more tables: python -m orchestrator.scores --out {out} --help")
-        self._say(f"MLflow: {masked(tracking_uri())}, experiment {experiment} (mlflow ui shows it)")
+        self._say(f"MLflow: {redact(tracking_uri())}, experiment {experiment} (mlflow ui shows it)")
 
     def _say_what_is_missing(
         self, failures: Mapping[str, str], unlogged: Sequence[str], warnings: Sequence[str]
@@ -216,7 +218,7 @@ class Watcher:
 
     display: Display
     tracker: Tracker
-    trials: Mapping[str, Work]
+    trials: Mapping[str, WorkItem]
     runs: Path
 
     def finished(self, trial_id: str) -> None:

@@ -33,12 +33,12 @@ class SweepSettings:
     hyperparameters: Path | None = None
     """A frozen file whose values replace those of contrastive trials."""
     precision: Precision | None = None
-    """What images pass the trunk in while it is tuned; None: as the space says."""
-    exact: bool = False
+    """What images pass the backbone in while it is fine-tuned; None: as the space says."""
+    deterministic: bool = False
     """Whether trials take no fast path."""
-    patience: float | None = None
+    stall_timeout: float | None = None
     """Seconds that a trial may go without progress; None: by its cost."""
-    pack: bool = False
+    share_gpus: bool = False
     """Whether as many trials share a GPU as its memory holds."""
     started: Started = field(default_factory=Started)
     """The command line."""
@@ -51,5 +51,5 @@ class SweepSettings:
             self.gpus_per_trial,
             self.workers_per_trial,
             self.max_concurrent,
-            self.pack,
+            self.share_gpus,
         )

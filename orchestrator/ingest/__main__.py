@@ -262,7 +262,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         "--weights",
         type=Path,
         metavar="FILE",
-        help="also pretrain the small trunk on the simulation's image classes, and write its "
+        help="also pretrain the small backbone on the simulation's image classes, and write its "
         "weights here (.safetensors; about two minutes)",
     )
 
@@ -335,7 +335,7 @@ def _simulate(options: argparse.Namespace) -> None:
         from orchestrator.ingest.simulate.pretrained_weights import make_weights
 
         make_weights(options.weights)
-        sys.stdout.write(f"{options.weights}: weights of the small trunk\n")
+        sys.stdout.write(f"{options.weights}: weights of the small backbone\n")
 
 
 def _simulate_task(options: argparse.Namespace) -> None:

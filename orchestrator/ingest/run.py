@@ -234,18 +234,18 @@ def summarise(ingested: Sequence[Ingested], out: Path) -> Table:
     """Tabulate what is now under out, a subject a line."""
     table = Table(title=f"Subjects in {out}", title_justify="left")
     table.add_column("subject")
-    for heading in ("train", "test", "vertices lh + rh", "cells", "MB", "images/s"):
+    for heading in ("train", "test", "vertices lh + rh", "ROIs", "MB", "images/s"):
         table.add_column(heading, justify="right")
     for done in ingested:
         manifest = done.manifest
         rate = "was there" if done.seconds is None else f"{manifest.n_images / done.seconds:,.0f}"
-        cells = sum(len(rois) for rois in manifest.cells.values())
+        rois = sum(len(roi_names) for roi_names in manifest.rois.values())
         table.add_row(
             manifest.subject,
             f"{manifest.n_train:,}",
             f"{manifest.n_test:,}",
             " + ".join(f"{manifest.n_vertices[hemisphere]:,}" for hemisphere in HEMISPHERES),
-            str(cells),
+            str(rois),
             f"{_bytes_of(out, manifest) / MEGABYTE:,.1f}",
             rate,
         )

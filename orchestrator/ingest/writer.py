@@ -170,10 +170,10 @@ def _vertex_table(hemispheres: Mapping[str, Hemisphere]) -> pa.Table:
 
 def _vertex_rows(name: str, hemisphere: Hemisphere) -> pa.Table:
     n_vertices = hemisphere.n_vertices
-    rois: list[list[str]] = [[] for _ in range(n_vertices)]
-    for roi, vertices in hemisphere.regions.items():
+    roi_names: list[list[str]] = [[] for _ in range(n_vertices)]
+    for roi_name, vertices in hemisphere.regions.items():
         for vertex in vertices:
-            rois[vertex].append(roi)
+            roi_names[vertex].append(roi_name)
     fsaverage, ceiling = hemisphere.fsaverage, hemisphere.noise_ceiling
     nothing = pa.nulls(n_vertices)
     columns = {
@@ -183,7 +183,7 @@ def _vertex_rows(name: str, hemisphere: Hemisphere) -> pa.Table:
         "noise_ceiling": nothing.cast(pa.float32())
         if ceiling is None
         else pa.array(ceiling, from_pandas=True),
-        "rois": pa.array(rois, pa.list_(pa.string())),
+        "rois": pa.array(roi_names, pa.list_(pa.string())),
     }
     if (surface := hemisphere.surface) is None:
         return pa.table(columns, schema=VERTEX_SCHEMA)
@@ -197,8 +197,8 @@ def _vertex_rows(name: str, hemisphere: Hemisphere) -> pa.Table:
 
 def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, str]) -> Manifest:
     halves = subject.hemispheres
-    cells = {
-        name: {roi: len(vertices) for roi, vertices in half.regions.items()}
+    rois = {
+        name: {roi_name: len(vertices) for roi_name, vertices in half.regions.items()}
         for name, half in halves.items()
     }
     return Manifest(
@@ -209,7 +209,7 @@ def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, 
         n_train=subject.split.n_train,
         n_test=subject.split.n_test,
         n_vertices={name: half.n_vertices for name, half in halves.items()},
-        cells=cells,
+        rois=rois,
         split=settings.split,
         split_digest=subject.split.digest,
         source=subject.source,
@@ -222,7 +222,7 @@ def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, 
 def _content(rows: str, hemispheres: Mapping[str, Hemisphere]) -> str:
     """Digest rows and ROIs: two masks of equal counts must not pass for one another."""
     regions = {
-        name: {roi: vertices.tolist() for roi, vertices in half.regions.items()}
+        name: {roi_name: vertices.tolist() for roi_name, vertices in half.regions.items()}
         for name, half in hemispheres.items()
     }
     return hashlib.sha256(json.dumps([rows, regions], sort_keys=True).encode()).hexdigest()

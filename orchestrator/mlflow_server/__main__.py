@@ -21,7 +21,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import interruptible, run
 from orchestrator.mlflow_server.postgres import postgres
 from trainables.storage.atomic import write_text
-from trainables.storage.redaction import masked
+from trainables.storage.redaction import redact
 
 ADMIN: Final = "admin"
 START_SECONDS: Final = 120.0
@@ -98,7 +98,7 @@ def _serve(options: argparse.Namespace) -> None:
         process = _start(options, home, known, tracking, users)
         try:
             _await(process, address, home / "mlflow.log")
-            _tell(address, home, tracking)
+            _report(address, home, tracking)
             process.wait()
             raise InputError(f"the server has ended; what it says is in {home / 'mlflow.log'}")
         finally:
@@ -146,7 +146,7 @@ def _await(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
             time.sleep(0.3)
 
 
-def _tell(address: str, home: Path, tracking: str) -> None:
+def _report(address: str, home: Path, tracking: str) -> None:
     client = home / "client.env"
     password = Secrets.of(home).admin
     write_private(
@@ -156,7 +156,7 @@ def _tell(address: str, home: Path, tracking: str) -> None:
         f"export MLFLOW_TRACKING_PASSWORD={password}\n",
     )
     sys.stdout.write(
-        f"MLflow: {address}, user {ADMIN}; store {masked(tracking)}\n"
+        f"MLflow: {address}, user {ADMIN}; store {redact(tracking)}\n"
         f"before a sweep: . {client}   (holds the password; only you can read it)\n"
         "Ctrl-C ends it; the same command starts it again\n"
     )

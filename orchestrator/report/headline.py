@@ -7,8 +7,8 @@ from orchestrator.analyze.analysis import Inputs, Missing
 from orchestrator.analyze.questions.improvement import ANALYSIS as IMPROVEMENT
 from orchestrator.cli.text import NONE, as_difference, as_percent, as_r
 from orchestrator.scores.display.score_tables import OPTIMISTIC
-from orchestrator.scores.filters import one_model_a_cell
-from orchestrator.scores.overlap_notes import seen_notes
+from orchestrator.scores.filters import one_model_per_roi
+from orchestrator.scores.overlap_notes import overlap_notes
 from orchestrator.scores.statistics.summaries import summarise
 
 COLUMNS = (
@@ -20,14 +20,13 @@ COLUMNS = (
     "95 % interval",
     "vertices better",
     "vertices",
-    "cells",
+    "ROIs",
     "subjects",
 )
 CAPTION = (
-    "Mean Pearson r over the vertices of a cell, the cells of a subject, then subjects. "
-    "Differences "
-    "are of the same vertices; the interval, 2,000 bootstrap draws of each cell's vertices, covers "
-    "neither other images nor other subjects or seeds."
+    "Mean Pearson r over the vertices of an ROI, the ROIs of a subject, then subjects. "
+    "Differences are of the same vertices; the interval, 2,000 bootstrap draws of each ROI's "
+    "vertices, covers neither other images nor other subjects or seeds."
 )
 
 
@@ -47,7 +46,7 @@ def headline(inputs: Inputs) -> Headline:
     notes: list[str] = []
     against = _differences(inputs)
     for protocol in inputs.protocols:
-        kept, told = one_model_a_cell(inputs.of_protocol(protocol))
+        kept, model_notes = one_model_per_roi(inputs.of_protocol(protocol))
         vertices = kept.vertices
         for one in summarise(vertices, "group"):
             found = against.get((protocol, one.method, one.row.label))
@@ -66,11 +65,11 @@ def headline(inputs: Inputs) -> Headline:
                     interval,
                     as_percent(found["share_better"]) if found else NONE,
                     f"{one.n_vertices:,}",
-                    str(one.n_cells),
+                    str(one.n_rois),
                     str(one.n_subjects),
                 )
             )
-        notes += [*told, *seen_notes(kept), OPTIMISTIC.get(protocol, "")]
+        notes += [*model_notes, *overlap_notes(kept), OPTIMISTIC.get(protocol, "")]
     return Headline(COLUMNS, tuple(rows), CAPTION, tuple(dict.fromkeys(filter(None, notes))))
 
 

@@ -112,8 +112,8 @@ def _facts(inputs: Inputs) -> Iterator[tuple[str, str]]:
     yield "split", ", ".join(sorted(splits)) or f"not known: {inputs.data} has no shards"
     yield "protocols", ", ".join(inputs.protocols)
     trials = [one for one in table.trials.values() if isinstance(one, Trial)]
-    trunks = Counter(f"{one.trunk.architecture}, {one.trunk.weights}" for one in trials)
-    yield "trunk", "; ".join(trunks)
+    backbones = Counter(f"{one.backbone.architecture}, {one.backbone.weights}" for one in trials)
+    yield "backbone", "; ".join(backbones)
     states = Counter(one.status for one in outcomes)
     yield "trials", ", ".join(f"{states[s]} {s}" for s in ("finished", "failed", "stopped"))
     yield "time", _times(outcomes)

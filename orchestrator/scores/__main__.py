@@ -4,7 +4,7 @@ python -m orchestrator.scores                                     mean r by ROI 
 python -m orchestrator.scores --by roi --compare contrastive untuned
 python -m orchestrator.scores --by roi --compare contrastive untuned --stats
 python -m orchestrator.scores --protocol nested,paper             two protocols and their gap
-python -m orchestrator.scores --export scores.csv                 a row a cell and method
+python -m orchestrator.scores --export scores.csv                 one row per ROI and method
 """
 
 import argparse
@@ -19,11 +19,11 @@ from orchestrator.cli.process import run
 from orchestrator.cli.selection import subjects_argument
 
 if TYPE_CHECKING:
-    from orchestrator.scores.run import Question
+    from orchestrator.scores.run import ScoreQuery
 
 DESCRIPTION: Final = """\
 Show the scores of a sweep: Pearson r between predicted and measured responses to held-out images,
-averaged over the vertices of a cell, the cells of a subject, then subjects. With --compare, two
+averaged over the vertices of an ROI, the ROIs of a subject, then subjects. With --compare, two
 methods on the same vertices, with an interval of the difference; with --stats, tests over images
 and over subjects too, corrected. docs/scores.md says more.
 """
@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show(options: argparse.Namespace) -> None:
     _check(options)
-    from orchestrator.scores.run import show_scores
+    from orchestrator.scores.run import run_query
 
-    show_scores(_question(options))
+    run_query(_query(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,10 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     add_runs(parser)
     parser.add_argument(
         "--by",
-        choices=("group", "roi", "subject", "cell", "layer", "model"),
+        choices=("group", "roi", "subject", "subject-roi", "layer", "model"),
         default="group",
-        help="what a row is; layer: which layers the cells chose; model: evaluated models by the "
-        "subjects they were tuned on and scored on (default: group)",
+        help="what a row is; layer: which layers the ROIs chose; model: evaluated models by the "
+        "subjects they were fine-tuned on and scored on (default: group)",
     )
     parser.add_argument(
         "--compare",
@@ -100,10 +100,10 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     )
     parts.add_argument(
         "--rows",
-        choices=("cells", "vertices", "differences"),
-        default="cells",
-        help="what a row of FILE is: cells, a cell and method; vertices, a vertex of one, as in "
-        "the score files; differences, a vertex tested by --stats (default: cells)",
+        choices=("rois", "vertices", "differences"),
+        default="rois",
+        help="what a row of FILE is: rois, an ROI and method; vertices, a vertex of one, as in "
+        "the score files; differences, a vertex tested by --stats (default: rois)",
     )
 
 
@@ -154,12 +154,12 @@ def _parts(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
-def _question(options: argparse.Namespace) -> "Question":
+def _query(options: argparse.Namespace) -> "ScoreQuery":
     from orchestrator.cli.selection import parse_rois
-    from orchestrator.scores.run import Question
+    from orchestrator.scores.run import ScoreQuery
 
     places = places_of(options)
-    return Question(
+    return ScoreQuery(
         runs=places.runs,
         data=places.data,
         by=options.by,

@@ -73,7 +73,7 @@ def compute_statistics(
 ) -> Statistics:
     """Compare pairs of methods over images and over subjects, and all with the noise ceiling.
 
-    vertices: rows of scores, one protocol and one trial a cell and method. Raises ValueError when
+    vertices: rows of scores, one protocol and one trial per ROI and method. Raises ValueError when
     a file of predictions is damaged.
     """
     protocol = str(vertices["protocol"].iloc[0])
@@ -84,16 +84,16 @@ def compute_statistics(
         for methods in pairs:
             found = compare_over_images(vertices, methods, (places.runs, places.data), images)
             rows = summarise_over_images(found, by, images.level)
-            notes += _told(methods, found)
+            notes += _describe_missing(methods, found)
             if rows:
                 tests.append(found)
                 tables.append(image_table(rows, by, images, len(found.missing)))
     else:
         notes.append(f"over test images: not available, {protocol} predicts no image just once")
     subjects = SubjectBootstrap(level=images.level)
-    if by == "cell":
-        notes.append("over subjects: not available by cell, a cell is of one subject")
-    for a, b in pairs if by != "cell" else ():
+    if by == "subject-roi":
+        notes.append("over subjects: not available by subject-roi, where a row is of one subject")
+    for a, b in pairs if by != "subject-roi" else ():
         over_subjects = compare_over_subjects(pair(vertices, a, b), by, subjects)
         if over_subjects:
             tables.append(subject_table(over_subjects, by, protocol, subjects))
@@ -107,14 +107,14 @@ def compute_statistics(
     return Statistics(tuple(tables), tuple(notes), tuple(tests))
 
 
-def _told(methods: tuple[str, str], found: ImageTests) -> list[str]:
-    """Say how many cells could not be tested over images, and why the first could not."""
+def _describe_missing(methods: tuple[str, str], found: ImageTests) -> list[str]:
+    """Say how many ROIs could not be tested over images, and why the first could not."""
     if not found.missing:
         return []
     shown = "; ".join(dict.fromkeys(found.missing[:SHOWN]))
     more = "" if len(found.missing) <= SHOWN else "; …"
     return [
-        f"over test images, {methods[0]} against {methods[1]}: {len(found.missing):,} cells not "
+        f"over test images, {methods[0]} against {methods[1]}: {len(found.missing):,} ROIs not "
         f"available: {shown}{more}"
     ]
 

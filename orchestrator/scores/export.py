@@ -8,7 +8,7 @@ import pyarrow.csv
 
 from orchestrator.cli.errors import InputError
 from orchestrator.scores.score_table import ScoreTable
-from trainables.storage.atomic import write_parquet, written_whole
+from trainables.storage.atomic import atomic_write, write_parquet
 
 
 def check_export(path: Path) -> None:
@@ -28,7 +28,7 @@ def export_vertices(table: ScoreTable, path: Path) -> int:
 
 
 def write_rows(rows: pa.Table, path: Path) -> int:
-    """Write a table to a .parquet or .csv file, beside and renamed; count its rows.
+    """Write a table to a .parquet or .csv file atomically; count its rows.
 
     In CSV a list is one text with ``;`` between its items. Raises InputError as
     :func:`check_export` does.
@@ -40,7 +40,7 @@ def write_rows(rows: pa.Table, path: Path) -> int:
     if path.suffix == ".parquet":
         write_parquet(path, rows)
     else:
-        with written_whole(path) as beside:
+        with atomic_write(path) as beside:
             pyarrow.csv.write_csv(_flat(rows), beside)
     return int(rows.num_rows)
 

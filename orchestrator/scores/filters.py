@@ -45,50 +45,53 @@ def keep_trials(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
     """
     chosen: set[str] = set()
     for name in names:
-        fits = {key for key, work in table.trials.items() if is_named(work, name)}
+        fits = {key for key, work_item in table.trials.items() if is_named(work_item, name)}
         if not fits:
             raise InputError(f"--trial {name}: no such trial; there are {_some(table.trials)}")
         chosen |= fits
     named = table.vertices["trial_id"].isin(chosen)
-    methods = table.vertices.loc[named, "method"].unique()  # an evaluation's differ by cell
+    methods = table.vertices.loc[named, "method"].unique()  # an evaluation's differ by ROI
     return table.where(named | ~table.vertices["method"].isin(methods))
 
 
-def one_trial_a_cell(
+def one_trial_per_roi(
     table: ScoreTable, started: Callable[[str], float]
 ) -> tuple[ScoreTable, list[str]]:
-    """Keep, of a method's trials on the same cell and protocol, the one that started last.
+    """Keep, of a method's trials on the same ROI and protocol, the one that started last.
 
     started: seconds since 1970 of a trial by its id. Returns what is kept, and a line for each
-    method that had several trials on a cell, or whose cells are of several settings.
+    method that had several trials on an ROI, or whose ROIs are of several settings.
     """
-    keys = ["method", "cell", "protocol", "source"]
+    keys = ["method", "roi_id", "protocol", "source"]
     found = with_source(table, [*keys[:-1], "setting"])
     several = found[found.duplicated(keys, keep=False)]
     order = {key: (started(key), key) for key in several["trial_id"].unique()}
     dropped = [
-        (row.trial_id, row.cell, row.protocol)
+        (row.trial_id, row.roi_id, row.protocol)
         for _, group in several.groupby(keys, observed=True)
         for row in group.itertuples()
         if row.trial_id != max(group["trial_id"], key=order.__getitem__)
     ]
     kept = table
     if dropped:
-        of_row = pd.MultiIndex.from_frame(table.vertices[["trial_id", "cell", "protocol"]])
+        of_row = pd.MultiIndex.from_frame(table.vertices[["trial_id", "roi_id", "protocol"]])
         unwanted = of_row.isin(dropped)
         kept = table.where(pd.Series(~unwanted, index=table.vertices.index))
-    notes = [_told(table, found[found["method"] == m], several) for m in table.present("method")]
+    notes = [
+        _describe_several(table, found[found["method"] == m], several)
+        for m in table.present("method")
+    ]
     return kept, [note for note in notes if note]
 
 
 def with_source(table: ScoreTable, columns: Sequence[str]) -> pd.DataFrame:
-    """List each trial's distinct values of columns, and the cells that an evaluated model is of.
+    """List each trial's distinct values of columns, and the ROIs that an evaluated model is of.
 
-    The column source names the cells that the model was tuned on; it is empty for a trial.
+    The column source names the ROIs that the model was fine-tuned on; it is empty for a trial.
     """
     found = table.vertices[["trial_id", *columns]].drop_duplicates()
-    tuned_on = {key: one.trained_on for key, one in evaluations_of(table).items()}
-    return found.assign(source=[tuned_on.get(key) or "" for key in found["trial_id"]])
+    finetuned_on = {key: one.trained_on for key, one in evaluations_of(table).items()}
+    return found.assign(source=[finetuned_on.get(key) or "" for key in found["trial_id"]])
 
 
 def evaluations_of(table: ScoreTable) -> dict[str, Evaluation]:
@@ -96,14 +99,14 @@ def evaluations_of(table: ScoreTable) -> dict[str, Evaluation]:
     return {key: one for key, one in table.trials.items() if isinstance(one, Evaluation)}
 
 
-def _told(table: ScoreTable, found: pd.DataFrame, several: pd.DataFrame) -> str:
-    """Say which settings of one method there are, and on how many cells a choice was made."""
+def _describe_several(table: ScoreTable, found: pd.DataFrame, several: pd.DataFrame) -> str:
+    """Say which settings of one method there are, and on how many ROIs a choice was made."""
     method = found["method"].iloc[0]
-    n_several = several.loc[several["method"] == method, "cell"].nunique()
+    n_several = several.loc[several["method"] == method, "roi_id"].nunique()
     settings = found.groupby("setting", observed=True)["trial_id"].first()
     if not n_several and len(settings) == 1:
         return ""
-    taken = f"several trials on {n_several} of its cells, the last started is taken; "
+    taken = f"several trials on {n_several} of its ROIs, the last started is taken; "
     names = f"trials {_some(found['trial_id'].unique())}"
     if len(settings) > 1:
         described = _describe({key: setting_values(table.trials[t]) for key, t in settings.items()})
@@ -142,16 +145,16 @@ def started_in(runs: Path) -> Callable[[str], float]:
     return started
 
 
-def one_model_a_cell(table: ScoreTable) -> tuple[ScoreTable, list[str]]:
-    """Leave out the methods that score a cell by several models: no row of a table can hold two.
+def one_model_per_roi(table: ScoreTable) -> tuple[ScoreTable, list[str]]:
+    """Leave out the methods that score an ROI by several models: no row of a table can hold two.
 
     Returns what is kept, and a line for each method that is left out.
     """
-    keys = ["method", "cell", "protocol"]
+    keys = ["method", "roi_id", "protocol"]
     found = with_source(table, keys)[[*keys, "source"]].drop_duplicates()
     several = found[found.duplicated(keys, keep=False)]
     notes = [
-        f"{method}: several models on {part['cell'].nunique()} cells; --by model shows them, "
+        f"{method}: several models on {part['roi_id'].nunique()} ROIs; --by model shows them, "
         "--trial with the beginning of an id keeps some"
         for method, part in several.groupby("method", observed=True)
     ]

@@ -3,23 +3,25 @@
 from orchestrator.scores.score_table import ScoreTable
 
 
-def seen_notes(table: ScoreTable) -> list[str]:
-    """Say which methods' trunks were trained on test images of the subjects they are scored on."""
-    columns = ["method", "trial_id", "cell", "n_seen", "n_dropped"]
+def overlap_notes(table: ScoreTable) -> list[str]:
+    """Describe which methods' backbones were trained on test images of the scored subjects."""
+    columns = ["method", "trial_id", "roi_id", "n_overlap", "n_excluded"]
     found = table.vertices[columns].drop_duplicates(columns[:3])
-    seen = found[found["n_seen"] > 0]
+    overlapping = found[found["n_overlap"] > 0]
     leaking: list[str] = []
     dropped: list[str] = []
-    for method, part in seen.groupby("method", observed=True):
+    for method, part in overlapping.groupby("method", observed=True):
         n_scored = int((found["method"] == method).sum())
-        told = f"{method} (on {len(part)} of {n_scored} cells, at most {part['n_seen'].max()})"
-        (dropped if (part["n_dropped"] > 0).all() else leaking).append(told)
+        note = f"{method} (on {len(part)} of {n_scored} ROIs, at most {part['n_overlap'].max()})"
+        (dropped if (part["n_excluded"] > 0).all() else leaking).append(note)
     notes = []
     if leaking:
         notes.append(
             f"trained on test images of the subject: {', '.join(leaking)}; these r leak, and "
-            "orchestrator.evaluate --drop-seen measures without these images"
+            "orchestrator.evaluate --exclude-training-images measures without these images"
         )
     if dropped:
-        notes.append(f"seen test images left out, so r is of fewer images: {', '.join(dropped)}")
+        notes.append(
+            f"overlapping test images left out, so r is of fewer images: {', '.join(dropped)}"
+        )
     return notes

@@ -1,4 +1,4 @@
-"""The rows of a table of scores: which cells each is made of, and how much each cell weighs."""
+"""The rows of a table of scores: which ROIs each is made of, and how much each ROI weighs."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,18 +9,18 @@ import pandas as pd
 
 from trainables.spec.rois import ROI_ORDER
 
-By = Literal["group", "roi", "subject", "cell"]
+By = Literal["group", "roi", "subject", "subject-roi"]
 METHOD_ORDER: Final = ("untuned", "regression", "contrastive", "pooled-avg", "pooled-const")
-CELL: Final = ("dataset", "subject", "hemisphere", "roi", "group")
-"""What is known of a cell by its id."""
+ROI_COLUMNS: Final = ("dataset", "subject", "hemisphere", "roi", "group")
+"""What is known of an ROI by its id."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: which cells its numbers are made of."""
+    """A row of a table: which ROIs its numbers are made of."""
 
     label: str
-    cells: tuple[str, ...]
+    rois: tuple[str, ...]
     is_total: bool = False
 
 
@@ -30,74 +30,82 @@ def method_order(methods: Iterable[str]) -> list[str]:
     return sorted(set(methods), key=lambda name: (rank.get(name, len(rank)), name))
 
 
-def cells_of(vertices: pd.DataFrame) -> pd.DataFrame:
-    """List the cells of a table of vertices: index cell, columns CELL, in the tables' order."""
-    cells = vertices[["cell", *CELL]].drop_duplicates("cell").astype(str).set_index("cell")
-    rank = {roi: number for number, roi in enumerate(ROI_ORDER)}
-    place = cells["roi"].map(lambda roi: rank.get(roi, len(rank)))
+def rois_of(vertices: pd.DataFrame) -> pd.DataFrame:
+    """List the ROIs of a table of vertices, in the tables' order: index roi_id, ROI_COLUMNS."""
+    rois = (
+        vertices[["roi_id", *ROI_COLUMNS]].drop_duplicates("roi_id").astype(str).set_index("roi_id")
+    )
+    rank = {roi_name: number for number, roi_name in enumerate(ROI_ORDER)}
+    place = rois["roi"].map(lambda roi_name: rank.get(roi_name, len(rank)))
     order = ["dataset", "subject", "hemisphere", "place", "roi"]
-    return cells.assign(place=place).sort_values(order).drop(columns="place")
+    return rois.assign(place=place).sort_values(order).drop(columns="place")
 
 
-def without_streams(cells: pd.DataFrame) -> pd.DataFrame:
+def without_streams(rois: pd.DataFrame) -> pd.DataFrame:
     """Drop the streams, which overlap the other ROIs; keep them where there is nothing else."""
-    kept = cells[cells["group"] != "streams"]
-    return cells if kept.empty else kept
+    kept = rois[rois["group"] != "streams"]
+    return rois if kept.empty else kept
 
 
-def rows_by(cells: pd.DataFrame, by: By) -> list[Row]:
+def rows_by(rois: pd.DataFrame, by: By) -> list[Row]:
     """List a table's rows; a total mixes ROIs, so it leaves the streams out."""
-    if by == "cell":
-        return [Row(_short(cells, cell), (cell,)) for cell in map(str, cells.index)]
+    if by == "subject-roi":
+        return [Row(_short(rois, roi), (roi,)) for roi in map(str, rois.index)]
     if by == "subject":
-        return _subject_rows(without_streams(cells))
-    groups = _group_rows(cells)
+        return _subject_rows(without_streams(rois))
+    groups = _group_rows(rois)
     if by == "group":
         return groups
-    rois = {str(roi): part for roi, part in cells.groupby("roi", sort=False).groups.items()}
-    ranked = [roi for roi in (*ROI_ORDER, *sorted(set(rois) - set(ROI_ORDER))) if roi in rois]
-    rows = [Row(roi, tuple(rois[roi])) for roi in ranked]
-    parts = {row.cells for row in rows}
+    roi_names = {
+        str(roi_name): part for roi_name, part in rois.groupby("roi", sort=False).groups.items()
+    }
+    ranked = [
+        roi_name
+        for roi_name in (*ROI_ORDER, *sorted(set(roi_names) - set(ROI_ORDER)))
+        if roi_name in roi_names
+    ]
+    rows = [Row(roi_name, tuple(roi_names[roi_name])) for roi_name in ranked]
+    parts = {row.rois for row in rows}
     totals = [
-        Row(row.label if row.is_total else f"all {row.label}", row.cells, is_total=True)
+        Row(row.label if row.is_total else f"all {row.label}", row.rois, is_total=True)
         for row in groups
-        if not row.label.endswith("streams") and row.cells not in parts
+        if not row.label.endswith("streams") and row.rois not in parts
     ]
     return [*rows, *totals]
 
 
-def _short(cells: pd.DataFrame, cell: str) -> str:
-    """Name a cell with spaces, where a narrow table breaks; with its data set if there are two."""
-    parts = [str(cells.at[cell, name]) for name in ("dataset", "subject", "hemisphere", "roi")]
-    return " ".join(parts if cells["dataset"].nunique() > 1 else parts[1:])
+def _short(rois: pd.DataFrame, roi: str) -> str:
+    """Name an ROI with spaces, where a narrow table breaks; with its data set if there are two."""
+    parts = [str(rois.at[roi, name]) for name in ("dataset", "subject", "hemisphere", "roi")]
+    return " ".join(parts if rois["dataset"].nunique() > 1 else parts[1:])
 
 
-def _subject_rows(cells: pd.DataFrame) -> list[Row]:
-    several = cells["dataset"].nunique() > 1
+def _subject_rows(rois: pd.DataFrame) -> list[Row]:
+    several = rois["dataset"].nunique() > 1
     rows = [
         Row(f"{dataset}-{subject}" if several else str(subject), tuple(part.index))
-        for (dataset, subject), part in cells.groupby(["dataset", "subject"])
+        for (dataset, subject), part in rois.groupby(["dataset", "subject"])
     ]
     if several or len(rows) == 1:
         return rows
-    return [*rows, Row("all", tuple(cells.index), is_total=True)]
+    return [*rows, Row("all", tuple(rois.index), is_total=True)]
 
 
-def _group_rows(cells: pd.DataFrame) -> list[Row]:
+def _group_rows(rois: pd.DataFrame) -> list[Row]:
     """List the groups' rows; of two data sets, each has its own: they are of other subjects."""
-    if cells["dataset"].nunique() > 1:
-        parts = [(str(name), _group_rows(part)) for name, part in cells.groupby("dataset")]
+    if rois["dataset"].nunique() > 1:
+        parts = [(str(name), _group_rows(part)) for name, part in rois.groupby("dataset")]
         return [replace(row, label=f"{name} {row.label}") for name, rows in parts for row in rows]
-    found = cells.groupby("group").groups
+    found = rois.groupby("group").groups
     rows = [Row(g, tuple(found[g])) for g in ("early", "higher", "streams") if g in found]
     both = {"early", "higher"} <= set(found)
-    everything = Row("all", tuple(without_streams(cells).index), is_total=True)
+    everything = Row("all", tuple(without_streams(rois).index), is_total=True)
     return [*rows, everything] if both else rows
 
 
-def cell_weights(cells: pd.DataFrame) -> "pd.Series[float]":
-    """Weigh cells so that the weighted sum is the mean over cells of a subject, then subjects."""
-    subjects = list(zip(cells["dataset"], cells["subject"], strict=True))
-    n_cells = Counter(subjects)
-    weights = [1.0 / (n_cells[subject] * len(n_cells)) for subject in subjects]
-    return pd.Series(weights, index=cells.index, dtype=float)
+def roi_weights(rois: pd.DataFrame) -> "pd.Series[float]":
+    """Weigh ROIs so that the weighted sum is the mean over ROIs of a subject, then subjects."""
+    subjects = list(zip(rois["dataset"], rois["subject"], strict=True))
+    n_rois = Counter(subjects)
+    weights = [1.0 / (n_rois[subject] * len(n_rois)) for subject in subjects]
+    return pd.Series(weights, index=rois.index, dtype=float)

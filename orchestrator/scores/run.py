@@ -24,11 +24,11 @@ from orchestrator.scores.filters import (
     keep_subjects,
     keep_trials,
     keep_values,
-    one_model_a_cell,
-    one_trial_a_cell,
+    one_model_per_roi,
+    one_trial_per_roi,
     started_in,
 )
-from orchestrator.scores.overlap_notes import seen_notes
+from orchestrator.scores.overlap_notes import overlap_notes
 from orchestrator.scores.rows import By, method_order
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
@@ -47,7 +47,7 @@ from trainables.results.outcome import Outcome
 
 
 @dataclass(frozen=True)
-class Question:
+class ScoreQuery:
     """What is asked of the scores."""
 
     runs: Path
@@ -64,113 +64,113 @@ class Question:
     hemispheres: tuple[str, ...] | None
     rois: tuple[str, ...] | None
     export: Path | None
-    rows: Literal["cells", "vertices", "differences"]
+    rows: Literal["rois", "vertices", "differences"]
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _QueryResult:
     """Tables, the lines that must stand under them, and the vertices that were tested."""
 
     tables: Sequence[RenderableType]
-    told: Sequence[str] = ()
+    notes: Sequence[str] = ()
     tests: Sequence[ImageTests] = field(default=())
 
 
-def show_scores(question: Question, console: Console | None = None) -> None:
+def run_query(query: ScoreQuery, console: Console | None = None) -> None:
     """Print the answer to a question, and write the rows that it asks to export.
 
     Raises InputError (or ValueError) when the scores can't be read or none is left.
     """
     console = console or Console()
-    if question.export is not None:
-        check_export(question.export)  # before minutes of reading, not after
-    table = _restrict(read_score_table(question.runs), question)
-    kept, notes = one_trial_a_cell(table, started_in(question.runs))
-    answer = _answer(kept, question)
-    for one in answer.tables:
+    if query.export is not None:
+        check_export(query.export)  # before minutes of reading, not after
+    table = _restrict(read_score_table(query.runs), query)
+    kept, notes = one_trial_per_roi(table, started_in(query.runs))
+    result = _result_of(kept, query)
+    for one in result.tables:
         console.print(one)
-    for line in (*answer.told, *seen_notes(_shown(kept, question)), *notes):
+    for line in (*result.notes, *overlap_notes(_shown(kept, query)), *notes):
         console.print(line, highlight=False, markup=False)
-    for protocol in question.protocols:
+    for protocol in query.protocols:
         if protocol in OPTIMISTIC:
             console.print(OPTIMISTIC[protocol], highlight=False)
-    if question.export is not None:
-        n_rows = _export(kept, answer, question, question.export)
-        console.print(f"{n_rows:,} rows written to {question.export}", highlight=False)
+    if query.export is not None:
+        n_rows = _export(kept, result, query, query.export)
+        console.print(f"{n_rows:,} rows written to {query.export}", highlight=False)
 
 
-def _restrict(table: ScoreTable, question: Question) -> ScoreTable:
-    for protocol in question.protocols:
+def _restrict(table: ScoreTable, query: ScoreQuery) -> ScoreTable:
+    for protocol in query.protocols:
         keep_values(table, "protocol", "protocol", (protocol,))  # refuses one without scores
-    table = keep_values(table, "protocol", "protocol", question.protocols)
-    if question.trials:
-        table = keep_trials(table, question.trials)
-    if question.subjects is not None:
-        table = keep_subjects(table, question.subjects)
-    if question.hemispheres is not None:
-        table = keep_values(table, "hemispheres", "hemisphere", question.hemispheres)
-    if question.rois is not None:
-        table = keep_values(table, "rois", "roi", question.rois)
+    table = keep_values(table, "protocol", "protocol", query.protocols)
+    if query.trials:
+        table = keep_trials(table, query.trials)
+    if query.subjects is not None:
+        table = keep_subjects(table, query.subjects)
+    if query.hemispheres is not None:
+        table = keep_values(table, "hemispheres", "hemisphere", query.hemispheres)
+    if query.rois is not None:
+        table = keep_values(table, "rois", "roi", query.rois)
     return table
 
 
-def _answer(table: ScoreTable, question: Question) -> _Answer:
-    by, protocols = question.by, question.protocols
+def _result_of(table: ScoreTable, query: ScoreQuery) -> _QueryResult:
+    by, protocols = query.by, query.protocols
     if by == "model":
         return _by_model(table, protocols[0])
-    table, told = one_model_a_cell(table)
+    table, notes = one_model_per_roi(table)
     if table.vertices.empty:
-        raise InputError(*told)
+        raise InputError(*notes)
     if by == "layer":
         choices = choose_layers(table.vertices, table.at_layers())
-        return _Answer([layer_table(choices, protocols[0])], told)
-    if question.compare is not None:
-        found = _compared(table, question, question.compare, by)
+        return _QueryResult([layer_table(choices, protocols[0])], notes)
+    if query.compare is not None:
+        found = _compared(table, query, query.compare, by)
     elif len(protocols) == 2:
         found = _side_by_side(table, protocols, by)
     else:
-        found = _Answer([summary_table(summarise(table.vertices, by), by, protocols[0])])
-    return replace(found, told=[*found.told, *told])
+        found = _QueryResult([summary_table(summarise(table.vertices, by), by, protocols[0])])
+    return replace(found, notes=[*found.notes, *notes])
 
 
-def _shown(table: ScoreTable, question: Question) -> ScoreTable:
+def _shown(table: ScoreTable, query: ScoreQuery) -> ScoreTable:
     """Keep what a question's tables are made of."""
-    if question.compare:
-        return table.where(table.vertices["method"].isin(question.compare))
-    return table if question.by == "model" else one_model_a_cell(table)[0]
+    if query.compare:
+        return table.where(table.vertices["method"].isin(query.compare))
+    return table if query.by == "model" else one_model_per_roi(table)[0]
 
 
-def _by_model(table: ScoreTable, protocol: str) -> _Answer:
+def _by_model(table: ScoreTable, protocol: str) -> _QueryResult:
     found = transfers(table)
     if not found:
         raise InputError(
             "--by model: no scores of an evaluation; run python -m orchestrator.evaluate first"
         )
-    return _Answer(transfer_tables(found, protocol))
+    return _QueryResult(transfer_tables(found, protocol))
 
 
-def _side_by_side(table: ScoreTable, protocols: tuple[str, ...], by: By) -> _Answer:
+def _side_by_side(table: ScoreTable, protocols: tuple[str, ...], by: By) -> _QueryResult:
     first, second = protocols
     gaps = protocol_gaps(table.vertices, (first, second), by)
     if not gaps:
         raise InputError(f"--protocol {first},{second}: no trial was scored under both")
-    return _Answer([gap_table(gaps, by, (first, second))])
+    return _QueryResult([gap_table(gaps, by, (first, second))])
 
 
-def _compared(table: ScoreTable, question: Question, asked: Sequence[str], by: By) -> _Answer:
+def _compared(table: ScoreTable, query: ScoreQuery, asked: Sequence[str], by: By) -> _QueryResult:
     bootstrap = Bootstrap()
     methods = _methods(table, asked)
     pairs = [pair(table.vertices, a, b) for a, b in methods]
     compared = [one for each in pairs for one in compare(each, by, bootstrap)]
-    told = [line for line in map(unpaired, pairs) if line]
+    notes = [line for line in map(unpaired, pairs) if line]
     if not compared:
-        raise InputError(f"--compare: no vertex has both scores; {'; '.join(told)}")
-    shown = comparison_table(compared, by, question.protocols[0], bootstrap)
-    if question.draws is None:
-        return _Answer([shown], told)
-    places, images = Places(question.runs, question.data), ImageBootstrap(question.draws)
+        raise InputError(f"--compare: no vertex has both scores; {'; '.join(notes)}")
+    shown = comparison_table(compared, by, query.protocols[0], bootstrap)
+    if query.draws is None:
+        return _QueryResult([shown], notes)
+    places, images = Places(query.runs, query.data), ImageBootstrap(query.draws)
     more = compute_statistics(table.vertices, methods, by, places, images)
-    return _Answer([shown, *more.tables], [*told, *more.notes], more.tests)
+    return _QueryResult([shown, *more.tables], [*notes, *more.notes], more.tests)
 
 
 def _methods(table: ScoreTable, asked: Sequence[str]) -> list[tuple[str, str]]:
@@ -189,12 +189,12 @@ def _methods(table: ScoreTable, asked: Sequence[str]) -> list[tuple[str, str]]:
     return others
 
 
-def _export(table: ScoreTable, answer: _Answer, question: Question, path: Path) -> int:
-    if question.rows == "vertices":
+def _export(table: ScoreTable, result: _QueryResult, query: ScoreQuery, path: Path) -> int:
+    if query.rows == "vertices":
         return export_vertices(table, path)
-    if question.rows == "cells":
-        outcome = partial(Outcome.read, question.runs)
-        return write_rows(tidy_rows(table, question.data, outcome), path)
-    if not answer.tests:
+    if query.rows == "rois":
+        outcome = partial(Outcome.read, query.runs)
+        return write_rows(tidy_rows(table, query.data, outcome), path)
+    if not result.tests:
         raise InputError("--rows differences: no vertex could be tested over test images")
-    return write_rows(difference_rows(answer.tests), path)
+    return write_rows(difference_rows(result.tests), path)

@@ -1,4 +1,4 @@
-"""Every score of a sweep in one table: read, restricted, one trial a cell."""
+"""Every score of a sweep in one table: read, restricted, one trial per ROI."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from orchestrator.cli.errors import InputError
 from trainables.results.score_files import CODE_KEY, TRIAL_KEY, read_score_file
 from trainables.spec import Untuned, digest
-from trainables.spec.evaluation import Work, read_work, setting_source
-from trainables.spec.rois import group_of
+from trainables.spec.evaluation import WorkItem, read_work_item, training_of
+from trainables.spec.rois import roi_group_of
 
-DERIVED: Final = ("cell", "group", "data", "setting", "code")
-"""Columns that come from the file's metadata: cell id, ROI group, digests of data and setting,
+DERIVED: Final = ("roi_id", "group", "data", "setting", "code")
+"""Columns that come from the file's metadata: ROI id, ROI group, digests of data and setting,
 version of the program; the last is null where the file does not say."""
 
 
@@ -30,7 +30,7 @@ class ScoreTable:
     """SCORE_SCHEMA and DERIVED, as read, text dictionary-encoded."""
     vertices: pd.DataFrame
     """The rows that are kept, without r_by_layer; the index is the row's number in rows."""
-    trials: Mapping[str, Work]
+    trials: Mapping[str, WorkItem]
     """Each trial and evaluation by its id, as its score files tell it."""
 
     def where(self, kept: "pd.Series[bool]") -> "ScoreTable":
@@ -42,25 +42,25 @@ class ScoreTable:
         return sorted(self.vertices[column].unique())
 
     def at_layers(self) -> pd.DataFrame:
-        """Average r over each cell's vertices at every layer, not only the chosen one.
+        """Average r over each ROI's vertices at every layer, not only the chosen one.
 
-        Returns a row a (method, cell, layer): columns method, cell, layer, r; no row where a
+        Returns a row a (method, ROI, layer): columns method, ROI, layer, r; no row where a
         layer has no r.
         """
         taken = self.rows.select(["r_by_layer"]).take(self.vertices.index.to_numpy())
         values = taken["r_by_layer"].combine_chunks()
         lengths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
         starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
-        keys = self.vertices[["trial_id", "method", "cell"]]
+        keys = self.vertices[["trial_id", "method", "roi_id"]]
         flat = keys.loc[keys.index.repeat(lengths)].reset_index(drop=True)
         flat["position"] = np.arange(len(flat)) - starts
         flat["r"] = pc.list_flatten(values).to_numpy(zero_copy_only=False).astype(np.float64)
-        by = ["trial_id", "method", "cell", "position"]
+        by = ["trial_id", "method", "roi_id", "position"]
         means = flat.groupby(by, observed=True)["r"].mean().dropna().reset_index()
         named = zip(means["trial_id"], means["position"], strict=True)
         layers = {name: one.encoding.layers for name, one in self.trials.items() if one.encoding}
         means["layer"] = [layers[trial][k] for trial, k in named]
-        return means[["method", "cell", "layer", "r"]]
+        return means[["method", "roi_id", "layer", "r"]]
 
 
 def read_score_table(runs: Path, trial_ids: Collection[str] | None = None) -> ScoreTable:
@@ -91,46 +91,46 @@ def read_score_table(runs: Path, trial_ids: Collection[str] | None = None) -> Sc
     return ScoreTable(rows, rows.select(columns).to_pandas(), trials)
 
 
-def _read(path: Path) -> tuple[pa.Table, Work]:
+def _read(path: Path) -> tuple[pa.Table, WorkItem]:
     table = read_score_file(path)
     try:
-        told = pq.read_schema(path).metadata or {}
-        trial = read_work(told[TRIAL_KEY].decode())
-        code = told[CODE_KEY].decode() if CODE_KEY in told else None
-        cell = next(cell for cell in trial.cells if cell.id == path.stem)
+        metadata = pq.read_schema(path).metadata or {}
+        trial = read_work_item(metadata[TRIAL_KEY].decode())
+        code = metadata[CODE_KEY].decode() if CODE_KEY in metadata else None
+        roi = next(roi for roi in trial.rois if roi.id == path.stem)
     except (ValueError, TypeError, KeyError, StopIteration) as error:
         raise ValueError(
-            f"{path}: does not say which trial and cell its scores are of; "
+            f"{path}: does not say which trial and ROI its scores are of; "
             "remove it and run the sweep again"
         ) from error
     for number, field in enumerate(table.schema):
         if pa.types.is_string(field.type):
             encoded = table[field.name].dictionary_encode()
             table = table.set_column(number, field.name, encoded)
-    derived = (cell.id, group_of(cell.roi), cell.data, setting_of(trial), code)
+    derived = (roi.id, roi_group_of(roi.name), roi.data, setting_of(trial), code)
     for name, value in zip(DERIVED, derived, strict=True):
         constant = pa.array([value] * len(table), pa.string()).dictionary_encode()
         table = table.append_column(name, constant)
     return table, trial
 
 
-def setting_of(work: Work) -> str:
-    """Digest how a trial is tuned and encoded, wherever it is: 8 hex digits, alike over cells.
+def setting_of(work_item: WorkItem) -> str:
+    """Digest how a trial is fine-tuned and encoded, wherever it is: 8 hex digits, alike over ROIs.
 
     An evaluation has the setting of its model.
     """
-    return digest(setting_values(work))
+    return digest(setting_values(work_item))
 
 
-def is_named(work: Work, name: str) -> bool:
+def is_named(work_item: WorkItem, name: str) -> bool:
     """Tell whether a name is a trial's id, its beginning, or its setting's 8 hex digits."""
-    return work.id.startswith(name) or setting_of(work) == name
+    return work_item.id.startswith(name) or setting_of(work_item) == name
 
 
-def setting_values(work: Work) -> dict[str, Any]:
-    """Return the settings of how a trial is tuned and encoded, by name."""
-    trial = setting_source(work)
+def setting_values(work_item: WorkItem) -> dict[str, Any]:
+    """Return the settings of how a trial is fine-tuned and encoded, by name."""
+    trial = training_of(work_item)
     seed = None if isinstance(trial.objective, Untuned) else trial.seed
     encoding = asdict(trial.encoding) if trial.encoding else {"encoding": None}
-    fields = {**asdict(trial.objective), **asdict(trial.trunk), **encoding}
+    fields = {**asdict(trial.objective), **asdict(trial.backbone), **encoding}
     return {"method": trial.method, **fields, "seed": seed}

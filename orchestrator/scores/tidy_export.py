@@ -1,4 +1,4 @@
-"""Scores as others' tables have them: one tidy row a (cell, method, protocol)."""
+"""Scores as others' tables have them: one tidy row a (ROI, method, protocol)."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.scores.score_table import ScoreTable
-from orchestrator.scores.statistics.noise_ceilings import CEILING, holds, shares, with_ceilings
+from orchestrator.scores.statistics.noise_ceilings import CEILING, has_data, shares, with_ceilings
 from trainables.data.shards import Manifest
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.spec import Untuned
-from trainables.spec.evaluation import Work, setting_source
+from trainables.spec.evaluation import WorkItem, training_of
 
 _TEXT, _WHOLE, _NUMBER = pa.string(), pa.int32(), pa.float64()
 TIDY_SCHEMA: Final = pa.schema(
@@ -30,8 +30,8 @@ TIDY_SCHEMA: Final = pa.schema(
         pa.field("n_vertices", _WHOLE, nullable=False),
         pa.field("n_scored", _WHOLE, nullable=False),
         pa.field("n_images", _WHOLE, nullable=False),
-        pa.field("n_seen", _WHOLE, nullable=False),
-        pa.field("n_dropped", _WHOLE, nullable=False),
+        pa.field("n_overlap", _WHOLE, nullable=False),
+        pa.field("n_excluded", _WHOLE, nullable=False),
         pa.field("method", _TEXT, nullable=False),
         pa.field("model", _TEXT, nullable=False),
         pa.field("weights", _TEXT, nullable=False),
@@ -63,56 +63,58 @@ TIDY_SCHEMA: Final = pa.schema(
 
 _CONSTANT: Final = (
     *("dataset", "subject", "hemisphere", "roi", "group", "method", "layer", "protocol"),
-    *("n_test", "n_seen", "n_dropped", "trained_on"),
+    *("n_test", "n_overlap", "n_excluded", "trained_on"),
     *("trial_id", "data", "setting", "code", "host"),
 )
-"""What all rows of a score file's cell and protocol share."""
+"""What all rows of a score file's ROI and protocol share."""
 
 
 def tidy_rows(table: ScoreTable, data: Path, outcome: Callable[[str], Outcome | None]) -> pa.Table:
-    """Summarise the rows that are kept: TIDY_SCHEMA, a row a cell, method and protocol.
+    """Summarise the rows that are kept: TIDY_SCHEMA, one row per ROI, method and protocol.
 
     data: the directory of shards, for splits and noise ceilings; null where it does not hold what
     was scored. outcome: how a trial ended, by its id, or None.
     """
     vertices = with_ceilings(table.vertices, data)
     vertices = vertices.assign(share=shares(vertices))
-    groups = vertices.groupby(["trial_id", "cell", "protocol"], observed=True, sort=False)
+    groups = vertices.groupby(["trial_id", "roi_id", "protocol"], observed=True, sort=False)
     rows = []
-    for (trial_id, _, _), cell in groups:
-        first = {name: cell[name].iloc[0] for name in _CONSTANT}
-        work = table.trials[str(trial_id)]
-        tuning = outcome(setting_source(work).id)
+    for (trial_id, _, _), roi in groups:
+        first = {name: roi[name].iloc[0] for name in _CONSTANT}
+        work_item = table.trials[str(trial_id)]
+        training = outcome(training_of(work_item).id)
         rows.append(
             {
-                **_of_cell(first, data),
-                **_of_scores(cell),
-                **_of_work(work, outcome(work.id), tuning.history if tuning else ()),
+                **_of_roi(first, data),
+                **_of_scores(roi),
+                **_of_work_item(
+                    work_item, outcome(work_item.id), training.history if training else ()
+                ),
             }
         )
     return pa.Table.from_pylist(rows, TIDY_SCHEMA)
 
 
-def _of_cell(first: dict[str, Any], data: Path) -> dict[str, Any]:
-    """Take what score files say of a cell, and the split from its subject's shard."""
+def _of_roi(first: dict[str, Any], data: Path) -> dict[str, Any]:
+    """Take what score files say of an ROI, and the split from its subject's shard."""
     shard = data / f"{first['dataset']}-{first['subject']}"
-    known = holds(shard, str(first["data"]))
+    known = has_data(shard, str(first["data"]))
     kept = {name: first[name] for name in _CONSTANT if name not in ("dataset", "n_test", "code")}
     return {
         **kept,
         "benchmark": first["dataset"],
         "split": Manifest.read(shard).split if known else None,
         "n_images": int(first["n_test"]),
-        **{name: int(first[name]) for name in ("n_seen", "n_dropped")},
+        **{name: int(first[name]) for name in ("n_overlap", "n_excluded")},
         **{name: None if pd.isna(first[name]) else first[name] for name in ("code", "trained_on")},
     }
 
 
-def _of_scores(cell: pd.DataFrame) -> dict[str, Any]:
-    """Summarise a cell's vertices; None where none has what a number is made of."""
-    r, known = cell["r"].dropna(), cell.dropna(subset=["share"])
+def _of_scores(roi: pd.DataFrame) -> dict[str, Any]:
+    """Summarise an ROI's vertices; None where none has what a number is made of."""
+    r, known = roi["r"].dropna(), roi.dropna(subset=["share"])
     return {
-        "n_vertices": len(cell),
+        "n_vertices": len(roi),
         "n_scored": len(r),
         "r": _mean(r),
         "r_median": None if r.empty else float(r.median()),
@@ -128,18 +130,20 @@ def _mean(values: "pd.Series[float]") -> float | None:
     return None if values.empty else float(values.mean())
 
 
-def _of_work(work: Work, outcome: Outcome | None, history: Sequence[EpochReport]) -> dict[str, Any]:
-    """Tell how a trunk was tuned, by its trial's epochs, and when it was scored."""
-    trial = setting_source(work)
-    tuned = not isinstance(trial.objective, Untuned)
+def _of_work_item(
+    work_item: WorkItem, outcome: Outcome | None, history: Sequence[EpochReport]
+) -> dict[str, Any]:
+    """Tell how a backbone was fine-tuned, by its trial's epochs, and when it was scored."""
+    trial = training_of(work_item)
+    finetuned = not isinstance(trial.objective, Untuned)
     return {
-        "model": trial.trunk.architecture,
-        "weights": trial.trunk.weights,
+        "model": trial.backbone.architecture,
+        "weights": trial.backbone.weights,
         "objective": trial.objective.method,
         "hyperparameters": json.dumps(asdict(trial.objective), sort_keys=True),
-        "loss": history[-1].loss if tuned and history else None,
-        "training_subjects": sorted({c.subject for c in trial.cells}) if tuned else None,
-        "seed": trial.seed if tuned else None,
+        "loss": history[-1].loss if finetuned and history else None,
+        "training_subjects": sorted({c.subject for c in trial.rois}) if finetuned else None,
+        "seed": trial.seed if finetuned else None,
         "training_id": trial.training_id,
         "started": None
         if outcome is None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.cli.arguments import ANYWHERE, DEMO, add_resources, directory, positive_integer
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import FAILED, Started, leave, run
-from orchestrator.cli.selection import add_cells, read_selection
+from orchestrator.cli.selection import add_rois, read_selection
 
 if TYPE_CHECKING:
     from orchestrator.execution.settings import SweepSettings
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         default="demo",
         metavar="SPACE",
-        help="a name in search_spaces/, or a .py file with trials(cells) or SEARCH (default: demo)",
+        help="a name in search_spaces/, or a .py file with trials(rois) or SEARCH (default: demo)",
     )
     parser.add_argument(
         "--data",
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"scores, checkpoints and logs: {ANYWHERE} (default: runs)",
     )
     parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="a state dict for every trunk to start from"
+        "--weights", type=Path, metavar="FILE", help="a state dict for every backbone to start from"
     )
     parser.add_argument(
         "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
@@ -80,17 +80,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
-        help="of the images' pass through the trunk in tuning; bfloat16 takes about half the "
-        "time, and gives trials ids of their own (default: as the space says, float32)",
+        help="of the images' pass through the backbone in fine-tuning; bfloat16 takes about half "
+        "the time, and gives trials ids of their own (default: as the space says, float32)",
     )
     parser.add_argument(
-        "--exact",
+        "--deterministic",
         action="store_true",
-        help="take no fast path: full float32 in tuning, every component in float64, kernels that "
-        "repeat to the bit; such trials have ids of their own",
+        help="take no fast path: full float32 in fine-tuning, every component in float64, "
+        "bitwise reproducible kernels; such trials have ids of their own",
     )
     _add_search(parser)
-    add_cells(parser, "which cells (default: all that the space takes)")
+    add_rois(parser, "which ROIs (default: all that the space takes)")
     _add_resources(parser)
     return parser
 
@@ -140,15 +140,19 @@ def _sweep(options: argparse.Namespace, started: Started) -> list[str]:
         return sweep(settings, Console())
     if settings.hyperparameters is not None:
         raise InputError("--hyperparameters: a search finds them; give a space that lists trials")
-    if settings.exact:
-        raise InputError("--exact: a search finds settings; give it to the sweep that uses them")
+    if settings.deterministic:
+        raise InputError(
+            "--deterministic: a search finds settings; give it to the sweep that uses them"
+        )
     if settings.precision is not None:
-        raise InputError("--precision: a search tunes in float32; give a space that lists trials")
+        raise InputError(
+            "--precision: a search fine-tunes in float32; give a space that lists trials"
+        )
     if settings.keep_every_epoch:
         raise InputError("--keep-every-epoch: a search keeps no weights; its trials are for choice")
-    from orchestrator.sweep.search.run import tune
+    from orchestrator.sweep.search.run import search_hyperparameters
 
-    return tune(settings, search, Console())
+    return search_hyperparameters(settings, search, Console())
 
 
 def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
@@ -158,15 +162,17 @@ def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
         raise InputError(
             f"--workers-per-trial {options.workers_per_trial} --gpus-per-trial "
             f"{options.gpus_per_trial:g}: workers that share a trial need a GPU each (or 0); "
-            "give --gpus-per-trial 1, or one worker a trial"
+            "give --gpus-per-trial 1, or one worker per trial"
         )
-    if options.workers_per_trial > 1 and options.pack:
+    if options.workers_per_trial > 1 and options.share_gpus:
         raise InputError(
-            f"--workers-per-trial {options.workers_per_trial} --pack: workers that share a trial "
-            "need a GPU each; give one of the two"
+            f"--workers-per-trial {options.workers_per_trial} --share-gpus: workers that share a "
+            "trial need a GPU each; give one of the two"
         )
-    if options.exact and options.precision == "bfloat16":
-        raise InputError("--exact --precision bfloat16: exact is float32; give one of the two")
+    if options.deterministic and options.precision == "bfloat16":
+        raise InputError(
+            "--deterministic --precision bfloat16: deterministic is float32; give one of the two"
+        )
     if options.workers_per_trial > 1 and options.precision == "bfloat16":
         raise InputError(
             f"--workers-per-trial {options.workers_per_trial} --precision bfloat16: workers that "
@@ -186,15 +192,15 @@ def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
         workers_per_trial=options.workers_per_trial,
         cpus_per_trial=options.cpus_per_trial,
         gpus_per_trial=options.gpus_per_trial,
-        pack=options.pack,
+        share_gpus=options.share_gpus,
         max_concurrent=options.max_concurrent,
         retries=options.retries,
         keep_every_epoch=options.keep_every_epoch,
         keep_predictions=not options.no_predictions,
         dry_run=options.dry_run,
         precision=options.precision,
-        exact=options.exact,
-        patience=options.patience,
+        deterministic=options.deterministic,
+        stall_timeout=options.stall_timeout,
         searcher=options.search or "optuna",
         hyperparameters=options.hyperparameters,
         started=started,

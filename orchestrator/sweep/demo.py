@@ -22,7 +22,7 @@ def prepare_demo(home: Path, console: Console) -> None:
     console.print(f"simulating {len(SIMULATION.subjects)} subjects in {home / 'source'}")
     simulate(home / "source", SIMULATION)
     weights = home / "weights.safetensors"
-    console.print(f"pretraining the trunk on the simulation's classes, a minute: {weights}")
+    console.print(f"pretraining the backbone on the simulation's classes, a minute: {weights}")
     make_weights(weights)
     ingest_algonauts(
         home / "source",

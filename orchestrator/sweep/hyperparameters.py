@@ -23,10 +23,10 @@ class Found:
     space: str
     searcher: str
     seed: int
-    cells: tuple[str, ...]
+    rois: tuple[str, ...]
     n_configurations: int
     best: tuple[dict[str, Any], ...]
-    """The best few configurations: values, mean rank share, mean top-1, cells finished, stopped."""
+    """The best few configurations: values, mean rank share, mean top-1, ROIs finished, stopped."""
     validation: float
     dataset_fingerprint: str
     code_version: str

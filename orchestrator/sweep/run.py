@@ -9,11 +9,11 @@ from orchestrator.cli.arguments import DEMO
 from orchestrator.cluster.connection import connect
 from orchestrator.execution.dry_run import show_plan
 from orchestrator.execution.plan import Plan, make_plan
-from orchestrator.execution.run_lock import hold
+from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.session import Running
 from orchestrator.execution.settings import SweepSettings
 from orchestrator.execution.setup import (
-    chosen_cells,
+    chosen_rois,
     local_cpus,
     name_weights,
     outcomes,
@@ -24,7 +24,7 @@ from orchestrator.sweep.demo import prepare_demo
 from orchestrator.sweep.hyperparameters import read_hyperparameters, with_hyperparameters
 from orchestrator.sweep.spaces import Space, expand, load_space, space_notes
 from trainables.models.backbones import layer_extractor, load
-from trainables.spec import Cell, Trial
+from trainables.spec import Roi, Trial
 
 
 def sweep(settings: SweepSettings, console: Console) -> list[str]:
@@ -36,10 +36,10 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     if settings.space == "demo" and settings.data == DEMO / "data":
         connect(local_cpus(), include_dashboard=True)  # ingest would start one for itself alone
         prepare_demo(DEMO, console)
-    cells = chosen_cells(settings)
-    trials = _trials(settings, space, cells)
+    rois = chosen_rois(settings)
+    trials = _trials(settings, space, rois)
     costs = read_costs(settings).calibrated(outcomes(settings.out, trials))
-    notes = space_notes(space, cells)
+    notes = space_notes(space, rois)
 
     def plan() -> Plan:
         made = make_plan(trials, settings.out, costs, settings.started.only)
@@ -49,29 +49,29 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     if settings.dry_run:
         show_plan(first, costs, settings.max_concurrent, console)
         return []
-    with hold(settings.out, f"sweep {settings.space}"):
+    with acquire(settings.out, f"sweep {settings.space}"):
         return Running(settings, plan(), costs, console, lambda: _closing(settings, trials)).run()
 
 
 def _closing(settings: SweepSettings, trials: Sequence[Trial]) -> Iterator[RenderableType]:
-    """Yield the table of each tuned method against untuned, if there are scores of both."""
+    """Yield the table of each fine-tuned method against untuned, if there are scores of both."""
     ids = [trial.id for trial in trials]
     table = closing_table(settings.out, ids, by="roi" if settings.space == "demo" else "group")
     if table is not None:
         yield table
 
 
-def _trials(settings: SweepSettings, space: Space, cells: Sequence[Cell]) -> list[Trial]:
+def _trials(settings: SweepSettings, space: Space, rois: Sequence[Roi]) -> list[Trial]:
     """List the space's trials, and refuse what would fail on every worker."""
-    trials = expand(space, cells, name_weights(settings))
+    trials = expand(space, rois, name_weights(settings))
     if settings.precision is not None:
-        trials = [one.tuned_in(settings.precision) for one in trials]
-    if settings.exact:
-        trials = [one.exactly() for one in trials]
+        trials = [one.in_precision(settings.precision) for one in trials]
+    if settings.deterministic:
+        trials = [one.as_deterministic() for one in trials]
     if settings.hyperparameters is not None:
         trials = with_hyperparameters(trials, read_hyperparameters(settings.hyperparameters))
-    for trunk in {trial.trunk for trial in trials}:
-        network = load(trunk, settings.weights)
-        for layers in {t.encoding.layers for t in trials if t.trunk == trunk and t.encoding}:
+    for backbone in {trial.backbone for trial in trials}:
+        network = load(backbone, settings.weights)
+        for layers in {t.encoding.layers for t in trials if t.backbone == backbone and t.encoding}:
             layer_extractor(network, layers)
     return trials

@@ -12,10 +12,10 @@ from types import ModuleType
 
 import search_spaces
 from orchestrator.cli.errors import InputError
-from trainables.spec import FROM_FILE, Cell, Trial, Trunk
+from trainables.spec import FROM_FILE, Backbone, Roi, Trial
 from trainables.spec.search import Search
 
-Space = Callable[[Sequence[Cell]], Iterable[Trial]]
+Space = Callable[[Sequence[Roi]], Iterable[Trial]]
 
 
 def space_names() -> list[str]:
@@ -26,13 +26,13 @@ def space_names() -> list[str]:
 def load_space(name: str) -> Space:
     """Load a search space by name, or from a Python file of one's own.
 
-    Raises InputError when there is no such space, or it has no function ``trials(cells)``.
+    Raises InputError when there is no such space, or it has no function ``trials(rois)``.
     """
     module = _load_file(Path(name)) if name.endswith(".py") else _load_named(name)
     trials = getattr(module, "trials", None)
     if not callable(trials):
         raise InputError(
-            f"{name}: a search space needs a function trials(cells) that yields Trial values; "
+            f"{name}: a search space needs a function trials(rois) that yields Trial values; "
             "search_spaces/paper.py is an example"
         )
     return trials  # type: ignore[no-any-return]
@@ -54,7 +54,7 @@ def _load_named(name: str) -> ModuleType:
     if name not in space_names():
         raise InputError(
             f"no search space {name!r}; expected one of {', '.join(space_names())}, "
-            "or the path of a .py file with trials(cells)"
+            "or the path of a .py file with trials(rois)"
         )
     return importlib.import_module(f"search_spaces.{name}")
 
@@ -70,11 +70,13 @@ def _load_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise InputError(f"{path}: could not be loaded: {_told(error, spec.origin)}") from error
+        raise InputError(
+            f"{path}: could not be loaded: {_describe_error(error, spec.origin)}"
+        ) from error
     return module
 
 
-def _told(error: Exception, file: str | None) -> str:
+def _describe_error(error: Exception, file: str | None) -> str:
     """Tell an error with its line in a user's file; a syntax error names its own."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == file]
@@ -82,18 +84,18 @@ def _told(error: Exception, file: str | None) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def expand(space: Space, cells: Sequence[Cell], weights: str | None) -> list[Trial]:
-    """List a space's trials, each once; weights, where given, replace each trunk's.
+def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial]:
+    """List a space's trials, each once; weights, where given, replace each backbone's.
 
-    Untuned trials of one subject are one trial, for all their cells. Raises InputError when the
+    Untuned trials of one subject are one trial, for all their ROIs. Raises InputError when the
     space fails, yields no trial or what is none, or needs a weights file that is not given.
     """
     try:
-        trials = list(space(cells))
+        trials = list(space(rois))
     except Exception as error:
         file = getattr(getattr(space, "__code__", None), "co_filename", None)
         raise InputError(
-            f"the search space's trials(cells) failed: {_told(error, file)}"
+            f"the search space's trials(rois) failed: {_describe_error(error, file)}"
         ) from error
     merged: dict[str, Trial] = {}
     for trial in trials:
@@ -102,13 +104,13 @@ def expand(space: Space, cells: Sequence[Cell], weights: str | None) -> list[Tri
         chosen = _with_weights(trial, weights)
         merged[chosen.id] = _merge(merged.get(chosen.id), chosen)
     if not merged:
-        nothing = "the search space yielded no trial for the chosen cells"
-        raise InputError(nothing, *space_notes(space, cells))
+        nothing = "the search space yielded no trial for the chosen ROIs"
+        raise InputError(nothing, *space_notes(space, rois))
     return list(merged.values())
 
 
-def space_notes(space: Space, cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Ask a space's module for ``notes(cells)``, lines about its trials; none when it has none.
+def space_notes(space: Space, rois: Sequence[Roi]) -> tuple[str, ...]:
+    """Ask a space's module for ``notes(rois)``, lines about its trials; none when it has none.
 
     Raises InputError when the function fails.
     """
@@ -116,26 +118,26 @@ def space_notes(space: Space, cells: Sequence[Cell]) -> tuple[str, ...]:
     if not callable(notes):
         return ()
     try:
-        return tuple(map(str, notes(cells)))
+        return tuple(map(str, notes(rois)))
     except Exception as error:
-        told = _told(error, notes.__code__.co_filename)
-        raise InputError(f"the search space's notes(cells) failed: {told}") from error
+        message = _describe_error(error, notes.__code__.co_filename)
+        raise InputError(f"the search space's notes(rois) failed: {message}") from error
 
 
 def _with_weights(trial: Trial, weights: str | None) -> Trial:
-    return replace(trial, trunk=start_from(trial.trunk, weights))
+    return replace(trial, backbone=start_from(trial.backbone, weights))
 
 
-def start_from(trunk: Trunk, weights: str | None) -> Trunk:
-    """Give a trunk the weights named, if any; raise InputError where it needs a file's."""
-    if weights is None and trunk.weights == FROM_FILE:
+def start_from(backbone: Backbone, weights: str | None) -> Backbone:
+    """Give a backbone the weights named, if any; raise InputError where it needs a file's."""
+    if weights is None and backbone.weights == FROM_FILE:
         raise InputError(
-            f"the search space starts {trunk.architecture} from a file; give --weights FILE"
+            f"the search space starts {backbone.architecture} from a file; give --weights FILE"
         )
-    return replace(trunk, weights=weights or trunk.weights)
+    return replace(backbone, weights=weights or backbone.weights)
 
 
 def _merge(known: Trial | None, trial: Trial) -> Trial:
     if known is None:
         return trial
-    return known.scoring(dict.fromkeys((*known.cells, *trial.cells)))
+    return known.scoring(dict.fromkeys((*known.rois, *trial.rois)))

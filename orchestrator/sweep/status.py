@@ -19,7 +19,7 @@ from orchestrator.cli.arguments import add_runs, places_of
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import run
 from orchestrator.cli.text import duration, new_table
-from orchestrator.execution.run_lock import EXPIRES, Holder, cancel_file, holder_of
+from orchestrator.execution.run_lock import EXPIRES, LockOwner, cancel_file, owner_of
 from orchestrator.execution.run_record import Command, State, read_running, state_of
 from trainables.storage.atomic import write_text
 
@@ -40,12 +40,12 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m orchestrator.sweep")
     actions = parser.add_subparsers(dest="action", required=True)
-    told = {
+    lines = {
         "status": "say what is done, running and failed, how fast it goes, and what is left",
         "retry": "run the last command on RUNS again: what failed and what it had not done",
         "cancel": "ask the sweep that runs on RUNS to stop, and wait until it has",
     }
-    for name, what in told.items():
+    for name, what in lines.items():
         one = actions.add_parser(name, help=what, description=f"{what.capitalize()}.")
         add_runs(one)
         if name == "retry":
@@ -57,12 +57,12 @@ def show_status(runs: Path, console: Console) -> None:
     """Print how far the last command on a directory is; raise InputError where there was none."""
     command, now = Command.read(runs), time.time()
     state = state_of(command, runs, now)
-    holder = holder_of(runs)
-    lives = _lives(holder, now)
+    owner = owner_of(runs)
+    lives = _lives(owner, now)
     written, running = read_running(runs)
     running = running if lives else []
     for line in (
-        _of_holder(holder, lives=lives, now=now),
+        _of_owner(owner, lives=lives, now=now),
         f"{len(state.done)} of {len(command.trials)} {command.noun} done, {len(running)} running, "
         f"{len(state.failed)} failed, {len(state.left) - len(running)} waiting",
         *(_speed(command, state, now) if lives else ()),
@@ -80,20 +80,20 @@ def _say(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _lives(holder: Holder | None, now: float) -> bool:
-    """Tell whether the holder lives, without waiting for a renewal."""
-    if holder is None:
+def _lives(owner: LockOwner | None, now: float) -> bool:
+    """Tell whether the owner lives, without waiting for a renewal."""
+    if owner is None:
         return False
-    gone = holder.is_gone()
-    return now - holder.renewed < EXPIRES if gone is None else not gone
+    gone = owner.is_gone()
+    return now - owner.renewed < EXPIRES if gone is None else not gone
 
 
-def _of_holder(holder: Holder | None, *, lives: bool, now: float) -> str:
-    if holder is None:
+def _of_owner(owner: LockOwner | None, *, lives: bool, now: float) -> str:
+    if owner is None:
         return "nothing is running"
     if lives:
-        return f"running: {holder.told()}"
-    return f"died: {holder.told()}; last seen {duration(now - holder.renewed)} ago"
+        return f"running: {owner.describe()}"
+    return f"died: {owner.describe()}; last seen {duration(now - owner.renewed)} ago"
 
 
 def _speed(command: Command, state: State, now: float) -> list[str]:
@@ -121,28 +121,29 @@ def _running_table(running: Sequence[dict[str, object]], command: Command, when:
 
 
 def cancel(runs: Path, console: Console) -> None:
-    """Ask the holder of a lease to stop, as Ctrl-C does, and wait until it has let go.
+    """Ask the owner of a run lock to stop, as Ctrl-C does, and wait until it has released it.
 
-    Raises InputError where nothing runs, or the holder does not answer.
+    Raises InputError where nothing runs, or the owner does not answer.
     """
-    holder = holder_of(runs)
-    if holder is None or not _lives(holder, time.time()):
+    owner = owner_of(runs)
+    if owner is None or not _lives(owner, time.time()):
         raise InputError(f"{runs}: nothing is running here; python -m orchestrator.sweep status")
-    write_text(cancel_file(runs), holder.key)
+    write_text(cancel_file(runs), owner.key)
     deadline = time.monotonic() + CANCEL_SECONDS
-    while (there := holder_of(runs)) is not None and there.key == holder.key:
+    while (there := owner_of(runs)) is not None and there.key == owner.key:
         if there.is_gone() or time.monotonic() > deadline:
             break
         time.sleep(0.2)
     else:
-        _say(console, f"stopped: {holder.told()}")
+        _say(console, f"stopped: {owner.describe()}")
         _say(console, f"go on: python -m orchestrator.sweep retry --out {runs}")
         return
     if not there.is_gone():
         raise InputError(
-            f"{runs}: {holder.told()} has not stopped in {CANCEL_SECONDS:.0f} s; end that process"
+            f"{runs}: {owner.describe()} has not stopped in {CANCEL_SECONDS:.0f} s; end that "
+            "process"
         )
-    _say(console, f"ended: {holder.told()}")
+    _say(console, f"ended: {owner.describe()}")
 
 
 def retry(runs: Path, *, only_failed: bool) -> int:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from orchestrator.tracking.mlflow_runs import Mirror, Sweep, tracking_uri
-from trainables.storage.redaction import masked
+from trainables.storage.redaction import redact
 
 
 class Tracker:
@@ -68,8 +68,8 @@ class Tracker:
             action(self._mirror)
         except Exception as error:  # whatever a store raises: the files keep the results
             self._mirror = None
-            told = (str(error).splitlines() or [type(error).__name__])[0]
-            self._warn(masked(f"MLflow ({tracking_uri()}): {told[:200]}"))
+            message = (str(error).splitlines() or [type(error).__name__])[0]
+            self._warn(redact(f"MLflow ({tracking_uri()}): {message[:200]}"))
             return False
         return True
 

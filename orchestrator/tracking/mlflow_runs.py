@@ -170,7 +170,7 @@ class Mirror:
         return str(run.info.run_id)
 
     def _log(self, run_id: str, outcome: Outcome, scores: Any) -> None:
-        summary = summarise(scores) | _per_cell(outcome, scores) | _seen(scores)
+        summary = summarise(scores) | _per_roi(outcome, scores) | _overlap_metrics(scores)
         metrics = [*_epoch_metrics(outcome), *_final_metrics(outcome, summary)]
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
@@ -242,37 +242,37 @@ def log_analyses(experiment: str, runs: Path, files: Sequence[Path]) -> str:
 
 
 def _params(outcome: Outcome) -> dict[str, object]:
-    work = outcome.trial
-    if isinstance(work, Trial):
-        return _trial_params(work)
+    work_item = outcome.trial
+    if isinstance(work_item, Trial):
+        return _trial_params(work_item)
     # What is scored may grow, and parameters can't change: the model's place alone is named.
-    model = {f"model_{name}": value for name, value in _trial_params(work.model).items()}
+    model = {f"model_{name}": value for name, value in _trial_params(work_item.model).items()}
     return {
-        "method": work.method,
-        "dataset": work.cells[0].dataset,
-        "subject": work.cells[0].subject,
-        "model": work.model.id,
-        "trained_on": work.trained_on,
-        "drop_seen": work.drop_seen,
+        "method": work_item.method,
+        "dataset": work_item.rois[0].dataset,
+        "subject": work_item.rois[0].subject,
+        "model": work_item.model.id,
+        "trained_on": work_item.trained_on,
+        "exclude_training_images": work_item.exclude_training_images,
         **model,
     }
 
 
 def _trial_params(trial: Trial) -> dict[str, object]:
-    cell = trial.cells[0]
-    # An untuned run is a subject's, whatever cells were scored first: parameters can't change.
+    roi = trial.rois[0]
+    # An untuned run is a subject's, whatever ROIs were scored first: parameters can't change.
     of_subject = trial.method == "untuned"
     return {
         "method": trial.method,
-        "dataset": cell.dataset,
-        "subject": ",".join(dict.fromkeys(one.subject for one in trial.cells)),
-        "hemisphere": "both" if of_subject else cell.hemisphere,
-        "roi": "all" if of_subject else cell.roi,
-        "trunk": trial.trunk.architecture,
-        "weights": trial.trunk.weights,
+        "dataset": roi.dataset,
+        "subject": ",".join(dict.fromkeys(one.subject for one in trial.rois)),
+        "hemisphere": "both" if of_subject else roi.hemisphere,
+        "roi": "all" if of_subject else roi.name,
+        "backbone": trial.backbone.architecture,
+        "weights": trial.backbone.weights,
         "seed": trial.seed,
         **({} if of_subject else {"precision": trial.precision}),
-        "exact": trial.exact,
+        "deterministic": trial.deterministic,
         **{name: value for name, value in asdict(trial.objective).items()},
         **{f"encoding_{name}": value for name, value in _fields(trial.encoding).items()},
     }
@@ -303,11 +303,11 @@ def _ended(outcome: Outcome) -> int:
     return int(1000 * (outcome.started + sum(outcome.seconds.values())))
 
 
-def _per_cell(outcome: Outcome, scores: Any) -> dict[str, float]:
-    """Add the mean r of each cell, where a trial has several: by subject where it has several."""
-    work = outcome.trial
-    pooled = len(work.shards) > 1
-    if isinstance(work, Trial) and work.method != "untuned" and not pooled:
+def _per_roi(outcome: Outcome, scores: Any) -> dict[str, float]:
+    """Add the mean r of each ROI, where a trial has several: by subject where it has several."""
+    work_item = outcome.trial
+    pooled = len(work_item.shards) > 1
+    if isinstance(work_item, Trial) and work_item.method != "untuned" and not pooled:
         return {}
     keys = ["subject", "hemisphere", "roi"] if pooled else ["hemisphere", "roi"]
     means = scores.group_by(["protocol", *keys]).aggregate([("r", "mean")])
@@ -318,16 +318,22 @@ def _per_cell(outcome: Outcome, scores: Any) -> dict[str, float]:
     }
 
 
-def _seen(scores: Any) -> dict[str, float]:
-    """Tell how many test images a trunk was trained on, over the subjects that it is scored on."""
-    subjects = scores.group_by(["dataset", "subject"]).aggregate([("n_seen", "max")])
-    return {"n_seen": float(sum(subjects["n_seen_max"].to_pylist()))} if scores.num_rows else {}
+def _overlap_metrics(scores: Any) -> dict[str, float]:
+    """Count the test images that a backbone was trained on, over the scored subjects."""
+    subjects = scores.group_by(["dataset", "subject"]).aggregate([("n_overlap", "max")])
+    return (
+        {"n_overlap": float(sum(subjects["n_overlap_max"].to_pylist()))} if scores.num_rows else {}
+    )
 
 
 def _layer_tags(outcome: Outcome, scores: Any) -> dict[str, str]:
-    """Name the layer that each protocol chose, where a trial has one cell."""
-    work = outcome.trial
-    several = isinstance(work, Evaluation) or work.method == "untuned" or len(work.cells) > 1
+    """Name the layer that each protocol chose, where a trial has one ROI."""
+    work_item = outcome.trial
+    several = (
+        isinstance(work_item, Evaluation)
+        or work_item.method == "untuned"
+        or len(work_item.rois) > 1
+    )
     if several or not scores.num_rows:
         return {}
     return {

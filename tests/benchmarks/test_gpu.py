@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_check, packing, subspace
+from benchmarks import gpu, gpu_check, gpu_sharing, subspace
 from benchmarks.gpu import DEFAULT, HALF, Size
 
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ BARE = f"""
 import sys
 for name in {ABSENT}:
     sys.modules[name] = None  # importing it fails
-import benchmarks.gpu, benchmarks.gpu_check, benchmarks.packing
+import benchmarks.gpu, benchmarks.gpu_check, benchmarks.gpu_sharing
 print("runs")
 """
 
@@ -73,44 +73,44 @@ def test_warm_subspace_iteration_finds_the_components_of_a_fold(decay) -> None:
 def test_every_step_is_measured(monkeypatch, tmp_path, capsys) -> None:
     variants = tuple(one for one in gpu.VARIANTS if not one.compiled)
     monkeypatch.setattr(gpu, "VARIANTS", variants)
-    tuning = gpu.steps_of_tuning(TINY, CPU)
-    assert len(tuning) == 7 + 2  # a graph is a GPU's
+    finetuning = gpu.steps_of_finetuning(TINY, CPU)
+    assert len(finetuning) == 7 + 2  # a graph is a GPU's
     scoring = gpu.steps_of_scoring(TINY, CPU, tmp_path)
     assert all(seconds > 0 for runs in scoring.values() for seconds in runs)
-    gpu.project(TINY, tuning, scoring)
+    gpu.project(TINY, finetuning, scoring)
     assert capsys.readouterr().out.count("GPU-hours") == 2
 
 
-def test_a_variant_that_does_not_run_is_told_and_left_out(monkeypatch, capsys) -> None:
+def test_a_variant_that_does_not_run_is_reported_and_left_out(monkeypatch, capsys) -> None:
     monkeypatch.setattr(gpu, "VARIANTS", (DEFAULT,))
 
     def fail(*_: object) -> None:
         raise RuntimeError("no kernel\nfor this")
 
     monkeypatch.setattr(gpu.Stepper, "step", fail)
-    assert gpu.steps_of_tuning(TINY, CPU) == {}
+    assert gpu.steps_of_finetuning(TINY, CPU) == {}
     assert "TF32 convolutions, 10 vertices: not run (no kernel)" in capsys.readouterr().out
 
 
 def test_the_programme_is_summed_over_all_its_models(capsys) -> None:
     size = Size(vertices=(600, 5741))
     names = [f"{one.name}, {n:,} vertices" for one in (DEFAULT, HALF) for n in size.vertices]
-    tuning = {name: {"seconds": [0.1, 0.2]} for name in names}
+    finetuning = {name: {"seconds": [0.1, 0.2]} for name in names}
     scoring = {"features": [1.0], "Gram matrices": [2.0]}
     for protocol in gpu.PROTOCOLS:
         scoring[f"{protocol}: factorisation"] = [3.0]
         for n in (*size.vertices, size.all_vertices):
             scoring[f"{protocol}: ridge, {n:,} vertices"] = [0.0]
-    gpu.project(size, tuning, scoring)
-    # Epochs of subjects: 312 cells twice, 86 ROIs of eight subjects twice.
+    gpu.project(size, finetuning, scoring)
+    # Epochs of subjects: 312 ROIs twice, 86 ROIs of eight subjects twice.
     epochs = 30 * 8364 / 1024 * (312 * 2 + 86 * 2 * 8)
     low, high = (epochs * seconds / 3600 for seconds in (0.1, 0.2))
-    # Nine seconds for every trunk on every subject.
+    # Nine seconds for every backbone on every subject.
     scores = 9.0 * (312 * 2 + 86 * 2 * 8 + 8) / 3600
     transfer = 9.0 * 312 * 7 / 3600
     expected = (
         f"{low + scores + transfer:.2f} to {high + scores + transfer:.2f} GPU-hours "
-        f"(tuning {low:.2f} to {high:.2f}, scoring {scores:.2f} to {scores:.2f}, "
+        f"(finetuning {low:.2f} to {high:.2f}, scoring {scores:.2f} to {scores:.2f}, "
         f"transfer {transfer:.2f} to {transfer:.2f})"
     )
     assert expected in capsys.readouterr().out
@@ -118,7 +118,7 @@ def test_the_programme_is_summed_over_all_its_models(capsys) -> None:
 
 @pytest.mark.slow
 def test_trials_together_take_the_steps_of_trials_apart() -> None:
-    load = packing.Load("narrow-alexnet", 64, 4, 10, 1)
-    found = packing.measure(load, (1, 2), CPU, 1)
-    assert list(found) == ["1 in turns", "2 in turns", "2 in processes", "2 as one batch"]
+    load = gpu_sharing.Load("narrow-alexnet", 64, 4, 10, 1)
+    found = gpu_sharing.measure(load, (1, 2), CPU, 1)
+    assert list(found) == ["1 round-robin", "2 round-robin", "2 in processes", "2 as one batch"]
     assert all(rate > 0 for rates in found.values() for rate in rates)

@@ -42,7 +42,7 @@ def test_shared_storage_is_shared() -> None:
 def test_all_work_is_done_once_whatever_fails(
     seconds: list[float], gpus: int, hours: float, seed: int
 ) -> None:
-    cluster = Cluster(gpus, gpus_a_node=4, spread=0.0, hours_between_failures=hours)
+    cluster = Cluster(gpus, gpus_per_node=4, spread=0.0, hours_between_failures=hours)
     tasks = [Task((number % 3,), one) for number, one in enumerate(seconds)]
     account = Simulation(cluster, tasks, seed).run()
     assert account.work == pytest.approx(sum(seconds))

@@ -1,4 +1,4 @@
-"""A finished sweep of tiny trunks with data and a task: what probes and analyses read."""
+"""A finished sweep of tiny backbones with data and a task: what probes and analyses read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,18 @@ from orchestrator.ingest.task.run import write_task
 from orchestrator.ingest.task.sources import find_task
 from tests.builders.transfer_shards import Quiet
 from trainables.models.backbones import weights_name
-from trainables.probes.probe import Workbench
+from trainables.probes.probe import ProbeContext
 from trainables.spec import (
-    Cell,
+    Backbone,
     Contrastive,
     Encoding,
     Objective,
     Regression,
+    Roi,
     Trial,
-    Trunk,
     Untuned,
 )
-from trainables.worker.context import Workplace
+from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
 CPU = torch.device("cpu")
@@ -36,8 +36,8 @@ CONTRASTIVE = Contrastive(learning_rate=1e-3, batch_size=16, epochs=1)
 REGRESSION = Regression(learning_rate=1e-3, batch_size=16, epochs=1)
 
 
-def tiny_trunk() -> nn.Module:
-    """Build a trunk of two layers that can be asked: "1", its maps, and "4", its features."""
+def tiny_backbone() -> nn.Module:
+    """Build a backbone of two layers that can be asked: "1", its maps, and "4", its features."""
     return nn.Sequential(
         nn.Conv2d(3, 8, 4, stride=4),
         nn.ReLU(inplace=True),
@@ -52,18 +52,18 @@ class Looked:
     """A sweep's home, and where its probes work."""
 
     home: Path
-    cells: list[Cell]
-    trunk: Trunk
-    bench: Workbench
+    rois: list[Roi]
+    backbone: Backbone
+    context: ProbeContext
 
     @property
     def runs(self) -> Path:
         return self.home / "runs"
 
-    def run(self, objective: Objective, cell: int = 0) -> Trial:
-        """Run a trial on a cell; return it."""
-        trial = Trial(objective, (self.cells[cell],), self.trunk, ENCODING)
-        place = Workplace(self.home / "data", self.runs, self.home / "weights.pt")
+    def run(self, objective: Objective, roi: int = 0) -> Trial:
+        """Run a trial on an ROI; return it."""
+        trial = Trial(objective, (self.rois[roi],), self.backbone, ENCODING)
+        place = RunContext(self.home / "data", self.runs, self.home / "weights.pt")
         assert TrialRunner(place, CPU).run(trial, Quiet()).status == "finished"
         return trial
 
@@ -86,15 +86,15 @@ def write_colour_task(home: Path, n: int = 60, size: int = SIZE) -> Path:
 
 
 def small_sweep(home: Path) -> Looked:
-    """Run an untuned, a contrastive and a regression trial on one cell."""
-    cells = write_shards(home / "data", image_size=SIZE)
+    """Run an untuned, a contrastive and a regression trial on one ROI."""
+    rois = write_shards(home / "data", image_size=SIZE)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        torch.save(tiny_trunk().state_dict(), home / "weights.pt")
-    trunk = Trunk("tiny", weights_name(home / "weights.pt"))
+        torch.save(tiny_backbone().state_dict(), home / "weights.pt")
+    backbone = Backbone("tiny", weights_name(home / "weights.pt"))
     task = write_colour_task(home)
-    bench = Workbench(home / "runs", home / "data", CPU, home / "weights.pt", task, "4", "1")
-    looked = Looked(home, cells, trunk, bench)
+    context = ProbeContext(home / "runs", home / "data", CPU, home / "weights.pt", task, "4", "1")
+    looked = Looked(home, rois, backbone, context)
     for objective in (Untuned(), CONTRASTIVE, REGRESSION):
         looked.run(objective)
     return looked

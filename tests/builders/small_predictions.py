@@ -9,47 +9,47 @@ from orchestrator.scores.statistics.image_bootstrap import standardise
 from tests.builders.small_scores import ENCODING, LAYERS
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import TEST, read_vertices
-from trainables.encoding.score_rois import CellScores
+from trainables.encoding.score_rois import RoiScores
 from trainables.results.prediction_files import write_predictions
 from trainables.results.score_files import write_scores
-from trainables.spec import Cell, Objective, Trial
+from trainables.spec import Objective, Roi, Trial
 
 
-def measured(shard: Path, cell: Cell) -> tuple[np.ndarray, np.ndarray]:
-    """Take a cell's test rows, in no order, and its responses to them."""
+def measured(shard: Path, roi: Roi) -> tuple[np.ndarray, np.ndarray]:
+    """Take an ROI's test rows, in no order, and its responses to them."""
     rows, values = [], []
-    for block in read_rows(shard, ("index", "split", cell.hemisphere)):
+    for block in read_rows(shard, ("index", "split", roi.hemisphere)):
         test = np.array(block["split"].to_pylist()) == TEST
         rows.append(block["index"].to_numpy()[test])
-        values.append(fixed_width(block[cell.hemisphere], np.float32)[test])
+        values.append(fixed_width(block[roi.hemisphere], np.float32)[test])
     index, responses = np.concatenate(rows), np.concatenate(values)
     shuffled = np.random.default_rng(0).permutation(len(index))
-    return index[shuffled], responses[shuffled][:, read_vertices(shard, cell)]
+    return index[shuffled], responses[shuffled][:, read_vertices(shard, roi)]
 
 
 def write_predicted(
     runs: Path,
     data: Path,
     objective: Objective,
-    cells: Sequence[Cell],
+    rois: Sequence[Roi],
     noise: float,
     *,
     keep: bool = True,
 ) -> list[Trial]:
     """Write predictions that are the responses and noise of this standard deviation; a trial a
-    cell."""
+    ROI."""
     trials = []
-    for number, cell in enumerate(cells):
-        index, y = measured(data / cell.shard, cell)
+    for number, roi in enumerate(rois):
+        index, y = measured(data / roi.shard, roi)
         rng = np.random.default_rng([number, int(100 * noise)])
         predicted = standardise(y + noise * rng.standard_normal(y.shape))
         r = (standardise(y) * predicted).mean(axis=0)
-        scores = CellScores(
-            cell=cell,
+        scores = RoiScores(
+            roi=roi,
             protocol="nested",
             layer=LAYERS[0],
             layers=LAYERS,
-            vertex=read_vertices(data / cell.shard, cell),
+            vertex=read_vertices(data / roi.shard, roi),
             alpha=np.full(len(r), 10.0),
             r=r,
             r_by_layer=np.stack([r, r]),
@@ -57,7 +57,7 @@ def write_predicted(
             n_test=len(index),
             predictions=predicted.astype(np.float16) if keep else None,
         )
-        trial = Trial(objective, (cell,), encoding=ENCODING)
+        trial = Trial(objective, (roi,), encoding=ENCODING)
         write_predictions(runs, trial, [scores], index)
         write_scores(runs, trial, [scores])
         trials.append(trial)

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from benchmarks.small_shards import write_shards
 from trainables.data.shards import read_vertices
-from trainables.encoding.score_rois import CellScores
+from trainables.encoding.score_rois import RoiScores
 from trainables.results.outcome import Outcome
 from trainables.results.score_files import write_scores
 from trainables.spec import (
-    Cell,
     Contrastive,
     Encoding,
     Objective,
     Protocol,
     Regression,
+    Roi,
     Trial,
     Untuned,
 )
@@ -27,14 +27,14 @@ ENCODING = Encoding(layers=LAYERS, protocols=("nested", "paper"))
 METHODS: tuple[Objective, ...] = (Untuned(), Regression(), Contrastive())
 
 
-def cell(roi: str = "V1v", subject: str = "subj01", hemisphere: str = "lh", n: int = 4) -> Cell:
-    return Cell("nsd", subject, hemisphere, roi, n, "0123abcd")
+def roi(roi_name: str = "V1v", subject: str = "subj01", hemisphere: str = "lh", n: int = 4) -> Roi:
+    return Roi("nsd", subject, hemisphere, roi_name, n, "0123abcd")
 
 
 def write(
     runs: Path,
     objective: Objective,
-    where: Cell,
+    where: Roi,
     r: Sequence[float],
     protocols: Sequence[Protocol] = ("nested",),
     layer: str = LAYERS[1],
@@ -42,7 +42,7 @@ def write(
     started: float | None = None,
     vertex: NDArray[np.int32] | None = None,
 ) -> Trial:
-    """Write one cell's r, and 0.1 less at the layer that is not chosen; return the trial.
+    """Write one ROI's r, and 0.1 less at the layer that is not chosen; return the trial.
 
     vertex: columns of the hemisphere; None: the first ones.
     """
@@ -50,8 +50,8 @@ def write(
     by_layer = np.stack([values if name == layer else values - 0.1 for name in LAYERS])
     trial = Trial(objective, (where,), encoding=ENCODING, seed=seed)
     scores = [
-        CellScores(
-            cell=where,
+        RoiScores(
+            roi=where,
             protocol=protocol,
             layer=layer,
             layers=LAYERS,
@@ -70,25 +70,28 @@ def write(
     return trial
 
 
-def write_sweep(runs: Path, rois: Sequence[str] = ("V1v", "hV4", "EBA"), seed: int = 0) -> None:
-    """Write three methods on two subjects; tuned ones are better by 0.02 and 0.05 on average."""
+def write_sweep(
+    runs: Path, roi_names: Sequence[str] = ("V1v", "hV4", "EBA"), seed: int = 0
+) -> None:
+    """Write three methods on two subjects; fine-tuned ones are better by 0.02 and 0.05 on
+    average."""
     generator = np.random.default_rng(seed)
     for subject in ("subj01", "subj02"):
-        for roi in rois:
-            where = cell(roi, subject, n=40)
+        for roi_name in roi_names:
+            where = roi(roi_name, subject, n=40)
             base = generator.normal(0.4, 0.1, 40)
             for objective, gain in zip(METHODS, (0.0, 0.02, 0.05), strict=True):
                 r = base + gain + generator.normal(0, 0.02, 40) * (gain > 0)
                 write(runs, objective, where, r, ("nested", "paper"))
 
 
-def columns_of(data: Path, where: Cell) -> NDArray[np.int32]:
-    """Read on which columns of its hemisphere a cell of shards lies."""
+def columns_of(data: Path, where: Roi) -> NDArray[np.int32]:
+    """Read on which columns of its hemisphere an ROI of shards lies."""
     return read_vertices(data / where.shard, where)
 
 
-def write_cells(data: Path, runs: Path) -> None:
-    """Write shards of two subjects, and three methods' scores on all of their cells."""
+def write_rois(data: Path, runs: Path) -> None:
+    """Write shards of two subjects, and three methods' scores on all of their ROIs."""
     generator = np.random.default_rng(0)
     for where in write_shards(data, ("subj01", "subj02"), n_images=20):
         base, vertex = generator.normal(0.4, 0.1, where.n_vertices), columns_of(data, where)

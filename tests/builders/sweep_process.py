@@ -20,15 +20,15 @@ SPACE = '''
 """A user's own space, outside the repository."""
 from trainables.spec import *
 
-TRUNK = Trunk("narrow-alexnet", FROM_FILE)
+BACKBONE = Backbone("narrow-alexnet", FROM_FILE)
 ENCODING = Encoding(layers=("features.5", "classifier.5"), protocols=("nested", "paper"), n_folds=3)
 
-def trials(cells):
-    for cell in cells:
-        yield Trial(Untuned(), (cell,), TRUNK, ENCODING)
-        if cell.hemisphere == "lh":
+def trials(rois):
+    for roi in rois:
+        yield Trial(Untuned(), (roi,), BACKBONE, ENCODING)
+        if roi.hemisphere == "lh":
             objective = Contrastive(batch_size=16, epochs=EPOCHS, validation=0.2)
-            yield Trial(objective, (cell,), TRUNK, ENCODING)
+            yield Trial(objective, (roi,), BACKBONE, ENCODING)
 '''
 
 

@@ -1,7 +1,7 @@
 """Subjects whose response weights are planted alike or orthogonal, and whose images are shared.
 
-An image adds up patterns, each as strong as its stimulus' number says. A trunk that ends in as
-few units as half the patterns can't keep them all: what it keeps is what it was tuned for.
+An image adds up patterns, each as strong as its stimulus' number says. A backbone that ends in as
+few units as half the patterns can't keep them all: what it keeps is what it was fine-tuned for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.small_shards import N_PATTERNS, N_VERTICES, ROIS, PlantedRows, write_subject
-from trainables.data.shards import TEST, TRAIN, list_cells
+from trainables.data.shards import TEST, TRAIN, list_rois
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.results.score_files import read_scores
-from trainables.spec import Cell, Contrastive, Encoding, Objective, Pooled, Regression, Trial, Trunk
-from trainables.spec.evaluation import Work
-from trainables.worker.context import Workplace
+from trainables.spec import (
+    Backbone,
+    Contrastive,
+    Encoding,
+    Objective,
+    Pooled,
+    Regression,
+    Roi,
+    Trial,
+)
+from trainables.spec.evaluation import WorkItem
+from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
 SIZE: Final = 16
@@ -41,8 +50,8 @@ POOLED: Final = Pooled(learning_rate=3e-3, batch_size=75, epochs=2)
 Weights = NDArray[np.float64]
 
 
-def narrow_trunk() -> nn.Module:
-    """Build a trunk whose only layer, "1", has half as many units as there are patterns."""
+def narrow_backbone() -> nn.Module:
+    """Build a backbone whose only layer, "1", has half as many units as there are patterns."""
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, N_KEPT))
 
 
@@ -59,7 +68,7 @@ def write_subjects(
     weights: Mapping[str, Weights],
     stimuli: Mapping[str, tuple[range, range]],
     dataset: str = "nsd",
-    rois: Mapping[str, Mapping[str, range]] = ROIS,
+    roi_names: Mapping[str, Mapping[str, range]] = ROIS,
 ) -> None:
     """Write subjects by name: their weights, and the stimuli they trained and are tested on.
 
@@ -79,7 +88,7 @@ def write_subjects(
             images=images.clip(0, 255).astype(np.uint8),
             responses=(strengths @ own + NOISE * noise).astype(np.float32),
         )
-        write_subject(data, subject, rows, dataset, rois)
+        write_subject(data, subject, rows, dataset, roi_names)
 
 
 def _draw(*seed: int, size: int) -> Weights:
@@ -91,8 +100,8 @@ class TransferLab:
     """A folder with data, weights and runs, and a warm runner that writes into it."""
 
     home: Path
-    trunk: Trunk
-    cells: list[Cell]
+    backbone: Backbone
+    rois: list[Roi]
     runner: TrialRunner
 
     @classmethod
@@ -100,27 +109,27 @@ class TransferLab:
         """Take up a folder that holds ``data/``; give it weights to start from."""
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            torch.save(narrow_trunk().state_dict(), home / "weights.pt")
-        trunk = Trunk("narrow", backbones.weights_name(home / "weights.pt"))
-        place = Workplace(home / "data", home / "runs", home / "weights.pt")
+            torch.save(narrow_backbone().state_dict(), home / "weights.pt")
+        backbone = Backbone("narrow", backbones.weights_name(home / "weights.pt"))
+        place = RunContext(home / "data", home / "runs", home / "weights.pt")
         runner = TrialRunner(place, torch.device("cpu"))
-        return cls(home, trunk, list_cells(home / "data"), runner)
+        return cls(home, backbone, list_rois(home / "data"), runner)
 
     @property
     def runs(self) -> Path:
         return self.home / "runs"
 
-    def cell(self, subject: int, roi: str = "V1v", hemisphere: str = "lh") -> Cell:
-        name = f"nsd-subj{subject:02d}-{hemisphere}-{roi}"
-        return next(cell for cell in self.cells if cell.id == name)
+    def roi(self, subject: int, roi_name: str = "V1v", hemisphere: str = "lh") -> Roi:
+        name = f"nsd-subj{subject:02d}-{hemisphere}-{roi_name}"
+        return next(roi for roi in self.rois if roi.id == name)
 
-    def trial(self, objective: Objective, *cells: Cell, encoding: Encoding = ENCODING) -> Trial:
-        return Trial(objective, cells, self.trunk, encoding)
+    def trial(self, objective: Objective, *rois: Roi, encoding: Encoding = ENCODING) -> Trial:
+        return Trial(objective, rois, self.backbone, encoding)
 
-    def run(self, work: Work) -> pa.Table:
+    def run(self, work_item: WorkItem) -> pa.Table:
         """Run a trial or an evaluation; return its scores."""
-        assert self.runner.run(work, Quiet()).status == "finished"
-        return read_scores(self.runs, work.id)
+        assert self.runner.run(work_item, Quiet()).status == "finished"
+        return read_scores(self.runs, work_item.id)
 
 
 class Quiet:

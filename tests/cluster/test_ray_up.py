@@ -24,15 +24,15 @@ SPACE = '''
 """More trials than the hosts have cores."""
 from trainables.spec import *
 
-TRUNK = Trunk("narrow-alexnet", FROM_FILE)
+BACKBONE = Backbone("narrow-alexnet", FROM_FILE)
 ENCODING = Encoding(layers=("features.5",), protocols=("nested",), n_folds=3)
 
-def trials(cells):
-    for cell in cells:
-        yield Trial(Untuned(), (cell,), TRUNK, ENCODING)
+def trials(rois):
+    for roi in rois:
+        yield Trial(Untuned(), (roi,), BACKBONE, ENCODING)
         for seed in range(4):
             objective = Contrastive(batch_size=16, epochs=30, validation=0.2)
-            yield Trial(objective, (cell,), TRUNK, ENCODING, seed=seed)
+            yield Trial(objective, (roi,), BACKBONE, ENCODING, seed=seed)
 '''
 UP_SECONDS = 300
 CUT_SECONDS = 30

@@ -104,7 +104,7 @@ def _forget_mlflow(target: Target) -> bool:
 FAULTS: Final = (
     Fault("worker killed", "kill -9 of a Ray Train worker", _killer("RayTrainWorker")),
     Fault("all workers killed", "kill -9 of all of them", _killer("RayTrainWorker", every=True)),
-    Fault("worker stuck", "SIGSTOP of a worker; patience of 20 s", _stop_worker),
+    Fault("worker stuck", "SIGSTOP of a worker; stall timeout of 20 s", _stop_worker),
     Fault("controller killed", "kill -9 of a group's controller", _killer("TrainController")),
     Fault("queue killed", "kill -9 of the queue's actor", _killer("TrialQueue"), ends_driver=True),
     Fault("driver killed", "kill -9 of the command", _driver(signal.SIGKILL), ends_driver=True),

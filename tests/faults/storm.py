@@ -19,7 +19,7 @@ from typing import Final
 import pyarrow as pa
 
 from benchmarks.processes import born, descendants, kill
-from orchestrator.execution.run_lock import holder_of
+from orchestrator.execution.run_lock import owner_of
 from tests.builders.sweep_process import Lab, scores_of
 from tests.faults.faults import FAULTS, Fault, Target
 
@@ -27,7 +27,7 @@ WORK_SECONDS: Final = 3.0
 """The longest that a sweep works before the next fault, drawn anew each time."""
 RECOVERY_SECONDS: Final = 240.0
 ORPHAN_SECONDS: Final = 120.0
-PATIENCE_MINUTES: Final = "0.34"
+STALL_TIMEOUT_MINUTES: Final = "0.34"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Storm:
     lab: Lab
     out: Path
     chance: random.Random
-    tell: Callable[[Record], None] = lambda record: None
+    report: Callable[[Record], None] = lambda record: None
     process: Popen[str] | None = None
     family: dict[int, str] = field(default_factory=dict)
     """Every process that the sweep has had, and when it was born: numbers are used again."""
@@ -72,7 +72,7 @@ class Storm:
                 fault, self.before = waiting.pop(0), set(self.family)
                 self._await_progress(started, fault)
                 self.records.append(Record(fault, time.time() - started))
-                self.tell(self.records[-1])
+                self.report(self.records[-1])
         self._finish()
         return waiting
 
@@ -120,7 +120,9 @@ class Storm:
         return False
 
     def _start(self) -> None:
-        self.process = self.lab.start(self.out, "--patience", PATIENCE_MINUTES, "--retries", "20")
+        self.process = self.lab.start(
+            self.out, "--stall-timeout", STALL_TIMEOUT_MINUTES, "--retries", "20"
+        )
 
     def _is_done(self) -> bool:
         return self.process is not None and self.process.poll() == 0
@@ -154,21 +156,21 @@ class Storm:
             time.sleep(0.5)
         parts = ("scores", "trials", "checkpoints", "predictions", "operation")
         hidden = [str(path) for part in parts for path in self.out.glob(f"{part}/**/.*")]
-        holder = holder_of(self.out)
+        owner = owner_of(self.out)
         orphans = [f"process {pid}" for pid in self._alive()]
-        return [*orphans, *hidden, *([holder.told()] if holder else [])]
+        return [*orphans, *hidden, *([owner.describe()] if owner else [])]
 
 
 def storms(
     lab: Lab,
     faults: Sequence[Fault],
     seed: int,
-    tell: Callable[[Record], None] = lambda record: None,
+    report: Callable[[Record], None] = lambda record: None,
 ) -> Iterator[Storm]:
     """Run sweep after sweep, each undone, until every fault has been injected."""
     chance, left, number = random.Random(seed), list(faults), 0
     while left:
-        storm = Storm(lab, lab.home / f"storm-{number}", chance, tell)
+        storm = Storm(lab, lab.home / f"storm-{number}", chance, report)
         left = storm.run(left)
         yield storm
         number += 1
@@ -220,10 +222,10 @@ def _report(lab: Lab, faults: Sequence[Fault], seed: int) -> int:
     costs: list[Cost] = []
     found: list[tuple[Storm, int, int]] = []
 
-    def tell(one: Record) -> None:
+    def report(one: Record) -> None:
         print(f"{one.fault.name}: progress after {one.seconds:.0f} s", flush=True)
 
-    for storm in storms(lab, faults, seed, tell):
+    for storm in storms(lab, faults, seed, report):
         lost, twice = compare(scores_of(storm.out), expected)
         found.append((storm, lost, twice))
         print(f"{len(storm.records)} faults: {lost} rows lost, {twice} twice", flush=True)

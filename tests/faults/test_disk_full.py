@@ -16,7 +16,7 @@ from tests.builders.algonauts_folder import write_folder
 from tests.orchestrator.ingest.algonauts.test_files import inspect
 from tests.orchestrator.ingest.test_writer import SETTINGS, batches
 from tests.trainables.worker.test_runner import Listener, Place, place, scores, without_ray
-from trainables.data.shards import list_cells, list_shards
+from trainables.data.shards import list_rois, list_shards
 from trainables.results.score_files import read_score_file
 from trainables.training.checkpoints import read_history
 
@@ -71,10 +71,10 @@ def test_a_trial_on_a_full_disk_fails_leaves_nothing_half_written_and_goes_on_wi
     for kib in SIZES_KIB:
         runs = place.home / f"disk-{kib}"
         with disk(runs, kib):
-            told = attempt(lambda runs=runs: place.runner(runs.name).run(trial, Listener()))
-            if told is not None:
-                assert "space" in told.lower()
-                n_epochs = len(read_history(place.workplace(runs.name).checkpoint(trial)))
+            message = attempt(lambda runs=runs: place.runner(runs.name).run(trial, Listener()))
+            if message is not None:
+                assert "space" in message.lower()
+                n_epochs = len(read_history(place.context(runs.name).checkpoint(trial)))
                 reached.add((n_epochs, any(runs.glob("scores/*/*"))))
             check_whole(runs)
             enlarge(runs)
@@ -89,16 +89,16 @@ def test_a_subject_on_a_full_disk_is_there_whole_or_not_at_all(tmp_path: Path) -
     for kib in (4, 8, 16, 24, 8192):
         data = tmp_path / f"disk-{kib}"
         with disk(data, kib):
-            told = attempt(
+            message = attempt(
                 lambda data=data: write_subject(subject, batches(subject), data, SETTINGS)
             )
-            assert told is None or "No space left" in told
+            assert message is None or "No space left" in message
             written.add(bool(list_shards(data)))
             assert list(data.rglob(".*")) == []
             enlarge(data)
             if not list_shards(data):
                 write_subject(subject, batches(subject), data, SETTINGS)
-            assert len(list_cells(data)) > 0
+            assert len(list_rois(data)) > 0
     assert written == {False, True}
 
 
@@ -111,10 +111,10 @@ def test_a_failure_that_cannot_be_written_down_is_still_shown(tmp_path: Path) ->
 
         def due(self, trial_ids: list[str]) -> None: ...
 
-    cells = write_shards(tmp_path / "data")
+    rois = write_shards(tmp_path / "data")
     from trainables.spec import Trial, Untuned
 
-    trial = Trial(Untuned(), (cells[0],))
+    trial = Trial(Untuned(), (rois[0],))
     with disk(tmp_path / "runs", 4):
         for number in range(9):
             try:

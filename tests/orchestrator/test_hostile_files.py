@@ -20,11 +20,11 @@ from orchestrator.execution.run_record import Command
 from orchestrator.ingest.algonauts.mappings import read_mapping
 from orchestrator.ingest.nod.trials import locate_image
 from orchestrator.ingest.task.run import ingest_task
-from trainables.data.shards import Manifest, list_cells
+from trainables.data.shards import Manifest, list_rois
 from trainables.data.tasks import TaskManifest
 from trainables.models.backbones import read_state
 from trainables.results.outcome import Outcome
-from trainables.spec import Cell, is_name
+from trainables.spec import Roi, is_name
 
 STATE = {"a.weight": torch.arange(60.0).reshape(6, 10), "a.bias": torch.zeros(6)}
 JSON = st.recursive(
@@ -146,7 +146,7 @@ HOSTILE_NAMES = (
 def test_names_that_leave_their_directory_are_refused(tmp_path: Path, name: str) -> None:
     for names in ((name, "subj01", "V1v"), ("nsd", name, "V1v"), ("nsd", "subj01", name)):
         with pytest.raises(ValueError, match="names no file; expected letters"):
-            Cell(names[0], names[1], "lh", names[2], 5, "0")
+            Roi(names[0], names[1], "lh", names[2], 5, "0")
     with pytest.raises(InputError, match="--name"):
         ingest_task(tmp_path, tmp_path / "out", name, "imagefolder")
     assert list(tmp_path.iterdir()) == []
@@ -160,20 +160,20 @@ def test_what_is_a_name_is_one_part_of_a_path(name: str) -> None:
         assert name.isprintable()
 
 
-@pytest.mark.parametrize("key", ["subject", "dataset", "cells", "files"])
+@pytest.mark.parametrize("key", ["subject", "dataset", "rois", "files"])
 def test_a_manifest_with_a_hostile_name_is_refused(tmp_path: Path, key: str) -> None:
-    [shard] = {tmp_path / cell.shard for cell in write_shards(tmp_path)}
+    [shard] = {tmp_path / roi.shard for roi in write_shards(tmp_path)}
     path = shard / "manifest.json"
     content = json.loads(path.read_text())
-    if key == "cells":
-        content["cells"]["lh"]["../../V1v"] = 3
+    if key == "rois":
+        content["rois"]["lh"]["../../V1v"] = 3
     elif key == "files":
         content["files"]["../../etc/passwd"] = "0"
     else:
         content[key] = "../elsewhere"
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"manifest\.json: '\.\..* names no file"):
-        list_cells(tmp_path)
+        list_rois(tmp_path)
 
 
 @given(name=st.text("./a_\\~", max_size=12))

@@ -16,33 +16,33 @@ _OPERATIONS: Final[tuple[Any, ...]] = (
 )
 
 
-_EXACT: Final = ContextVar("exact", default=False)
+_DETERMINISTIC: Final = ContextVar("deterministic", default=False)
 
 
-def is_exact() -> bool:
+def is_deterministic() -> bool:
     """Tell whether fast paths are not to be taken."""
-    return _EXACT.get()
+    return _DETERMINISTIC.get()
 
 
 @contextmanager
-def exactly(exact: bool) -> Iterator[None]:
-    """Where exact, compute in full float32, by kernels that repeat to the bit, on no fast path.
+def deterministic_mode(deterministic: bool) -> Iterator[None]:
+    """Where set, compute in full float32 by bitwise reproducible kernels, on no fast path.
 
     A kernel that torch has no repeatable version of is warned of, and used.
     """
-    if not exact:
+    if not deterministic:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()
     was_lenient = torch.is_deterministic_algorithms_warn_only_enabled()
-    token = _EXACT.set(True)
+    token = _DETERMINISTIC.set(True)
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with full_float32():
             yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=was_lenient)
-        _EXACT.reset(token)
+        _DETERMINISTIC.reset(token)
 
 
 @contextmanager

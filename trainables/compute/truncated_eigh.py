@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from trainables.compute.linear_algebra import decompose, largest_of, multiply, orthonormal
-from trainables.compute.precision import is_exact
+from trainables.compute.precision import is_deterministic
 
-PARTIAL_ROWS: Final = 3000
+TRUNCATED_ROWS: Final = 3000
 """Rows from which some components may be found sooner than all of them."""
 SPARE: Final = 64
 """Components found beside those asked for: what float32 mixes up at the cut is theirs."""
 RESIDUAL: Final = 1e-2
-"""Largest |K v − w v| / w of a component found in part; beyond it rounding has spoilt it."""
+"""Largest |K v − w v| / w of a component found by truncation; beyond it rounding has spoilt it."""
 ENOUGH: Final = 2e-3
 """The same where Lanczos ends: what is left is nearly all rounding then."""
 BLOCK: Final = 128
@@ -38,18 +38,18 @@ def leading_components(K: Tensor, k: int) -> tuple[Tensor, Tensor]:
     K: (n, n) float64; it may be overwritten. Returns w, (k,), descending, and V, (n, k), in K's
     precision.
     """
-    found = _in_part(K, k) if is_partial(len(K), k) else None
+    found = _truncated(K, k) if is_truncated(len(K), k) else None
     values, vectors = found or decompose(K)
     return values.flip(0)[:k], vectors.flip(1)[:, :k]
 
 
-def is_partial(n: int, k: int) -> bool:
+def is_truncated(n: int, k: int) -> bool:
     """Tell whether k components of n rows are looked for without the others."""
     first_look = FIRST_LOOK * (k + SPARE) + BLOCK
-    return not is_exact() and n >= PARTIAL_ROWS and first_look <= LAST_LOOK * n
+    return not is_deterministic() and n >= TRUNCATED_ROWS and first_look <= LAST_LOOK * n
 
 
-def _in_part(K: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
+def _truncated(K: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
     """Find the k largest components, ascending; in float64 throughout where float32 is not enough.
 
     None where they are too many of the dimensions that the matrix has, or that it needs.

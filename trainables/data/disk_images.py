@@ -23,7 +23,7 @@ PIECE: Final = 256
 """Images that are read at once, while the ones before are used."""
 
 
-class SpooledImages:
+class DiskImages:
     """All images of a subject, in a file without a name, which no end of this process can leave.
 
     scratch: directory on the disk that the file is to take. Raises ValueError when it is full.
@@ -72,7 +72,7 @@ class SpooledImages:
         for place, offset in zip(images.view(len(rows), -1).numpy(), offsets, strict=True):
             n_read = os.preadv(self.file, [place], offset)
             if n_read != self._bytes:
-                raise OSError(f"a spooled image ends after {n_read} of {self._bytes} bytes")
+                raise OSError(f"a on disk image ends after {n_read} of {self._bytes} bytes")
         return images
 
 

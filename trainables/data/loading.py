@@ -1,4 +1,4 @@
-"""Reading a subject's shards: large ones with Ray Data, one task a row group."""
+"""Reading a subject's shards: large ones with Ray Data, one task per row group."""
 
 import logging
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ from trainables.storage.s3_mirror import pull
 if TYPE_CHECKING:
     import ray.data
 
-CPUS_A_READ: Final = 0
+CPUS_PER_READ: Final = 0
 """A read asks Ray for none: trials may hold every CPU of what dead nodes have left of a cluster."""
 READS_AT_ONCE: Final = 2
 """One reads while the blocks of the other are taken."""
-GROUPS_A_READ: Final = 4
+ROW_GROUPS_PER_READ: Final = 4
 """Row groups of one task: of 9 MiB each a task costs more than it reads."""
 ALONE_BYTES: Final = 256 * 2**20
 """Of the columns asked for: so few the worker reads itself, sooner than Ray Data's tasks begin."""
@@ -121,12 +121,13 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
 
     groups = _row_groups(shard)
     tasks = [
-        {"places": groups[k : k + GROUPS_A_READ]} for k in range(0, len(groups), GROUPS_A_READ)
+        {"places": groups[k : k + ROW_GROUPS_PER_READ]}
+        for k in range(0, len(groups), ROW_GROUPS_PER_READ)
     ]
     return ray.data.from_items(tasks).map_batches(
         read,
         batch_size=1,
-        num_cpus=CPUS_A_READ,
+        num_cpus=CPUS_PER_READ,
         compute=ray.data.TaskPoolStrategy(size=min(READS_AT_ONCE, len(tasks))),
     )
 

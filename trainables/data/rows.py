@@ -14,7 +14,7 @@ from trainables.spec.rois import HEMISPHERES
 from trainables.storage.atomic import CHECKED, VERIFIED
 from trainables.storage.s3_mirror import pull
 
-ROWS_PER_GROUP: Final = 64
+ROWS_PER_ROW_GROUP: Final = 64
 
 ROWS_PER_FILE: Final = 1024
 
@@ -29,7 +29,10 @@ def read_rows(shard: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     options = pads.ParquetFragmentScanOptions(**VERIFIED)
     checked = pads.ParquetFileFormat(default_fragment_scan_options=options)
     for batch in pads.dataset(files, format=checked).to_batches(
-        columns=list(columns), batch_size=ROWS_PER_GROUP, batch_readahead=2, fragment_readahead=1
+        columns=list(columns),
+        batch_size=ROWS_PER_ROW_GROUP,
+        batch_readahead=2,
+        fragment_readahead=1,
     ):
         yield pa.Table.from_batches([batch])
 
@@ -85,27 +88,27 @@ class RowWriter:
             content.update(np.ascontiguousarray(fixed_width(table[name], dtype)).data)
         self._pending.append(table)
         self._n_pending += table.num_rows
-        while self._n_pending >= ROWS_PER_GROUP:
-            self._flush_group()
+        while self._n_pending >= ROWS_PER_ROW_GROUP:
+            self._flush_row_group()
 
     def close(self) -> str:
         """Write what is left; return the digest of images and responses."""
         while self._n_pending:
-            self._flush_group()
+            self._flush_row_group()
         self._close_file()
         columns = "".join(content.hexdigest() for content in self._content.values())
         return hashlib.sha256(columns.encode()).hexdigest()
 
-    def _flush_group(self) -> None:
+    def _flush_row_group(self) -> None:
         pending = pa.concat_tables(self._pending)
-        group, rest = pending.slice(0, ROWS_PER_GROUP), pending.slice(ROWS_PER_GROUP)
+        group, rest = pending.slice(0, ROWS_PER_ROW_GROUP), pending.slice(ROWS_PER_ROW_GROUP)
         if self._writer is None:
             path = self._directory / f"rows-{self._n_files:05d}.parquet"
             self._writer = pq.ParquetWriter(
                 path, self._schema, compression="none", use_dictionary=["split"], **CHECKED
             )
             self._n_files += 1
-        self._writer.write_table(group, row_group_size=ROWS_PER_GROUP)
+        self._writer.write_table(group, row_group_size=ROWS_PER_ROW_GROUP)
         self._pending, self._n_pending = [rest], rest.num_rows
         self._rows_in_file += group.num_rows
         if self._rows_in_file >= ROWS_PER_FILE:

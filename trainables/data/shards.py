@@ -1,7 +1,7 @@
 """A subject's shards on disk: their Arrow schemas, their manifest, writing and reading.
 
-``DATA/nsd-subj01/`` holds ``rows-00000.parquet …`` (one row an image with its responses),
-``vertices.parquet`` (one row a vertex) and ``manifest.json``, which is written last:
+``DATA/nsd-subj01/`` holds ``rows-00000.parquet …`` (one row per image with its responses),
+``vertices.parquet`` (one row per vertex) and ``manifest.json``, which is written last:
 a directory without a manifest is not a subject.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 
-from trainables.spec import NAME_RULE, Cell, digest, is_name
+from trainables.spec import NAME_RULE, Roi, digest, is_name
 from trainables.spec.rois import HEMISPHERES, ROI_ORDER
 from trainables.storage.atomic import hash_file, read_parquet
 
@@ -82,7 +82,7 @@ class Manifest:
     n_train: int
     n_test: int
     n_vertices: dict[str, int]
-    cells: dict[str, dict[str, int]]
+    rois: dict[str, dict[str, int]]
     """Vertices of each ROI: ``{"lh": {"V1v": 704, …}, "rh": …}``; empty ROIs are absent."""
     split: str
     split_digest: str
@@ -100,7 +100,7 @@ class Manifest:
     def data(self) -> str:
         """Digest of all that changes a score: images, responses, membership, split."""
         return digest(
-            [self.content, self.split_digest, self.image_size, self.cells, self.schema_version]
+            [self.content, self.split_digest, self.image_size, self.rois, self.schema_version]
         )
 
     def to_json(self) -> str:
@@ -127,15 +127,15 @@ class Manifest:
                 f"{path}: schema version {manifest.schema_version}, this program reads "
                 f"{SCHEMA_VERSION}; remove {shard} and ingest again"
             )
-        named = [manifest.dataset, manifest.subject, *manifest.rois, *manifest.files]
+        named = [manifest.dataset, manifest.subject, *manifest.roi_names, *manifest.files]
         if wrong := [name for name in named if not is_name(name)]:
             raise ValueError(f"{path}: {wrong[0]!r} names no file; expected {NAME_RULE}")
         return manifest
 
     @property
-    def rois(self) -> list[str]:
+    def roi_names(self) -> list[str]:
         """Name the ROIs of both hemispheres, sorted."""
-        return sorted({roi for cells in self.cells.values() for roi in cells})
+        return sorted({roi_name for rois in self.rois.values() for roi_name in rois})
 
 
 def list_shards(data: Path) -> list[Path]:
@@ -143,8 +143,8 @@ def list_shards(data: Path) -> list[Path]:
     return sorted(path.parent for path in data.glob(f"*/{MANIFEST}") if path.parent.name[0] != ".")
 
 
-def list_cells(data: Path) -> list[Cell]:
-    """List every cell of a data directory, by subject, hemisphere and ROI order.
+def list_rois(data: Path) -> list[Roi]:
+    """List every ROI of a data directory, by subject, hemisphere and ROI order.
 
     Raises ValueError when there is no ingested subject, or a manifest can't be read.
     """
@@ -156,36 +156,36 @@ def list_cells(data: Path) -> list[Cell]:
         )
     manifests = [Manifest.read(shard) for shard in shards]
     return [
-        Cell(m.dataset, m.subject, hemisphere, roi, m.cells[hemisphere][roi], m.data)
+        Roi(m.dataset, m.subject, hemisphere, roi_name, m.rois[hemisphere][roi_name], m.data)
         for m in manifests
         for hemisphere in HEMISPHERES
-        for roi in sorted(m.cells.get(hemisphere, {}), key=_roi_rank)
+        for roi_name in sorted(m.rois.get(hemisphere, {}), key=_roi_rank)
     ]
 
 
-def _roi_rank(roi: str) -> tuple[int, str]:
-    return (ROI_ORDER.index(roi) if roi in ROI_ORDER else len(ROI_ORDER), roi)
+def _roi_rank(roi_name: str) -> tuple[int, str]:
+    return (ROI_ORDER.index(roi_name) if roi_name in ROI_ORDER else len(ROI_ORDER), roi_name)
 
 
-def read_vertices(shard: Path, cell: Cell) -> "np.ndarray[Any, np.dtype[np.int32]]":
-    """Read a cell's vertices: (n_vertices,) columns of its hemisphere's responses, ascending."""
+def read_vertices(shard: Path, roi: Roi) -> "np.ndarray[Any, np.dtype[np.int32]]":
+    """Read an ROI's vertices: (n_vertices,) columns of its hemisphere's responses, ascending."""
     table = read_parquet(shard / VERTICES, ["hemisphere", "vertex", "rois"])
     frame = table.to_pandas()
-    chosen = frame[frame["hemisphere"] == cell.hemisphere]
-    vertices = chosen.loc[[cell.roi in rois for rois in chosen["rois"]], "vertex"]
+    chosen = frame[frame["hemisphere"] == roi.hemisphere]
+    vertices = chosen.loc[[roi.name in roi_names for roi_names in chosen["rois"]], "vertex"]
     return np.sort(vertices.to_numpy(dtype=np.int32))
 
 
-def read_planned_vertices(data: Path, cell: Cell) -> "np.ndarray[Any, np.dtype[np.int32]]":
-    """Read a cell's vertices: (n_vertices,) columns of its hemisphere's responses, ascending.
+def read_planned_vertices(data: Path, roi: Roi) -> "np.ndarray[Any, np.dtype[np.int32]]":
+    """Read an ROI's vertices: (n_vertices,) columns of its hemisphere's responses, ascending.
 
-    Raises ValueError when their number is not the one that the cell was planned with.
+    Raises ValueError when their number is not the one that the ROI was planned with.
     """
-    vertices = read_vertices(data / cell.shard, cell)
-    if len(vertices) != cell.n_vertices:
+    vertices = read_vertices(data / roi.shard, roi)
+    if len(vertices) != roi.n_vertices:
         raise ValueError(
-            f"{cell.id}: {len(vertices)} vertices in {data / cell.shard}, "
-            f"the trial was planned on {cell.n_vertices}; plan the sweep again"
+            f"{roi.id}: {len(vertices)} vertices in {data / roi.shard}, "
+            f"the trial was planned on {roi.n_vertices}; plan the sweep again"
         )
     return vertices
 

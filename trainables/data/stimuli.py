@@ -1,4 +1,4 @@
-"""Which images a trunk was trained on, and which of a subject's images are among them."""
+"""Which images a backbone was trained on, and which of a subject's images are among them."""
 
 from dataclasses import dataclass
 from math import floor
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from trainables.data.rows import read_rows
 from trainables.data.shards import TEST, TRAIN, Manifest
-from trainables.spec import Cell, Trial, Untuned
+from trainables.spec import Roi, Trial, Untuned
 
 Names = np.ndarray[Any, np.dtype[np.str_]]
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -47,7 +47,7 @@ class Stimuli:
 
 @dataclass(frozen=True)
 class Overlap:
-    """A subject's images that a trunk was trained on."""
+    """A subject's images that a backbone was trained on."""
 
     rows: Rows
     """Of training and test images alike."""
@@ -63,36 +63,36 @@ class KnownStimuli:
         self._read: dict[tuple[str, str], Stimuli] = {}
         self._overlaps: dict[tuple[object, ...], Overlap] = {}
 
-    def of(self, cell: Cell) -> Stimuli:
-        """Return the stimuli of a cell's subject.
+    def of(self, roi: Roi) -> Stimuli:
+        """Return the stimuli of an ROI's subject.
 
-        Raises ValueError when the subject is not there as the cell knew it.
+        Raises ValueError when the subject is not there as the ROI knew it.
         """
-        key = (cell.shard, cell.data)
+        key = (roi.shard, roi.data)
         if key not in self._read:
-            shard = self._data / cell.shard
+            shard = self._data / roi.shard
             stimuli = Stimuli.read(shard) if shard.is_dir() else None
-            if stimuli is None or stimuli.data != cell.data:
+            if stimuli is None or stimuli.data != roi.data:
                 found = "is not there" if stimuli is None else f"is {stimuli.data} now"
                 raise ValueError(
-                    f"{shard}: the data {cell.data} that a trunk was tuned on {found}, so the "
-                    "images that it has seen can't be told; ingest that data again"
+                    f"{shard}: the data {roi.data} that a backbone was fine-tuned on {found}, so "
+                    "the images that it has seen can't be known; ingest that data again"
                 )
             self._read[key] = stimuli
         return self._read[key]
 
-    def overlap(self, model: Trial, target: Cell) -> Overlap:
-        """Find the images of a target's subject that a trial's trunk is trained on.
+    def overlap(self, model: Trial, target: Roi) -> Overlap:
+        """Find the images of a target's subject that a trial's backbone is trained on.
 
-        Images held back for validation are not trained on. An untuned trunk has seen none.
+        Images held back for validation are not trained on. An untuned backbone has seen none.
         """
         if isinstance(model.objective, Untuned):
             return Overlap(np.empty(0, np.int64), 0)
         share = model.objective.validation
-        sources = [(cell.shard, cell.data) for cell in model.cells]
+        sources = [(roi.shard, roi.data) for roi in model.rois]
         key = (*sources, share, target.shard, target.data)
         if key not in self._overlaps:
-            trained = [_trained_on(self.of(cell), share) for cell in model.cells]
+            trained = [_trained_on(self.of(roi), share) for roi in model.rois]
             subject = self.of(target)
             seen = np.isin(subject.names, np.concatenate(trained))
             self._overlaps[key] = Overlap(np.flatnonzero(seen), int(seen[subject.test].sum()))

@@ -1,6 +1,6 @@
-"""An image-classification task's shards: what a tuned trunk is asked besides the cortex.
+"""An image-classification task's shards: what a fine-tuned backbone is asked besides the cortex.
 
-``DATA/tasks/<name>/`` holds ``rows-00000.parquet …`` (one row an image with its label) and
+``DATA/tasks/<name>/`` holds ``rows-00000.parquet …`` (one row per image with its label) and
 ``manifest.json``, which is written last: a directory without a manifest is not a task.
 """
 

@@ -1,4 +1,4 @@
-"""Predictions of the test images at the layer that each cell chooses, kept while layers go by."""
+"""Predictions of the test images at the layer that each ROI chooses, kept while layers go by."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,28 +15,28 @@ Predictions = np.ndarray[Any, np.dtype[np.float16]]
 
 
 def mean_choice(choice: Tensor, columns: Tensor) -> Tensor:
-    """Average what a layer is chosen by over a cell's vertices that have it; NaN without any.
+    """Average what a layer is chosen by over an ROI's vertices that have it; NaN without any.
 
-    choice: (n_vertices,). columns: the cell's vertices among them.
+    choice: (n_vertices,). columns: the ROI's vertices among them.
     """
     return choice.cpu()[columns].nanmean()
 
 
 class ChosenPredictions:
-    """Each cell's predictions at its best layer so far: half precision, on the CPU.
+    """Each ROI's predictions at its best layer so far: half precision, on the CPU.
 
-    That is 2 bytes an image and vertex of a cell, however many layers there are, and costs one
-    product of matrices a layer for the cells that it is the best so far of.
+    That is 2 bytes an image and vertex of an ROI, however many layers there are, and costs one
+    product of matrices a layer for the ROIs that it is the best so far of.
     """
 
     def __init__(self, columns: Sequence[Tensor]) -> None:
         self._columns = columns
         self._best = [-torch.inf] * len(columns)
-        self.of_cell: list[Predictions | None] = [None] * len(columns)
-        """(n_test, n_vertices) a cell, in the order of columns."""
+        self.of_roi: list[Predictions | None] = [None] * len(columns)
+        """(n_test, n_vertices) an ROI, in the order of columns."""
 
     def offer(self, scores: LayerScores, Y: Tensor) -> None:
-        """Take a layer's predictions for the cells that would choose it over those before.
+        """Take a layer's predictions for the ROIs that would choose it over those before.
 
         Y: (n_images, n_vertices). A layer whose scores come of several fits has none to take.
         """
@@ -44,8 +44,8 @@ class ChosenPredictions:
             return
         for number, columns in enumerate(self._columns):
             choice = float(mean_choice(scores.choice, columns).nan_to_num(nan=-torch.inf))
-            if choice > self._best[number] or self.of_cell[number] is None:
+            if choice > self._best[number] or self.of_roi[number] is None:
                 with full_float32():
                     values = predict_each(scores.refit, Y[:, columns], scores.alpha[columns])
                 self._best[number] = choice
-                self.of_cell[number] = values.half().cpu().numpy()
+                self.of_roi[number] = values.half().cpu().numpy()

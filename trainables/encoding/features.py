@@ -1,4 +1,4 @@
-"""Every layer's activations of every image, from one pass of the trunk over the images."""
+"""Every layer's activations of every image, from one pass of the backbone over the images."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,22 +32,22 @@ class Storage:
 class FeatureStore:
     """Layers' activations, each (n_images, n_features) float32, in memory or in scratch files.
 
-    A context manager: on leaving it the activations are let go and scratch files are removed.
+    A context manager: on leaving it the activations are released and scratch files are removed.
     """
 
     def __init__(
         self,
         layers: Mapping[str, Tensor],
         device: torch.device | None = None,
-        spool: tempfile.TemporaryDirectory[str] | None = None,
+        directory: tempfile.TemporaryDirectory[str] | None = None,
     ) -> None:
         self._layers = dict(layers)
         self._device = device
-        self._spool = spool
+        self._directory = directory
 
     @classmethod
     def allocate(cls, widths: Mapping[str, int], n_images: int, storage: Storage) -> Self:
-        """Make room for every layer: all on the device when they fit the budget, else all spooled.
+        """Make room for every layer: all on the device when they fit the budget, else all on disk.
 
         widths: features of each layer.
         """
@@ -58,12 +58,12 @@ class FeatureStore:
             }
             return cls(layers, storage.device)
         storage.scratch.mkdir(parents=True, exist_ok=True)
-        spool = tempfile.TemporaryDirectory(prefix="features-", dir=storage.scratch)
+        directory = tempfile.TemporaryDirectory(prefix="features-", dir=storage.scratch)
         layers = {
-            layer: _map_file(Path(spool.name) / f"{number}.f32", (n_images, width))
+            layer: _map_file(Path(directory.name) / f"{number}.f32", (n_images, width))
             for number, (layer, width) in enumerate(widths.items())
         }
-        return cls(layers, storage.device, spool)
+        return cls(layers, storage.device, directory)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -71,9 +71,9 @@ class FeatureStore:
         return tuple(self._layers)
 
     @property
-    def is_spooled(self) -> bool:
+    def is_on_disk(self) -> bool:
         """Tell whether the activations lie in scratch files."""
-        return self._spool is not None
+        return self._directory is not None
 
     def write(self, start: int, activations: Mapping[str, Tensor]) -> None:
         """Store a batch's activations, each (n_batch, …), as rows from start on, flattened."""
@@ -94,8 +94,8 @@ class FeatureStore:
     def close(self) -> None:
         """Let the activations go and remove their files."""
         self._layers.clear()
-        if self._spool is not None:
-            self._spool.cleanup()
+        if self._directory is not None:
+            self._directory.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -116,17 +116,17 @@ def extract(
     n_images: int,
     storage: Storage,
 ) -> FeatureStore:
-    """Pass the images through the trunk once and keep the flattened activations of every layer.
+    """Pass the images through the backbone once and keep the flattened activations of every layer.
 
     batches: uint8 (n_batch, 3, size, size), n_images images in all; row i of the features is
-    image i of the batches. The trunk is left in eval mode, on storage.device.
+    image i of the batches. The backbone is left in eval mode, on storage.device.
     Raises ValueError when a layer is unknown or the batches do not hold n_images images.
     """
     # Channels last: pooling on a CPU is several times faster so, convolutions a little.
     layout = torch.channels_last if storage.device.type == "cpu" else torch.contiguous_format
     extractor = layer_extractor(network.to(storage.device).to(memory_format=layout), layers)
     store: FeatureStore | None = None
-    n_seen = 0
+    n_found = 0
     try:
         with torch.no_grad(), full_float32(), out_of_place(extractor):
             for images in batches:
@@ -136,10 +136,10 @@ def extract(
                 if store is None:
                     widths = {layer: activations[layer][0].numel() for layer in layers}
                     store = FeatureStore.allocate(widths, n_images, storage)
-                _check_count(n_seen + len(images), n_images, complete=False)
-                store.write(n_seen, activations)
-                n_seen += len(images)
-        _check_count(n_seen, n_images, complete=True)
+                _check_count(n_found + len(images), n_images, complete=False)
+                store.write(n_found, activations)
+                n_found += len(images)
+        _check_count(n_found, n_images, complete=True)
     except BaseException:
         if store is not None:
             store.close()
@@ -148,11 +148,11 @@ def extract(
     return store
 
 
-def _check_count(n_seen: int, n_images: int, *, complete: bool) -> None:
-    if n_seen > n_images or n_seen == 0 or (complete and n_seen < n_images):
+def _check_count(n_found: int, n_images: int, *, complete: bool) -> None:
+    if n_found > n_images or n_found == 0 or (complete and n_found < n_images):
         raise ValueError(
             f"features: expected {n_images} images, the batches hold "
-            f"{n_seen}{'' if complete else ' or more'}; pass the number that will be streamed"
+            f"{n_found}{'' if complete else ' or more'}; pass the number that will be streamed"
         )
 
 

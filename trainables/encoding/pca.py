@@ -16,7 +16,7 @@ from torch import Tensor
 from trainables.compute.linear_algebra import add_gram, multiply
 from trainables.compute.truncated_eigh import leading_components
 
-IMAGES_A_FEATURE: Final = 3
+IMAGES_PER_FEATURE: Final = 3
 """So many times more images than features make components of features the sooner ones."""
 
 ROUNDING: Final = 10
@@ -67,7 +67,7 @@ def read_layer(chunks: Iterable[Tensor], n_features: int, n_images: int) -> Laye
     chunks: (n_images, n_columns) each, n_features in all. Raises ValueError when there is none, or
     they are not finite.
     """
-    if IMAGES_A_FEATURE * n_features > n_images:
+    if IMAGES_PER_FEATURE * n_features > n_images:
         return gram(chunks)
     X = torch.cat([chunk.to(torch.float64) for chunk in chunks], dim=1)
     X -= X.mean(dim=0)
@@ -78,8 +78,8 @@ def read_layer(chunks: Iterable[Tensor], n_features: int, n_images: int) -> Laye
 def _check_finite(values: Tensor) -> None:
     if not bool(values.isfinite().all()):
         raise ValueError(
-            "gram: features hold NaN or infinite values; the trunk has diverged, so train it again "
-            "with a lower learning rate"
+            "gram: features hold NaN or infinite values; the backbone has diverged, so train it "
+            "again with a lower learning rate"
         )
 
 

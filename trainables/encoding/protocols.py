@@ -2,7 +2,8 @@
 
 ``nested`` chooses by cross-validation within the training images and measures r once on the
 test images. ``paper`` chooses and reports on the same folds within the test images, and
-``released`` on folds within the training images, which a tuned trunk has seen: both optimistic.
+``released`` on folds within the training images, which a fine-tuned backbone has seen: both
+optimistic.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +62,7 @@ class Split:
     def compact(self, protocols: Sequence[Protocol]) -> tuple[Rows, "Split"]:
         """List the rows that the protocols need, ascending, and the split of those rows alone.
 
-        Images that no protocol looks at need not pass through the trunk.
+        Images that no protocol looks at need not pass through the backbone.
         """
         rows = np.unique(np.concatenate([self.rows_for(protocol) for protocol in protocols]))
         train, test, unmeasured = (

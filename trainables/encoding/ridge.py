@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.compute.linear_algebra import column_products, multiply, scale_rows, upper_product
-from trainables.compute.precision import full_float32, is_exact
+from trainables.compute.precision import full_float32, is_deterministic
 from trainables.encoding.pca import Layer, PrincipalComponents, principal_components
 
 CHUNK_BYTES: Final = 128 * 2**20
@@ -75,7 +75,7 @@ def correlate(fold: Fold, Y: Tensor, alphas: Sequence[float]) -> Tensor:
     where measured responses are constant over training or test rows, or the predicted are.
     """
     weights = fold.components.shrinkage(_float64(alphas, Y.device))
-    if len(fold.test) > weights.shape[1] > 0 and not is_exact():
+    if len(fold.test) > weights.shape[1] > 0 and not is_deterministic():
         return _correlate_by_components(fold, Y, weights)
     weighted = (weights[:, None] * fold.components.test_scores).flatten(0, 1)
     shape = (len(alphas), len(fold.test))

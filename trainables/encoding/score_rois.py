@@ -1,4 +1,4 @@
-"""Score a subject's cells on one trunk: every vertex once, every layer in turn."""
+"""Score a subject's ROIs on one backbone: every vertex once, every layer in turn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +12,17 @@ from trainables.encoding.chosen_predictions import ChosenPredictions, Prediction
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import read_layer
 from trainables.encoding.protocols import LayerScores, Split, n_scored, score_layer
-from trainables.spec import Cell, Encoding, Protocol
+from trainables.spec import Encoding, Protocol, Roi
 
 Vertices = np.ndarray[Any, np.dtype[np.int32]]
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
-class CellScores:
-    """A cell's scores under one protocol, with the layer that the protocol chose for it."""
+class RoiScores:
+    """An ROI's scores under one protocol, with the layer that the protocol chose for it."""
 
-    cell: Cell
+    roi: Roi
     protocol: Protocol
     layer: str
     layers: tuple[str, ...]
@@ -38,10 +38,10 @@ class CellScores:
     """(n_layers,) mean over vertices of what the layer was chosen by."""
     n_test: int
     """Images that r is measured on."""
-    n_seen: int = 0
-    """How many of the subject's test images the trunk was trained on."""
-    n_dropped: int = 0
-    """Images that r is not measured on because the trunk was trained on them."""
+    n_overlap: int = 0
+    """How many of the subject's test images the backbone was trained on."""
+    n_excluded: int = 0
+    """Images that r is not measured on because the backbone was trained on them."""
     predictions: Predictions | None = None
     """(n_test, n_vertices) of mean 0 and variance 1, rows as the split's test images; None where
     they were not asked for, or the protocol has several predictions of an image."""
@@ -54,11 +54,11 @@ class CellScores:
 
 @dataclass(frozen=True)
 class Targets:
-    """The responses of several cells, each vertex once."""
+    """The responses of several ROIs, each vertex once."""
 
-    cells: tuple[Cell, ...]
+    rois: tuple[Roi, ...]
     vertices: tuple[Vertices, ...]
-    """Vertices of each cell: columns of its hemisphere's responses."""
+    """Vertices of each ROI: columns of its hemisphere's responses."""
     columns: tuple[Tensor, ...]
     """The same vertices as columns of Y."""
     Y: Tensor
@@ -68,42 +68,42 @@ class Targets:
     def gather(
         cls,
         responses: Mapping[str, np.ndarray[Any, np.dtype[np.float32]]],
-        cells: Sequence[tuple[Cell, Vertices]],
+        rois: Sequence[tuple[Roi, Vertices]],
         device: torch.device,
     ) -> "Targets":
-        """Take the cells' vertices from the responses of their hemispheres.
+        """Take the ROIs' vertices from the responses of their hemispheres.
 
         responses: per hemisphere (n_images, n_vertices_of_hemisphere).
         """
         parts: list[np.ndarray[Any, Any]] = []
         first: dict[str, tuple[int, Vertices]] = {}
-        for hemisphere in sorted({cell.hemisphere for cell, _ in cells}):
+        for hemisphere in sorted({roi.hemisphere for roi, _ in rois}):
             distinct = np.unique(
-                np.concatenate([v for cell, v in cells if cell.hemisphere == hemisphere])
+                np.concatenate([v for roi, v in rois if roi.hemisphere == hemisphere])
             )
             first[hemisphere] = (sum(part.shape[1] for part in parts), distinct)
             parts.append(responses[hemisphere][:, distinct])
         columns = []
-        for cell, vertices in cells:
-            start, distinct = first[cell.hemisphere]
+        for roi, vertices in rois:
+            start, distinct = first[roi.hemisphere]
             columns.append(torch.from_numpy(start + np.searchsorted(distinct, vertices)))
         Y = torch.from_numpy(np.concatenate(parts, axis=1)).to(device)
-        names, vertices_of = zip(*cells, strict=True)
+        names, vertices_of = zip(*rois, strict=True)
         return cls(names, vertices_of, tuple(columns), Y)
 
 
-def score_cells(
+def score_rois(
     features: FeatureStore,
     targets: Targets,
     split: Split,
     encoding: Encoding,
     *,
     keep_predictions: bool = False,
-) -> list[CellScores]:
-    """Score every cell under every protocol; one layer's products are in memory at a time.
+) -> list[RoiScores]:
+    """Score every ROI under every protocol; one layer's products are in memory at a time.
 
-    Row i of the features and of targets.Y is the same image. Returns cells × protocols,
-    cell by cell, with their predictions where these are kept and the protocol has them.
+    Row i of the features and of targets.Y is the same image. Returns ROIs × protocols,
+    ROI by ROI, with their predictions where these are kept and the protocol has them.
     Raises ValueError when there are too few images for a protocol.
     """
     kept = {name: ChosenPredictions(targets.columns) for name in encoding.protocols}
@@ -119,9 +119,9 @@ def score_cells(
     return [
         replace(
             _select(targets, number, stacked[protocol], (protocol, split, encoding)),
-            predictions=kept[protocol].of_cell[number],
+            predictions=kept[protocol].of_roi[number],
         )
-        for number in range(len(targets.cells))
+        for number in range(len(targets.rois))
         for protocol in encoding.protocols
     ]
 
@@ -139,18 +139,18 @@ def _select(
     number: int,
     scores: LayerScores,
     context: tuple[Protocol, Split, Encoding],
-) -> CellScores:
-    """Choose a cell's layer: the highest mean of the choice over vertices that have one.
+) -> RoiScores:
+    """Choose an ROI's layer: the highest mean of the choice over vertices that have one.
 
-    Ties, and a cell without any scored vertex, take the first layer.
+    Ties, and an ROI without any scored vertex, take the first layer.
     """
     protocol, split, encoding = context
     columns = targets.columns[number]
     choice = torch.stack([mean_choice(of_layer, columns) for of_layer in scores.choice])
     best = int(choice.nan_to_num(nan=-torch.inf).argmax())
     r_by_layer = scores.r[:, columns]
-    return CellScores(
-        cell=targets.cells[number],
+    return RoiScores(
+        roi=targets.rois[number],
         protocol=protocol,
         layer=encoding.layers[best],
         layers=encoding.layers,

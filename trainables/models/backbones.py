@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from trainables.spec import Trunk
+from trainables.spec import Backbone
 from trainables.storage.atomic import hash_file
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -45,42 +45,42 @@ OWN_ARCHITECTURES: Final[dict[str, Callable[[], nn.Module]]] = {"narrow-alexnet"
 
 
 def architectures() -> list[str]:
-    """Name every trunk: torchvision's classification models and our own."""
+    """Name every backbone: torchvision's classification models and our own."""
     published = set(models.list_models(module=models)) - set(WITH_AUXILIARY_OUTPUTS)
     return sorted([*OWN_ARCHITECTURES, *published])
 
 
 def build(architecture: str) -> nn.Module:
-    """Build an untrained trunk by name; raise ValueError naming the known ones."""
+    """Build an untrained backbone by name; raise ValueError naming the known ones."""
     if architecture in OWN_ARCHITECTURES:
         return OWN_ARCHITECTURES[architecture]()
     if architecture not in architectures():
         raise ValueError(
-            f"unknown trunk {architecture!r}; expected one of torchvision's classification models "
-            f"(but {' and '.join(WITH_AUXILIARY_OUTPUTS)}) or {sorted(OWN_ARCHITECTURES)}"
+            f"unknown backbone {architecture!r}; expected one of torchvision's classification "
+            f"models (but {' and '.join(WITH_AUXILIARY_OUTPUTS)}) or {sorted(OWN_ARCHITECTURES)}"
         )
     network: nn.Module = models.get_model(architecture, weights=None)
     return network
 
 
-def load(trunk: Trunk, weights_file: Path | None = None) -> nn.Module:
-    """Build a trunk with its weights.
+def load(backbone: Backbone, weights_file: Path | None = None) -> nn.Module:
+    """Build a backbone with its weights.
 
     Weights named ``sha256:…`` are read from weights_file, a state dict (``.safetensors``, or
     ``.pt`` read with ``weights_only=True``), whose hash must match; other names are torchvision's.
-    Raises ValueError when the file is missing, is another file, or does not fit the trunk.
+    Raises ValueError when the file is missing, is another file, or does not fit the backbone.
     """
-    network = build(trunk.architecture)
-    if trunk.weights.startswith(SHA256):
-        network.load_state_dict(_state_for(trunk, weights_file, network))
+    network = build(backbone.architecture)
+    if backbone.weights.startswith(SHA256):
+        network.load_state_dict(_state_for(backbone, weights_file, network))
     else:
-        names = _published_weights(trunk.architecture)
-        if trunk.weights not in names:
+        names = _published_weights(backbone.architecture)
+        if backbone.weights not in names:
             raise ValueError(
-                f"unknown weights {trunk.weights!r} for {trunk.architecture}; "
+                f"unknown weights {backbone.weights!r} for {backbone.architecture}; "
                 f"expected one of {sorted(names)}, or --weights FILE"
             )
-        network.load_state_dict(_download(trunk, names[trunk.weights]))
+        network.load_state_dict(_download(backbone, names[backbone.weights]))
     return network
 
 
@@ -91,13 +91,13 @@ def _published_weights(architecture: str) -> Mapping[str, Any]:
     return published
 
 
-def _download(trunk: Trunk, weights: Any) -> dict[str, Tensor]:
+def _download(backbone: Backbone, weights: Any) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = weights.get_state_dict(progress=False)
     except (OSError, RuntimeError) as error:  # no network, no space, or a damaged download
         raise ValueError(
-            f"{trunk.architecture}: its weights {trunk.weights} could not be downloaded ({error}); "
-            "try again, or give --weights FILE"
+            f"{backbone.architecture}: its weights {backbone.weights} could not be downloaded "
+            f"({error}); try again, or give --weights FILE"
         ) from error
     return state
 
@@ -111,7 +111,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dict that cannot execute code; raise ValueError naming the file otherwise."""
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file  # what builds trunks alone can do without
+            from safetensors.torch import load_file  # what builds backbones alone can do without
 
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -125,13 +125,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _state_for(trunk: Trunk, path: Path | None, network: nn.Module) -> dict[str, Tensor]:
+def _state_for(backbone: Backbone, path: Path | None, network: nn.Module) -> dict[str, Tensor]:
     if path is None or not path.is_file():
-        raise ValueError(f"weights {trunk.weights} come from a file, found none; give --weights")
-    if weights_name(path) != trunk.weights:
-        raise ValueError(f"{path}: its content is {weights_name(path)}, expected {trunk.weights}")
+        raise ValueError(f"weights {backbone.weights} come from a file, found none; give --weights")
+    if weights_name(path) != backbone.weights:
+        raise ValueError(
+            f"{path}: its content is {weights_name(path)}, expected {backbone.weights}"
+        )
     state = read_state(path)
-    check_fit(state, network, f"{path}: does not fit {trunk.architecture}")
+    check_fit(state, network, f"{path}: does not fit {backbone.architecture}")
     return state
 
 
@@ -157,7 +159,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
-    """Wrap a trunk so that it returns {layer: activation} for the named nodes, in eval mode.
+    """Wrap a backbone so that it returns {layer: activation} for the named nodes, in eval mode.
 
     Raises ValueError listing the nodes there are when a layer is not one of them.
     """
@@ -165,7 +167,7 @@ def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     nodes = get_graph_node_names(network)[1]
     unknown = [layer for layer in layers if layer not in nodes]
     if unknown:
-        raise ValueError(f"unknown layers {unknown}; this trunk has {', '.join(nodes)}")
+        raise ValueError(f"unknown layers {unknown}; this backbone has {', '.join(nodes)}")
     extractor: nn.Module = create_feature_extractor(network, return_nodes=list(layers))
     return extractor
 

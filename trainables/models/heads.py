@@ -1,4 +1,4 @@
-"""What stands on a trunk while it is tuned: readouts and the shared projection head."""
+"""What stands on a backbone while it is fine-tuned: readouts and the shared projection head."""
 
 from math import floor
 from typing import Final
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from trainables.models.backbones import normalise
 from trainables.models.losses import contrastive_loss
-from trainables.spec import Contrastive, Regression, TunedOnCell
+from trainables.spec import Contrastive, FinetunedOnRoi, Regression
 
 MIN_WIDTH: Final = 2
 """Floor of both head widths: in one dimension a cosine is only a sign."""
@@ -49,7 +49,7 @@ def project_batch(head: nn.Sequential, readouts: Tensor) -> Tensor:
 
 
 def head_widths(objective: Contrastive, n_vertices: int) -> tuple[int, int]:
-    """Return a head's widths: h and z, shares of the cell's vertices, at least MIN_WIDTH."""
+    """Return a head's widths: h and z, shares of the ROI's vertices, at least MIN_WIDTH."""
     return (
         max(MIN_WIDTH, floor(objective.hidden_ratio * n_vertices)),
         max(MIN_WIDTH, floor(objective.embedding_ratio * n_vertices)),
@@ -63,11 +63,11 @@ class ContrastiveModel(nn.Module):
     """
 
     def __init__(
-        self, trunk: nn.Module, n_logits: int, n_vertices: int, objective: Contrastive
+        self, backbone: nn.Module, n_logits: int, n_vertices: int, objective: Contrastive
     ) -> None:
         super().__init__()
         hidden, embedding = head_widths(objective, n_vertices)
-        self.trunk = trunk
+        self.backbone = backbone
         self.image_readout = nn.Linear(n_logits, hidden, bias=False)
         self.response_readout = nn.Linear(n_vertices, hidden, bias=False)
         self.head = SharedHead(hidden, embedding)
@@ -75,7 +75,7 @@ class ContrastiveModel(nn.Module):
 
     def read_images(self, images: Tensor) -> Tensor:
         """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
-        read: Tensor = self.image_readout(self.trunk(normalise(images)))
+        read: Tensor = self.image_readout(self.backbone(normalise(images)))
         return read
 
     def read_responses(self, responses: Tensor) -> Tensor:
@@ -103,20 +103,20 @@ class ContrastiveModel(nn.Module):
 
 
 class RegressionModel(nn.Module):
-    """Predict responses from the trunk's logits by one linear map, trained together.
+    """Predict responses from the backbone's logits by one linear map, trained together.
 
     images: (n, 3, s, s) uint8. responses: (n, n_vertices) float32.
     """
 
-    def __init__(self, trunk: nn.Module, n_logits: int, n_vertices: int) -> None:
+    def __init__(self, backbone: nn.Module, n_logits: int, n_vertices: int) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.backbone = backbone
         self.readout = nn.Linear(n_logits, n_vertices)
         self.head = nn.Sequential()  # nothing: predictions and responses are compared as they are
 
     def read_images(self, images: Tensor) -> Tensor:
         """Predict responses, the regression model's place to compare images and responses in."""
-        predicted: Tensor = self.readout(self.trunk(normalise(images)))
+        predicted: Tensor = self.readout(self.backbone(normalise(images)))
         return predicted
 
     def read_responses(self, responses: Tensor) -> Tensor:
@@ -136,30 +136,30 @@ class RegressionModel(nn.Module):
 
 
 def build_model(
-    objective: TunedOnCell, trunk: nn.Module, image_size: int, n_vertices: int, seed: int
+    objective: FinetunedOnRoi, backbone: nn.Module, image_size: int, n_vertices: int, seed: int
 ) -> ContrastiveModel | RegressionModel:
-    """Put an objective's readouts on a trunk, initialised from seed (on the CPU)."""
-    n_logits = count_logits(trunk, image_size)
+    """Put an objective's readouts on a backbone, initialised from seed (on the CPU)."""
+    n_logits = count_logits(backbone, image_size)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if isinstance(objective, Regression):
-            return RegressionModel(trunk, n_logits, n_vertices)
-        return ContrastiveModel(trunk, n_logits, n_vertices, objective)
+            return RegressionModel(backbone, n_logits, n_vertices)
+        return ContrastiveModel(backbone, n_logits, n_vertices, objective)
 
 
-def count_logits(trunk: nn.Module, image_size: int) -> int:
-    """Count a trunk's outputs an image; raise ValueError when it takes no such image."""
-    was_training = trunk.training
-    parameter = next(trunk.parameters())
+def count_logits(backbone: nn.Module, image_size: int) -> int:
+    """Count a backbone's outputs an image; raise ValueError when it takes no such image."""
+    was_training = backbone.training
+    parameter = next(backbone.parameters())
     try:
         with torch.no_grad():
             image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
-            logits: Tensor = trunk.eval()(image)
+            logits: Tensor = backbone.eval()(image)
     except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
         raise ValueError(
-            f"this trunk does not take images of {image_size} x {image_size} pixels ({error}); "
+            f"this backbone does not take images of {image_size} x {image_size} pixels ({error}); "
             "ingest with another --image-size"
         ) from error
     finally:
-        trunk.train(was_training)
+        backbone.train(was_training)
     return logits.shape[1]

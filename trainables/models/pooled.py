@@ -1,4 +1,4 @@
-"""The pooled model: one trunk and one head for several subjects, a response readout each."""
+"""The pooled model: one backbone and one head for several subjects, a response readout each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Embedder(Protocol):
 def pooled_widths(objective: Pooled, n_vertices: Sequence[int]) -> tuple[int, int]:
     """Return the widths of a pooled head: h, the mean or the constant, and z = ⌊h/4⌋.
 
-    n_vertices: of each subject's cell. Both are at least MIN_WIDTH.
+    n_vertices: of each subject's ROI. Both are at least MIN_WIDTH.
     """
     wanted = floor(fmean(n_vertices)) if objective.hidden_dim == MEAN else objective.hidden_dim
     hidden = max(MIN_WIDTH, int(wanted))
@@ -63,15 +63,15 @@ def pooled_widths(objective: Pooled, n_vertices: Sequence[int]) -> tuple[int, in
 class PooledModel(nn.Module):
     """Embed images and each subject's responses in one space.
 
-    Trunk, image readout and head are shared; ``response_readouts[k]`` is subject k's own.
+    Backbone, image readout and head are shared; ``response_readouts[k]`` is subject k's own.
     """
 
     def __init__(
-        self, trunk: nn.Module, n_logits: int, n_vertices: Sequence[int], objective: Pooled
+        self, backbone: nn.Module, n_logits: int, n_vertices: Sequence[int], objective: Pooled
     ) -> None:
         super().__init__()
         hidden, embedding = pooled_widths(objective, n_vertices)
-        self.trunk = trunk
+        self.backbone = backbone
         self.image_readout = nn.Linear(n_logits, hidden, bias=False)
         self.response_readouts = nn.ModuleList(nn.Linear(n, hidden, bias=False) for n in n_vertices)
         self.head = SharedHead(hidden, embedding)
@@ -96,7 +96,7 @@ class SubjectEmbedder:
 
     def read_images(self, images: Tensor) -> Tensor:
         """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
-        read: Tensor = self.model.image_readout(self.model.trunk(normalise(images)))
+        read: Tensor = self.model.image_readout(self.model.backbone(normalise(images)))
         return read
 
     def read_responses(self, responses: Tensor) -> Tensor:
@@ -119,19 +119,19 @@ class SubjectEmbedder:
         return contrastive_loss(image_embeddings, response_embeddings, self.model.temperature)
 
 
-TunedModel = ContrastiveModel | RegressionModel | PooledModel
+FinetunedModel = ContrastiveModel | RegressionModel | PooledModel
 
 
-def embedder_of(model: TunedModel, subject: int) -> Embedder:
-    """Return a model as one subject sees it; a model of one cell is the same for its only one."""
+def embedder_of(model: FinetunedModel, subject: int) -> Embedder:
+    """Return a model as one subject sees it; a model of one ROI is the same for its only one."""
     return model.of_subject(subject) if isinstance(model, PooledModel) else model
 
 
 def build_pooled(
-    objective: Pooled, trunk: nn.Module, image_size: int, n_vertices: Sequence[int], seed: int
+    objective: Pooled, backbone: nn.Module, image_size: int, n_vertices: Sequence[int], seed: int
 ) -> PooledModel:
-    """Put a pooled head and a readout a subject on a trunk, initialised from seed (on the CPU)."""
-    n_logits = count_logits(trunk, image_size)
+    """Put a pooled head and one readout per subject on a backbone, initialised on the CPU."""
+    n_logits = count_logits(backbone, image_size)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return PooledModel(trunk, n_logits, n_vertices, objective)
+        return PooledModel(backbone, n_logits, n_vertices, objective)

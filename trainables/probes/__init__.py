@@ -1,1 +1,1 @@
-"""What a tuned network still knows: one file a kind of probe, one result a trunk."""
+"""What a fine-tuned network still knows: one file a kind of probe, one result a backbone."""

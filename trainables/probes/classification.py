@@ -1,4 +1,4 @@
-"""What a trunk still knows of images: logistic regression on its frozen features.
+"""What a backbone still knows of images: logistic regression on its frozen features.
 
 Paper: classifier.5, standardised, multinomial logistic regression, 85 % of the images to train.
 """
@@ -17,8 +17,8 @@ from trainables.compute.device import free_bytes
 from trainables.data.tasks import TaskManifest, read_labels, read_task_batches
 from trainables.encoding.features import Storage, extract
 from trainables.probes.logistic import C, Head, fit_head
-from trainables.probes.probe import Kind, LoadedTrunk, Probed, Result, Workbench, probe_file
-from trainables.storage.atomic import written_whole
+from trainables.probes.probe import Kind, LoadedBackbone, ProbeContext, Probed, Result, probe_file
+from trainables.storage.atomic import atomic_write
 
 NAME: Final = "classification"
 BATCH: Final = {"cpu": 32, "cuda": 256}
@@ -33,33 +33,33 @@ SCHEMA: Final = pa.schema(
 """A row a test image: its place in the task, its class, and the probability of each class."""
 
 
-def applies(probed: Probed, bench: Workbench) -> str | None:
-    """Say why a trunk can't be asked: there is no task."""
-    return None if bench.task is not None else "no image-classification task is ingested"
+def applies(probed: Probed, context: ProbeContext) -> str | None:
+    """Say why a backbone can't be asked: there is no task."""
+    return None if context.task is not None else "no image-classification task is ingested"
 
 
-def inputs(probed: Probed, bench: Workbench) -> Any:
-    """Name what decides the result beside the trunk: the task's images, and the layer."""
-    manifest = TaskManifest.read(_task(bench))
-    return {"task": manifest.name, "data": manifest.data, "layer": bench.feature_layer, "C": C}
+def inputs(probed: Probed, context: ProbeContext) -> Any:
+    """Name what decides the result beside the backbone: the task's images, and the layer."""
+    manifest = TaskManifest.read(_task(context))
+    return {"task": manifest.name, "data": manifest.data, "layer": context.feature_layer, "C": C}
 
 
-def run(trunk: LoadedTrunk, bench: Workbench) -> Result:
+def run(backbone: LoadedBackbone, context: ProbeContext) -> Result:
     """Fit a head on the training images' features, and measure it on the test images'.
 
     Writes the head beside the result, before it.
     """
-    task = _task(bench)
-    manifest, told = TaskManifest.read(task), read_labels(task)
-    features = read_features(trunk, bench, manifest.n_images)
-    labels = torch.from_numpy(told.labels).to(features.device)
-    train = torch.from_numpy(told.train_rows).to(features.device)
-    test = torch.from_numpy(told.test_rows).to(features.device)
+    task = _task(context)
+    manifest, message = TaskManifest.read(task), read_labels(task)
+    features = read_features(backbone, context, manifest.n_images)
+    labels = torch.from_numpy(message.labels).to(features.device)
+    train = torch.from_numpy(message.train_rows).to(features.device)
+    test = torch.from_numpy(message.test_rows).to(features.device)
     head = fit_head(features[train], labels[train], len(manifest.classes))
     logits = head.logits(features[test])
-    write_head(head_file(trunk.probed, bench), head)
+    write_head(head_file(backbone.probed, context), head)
     return Result(
-        _rows(told.test_rows, labels[test], logits),
+        _rows(message.test_rows, labels[test], logits),
         {
             **measure(logits, labels[test]),
             "n_train": len(train),
@@ -71,13 +71,13 @@ def run(trunk: LoadedTrunk, bench: Workbench) -> Result:
     )
 
 
-def read_features(trunk: LoadedTrunk, bench: Workbench, n_images: int) -> Tensor:
-    """Pass the task's images through a trunk once: (n_images, n_features) float32."""
-    budget = int(SHARE_FOR_FEATURES * free_bytes(bench.device))
-    storage = Storage(bench.device, budget, bench.runs / "scratch")
-    batches = read_task_batches(_task(bench), BATCH[bench.device.type])
-    layer = bench.feature_layer
-    with extract(trunk.network, (layer,), batches, n_images, storage) as features:
+def read_features(backbone: LoadedBackbone, context: ProbeContext, n_images: int) -> Tensor:
+    """Pass the task's images through a backbone once: (n_images, n_features) float32."""
+    budget = int(SHARE_FOR_FEATURES * free_bytes(context.device))
+    storage = Storage(context.device, budget, context.runs / "scratch")
+    batches = read_task_batches(_task(context), BATCH[context.device.type])
+    layer = context.feature_layer
+    with extract(backbone.network, (layer,), batches, n_images, storage) as features:
         return torch.cat(list(features.columns(layer)), dim=1)
 
 
@@ -106,15 +106,15 @@ def _rows(index: "np.ndarray[Any, np.dtype[np.int64]]", labels: Tensor, logits: 
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
-def head_file(probed: Probed, bench: Workbench) -> Path:
-    """Name the file of a trunk's head, beside its result."""
-    return probe_file(CLASSIFICATION, probed, bench).with_suffix(".safetensors")
+def head_file(probed: Probed, context: ProbeContext) -> Path:
+    """Name the file of a backbone's head, beside its result."""
+    return probe_file(CLASSIFICATION, probed, context).with_suffix(".safetensors")
 
 
 def write_head(path: Path, head: Head) -> None:
     """Write a head whole."""
     state = {"weight": head.weight.cpu().contiguous(), "bias": head.bias.cpu().contiguous()}
-    with written_whole(path) as beside:
+    with atomic_write(path) as beside:
         save_file(state, beside)
 
 
@@ -133,10 +133,10 @@ def read_head(path: Path) -> tuple[Tensor, Tensor]:
         ) from error
 
 
-def _task(bench: Workbench) -> Path:
-    if bench.task is None:
+def _task(context: ProbeContext) -> Path:
+    if context.task is None:
         raise ValueError("no image-classification task; run python -m orchestrator.ingest task")
-    return bench.task
+    return context.task
 
 
 CLASSIFICATION: Final = Kind(NAME, applies, inputs, run)

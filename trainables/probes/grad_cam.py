@@ -1,7 +1,7 @@
 """Where in an image a classifier finds its class: Grad-CAM, and how lateralised that is.
 
-Paper: salience at features.12 of the classifier that stands on a tuned trunk. Grad-CAM is Selvaraju
-et al. (2017), computed by captum; the lateralisation index is ours.
+Paper: saliency at features.12 of the classifier that stands on a fine-tuned backbone. Grad-CAM is
+Selvaraju et al. (2017), computed by captum; the lateralisation index is ours.
 """
 
 import torch
@@ -12,7 +12,7 @@ from trainables.models.backbones import normalise, out_of_place
 
 
 class Classifier(nn.Module):
-    """A trunk up to a layer, and a linear head on that layer's features.
+    """A backbone up to a layer, and a linear head on that layer's features.
 
     The head's standardisation is folded into its weight (n_classes, n_features) and bias
     (n_classes,).
@@ -21,9 +21,11 @@ class Classifier(nn.Module):
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, trunk: nn.Module, feature_layer: str, weight: Tensor, bias: Tensor) -> None:
+    def __init__(
+        self, backbone: nn.Module, feature_layer: str, weight: Tensor, bias: Tensor
+    ) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.backbone = backbone
         self.feature_layer = feature_layer
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
@@ -31,29 +33,29 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Score the classes of normalised images: (n, 3, s, s) -> (n, n_classes)."""
         kept: list[Tensor] = []
-        layer = self.trunk.get_submodule(self.feature_layer)
+        layer = self.backbone.get_submodule(self.feature_layer)
         hook = layer.register_forward_hook(lambda module, given, found: kept.append(found))
         try:
-            self.trunk(images)
+            self.backbone(images)
         finally:
             hook.remove()
         return nn.functional.linear(kept[0].flatten(1), self.weight, self.bias)
 
 
-def salience_maps(classifier: Classifier, layer: str, images: Tensor, labels: Tensor) -> Tensor:
+def saliency_maps(classifier: Classifier, layer: str, images: Tensor, labels: Tensor) -> Tensor:
     """Weigh a layer's activations by what they do for the true class, negative parts left out.
 
     images: (n, 3, s, s) uint8 on the classifier's device, labels: (n,). Returns (n, h, w), h and
     w of the layer's activations: Grad-CAM. Raises ValueError where the layer has no left and right.
     """
     with out_of_place(classifier):
-        cam = LayerGradCam(classifier, classifier.trunk.get_submodule(layer))
+        cam = LayerGradCam(classifier, classifier.backbone.get_submodule(layer))
         found = cam.attribute(normalise(images), target=labels, relu_attributions=True)
     maps: Tensor = found.squeeze(1).detach()
     if maps.shape[-1] < 2:
         raise ValueError(
             f"{layer} has a single column on images of {images.shape[-1]} pixels, and no left and "
-            "right; give --salience-layer an earlier layer"
+            "right; give --saliency-layer an earlier layer"
         )
     return maps
 

@@ -1,10 +1,10 @@
-"""Every kind of probe, in the order in which a trunk is looked into."""
+"""Every kind of probe, in the order in which a backbone is looked into."""
 
 from typing import Final
 
 from trainables.probes.classification import CLASSIFICATION
 from trainables.probes.mutual_information import INFORMATION
 from trainables.probes.probe import Kind
-from trainables.probes.saliency import SALIENCE
+from trainables.probes.saliency import SALIENCY
 
-KINDS: Final[tuple[Kind, ...]] = (CLASSIFICATION, SALIENCE, INFORMATION)
+KINDS: Final[tuple[Kind, ...]] = (CLASSIFICATION, SALIENCY, INFORMATION)

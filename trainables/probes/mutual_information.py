@@ -1,4 +1,4 @@
-"""How much a tuned model's embeddings say of the responses: the InfoNCE bound on its own cells."""
+"""InfoNCE bound on the information of a model's embeddings about its own ROIs' responses."""
 
 import math
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from trainables.data.shards import TEST, Manifest, read_vertices
 from trainables.models import backbones
 from trainables.models.heads import build_model, project_batch
 from trainables.models.losses import cosine_similarity
-from trainables.models.pooled import TunedModel, build_pooled, embedder_of
+from trainables.models.pooled import FinetunedModel, build_pooled, embedder_of
 from trainables.probes.info_nce import best_beta, bound
-from trainables.probes.probe import Kind, LoadedTrunk, Probed, Result, Workbench
-from trainables.spec import Cell, Contrastive, Pooled
+from trainables.probes.probe import Kind, LoadedBackbone, ProbeContext, Probed, Result
+from trainables.spec import Contrastive, Pooled, Roi
 from trainables.training.checkpoints import Checkpoints
 
 NAME: Final = "information"
 SCHEMA: Final = pa.schema(
     [
-        pa.field("cell", pa.string(), nullable=False),
+        pa.field("roi_id", pa.string(), nullable=False),
         pa.field("n_test", pa.int32(), nullable=False),
         pa.field("n_train", pa.int32(), nullable=False),
         pa.field("temperature", pa.float64(), nullable=False),
@@ -34,28 +34,28 @@ SCHEMA: Final = pa.schema(
         pa.field("ceiling", pa.float64(), nullable=False),
     ]
 )
-"""A row a cell. nats: bound on the test images with β from the training images, in batches of as
+"""One row per ROI. nats: bound on the test images with β from the training images, in batches of as
 many; nats_beta_test: with β from the test images themselves. ceiling: log of n_test, nats."""
 
 
-def applies(probed: Probed, bench: Workbench) -> str | None:
-    """Say why a trunk can't be asked: nothing embeds responses beside it."""
+def applies(probed: Probed, context: ProbeContext) -> str | None:
+    """Say why a backbone can't be asked: nothing embeds responses beside it."""
     embeds = isinstance(probed.model.objective, Contrastive | Pooled)
     return None if embeds else f"a {probed.model.method} model embeds no responses"
 
 
-def inputs(probed: Probed, bench: Workbench) -> Any:
-    """Name what decides the result beside the model: nothing, as its id holds its cells' data."""
-    return {"cells": [[cell.id, cell.data] for cell in probed.model.cells]}
+def inputs(probed: Probed, context: ProbeContext) -> Any:
+    """Name what decides the result beside the model: nothing, as its id holds its ROIs' data."""
+    return {"rois": [[roi.id, roi.data] for roi in probed.model.rois]}
 
 
-def run(trunk: LoadedTrunk, bench: Workbench) -> Result:
-    """Embed the training and test images and responses of each of the model's cells."""
-    model = _load_model(trunk, bench)
+def run(backbone: LoadedBackbone, context: ProbeContext) -> Result:
+    """Embed the training and test images and responses of each of the model's ROIs."""
+    model = _load_model(backbone, context)
     rows = []
-    for number, cell in enumerate(trunk.probed.model.cells):
-        pairs = _embed(model, number, cell, bench)
-        rows.append({"cell": cell.id, **measure(pairs, model.temperature)})
+    for number, roi in enumerate(backbone.probed.model.rois):
+        pairs = _embed(model, number, roi, context)
+        rows.append({"roi_id": roi.id, **measure(pairs, model.temperature)})
     return Result(pa.Table.from_pylist(rows, SCHEMA), {})
 
 
@@ -98,46 +98,46 @@ def measure(pairs: Pairs, temperature: float) -> dict[str, float]:
     }
 
 
-def _load_model(trunk: LoadedTrunk, bench: Workbench) -> Any:
-    """Build the whole tuned model with its last checkpoint's weights, in eval mode."""
-    trial, directory = trunk.probed.model, trunk.checkpoint
-    size = Manifest.read(bench.data / trial.shards[0]).image_size
-    network = backbones.build(trial.trunk.architecture)
-    n_vertices = [cell.n_vertices for cell in trial.cells]
-    model: TunedModel
+def _load_model(backbone: LoadedBackbone, context: ProbeContext) -> Any:
+    """Build the whole fine-tuned model with its last checkpoint's weights, in eval mode."""
+    trial, directory = backbone.probed.model, backbone.checkpoint
+    size = Manifest.read(context.data / trial.shards[0]).image_size
+    network = backbones.build(trial.backbone.architecture)
+    n_vertices = [roi.n_vertices for roi in trial.rois]
+    model: FinetunedModel
     if isinstance(trial.objective, Pooled):
         model = build_pooled(trial.objective, network, size, n_vertices, trial.seed)
     else:
         assert isinstance(trial.objective, Contrastive)  # what applies asks for
         model = build_model(trial.objective, network, size, n_vertices[0], trial.seed)
-    resumed = Checkpoints(directory).load(bench.device) if directory is not None else None
+    resumed = Checkpoints(directory).load(context.device) if directory is not None else None
     if resumed is None:
         raise ValueError(f"{directory}: no checkpoint of {trial.id}; run the sweep again")
     model.load_state_dict(resumed.model)
-    return model.to(bench.device).eval()
+    return model.to(context.device).eval()
 
 
 @torch.no_grad()
-def _embed(model: Any, number: int, cell: Cell, bench: Workbench) -> Pairs:
-    """Read out all images and responses of a cell, a row group at a time."""
-    shard = bench.data / cell.shard
+def _embed(model: Any, number: int, roi: Roi, context: ProbeContext) -> Pairs:
+    """Read out all images and responses of an ROI, a row group at a time."""
+    shard = context.data / roi.shard
     manifest = Manifest.read(shard)
-    if manifest.data != cell.data:
+    if manifest.data != roi.data:
         raise ValueError(
-            f"{shard}: its content is {manifest.data}, the model was tuned on {cell.data}; give "
-            "--data the directory that the sweep ran on"
+            f"{shard}: its content is {manifest.data}, the model was fine-tuned on {roi.data}; "
+            "give --data the directory that the sweep ran on"
         )
-    vertices = read_vertices(shard, cell)
+    vertices = read_vertices(shard, roi)
     embedder = embedder_of(model, number)
     images, responses, is_test = [], [], []
-    for block in read_rows(shard, ("split", "image", cell.hemisphere)):
+    for block in read_rows(shard, ("split", "image", roi.hemisphere)):
         pixels = fixed_width(block["image"], np.uint8).copy()
         batch = torch.from_numpy(pixels).view(-1, 3, manifest.image_size, manifest.image_size)
-        measured = fixed_width(block[cell.hemisphere], np.float32)[:, vertices]
-        images.append(embedder.read_images(batch.to(bench.device)))
-        responses.append(embedder.read_responses(torch.from_numpy(measured).to(bench.device)))
+        measured = fixed_width(block[roi.hemisphere], np.float32)[:, vertices]
+        images.append(embedder.read_images(batch.to(context.device)))
+        responses.append(embedder.read_responses(torch.from_numpy(measured).to(context.device)))
         is_test.append(torch.from_numpy(block["split"].to_numpy() == TEST))
-    sides = (torch.cat(images), torch.cat(responses), torch.cat(is_test).to(bench.device))
+    sides = (torch.cat(images), torch.cat(responses), torch.cat(is_test).to(context.device))
     return Pairs(*sides, embedder.head)
 
 

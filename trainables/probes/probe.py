@@ -1,4 +1,4 @@
-"""What a probe is: one look into one trunk, whose result is a file named by all that decides it."""
+"""What a probe is: one analysis of one backbone, with its result file and cache key."""
 
 import json
 from collections.abc import Callable
@@ -16,33 +16,33 @@ from trainables.storage.atomic import read_parquet, write_parquet
 
 PROBES: Final = "probes"
 PROBE_KEY: Final = b"cortex_sweep.probe"
-"""Key of a result's metadata: JSON of the trunk, the kind, its inputs, and its numbers."""
+"""Key of a result's metadata: JSON of the backbone, the kind, its inputs, and its numbers."""
 
 
 @dataclass(frozen=True)
 class Probed:
-    """A trunk to look into: a tuned trial's, or the one that tuning starts from.
+    """A backbone to look into: a fine-tuned trial's, or the one that fine-tuning starts from.
 
-    The untuned trunk is the same whatever subject it was scored on, so its id names none.
+    The untuned backbone is the same whatever subject it was scored on, so its id names none.
     """
 
     model: Trial
 
     @property
-    def is_tuned(self) -> bool:
-        """Tell whether the trunk was tuned."""
+    def is_finetuned(self) -> bool:
+        """Tell whether the backbone was fine-tuned."""
         return not isinstance(self.model.objective, Untuned)
 
     @property
     def id(self) -> str:
-        """Name the trunk: by its training, or ``untuned-alexnet-`` and 8 hex digits."""
-        if self.is_tuned:
+        """Name the backbone: by its training, or ``untuned-alexnet-`` and 8 hex digits."""
+        if self.is_finetuned:
             return self.model.training_id
-        return f"untuned-{self.model.trunk.architecture}-{digest(asdict(self.model.trunk))}"
+        return f"untuned-{self.model.backbone.architecture}-{digest(asdict(self.model.backbone))}"
 
 
 @dataclass(frozen=True)
-class Workbench:
+class ProbeContext:
     """Where probes run, and on what; of these only what a kind names as its inputs is in an id."""
 
     runs: Path
@@ -53,18 +53,18 @@ class Workbench:
     """Directory of the ingested image-classification data set (trainables/data/tasks.py)."""
     feature_layer: str = "classifier.5"
     """The layer whose features are classified."""
-    salience_layer: str = "features.12"
+    saliency_layer: str = "features.12"
     """The layer whose activations Grad-CAM weighs."""
 
 
 @dataclass(frozen=True)
-class LoadedTrunk:
-    """A trunk with its weights, in eval mode on the device."""
+class LoadedBackbone:
+    """A backbone with its weights, in eval mode on the device."""
 
     probed: Probed
     network: nn.Module
     checkpoint: Path | None
-    """Directory of the whole tuned model's checkpoint; None for an untuned trunk."""
+    """Directory of the whole fine-tuned model's checkpoint; None for an untuned backbone."""
 
 
 @dataclass(frozen=True)
@@ -80,25 +80,25 @@ class Kind:
     """One kind of probe."""
 
     name: str
-    applies: Callable[[Probed, Workbench], str | None]
+    applies: Callable[[Probed, ProbeContext], str | None]
     """None where the probe can be made; else why not, for people."""
-    inputs: Callable[[Probed, Workbench], Any]
-    """JSON-able content of all that decides the result, beside the trunk itself."""
-    run: Callable[[LoadedTrunk, Workbench], Result]
+    inputs: Callable[[Probed, ProbeContext], Any]
+    """JSON-able content of all that decides the result, beside the backbone itself."""
+    run: Callable[[LoadedBackbone, ProbeContext], Result]
     needs: str | None = None
-    """The kind whose result of the same trunk it reads."""
+    """The kind whose result of the same backbone it reads."""
     version: int = 1
 
 
-def probe_file(kind: Kind, probed: Probed, workbench: Workbench) -> Path:
+def probe_file(kind: Kind, probed: Probed, context: ProbeContext) -> Path:
     """Name the file of a probe's result; it is there when the probe is done."""
-    key = digest([kind.version, probed.id, kind.inputs(probed, workbench)])
-    return workbench.runs / PROBES / kind.name / f"{probed.id}-{key}.parquet"
+    key = digest([kind.version, probed.id, kind.inputs(probed, context)])
+    return context.runs / PROBES / kind.name / f"{probed.id}-{key}.parquet"
 
 
 def write_result(path: Path, kind: Kind, probed: Probed, inputs: Any, result: Result) -> None:
     """Write a probe's result beside and rename it."""
-    told = {
+    message = {
         "kind": kind.name,
         "version": kind.version,
         "id": probed.id,
@@ -106,7 +106,7 @@ def write_result(path: Path, kind: Kind, probed: Probed, inputs: Any, result: Re
         "inputs": inputs,
         "numbers": result.numbers,
     }
-    metadata = {**(result.rows.schema.metadata or {}), PROBE_KEY: json.dumps(told).encode()}
+    metadata = {**(result.rows.schema.metadata or {}), PROBE_KEY: json.dumps(message).encode()}
     write_parquet(path, result.rows.replace_schema_metadata(metadata))
 
 
@@ -124,10 +124,10 @@ class ProbeRecord:
     def read(cls, path: Path) -> Self:
         """Read what a result's metadata tell; raise ValueError naming a damaged file."""
         try:
-            told = json.loads(pq.read_schema(path).metadata[PROBE_KEY])
-            probed = Probed(Trial.from_json(json.dumps(told["model"])))
-            numbers, version = dict(told["numbers"]), int(told["version"])
-            return cls(path, probed, told["inputs"], numbers, version)
+            message = json.loads(pq.read_schema(path).metadata[PROBE_KEY])
+            probed = Probed(Trial.from_json(json.dumps(message["model"])))
+            numbers, version = dict(message["numbers"]), int(message["version"])
+            return cls(path, probed, message["inputs"], numbers, version)
         except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
             raise ValueError(
                 f"{path}: not a probe's result ({error}); remove it and run the analysis again"

@@ -1,4 +1,4 @@
-"""A worker that looks into trunks, one after another, each loaded once for all probes due."""
+"""A worker that looks into backbones, one after another, each loaded once for all probes due."""
 
 import traceback
 from dataclasses import dataclass, replace
@@ -9,14 +9,14 @@ from torch import nn
 from trainables.compute.device import use_threads
 from trainables.models import backbones
 from trainables.probes.kinds import KINDS
-from trainables.probes.probe import LoadedTrunk, Probed, Workbench, probe_file, write_result
+from trainables.probes.probe import LoadedBackbone, ProbeContext, Probed, probe_file, write_result
 from trainables.spec import Trial
 from trainables.training.checkpoints import load_network
 
 
 @dataclass(frozen=True)
 class ProbeJob:
-    """One trunk, and the probes of it that are due."""
+    """One backbone, and the probes of it that are due."""
 
     model: str
     """The trial, as JSON."""
@@ -24,21 +24,23 @@ class ProbeJob:
 
 
 class Prober:
-    """Probe trunks on this process' device."""
+    """Probe backbones on this process' device."""
 
-    def __init__(self, bench: Workbench, threads: int, device: torch.device | None = None) -> None:
+    def __init__(
+        self, context: ProbeContext, threads: int, device: torch.device | None = None
+    ) -> None:
         use_threads(threads)
         found = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._bench = replace(bench, device=device or found)
+        self._context = replace(context, device=device or found)
 
     def probe(self, job: ProbeJob) -> list[str]:
-        """Make the probes of a trunk that are due, and write their results.
+        """Make the probes of a backbone that are due, and write their results.
 
         Returns a line for each that could not be made; the others are made all the same.
         """
         probed = Probed(Trial.from_json(job.model))
         try:
-            trunk = load(probed, self._bench)
+            backbone = load(probed, self._context)
         except ValueError as error:
             return [f"{probed.id}: {error}"]
         failures: list[str] = []
@@ -47,26 +49,26 @@ class Prober:
             if kind.name not in job.kinds or kind.needs in failed:
                 continue
             try:
-                path = probe_file(kind, probed, self._bench)
-                found = kind.run(trunk, self._bench)
-                write_result(path, kind, probed, kind.inputs(probed, self._bench), found)
+                path = probe_file(kind, probed, self._context)
+                found = kind.run(backbone, self._context)
+                write_result(path, kind, probed, kind.inputs(probed, self._context), found)
             except Exception as error:  # told, while the other probes are made
                 known = isinstance(error, ValueError)
-                told = str(error) if known else traceback.format_exc(limit=-3)
-                failures.append(f"{probed.id}, {kind.name}: {told}")
+                message = str(error) if known else traceback.format_exc(limit=-3)
+                failures.append(f"{probed.id}, {kind.name}: {message}")
                 failed.add(kind.name)
         return failures
 
 
-def load(probed: Probed, bench: Workbench) -> LoadedTrunk:
-    """Load a trunk onto the device, in eval mode; raise ValueError where its weights fail."""
-    if not probed.is_tuned:
-        network = backbones.load(probed.model.trunk, bench.weights_file)
-        return LoadedTrunk(probed, _ready(network, bench), None)
-    directory = bench.runs / "checkpoints" / probed.model.training_id
-    network = load_network(directory, probed.model.trunk.architecture)
-    return LoadedTrunk(probed, _ready(network, bench), directory)
+def load(probed: Probed, context: ProbeContext) -> LoadedBackbone:
+    """Load a backbone onto the device, in eval mode; raise ValueError where its weights fail."""
+    if not probed.is_finetuned:
+        network = backbones.load(probed.model.backbone, context.weights_file)
+        return LoadedBackbone(probed, _ready(network, context), None)
+    directory = context.runs / "checkpoints" / probed.model.training_id
+    network = load_network(directory, probed.model.backbone.architecture)
+    return LoadedBackbone(probed, _ready(network, context), directory)
 
 
-def _ready(network: nn.Module, bench: Workbench) -> nn.Module:
-    return network.to(bench.device).eval()
+def _ready(network: nn.Module, context: ProbeContext) -> nn.Module:
+    return network.to(context.device).eval()

@@ -1,4 +1,4 @@
-"""Where trunks of early ROIs look, by Grad-CAM: on a task's test images and on their mirrors."""
+"""Where backbones of early ROIs look, by Grad-CAM: on a task's test images and on their mirrors."""
 
 from typing import Any, Final
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 from trainables.data.tasks import read_labels, read_task_batches
 from trainables.probes.classification import CLASSIFICATION, head_file, read_head
-from trainables.probes.grad_cam import Classifier, lateralisation, salience_maps
-from trainables.probes.probe import Kind, LoadedTrunk, Probed, Result, Workbench
+from trainables.probes.grad_cam import Classifier, lateralisation, saliency_maps
+from trainables.probes.probe import Kind, LoadedBackbone, ProbeContext, Probed, Result
 from trainables.spec import Pooled
-from trainables.spec.rois import group_of
+from trainables.spec.rois import roi_group_of
 
-NAME: Final = "salience"
+NAME: Final = "saliency"
 BATCH: Final = {"cpu": 32, "cuda": 256}
 N_EXAMPLES: Final = 6
-"""Images whose maps are kept whole: the same ones for every trunk."""
+"""Images whose maps are kept whole: the same ones for every backbone."""
 SCHEMA: Final = pa.schema(
     [
         pa.field("index", pa.int32(), nullable=False),
@@ -31,47 +31,47 @@ SCHEMA: Final = pa.schema(
 none. …_mirrored: of the mirrored image. map: row by row, of the first few images."""
 
 
-def applies(probed: Probed, bench: Workbench) -> str | None:
-    """Say why a trunk is not looked at: the untuned one and those of one early ROI are."""
-    if bench.task is None:
-        return CLASSIFICATION.applies(probed, bench)
-    if not probed.is_tuned:
+def applies(probed: Probed, context: ProbeContext) -> str | None:
+    """Say why a backbone is not looked at: the untuned one and those of one early ROI are."""
+    if context.task is None:
+        return CLASSIFICATION.applies(probed, context)
+    if not probed.is_finetuned:
         return None
     if isinstance(probed.model.objective, Pooled):
-        return "it was tuned on several subjects"
-    cell = probed.model.cells[0]
-    return None if group_of(cell.roi) == "early" else f"{cell.roi} is no early ROI"
+        return "it was fine-tuned on several subjects"
+    roi = probed.model.rois[0]
+    return None if roi_group_of(roi.name) == "early" else f"{roi.name} is no early ROI"
 
 
-def inputs(probed: Probed, bench: Workbench) -> Any:
-    """Name what decides the result beside the trunk: its classifier, and the layer."""
-    return {**CLASSIFICATION.inputs(probed, bench), "salience_layer": bench.salience_layer}
+def inputs(probed: Probed, context: ProbeContext) -> Any:
+    """Name what decides the result beside the backbone: its classifier, and the layer."""
+    return {**CLASSIFICATION.inputs(probed, context), "saliency_layer": context.saliency_layer}
 
 
-def run(trunk: LoadedTrunk, bench: Workbench) -> Result:
+def run(backbone: LoadedBackbone, context: ProbeContext) -> Result:
     """Compute the maps of all test images and of their mirror images, for the true class.
 
-    Raises ValueError where the trunk has no classifier yet.
+    Raises ValueError where the backbone has no classifier yet.
     """
-    weight, bias = read_head(head_file(trunk.probed, bench))
-    classifier = Classifier(trunk.network, bench.feature_layer, weight.float(), bias.float())
-    return look(classifier.to(bench.device).eval(), bench)
+    weight, bias = read_head(head_file(backbone.probed, context))
+    classifier = Classifier(backbone.network, context.feature_layer, weight.float(), bias.float())
+    return look(classifier.to(context.device).eval(), context)
 
 
-def look(classifier: Classifier, bench: Workbench) -> Result:
+def look(classifier: Classifier, context: ProbeContext) -> Result:
     """Compute a classifier's maps; sum them up by image, and as mean maps."""
-    assert bench.task is not None  # what applies asks for
-    told = read_labels(bench.task)
-    rows = told.test_rows
-    labels = torch.from_numpy(told.labels[rows])
-    size = BATCH[bench.device.type]
+    assert context.task is not None  # what applies asks for
+    task_labels = read_labels(context.task)
+    rows = task_labels.test_rows
+    labels = torch.from_numpy(task_labels.labels[rows])
+    size = BATCH[context.device.type]
     plain, mirrored = [], []
-    batches = read_task_batches(bench.task, size, rows)
+    batches = read_task_batches(context.task, size, rows)
     for images, classes in zip(batches, torch.split(labels, size), strict=True):
-        on_device = (images.to(bench.device), classes.to(bench.device))
-        plain.append(salience_maps(classifier, bench.salience_layer, *on_device).cpu())
+        on_device = (images.to(context.device), classes.to(context.device))
+        plain.append(saliency_maps(classifier, context.saliency_layer, *on_device).cpu())
         flipped = (on_device[0].flip(3), on_device[1])
-        mirrored.append(salience_maps(classifier, bench.salience_layer, *flipped).cpu())
+        mirrored.append(saliency_maps(classifier, context.saliency_layer, *flipped).cpu())
     maps, of_mirrors = torch.cat(plain), torch.cat(mirrored)
     examples = [one.flatten().tolist() for one in maps[:N_EXAMPLES]]
     table = pa.table(
@@ -102,4 +102,4 @@ def _mean_map(maps: Tensor) -> list[list[float]]:
     return found
 
 
-SALIENCE: Final = Kind(NAME, applies, inputs, run, needs=CLASSIFICATION.name)
+SALIENCY: Final = Kind(NAME, applies, inputs, run, needs=CLASSIFICATION.name)

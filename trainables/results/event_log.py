@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.storage.redaction import masked
+from trainables.storage.redaction import redact
 from trainables.storage.s3_mirror import upload
 
 
@@ -22,7 +22,7 @@ class TrialLog:
 
     path: Path
 
-    def note(self, event: str, **told: object) -> None:
+    def note(self, event: str, **message: object) -> None:
         """Write a line: when, where, what happened, and more about it.
 
         A disk that refuses it costs the line, not the trial.
@@ -32,12 +32,12 @@ class TrialLog:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "event": event,
-            **told,
+            **message,
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a") as file:
-                file.write(masked(json.dumps(line)) + "\n")
+                file.write(redact(json.dumps(line)) + "\n")
             if event != "epoch":  # of the many, the next stage tells
                 upload(self.path, self.path)
         except OSError:

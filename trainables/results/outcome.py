@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal, Self
 
 from trainables.results.epoch_report import EpochReport
-from trainables.spec.evaluation import Work, read_work
+from trainables.spec.evaluation import WorkItem, read_work_item
 from trainables.storage.atomic import write_text
-from trainables.storage.redaction import masked
+from trainables.storage.redaction import redact
 
 Status = Literal["finished", "failed", "stopped"]
 
@@ -18,7 +18,7 @@ Status = Literal["finished", "failed", "stopped"]
 class Outcome:
     """A trial, or an evaluation, that has ended, well or not."""
 
-    trial: Work
+    trial: WorkItem
     status: Status
     host: str
     device: str
@@ -33,7 +33,7 @@ class Outcome:
         """Write the outcome beside and rename it, without the secrets that an error may tell."""
         content = {
             **asdict(self),
-            "error": self.error and masked(self.error),
+            "error": self.error and redact(self.error),
             "trial": json.loads(self.trial.to_json()),
             "trial_id": self.trial.id,
             "training_id": self.trial.training_id,
@@ -50,7 +50,7 @@ class Outcome:
         try:
             content = json.loads(path.read_text())
             history = tuple(EpochReport(**report) for report in content.pop("history"))
-            trial = read_work(json.dumps(content.pop("trial")))
+            trial = read_work_item(json.dumps(content.pop("trial")))
             del content["trial_id"], content["training_id"]
             return cls(trial=trial, history=history, **content)
         except FileNotFoundError:
@@ -64,6 +64,6 @@ def outcome_file(runs: Path, trial_id: str) -> Path:
     return runs / "trials" / f"{trial_id}.json"
 
 
-def failed(trial: Work, error: str, *, host: str, device: str) -> Outcome:
+def failed(trial: WorkItem, error: str, *, host: str, device: str) -> Outcome:
     """Make the outcome of a trial that could not be done."""
     return Outcome(trial, "failed", host, device, time.time(), {}, error=error)

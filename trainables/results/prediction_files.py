@@ -1,6 +1,6 @@
-"""The predictions of test images: one row an image, one Parquet file a (trial, cell).
+"""The predictions of test images: one row per image, one Parquet file a (trial, ROI).
 
-``RUNS/predictions/<trial id>/<cell id>.parquet`` is written before the scores of the cell.
+``RUNS/predictions/<trial id>/<roi id>.parquet`` is written before the scores of the ROI.
 """
 
 import json
@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from trainables.spec import Cell
-from trainables.spec.evaluation import Work
+from trainables.spec import Roi
+from trainables.spec.evaluation import WorkItem
 from trainables.storage.atomic import read_parquet, write_parquet
 from trainables.storage.s3_mirror import pull
 
 if TYPE_CHECKING:
-    from trainables.encoding.score_rois import CellScores
+    from trainables.encoding.score_rois import RoiScores
 
 ABOUT: Final = b"cortex_sweep.predictions"
-"""Metadata: trial, cell, and of each protocol its layer; the vertices, in the lists' order."""
+"""Metadata: trial, ROI, and of each protocol its layer; the vertices, in the lists' order."""
 
 
 def prediction_schema(protocols: Sequence[str], n_vertices: int) -> pa.Schema:
     """Declare one test image with its predictions, a column a protocol.
 
     index: row of the response file, as in the subject's shards. Then, for each protocol that has
-    one prediction an image, float16 of mean 0 and variance 1 over the images, one a vertex;
+    one prediction per image, float16 of mean 0 and variance 1 over the images, one a vertex;
     NaN where the vertex has no r.
     """
     values = pa.list_(pa.float16(), n_vertices)
@@ -37,10 +37,10 @@ def prediction_schema(protocols: Sequence[str], n_vertices: int) -> pa.Schema:
 
 
 @dataclass(frozen=True)
-class CellPredictions:
-    """A cell's predictions of the test images under one protocol."""
+class RoiPredictions:
+    """An ROI's predictions of the test images under one protocol."""
 
-    cell: Cell
+    roi: Roi
     layer: str
     index: np.ndarray[Any, np.dtype[np.int32]]
     """(n_test,) rows of the subject's response file."""
@@ -49,37 +49,37 @@ class CellPredictions:
     values: np.ndarray[Any, np.dtype[np.float16]]
     """(n_test, n_vertices), of mean 0 and variance 1 over images; NaN without an r."""
 
-    def take(self, rows: np.ndarray[Any, Any]) -> "CellPredictions":
+    def take(self, rows: np.ndarray[Any, Any]) -> "RoiPredictions":
         """Keep some of the images, by their place here."""
         return replace(self, index=self.index[rows], values=self.values[rows])
 
 
-def prediction_file(runs: Path, trial_id: str, cell_id: str) -> Path:
-    """Name the file that holds a trial's predictions on a cell."""
-    return runs / "predictions" / trial_id / f"{cell_id}.parquet"
+def prediction_file(runs: Path, trial_id: str, roi_id: str) -> Path:
+    """Name the file that holds a trial's predictions on an ROI."""
+    return runs / "predictions" / trial_id / f"{roi_id}.parquet"
 
 
 def write_predictions(
-    runs: Path, trial: Work, scores: "Sequence[CellScores]", index: np.ndarray[Any, Any]
+    runs: Path, trial: WorkItem, scores: "Sequence[RoiScores]", index: np.ndarray[Any, Any]
 ) -> Path | None:
-    """Write one cell's predictions, beside and rename; return the file, None without any.
+    """Write one ROI's predictions, beside and rename; return the file, None without any.
 
     index: the test images' rows of the response file, as the rows of the predictions.
     """
     kept = {one.protocol: one.predictions for one in scores if one.predictions is not None}
     if not kept:
         return None
-    cell, vertex = scores[0].cell, scores[0].vertex
+    roi, vertex = scores[0].roi, scores[0].vertex
     about = {
         "trial": json.loads(trial.to_json()),
-        "cell": asdict(cell),
+        "roi": asdict(roi),
         "layers": {one.protocol: one.layer for one in scores if one.protocol in kept},
         "vertices": vertex.tolist(),
     }
     schema = prediction_schema(list(kept), len(vertex))
     lists = [_as_lists(values) for values in kept.values()]
     table = pa.table([pa.array(index.astype(np.int32)), *lists], schema=schema)
-    path = prediction_file(runs, trial.id, cell.id)
+    path = prediction_file(runs, trial.id, roi.id)
     described = table.replace_schema_metadata({ABOUT: json.dumps(about).encode()})
     write_parquet(path, described, use_dictionary=False)
     return path
@@ -90,8 +90,8 @@ def _as_lists(values: np.ndarray[Any, np.dtype[np.float16]]) -> pa.FixedSizeList
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
-def read_predictions(path: Path, protocol: str) -> CellPredictions | None:
-    """Read a cell's predictions under a protocol; None when the file has none of it.
+def read_predictions(path: Path, protocol: str) -> RoiPredictions | None:
+    """Read an ROI's predictions under a protocol; None when the file has none of it.
 
     Raises ValueError naming the file when it is damaged, FileNotFoundError when there is none.
     """
@@ -103,8 +103,8 @@ def read_predictions(path: Path, protocol: str) -> CellPredictions | None:
             return None
         vertex = np.array(about["vertices"], np.int32)
         flat = table[protocol].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return CellPredictions(
-            Cell(**about["cell"]),
+        return RoiPredictions(
+            Roi(**about["roi"]),
             about["layers"][protocol],
             table["index"].to_numpy(),
             vertex,

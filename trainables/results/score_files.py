@@ -1,4 +1,4 @@
-"""The table of scores: one row a vertex and protocol, one Parquet file a (trial, cell).
+"""The table of scores: one row per vertex and protocol, one Parquet file a (trial, ROI).
 
 An evaluation's scores lie as a trial's do, by the evaluation's id.
 """
@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trainables.results.provenance import code_version
-from trainables.spec import Cell
-from trainables.spec.evaluation import Work, method_on
+from trainables.spec import Roi
+from trainables.spec.evaluation import WorkItem, method_on
 from trainables.storage.atomic import read_parquet, write_parquet
 
 if TYPE_CHECKING:
-    from trainables.encoding.score_rois import CellScores
+    from trainables.encoding.score_rois import RoiScores
 
 SCORE_SCHEMA: Final = pa.schema(
     [
@@ -38,50 +38,51 @@ SCORE_SCHEMA: Final = pa.schema(
         pa.field("n_test", pa.int32(), nullable=False),
         pa.field("host", pa.string(), nullable=False),
         pa.field("trained_on", pa.string()),
-        pa.field("n_seen", pa.int32(), nullable=False),
-        pa.field("n_dropped", pa.int32(), nullable=False),
+        pa.field("n_overlap", pa.int32(), nullable=False),
+        pa.field("n_excluded", pa.int32(), nullable=False),
     ]
 )
 """r, alpha: null where a vertex is constant, so has no score. r_by_layer: reported r at each of
-the trial's layers (in the file's metadata), NaN where there is none. trained_on: ids of the cells
-that the trunk was tuned on, with spaces between; null where it was not. n_seen: how many of the
-subject's test images it was trained on. n_dropped: images that r leaves out for that reason."""
+the trial's layers (in the file's metadata), NaN where there is none. trained_on: ids of the ROIs
+that the backbone was fine-tuned on, with spaces between; null where it was not. n_overlap: how many
+of the subject's test images it was trained on. n_excluded: images that r leaves out for that
+reason."""
 
 TRIAL_KEY: Final = b"cortex_sweep.trial"
 CODE_KEY: Final = b"cortex_sweep.code"
 """Metadata of a score file: the trial as JSON, and the version of the program that scored it."""
 
 
-def score_file(runs: Path, trial_id: str, cell: Cell) -> Path:
-    """Name the file of a trial's or evaluation's scores on a cell; it exists when complete."""
-    return runs / "scores" / trial_id / f"{cell.id}.parquet"
+def score_file(runs: Path, trial_id: str, roi: Roi) -> Path:
+    """Name the file of a trial's or evaluation's scores on an ROI; it exists when complete."""
+    return runs / "scores" / trial_id / f"{roi.id}.parquet"
 
 
-def write_scores(runs: Path, trial: Work, scores: "Sequence[CellScores]") -> Path:
-    """Write one cell's scores, all protocols, beside and rename; return the file."""
-    path = score_file(runs, trial.id, scores[0].cell)
+def write_scores(runs: Path, trial: WorkItem, scores: "Sequence[RoiScores]") -> Path:
+    """Write one ROI's scores, all protocols, beside and rename; return the file."""
+    path = score_file(runs, trial.id, scores[0].roi)
     table = pa.concat_tables([_rows(trial, one) for one in scores])
-    told = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code_version().encode()}
-    table = table.replace_schema_metadata(told)
+    message = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code_version().encode()}
+    table = table.replace_schema_metadata(message)
     write_parquet(path, table)
     return path
 
 
-def _rows(trial: Work, scores: "CellScores") -> pa.Table:
-    n, cell = len(scores.vertex), scores.cell
+def _rows(trial: WorkItem, scores: "RoiScores") -> pa.Table:
+    n, roi = len(scores.vertex), scores.roi
     constants = {
         "trial_id": trial.id,
-        "method": method_on(trial, cell),
-        "dataset": cell.dataset,
-        "subject": cell.subject,
-        "hemisphere": cell.hemisphere,
-        "roi": cell.roi,
+        "method": method_on(trial, roi),
+        "dataset": roi.dataset,
+        "subject": roi.subject,
+        "hemisphere": roi.hemisphere,
+        "roi": roi.name,
         "protocol": scores.protocol,
         "layer": scores.layer,
         "n_test": scores.n_test,
         "host": socket.gethostname(),
-        "n_seen": scores.n_seen,
-        "n_dropped": scores.n_dropped,
+        "n_overlap": scores.n_overlap,
+        "n_excluded": scores.n_excluded,
     }
     by_layer = scores.r_by_layer.T.astype(np.float32)
     columns = {

@@ -2,22 +2,22 @@
 
 from trainables.spec.evaluation import (
     Evaluation,
-    Work,
+    WorkItem,
 )
 from trainables.spec.objectives import (
     LARGEST_ROI,
     MEAN,
     OBJECTIVES,
     Contrastive,
+    Finetuned,
+    FinetunedOnRoi,
     Objective,
     Order,
     Pooled,
     Regression,
-    Tuned,
-    TunedOnCell,
     Untuned,
 )
-from trainables.spec.rois import Cell
+from trainables.spec.rois import Roi
 from trainables.spec.search import (
     Choice,
     IntegerRange,
@@ -31,11 +31,11 @@ from trainables.spec.trial import (
     FULL,
     PRECISIONS,
     PROTOCOLS,
+    Backbone,
     Encoding,
     Precision,
     Protocol,
     Trial,
-    Trunk,
 )
 from trainables.spec.values import NAME_RULE, as_mapping, build_from, digest, is_name
 
@@ -49,11 +49,13 @@ __all__ = [
     "OBJECTIVES",
     "PRECISIONS",
     "PROTOCOLS",
-    "Cell",
+    "Backbone",
     "Choice",
     "Contrastive",
     "Encoding",
     "Evaluation",
+    "Finetuned",
+    "FinetunedOnRoi",
     "IntegerRange",
     "LogUniform",
     "Objective",
@@ -63,13 +65,11 @@ __all__ = [
     "Protocol",
     "Ranges",
     "Regression",
+    "Roi",
     "Search",
     "Trial",
-    "Trunk",
-    "Tuned",
-    "TunedOnCell",
     "Untuned",
-    "Work",
+    "WorkItem",
     "as_mapping",
     "build_from",
     "digest",

@@ -1,4 +1,4 @@
-"""What an evaluation is: a tuned trunk scored on cells of a subject, without any training."""
+"""What an evaluation is: a fine-tuned backbone scored on a subject's ROIs, without training."""
 
 import json
 from collections.abc import Iterable
@@ -7,75 +7,81 @@ from functools import cached_property
 from typing import Any, Final, Self
 
 from trainables.spec.objectives import Untuned
-from trainables.spec.rois import NSD_OF_NOD, Cell
-from trainables.spec.trial import Encoding, Trial, Trunk
+from trainables.spec.rois import NSD_OF_NOD, Roi
+from trainables.spec.trial import Backbone, Encoding, Trial
 from trainables.spec.values import as_mapping, build_from, digest, require
 
 TRANSFER: Final = "transfer"
 OTHER_REGION: Final = "other-region"
 
 
-def serves(own: Cell, target: Cell) -> bool:
-    """Tell whether a trunk tuned on one cell is one for another: the same ROI and hemisphere.
+def serves(own: Roi, target: Roi) -> bool:
+    """Tell whether a model of one ROI serves another: the same area and hemisphere.
 
     NOD's areas are served by the NSD ROIs that stand for them.
     """
-    roi = target.roi if target.dataset == own.dataset else NSD_OF_NOD.get(target.roi)
-    return own.hemisphere == target.hemisphere and own.roi == roi
+    roi_name = target.name if target.dataset == own.dataset else NSD_OF_NOD.get(target.name)
+    return own.hemisphere == target.hemisphere and own.name == roi_name
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A tuned trial's trunk, scored on one subject's cells as the trial's encoding says.
+    """A fine-tuned trial's backbone, scored on one subject's ROIs as the trial's encoding says.
 
     PCA and ridge are fitted anew on the subject's own images. The id does not depend on which
-    of the subject's cells are scored, so that they share one pass over the images.
+    of the subject's ROIs are scored, so that they share one pass over the images.
     """
 
     model: Trial
-    cells: tuple[Cell, ...]
-    drop_seen: bool = False
-    """Measure r without the images that the trunk was trained on."""
+    rois: tuple[Roi, ...]
+    exclude_training_images: bool = False
+    """Measure r without the images that the backbone was trained on."""
 
     def __post_init__(self) -> None:
         model = self.model
-        require(not isinstance(model.objective, Untuned), f"{model.id}: expected a tuned trial")
+        require(
+            not isinstance(model.objective, Untuned), f"{model.id}: expected a fine-tuned trial"
+        )
         require(model.encoding is not None, f"{model.id}: expected a trial that is encoded")
-        require(len(self.cells) > 0, "an evaluation needs at least one cell")
-        shards = sorted({cell.shard for cell in self.cells})
-        require(len(shards) == 1, f"an evaluation's cells must be of one subject, found {shards}")
-        own = ", ".join(cell.id for cell in self.cells if cell in model.cells)
-        require(not own or self.drop_seen, f"{own}: the trial {model.id} scores its own cells")
+        require(len(self.rois) > 0, "an evaluation needs at least one ROI")
+        shards = sorted({roi.shard for roi in self.rois})
+        require(len(shards) == 1, f"an evaluation's ROIs must be of one subject, found {shards}")
+        own = ", ".join(roi.id for roi in self.rois if roi in model.rois)
+        require(
+            not own or self.exclude_training_images,
+            f"{own}: the trial {model.id} scores its own ROIs",
+        )
 
     @property
     def method(self) -> str:
         """Name the method: ``transfer-contrastive``, of another data set ``nod-contrastive``.
 
-        ``-unseen`` after it stands for scores without the images that the trunk was trained on.
+        ``-no-overlap`` after it stands for scores without the images that the backbone was trained
+        on.
         """
-        return f"{self._relation}-{self.model.method}{self._unseen}"
+        return f"{self._relation}-{self.model.method}{self._suffix}"
 
     @property
     def _relation(self) -> str:
-        dataset = self.cells[0].dataset
-        return TRANSFER if dataset == self.model.cells[0].dataset else dataset
+        dataset = self.rois[0].dataset
+        return TRANSFER if dataset == self.model.rois[0].dataset else dataset
 
     @property
-    def _unseen(self) -> str:
-        return "-unseen" if self.drop_seen else ""
+    def _suffix(self) -> str:
+        return "-no-overlap" if self.exclude_training_images else ""
 
-    def method_on(self, cell: Cell) -> str:
-        """Name the method of a cell's scores, so that a table mixes them with no others.
+    def method_on(self, roi: Roi) -> str:
+        """Name the method of an ROI's scores, so that a table mixes them with no others.
 
-        It is :attr:`method` where the trunk was tuned on the same ROI and hemisphere of other
-        subjects (of NSD, for a cell of NOD), the model's own on a cell that it was tuned on, and
-        ``other-region-contrastive`` elsewhere.
+        It is :attr:`method` where the backbone was fine-tuned on the same ROI and hemisphere of
+        other subjects (of NSD, for an ROI of NOD), the model's own on an ROI that it was fine-tuned
+        on, and ``other-region-contrastive`` elsewhere.
         """
-        if cell in self.model.cells:
-            return f"{self.model.method}{self._unseen}"
-        if any(serves(one, cell) for one in self.model.cells):
+        if roi in self.model.rois:
+            return f"{self.model.method}{self._suffix}"
+        if any(serves(one, roi) for one in self.model.rois):
             return self.method
-        return f"{OTHER_REGION}-{self.model.method}{self._unseen}"
+        return f"{OTHER_REGION}-{self.model.method}{self._suffix}"
 
     @cached_property
     def id(self) -> str:
@@ -83,28 +89,28 @@ class Evaluation:
         content = {
             "model": self.model.training_id,
             "encoding": asdict(self.encoding),
-            "on": self.cells[0].shard,
-            "data": self.cells[0].data,
-            "drop_seen": self.drop_seen,
+            "on": self.rois[0].shard,
+            "data": self.rois[0].data,
+            "exclude_training_images": self.exclude_training_images,
         }
         model = self.model.training_id.rpartition("-")[0]
-        place = f"{self._relation}-{model}-on-{self.cells[0].shard}{self._unseen}"
+        place = f"{self._relation}-{model}-on-{self.rois[0].shard}{self._suffix}"
         return f"{place}-{digest(content)}"
 
     @property
     def training_id(self) -> str:
-        """Name the checkpoint that the trunk is taken from."""
+        """Name the checkpoint that the backbone is taken from."""
         return self.model.training_id
 
     @property
     def trained_on(self) -> str | None:
-        """Name the cells that the trunk was tuned on, with spaces between."""
+        """Name the ROIs that the backbone was fine-tuned on, with spaces between."""
         return self.model.trained_on
 
     @property
-    def trunk(self) -> Trunk:
-        """Return the trunk's architecture, and the weights that its tuning started from."""
-        return self.model.trunk
+    def backbone(self) -> Backbone:
+        """Return the backbone's architecture, and the weights that its fine-tuning started from."""
+        return self.model.backbone
 
     @property
     def encoding(self) -> Encoding:
@@ -115,11 +121,11 @@ class Evaluation:
     @property
     def shards(self) -> tuple[str, ...]:
         """Name the directory that holds the subject's images."""
-        return (self.cells[0].shard,)
+        return (self.rois[0].shard,)
 
-    def scoring(self, cells: Iterable[Cell]) -> Self:
-        """Return the same evaluation, with other cells to score."""
-        return replace(self, cells=tuple(cells))
+    def scoring(self, rois: Iterable[Roi]) -> Self:
+        """Return the same evaluation, with other ROIs to score."""
+        return replace(self, rois=tuple(rois))
 
     def to_json(self) -> str:
         """Serialise for a queue, a record or a file's metadata."""
@@ -131,27 +137,27 @@ class Evaluation:
         content = as_mapping("evaluation", json.loads(text))
         parts: dict[str, Any] = {
             "model": Trial.from_json(json.dumps(content.get("model"))),
-            "cells": [build_from(Cell, cell) for cell in content.get("cells", ())],
+            "rois": [build_from(Roi, roi) for roi in content.get("rois", ())],
         }
         evaluation: Self = build_from(cls, {**content, **parts})
         return evaluation
 
 
-Work = Trial | Evaluation
-"""What a worker is given to do: each has an id, the cells to score, and the shards it reads."""
+WorkItem = Trial | Evaluation
+"""What a worker is given to do: each has an id, the ROIs to score, and the shards it reads."""
 
 
-def read_work(text: str) -> Work:
+def read_work_item(text: str) -> WorkItem:
     """Read a trial or an evaluation from its JSON; raise ValueError when it is neither."""
     content = as_mapping("work", json.loads(text))
     return Evaluation.from_json(text) if "model" in content else Trial.from_json(text)
 
 
-def method_on(work: Work, cell: Cell) -> str:
-    """Name the method of a work's scores on one of its cells."""
-    return work.method_on(cell) if isinstance(work, Evaluation) else work.method
+def method_on(work_item: WorkItem, roi: Roi) -> str:
+    """Name the method of a work's scores on one of its ROIs."""
+    return work_item.method_on(roi) if isinstance(work_item, Evaluation) else work_item.method
 
 
-def setting_source(work: Work) -> Trial:
+def training_of(work_item: WorkItem) -> Trial:
     """Return the trial whose settings made a work's scores: itself, or the evaluated model."""
-    return work.model if isinstance(work, Evaluation) else work
+    return work_item.model if isinstance(work_item, Evaluation) else work_item

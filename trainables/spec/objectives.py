@@ -1,4 +1,4 @@
-"""The objectives: how a trunk is tuned, or not, with the paper's settings as defaults."""
+"""The objectives: how a backbone is fine-tuned, or not, with the paper's settings as defaults."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -8,14 +8,14 @@ from trainables.spec.values import require
 
 @dataclass(frozen=True)
 class Untuned:
-    """The pretrained trunk as it is: the baseline that every tuned trunk must beat."""
+    """The pretrained backbone as it is: the baseline that every fine-tuned backbone must beat."""
 
     method = "untuned"
 
 
 @dataclass(frozen=True)
 class Regression:
-    """Fine-tune trunk and a linear map to the responses on mean squared error (paper, 2.3)."""
+    """Fine-tune backbone and a linear map to the responses on mean squared error (paper, 2.3)."""
 
     method = "regression"
     learning_rate: float = 2.5e-5
@@ -38,9 +38,9 @@ class Contrastive:
     epochs: int = 30
     temperature: float = 0.3
     hidden_ratio: float = 0.8
-    """Width of the shared head's input, as a share of the cell's vertices."""
+    """Width of the shared head's input, as a share of the ROI's vertices."""
     embedding_ratio: float = 0.2
-    """Width of the shared head's output, as a share of the cell's vertices."""
+    """Width of the shared head's output, as a share of the ROI's vertices."""
     validation: float = 0.0
     """Share of the training images held back to measure retrieval after each epoch."""
 
@@ -50,7 +50,7 @@ class Contrastive:
         require(
             self.hidden_ratio > 0 and self.embedding_ratio > 0,
             f"hidden_ratio {self.hidden_ratio}, embedding_ratio {self.embedding_ratio}: "
-            "expected positive shares of the cell's vertices",
+            "expected positive shares of the ROI's vertices",
         )
 
 
@@ -65,9 +65,9 @@ ORDERS: Final[tuple[Order, ...]] = ("sequential", "interleaved")
 
 @dataclass(frozen=True)
 class Pooled:
-    """Tune one trunk contrastively on the same ROI of several subjects (METHOD: pooled models).
+    """Tune one backbone contrastively on the same ROI of several subjects (METHOD: pooled models).
 
-    Trunk, image readout and head are shared; each subject has a response readout of its own.
+    Backbone, image readout and head are shared; each subject has a response readout of its own.
     """
 
     learning_rate: float = 1e-4
@@ -97,8 +97,8 @@ class Pooled:
         return "pooled-avg" if self.hidden_dim == MEAN else "pooled-const"
 
 
-TunedOnCell = Regression | Contrastive
-Tuned = Regression | Contrastive | Pooled
+FinetunedOnRoi = Regression | Contrastive
+Finetuned = Regression | Contrastive | Pooled
 Objective = Untuned | Regression | Contrastive | Pooled
 OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "untuned": Untuned,
@@ -109,7 +109,7 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
 }
 
 
-def _check_training(objective: Tuned) -> None:
+def _check_training(objective: Finetuned) -> None:
     name = objective.method
     require(
         objective.learning_rate > 0, f"{name}: learning_rate {objective.learning_rate} is not > 0"

@@ -34,48 +34,48 @@ NOD_ROIS: Final = tuple(NSD_OF_NOD)
 EARLY: Final = (*ROI_FAMILIES["prf-visualrois"], *NOD_ROIS)
 STREAMS: Final = ROI_FAMILIES["streams"]
 HIGHER: Final = tuple(
-    roi
-    for family, rois in ROI_FAMILIES.items()
+    roi_name
+    for family, roi_names in ROI_FAMILIES.items()
     if family not in ("prf-visualrois", "streams")
-    for roi in rois
+    for roi_name in roi_names
 )
 ROI_ORDER: Final = (*EARLY, *HIGHER, *STREAMS)
 
 
-def group_of(roi: str) -> str:
+def roi_group_of(roi_name: str) -> str:
     """Name the group (``early``, ``higher`` or ``streams``) that an ROI is reported in."""
-    if roi in EARLY:
+    if roi_name in EARLY:
         return "early"
-    return "streams" if roi in STREAMS else "higher"
+    return "streams" if roi_name in STREAMS else "higher"
 
 
 @dataclass(frozen=True)
-class Cell:
+class Roi:
     """One (subject, hemisphere, ROI) of a dataset: what a model is fitted to and scored on."""
 
     dataset: str
     subject: str
     hemisphere: str
-    roi: str
+    name: str
     n_vertices: int
     data: str
     """Digest of the subject's shards (responses, split, image size), from their manifest."""
 
     def __post_init__(self) -> None:
-        for name in (self.dataset, self.subject, self.roi):
+        for name in (self.dataset, self.subject, self.name):
             require(is_name(name), f"{name!r} names no file; expected {NAME_RULE}")
         require(
             self.hemisphere in HEMISPHERES,
-            f"cell {self.id}: hemisphere {self.hemisphere!r}; expected one of {HEMISPHERES}",
+            f"{self.id}: hemisphere {self.hemisphere!r}; expected one of {HEMISPHERES}",
         )
-        require(self.n_vertices > 0, f"cell {self.id}: an ROI without vertices is no cell")
+        require(self.n_vertices > 0, f"{self.id}: expected an ROI with vertices, found none")
 
     @property
     def id(self) -> str:
         """``nsd-subj01-lh-V1v``."""
-        return f"{self.dataset}-{self.subject}-{self.hemisphere}-{self.roi}"
+        return f"{self.dataset}-{self.subject}-{self.hemisphere}-{self.name}"
 
     @property
     def shard(self) -> str:
-        """Name the dataset directory that holds this cell's images: ``nsd-subj01``."""
+        """Name the dataset directory that holds this ROI's images: ``nsd-subj01``."""
         return f"{self.dataset}-{self.subject}"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from typing import Final
 
 from trainables.spec.objectives import Contrastive
-from trainables.spec.rois import NOD_ROIS, STREAMS, Cell
-from trainables.spec.trial import Trial, Trunk
+from trainables.spec.rois import NOD_ROIS, STREAMS, Roi
+from trainables.spec.trial import Backbone, Trial
 from trainables.spec.values import digest, require
 
 Value = float | int
@@ -88,12 +88,12 @@ WHOLE: Final = ("epochs", "batch_size")
 
 @dataclass(frozen=True)
 class Search:
-    """A search: on which cells, over what, and how it is cut short."""
+    """A search: on which ROIs, over what, and how it is cut short."""
 
     ranges: Ranges
-    n_cells: int
+    n_rois: int
     min_vertices: int
-    """Cells must have more."""
+    """ROIs must have more."""
     n_configurations: int
     per_round: int
     """Configurations proposed at once, from what the rounds before have found."""
@@ -101,13 +101,13 @@ class Search:
     """Epochs before a trial may be stopped."""
     reduction_factor: float
     """Of the trials that reach a rung, about one in so many goes on."""
-    trunk: Trunk = field(default_factory=Trunk)
+    backbone: Backbone = field(default_factory=Backbone)
     validation: float = 0.1
     """Share of the training images held back, on which retrieval is measured."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_cells", "n_configurations", "per_round", "grace_period"):
+        for name in ("n_rois", "n_configurations", "per_round", "grace_period"):
             require(getattr(self, name) >= 1, f"search: {name} {getattr(self, name)} is below 1")
         require(self.reduction_factor > 1, f"search: reduction_factor {self.reduction_factor} <= 1")
         require(
@@ -126,25 +126,25 @@ class Search:
         """Count the rounds; the last one may be smaller."""
         return -(-self.n_configurations // self.per_round)
 
-    def choose_cells(self, cells: Sequence[Cell]) -> list[Cell]:
-        """Draw n_cells of the cells with enough vertices; all if there are fewer.
+    def choose_rois(self, rois: Sequence[Roi]) -> list[Roi]:
+        """Draw n_rois of the ROIs with enough vertices; all if there are fewer.
 
-        Streams and NOD's areas are left out: NOD's models are NSD's. The same cells come out
+        Streams and NOD's areas are left out: NOD's models are NSD's. The same ROIs come out
         whatever the order they are given in, sorted by id.
         """
         left_out = (*STREAMS, *NOD_ROIS)
-        large = [c for c in cells if c.n_vertices > self.min_vertices and c.roi not in left_out]
-        large.sort(key=lambda cell: cell.id)
-        drawn = random.Random(self.seed).sample(large, min(self.n_cells, len(large)))
-        return sorted(drawn, key=lambda cell: cell.id)
+        large = [c for c in rois if c.n_vertices > self.min_vertices and c.name not in left_out]
+        large.sort(key=lambda roi: roi.id)
+        drawn = random.Random(self.seed).sample(large, min(self.n_rois, len(large)))
+        return sorted(drawn, key=lambda roi: roi.id)
 
     def objective(self, values: Values) -> Contrastive:
         """Make the objective of a configuration; raise ValueError on unknown or missing names."""
         return Contrastive(**checked(values), validation=self.validation)  # type: ignore[arg-type]
 
-    def trial(self, values: Values, cell: Cell, trunk: Trunk) -> Trial:
-        """Make the trial of a configuration on a cell: tuned, judged by retrieval, not encoded."""
-        return Trial(self.objective(values), (cell,), trunk, encoding=None, seed=self.seed)
+    def trial(self, values: Values, roi: Roi, backbone: Backbone) -> Trial:
+        """Make the trial of a configuration on an ROI: fine-tuned and ranked, not encoded."""
+        return Trial(self.objective(values), (roi,), backbone, encoding=None, seed=self.seed)
 
 
 def checked(values: Values) -> dict[str, Value]:

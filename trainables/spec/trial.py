@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Final, Literal, Self
 
 from trainables.spec.objectives import OBJECTIVES, Objective, Pooled, Untuned
-from trainables.spec.rois import Cell
+from trainables.spec.rois import Roi
 from trainables.spec.values import as_mapping, build_from, digest, require
 
 Protocol = Literal["nested", "paper", "released"]
@@ -37,7 +37,7 @@ FROM_FILE: Final = "file"
 
 
 @dataclass(frozen=True)
-class Trunk:
+class Backbone:
     """An image CNN by name, and the weights it starts from."""
 
     architecture: str = "alexnet"
@@ -70,37 +70,39 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Trial:
-    """One trunk, tuned (or not) and scored on its cells.
+    """One backbone, fine-tuned (or not) and scored on its ROIs.
 
-    An untuned trial is the trunk on one subject's images: its id does not depend on which
-    of the subject's cells are scored, so that they share one pass over the images. A pooled
-    trial is tuned on all its cells, one a subject, in their order.
+    An untuned trial is the backbone on one subject's images: its id does not depend on which
+    of the subject's ROIs are scored, so that they share one pass over the images. A pooled
+    trial is fine-tuned on all its ROIs, one a subject, in their order.
     """
 
     objective: Objective
-    cells: tuple[Cell, ...]
-    trunk: Trunk = field(default_factory=Trunk)
+    rois: tuple[Roi, ...]
+    backbone: Backbone = field(default_factory=Backbone)
     encoding: Encoding | None = field(default_factory=Encoding)
-    """None: the trial is tuned and judged by its retrieval alone; no test image is looked at."""
+    """None: the trial is fine-tuned and judged by its retrieval alone; no test image is looked
+    at."""
     seed: int = 0
     precision: Precision = FULL
-    """What the images pass the trunk in while it is tuned; all else, and scores, are float32."""
-    exact: bool = False
-    """Whether nothing takes a fast path: full float32, repeatable to the bit on one machine."""
+    """What the images pass the backbone in while it is fine-tuned; all else, and scores, are
+    float32."""
+    deterministic: bool = False
+    """Whether nothing takes a fast path: full float32, bitwise reproducible on one machine."""
 
     def __post_init__(self) -> None:
-        require(len(self.cells) > 0, "a trial needs at least one cell")
+        require(len(self.rois) > 0, "a trial needs at least one ROI")
         require(
             self.precision in PRECISIONS,
             f"precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}",
         )
         require(
             self.precision == FULL or not isinstance(self.objective, Untuned),
-            f"an untuned trial tunes nothing in {self.precision}",
+            f"an untuned trial fine-tunes nothing in {self.precision}",
         )
         require(
-            self.precision == FULL or not self.exact,
-            f"an exact trial is of float32, found {self.precision}",
+            self.precision == FULL or not self.deterministic,
+            f"a deterministic trial is of float32, found {self.precision}",
         )
         require(
             self.encoding is not None or not isinstance(self.objective, Untuned),
@@ -110,19 +112,19 @@ class Trial:
             self._check_pooled()
             return
         shards = sorted(self.shards)
-        require(len(shards) == 1, f"a trial's cells must be of one subject, found {shards}")
+        require(len(shards) == 1, f"a trial's ROIs must be of one subject, found {shards}")
         require(
-            isinstance(self.objective, Untuned) or len(self.cells) == 1,
-            f"a {self.method} trial is tuned on one cell, found {len(self.cells)}",
+            isinstance(self.objective, Untuned) or len(self.rois) == 1,
+            f"a {self.method} trial is fine-tuned on one ROI, found {len(self.rois)}",
         )
 
     def _check_pooled(self) -> None:
-        found = ", ".join(cell.id for cell in self.cells)
-        regions = {(cell.dataset, cell.hemisphere, cell.roi) for cell in self.cells}
+        found = ", ".join(roi.id for roi in self.rois)
+        regions = {(roi.dataset, roi.hemisphere, roi.name) for roi in self.rois}
         require(len(regions) == 1, f"a {self.method} trial is of one ROI, found {found}")
         require(
-            len(self.shards) == len(self.cells) >= 2,
-            f"a {self.method} trial pools two subjects or more, one cell each, found {found}",
+            len(self.shards) == len(self.rois) >= 2,
+            f"a {self.method} trial pools two subjects or more, one ROI each, found {found}",
         )
 
     @property
@@ -133,23 +135,23 @@ class Trial:
     @cached_property
     def shards(self) -> tuple[str, ...]:
         """Name the dataset directories that hold this trial's images, one a subject."""
-        return tuple(dict.fromkeys(cell.shard for cell in self.cells))
+        return tuple(dict.fromkeys(roi.shard for roi in self.rois))
 
     @property
     def trained_on(self) -> str | None:
-        """Name the cells that the trunk is tuned on, with spaces between; None when untuned."""
-        tuned = not isinstance(self.objective, Untuned)
-        return " ".join(cell.id for cell in self.cells) if tuned else None
+        """Name the ROIs of the fine-tuning, with spaces between; None when untuned."""
+        finetuned = not isinstance(self.objective, Untuned)
+        return " ".join(roi.id for roi in self.rois) if finetuned else None
 
     @property
     def _training(self) -> dict[str, Any]:
         pooled = isinstance(self.objective, Pooled)
         content: dict[str, Any] = {
             "objective": {"method": self.method, **asdict(self.objective)},
-            "trunk": asdict(self.trunk),
-            "data": [cell.data for cell in self.cells] if pooled else self.cells[0].data,
-            "on": [cell.id for cell in self.cells] if pooled else self._place,
-            **({"exact": True} if self.exact else {}),
+            "backbone": asdict(self.backbone),
+            "data": [roi.data for roi in self.rois] if pooled else self.rois[0].data,
+            "on": [roi.id for roi in self.rois] if pooled else self._place,
+            **({"deterministic": True} if self.deterministic else {}),
         }
         if isinstance(self.objective, Untuned):
             return content
@@ -158,14 +160,14 @@ class Trial:
 
     @property
     def _place(self) -> str:
-        cell = self.cells[0]
+        roi = self.rois[0]
         if isinstance(self.objective, Pooled):
-            return f"{cell.dataset}-{cell.hemisphere}-{cell.roi}"
-        return cell.shard if isinstance(self.objective, Untuned) else cell.id
+            return f"{roi.dataset}-{roi.hemisphere}-{roi.name}"
+        return roi.shard if isinstance(self.objective, Untuned) else roi.id
 
     @cached_property
     def training_id(self) -> str:
-        """Name the checkpoint: everything that changes the tuned weights, and nothing else."""
+        """Name the checkpoint: everything that changes the fine-tuned weights, and nothing else."""
         return f"{self.method}-{self._place}-{digest(self._training)}"
 
     @cached_property
@@ -176,19 +178,19 @@ class Trial:
         content = {**self._training, "encoding": asdict(self.encoding)}
         return f"{self.method}-{self._place}-{digest(content)}"
 
-    def tuned_in(self, precision: Precision) -> Self:
+    def in_precision(self, precision: Precision) -> Self:
         """Return the same trial in a precision; an untuned one as it is."""
         if isinstance(self.objective, Untuned):
             return self
         return replace(self, precision=precision)
 
-    def exactly(self) -> Self:
+    def as_deterministic(self) -> Self:
         """Return the same trial on no fast path, in float32."""
-        return replace(self, precision=FULL, exact=True)
+        return replace(self, precision=FULL, deterministic=True)
 
-    def scoring(self, cells: Iterable[Cell]) -> Self:
-        """Return the same trial, with other cells to score."""
-        return replace(self, cells=tuple(cells))
+    def scoring(self, rois: Iterable[Roi]) -> Self:
+        """Return the same trial, with other ROIs to score."""
+        return replace(self, rois=tuple(rois))
 
     def to_json(self) -> str:
         """Serialise for a queue, a record or a file's metadata."""
@@ -208,8 +210,8 @@ class Trial:
         encoding = content.get("encoding", {})
         parts = {
             "objective": built,
-            "cells": [build_from(Cell, cell) for cell in content.get("cells", ())],
-            "trunk": build_from(Trunk, content.get("trunk", {})),
+            "rois": [build_from(Roi, roi) for roi in content.get("rois", ())],
+            "backbone": build_from(Backbone, content.get("backbone", {})),
             "encoding": None if encoding is None else build_from(Encoding, encoding),
         }
         trial: Self = build_from(cls, {**content, **parts})

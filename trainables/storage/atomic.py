@@ -23,7 +23,7 @@ VERIFIED: Final[dict[str, Any]] = {"page_checksum_verification": True}
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a file to write beside a path; on leaving, it takes the path's place.
 
     Where the block raises, as on a full disk, nothing of it is left and the path is as it was. A
@@ -44,13 +44,13 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole."""
-    with written_whole(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(text)
 
 
 def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
     """Write a table whole, with a checksum a page; options are ``pyarrow.parquet``'s."""
-    with written_whole(path) as beside:
+    with atomic_write(path) as beside:
         pq.write_table(table, beside, **{"compression": "zstd", **CHECKED, **options})
 
 

@@ -1,4 +1,4 @@
-"""What must not be told: passwords in addresses, and secrets of the environment."""
+"""What must not be printed: passwords in addresses, and secrets of the environment."""
 
 import os
 import re
@@ -18,7 +18,7 @@ SHORTEST: Final = 6
 _IN_ADDRESS: Final = re.compile(r"(?<=://)([^\s/:@]*):[^\s/]+@")
 
 
-def masked(text: str) -> str:
+def redact(text: str) -> str:
     """Hide passwords of addresses, and the values of SECRET_VARIABLES, wherever a text has them."""
     for name in SECRET_VARIABLES:
         value = os.environ.get(name, "")

@@ -77,7 +77,7 @@ def upload(source: Path, path: Path) -> None:
     found = _origin(path)
     if found is None or any(part.startswith(".") for part in Path(found[1]).parts):
         return
-    with _told(path):
+    with _s3_errors(path):
         _client().upload_file(str(source), *found)
         _mark(source, _client().head_object(Bucket=found[0], Key=found[1]))
 
@@ -114,7 +114,7 @@ def remove(path: Path) -> None:
     """Remove a file or a directory, in S3 and here, if it is there."""
     found = _origin(path)
     if found is not None:
-        with _told(path):
+        with _s3_errors(path):
             for key, _ in _listed(*found):
                 _client().delete_object(Bucket=found[0], Key=key)
     if path.is_dir():
@@ -135,7 +135,7 @@ def pull(
     if found is None:
         return
     bucket, key = found
-    with _told(path):
+    with _s3_errors(path):
         there = {
             path if name == key else path / name[len(key) :].lstrip("/"): about
             for name, about in _listed(bucket, key)
@@ -188,13 +188,13 @@ def _is_being_pulled(local: Path) -> bool:
 
 
 def _mark(local: Path, about: dict[str, Any]) -> None:
-    """Give a copy the time of its object, by which another version is told."""
+    """Give a copy the time of its object, by which another version is reported."""
     when = about["LastModified"].timestamp()
     os.utime(local, (when, when))
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _s3_errors(path: Path) -> Iterator[None]:
     """Turn the client's errors into an OSError that names the place and the cure."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
-from trainables.storage.atomic import hash_file, hash_files, write_text, written_whole
+from trainables.storage.atomic import atomic_write, hash_file, hash_files, write_text
 from trainables.storage.s3_mirror import pull, remove
 
-OF_SEARCHES: Final = Path("tuning") / "checkpoints"
+OF_SEARCHES: Final = Path("hyperparameter_search") / "checkpoints"
 """Where the checkpoints of a search's trials lie in RUNS, apart from those that are kept."""
 LAST: Final = "last.json"
 BEST: Final = "best.json"
@@ -131,7 +131,7 @@ class Checkpoints:
 
     def _write(self, name: str, tensors: Mapping[str, Tensor]) -> str:
         whole = {key: value.detach().contiguous() for key, value in tensors.items()}
-        with written_whole(self._directory / name) as beside:
+        with atomic_write(self._directory / name) as beside:
             save_file(whole, beside)
         return name
 
@@ -171,11 +171,11 @@ def _load(
     return load_file(path, device=str(device))
 
 
-TRUNK_PREFIX: Final = "trunk."
+BACKBONE_PREFIX: Final = "backbone."
 
 
-def load_trunk(directory: Path) -> dict[str, Tensor]:
-    """Load the trunk's weights of a complete training, on the CPU.
+def load_backbone(directory: Path) -> dict[str, Tensor]:
+    """Load the backbone's weights of a complete training, on the CPU.
 
     Raises ValueError naming the checkpoint, and the cure, when it is missing or damaged.
     """
@@ -190,23 +190,23 @@ def load_trunk(directory: Path) -> dict[str, Tensor]:
         raise ValueError(f"{note_file}: no usable checkpoint ({found}); {_CURE}") from error
     if not is_complete:
         raise ValueError(f"{note_file}: its training is not complete; {_CURE}")
-    trunk = {
-        name.removeprefix(TRUNK_PREFIX): value
+    backbone = {
+        name.removeprefix(BACKBONE_PREFIX): value
         for name, value in state.items()
-        if name.startswith(TRUNK_PREFIX)
+        if name.startswith(BACKBONE_PREFIX)
     }
-    if not trunk:
-        raise ValueError(f"{directory / note['model']}: holds no weights of a trunk; {_CURE}")
-    return trunk
+    if not backbone:
+        raise ValueError(f"{directory / note['model']}: holds no weights of a backbone; {_CURE}")
+    return backbone
 
 
 def load_network(directory: Path, architecture: str) -> nn.Module:
-    """Build a trunk with the weights of a complete training, on the CPU.
+    """Build a backbone with the weights of a complete training, on the CPU.
 
-    Raises ValueError naming the checkpoint when it is missing, damaged, or of another trunk.
+    Raises ValueError naming the checkpoint when it is missing, damaged, or of another backbone.
     """
-    state, network = load_trunk(directory), backbones.build(architecture)
-    backbones.check_fit(state, network, f"{directory}: its trunk does not fit {architecture}")
+    state, network = load_backbone(directory), backbones.build(architecture)
+    backbones.check_fit(state, network, f"{directory}: its backbone does not fit {architecture}")
     network.load_state_dict(state)
     return network
 

@@ -1,7 +1,7 @@
 """Several workers at one trial: who they are, how they agree, and how they fail together.
 
-All workers of a team make the same calls in the same order. The first one alone talks to the
-queue and writes files; the others learn its decisions from it.
+All workers of a process group make the same calls in the same order. The first one alone talks to
+the queue and writes files; the others learn its decisions from it.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,9 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-Answer = TypeVar("Answer")
+Decision = TypeVar("Decision")
 
-PATIENCE: Final = timedelta(days=30)
+COLLECTIVE_TIMEOUT: Final = timedelta(days=30)
 """How long workers wait for the first one's word: it may encode, or have no job, for hours.
 
 One whose process is gone is noticed at once, by its closed connection.
@@ -24,19 +24,19 @@ One whose process is gone is noticed at once, by its closed connection.
 
 
 class Abandoned(Exception):  # noqa: N818  (another worker's error)
-    """Another worker of the team has failed, and all have left the trial together."""
+    """Another worker of the process group has failed, and all have left the trial together."""
 
 
-class TeamBroken(RuntimeError):  # noqa: N818  (a state)
+class ProcessGroupBroken(RuntimeError):  # noqa: N818  (a state)
     """The workers are no longer in step: their processes must start anew."""
 
 
-class WorkerLost(TeamBroken):
+class WorkerLost(ProcessGroupBroken):
     """Another worker's process has gone, or does not answer."""
 
 
 @dataclass(frozen=True)
-class Team:
+class TrialProcessGroup:
     """The workers that share a trial, as one of them sees them."""
 
     rank: int = 0
@@ -44,7 +44,7 @@ class Team:
     tensors: Any = None
     """Process group for tensors: NCCL on GPUs, gloo on CPUs."""
     words: Any = None
-    """Process group for decisions: gloo, and patient."""
+    """Process group for decisions: gloo, with a long timeout."""
 
     @property
     def is_first(self) -> bool:
@@ -62,7 +62,7 @@ class Team:
             dist.all_reduce(total, group=self.tensors)
         return total
 
-    def decide(self, decide: Callable[[], Answer]) -> Answer:
+    def decide(self, decide: Callable[[], Decision]) -> Decision:
         """Have the first worker decide, and all know its answer.
 
         An error of the first worker is raised there, and Abandoned by the others.
@@ -70,14 +70,14 @@ class Team:
         if self.size == 1:
             return decide()
         if not self.is_first:
-            answer, error = self._hear(None)
+            decision, error = self._hear(None)
             if error is not None:
                 raise Abandoned(error)
-            return answer  # type: ignore[no-any-return]
+            return decision  # type: ignore[no-any-return]
         try:
             decided = decide()
         except Exception as failure:
-            self._hear((None, _told(failure)))
+            self._hear((None, _describe(failure)))
             raise
         self._hear((decided, None))
         return decided
@@ -89,7 +89,7 @@ class Team:
         assert words[0] is not None
         return words[0]
 
-    def together(self, do: Callable[[], Answer]) -> Answer:
+    def together(self, do: Callable[[], Decision]) -> Decision:
         """Do what every worker does for itself, and go on only when all of them could.
 
         The first worker raises its own error; otherwise a failure is raised as Abandoned.
@@ -101,12 +101,12 @@ class Team:
             done = do()
         except Exception as failure:
             mine = failure
-        told: list[str | None] = [None] * self.size
+        errors: list[str | None] = [None] * self.size
         with _heard():
-            dist.all_gather_object(told, None if mine is None else _told(mine), self.words)
+            dist.all_gather_object(errors, None if mine is None else _describe(mine), self.words)
         if mine is not None and self.is_first:
             raise mine
-        failures = [f"worker {rank}: {error}" for rank, error in enumerate(told) if error]
+        failures = [f"worker {rank}: {error}" for rank, error in enumerate(errors) if error]
         if failures:
             raise Abandoned("; ".join(failures)) from mine
         return done
@@ -118,29 +118,29 @@ class Team:
 
     @contextmanager
     def in_step(self) -> Iterator[None]:
-        """Run what workers do in lockstep: an error of one alone breaks the team."""
+        """Run what workers do in lockstep: an error of one alone breaks the process group."""
         try:
             yield
-        except TeamBroken:
+        except ProcessGroupBroken:
             raise
         except Exception as error:
             if self.size == 1:
                 raise
-            raise TeamBroken(f"worker {self.rank}: {_told(error)}") from error
+            raise ProcessGroupBroken(f"worker {self.rank}: {_describe(error)}") from error
 
 
-ALONE: Final = Team()
+SINGLE_PROCESS: Final = TrialProcessGroup()
 
 
-def join_team(patience: timedelta = PATIENCE) -> Team:
-    """Join the workers of this process's torch.distributed group; ALONE where there is none."""
+def join_process_group(timeout: timedelta = COLLECTIVE_TIMEOUT) -> TrialProcessGroup:
+    """Join this process's torch.distributed group; SINGLE_PROCESS where there is none."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
-        return ALONE
-    words = dist.new_group(backend="gloo", timeout=patience)
-    return Team(dist.get_rank(), dist.get_world_size(), dist.group.WORLD, words)
+        return SINGLE_PROCESS
+    words = dist.new_group(backend="gloo", timeout=timeout)
+    return TrialProcessGroup(dist.get_rank(), dist.get_world_size(), dist.group.WORLD, words)
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 

@@ -12,17 +12,17 @@ from torch import Tensor
 from trainables.data.images import Images
 from trainables.models.heads import project_batch
 from trainables.models.losses import Retrieval, retrieval
-from trainables.models.pooled import Embedder, TunedModel, embedder_of
+from trainables.models.pooled import Embedder, FinetunedModel, embedder_of
 from trainables.results.epoch_report import EpochReport
-from trainables.spec import Order, Pooled, Tuned
+from trainables.spec import Finetuned, Order, Pooled
 from trainables.training.batches import Step, epoch_steps
-from trainables.training.distributed import Team
+from trainables.training.distributed import TrialProcessGroup
 from trainables.training.synchronised import SharedModel
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What one trunk is tuned on: images by row, and a cell's response to each row.
+    """What one backbone is fine-tuned on: images by row, and an ROI's response to each row.
 
     responses: (n_images, n_vertices) float32 on the device. rows: the training rows, in the
     split's order.
@@ -45,8 +45,8 @@ class TrainingData:
 class Trainee:
     """A model under training, with each subject's data, rows to train on and held-back rows."""
 
-    objective: Tuned
-    model: TunedModel
+    objective: Finetuned
+    model: FinetunedModel
     optimizer: torch.optim.Optimizer
     subjects: tuple[TrainingData, ...]
     rows: tuple[Tensor, ...]
@@ -63,8 +63,10 @@ class Trainee:
         return self.objective.order if isinstance(self.objective, Pooled) else "sequential"
 
 
-def train_epoch(trainee: Trainee, shared: SharedModel, team: Team, epoch: int) -> EpochReport:
-    """Train one epoch; a team's workers pass their rows of each batch.
+def train_epoch(
+    trainee: Trainee, shared: SharedModel, process_group: TrialProcessGroup, epoch: int
+) -> EpochReport:
+    """Train one epoch; a process group's workers pass their rows of each batch.
 
     Draws from torch's generators, which are alike on all workers. Raises FloatingPointError, on
     every worker, when the loss is not a number.
@@ -73,8 +75,8 @@ def train_epoch(trainee: Trainee, shared: SharedModel, team: Team, epoch: int) -
     trainee.model.train()
     # Summed on the device: reading a loss a batch would make the host wait for each.
     total = torch.zeros((), dtype=torch.float64, device=trainee.device)
-    with team.in_step():
-        for step, loss in _losses(trainee, shared, team):
+    with process_group.in_step():
+        for step, loss in _losses(trainee, shared, process_group):
             trainee.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             shared.sum_gradients()
@@ -88,10 +90,12 @@ def train_epoch(trainee: Trainee, shared: SharedModel, team: Team, epoch: int) -
     return EpochReport(epoch, mean_loss, seconds, n_images / seconds)
 
 
-def _losses(trainee: Trainee, shared: SharedModel, team: Team) -> Iterator[tuple[Step, Tensor]]:
+def _losses(
+    trainee: Trainee, shared: SharedModel, process_group: TrialProcessGroup
+) -> Iterator[tuple[Step, Tensor]]:
     """Yield each step of an epoch with the loss of its whole batch."""
     steps = epoch_steps(trainee.rows, trainee.objective.batch_size, trainee.order)
-    own = [step.rows[team.share(len(step.rows))] for step in steps]
+    own = [step.rows[process_group.share(len(step.rows))] for step in steps]
     streams = [
         data.images.parts(_of_subject(k, steps, own)) for k, data in enumerate(trainee.subjects)
     ]

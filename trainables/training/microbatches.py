@@ -1,8 +1,8 @@
 """A batch's images passed in parts, for a device that can't hold the activations of all.
 
-The trunk and its readout are passed part by part, and no part's activations are kept: the backward
-pass computes them again. What follows sees the readouts of the whole batch, so loss and gradients
-are those of the whole batch, but for the rounding of sums.
+The backbone and its readout are passed part by part, and no part's activations are kept: the
+backward pass computes them again. What follows sees the readouts of the whole batch, so loss and
+gradients are those of the whole batch, but for the rounding of sums.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,9 +21,9 @@ SMALLEST: Final = 8
 """Images of the smallest part that is tried."""
 
 
-def can_be_split(trunk: nn.Module) -> bool:
-    """Tell whether a trunk treats each image by itself: BatchNorm does not."""
-    return not any(isinstance(module, _BatchNorm) for module in trunk.modules())
+def can_be_split(backbone: nn.Module) -> bool:
+    """Tell whether a backbone treats each image by itself: BatchNorm does not."""
+    return not any(isinstance(module, _BatchNorm) for module in backbone.modules())
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -32,7 +32,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return out or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
 
 
-class Parts:
+class Microbatcher:
     """Pass batches in parts of so many images; masks are drawn for the whole batch, as without."""
 
     def __init__(self, size: int) -> None:

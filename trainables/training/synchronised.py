@@ -21,8 +21,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.models.pooled import Embedder
 from trainables.spec import FULL, Precision
-from trainables.training.distributed import Team
-from trainables.training.microbatches import DROPOUTS, Parts, replaced_forwards
+from trainables.training.distributed import TrialProcessGroup
+from trainables.training.microbatches import DROPOUTS, Microbatcher, replaced_forwards
 
 
 class _Gather(Function):
@@ -32,11 +32,11 @@ class _Gather(Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor, team: Team, n: int) -> Tensor:
-        ctx.rows = team.share(n)
+    def forward(ctx: Any, own: Tensor, process_group: TrialProcessGroup, n: int) -> Tensor:
+        ctx.rows = process_group.share(n)
         whole = own.new_zeros(n, *own.shape[1:])
         whole[ctx.rows] = own
-        return team.sum(whole)
+        return process_group.sum(whole)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -58,10 +58,15 @@ class _Normalise(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, statistics: _Statistics, team: Team
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        statistics: _Statistics,
+        process_group: TrialProcessGroup,
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.statistics, ctx.team = statistics, team
+        ctx.statistics, ctx.process_group = statistics, process_group
         scaled: Tensor = _standardise(x, statistics) * _along(weight, x) + _along(bias, x)
         return scaled
 
@@ -71,7 +76,7 @@ class _Normalise(Function):
         statistics, gradient = ctx.statistics, gradients[0]
         standard = _standardise(x, statistics)
         own = torch.stack([_sum(gradient), _sum(gradient * standard)])
-        mean, slope = ctx.team.sum(own) / statistics.count
+        mean, slope = ctx.process_group.sum(own) / statistics.count
         through = gradient - _along(mean, x) - standard * _along(slope, x)
         return (
             through * _along(weight * statistics.inverse_std, x),
@@ -83,34 +88,39 @@ class _Normalise(Function):
 
 
 @dataclass(frozen=True)
-class Passing:
-    """How images pass the trunk: in parts or whole, and in which precision."""
+class ForwardConfig:
+    """How images pass the backbone: in parts or whole, and in which precision."""
 
-    parts: Parts | None = None
-    """None: batches are passed whole, as they must be by a team."""
+    microbatcher: Microbatcher | None = None
+    """None: batches are passed whole, as they must be by a process group."""
     precision: Precision = FULL
 
 
-WHOLE: Final = Passing()
+WHOLE_BATCHES: Final = ForwardConfig()
 """Whole batches, in float32."""
 
 
 class SharedModel:
-    """A model that the workers of a team train together, each on its rows of a batch.
+    """A model that the workers of a process group train together, each on its rows of a batch.
 
     Raises ValueError when several workers are to pass images in another precision than float32:
     they sum their statistics in it.
     """
 
-    def __init__(self, team: Team, model: nn.Module, passing: Passing = WHOLE) -> None:
-        self._team = team
+    def __init__(
+        self,
+        process_group: TrialProcessGroup,
+        model: nn.Module,
+        forward_config: ForwardConfig = WHOLE_BATCHES,
+    ) -> None:
+        self._process_group = process_group
         self._model = model
-        self._parts = passing.parts
-        self._is_full = passing.precision == FULL
-        if team.size > 1 and not self._is_full:
+        self._microbatcher = forward_config.microbatcher
+        self._is_full = forward_config.precision == FULL
+        if process_group.size > 1 and not self._is_full:
             raise ValueError(
-                f"{passing.precision} is for one worker a trial, found {team.size}; "
-                "give --workers-per-trial 1, or tune in float32"
+                f"{forward_config.precision} is for one worker per trial, found "
+                f"{process_group.size}; give --workers-per-trial 1, or fine-tune in float32"
             )
         self._n = 0
 
@@ -124,9 +134,11 @@ class SharedModel:
             yield
 
     def _shared_forward(self, module: nn.Module) -> Callable[[Tensor], Tensor] | None:
-        if self._team.size == 1:
-            in_parts = self._parts is not None and isinstance(module, DROPOUTS)
-            return partial(self._parts.drop, module) if self._parts and in_parts else None
+        if self._process_group.size == 1:
+            split = self._microbatcher is not None and isinstance(module, DROPOUTS)
+            return (
+                partial(self._microbatcher.drop, module) if self._microbatcher and split else None
+            )
         if isinstance(module, _BatchNorm):
             return partial(self._normalise, module)
         return partial(self._drop, module) if isinstance(module, DROPOUTS) else None
@@ -135,16 +147,16 @@ class SharedModel:
         """Compute the loss of a batch of n images, of which this worker passes its share."""
         self._n = n
         embedded = self._embed(embedder, images), embedder.embed_responses(responses)
-        if self._team.size == 1:
+        if self._process_group.size == 1:
             return embedder.compare(*embedded)
-        return embedder.compare(*(_Gather.apply(own, self._team, n) for own in embedded))
+        return embedder.compare(*(_Gather.apply(own, self._process_group, n) for own in embedded))
 
     def _embed(self, embedder: Embedder, images: Tensor) -> Tensor:
         with autocast(images.device.type, torch.bfloat16, enabled=not self._is_full):
-            if self._parts is None:
+            if self._microbatcher is None:
                 read = embedder.read_images(images)
             else:
-                read = self._parts.read(embedder.read_images, images)
+                read = self._microbatcher.read(embedder.read_images, images)
         embedded: Tensor = embedder.head(read.to(self._dtype))
         return embedded
 
@@ -155,12 +167,12 @@ class SharedModel:
 
     def sum_gradients(self) -> None:
         """Make every worker's gradients the sum of all workers'."""
-        if self._team.size == 1:
+        if self._process_group.size == 1:
             return
         gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
-        total = self._team.sum(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        parts = torch.split(total, [gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
+        total = self._process_group.sum(torch.cat([gradient.reshape(-1) for gradient in gradients]))
+        microbatcher = torch.split(total, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, microbatcher, strict=True):
             gradient.copy_(part.view_as(gradient))
 
     def _drop(self, module: nn.Module, x: Tensor) -> Tensor:
@@ -168,10 +180,10 @@ class SharedModel:
         forward = type(module).forward
         if not module.training:
             return forward(module, x)  # type: ignore[no-any-return]
-        repeats = self._rows_an_image(x)
+        repeats = self._rows_per_image(x)
         with torch.no_grad():
             mask = forward(module, x.new_ones(repeats * self._n, *x.shape[1:]))
-        own = self._team.share(self._n)
+        own = self._process_group.share(self._n)
         masked: Tensor = x * mask[repeats * own.start : repeats * own.stop]
         return masked
 
@@ -179,25 +191,25 @@ class SharedModel:
         """Normalise by the mean and variance of all workers' rows, and keep running ones."""
         if not norm.training:
             return type(norm).forward(norm, x)
-        count = self._rows_an_image(x) * self._n * prod(x.shape[2:])
+        count = self._rows_per_image(x) * self._n * prod(x.shape[2:])
         with torch.no_grad():
-            mean = self._team.sum(_sum(x)) / count
-            variance = self._team.sum(_sum((x - _along(mean, x)).square())) / count
+            mean = self._process_group.sum(_sum(x)) / count
+            variance = self._process_group.sum(_sum((x - _along(mean, x)).square())) / count
             _update_running(norm, mean, variance * (count / max(count - 1, 1)))
         statistics = _Statistics(mean, (variance + norm.eps).rsqrt(), count)
         weight = torch.ones_like(mean) if norm.weight is None else norm.weight
         bias = torch.zeros_like(mean) if norm.bias is None else norm.bias
-        normalised: Tensor = _Normalise.apply(x, weight, bias, statistics, self._team)
+        normalised: Tensor = _Normalise.apply(x, weight, bias, statistics, self._process_group)
         return normalised
 
-    def _rows_an_image(self, x: Tensor) -> int:
+    def _rows_per_image(self, x: Tensor) -> int:
         """Count a layer's rows an image: more than one where it cuts images into windows."""
-        own = self._team.share(self._n)
+        own = self._process_group.share(self._n)
         n_rows, n_own = len(x), int(own.stop - own.start)
-        if self._n >= self._team.size:
+        if self._n >= self._process_group.size:
             return n_rows // n_own
         # Fewer images than workers: one without an image can't tell.
-        return int(self._team.sum(torch.tensor([n_rows], device=x.device))) // self._n
+        return int(self._process_group.sum(torch.tensor([n_rows], device=x.device))) // self._n
 
 
 def _sum(x: Tensor) -> Tensor:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from torch import nn
 
-from trainables.spec.evaluation import Work
+from trainables.spec.evaluation import WorkItem
 from trainables.training.checkpoints import OF_SEARCHES
-from trainables.worker.subject_cache import HeldSubject
+from trainables.worker.subject_cache import CachedSubject
 
 
 @dataclass(frozen=True)
-class Workplace:
+class RunContext:
     """Where a trial runs: what changes nothing in its result, so nothing in its id."""
 
     data: Path
@@ -22,29 +22,31 @@ class Workplace:
     share_of_gpu: float = 1.0
     """Of a GPU's memory, where several workers share one."""
     keep_every_epoch: bool = False
-    keep_trunks: bool = True
+    keep_backbones: bool = True
     """False for a search, which needs a trial's checkpoints only until the trial has ended."""
     keep_predictions: bool = True
     """Write what the refit of ``nested`` predicts of each test image."""
     image_budget: int | None = None
     """Bytes of images to hold on the device; None: a share of what is free. More are streamed."""
     feature_budget: int | None = None
-    """Bytes of features to hold on the device; None: a share of what is free. More are spooled."""
+    """Bytes of features to hold on the device; None: a share of what is free. More are on disk."""
 
     @property
     def scratch(self) -> Path:
         """Name the directory for what memory can't hold."""
         return self.runs / "scratch"
 
-    def checkpoint(self, trial: Work) -> Path:
+    def checkpoint(self, trial: WorkItem) -> Path:
         """Name the directory of a trial's checkpoints; those that are removed lie apart."""
-        return self.runs / ("checkpoints" if self.keep_trunks else OF_SEARCHES) / trial.training_id
+        return (
+            self.runs / ("checkpoints" if self.keep_backbones else OF_SEARCHES) / trial.training_id
+        )
 
 
 @dataclass(frozen=True)
 class PreparedTrial:
     """A trial or evaluation with its network, and its subjects by the name of their shard."""
 
-    trial: Work
+    trial: WorkItem
     network: nn.Module
-    subjects: dict[str, HeldSubject]
+    subjects: dict[str, CachedSubject]

@@ -7,65 +7,68 @@ import time
 import torch
 
 from trainables.compute.device import device_name, indexed, use_threads
-from trainables.compute.precision import exactly
+from trainables.compute.precision import deterministic_mode
 from trainables.data.shards import read_planned_vertices
 from trainables.data.stimuli import KnownStimuli
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import TrialLog, log_file
 from trainables.results.outcome import Outcome
-from trainables.spec import Pooled, Trial, Tuned, Untuned
-from trainables.spec.evaluation import Evaluation, Work, setting_source
+from trainables.spec import Finetuned, Pooled, Trial, Untuned
+from trainables.spec.evaluation import Evaluation, WorkItem, training_of
 from trainables.storage.s3_mirror import pull
 from trainables.training.checkpoints import (
     Checkpoints,
     load_network,
     remove_checkpoints,
 )
-from trainables.training.distributed import ALONE, Team
+from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
 from trainables.training.epoch import TrainingData
 from trainables.training.finetune import Stopped, finetune, finetune_pooled
-from trainables.training.microbatches import SMALLEST, Parts, can_be_split, is_out_of_memory
-from trainables.training.synchronised import Passing
-from trainables.worker.context import PreparedTrial, Workplace
+from trainables.training.microbatches import SMALLEST, Microbatcher, can_be_split, is_out_of_memory
+from trainables.training.synchronised import ForwardConfig
+from trainables.worker.context import PreparedTrial, RunContext
 from trainables.worker.progress import Clock, Listener, Logged, Silent
 from trainables.worker.score_subject import SubjectScorer
-from trainables.worker.subject_cache import HeldSubjects
+from trainables.worker.subject_cache import SubjectCache
 
 
 class TrialRunner:
     """Run trials and evaluations one after another, keeping subjects while they are of use.
 
-    team: the workers that share each trial; the first one runs it, and the others assist.
+    process_group: the workers that share each trial; the first one runs it, and the others assist.
     """
 
-    def __init__(self, workplace: Workplace, device: torch.device, team: Team = ALONE) -> None:
-        use_threads(workplace.threads)
-        # cuBLAS repeats to the bit only so, and reads it when it is first used.
+    def __init__(
+        self,
+        context: RunContext,
+        device: torch.device,
+        process_group: TrialProcessGroup = SINGLE_PROCESS,
+    ) -> None:
+        use_threads(context.threads)
+        # cuBLAS is bitwise reproducible only so, and reads it when it is first used.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         device = indexed(device)
-        if device.type == "cuda" and workplace.share_of_gpu < 1:
-            torch.cuda.set_per_process_memory_fraction(workplace.share_of_gpu, device)
-        self._workplace = workplace
+        if device.type == "cuda" and context.share_of_gpu < 1:
+            torch.cuda.set_per_process_memory_fraction(context.share_of_gpu, device)
+        self._context = context
         self._device = device
-        self._team = team
-        self._subjects = HeldSubjects(
-            workplace.data, device, workplace.image_budget, workplace.scratch
-        )
-        self._scorer = SubjectScorer(workplace, device, KnownStimuli(workplace.data))
+        self._process_group = process_group
+        self._subjects = SubjectCache(context.data, device, context.image_budget, context.scratch)
+        self._scorer = SubjectScorer(context, device, KnownStimuli(context.data))
 
-    def run(self, trial: Work, listener: Listener) -> Outcome:
+    def run(self, trial: WorkItem, listener: Listener) -> Outcome:
         """Run a trial from clean state, write its scores, log and outcome, and return the last.
 
-        An evaluation is run alike, with the trunk of a checkpoint. Raises ValueError when data,
+        An evaluation is run alike, with the backbone of a checkpoint. Raises ValueError when data,
         weights or checkpoint don't serve; a stopped trial is an outcome, not an error.
         """
-        log = TrialLog(log_file(self._workplace.runs, trial.id))
-        for path in (log.path, self._workplace.runs / "scores" / trial.id):
+        log = TrialLog(log_file(self._context.runs, trial.id))
+        for path in (log.path, self._context.runs / "scores" / trial.id):
             pull(path)  # where an earlier try was on another machine
         log.note("started", device=device_name(self._device))
         try:
-            with exactly(setting_source(trial).exact):
+            with deterministic_mode(training_of(trial).deterministic):
                 outcome = self._run(trial, Logged(listener, log))
         except Exception as error:
             log.note("failed", error=f"{type(error).__name__}: {error}")
@@ -73,16 +76,16 @@ class TrialRunner:
         log.note(outcome.status, seconds=outcome.seconds)
         return outcome
 
-    def _run(self, trial: Work, listener: Listener) -> Outcome:
+    def _run(self, trial: WorkItem, listener: Listener) -> Outcome:
         clock, started = Clock(listener), time.time()
         history: tuple[EpochReport, ...] = ()
         try:
             if isinstance(trial, Evaluation):
-                work = self._read_tuned(trial, clock)
+                work_item = self._read_finetuned(trial, clock)
             else:
-                work, history = self._tune(trial, clock)
+                work_item, history = self._finetune(trial, clock)
             if trial.encoding is not None:
-                self._scorer.score(work, trial.encoding, clock)
+                self._scorer.score(work_item, trial.encoding, clock)
         except Stopped as stopped:
             return self._outcome(trial, clock, started, stopped.history, stopped=True)
         finally:
@@ -90,22 +93,23 @@ class TrialRunner:
                 torch.cuda.empty_cache()
         return self._outcome(trial, clock, started, history, stopped=False)
 
-    def assist(self, trial: Work) -> None:
-        """Tune with the other workers of the team; the first one does the rest alone.
+    def run_rank(self, trial: WorkItem) -> None:
+        """Tune with the other workers of the process group; the first one does the rest alone.
 
-        Raises Stopped, or Abandoned when another worker fails, as all workers of the team do.
+        Raises Stopped, or Abandoned when another worker fails, as all workers of the process group
+        do.
         """
         try:
             if isinstance(trial, Trial) and not isinstance(trial.objective, Untuned):
-                with exactly(trial.exact):
-                    self._tune(trial, Clock(Silent()))
+                with deterministic_mode(trial.deterministic):
+                    self._finetune(trial, Clock(Silent()))
         finally:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
 
     def _outcome(
         self,
-        trial: Work,
+        trial: WorkItem,
         clock: Clock,
         started: float,
         history: tuple[EpochReport, ...],
@@ -121,63 +125,79 @@ class TrialRunner:
             clock.seconds,
             history,
         )
-        outcome.write(self._workplace.runs)
-        if not self._workplace.keep_trunks:
-            remove_checkpoints(self._workplace.checkpoint(trial))
+        outcome.write(self._context.runs)
+        if not self._context.keep_backbones:
+            remove_checkpoints(self._context.checkpoint(trial))
         return outcome
 
-    def _tune(self, trial: Trial, clock: Clock) -> tuple[PreparedTrial, tuple[EpochReport, ...]]:
-        """Read what the trial is about, and tune its trunk unless it stays untuned."""
-        objective, team = trial.objective, self._team
+    def _finetune(
+        self, trial: Trial, clock: Clock
+    ) -> tuple[PreparedTrial, tuple[EpochReport, ...]]:
+        """Read what the trial is about, and fine-tune its backbone unless it stays untuned."""
+        objective, process_group = trial.objective, self._process_group
         if isinstance(objective, Untuned):
             with clock.step("reading"):
                 return self._read(trial), ()
-        team.decide(lambda: clock.listener.stage("reading"))
+        process_group.decide(lambda: clock.listener.stage("reading"))
         with clock.timed("reading"):
-            work = team.together(lambda: self._read(trial))
-        team.decide(lambda: clock.listener.stage("finetuning"))
+            work_item = process_group.together(lambda: self._read(trial))
+        process_group.decide(lambda: clock.listener.stage("finetuning"))
         part: int | None = None
         while True:
             try:
                 with clock.timed("finetuning"):
-                    return work, self._train(work, trial, clock.listener, part)
+                    return work_item, self._train(work_item, trial, clock.listener, part)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                part = self._smaller_part(work, objective, part)
-            del work  # and nothing refers to the failed try any more: its memory is free
+                part = self._smaller_microbatch(work_item, objective, part)
+            del work_item  # and nothing refers to the failed try any more: its memory is free
             clock.listener.stage(f"finetuning, {part} images at a time")
-            work = self._read_alone(trial)
+            work_item = self._read_alone(trial)
 
     def _train(
-        self, work: PreparedTrial, trial: Trial, listener: Listener, part: int | None
+        self, work_item: PreparedTrial, trial: Trial, listener: Listener, part: int | None
     ) -> tuple[EpochReport, ...]:
-        """Tune the trunk, from the last checkpoint; part: images that are passed at a time."""
-        data = self._team.together(lambda: self._training_data(work))
+        """Tune the backbone, from the last checkpoint; part: images that are passed at a time."""
+        data = self._process_group.together(lambda: self._training_data(work_item))
         checkpoints = Checkpoints(
-            self._workplace.checkpoint(work.trial),
-            keep_every_epoch=self._workplace.keep_every_epoch,
+            self._context.checkpoint(work_item.trial),
+            keep_every_epoch=self._context.keep_every_epoch,
         )
         objective, seed, further = trial.objective, trial.seed, (checkpoints, listener.epoch)
         assert not isinstance(objective, Untuned)
-        passing = Passing(Parts(part) if part else None, trial.precision)
+        forward_config = ForwardConfig(Microbatcher(part) if part else None, trial.precision)
         if isinstance(objective, Pooled):
             return finetune_pooled(
-                objective, seed, work.network, data, *further, team=self._team, passing=passing
+                objective,
+                seed,
+                work_item.network,
+                data,
+                *further,
+                process_group=self._process_group,
+                forward_config=forward_config,
             )
         [own] = data
         return finetune(
-            objective, seed, work.network, own, *further, team=self._team, passing=passing
+            objective,
+            seed,
+            work_item.network,
+            own,
+            *further,
+            process_group=self._process_group,
+            forward_config=forward_config,
         )
 
-    def _smaller_part(self, work: PreparedTrial, objective: Tuned, part: int | None) -> int:
+    def _smaller_microbatch(
+        self, work_item: PreparedTrial, objective: Finetuned, part: int | None
+    ) -> int:
         """Halve the images that are passed at a time; raise ValueError where that is no way."""
         smaller = (part or objective.batch_size) // 2
-        where = f"{work.trial.id}: out of memory on {device_name(self._device)}"
+        where = f"{work_item.trial.id}: out of memory on {device_name(self._device)}"
         cure = "take a smaller batch_size, a device with more memory, or --workers-per-trial"
-        if self._team.size > 1:
-            raise ValueError(f"{where}, shared by {self._team.size} workers; {cure}")
-        if not can_be_split(work.network):
+        if self._process_group.size > 1:
+            raise ValueError(f"{where}, shared by {self._process_group.size} workers; {cure}")
+        if not can_be_split(work_item.network):
             raise ValueError(f"{where}, and its BatchNorm needs whole batches; {cure}")
         if smaller < SMALLEST:
             raise ValueError(f"{where}, also with {part} images at a time; {cure}")
@@ -185,31 +205,31 @@ class TrialRunner:
 
     def _read_alone(self, trial: Trial) -> PreparedTrial:
         """Read anew what a trial is about, with nothing else in this worker's memory."""
-        self._subjects.let_go()
+        self._subjects.clear()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         return self._read(trial)
 
     def _read(self, trial: Trial) -> PreparedTrial:
         subjects = self._subjects.of(trial)
-        network = backbones.load(trial.trunk, self._workplace.weights_file).to(self._device)
+        network = backbones.load(trial.backbone, self._context.weights_file).to(self._device)
         return PreparedTrial(trial, network, subjects)
 
-    def _read_tuned(self, evaluation: Evaluation, clock: Clock) -> PreparedTrial:
-        """Read the checkpoint of a tuned trunk, and the subject to score it on."""
+    def _read_finetuned(self, evaluation: Evaluation, clock: Clock) -> PreparedTrial:
+        """Read the checkpoint of a fine-tuned backbone, and the subject to score it on."""
         with clock.step("reading"):
-            directory = self._workplace.checkpoint(evaluation)
-            network = load_network(directory, evaluation.trunk.architecture)
+            directory = self._context.checkpoint(evaluation)
+            network = load_network(directory, evaluation.backbone.architecture)
             subjects = self._subjects.of(evaluation)
             return PreparedTrial(evaluation, network.to(self._device), subjects)
 
-    def _training_data(self, work: PreparedTrial) -> list[TrainingData]:
-        """Take the responses to tune on: of each of the trial's cells, in their order."""
+    def _training_data(self, work_item: PreparedTrial) -> list[TrainingData]:
+        """Take the responses to fine-tune on: of each of the trial's ROIs, in their order."""
         data = []
-        for cell in work.trial.cells:
-            held = work.subjects[cell.shard]
-            vertices = read_planned_vertices(self._workplace.data, cell)
-            responses = held.subject.responses[cell.hemisphere][:, vertices]
+        for roi in work_item.trial.rois:
+            held = work_item.subjects[roi.shard]
+            vertices = read_planned_vertices(self._context.data, roi)
+            responses = held.subject.responses[roi.hemisphere][:, vertices]
             rows = torch.from_numpy(held.subject.train_rows)
             on_device = torch.from_numpy(responses).to(self._device)
             data.append(TrainingData(held.images, on_device, rows))

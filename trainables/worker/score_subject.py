@@ -11,12 +11,12 @@ from trainables.data.shards import read_planned_vertices
 from trainables.data.stimuli import KnownStimuli, Overlap
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.protocols import MIN_ROWS, Split
-from trainables.encoding.score_rois import CellScores, Targets, score_cells
+from trainables.encoding.score_rois import RoiScores, Targets, score_rois
 from trainables.results.prediction_files import write_predictions
 from trainables.results.score_files import score_file, write_scores
-from trainables.spec import Cell, Encoding
-from trainables.spec.evaluation import Evaluation, Work, setting_source
-from trainables.worker.context import PreparedTrial, Workplace
+from trainables.spec import Encoding, Roi
+from trainables.spec.evaluation import Evaluation, WorkItem, training_of
+from trainables.worker.context import PreparedTrial, RunContext
 from trainables.worker.progress import Clock
 
 FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
@@ -29,63 +29,65 @@ SHARE_FOR_FEATURES: Final = 0.25
 class SubjectScorer:
     """Scores a trial's network subject by subject, and writes scores and predictions."""
 
-    workplace: Workplace
+    context: RunContext
     device: torch.device
     stimuli: KnownStimuli
 
-    def score(self, work: PreparedTrial, encoding: Encoding, clock: Clock) -> None:
-        """Score the trial's cells; of a pooled trial, the subjects that have no scores yet."""
-        runs, trial = self.workplace.runs, work.trial
-        for shard, held in work.subjects.items():
-            cells = [cell for cell in trial.cells if cell.shard == shard]
-            done = all(score_file(runs, trial.id, cell).exists() for cell in cells)
-            if len(work.subjects) == 1 or not done:
-                self._score_subject(replace(work, subjects={shard: held}), encoding, cells, clock)
+    def score(self, work_item: PreparedTrial, encoding: Encoding, clock: Clock) -> None:
+        """Score the trial's ROIs; of a pooled trial, the subjects that have no scores yet."""
+        runs, trial = self.context.runs, work_item.trial
+        for shard, held in work_item.subjects.items():
+            rois = [roi for roi in trial.rois if roi.shard == shard]
+            done = all(score_file(runs, trial.id, roi).exists() for roi in rois)
+            if len(work_item.subjects) == 1 or not done:
+                self._score_subject(
+                    replace(work_item, subjects={shard: held}), encoding, rois, clock
+                )
 
     def _score_subject(
-        self, work: PreparedTrial, encoding: Encoding, of_subject: Sequence[Cell], clock: Clock
+        self, work_item: PreparedTrial, encoding: Encoding, of_subject: Sequence[Roi], clock: Clock
     ) -> None:
-        [held] = work.subjects.values()
-        trial, subject, images = work.trial, held.subject, held.images
+        [held] = work_item.subjects.values()
+        trial, subject, images = work_item.trial, held.subject, held.images
         full = Split(subject.train_rows, subject.test_rows, subject.manifest.n_images)
-        overlap = self.stimuli.overlap(setting_source(trial), of_subject[0])
-        split = _without_seen(trial, full, overlap)
+        overlap = self.stimuli.overlap(training_of(trial), of_subject[0])
+        split = _without_training_images(trial, full, overlap)
         rows, compact = split.compact(encoding.protocols)
-        budget = self.workplace.feature_budget
+        budget = self.context.feature_budget
         if budget is None:
             budget = int(SHARE_FOR_FEATURES * free_bytes(self.device))
-        storage = Storage(self.device, budget, self.workplace.scratch)
+        storage = Storage(self.device, budget, self.context.scratch)
         with clock.step("features"):
             batches = images.batches(torch.from_numpy(rows), FEATURE_BATCH[self.device.type])
-            features = extract(work.network, encoding.layers, batches, len(rows), storage)
+            features = extract(work_item.network, encoding.layers, batches, len(rows), storage)
         with features, clock.step("encoding"):
             responses = {side: matrix[rows] for side, matrix in subject.responses.items()}
-            data = self.workplace.data
-            cells = [(cell, read_planned_vertices(data, cell)) for cell in of_subject]
-            targets = Targets.gather(responses, cells, self.device)
-            keep = self.workplace.keep_predictions
-            scores = score_cells(features, targets, compact, encoding, keep_predictions=keep)
-        for cell in of_subject:
-            mine = [_counted(one, overlap, (full, split)) for one in scores if one.cell == cell]
-            write_predictions(self.workplace.runs, trial, mine, rows[compact.test])
-            write_scores(self.workplace.runs, trial, mine)
+            data = self.context.data
+            rois = [(roi, read_planned_vertices(data, roi)) for roi in of_subject]
+            targets = Targets.gather(responses, rois, self.device)
+            keep = self.context.keep_predictions
+            scores = score_rois(features, targets, compact, encoding, keep_predictions=keep)
+        for roi in of_subject:
+            mine = [_counted(one, overlap, (full, split)) for one in scores if one.roi == roi]
+            write_predictions(self.context.runs, trial, mine, rows[compact.test])
+            write_scores(self.context.runs, trial, mine)
 
 
-def _without_seen(trial: Work, split: Split, overlap: Overlap) -> Split:
-    """Return the images to measure r on: where seen ones are to be dropped, the others."""
-    if not (isinstance(trial, Evaluation) and trial.drop_seen):
+def _without_training_images(trial: WorkItem, split: Split, overlap: Overlap) -> Split:
+    """Return the images to measure r on: where overlapping ones are to be excluded, the others."""
+    if not (isinstance(trial, Evaluation) and trial.exclude_training_images):
         return split
     left = split.without(overlap.rows)
     if len(left.test) < MIN_ROWS:
         raise ValueError(
-            f"{trial.id}: the trunk was trained on {overlap.n_test} of {len(split.test)} test "
+            f"{trial.id}: the backbone was trained on {overlap.n_test} of {len(split.test)} test "
             f"images, which leaves {len(left.test)} where {MIN_ROWS} are needed; score it without "
-            "--drop-seen, or ingest with --split stimulus and tune again"
+            "--exclude-training-images, or ingest with --split stimulus and fine-tune again"
         )
     return left
 
 
-def _counted(scores: CellScores, overlap: Overlap, splits: tuple[Split, Split]) -> CellScores:
-    """Add how many images the trunk has seen, and how many are left out for that."""
+def _counted(scores: RoiScores, overlap: Overlap, splits: tuple[Split, Split]) -> RoiScores:
+    """Add how many images the backbone has seen, and how many are left out for that."""
     full, left = (len(split.rows_for(scores.protocol)) for split in splits)
-    return replace(scores, n_seen=overlap.n_test, n_dropped=full - left)
+    return replace(scores, n_overlap=overlap.n_test, n_excluded=full - left)

@@ -7,17 +7,17 @@ from typing import Final
 import torch
 
 from trainables.compute.device import free_bytes
-from trainables.data.disk_images import SpooledImages
+from trainables.data.disk_images import DiskImages
 from trainables.data.images import Images, ResidentImages, StreamedImages
 from trainables.data.loading import Subject, read_images, read_subject
-from trainables.spec.evaluation import Work
+from trainables.spec.evaluation import WorkItem
 from trainables.storage.s3_mirror import pull
 
 SHARE_FOR_IMAGES: Final = 0.4
 
 
 @dataclass(frozen=True)
-class HeldSubject:
+class CachedSubject:
     """One subject in memory; its images on the device, or streamed."""
 
     subject: Subject
@@ -29,7 +29,7 @@ class HeldSubject:
         return _bytes(self.subject) if isinstance(self.images, ResidentImages) else 0
 
 
-class HeldSubjects:
+class SubjectCache:
     """The subjects of the last trials, within a budget of bytes of images on the device.
 
     budget: None stands for a share of the memory that is free, or would be without the images.
@@ -41,32 +41,32 @@ class HeldSubjects:
         self._scratch = scratch
         self._device = device
         self._budget = budget
-        self._held: dict[str, HeldSubject] = {}
+        self._cached: dict[str, CachedSubject] = {}
 
-    def of(self, trial: Work) -> dict[str, HeldSubject]:
+    def of(self, trial: WorkItem) -> dict[str, CachedSubject]:
         """Return a trial's subjects by the name of their shard, reading those that are not held.
 
         Images beyond the budget are streamed. Raises ValueError when the data has changed since
         the trial was planned.
         """
-        wanted = {cell.shard: cell.data for cell in trial.cells}
-        known = {name for name, data in wanted.items() if self._holds(name, data)}
+        wanted = {roi.shard: roi.data for roi in trial.rois}
+        known = {name for name, data in wanted.items() if self._has(name, data)}
         if known != set(wanted):
             # Let go of what this trial has no use for before reading more.
-            self._held = {name: self._held[name] for name in self._held if name in known}
+            self._cached = {name: self._cached[name] for name in self._cached if name in known}
         for name, data in wanted.items():
             if name not in known:
-                self._held[name] = self._read(name, data)
-        return {name: self._held[name] for name in wanted}
+                self._cached[name] = self._read(name, data)
+        return {name: self._cached[name] for name in wanted}
 
-    def let_go(self) -> None:
+    def clear(self) -> None:
         """Hold no subject any more."""
-        self._held = {}
+        self._cached = {}
 
-    def _holds(self, name: str, data: str) -> bool:
-        return name in self._held and self._held[name].subject.manifest.data == data
+    def _has(self, name: str, data: str) -> bool:
+        return name in self._cached and self._cached[name].subject.manifest.data == data
 
-    def _read(self, name: str, data: str) -> HeldSubject:
+    def _read(self, name: str, data: str) -> CachedSubject:
         shard = self._data / name
         pull(shard)
         subject = read_subject(shard)
@@ -76,15 +76,13 @@ class HeldSubjects:
                 f"{data}; plan again, or ingest the data that was planned on"
             )
         if _bytes(subject) <= self._bytes_left():
-            return HeldSubject(subject, ResidentImages(read_images(shard, self._device)))
+            return CachedSubject(subject, ResidentImages(read_images(shard, self._device)))
         n_images, size = subject.manifest.n_images, subject.manifest.image_size
-        stream = StreamedImages(
-            n_images, size, SpooledImages(shard, self._scratch).read, self._device
-        )
-        return HeldSubject(subject, stream)
+        stream = StreamedImages(n_images, size, DiskImages(shard, self._scratch).read, self._device)
+        return CachedSubject(subject, stream)
 
     def _bytes_left(self) -> int:
-        taken = sum(held.bytes_on_device for held in self._held.values())
+        taken = sum(cached.bytes_on_device for cached in self._cached.values())
         if self._budget is not None:
             return self._budget - taken
         return int(SHARE_FOR_IMAGES * (free_bytes(self._device) + taken)) - taken

@@ -1,4 +1,4 @@
-"""Brain-fit against task accuracy: each trunk a point, and which of them no other one beats."""
+"""Brain-fit against task accuracy: each backbone a point, and which of them no other one beats."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
-from orchestrator.analyze.backbone_columns import TRUNK_FIELDS
+from orchestrator.analyze.backbone_columns import BACKBONE_FIELDS
 from orchestrator.analyze.questions.classification import KIND
 from orchestrator.analyze.questions.classification import make as classify
 from trainables.spec import Trial
@@ -16,28 +16,28 @@ SCHEMA = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),
         pa.field("protocol", pa.string(), nullable=False),
-        *TRUNK_FIELDS,
+        *BACKBONE_FIELDS,
         pa.field("accuracy", pa.float64(), nullable=False),
         pa.field("r", pa.float64(), nullable=False),
         pa.field("r_untuned", pa.float64(), nullable=False),
         pa.field("gain", pa.float64(), nullable=False),
-        pa.field("n_cells", pa.int32(), nullable=False),
+        pa.field("n_rois", pa.int32(), nullable=False),
         pa.field("is_pareto", pa.bool_(), nullable=False),
     ]
 )
-"""r: mean over the vertices of the cells that the trunk was tuned on, then over these cells; gain:
-r less the untuned trunk's on the same cells. is_pareto: of the trunks of the same group, task and
-protocol, none is better in one of accuracy and gain and as good in the other. The untuned trunk has
-gain 0 in every group."""
+"""r: mean over the vertices of the ROIs that the backbone was fine-tuned on, then over these ROIs;
+gain: r less the untuned backbone's on the same ROIs. is_pareto: of the backbones of the same group,
+task and protocol, none is better in one of accuracy and gain and as good in the other. The untuned
+backbone has gain 0 in every group."""
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Join each trunk's gain on its own cells with its accuracy, and mark the Pareto fronts."""
+    """Join each backbone's gain on its own ROIs with its accuracy, and mark the Pareto fronts."""
     accuracy = classify(inputs).to_pandas()
     parts = []
     for protocol in inputs.protocols:
         gains = _gains(inputs, protocol)
-        joined = accuracy.merge(gains, on="trunk").assign(protocol=protocol)
+        joined = accuracy.merge(gains, on="backbone").assign(protocol=protocol)
         parts.append(joined)
         parts += [_untuned(accuracy, joined, group) for group in joined["group"].dropna().unique()]
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=SCHEMA.names)
@@ -57,35 +57,37 @@ def on_front(points: "np.ndarray[Any, np.dtype[np.float64]]") -> "np.ndarray[Any
 
 
 def _gains(inputs: Inputs, protocol: str) -> pd.DataFrame:
-    """Average each training's r and gain over the cells that it was tuned on."""
+    """Average each training's r and gain over the ROIs that it was fine-tuned on."""
     table = inputs.of_protocol(protocol)
     own = {k: one.training_id for k, one in table.trials.items() if isinstance(one, Trial)}
-    vertices = table.vertices.assign(trunk=table.vertices["trial_id"].astype(str).map(own))
-    key = ["cell", "data", "vertex"]
+    vertices = table.vertices.assign(backbone=table.vertices["trial_id"].astype(str).map(own))
+    key = ["roi_id", "data", "vertex"]
     untuned = vertices.loc[vertices["method"] == "untuned", [*key, "r"]]
-    tuned = vertices[vertices["trunk"].notna() & (vertices["method"] != "untuned")]
-    paired = tuned.merge(untuned, on=key, suffixes=("", "_untuned")).dropna(
+    finetuned = vertices[vertices["backbone"].notna() & (vertices["method"] != "untuned")]
+    paired = finetuned.merge(untuned, on=key, suffixes=("", "_untuned")).dropna(
         subset=["r", "r_untuned"]
     )
-    by_cell = paired.groupby(["trunk", "cell"], observed=True)[["r", "r_untuned"]].mean()
-    means = by_cell.groupby("trunk").mean()
-    means["n_cells"] = by_cell.groupby("trunk").size()
-    return means.assign(gain=means["r"] - means["r_untuned"]).reset_index().astype({"trunk": str})
+    by_roi = paired.groupby(["backbone", "roi_id"], observed=True)[["r", "r_untuned"]].mean()
+    means = by_roi.groupby("backbone").mean()
+    means["n_rois"] = by_roi.groupby("backbone").size()
+    return (
+        means.assign(gain=means["r"] - means["r_untuned"]).reset_index().astype({"backbone": str})
+    )
 
 
-def _untuned(accuracy: pd.DataFrame, tuned: pd.DataFrame, group: str) -> pd.DataFrame:
-    """Place the untuned trunk among a group's: no gain, on the mean of the group's cells."""
-    of_group = tuned[tuned["group"] == group]
+def _untuned(accuracy: pd.DataFrame, finetuned: pd.DataFrame, group: str) -> pd.DataFrame:
+    """Place the untuned backbone among a group's: no gain, on the mean of the group's ROIs."""
+    of_group = finetuned[finetuned["group"] == group]
     means = of_group.groupby("task")["r_untuned"].mean()
     rows = accuracy[(accuracy["method"] == "untuned") & accuracy["task"].isin(means.index)]
     r = rows["task"].map(means)
     return rows.assign(
         group=group,
-        protocol=tuned["protocol"].iloc[0],
+        protocol=finetuned["protocol"].iloc[0],
         r=r,
         r_untuned=r,
         gain=0.0,
-        n_cells=len(of_group),
+        n_rois=len(of_group),
     )
 
 

@@ -1,6 +1,6 @@
-"""How well each trunk still classifies images: a linear classifier on its frozen features.
+"""How well each backbone still classifies images: a linear classifier on its frozen features.
 
-Paper: tuned trunks lose accuracy (ImageNet 45.8 % untuned, about 37 % contrastive early).
+Paper: fine-tuned backbones lose accuracy (ImageNet 45.8 % untuned, about 37 % contrastive early).
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.analyze.backbone_columns import (
-    TRUNK_FIELDS,
+    BACKBONE_FIELDS,
     as_table,
     by_task,
     describe,
@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),
         pa.field("layer", pa.string(), nullable=False),
-        *TRUNK_FIELDS,
+        *BACKBONE_FIELDS,
         pa.field("accuracy", pa.float64(), nullable=False),
         pa.field("top5", pa.float64()),
         pa.field("log_loss", pa.float64(), nullable=False),
@@ -36,15 +36,15 @@ SCHEMA = pa.schema(
         pa.field("converged", pa.bool_(), nullable=False),
     ]
 )
-"""log_loss: nats. accuracy_lost: the untuned trunk's accuracy less this one's; null where several
-untuned trunks, or none, were asked."""
+"""log_loss: nats. accuracy_lost: the untuned backbone's accuracy less this one's; null where
+several untuned backbones, or none, were asked."""
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Tabulate what every trunk's classifier reached on the task's test images."""
+    """Tabulate what every backbone's classifier reached on the task's test images."""
     rows = []
     for (task, _, layer), records in by_task(read_records(inputs, KIND, CURE)):
-        untuned = [one.numbers["accuracy"] for one in records if not one.probed.is_tuned]
+        untuned = [one.numbers["accuracy"] for one in records if not one.probed.is_finetuned]
         rows += [
             {"task": task, "layer": layer, **_row(one, untuned[0] if len(untuned) == 1 else None)}
             for one in records
@@ -55,14 +55,14 @@ def make(inputs: Inputs) -> pa.Table:
 def _row(record: ProbeRecord, untuned: float | None) -> dict[str, Any]:
     numbers = record.numbers
     lost = None if untuned is None else untuned - numbers["accuracy"]
-    told = {name: numbers.get(name) for name in ("accuracy", "top5", "log_loss")}
+    measured = {name: numbers.get(name) for name in ("accuracy", "top5", "log_loss")}
     counts = {name: numbers[name] for name in ("n_test", "n_classes", "converged")}
-    return {**describe(record.probed), **told, **counts, "accuracy_lost": lost}
+    return {**describe(record.probed), **measured, **counts, "accuracy_lost": lost}
 
 
 ANALYSIS = Analysis(
     name="classification",
-    question="How well does each trunk still classify images?",
+    question="How well does each backbone still classify images?",
     schema=SCHEMA,
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),

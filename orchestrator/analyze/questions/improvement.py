@@ -1,4 +1,4 @@
-"""How much better each method predicts than the untuned trunk: cell by cell, ROI by ROI, by group.
+"""How much better each method predicts than the untuned backbone, by ROI, subject and group.
 
 Paper: mean r, and the share of vertices better than another method.
 """
@@ -10,20 +10,20 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
-from orchestrator.scores.filters import one_model_a_cell
+from orchestrator.scores.filters import one_model_per_roi
 from orchestrator.scores.rows import By, method_order
 from orchestrator.scores.statistics.summaries import (
     Bootstrap,
     Comparison,
     Pairs,
-    compare_cells,
-    measure_cells,
+    compare_rois,
+    measure_rois,
     pair,
 )
 
 UNTUNED: Final = "untuned"
 HEMISPHERES: Final = ("both", "lh", "rh")
-LEVELS: Final[tuple[By, ...]] = ("group", "roi", "subject", "cell")
+LEVELS: Final[tuple[By, ...]] = ("group", "roi", "subject", "subject-roi")
 SCHEMA = pa.schema(
     [
         pa.field("protocol", pa.string(), nullable=False),
@@ -43,24 +43,24 @@ SCHEMA = pa.schema(
         pa.field("high", pa.float64(), nullable=False),
         pa.field("share_better", pa.float64(), nullable=False),
         pa.field("n_vertices", pa.int32(), nullable=False),
-        pa.field("n_cells", pa.int32(), nullable=False),
+        pa.field("n_rois", pa.int32(), nullable=False),
         pa.field("n_subjects", pa.int32(), nullable=False),
     ]
 )
-"""level: group, roi, subject or cell. reference: untuned, or regression for the contrastive
-methods. hemisphere: both, lh or rh; a cell's own at level cell. low, high: 95 % interval of the
-difference, 2,000 bootstrap draws of the vertices of each cell. Numbers are made in each cell, then
-averaged over the cells of a subject, then over subjects. A column that does not apply is null."""
+"""level: group, roi, subject or subject-roi. reference: untuned, or regression for the contrastive
+methods. hemisphere: both, lh or rh; an ROI's own at level ROI. low, high: 95 % interval of the
+difference, 2,000 bootstrap draws of the vertices of each ROI. Numbers are made in each ROI, then
+averaged over the ROIs of a subject, then over subjects. A column that does not apply is null."""
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Compare every method with the untuned trunk, and with regression, on the same vertices."""
+    """Compare every method with the untuned backbone, and with regression, on the same vertices."""
     parts = [row for protocol in inputs.protocols for row in _of_protocol(inputs, protocol)]
     return pa.Table.from_pandas(pd.DataFrame(parts, columns=SCHEMA.names), SCHEMA)
 
 
 def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[dict[str, Any]]:
-    kept, _ = one_model_a_cell(inputs.of_protocol(protocol))
+    kept, _ = one_model_per_roi(inputs.of_protocol(protocol))
     vertices = kept.vertices
     methods = method_order(vertices["method"].unique())
     pairs = [(m, UNTUNED) for m in methods if m != UNTUNED]
@@ -72,29 +72,29 @@ def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[dict[str, Any]]:
 
 def _of_pair(paired: Pairs) -> Iterator[dict[str, Any]]:
     """Compare two methods at every level, on both hemispheres together and apart."""
-    measured = measure_cells(paired, Bootstrap())
+    measured = measure_rois(paired, Bootstrap())
     for hemisphere in HEMISPHERES:
         of_side = measured.of_hemisphere(hemisphere)
         for level in LEVELS:
-            if level == "cell" and hemisphere == "both":
-                continue  # each cell has one hemisphere, and comes with it
-            for found in compare_cells(of_side, level):
+            if level == "subject-roi" and hemisphere == "both":
+                continue  # each ROI has one hemisphere, and comes with it
+            for found in compare_rois(of_side, level):
                 if found.row.is_total and level != "group":
                     continue  # the groups' rows are these totals
-                place = _place(found, measured.cells, level)
+                place = _place(found, measured.rois, level)
                 yield {"level": level, "hemisphere": hemisphere, **place, **_numbers(found)}
 
 
-def _place(found: Comparison, cells: pd.DataFrame, level: By) -> dict[str, str | None]:
-    """Say of what a row is, as far as all its cells have it in common."""
-    of_row = cells.loc[list(found.row.cells)]
+def _place(found: Comparison, rois: pd.DataFrame, level: By) -> dict[str, str | None]:
+    """Say of what a row is, as far as all its ROIs have it in common."""
+    of_row = rois.loc[list(found.row.rois)]
     values = {name: set(of_row[name]) for name in ("dataset", "subject", "roi", "group")}
     common = {name: str(*one) if len(one) == 1 else None for name, one in values.items()}
     kept = {
         "group": ("dataset", "group"),
         "roi": ("dataset", "roi", "group"),
         "subject": ("dataset", "subject"),
-        "cell": ("dataset", "subject", "roi", "group"),
+        "subject-roi": ("dataset", "subject", "roi", "group"),
     }[level]
     return {name: value if name in kept else None for name, value in common.items()}
 
@@ -111,14 +111,14 @@ def _numbers(found: Comparison) -> dict[str, Any]:
         "high": found.high,
         "share_better": found.share_improved,
         "n_vertices": found.n_pairs,
-        "n_cells": len(found.row.cells),
+        "n_rois": len(found.row.rois),
         "n_subjects": len(found.subjects),
     }
 
 
 ANALYSIS = Analysis(
     name="improvement",
-    question="How much better does each method predict than the untuned trunk?",
+    question="How much better does each method predict than the untuned backbone?",
     schema=SCHEMA,
     make=make,
 )

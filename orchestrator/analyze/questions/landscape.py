@@ -1,6 +1,6 @@
-"""A map of all trunks by how they classify: Bhattacharyya dissimilarities, intensive PCA.
+"""A map of all backbones by how they classify: Bhattacharyya dissimilarities, intensive PCA.
 
-Paper: the model landscape, with the untuned trunk and an oracle, which is always right, as
+Paper: the model landscape, with the untuned backbone and an oracle, which is always right, as
 reference points.
 """
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.analyze.backbone_columns import (
-    TRUNK_FIELDS,
+    BACKBONE_FIELDS,
     as_table,
     by_task,
     describe,
@@ -36,7 +36,7 @@ AT_ONCE: Final = 24
 SCHEMA = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),
-        *TRUNK_FIELDS,
+        *BACKBONE_FIELDS,
         pa.field("key", pa.string(), nullable=False),
         pa.field("accuracy", pa.float64(), nullable=False),
         pa.field("to_untuned", pa.float64()),
@@ -48,7 +48,7 @@ SCHEMA = pa.schema(
         pa.field("dissimilarities", pa.list_(pa.float64()), nullable=False),
     ]
 )
-"""A row a model, the oracle's among them. key: the file of its probabilities. to_untuned and
+"""One row per model, the oracle's among them. key: the file of its probabilities. to_untuned and
 to_oracle: dissimilarities, nats an image. coordinates: on the first axes, of which those with sign
 −1 are imaginary. stress: explained by the first 1, 2 … axes. dissimilarities: to every model of the
 task, in the order of the rows."""
@@ -57,7 +57,7 @@ Known = Mapping[tuple[str, str], float]
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Compare all trunks that were asked for one task, and lay them out.
+    """Compare all backbones that were asked for one task, and lay them out.
 
     What an earlier table holds of two models is not computed again.
     """
@@ -72,14 +72,14 @@ def _lay_out(records: Sequence[ProbeRecord], data: str, known: Known) -> list[di
     labels, n_classes = _labels(records[0])
     keys = [one.path.name for one in records]
     models: list[Callable[[], Array]] = [_reader(one) for one in records]
-    told = [{**describe(one.probed), "accuracy": one.numbers["accuracy"]} for one in records]
-    oracle = dict.fromkeys(field.name for field in TRUNK_FIELDS)
-    told.append({**oracle, "trunk": ORACLE, "method": ORACLE, "accuracy": 1.0})
+    described = [{**describe(one.probed), "accuracy": one.numbers["accuracy"]} for one in records]
+    oracle = dict.fromkeys(field.name for field in BACKBONE_FIELDS)
+    described.append({**oracle, "backbone": ORACLE, "method": ORACLE, "accuracy": 1.0})
     D = compare_all(
         [*keys, f"{ORACLE}-{data}"], [*models, lambda: one_hot(labels, n_classes)], known
     )
     found = embed(D)
-    untuned = [k for k, one in enumerate(records) if not one.probed.is_tuned]
+    untuned = [k for k, one in enumerate(records) if not one.probed.is_finetuned]
     shared = {
         "signs": found.signs[:N_AXES],
         "eigenvalues": found.eigenvalues,
@@ -87,7 +87,7 @@ def _lay_out(records: Sequence[ProbeRecord], data: str, known: Known) -> list[di
     }
     return [
         {
-            **told[k],
+            **described[k],
             **shared,
             "key": [*keys, f"{ORACLE}-{data}"][k],
             "to_untuned": D[k, untuned[0]] if len(untuned) == 1 else None,
@@ -95,7 +95,7 @@ def _lay_out(records: Sequence[ProbeRecord], data: str, known: Known) -> list[di
             "coordinates": found.coordinates[k, :N_AXES],
             "dissimilarities": D[k],
         }
-        for k in range(len(told))
+        for k in range(len(described))
     ]
 
 
@@ -158,7 +158,7 @@ def _known(inputs: Inputs) -> Known:
 
 ANALYSIS = Analysis(
     name="landscape",
-    question="How differently do the trunks classify, and along which directions?",
+    question="How differently do the backbones classify, and along which directions?",
     schema=SCHEMA,
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),

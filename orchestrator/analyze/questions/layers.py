@@ -1,6 +1,6 @@
 """Which layer predicts which ROI: the mean encoding score of each (ROI, hemisphere, layer).
 
-Paper: the layer × ROI matrix of the untuned trunk, averaged over the subjects that have the ROI.
+Paper: the layer × ROI matrix of the untuned backbone, averaged over the subjects that have the ROI.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
-from orchestrator.scores.rows import CELL, cells_of
+from orchestrator.scores.rows import ROI_COLUMNS, rois_of
 from orchestrator.scores.score_table import ScoreTable
 
 SCHEMA = pa.schema(
@@ -27,8 +27,8 @@ SCHEMA = pa.schema(
         pa.field("n_chosen", pa.int32(), nullable=False),
     ]
 )
-"""place: of the layer in the trunk, from 0. r: mean over vertices, then over subjects.
-n_chosen: how many of the subjects' cells chose the layer."""
+"""place: of the layer in the backbone, from 0. r: mean over vertices, then over subjects.
+n_chosen: how many of the subjects' ROIs chose the layer."""
 
 REGION = ["dataset", "hemisphere", "roi", "group"]
 
@@ -41,17 +41,17 @@ def make(inputs: Inputs) -> pa.Table:
 
 def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[pd.DataFrame]:
     table = inputs.of_protocol(protocol)
-    at_layers = table.at_layers().astype({"method": str, "cell": str})
+    at_layers = table.at_layers().astype({"method": str, "roi_id": str})
     places = _places(table)
     chosen = _chosen(table)
-    cells = cells_of(table.vertices)
-    placed = at_layers.join(cells[list(CELL)], on="cell").merge(
-        chosen, on=["method", "cell"], how="left", suffixes=("", "_chosen")
+    rois = rois_of(table.vertices)
+    placed = at_layers.join(rois[list(ROI_COLUMNS)], on="roi_id").merge(
+        chosen, on=["method", "roi_id"], how="left", suffixes=("", "_chosen")
     )
     placed["is_chosen"] = placed["layer"] == placed["layer_chosen"]
     means = (
         placed.groupby(["method", *REGION, "layer"], sort=False)
-        .agg(r=("r", "mean"), n_subjects=("cell", "nunique"), n_chosen=("is_chosen", "sum"))
+        .agg(r=("r", "mean"), n_subjects=("roi_id", "nunique"), n_chosen=("is_chosen", "sum"))
         .reset_index()
     )
     yield means.assign(protocol=protocol, place=means["layer"].map(places))
@@ -66,8 +66,8 @@ def _places(table: ScoreTable) -> dict[str, int]:
 
 
 def _chosen(table: ScoreTable) -> pd.DataFrame:
-    found = table.vertices[["method", "cell", "layer"]].drop_duplicates(["method", "cell"])
+    found = table.vertices[["method", "roi_id", "layer"]].drop_duplicates(["method", "roi_id"])
     return found.astype(str)
 
 
-ANALYSIS = Analysis("layers", "Which layer of the trunk predicts which region?", SCHEMA, make)
+ANALYSIS = Analysis("layers", "Which layer of the backbone predicts which region?", SCHEMA, make)

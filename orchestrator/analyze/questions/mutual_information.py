@@ -9,13 +9,13 @@ import math
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
-from orchestrator.analyze.backbone_columns import TRUNK_FIELDS, as_table, describe, read_records
+from orchestrator.analyze.backbone_columns import BACKBONE_FIELDS, as_table, describe, read_records
 
 KIND = "information"
-CURE = "tune contrastive or pooled models by python -m orchestrator.sweep, then run this again"
+CURE = "fine-tune contrastive or pooled models by python -m orchestrator.sweep, then run this again"
 SCHEMA = pa.schema(
     [
-        *TRUNK_FIELDS,
+        *BACKBONE_FIELDS,
         pa.field("n_test", pa.int32(), nullable=False),
         pa.field("temperature", pa.float64(), nullable=False),
         pa.field("beta_train", pa.float64(), nullable=False),
@@ -28,22 +28,22 @@ SCHEMA = pa.schema(
         pa.field("ceiling_bits", pa.float64(), nullable=False),
     ]
 )
-"""A row a model and cell; subject is the cell's. nats, bits: with β from the training images;
+"""One row per model and ROI; subject is the ROI's. nats, bits: with β from the training images;
 …_beta_test: with β from the test images. ceiling: log of n_test, which no bound exceeds."""
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Tabulate the bounds of every model on each of its cells."""
+    """Tabulate the bounds of every model on each of its ROIs."""
     rows = []
     for record in read_records(inputs, KIND, CURE):
-        cells = {cell.id: cell for cell in record.probed.model.cells}
+        rois = {roi.id: roi for roi in record.probed.model.rois}
         for found in record.rows().to_pylist():
-            cell = cells[found["cell"]]
+            roi = rois[found["roi_id"]]
             rows.append(
                 {
                     **describe(record.probed),
                     **found,
-                    "subject": cell.subject,
+                    "subject": roi.subject,
                     "bits": found["nats"] / math.log(2),
                     "bits_beta_test": found["nats_beta_test"] / math.log(2),
                     "ceiling_nats": found["ceiling"],

@@ -1,8 +1,8 @@
-"""On which side of images the trunks of early ROIs look, left and right hemisphere apart.
+"""On which side of images the backbones of early ROIs look, left and right hemisphere apart.
 
-The paper shows Grad-CAM maps; the index and its mirror control are ours. A trunk that prefers a
+The paper shows Grad-CAM maps; the index and its mirror control are ours. A backbone that prefers a
 side prefers it in mirrored images too; what the images themselves favour changes its sign with
-them. Half the sum of both is therefore the trunk's bias, and it alone is compared.
+them. Half the sum of both is therefore the backbone's bias, and it alone is compared.
 """
 
 import zlib
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.analyze.backbone_columns import (
-    TRUNK_FIELDS,
+    BACKBONE_FIELDS,
     as_table,
     by_task,
     describe,
@@ -24,15 +24,15 @@ from orchestrator.analyze.questions.classification import CURE
 from orchestrator.scores.statistics.summaries import draw_means
 from trainables.probes.probe import ProbeRecord
 
-KIND = "salience"
+KIND = "saliency"
 N_DRAWS = 2000
 LEVEL = 0.95
 SCHEMA = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),
         pa.field("layer", pa.string(), nullable=False),
-        pa.field("salience_layer", pa.string(), nullable=False),
-        *TRUNK_FIELDS,
+        pa.field("saliency_layer", pa.string(), nullable=False),
+        *BACKBONE_FIELDS,
         *(
             pa.field(f"{name}{end}", pa.float64())
             for name in ("index", "mirrored", "bias", "bias_change")
@@ -43,30 +43,30 @@ SCHEMA = pa.schema(
         pa.field("mean_map", pa.list_(pa.list_(pa.float64())), nullable=False),
     ]
 )
-"""layer: of the features that are classified; salience_layer: whose activations Grad-CAM weighs.
+"""layer: of the features that are classified; saliency_layer: whose activations Grad-CAM weighs.
 index: mean left-minus-right share of Grad-CAM's mass over test images; mirrored: of their mirror
-images; bias: half their sum; bias_change: bias less the untuned trunk's, paired over images. low,
-high: 95 % interval, 2,000 bootstrap draws of images. n_images: those with mass in both."""
+images; bias: half their sum; bias_change: bias less the untuned backbone's, paired over images.
+low, high: 95 % interval, 2,000 bootstrap draws of images. n_images: those with mass in both."""
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Tabulate the lateralisation of every trunk that was looked at, with intervals over images."""
+    """Tabulate the lateralisation of every probed backbone, with intervals over images."""
     rows = []
     for (task, _, layer), records in by_task(read_records(inputs, KIND, CURE)):
-        for looked_at, alike in _by_salience_layer(records).items():
-            untuned = [one for one in alike if not one.probed.is_tuned]
+        for looked_at, alike in _by_saliency_layer(records).items():
+            untuned = [one for one in alike if not one.probed.is_finetuned]
             reference = _read(untuned[0]) if len(untuned) == 1 else None
-            place = {"task": task, "layer": layer, "salience_layer": looked_at}
+            place = {"task": task, "layer": layer, "saliency_layer": looked_at}
             rows += [{**place, **_row(record, reference)} for record in alike]
     return as_table(rows, SCHEMA)
 
 
-def _by_salience_layer(records: Sequence[ProbeRecord]) -> dict[str, list[ProbeRecord]]:
+def _by_saliency_layer(records: Sequence[ProbeRecord]) -> dict[str, list[ProbeRecord]]:
     groups: dict[str, list[ProbeRecord]] = {}
     for record in records:
-        groups.setdefault(record.inputs["salience_layer"], []).append(record)
+        groups.setdefault(record.inputs["saliency_layer"], []).append(record)
     return groups
 
 
@@ -77,7 +77,7 @@ def _row(record: ProbeRecord, reference: Values | None) -> dict[str, Any]:
     numbers |= _interval("index", both[:, 0], record)
     numbers |= _interval("mirrored", both[:, 1], record)
     numbers |= _interval("bias", both.mean(axis=1), record)
-    if record.probed.is_tuned and reference is not None:
+    if record.probed.is_finetuned and reference is not None:
         change = own.mean(axis=1) - reference.mean(axis=1)
         numbers |= _interval("bias_change", change[~np.isnan(change)], record)
     return {
@@ -109,8 +109,8 @@ def _interval(name: str, values: Values, record: ProbeRecord) -> dict[str, float
 
 
 ANALYSIS = Analysis(
-    name="salience",
-    question="On which side of images do the trunks of each hemisphere look?",
+    name="saliency",
+    question="On which side of images do the backbones of each hemisphere look?",
     schema=SCHEMA,
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),

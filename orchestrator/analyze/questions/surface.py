@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
-from orchestrator.scores.filters import one_model_a_cell
+from orchestrator.scores.filters import one_model_per_roi
 from trainables.data.shards import VERTICES, list_shards
 from trainables.storage.atomic import read_parquet
 
@@ -57,14 +57,14 @@ def make(inputs: Inputs) -> pa.Table:
 
 
 def _depths(inputs: Inputs) -> dict[str, int]:
-    """Rank the encoded layers in their order, those of another trunk after them."""
+    """Rank the encoded layers in their order, those of another backbone after them."""
     encodings = [one.encoding for one in inputs.scores.trials.values() if one.encoding]
     layers = dict.fromkeys(layer for encoding in encodings for layer in encoding.layers)
     return {layer: place for place, layer in enumerate(layers)}
 
 
 def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    kept, _ = one_model_a_cell(inputs.of_protocol(protocol))
+    kept, _ = one_model_per_roi(inputs.of_protocol(protocol))
     vertices = kept.vertices[kept.vertices["group"] != "streams"].dropna(subset=["r"])
     columns = ["method", *PLACE, "layer", "r"]
     scores = vertices[columns].astype(
@@ -106,7 +106,7 @@ def _sources(inputs: Inputs) -> list[Path]:
 
 ANALYSIS = Analysis(
     name="surface",
-    question="Where on the cortex does tuning help?",
+    question="Where on the cortex does fine-tuning help?",
     schema=SCHEMA,
     make=make,
     sources=_sources,

@@ -12,7 +12,7 @@ import pyarrow as pa
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
 from orchestrator.analyze.backbone_columns import as_table
 from orchestrator.scores.filters import evaluations_of
-from orchestrator.scores.rows import cells_of
+from orchestrator.scores.rows import rois_of
 from orchestrator.scores.score_table import ScoreTable
 from orchestrator.scores.statistics.transfers import Transfers, transfers
 
@@ -30,12 +30,12 @@ SCHEMA = pa.schema(
         pa.field("r", pa.float64()),
         pa.field("r_untuned", pa.float64()),
         pa.field("share_better", pa.float64()),
-        pa.field("n_cells", pa.int32(), nullable=False),
+        pa.field("n_rois", pa.int32(), nullable=False),
     ]
 )
 """level: roi or group; row: which. hemisphere: both, lh or rh. dataset, subject: of the target.
-model: whom the trunk was tuned on. is_own: the same subject, so r is the trial's own. share_better:
-share of vertices better than untuned. Cells weigh alike."""
+model: whom the backbone was fine-tuned on. is_own: the same subject, so r is the trial's own.
+share_better: share of vertices better than untuned. ROIs weigh alike."""
 
 
 def make(inputs: Inputs) -> pa.Table:
@@ -61,11 +61,11 @@ def _of_side(table: ScoreTable, protocol: str, hemisphere: str) -> Iterator[dict
         place = {"protocol": protocol, "hemisphere": hemisphere, "dataset": dataset}
         for found in transfers(of_dataset):
             yield from ({**place, "level": "group", **row} for row in _entries(found))
-        for roi in dict.fromkeys(cells_of(of_dataset.vertices)["roi"]):
-            of_roi = of_dataset.where(of_dataset.vertices["roi"] == roi)
+        for roi_name in dict.fromkeys(rois_of(of_dataset.vertices)["roi"]):
+            of_roi = of_dataset.where(of_dataset.vertices["roi"] == roi_name)
             for found in transfers(of_roi):
                 rows = _entries(found)
-                yield from ({**place, "level": "roi", **row, "row": roi} for row in rows)
+                yield from ({**place, "level": "roi", **row, "row": roi_name} for row in rows)
 
 
 def _entries(found: Transfers) -> Iterator[dict[str, Any]]:
@@ -79,7 +79,7 @@ def _entries(found: Transfers) -> Iterator[dict[str, Any]]:
             "r": entry.mean,
             "r_untuned": found.untuned.get(target),
             "share_better": entry.better,
-            "n_cells": entry.n_cells,
+            "n_rois": entry.n_rois,
         }
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from PIL import Image
 
-from orchestrator.ingest.simulate.cortex import N_FSAVERAGE, Cortex, build_cortex, roi_name
+from orchestrator.ingest.simulate.cortex import N_FSAVERAGE, Cortex, build_cortex, mapping_label
 from orchestrator.ingest.simulate.forward_model import Responses, measure_energy, respond
 from orchestrator.ingest.simulate.scenes import Scene, compose, render
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
@@ -253,7 +253,7 @@ def _write_masks(folder: Path, hemisphere: str, cortex: Cortex) -> None:
 def _write_mappings(folder: Path) -> None:
     """Write each family's names as the challenge does: a pickled dict in a 0-d array."""
     for family, rois in ROI_FAMILIES.items():
-        names = {0: "Unknown", **{k: roi_name(roi) for k, roi in enumerate(rois, start=1)}}
+        names = {0: "Unknown", **{k: mapping_label(roi) for k, roi in enumerate(rois, start=1)}}
         _save(folder / f"mapping_{family}.npy", np.array(names, dtype=object))
 
 

@@ -123,6 +123,6 @@ def _label(home: tuple[str | None, ...], rng: np.random.Generator) -> dict[str, 
     return labels
 
 
-def roi_name(roi: str) -> str:
+def mapping_label(roi: str) -> str:
     """Spell an ROI as a mapping file does: NSD leaves a blank after some names."""
     return f"{roi} " if roi.startswith("m") and roi not in STREAMS else roi

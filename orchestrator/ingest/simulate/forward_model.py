@@ -3,7 +3,7 @@
 Early vertices follow the energy model of a receptive field (Jones & Palmer, 1987; Adelson &
 Bergen, 1985), pooled over a Gaussian population receptive field as in Kay et al. (2008). Higher
 vertices follow what a scene shows: the classes of its objects, their sizes and places. Nothing
-here knows the trunk. Places run from -1 to 1 over the image, rightwards and upwards.
+here knows the backbone. Places run from -1 to 1 over the image, rightwards and upwards.
 """
 
 from collections.abc import Sequence
@@ -68,16 +68,18 @@ class ReceptiveFields:
 
 
 def draw_receptive_fields(
-    roi: str, hemisphere: str, n_vertices: int, rng: np.random.Generator
+    roi_name: str, hemisphere: str, n_vertices: int, rng: np.random.Generator
 ) -> ReceptiveFields:
     """Draw an early ROI's receptive fields: contralateral; ventral parts see the upper field."""
     eccentricity = rng.uniform(0.05, 0.9, n_vertices)
     elevation = rng.uniform(-np.pi / 2, np.pi / 2, n_vertices)
-    if roi[-1] in "vd":
-        elevation = np.abs(elevation) * (1 if roi[-1] == "v" else -1)
+    if roi_name[-1] in "vd":
+        elevation = np.abs(elevation) * (1 if roi_name[-1] == "v" else -1)
     side = 1 if hemisphere == "lh" else -1
     centre = eccentricity[:, None] * np.stack([side * np.cos(elevation), np.sin(elevation)], axis=1)
-    width = FIELD_WIDTH[roi.rstrip("vd") if roi != "hV4" else roi] * (1 + eccentricity)
+    width = FIELD_WIDTH[roi_name.rstrip("vd") if roi_name != "hV4" else roi_name] * (
+        1 + eccentricity
+    )
     return ReceptiveFields(centre, width, _draw_tuning(n_vertices, rng))
 
 
@@ -102,11 +104,11 @@ def measure_energy(images: Sequence[Array]) -> Array:
     luminance = np.stack([_luminance(image) for image in images])
     luminance -= luminance.mean(axis=(1, 2), keepdims=True)
     spectrum = scipy.fft.fft2(luminance)
-    cell = SIZE // GRID
+    roi = SIZE // GRID
     energy = np.empty((len(images), len(_filters()), GRID * GRID), np.float32)
     for place, gain in enumerate(_filters()):
         response = scipy.fft.ifft2(spectrum * gain)
-        squared = (response.real**2 + response.imag**2).reshape(-1, GRID, cell, GRID, cell)
+        squared = (response.real**2 + response.imag**2).reshape(-1, GRID, roi, GRID, roi)
         energy[:, place] = squared.mean(axis=(2, 4)).reshape(len(images), -1)
     return energy
 
@@ -172,7 +174,7 @@ def _describe_main(main: Thing, n_things: int) -> tuple[float, ...]:
 
 
 def higher_signals(
-    scenes: Sequence[Scene], roi: str, n_vertices: int, rng: np.random.Generator
+    scenes: Sequence[Scene], roi_name: str, n_vertices: int, rng: np.random.Generator
 ) -> Array:
     """Compute noiseless responses: (n_images, n_vertices), each vertex with its own weights.
 
@@ -181,7 +183,9 @@ def higher_signals(
     """
     presence, shape = describe(scenes)
     n_classes, n_shapes = presence.shape[1], shape.shape[1]
-    preference = 0.35 * rng.standard_normal((n_classes, n_vertices)) + _preference(roi)[:, None]
+    preference = (
+        0.35 * rng.standard_normal((n_classes, n_vertices)) + _preference(roi_name)[:, None]
+    )
     weights = 0.5 * rng.standard_normal((n_shapes, n_vertices)) / np.sqrt(n_shapes)
     a = rng.standard_normal((n_classes, n_vertices)) / np.sqrt(n_classes)
     b = rng.standard_normal((n_shapes, n_vertices)) / np.sqrt(n_shapes)
@@ -190,9 +194,9 @@ def higher_signals(
     return signal
 
 
-def _preference(roi: str) -> Array:
+def _preference(roi_name: str) -> Array:
     """Give the classes of an ROI's category a gain: (classes,); streams have none."""
-    family = next(name for name, rois in ROI_FAMILIES.items() if roi in rois)
+    family = next(name for name, roi_names in ROI_FAMILIES.items() if roi_name in roi_names)
     liked = PREFERRED_OUTLINE.get(family)
     gain = [
         1.0 if OUTLINES[label // len(TEXTURES)] == liked else 0.0 for label in range(len(CLASSES))
@@ -227,13 +231,13 @@ def respond(
     """
     place = HEMISPHERES.index(hemisphere)
     signal = np.zeros((len(scenes), cortex.n_vertices), np.float32)
-    for number, roi in enumerate(HOMES):
-        vertices = cortex.homes(roi)
+    for number, roi_name in enumerate(HOMES):
+        vertices = cortex.homes(roi_name)
         rng = np.random.default_rng([*seed, place, 3, number])
         signal[:, vertices] = standardise(
-            early_signals(energy, draw_receptive_fields(roi, hemisphere, len(vertices), rng))
-            if roi in EARLY
-            else higher_signals(scenes, roi, len(vertices), rng)
+            early_signals(energy, draw_receptive_fields(roi_name, hemisphere, len(vertices), rng))
+            if roi_name in EARLY
+            else higher_signals(scenes, roi_name, len(vertices), rng)
         )
     rng = np.random.default_rng([*seed, place, 4])
     responds = np.array([home is not None for home in cortex.home])

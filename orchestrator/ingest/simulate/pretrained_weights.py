@@ -1,4 +1,4 @@
-"""Pretrain the small trunk on the simulator's own classes, in place of ImageNet's weights."""
+"""Pretrain the small backbone on the simulator's own classes, in place of ImageNet's weights."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from orchestrator.ingest.simulate.scenes import CLASSES, compose, render
 from trainables.models import backbones
-from trainables.storage.atomic import written_whole
+from trainables.storage.atomic import atomic_write
 
 FIRST_STIMULUS: Final = 100_000
 """Stimuli from here on are nobody's: no subject sees an image that pretraining has seen."""
@@ -63,7 +63,7 @@ def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Pat
         _train(network, settings)
         accuracy = _measure_accuracy(network, settings)
     record = {RECORD: json.dumps({"settings": asdict(settings), "accuracy": accuracy})}
-    with written_whole(path) as beside:
+    with atomic_write(path) as beside:
         save_file(network.state_dict(), beside, metadata=record)
     return path
 

@@ -35,11 +35,11 @@ def ingest_task(
         raise InputError(f"--name {name!r}: expected {NAME_RULE}")
     found = find_task(source, kind)
     manifest = _read_existing(found, out / TASKS / name, image_size)
-    told = "was there"
+    state = "was there"
     if manifest is None:
-        manifest, told = _ingest(found, out, name, image_size, num_cpus), "ingested"
+        manifest, state = _ingest(found, out, name, image_size, num_cpus), "ingested"
     Console().print(
-        f"{out / TASKS / name}: {told}; {manifest.n_images:,} images of {len(manifest.classes)} "
+        f"{out / TASKS / name}: {state}; {manifest.n_images:,} images of {len(manifest.classes)} "
         f"classes, {manifest.n_train:,} train, {manifest.n_test:,} test",
         highlight=False,
         soft_wrap=True,

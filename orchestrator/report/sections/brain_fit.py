@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def section(table: pa.Table) -> Section:
-    """Show every trunk by accuracy and gain, of the first task and protocol."""
+    """Show every backbone by accuracy and gain, of the first task and protocol."""
     rows = table.to_pandas()
     first = rows[
         (rows["protocol"] == rows["protocol"].iloc[0]) & (rows["task"] == rows["task"].iloc[0])
@@ -39,12 +39,19 @@ def section(table: pa.Table) -> Section:
 
 
 def _read(rows: pd.DataFrame, front: pd.DataFrame) -> str:
-    tuned = rows[rows["method"] != "untuned"]
-    rank = tuned["accuracy"].corr(tuned["gain"], method="spearman") if len(tuned) > 2 else None
-    told = "" if rank is None or pd.isna(rank) else f"; their rank correlation is {rank:+.2f}"
+    finetuned = rows[rows["method"] != "untuned"]
+    rank = (
+        finetuned["accuracy"].corr(finetuned["gain"], method="spearman")
+        if len(finetuned) > 2
+        else None
+    )
+    suffix = "" if rank is None or pd.isna(rank) else f"; their rank correlation is {rank:+.2f}"
     methods = front["method"].value_counts()
     names = ", ".join(f"{n} {name}" for name, n in methods.items())
-    return f"Of {len(tuned)} tuned trunks and the untuned one, the Pareto front has {names}{told}."
+    return (
+        f"Of {len(finetuned)} fine-tuned backbones and the untuned one, "
+        f"the Pareto front has {names}{suffix}."
+    )
 
 
 def _picture(rows: pd.DataFrame, front: pd.DataFrame) -> Picture:
@@ -61,7 +68,7 @@ def _picture(rows: pd.DataFrame, front: pd.DataFrame) -> Picture:
         ),
         alt=f"Scatter of gain in mean r against accuracy over {len(rows)} points; "
         f"{len(front)} are on the Pareto front.",
-        caption=f"A point a trunk (n = {len(rows)}): gain in mean Pearson r on the cells it was "
-        f"tuned on, protocol {rows['protocol'].iloc[0]}, against accuracy. Ringed and joined: the "
-        "Pareto front of each group, which no trunk surpasses in both.",
+        caption=f"One point per backbone (n = {len(rows)}): gain in mean Pearson r on the ROIs it "
+        f"was fine-tuned on, protocol {rows['protocol'].iloc[0]}, against accuracy. Ringed and "
+        "joined: the Pareto front of each group, which no backbone surpasses in both.",
     )

@@ -24,7 +24,7 @@ SECTIONS: Final[dict[str, Draw]] = {
     "layers": layers.section,
     "mutual_information": mutual_information.section,
     "pooling": pooling.section,
-    "salience": saliency.section,
+    "saliency": saliency.section,
     "surface": surface.section,
     "transfer": transfer.section,
 }

@@ -1,4 +1,4 @@
-"""What tuning costs in classification accuracy."""
+"""What fine-tuning costs in classification accuracy."""
 
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +17,7 @@ COLUMNS = (
     Column("top5", "top 5", "share"),
     Column("log_loss", "log-loss (nats)", "number"),
     Column("n_test", "test images", "count"),
-    Column("trunk", "trunk"),
+    Column("backbone", "backbone"),
 )
 
 
@@ -26,7 +26,7 @@ def section(table: pa.Table) -> Section:
     rows = table.to_pandas()
     return Section(
         name="classification",
-        title="What the trunks still know of images",
+        title="What the backbones still know of images",
         reading=_read(rows),
         figures=tuple(_picture(part, str(task)) for task, part in rows.groupby("task", sort=False)),
         table=rows,
@@ -62,8 +62,6 @@ def _picture(rows: pd.DataFrame, task: str) -> Picture:
         alt=f"Accuracy on {task} by ROI and method, from {means['accuracy'].min():.1f} % to "
         f"{means['accuracy'].max():.1f} %.",
         caption=f"Accuracy on {rows['n_test'].iloc[0]:,} test images of {task}, logistic "
-        "regression "
-        f"on frozen {rows['layer'].iloc[0]}; dots: mean over trunks (n = {len(rows)} in all), "
-        "lines: "
-        "lowest to highest trunk.",
+        f"regression on frozen {rows['layer'].iloc[0]}; dots: mean over backbones (n = "
+        f"{len(rows)} in all), lines: lowest to highest backbone.",
     )

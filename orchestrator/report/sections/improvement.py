@@ -1,4 +1,4 @@
-"""Each method against the untuned trunk: dots with intervals by group and by ROI."""
+"""Each method against the untuned backbone: dots with intervals by group and by ROI."""
 
 import pandas as pd
 import pyarrow as pa
@@ -22,7 +22,7 @@ COLUMNS = (
     Column("high", "high", "difference"),
     Column("share_better", "better", "share"),
     Column("n_vertices", "vertices", "count"),
-    Column("n_cells", "cells", "count"),
+    Column("n_rois", "ROIs", "count"),
     Column("protocol", "protocol"),
 )
 
@@ -37,7 +37,7 @@ def section(table: pa.Table) -> Section:
     by_roi = by_roi.iloc[sorted(range(len(by_roi)), key=lambda k: roi_rank(by_roi["roi"].iloc[k]))]
     return Section(
         name="improvement",
-        title="Better than the untuned trunk",
+        title="Better than the untuned backbone",
         reading=_read(by_group),
         figures=tuple(
             _picture(part, what)
@@ -60,7 +60,7 @@ def _read(rows: pd.DataFrame) -> str:
             f"{sure}; {one['share_better']:.0%} of vertices better)"
         )
     label = rows.iloc[-1]["row"] if len(rows) else "all"
-    return f"Against the untuned trunk, over {label}: {'; '.join(parts)}."
+    return f"Against the untuned backbone, over {label}: {'; '.join(parts)}."
 
 
 def _picture(rows: pd.DataFrame, what: str) -> Picture:
@@ -69,11 +69,10 @@ def _picture(rows: pd.DataFrame, what: str) -> Picture:
     n = int(rows["n_subjects"].max())
     return Picture(
         dots(labelled, "difference", "difference in mean r to untuned", zero=True),
-        alt=f"Difference in mean r to the untuned trunk by {what} and method; the largest is "
+        alt=f"Difference in mean r to the untuned backbone by {what} and method; the largest is "
         f"{best['difference']:+.3f}, {best['method']} in {best['row']}.",
         caption=f"Difference in mean Pearson r to untuned by {what}, protocol "
         f"{rows['protocol'].iloc[0]}; at most {n} subjects, "
-        f"{int(rows['n_vertices'].sum() / max(1, rows['method'].nunique())):,} vertices; bars: "
-        "95 % "
-        "bootstrap interval over vertices.",
+        f"{int(rows['n_vertices'].sum() / max(1, rows['method'].nunique())):,} vertices; bars: 95 "
+        "% bootstrap interval over vertices.",
     )

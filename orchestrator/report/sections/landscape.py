@@ -1,4 +1,4 @@
-"""A map of the trunks by how they classify."""
+"""A map of the backbones by how they classify."""
 
 import pandas as pd
 import pyarrow as pa
@@ -8,7 +8,7 @@ from orchestrator.report.sections.section import Column, Picture, Section
 
 COLUMNS = (
     Column("task", "task"),
-    Column("trunk", "trunk"),
+    Column("backbone", "backbone"),
     Column("method", "method"),
     Column("subject", "subject"),
     Column("hemisphere", "hemisphere"),
@@ -41,12 +41,12 @@ def section(table: pa.Table) -> Section:
 
 def _read(rows: pd.DataFrame) -> str:
     first = rows[rows["task"] == rows["task"].iloc[0]]
-    tuned = first[~first["method"].isin(["untuned", "oracle"])]
-    means = tuned.groupby("method")["to_untuned"].mean().dropna()
+    finetuned = first[~first["method"].isin(["untuned", "oracle"])]
+    means = finetuned.groupby("method")["to_untuned"].mean().dropna()
     parts = [f"{name} {value:.3f}" for name, value in means.items()]
     stress = first["stress"].iloc[0]
     return (
-        f"Mean Bhattacharyya dissimilarity to the untuned trunk, in nats an image: "
+        f"Mean Bhattacharyya dissimilarity to the untuned backbone, in nats an image: "
         f"{', '.join(parts) or 'not available'}; two axes explain "
         f"{stress[min(1, len(stress) - 1)]:.0%}."
     )

@@ -46,7 +46,7 @@ def _read(rows: pd.DataFrame) -> str:
     parts = [
         f"{one.layer} for {one.group} regions (mean r {one.r:.3f})" for one in best.itertuples()
     ]
-    return f"Of the {method} trunk, the best layer is {' and '.join(parts)}."
+    return f"Of the {method} backbone, the best layer is {' and '.join(parts)}."
 
 
 def _picture(rows: pd.DataFrame, method: str) -> Picture:
@@ -64,7 +64,7 @@ def _picture(rows: pd.DataFrame, method: str) -> Picture:
     best = rows.sort_values("r").iloc[-1].to_dict()
     return Picture(
         source,
-        alt=f"Heat map of mean r of the {method} trunk: {len(matrix)} layers by "
+        alt=f"Heat map of mean r of the {method} backbone: {len(matrix)} layers by "
         f"{matrix.shape[1]} regions; the highest is {best['r']:.3f} at {best['layer']}, "
         f"{best['hemisphere']} {best['roi']}.",
         caption=f"Mean Pearson r over the vertices of a region, then over subjects (at most {n}), "

@@ -41,9 +41,8 @@ def section(table: pa.Table) -> Section:
 def _read(rows: pd.DataFrame) -> str:
     return (
         f"The embeddings share at least {rows['bits'].mean():.2f} bits with the responses on "
-        "average "
-        f"({rows['bits_beta_test'].mean():.2f} with β from the test images) of at most "
-        f"{rows['ceiling_bits'].mean():.2f}, over {len(rows)} models and cells."
+        f"average ({rows['bits_beta_test'].mean():.2f} with β from the test images) of at most "
+        f"{rows['ceiling_bits'].mean():.2f}, over {len(rows)} models and ROIs."
     )
 
 
@@ -59,8 +58,6 @@ def _picture(rows: pd.DataFrame) -> Picture:
         f"{means['bits'].min():.2f} to "
         f"{means['bits'].max():.2f} bits.",
         caption="InfoNCE lower bound on test images, β from training images; the ceiling is log "
-        "K, "
-        f"{rows['ceiling_bits'].min():.1f} to {rows['ceiling_bits'].max():.1f} bits; dots: mean "
-        "over "
-        f"cells (n = {len(rows)} in all), lines: lowest to highest.",
+        f"K, {rows['ceiling_bits'].min():.1f} to {rows['ceiling_bits'].max():.1f} bits; dots: "
+        f"mean over ROIs (n = {len(rows)} in all), lines: lowest to highest.",
     )

@@ -70,7 +70,7 @@ def scatter(
     diagonal: bool = False,
     fronts: Mapping[str, pd.DataFrame] | None = None,
 ) -> str:
-    """Draw a point a row, coloured by method, its marker by group; return the SVG.
+    """Draw one point per row, coloured by method, its marker by group; return the SVG.
 
     x, y: column and axis label. diagonal: draw where both are equal. fronts: rows to ring and to
     join by a line, by the line's name.
@@ -139,5 +139,5 @@ def _matrix(axes: Axes, title: str, matrix: pd.DataFrame, options: dict[str, Any
     axes.set_yticks(range(matrix.shape[0]), list(map(str, matrix.index)))
     axes.set_title(title, loc="left")
     axes.set_xlabel("scored on")
-    axes.set_ylabel("tuned on")
+    axes.set_ylabel("fine-tuned on")
     return image

@@ -1,4 +1,4 @@
-"""Pooled models against single-subject ones, cell by cell."""
+"""Pooled models against single-subject ones, ROI by ROI."""
 
 import pandas as pd
 import pyarrow as pa
@@ -43,19 +43,19 @@ def section(table: pa.Table) -> Section:
 def _read(rows: pd.DataFrame) -> str:
     paired = rows.dropna(subset=["r_single"])
     if paired.empty:
-        return f"{len(rows)} cells have a pooled score; none has a single-subject model beside it."
+        return f"{len(rows)} ROIs have a pooled score; none has a single-subject model beside it."
     gain = paired["r"] - paired["r_single"]
     return (
-        f"Pooled models predict better than the cell's own model in {int((gain > 0).sum())} of "
-        f"{len(paired)} cells, by {gain.mean():+.3f} in mean r on average."
+        f"Pooled models predict better than the ROI's own model in {int((gain > 0).sum())} of "
+        f"{len(paired)} ROIs, by {gain.mean():+.3f} in mean r on average."
     )
 
 
 def _picture(rows: pd.DataFrame, column: str, label: str) -> Picture:
     return Picture(
         scatter(rows, (column, f"mean r, {label}"), ("r", "mean r, pooled"), diagonal=True),
-        alt=f"Scatter of pooled against {label} mean r over {len(rows)} cells; "
+        alt=f"Scatter of pooled against {label} mean r over {len(rows)} ROIs; "
         f"{int((rows['r'] > rows[column]).sum())} lie above the diagonal.",
-        caption=f"A point a cell (n = {len(rows)}), mean Pearson r over its vertices, protocol "
+        caption=f"One point per ROI (n = {len(rows)}), mean Pearson r over its vertices, protocol "
         f"{rows['protocol'].iloc[0]}; above the line pooling is better.",
     )

@@ -1,4 +1,4 @@
-"""Where the trunks of early ROIs look: lateralisation, and mean maps by hemisphere."""
+"""Where the backbones of early ROIs look: lateralisation, and mean maps by hemisphere."""
 
 import matplotlib as mpl
 import numpy as np
@@ -23,21 +23,21 @@ COLUMNS = (
     Column("bias_change", "change to untuned", "difference"),
     Column("n_images", "images", "count"),
     Column("task", "task"),
-    Column("salience_layer", "Grad-CAM at"),
+    Column("saliency_layer", "Grad-CAM at"),
 )
 
 
 def section(table: pa.Table) -> Section:
-    """Show each trunk's left-right bias with its interval, and mean maps.
+    """Show each backbone's left-right bias with its interval, and mean maps.
 
     Of several tasks or layers the first.
     """
     rows = table.to_pandas()
-    place = ["task", "layer", "salience_layer"]
+    place = ["task", "layer", "saliency_layer"]
     first = rows[(rows[place] == rows[place].iloc[0]).all(axis=1)]
     return Section(
-        name="salience",
-        title="Where the trunks look",
+        name="saliency",
+        title="Where the backbones look",
         reading=_read(first),
         figures=(_picture(first), _maps(first)),
         table=rows.drop(columns="mean_map"),
@@ -50,16 +50,18 @@ def section(table: pa.Table) -> Section:
 
 
 def _read(rows: pd.DataFrame) -> str:
-    tuned = rows.dropna(subset=["hemisphere"])
+    finetuned = rows.dropna(subset=["hemisphere"])
     parts = []
-    for hemisphere, part in tuned.groupby("hemisphere"):
+    for hemisphere, part in finetuned.groupby("hemisphere"):
         left = int((part["bias_change_low"] > 0).sum())
         right = int((part["bias_change_high"] < 0).sum())
         parts.append(
-            f"of {len(part)} {hemisphere} trunks {left} look further left than the untuned one and "
-            f"{right} further right"
+            f"of {len(part)} {hemisphere} backbones {left} look further left than the untuned one "
+            f"and {right} further right"
         )
-    return f"By 95 % intervals over images, {'; '.join(parts) or 'no tuned trunk was looked at'}."
+    return (
+        f"By 95 % intervals over images, {'; '.join(parts) or 'no fine-tuned backbone was probed'}."
+    )
 
 
 def _picture(rows: pd.DataFrame) -> Picture:
@@ -72,7 +74,7 @@ def _picture(rows: pd.DataFrame) -> Picture:
     shown = shown.loc[order].dropna(subset=["bias"])
     return Picture(
         dots(shown, "bias", "bias: left (+) or right (−) share of Grad-CAM mass", zero=True),
-        alt=f"Left-right bias of {len(shown)} trunks, from {shown['bias'].min():+.3f} to "
+        alt=f"Left-right bias of {len(shown)} backbones, from {shown['bias'].min():+.3f} to "
         f"{shown['bias'].max():+.3f}.",
         caption=f"Bias of Grad-CAM mass to the left, mean over {int(rows['n_images'].max()):,} "
         "test images and their mirror images; bars: 95 % bootstrap interval over images.",
@@ -100,8 +102,8 @@ def _maps(rows: pd.DataFrame) -> Picture:
         source = as_svg(figure)
     return Picture(
         source,
-        alt=f"Mean Grad-CAM maps of {', '.join(parts)} trunks.",
-        caption=f"Mean Grad-CAM map at {rows['salience_layer'].iloc[0]} of the classifier on "
+        alt=f"Mean Grad-CAM maps of {', '.join(parts)} backbones.",
+        caption=f"Mean Grad-CAM map at {rows['saliency_layer'].iloc[0]} of the classifier on "
         f"{rows['layer'].iloc[0]}, each image's map scaled to a mass of 1, over images and the "
-        "trunks of a hemisphere.",
+        "backbones of a hemisphere.",
     )

@@ -15,7 +15,7 @@ class Picture:
     source: str
     """``<svg …>`` or ``data:image/png;base64,…``."""
     alt: str
-    """What a reader who can't see it is told: what is shown, and its main numbers."""
+    """What a reader who can't see it is reported: what is shown, and its main numbers."""
     caption: str
     """Units, n, and what intervals mean."""
 
@@ -54,7 +54,7 @@ class Section:
     columns: tuple[Column, ...]
     """Which of the table's columns are shown, in their order; a CSV has all of them."""
     notes: tuple[str, ...] = ()
-    """What limits the reading: protocols that leak, cells that are missing."""
+    """What limits the reading: protocols that leak, ROIs that are missing."""
 
 
 Draw = Callable[[pa.Table], Section]

@@ -1,4 +1,4 @@
-"""Where on the cortex tuning helps: maps of both hemispheres, and surfaces to turn."""
+"""Where on the cortex fine-tuning helps: maps of both hemispheres, and surfaces to turn."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -43,8 +43,8 @@ def section_on(table: pa.Table, mesh: Mesh) -> Section:
     """Draw the gain and r of one method, the mean over subjects, of the first protocol."""
     rows = table.to_pandas()
     first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
-    tuned = [name for name in method_order(first["method"].unique()) if name != "untuned"]
-    method = "contrastive" if "contrastive" in tuned else next(iter(tuned), "untuned")
+    finetuned = [name for name in method_order(first["method"].unique()) if name != "untuned"]
+    method = "contrastive" if "contrastive" in finetuned else next(iter(finetuned), "untuned")
     shown = first[first["method"] == method]
     summary = _summarise(rows)
     return Section(
@@ -99,22 +99,22 @@ def _figures(rows: pd.DataFrame, method: str, mesh: Mesh) -> list[Picture | Inte
 
 
 def _gain(rows: pd.DataFrame, method: str, mesh: Mesh) -> Iterator[Picture | Interactive]:
-    """Draw where tuning helps: views of both hemispheres, and each to be turned."""
+    """Draw where fine-tuning helps: views of both hemispheres, and each to be turned."""
     gain = _spread(rows, "difference", mesh)
     limit = _reach(list(gain.values()))
     label = f"Δr, {method} − untuned"
-    told = _told(rows, mesh)
+    summary = _summary(rows, mesh)
     yield Picture(
         draw_views(mesh, gain, Scale(label, -limit, limit, DIVERGING)),
         alt=f"Cortical maps of {label}: {VIEWS}; mean {rows['difference'].mean():+.3f}.",
-        caption=f"{label} at each vertex, {told}; the scale ends at the 98th percentile.",
+        caption=f"{label} at each vertex, {summary}; the scale ends at the 98th percentile.",
     )
     for hemisphere, values in gain.items():
         if np.isfinite(values).any():
             yield Interactive(
                 turn(mesh, hemisphere, values, limit, DIVERGING),
                 alt=f"{label} on the {hemisphere} surface, to be turned with a pointer.",
-                caption=f"{label} in {hemisphere}: drag to turn, scroll to come nearer; {told}.",
+                caption=f"{label} in {hemisphere}: drag to turn, scroll to come nearer; {summary}.",
             )
 
 
@@ -124,7 +124,7 @@ def _fit(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
     return Picture(
         draw_views(mesh, r, Scale(f"r, {method}", 0.0, high, SEQUENTIAL)),
         alt=f"Cortical maps of r of {method}: {VIEWS}; highest {high:.2f}.",
-        caption=f"Pearson r of {method} at each vertex, {_told(rows, mesh)}.",
+        caption=f"Pearson r of {method} at each vertex, {_summary(rows, mesh)}.",
     )
 
 
@@ -135,7 +135,7 @@ def _explained(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
         alt=f"Cortical maps of the share of the explainable variance that {method} explains: "
         f"{VIEWS}; median {rows['explained'].median():.2f}.",
         caption=f"r² of {method} by the noise ceiling, r's sign kept, at each vertex, "
-        f"{_told(rows, mesh, 'median')} or no ceiling.",
+        f"{_summary(rows, mesh, 'median')} or no ceiling.",
     )
 
 
@@ -150,12 +150,12 @@ def _layers(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
     return Picture(
         draw_views(mesh, steps, stepped("layer", list(named["layer"]), SEQUENTIAL)),
         alt=f"Cortical maps of the layer that {method} is scored at: {VIEWS}; most often {most}.",
-        caption=f"Layer at which the model of each vertex predicts best, chosen a cell, {method}, "
-        f"{_told(rows, mesh, 'median')}.",
+        caption=f"Layer at which the model of each vertex predicts best, chosen per ROI, {method}, "
+        f"{_summary(rows, mesh, 'median')}.",
     )
 
 
-def _told(rows: pd.DataFrame, mesh: Mesh, of_subjects: str = "mean") -> str:
+def _summary(rows: pd.DataFrame, mesh: Mesh, of_subjects: str = "mean") -> str:
     n = rows["subject"].nunique()
     return (
         f"protocol {rows['protocol'].iloc[0]}, {of_subjects} over {n} "

@@ -11,12 +11,12 @@ COLUMNS = (
     Column("level", "level"),
     Column("row", "row"),
     Column("hemisphere", "hemisphere"),
-    Column("model", "tuned on"),
+    Column("model", "fine-tuned on"),
     Column("subject", "subject"),
     Column("r", "mean r", "r"),
     Column("r_untuned", "untuned r", "r"),
     Column("share_better", "better", "share"),
-    Column("n_cells", "cells", "count"),
+    Column("n_rois", "ROIs", "count"),
     Column("protocol", "protocol"),
 )
 
@@ -44,11 +44,10 @@ def _read(rows: pd.DataFrame) -> str:
     own, other = last[last["is_own"]], last[~last["is_own"]]
     gain = (other["r"] - other["r_untuned"]).mean()
     own_gain = (own["r"] - own["r_untuned"]).mean()
-    told = "" if own.empty else f", where a subject's own models gain {own_gain:+.3f}"
+    suffix = "" if own.empty else f", where a subject's own models gain {own_gain:+.3f}"
     return (
         f"Models of other subjects change mean r by {gain:+.3f} against untuned ({len(other)} "
-        "pairs; "
-        f"{other['share_better'].mean():.0%} of vertices better){told}."
+        f"pairs; {other['share_better'].mean():.0%} of vertices better){suffix}."
     )
 
 
@@ -65,7 +64,7 @@ def _picture(rows: pd.DataFrame, value: str, label: str) -> Picture:
         matrices(parts, label, centre=50.0 if share else None),
         alt=f"Matrices of {label}, model by target; between subjects from {values.min():.3f} to "
         f"{values.max():.3f}, mean {values.mean():.3f}.",
-        caption=f"{label[0].upper()}{label[1:]}, protocol {protocol}; rows: whom a model was tuned "
-        "on; columns: whom it is scored on; PCA and ridge are the target's own; empty: no shared "
-        "cell.",
+        caption=f"{label[0].upper()}{label[1:]}, protocol {protocol}; rows: whom a model was "
+        "fine-tuned on; columns: whom it is scored on; PCA and ridge are the target's own; "
+        "empty: no shared ROI.",
     )

@@ -13,8 +13,8 @@ const show = {
 
 class ShownTable {
   constructor(home) {
-    const told = JSON.parse(home.querySelector("script").textContent);
-    Object.assign(this, { home, columns: told.columns, names: told.names, rows: told.rows, name: told.name });
+    const content = JSON.parse(home.querySelector("script").textContent);
+    Object.assign(this, { home, columns: content.columns, names: content.names, rows: content.rows, name: content.name });
     this.place = new Map(this.names.map((name, k) => [name, k]));
     this.sorted = null;
     this.page = 0;

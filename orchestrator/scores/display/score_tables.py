@@ -8,7 +8,7 @@ from rich.table import Table
 
 from orchestrator.cli.text import as_difference, as_percent, as_r, count, new_table
 from orchestrator.scores.display.style import draw_line
-from orchestrator.scores.filters import one_trial_a_cell, started_in
+from orchestrator.scores.filters import one_trial_per_roi, started_in
 from orchestrator.scores.rows import By, Row, method_order
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.summaries import (
@@ -24,7 +24,8 @@ from orchestrator.scores.statistics.summaries import (
 OPTIMISTIC: Final = {
     "paper": "paper is optimistic for every method: it chooses layer and alpha, and reports r, "
     "on the same folds of the test images",
-    "released": "released leaks: it measures r on training images, which a tuned trunk has seen",
+    "released": "released leaks: it measures r on training images, which a fine-tuned backbone "
+    "has seen",
 }
 """What must stand under a table of these protocols."""
 
@@ -33,11 +34,11 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
     """Lay out every method's scores, row by row."""
     table = new_table(
         f"Scores by {by}, protocol {protocol}",
-        "means over the vertices of a cell, over the cells of a subject, then over subjects",
+        "means over the vertices of an ROI, over the ROIs of a subject, then over subjects",
     )
     table.add_column(by, overflow="fold")
     table.add_column("method", no_wrap=True)
-    for head in ("mean r", "median r", "r > 0", "vertices", "no r", "cells", "subjects"):
+    for head in ("mean r", "median r", "r > 0", "vertices", "no r", "ROIs", "subjects"):
         table.add_column(head, justify="right", no_wrap=True)
     last: Row | None = None
     for one in summaries:
@@ -50,7 +51,7 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
             as_percent(one.share_positive),
             f"{one.n_vertices:,}",
             f"{one.n_constant:,}",
-            str(one.n_cells),
+            str(one.n_rois),
             str(one.n_subjects),
         )
         last = one.row
@@ -71,8 +72,8 @@ def comparison_table(
     )
     table.add_column(by, overflow="fold")
     table.add_column("method", no_wrap=True)
-    heads = ["r", against, "diff.", f"{bootstrap.level:.0%} interval", "better", "pairs", "cells"]
-    if by == "cell":
+    heads = ["r", against, "diff.", f"{bootstrap.level:.0%} interval", "better", "pairs", "ROIs"]
+    if by == "subject-roi":
         heads = heads[:-1]
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
@@ -96,20 +97,20 @@ def _comparison_cells(one: Comparison) -> tuple[str, ...]:
         f"{as_difference(one.low)} {as_difference(one.high)}",
         as_percent(one.share_improved),
         f"{one.n_pairs:,}",
-        str(len(one.row.cells)),
+        str(len(one.row.rois)),
     )
 
 
 def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
-    """Lay out which layers the cells of each method chose."""
+    """Lay out which layers the ROIs of each method chose."""
     table = new_table(
         f"Layers, protocol {protocol}",
-        "chosen: share of the cells, and their mean r; at layer: mean r of all cells there; "
+        "chosen: share of the ROIs, and their mean r; at layer: mean r of all ROIs there; "
         "streams left out where there are other ROIs",
     )
     table.add_column("method", no_wrap=True)
     table.add_column("layer", no_wrap=True)
-    for head in ("cells", "chosen", "r, chosen", "r, at layer"):
+    for head in ("ROIs", "chosen", "r, chosen", "r, at layer"):
         table.add_column(head, justify="right")
     last = ""
     for one in choices:
@@ -118,8 +119,8 @@ def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
         table.add_row(
             one.method if one.method != last else "",
             one.layer,
-            f"{one.n_chosen} of {one.n_cells}",
-            as_percent(one.n_chosen / one.n_cells),
+            f"{one.n_chosen} of {one.n_rois}",
+            as_percent(one.n_chosen / one.n_rois),
             as_r(one.r_chosen),
             as_r(one.r_at_layer),
         )
@@ -134,16 +135,16 @@ def unpaired(pairs: Pairs) -> str | None:
         f"only {pairs.b} scored": pairs.n_only_b,
         "without an r": pairs.n_constant,
     }
-    told = [f"{count:,} {reason}" for reason, count in counts.items() if count]
-    if not told:
+    unpaired_notes = [f"{count:,} {reason}" for reason, count in counts.items() if count]
+    if not unpaired_notes:
         return None
-    return f"{pairs.a} against {pairs.b} leaves out vertices: {', '.join(told)}"
+    return f"{pairs.a} against {pairs.b} leaves out vertices: {', '.join(unpaired_notes)}"
 
 
 def closing_table(
     runs: Path, trial_ids: Collection[str], by: By = "group", bootstrap: Bootstrap | None = None
 ) -> Table | None:
-    """Compare every tuned method of a sweep with untuned under ``nested``.
+    """Compare every fine-tuned method of a sweep with untuned under ``nested``.
 
     Returns None where no vertex has both scores: none is written, no untuned trial, or another
     protocol. Raises ValueError when a score file is damaged.
@@ -153,21 +154,21 @@ def closing_table(
         return None
     table = read_score_table(runs, trial_ids)
     nested = table.where(table.vertices["protocol"] == "nested")
-    kept, notes = one_trial_a_cell(nested, started_in(runs))
+    kept, notes = one_trial_per_roi(nested, started_in(runs))
     methods = [m for m in method_order(kept.present("method")) if m != "untuned"]
     pairs = [pair(kept.vertices, method, "untuned") for method in methods]
     comparisons = [one for each in pairs for one in compare(each, by, bootstrap)]
     if not comparisons:
         return None
     shown = comparison_table(comparisons, by, "nested", bootstrap)
-    told = [note for note in map(unpaired, pairs) if note]
-    shown.caption = "\n".join([str(shown.caption), *notes, *told])
+    unpaired_notes = [note for note in map(unpaired, pairs) if note]
+    shown.caption = "\n".join([str(shown.caption), *notes, *unpaired_notes])
     return shown
 
 
 def _caption(bootstrap: Bootstrap) -> str:
     return (
-        f"interval: {bootstrap.n_draws:,} bootstrap draws of the vertices of each cell, paired. "
+        f"interval: {bootstrap.n_draws:,} bootstrap draws of the vertices of each ROI, paired. "
         "It covers the choice of vertices, taken as independent; not other images, subjects or "
         "seeds. better: share of vertices with the higher r"
     )

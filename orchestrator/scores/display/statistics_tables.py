@@ -36,7 +36,7 @@ def image_table(
     table = new_table(
         f"Over test images: {comparisons[0].a} against {comparisons[0].b}, protocol nested",
         f"interval: {draw.level:.0%}, {draw.n_draws:,} bootstrap draws of a subject's test images, "
-        "the same for all its vertices (none where its cells are scored on different images). It "
+        "the same for all its vertices (none where its ROIs are scored on different images). It "
         "covers the choice of images; not other vertices, "
         f"subjects or seeds. better, worse: share of vertices that differ at {q}: p of each vertex "
         "by the same draws, two-sided, corrected (Benjamini-Hochberg) over all vertices of a "
@@ -88,8 +88,8 @@ def explained_table(explained: Sequence[Explained], by: By, protocol: str) -> Ta
     """Lay out each method's share of the explainable variance, row by row."""
     table = new_table(
         f"Share of the explainable variance, protocol {protocol}",
-        "explained: r² / ceiling² (a negative r counts below 0), median over a cell's vertices, "
-        "mean over cells and subjects; ceiling: mean of the highest r a perfect model could reach. "
+        "explained: r² / ceiling² (a negative r counts below 0), median over an ROI's vertices, "
+        "mean over ROIs and subjects; ceiling: mean of the highest r a perfect model could reach. "
         "above 1: vertices whose share exceeds 1, by chance or a ceiling too low; none is clipped. "
         "no ceiling: vertices left out, as theirs is not known or 0",
     )
@@ -137,7 +137,7 @@ def _gap_note(protocols: tuple[str, str]) -> str:
             "A gap is the sum of two things: paper chooses on the folds it reports, which raises "
             "its r, and fits on four fifths of the test images only, which lowers it"
         )
-    return "released measures r on training images, which a tuned trunk has seen"
+    return "released measures r on training images, which a fine-tuned backbone has seen"
 
 
 def _fill(
@@ -166,4 +166,4 @@ def _interval(low: float, high: float) -> str:
 
 
 def _left_out(n_missing: int) -> str:
-    return f". Cells left out, without predictions or responses: {n_missing:,}" if n_missing else ""
+    return f". ROIs left out, without predictions or responses: {n_missing:,}" if n_missing else ""

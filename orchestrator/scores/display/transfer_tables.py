@@ -1,4 +1,4 @@
-"""Tables of transfer for the terminal: a row a model, a column a subject that it is scored on."""
+"""Tables of transfer for the terminal: one row per model, one column per scored subject."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -11,9 +11,9 @@ from rich.text import Text
 from orchestrator.scores.statistics.transfers import UNTUNED, Entry, Transfers
 
 CAPTION: Final = (
-    "row: subject whose responses the trunk was tuned on; column: subject that it is scored on, "
-    "PCA and ridge fitted anew there; in brackets the model's own trial. Means over the vertices "
-    "of a cell, then over the cells that model and subject share"
+    "row: subject whose responses the backbone was fine-tuned on; column: subject that it is "
+    "scored on, PCA and ridge fitted anew there; in brackets the model's own trial. Means over "
+    "the vertices of an ROI, then over the ROIs that model and subject share"
 )
 
 
@@ -37,7 +37,7 @@ def _title(text: str) -> Text:
 
 def _table(one: Transfers, show: Callable[[Entry], str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-    table.add_column("tuned on", overflow="fold")
+    table.add_column("fine-tuned on", overflow="fold")
     for target in one.targets:
         table.add_column(target, justify="right", no_wrap=True)
     for model in one.models:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from orchestrator.scores.rows import CELL, By, Row, cell_weights, rows_by
+from orchestrator.scores.rows import ROI_COLUMNS, By, Row, roi_weights, rows_by
 from orchestrator.scores.statistics.false_discovery import adjust
 from orchestrator.scores.statistics.image_bootstrap import (
     ImageBootstrap,
@@ -17,9 +17,9 @@ from orchestrator.scores.statistics.image_bootstrap import (
     draw_counts,
 )
 from orchestrator.scores.statistics.paired_predictions import (
-    PredictedCell,
-    read_subject_cells,
-    shared_cells,
+    PredictedRoi,
+    read_subject_rois,
+    shared_rois,
 )
 
 FALSE_DISCOVERIES: Final = 0.05
@@ -35,15 +35,16 @@ class ImageTests:
     a: str
     b: str
     vertices: pd.DataFrame
-    """CELL, cell, vertex, n_images, r_a, r_b, difference, low, high, p, q: a row a vertex."""
-    cells: pd.DataFrame
-    """Index cell, columns CELL: those tested, in the tables' order."""
+    """ROI_COLUMNS, ROI, vertex, n_images, r_a, r_b, difference, low, high, p, q: one row per
+    vertex."""
+    rois: pd.DataFrame
+    """Index ROI, columns ROI_COLUMNS: those tested, in the tables' order."""
     drawn: Mapping[str, Values]
-    """(n_draws,) mean difference over each cell's vertices."""
+    """(n_draws,) mean difference over each ROI's vertices."""
     images: Mapping[str, bytes]
-    """Which images each cell is tested on: cells of a subject share draws where these agree."""
+    """Which images each ROI is tested on: ROIs of a subject share draws where these agree."""
     missing: Sequence[str]
-    """Why cells are not tested, a line a cell."""
+    """Why ROIs are not tested, one line per ROI."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class ImageComparison:
     b: str
     difference: float
     interval: tuple[float, float] | None
-    """Of the difference over test images; None where cells of a subject have other images."""
+    """Of the difference over test images; None where ROIs of a subject have other images."""
     share_better: float
     """Share of vertices with q at most FALSE_DISCOVERIES and a higher r of a."""
     share_worse: float
@@ -68,34 +69,34 @@ def compare_over_images(
     places: tuple[Path, Path],
     draw: ImageBootstrap,
 ) -> ImageTests:
-    """Test every vertex of the cells that both methods scored, and correct within each subject.
+    """Test every vertex of the ROIs that both methods scored, and correct within each subject.
 
-    vertices: rows of scores under ``nested``, one trial a cell and method. places: the sweep's
-    directory and that of the shards. Corrected together are the vertices of a subject's cells,
+    vertices: rows of scores under ``nested``, one trial per ROI and method. places: the sweep's
+    directory and that of the shards. Corrected together are the vertices of a subject's ROIs,
     streams apart, as they overlap the others. Raises ValueError when a file is damaged.
     """
-    cells = shared_cells(vertices, methods)
+    rois = shared_rois(vertices, methods)
     missing: list[str] = []
     parts: list[pd.DataFrame] = []
     drawn: dict[str, Values] = {}
     images: dict[str, bytes] = {}
-    for (dataset, subject, _), of_subject in cells.groupby(["dataset", "subject", "data"]):
+    for (dataset, subject, _), of_subject in rois.groupby(["dataset", "subject", "data"]):
         shard = places[1] / f"{dataset}-{subject}"
-        for one in read_subject_cells(of_subject, places[0], shard, missing):
+        for one in read_subject_rois(of_subject, places[0], shard, missing):
             counts = draw_counts(len(one.predicted.measured), draw, shard.name)
             tested = bootstrap_vertices(one.predicted, counts, draw.level)
-            drawn[one.cell] = tested.drawn_mean
-            images[one.cell] = one.index.tobytes()
+            drawn[one.roi_id] = tested.drawn_mean
+            images[one.roi_id] = one.index.tobytes()
             parts.append(_rows(one, tested, of_subject))
     frame = _corrected(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
-    return ImageTests(*methods, frame, cells.loc[list(drawn)], drawn, images, missing)
+    return ImageTests(*methods, frame, rois.loc[list(drawn)], drawn, images, missing)
 
 
-def _rows(one: PredictedCell, tested: VertexDifferences, cells: pd.DataFrame) -> pd.DataFrame:
+def _rows(one: PredictedRoi, tested: VertexDifferences, rois: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "cell": one.cell,
-            **{key: cells.at[one.cell, key] for key in CELL},
+            "roi_id": one.roi_id,
+            **{key: rois.at[one.roi_id, key] for key in ROI_COLUMNS},
             "vertex": one.vertex,
             "n_images": len(one.predicted.measured),
             "r_a": tested.r_a,
@@ -116,29 +117,27 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_over_images(tests: ImageTests, by: By, level: float = 0.95) -> list[ImageComparison]:
-    """Make each row's numbers: of each cell, then over a subject's cells, then over subjects.
+    """Make each row's numbers: of each ROI, then over a subject's ROIs, then over subjects.
 
-    The draws of a subject are the same in all its cells, so the interval of a row covers the
+    The draws of a subject are the same in all its ROIs, so the interval of a row covers the
     luck that they share; subjects are drawn apart, and stay as they are.
     """
-    if tests.cells.empty:
+    if tests.rois.empty:
         return []
     frame = tests.vertices.dropna(subset=["p"])
     found = frame["q"] <= FALSE_DISCOVERIES
     marked = frame.assign(
         better=found & (frame["difference"] > 0), worse=found & (frame["difference"] < 0)
-    ).groupby("cell")
+    ).groupby("roi_id")
     numbers = marked[["difference", "better", "worse"]].mean().assign(n=marked.size())
-    cells = tests.cells.join(numbers, how="inner")
-    return [
-        _comparison(row, tests, cells.loc[list(row.cells)], level) for row in rows_by(cells, by)
-    ]
+    rois = tests.rois.join(numbers, how="inner")
+    return [_comparison(row, tests, rois.loc[list(row.rois)], level) for row in rows_by(rois, by)]
 
 
-def _comparison(row: Row, tests: ImageTests, cells: pd.DataFrame, level: float) -> ImageComparison:
-    weights = cell_weights(cells).to_numpy()
+def _comparison(row: Row, tests: ImageTests, rois: pd.DataFrame, level: float) -> ImageComparison:
+    weights = roi_weights(rois).to_numpy()
     difference, better, worse = (
-        float(weights @ cells[name].to_numpy(np.float64))
+        float(weights @ rois[name].to_numpy(np.float64))
         for name in ("difference", "better", "worse")
     )
     return ImageComparison(
@@ -146,18 +145,18 @@ def _comparison(row: Row, tests: ImageTests, cells: pd.DataFrame, level: float) 
         a=tests.a,
         b=tests.b,
         difference=difference,
-        interval=_interval(tests, cells, level),
+        interval=_interval(tests, rois, level),
         share_better=better,
         share_worse=worse,
-        n_vertices=int(cells["n"].sum()),
+        n_vertices=int(rois["n"].sum()),
     )
 
 
-def _interval(tests: ImageTests, cells: pd.DataFrame, level: float) -> tuple[float, float] | None:
-    """Take the interval of a row's difference, where each subject's cells share their draws."""
-    of_subject = cells.assign(images=[tests.images[cell] for cell in cells.index])
+def _interval(tests: ImageTests, rois: pd.DataFrame, level: float) -> tuple[float, float] | None:
+    """Take the interval of a row's difference, where each subject's ROIs share their draws."""
+    of_subject = rois.assign(images=[tests.images[roi] for roi in rois.index])
     if (of_subject.groupby(["dataset", "subject"])["images"].nunique() > 1).any():
         return None
-    means = cell_weights(cells).to_numpy() @ np.stack([tests.drawn[cell] for cell in cells.index])
+    means = roi_weights(rois).to_numpy() @ np.stack([tests.drawn[roi] for roi in rois.index])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from orchestrator.scores.rows import By, Row, cell_weights, cells_of, method_order, rows_by
+from orchestrator.scores.rows import By, Row, method_order, roi_weights, rois_of, rows_by
 from trainables.data.shards import VERTICES, Manifest
 from trainables.storage.atomic import read_parquet
 
@@ -27,7 +27,7 @@ class Explained:
     ceiling: float | None
     """Mean noise ceiling, as an r."""
     share: float | None
-    """Median over a cell's vertices of r |r| / ceiling², averaged like every number of a row."""
+    """Median over an ROI's vertices of r |r| / ceiling², averaged like every number of a row."""
     n_above: int
     """Vertices whose share is above 1."""
     n_vertices: int
@@ -48,7 +48,7 @@ def with_ceilings(vertices: pd.DataFrame, data: Path) -> pd.DataFrame:
             dataset=dataset, subject=subject, data=content
         )
         for dataset, subject, content in places.to_numpy().tolist()
-        if holds(data / f"{dataset}-{subject}", content)
+        if has_data(data / f"{dataset}-{subject}", content)
     ]
     if not parts:
         return vertices.assign(**{CEILING: np.nan})
@@ -58,7 +58,7 @@ def with_ceilings(vertices: pd.DataFrame, data: Path) -> pd.DataFrame:
     return vertices.assign(**{CEILING: found[CEILING].to_numpy()})
 
 
-def holds(shard: Path, data: str) -> bool:
+def has_data(shard: Path, data: str) -> bool:
     """Tell whether a shard is there with the content of this digest."""
     try:
         return Manifest.read(shard).data == data
@@ -84,46 +84,46 @@ def shares(vertices: pd.DataFrame) -> "pd.Series[float]":
 def explain(vertices: pd.DataFrame, by: By) -> list[Explained]:
     """Summarise every method's shares on every row.
 
-    vertices: as of :func:`with_ceilings`, one protocol and one trial a cell and method.
+    vertices: as of :func:`with_ceilings`, one protocol and one trial per ROI and method.
     """
     scored = vertices.dropna(subset=["r"])
     scored = scored.assign(share=shares(scored))
     methods = method_order(list(scored["method"].unique()))
-    rows = rows_by(cells_of(scored), by)
-    tables = {method: _cells(scored[scored["method"] == method]) for method in methods}
+    rows = rows_by(rois_of(scored), by)
+    tables = {method: _rois(scored[scored["method"] == method]) for method in methods}
     return [
-        _explained(row, method, tables[method].loc[tables[method].index.isin(row.cells)])
+        _explained(row, method, tables[method].loc[tables[method].index.isin(row.rois)])
         for row in rows
         for method in methods
-        if tables[method].index.isin(row.cells).any()
+        if tables[method].index.isin(row.rois).any()
     ]
 
 
-def _cells(scored: pd.DataFrame) -> pd.DataFrame:
-    known = scored.dropna(subset=["share"]).groupby("cell", observed=True)
+def _rois(scored: pd.DataFrame) -> pd.DataFrame:
+    known = scored.dropna(subset=["share"]).groupby("roi_id", observed=True)
     numbers = pd.DataFrame(
         {
             "ceiling": known[CEILING].mean(),
             "share": known["share"].median(),
             "n": known.size(),
             "above": known["share"].agg(lambda share: int((share > 1).sum())),
-            "all": scored.groupby("cell", observed=True).size(),
+            "all": scored.groupby("roi_id", observed=True).size(),
         }
     )
     numbers.index = numbers.index.astype(str)
-    return cells_of(scored).join(numbers).fillna({"n": 0, "above": 0})
+    return rois_of(scored).join(numbers).fillna({"n": 0, "above": 0})
 
 
-def _explained(row: Row, method: str, cells: pd.DataFrame) -> Explained:
-    known = cells.dropna(subset=["share"])
-    weights = cell_weights(known)
-    n_known = int(cells["n"].sum())
+def _explained(row: Row, method: str, rois: pd.DataFrame) -> Explained:
+    known = rois.dropna(subset=["share"])
+    weights = roi_weights(known)
+    n_known = int(rois["n"].sum())
     return Explained(
         row=row,
         method=method,
         ceiling=None if known.empty else float((known["ceiling"] * weights).sum()),
         share=None if known.empty else float((known["share"] * weights).sum()),
-        n_above=int(cells["above"].sum()),
+        n_above=int(rois["above"].sum()),
         n_vertices=n_known,
-        n_without=int(cells["all"].sum()) - n_known,
+        n_without=int(rois["all"].sum()) - n_known,
     )

@@ -1,4 +1,4 @@
-"""What two methods predict of a cell's test images, joined by row with the measured responses."""
+"""What two methods predict of an ROI's test images, joined by row with the measured responses."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from orchestrator.scores.rows import CELL, cells_of
+from orchestrator.scores.rows import ROI_COLUMNS, rois_of
 from orchestrator.scores.statistics.image_bootstrap import Predicted
-from orchestrator.scores.statistics.noise_ceilings import holds
+from orchestrator.scores.statistics.noise_ceilings import has_data
 from trainables.data.rows import fixed_width, read_rows
-from trainables.results.prediction_files import CellPredictions, prediction_file, read_predictions
+from trainables.results.prediction_files import RoiPredictions, prediction_file, read_predictions
 from trainables.storage.s3_mirror import pull
 
 PROTOCOL: Final = "nested"
@@ -22,10 +22,10 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class PredictedCell:
-    """A cell's test images: measured, and as two methods predict them."""
+class PredictedRoi:
+    """An ROI's test images: measured, and as two methods predict them."""
 
-    cell: str
+    roi_id: str
     vertex: Array
     """(n_vertices,) columns of the hemisphere's responses."""
     predicted: Predicted
@@ -33,51 +33,51 @@ class PredictedCell:
     """(n_images,) rows of the response file."""
 
 
-def shared_cells(vertices: pd.DataFrame, methods: tuple[str, str]) -> pd.DataFrame:
-    """List the cells that two methods scored on the same data, and by which trials.
+def shared_rois(vertices: pd.DataFrame, methods: tuple[str, str]) -> pd.DataFrame:
+    """List the ROIs that two methods scored on the same data, and by which trials.
 
-    vertices: rows of scores, one trial a cell and method. Returns index cell, columns CELL, data,
-    trial_id_a and trial_id_b, in the tables' order.
+    vertices: rows of scores, one trial per ROI and method. Returns index ROI, columns ROI_COLUMNS,
+    data, trial_id_a and trial_id_b, in the tables' order.
     """
-    keys = ["cell", "data"]
+    keys = ["roi_id", "data"]
     sides = [
         vertices.loc[vertices["method"] == method, [*keys, "trial_id"]].drop_duplicates()
         for method in methods
     ]
     left, right = (side.astype(str) for side in sides)
     both = left.merge(right, on=keys, suffixes=("_a", "_b"), validate="one_to_one")
-    return cells_of(vertices).join(both.set_index("cell"), how="inner")[
-        [*CELL, "data", "trial_id_a", "trial_id_b"]
+    return rois_of(vertices).join(both.set_index("roi_id"), how="inner")[
+        [*ROI_COLUMNS, "data", "trial_id_a", "trial_id_b"]
     ]
 
 
-def read_subject_cells(
-    cells: pd.DataFrame, runs: Path, shard: Path, missing: list[str]
-) -> Iterator[PredictedCell]:
-    """Yield a subject's cells with both methods' predictions, on the images that both have.
+def read_subject_rois(
+    rois: pd.DataFrame, runs: Path, shard: Path, missing: list[str]
+) -> Iterator[PredictedRoi]:
+    """Yield a subject's ROIs with both methods' predictions, on the images that both have.
 
-    cells: of one subject, as of :func:`shared_cells`. missing: told, a line each, which cells
+    rois: of one subject, as of :func:`shared_rois`. missing: told, a line each, which ROIs
     are not there. Raises ValueError naming a file of predictions that is damaged.
     """
-    data = str(cells["data"].iloc[0])
-    if not holds(shard, data):
-        missing.extend(f"{shard}: no responses of the content that was scored" for _ in cells.index)
+    data = str(rois["data"].iloc[0])
+    if not has_data(shard, data):
+        missing.extend(f"{shard}: no responses of the content that was scored" for _ in rois.index)
         return
-    found = dict(_read(cells, runs, missing))
+    found = dict(_read(rois, runs, missing))
     if not found:
         return
     responses = _Responses.read(shard, [a for a, _ in found.values()])
-    for cell, (a, b) in found.items():
+    for roi, (a, b) in found.items():
         predicted = Predicted(responses.of(a), a.values, b.values)
-        yield PredictedCell(cell, a.vertex, predicted, a.index)
+        yield PredictedRoi(roi, a.vertex, predicted, a.index)
 
 
 def _read(
-    cells: pd.DataFrame, runs: Path, missing: list[str]
-) -> Iterator[tuple[str, tuple[CellPredictions, CellPredictions]]]:
-    for row in cells.itertuples():
-        cell, trials = str(row.Index), (str(row.trial_id_a), str(row.trial_id_b))
-        files = [prediction_file(runs, trial, cell) for trial in trials]
+    rois: pd.DataFrame, runs: Path, missing: list[str]
+) -> Iterator[tuple[str, tuple[RoiPredictions, RoiPredictions]]]:
+    for row in rois.itertuples():
+        roi, trials = str(row.Index), (str(row.trial_id_a), str(row.trial_id_b))
+        files = [prediction_file(runs, trial, roi) for trial in trials]
         for path in files:
             pull(path)
         absent = [path for path in files if not path.is_file()]
@@ -88,12 +88,12 @@ def _read(
         if a is None or b is None or not np.array_equal(a.vertex, b.vertex):
             missing.append(f"{files[0]}: no predictions of the same vertices under {PROTOCOL}")
             continue
-        yield cell, _on_the_same_images(a, b)
+        yield roi, _on_the_same_images(a, b)
 
 
 def _on_the_same_images(
-    a: CellPredictions, b: CellPredictions
-) -> tuple[CellPredictions, CellPredictions]:
+    a: RoiPredictions, b: RoiPredictions
+) -> tuple[RoiPredictions, RoiPredictions]:
     if np.array_equal(a.index, b.index):
         return a, b
     _, rows_a, rows_b = np.intersect1d(a.index, b.index, return_indices=True)
@@ -110,9 +110,9 @@ class _Responses:
     """Of each hemisphere, (n_images, n_vertices)."""
 
     @classmethod
-    def read(cls, shard: Path, predictions: list[CellPredictions]) -> "_Responses":
+    def read(cls, shard: Path, predictions: list[RoiPredictions]) -> "_Responses":
         """Read the responses to the images that are predicted, of their hemispheres."""
-        hemispheres = sorted({one.cell.hemisphere for one in predictions})
+        hemispheres = sorted({one.roi.hemisphere for one in predictions})
         wanted = np.unique(np.concatenate([one.index for one in predictions]))
         rows: list[Array] = []
         parts: dict[str, list[Array]] = {name: [] for name in hemispheres}
@@ -127,10 +127,8 @@ class _Responses:
         values = {name: np.concatenate(matrices)[order] for name, matrices in parts.items()}
         return cls(index[order], values)
 
-    def of(self, predictions: CellPredictions) -> Array:
+    def of(self, predictions: RoiPredictions) -> Array:
         """Take the responses that were predicted: (n_test, n_vertices)."""
         rows = np.searchsorted(self.index, predictions.index)
-        measured: Array = self.values[predictions.cell.hemisphere][
-            rows[:, None], predictions.vertex
-        ]
+        measured: Array = self.values[predictions.roi.hemisphere][rows[:, None], predictions.vertex]
         return measured

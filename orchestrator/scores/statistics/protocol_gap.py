@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from orchestrator.scores.rows import (
-    CELL,
+    ROI_COLUMNS,
     By,
     Row,
-    cell_weights,
-    cells_of,
     method_order,
+    roi_weights,
+    rois_of,
     rows_by,
 )
 
@@ -36,36 +36,36 @@ class Gap:
 def protocol_gaps(vertices: pd.DataFrame, protocols: tuple[str, str], by: By) -> list[Gap]:
     """Compare two protocols on every row: the same vertex of the same trial, scored under both.
 
-    vertices: rows of scores, one trial a cell, method and protocol.
+    vertices: rows of scores, one trial per ROI, method and protocol.
     """
-    key = ["trial_id", "method", "cell", "vertex"]
+    key = ["trial_id", "method", "roi_id", "vertex"]
     first, second = (vertices[vertices["protocol"] == protocol] for protocol in protocols)
-    both = first[[*key, *CELL, "r"]].merge(
+    both = first[[*key, *ROI_COLUMNS, "r"]].merge(
         second[[*key, "r"]], on=key, suffixes=("_first", "_second"), validate="one_to_one"
     )
     both = both.dropna(subset=["r_first", "r_second"])
-    rows = rows_by(cells_of(both), by) if len(both) else []
+    rows = rows_by(rois_of(both), by) if len(both) else []
     methods = method_order(both["method"].astype(str).unique())
-    tables = {method: _cells(both[both["method"] == method]) for method in methods}
+    tables = {method: _rois(both[both["method"] == method]) for method in methods}
     return [
-        _gap(row, method, tables[method].loc[tables[method].index.isin(row.cells)])
+        _gap(row, method, tables[method].loc[tables[method].index.isin(row.rois)])
         for row in rows
         for method in methods
-        if tables[method].index.isin(row.cells).any()
+        if tables[method].index.isin(row.rois).any()
     ]
 
 
-def _cells(both: pd.DataFrame) -> pd.DataFrame:
+def _rois(both: pd.DataFrame) -> pd.DataFrame:
     higher = both["r_second"] > both["r_first"]
-    grouped = both.assign(higher=higher).groupby("cell", observed=True)
+    grouped = both.assign(higher=higher).groupby("roi_id", observed=True)
     numbers = grouped[["r_first", "r_second", "higher"]].mean().assign(n=grouped.size())
     numbers.index = numbers.index.astype(str)
-    return cells_of(both).join(numbers)
+    return rois_of(both).join(numbers)
 
 
-def _gap(row: Row, method: str, cells: pd.DataFrame) -> Gap:
-    weights = cell_weights(cells).to_numpy()
+def _gap(row: Row, method: str, rois: pd.DataFrame) -> Gap:
+    weights = roi_weights(rois).to_numpy()
     first, second, higher = (
-        float(weights @ cells[name].to_numpy()) for name in ("r_first", "r_second", "higher")
+        float(weights @ rois[name].to_numpy()) for name in ("r_first", "r_second", "higher")
     )
-    return Gap(row, method, first, second, higher, int(cells["n"].sum()))
+    return Gap(row, method, first, second, higher, int(rois["n"].sum()))

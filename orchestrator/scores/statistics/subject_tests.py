@@ -1,6 +1,6 @@
 """Two methods over subjects: whether they differ by more than subjects do by chance.
 
-A subject counts once: its number is the mean over its cells of the cell's number.
+A subject counts once: its number is the mean over its ROIs of the ROI's number.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from orchestrator.scores.rows import By, Row, cells_of, rows_by
+from orchestrator.scores.rows import By, Row, rois_of, rows_by
 from orchestrator.scores.statistics.false_discovery import adjust
 from orchestrator.scores.statistics.summaries import Pairs
 
@@ -63,8 +63,8 @@ def compare_over_subjects(pairs: Pairs, by: By, bootstrap: SubjectBootstrap) -> 
     """
     if pairs.frame.empty:
         return []
-    cells = _cell_numbers(pairs.frame)
-    tests = [_test(row, pairs, cells.loc[list(row.cells)], bootstrap) for row in rows_by(cells, by)]
+    rois = _roi_numbers(pairs.frame)
+    tests = [_test(row, pairs, rois.loc[list(row.rois)], bootstrap) for row in rows_by(rois, by)]
     parts = [number for number, one in enumerate(tests) if not one.row.is_total]
     t_q, flip_q = (
         dict(zip(parts, adjust([getattr(tests[k], name) for k in parts]), strict=True))
@@ -76,17 +76,17 @@ def compare_over_subjects(pairs: Pairs, by: By, bootstrap: SubjectBootstrap) -> 
     ]
 
 
-def _cell_numbers(frame: pd.DataFrame) -> pd.DataFrame:
-    """Average a, b and better over the vertices of each cell; index cell, columns CELL too."""
+def _roi_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+    """Average a, b and better over the vertices of each ROI; index ROI, columns ROI_COLUMNS too."""
     better = frame["a"] > frame["b"]
-    grouped = frame.assign(better=better).groupby("cell", observed=True)
+    grouped = frame.assign(better=better).groupby("roi_id", observed=True)
     numbers = grouped[["a", "b", "better"]].mean()
     numbers.index = numbers.index.astype(str)
-    return cells_of(frame).join(numbers)
+    return rois_of(frame).join(numbers)
 
 
-def _test(row: Row, pairs: Pairs, cells: pd.DataFrame, bootstrap: SubjectBootstrap) -> SubjectTest:
-    subjects = cells.groupby(["dataset", "subject"])[["a", "b", "better"]].mean()
+def _test(row: Row, pairs: Pairs, rois: pd.DataFrame, bootstrap: SubjectBootstrap) -> SubjectTest:
+    subjects = rois.groupby(["dataset", "subject"])[["a", "b", "better"]].mean()
     differences = (subjects["a"] - subjects["b"]).to_numpy()
     better = subjects["better"].to_numpy()
     return SubjectTest(

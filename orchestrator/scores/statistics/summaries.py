@@ -1,6 +1,6 @@
-"""The numbers of a table of scores: means by cell and subject, paired differences, intervals.
+"""The numbers of a table of scores: means by ROI and subject, paired differences, intervals.
 
-Every number of a row is made in each cell first, then averaged over the cells of a subject,
+Every number of a row is made in each ROI first, then averaged over the ROIs of a subject,
 then over subjects: a large ROI, or a subject with many ROIs, weighs no more than another.
 """
 
@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.scores.rows import (
-    CELL,
+    ROI_COLUMNS,
     By,
     Row,
-    cell_weights,
-    cells_of,
     method_order,
+    roi_weights,
+    rois_of,
     rows_by,
     without_streams,
 )
@@ -31,16 +31,16 @@ Values = np.ndarray[Any, np.dtype[np.float64]]
 
 @dataclass(frozen=True)
 class Summary:
-    """A method's scores on the cells of a row; None where no vertex has an r."""
+    """A method's scores on the ROIs of a row; None where no vertex has an r."""
 
     row: Row
     method: str
     mean: float | None
     median: float | None
-    """Median over the vertices of a cell, averaged over cells and subjects like the mean."""
+    """Median over the vertices of an ROI, averaged over ROIs and subjects like the mean."""
     share_positive: float | None
     n_vertices: int
-    n_cells: int
+    n_rois: int
     n_subjects: int
     n_constant: int
     """Vertices without an r, which no mean includes."""
@@ -53,7 +53,7 @@ class Pairs:
     a: str
     b: str
     frame: pd.DataFrame
-    """A row a vertex of a cell: CELL, cell, and the columns a and b, r of each method."""
+    """One row per vertex of an ROI: ROI_COLUMNS, ROI, and the columns a and b, r of each method."""
     n_only_a: int
     n_only_b: int
     n_constant: int
@@ -61,23 +61,24 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class PairedCells:
-    """Two methods in each cell that both have scores on, measured once for many tables."""
+class PairedRois:
+    """Two methods in each ROI that both have scores on, measured once for many tables."""
 
     a: str
     b: str
-    cells: pd.DataFrame
-    """Index cell; CELL, means a and b, better (share of vertices at which a is), n vertices."""
+    rois: pd.DataFrame
+    """Index ROI; ROI_COLUMNS, means a and b, better (share of vertices at which a is), n
+    vertices."""
     drawn: Mapping[str, Values]
-    """Draws of each cell's mean difference, (n_draws,)."""
+    """Draws of each ROI's mean difference, (n_draws,)."""
     level: float
     """Of the interval."""
 
-    def of_hemisphere(self, hemisphere: str) -> "PairedCells":
-        """Keep the cells of lh or rh; of "both", all."""
+    def of_hemisphere(self, hemisphere: str) -> "PairedRois":
+        """Keep the ROIs of lh or rh; of "both", all."""
         if hemisphere == "both":
             return self
-        return replace(self, cells=self.cells[self.cells["hemisphere"] == hemisphere])
+        return replace(self, rois=self.rois[self.rois["hemisphere"] == hemisphere])
 
 
 @dataclass(frozen=True)
@@ -113,36 +114,36 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """How many of a method's cells chose a layer, and how well it does on all of them."""
+    """How many of a method's ROIs chose a layer, and how well it does on all of them."""
 
     method: str
     layer: str
     n_chosen: int
-    n_cells: int
+    n_rois: int
     r_chosen: float | None
-    """Mean r of the cells that chose the layer."""
+    """Mean r of the ROIs that chose the layer."""
     r_at_layer: float | None
-    """Mean r at this layer over all cells, whichever they chose."""
+    """Mean r at this layer over all ROIs, whichever they chose."""
 
 
 def summarise(vertices: pd.DataFrame, by: By) -> list[Summary]:
-    """Summarise every method on every row; a method without a cell of a row has no summary.
+    """Summarise every method on every row; a method without an ROI of a row has no summary.
 
-    vertices: one protocol and one trial a cell and method; a row a vertex.
+    vertices: one protocol and one trial per ROI and method; one row per vertex.
     """
-    rows = rows_by(cells_of(vertices), by)
+    rows = rows_by(rois_of(vertices), by)
     methods = method_order(list(vertices["method"].unique()))
-    tables = {m: _cell_summaries(vertices[vertices["method"] == m]) for m in methods}
+    tables = {m: _roi_summaries(vertices[vertices["method"] == m]) for m in methods}
     return [
-        _summary(row, method, tables[method].loc[tables[method].index.isin(row.cells)])
+        _summary(row, method, tables[method].loc[tables[method].index.isin(row.rois)])
         for row in rows
         for method in methods
-        if tables[method].index.isin(row.cells).any()
+        if tables[method].index.isin(row.rois).any()
     ]
 
 
-def _cell_summaries(vertices: pd.DataFrame) -> pd.DataFrame:
-    grouped = vertices.assign(positive=vertices["r"] > 0).groupby("cell", observed=True)
+def _roi_summaries(vertices: pd.DataFrame) -> pd.DataFrame:
+    grouped = vertices.assign(positive=vertices["r"] > 0).groupby("roi_id", observed=True)
     numbers = pd.DataFrame(
         {
             "mean": grouped["r"].mean(),
@@ -153,32 +154,32 @@ def _cell_summaries(vertices: pd.DataFrame) -> pd.DataFrame:
         }
     )
     numbers.index = numbers.index.astype(str)
-    return cells_of(vertices).join(numbers)
+    return rois_of(vertices).join(numbers)
 
 
-def _summary(row: Row, method: str, cells: pd.DataFrame) -> Summary:
-    scored = cells.dropna(subset=["mean"])
+def _summary(row: Row, method: str, rois: pd.DataFrame) -> Summary:
+    scored = rois.dropna(subset=["mean"])
     return Summary(
         row=row,
         method=method,
         mean=_hierarchical_mean(scored, "mean"),
         median=_hierarchical_mean(scored, "median"),
         share_positive=_hierarchical_mean(scored, "positive"),
-        n_vertices=int(cells["n"].sum()),
-        n_cells=len(cells),
-        n_subjects=cells.groupby(["dataset", "subject"]).ngroups,
-        n_constant=int(cells["n_constant"].sum()),
+        n_vertices=int(rois["n"].sum()),
+        n_rois=len(rois),
+        n_subjects=rois.groupby(["dataset", "subject"]).ngroups,
+        n_constant=int(rois["n_constant"].sum()),
     )
 
 
 def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
-    """Pair two methods: the same vertex of the same cell and data, under the same protocol.
+    """Pair two methods: the same vertex of the same ROI and data, under the same protocol.
 
-    vertices: one protocol and one trial a cell and method; a row a vertex.
+    vertices: one protocol and one trial per ROI and method; one row per vertex.
     """
-    key = ["cell", "data", "protocol", "vertex"]
+    key = ["roi_id", "data", "protocol", "vertex"]
     sides = [vertices[vertices["method"] == method] for method in (a, b)]
-    merged = sides[0][[*key, *CELL, "r"]].merge(
+    merged = sides[0][[*key, *ROI_COLUMNS, "r"]].merge(
         sides[1][[*key, "r"]], on=key, how="inner", suffixes=("_a", "_b"), validate="one_to_one"
     )
     frame = merged.rename(columns={"r_a": "a", "r_b": "b"})
@@ -186,53 +187,53 @@ def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
     return Pairs(
         a=a,
         b=b,
-        frame=both[["cell", *CELL, "a", "b"]],
+        frame=both[["roi_id", *ROI_COLUMNS, "a", "b"]],
         n_only_a=len(sides[0]) - len(frame),
         n_only_b=len(sides[1]) - len(frame),
         n_constant=len(frame) - len(both),
     )
 
 
-def measure_cells(pairs: Pairs, bootstrap: Bootstrap) -> PairedCells:
-    """Average each cell, and draw its mean difference anew: vertices with replacement."""
+def measure_rois(pairs: Pairs, bootstrap: Bootstrap) -> PairedRois:
+    """Average each ROI, and draw its mean difference anew: vertices with replacement."""
     numbers, drawn = {}, {}
-    for cell, part in pairs.frame.groupby("cell", observed=True):
+    for roi, part in pairs.frame.groupby("roi_id", observed=True):
         a, b = part["a"].to_numpy(), part["b"].to_numpy()
         better = float((a > b).mean())
-        numbers[str(cell)] = {"a": a.mean(), "b": b.mean(), "better": better, "n": len(part)}
-        generator = _generator(bootstrap, str(cell))
-        drawn[str(cell)] = draw_means(a - b, bootstrap.n_draws, generator)
+        numbers[str(roi)] = {"a": a.mean(), "b": b.mean(), "better": better, "n": len(part)}
+        generator = _generator(bootstrap, str(roi))
+        drawn[str(roi)] = draw_means(a - b, bootstrap.n_draws, generator)
     table = pd.DataFrame.from_dict(numbers, "index", columns=["a", "b", "better", "n"])
-    cells = cells_of(pairs.frame).join(table)
-    return PairedCells(pairs.a, pairs.b, cells, drawn, bootstrap.level)
+    rois = rois_of(pairs.frame).join(table)
+    return PairedRois(pairs.a, pairs.b, rois, drawn, bootstrap.level)
 
 
 def compare(pairs: Pairs, by: By, bootstrap: Bootstrap) -> list[Comparison]:
     """Compare two methods on every row that has pairs, with the interval of the difference.
 
-    The vertices of each cell are drawn anew, cell by cell, both methods of a vertex together;
-    cells and subjects stay as they are.
+    The vertices of each ROI are drawn anew, ROI by ROI, both methods of a vertex together;
+    ROIs and subjects stay as they are.
     """
-    return compare_cells(measure_cells(pairs, bootstrap), by)
+    return compare_rois(measure_rois(pairs, bootstrap), by)
 
 
-def compare_cells(paired: PairedCells, by: By) -> list[Comparison]:
-    """Compare two methods on every row of the cells; see :func:`compare`."""
-    return [_comparison(row, paired) for row in rows_by(paired.cells, by) if row.cells]
+def compare_rois(paired: PairedRois, by: By) -> list[Comparison]:
+    """Compare two methods on every row of the ROIs; see :func:`compare`."""
+    return [_comparison(row, paired) for row in rows_by(paired.rois, by) if row.rois]
 
 
-def _generator(bootstrap: Bootstrap, cell: str) -> np.random.Generator:
-    """Seed by the cell, so that its draws do not depend on what else is in the table."""
-    return np.random.default_rng([bootstrap.seed, zlib.crc32(cell.encode())])
+def _generator(bootstrap: Bootstrap, roi: str) -> np.random.Generator:
+    """Seed by the ROI, so that its draws do not depend on what else is in the table."""
+    return np.random.default_rng([bootstrap.seed, zlib.crc32(roi.encode())])
 
 
-def _comparison(row: Row, paired: PairedCells) -> Comparison:
-    cells = paired.cells.loc[list(row.cells)]
-    weights = cell_weights(cells).to_numpy()
-    means = weights @ np.stack([paired.drawn[cell] for cell in row.cells])
+def _comparison(row: Row, paired: PairedRois) -> Comparison:
+    rois = paired.rois.loc[list(row.rois)]
+    weights = roi_weights(rois).to_numpy()
+    means = weights @ np.stack([paired.drawn[roi] for roi in row.rois])
     tail = (1 - paired.level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    mean_a, mean_b, better = (float(weights @ cells[name]) for name in ("a", "b", "better"))
+    mean_a, mean_b, better = (float(weights @ rois[name]) for name in ("a", "b", "better"))
     return Comparison(
         row=row,
         a=paired.a,
@@ -242,8 +243,8 @@ def _comparison(row: Row, paired: PairedCells) -> Comparison:
         low=float(low),
         high=float(high),
         share_improved=better,
-        n_pairs=int(cells["n"].sum()),
-        subjects=frozenset(zip(cells["dataset"], cells["subject"], strict=True)),
+        n_pairs=int(rois["n"].sum()),
+        subjects=frozenset(zip(rois["dataset"], rois["subject"], strict=True)),
     )
 
 
@@ -259,38 +260,38 @@ def draw_means(values: Values, n_draws: int, generator: np.random.Generator) -> 
 
 
 def choose_layers(vertices: pd.DataFrame, at_layers: pd.DataFrame) -> list[LayerChoice]:
-    """Count which layer each cell chose; cells without an r, and the streams, are left out.
+    """Count which layer each ROI chose; ROIs without an r, and the streams, are left out.
 
-    vertices: one protocol and one trial a cell and method. at_layers: a row a (method, cell,
-    layer), r the mean over the cell's vertices.
+    vertices: one protocol and one trial per ROI and method. at_layers: a row a (method, ROI,
+    layer), r the mean over the ROI's vertices.
     """
     scored = vertices.dropna(subset=["r"])
     choices = []
     for method in method_order(scored["method"].unique()):
         of_method = scored[scored["method"] == method]
-        means = of_method.groupby(["cell", "layer"], observed=True)["r"].mean()
+        means = of_method.groupby(["roi_id", "layer"], observed=True)["r"].mean()
         chosen = means.reset_index("layer")
         chosen.index = chosen.index.astype(str)
-        cells = without_streams(cells_of(of_method)).join(chosen)
-        reported = at_layers[at_layers["method"] == method].astype({"cell": str})
-        layers = dict.fromkeys((*reported["layer"], *cells["layer"].astype(str)))
-        choices += [_choice(method, layer, cells, reported) for layer in layers]
+        rois = without_streams(rois_of(of_method)).join(chosen)
+        reported = at_layers[at_layers["method"] == method].astype({"roi_id": str})
+        layers = dict.fromkeys((*reported["layer"], *rois["layer"].astype(str)))
+        choices += [_choice(method, layer, rois, reported) for layer in layers]
     return choices
 
 
-def _choice(method: str, layer: str, cells: pd.DataFrame, reported: pd.DataFrame) -> LayerChoice:
-    chose = cells[cells["layer"] == layer]
-    at_layer = reported[reported["layer"] == layer].set_index("cell")["r"].rename("r_at_layer")
+def _choice(method: str, layer: str, rois: pd.DataFrame, reported: pd.DataFrame) -> LayerChoice:
+    chose = rois[rois["layer"] == layer]
+    at_layer = reported[reported["layer"] == layer].set_index("roi_id")["r"].rename("r_at_layer")
     return LayerChoice(
         method=method,
         layer=layer,
         n_chosen=len(chose),
-        n_cells=len(cells),
+        n_rois=len(rois),
         r_chosen=_hierarchical_mean(chose, "r"),
-        r_at_layer=_hierarchical_mean(cells.join(at_layer, how="inner"), "r_at_layer"),
+        r_at_layer=_hierarchical_mean(rois.join(at_layer, how="inner"), "r_at_layer"),
     )
 
 
-def _hierarchical_mean(cells: pd.DataFrame, column: str) -> float | None:
-    """Average over the cells of a subject, then over subjects; None without cells."""
-    return None if cells.empty else float((cells[column] * cell_weights(cells)).sum())
+def _hierarchical_mean(rois: pd.DataFrame, column: str) -> float | None:
+    """Average over the ROIs of a subject, then over subjects; None without ROIs."""
+    return None if rois.empty else float((rois[column] * roi_weights(rois)).sum())

@@ -1,6 +1,6 @@
-"""How well a trunk tuned on one subject predicts another: a number a (model, target subject).
+"""How well a backbone fine-tuned on one subject predicts another: one number per pair.
 
-As in every table, a number is made in each cell, then averaged over the cells of the target.
+As in every table, a number is made in each ROI, then averaged over the ROIs of the target.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,30 +11,30 @@ import pandas as pd
 
 from orchestrator.cli.selection import subject_number
 from orchestrator.scores.filters import evaluations_of
-from orchestrator.scores.rows import Row, cells_of, method_order, rows_by
+from orchestrator.scores.rows import Row, method_order, rois_of, rows_by
 from orchestrator.scores.score_table import ScoreTable
 from trainables.spec import Trial
-from trainables.spec.evaluation import Evaluation, Work
+from trainables.spec.evaluation import Evaluation, WorkItem
 
 UNTUNED: Final = "untuned"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model's scores on one subject's cells of a row."""
+    """A model's scores on one subject's ROIs of a row."""
 
     mean: float | None
     """Mean r; None where no vertex has an r."""
     better: float | None
     """Share of vertices with a higher r than untuned; None without untuned scores."""
-    n_cells: int
+    n_rois: int
     is_own: bool
-    """Whether these are the model's own cells, as its trial scored them."""
+    """Whether these are the model's own ROIs, as its trial scored them."""
 
 
 @dataclass(frozen=True)
 class Transfers:
-    """One method's models on the cells of a row, by what they were tuned and scored on."""
+    """One method's models on the ROIs of a row, by what they were fine-tuned and scored on."""
 
     method: str
     """Of the evaluations, such as ``transfer-contrastive``."""
@@ -42,20 +42,20 @@ class Transfers:
     models: tuple[str, ...]
     targets: tuple[str, ...]
     entries: Mapping[tuple[str, str], Entry]
-    """By (model, target); none where they share no cell."""
+    """By (model, target); none where they share no ROI."""
     untuned: Mapping[str, float]
-    """Mean r of the untuned trunk by target, on the cells that any model scores."""
+    """Mean r of the untuned backbone by target, on the ROIs that any model scores."""
 
 
 def transfers(table: ScoreTable) -> list[Transfers]:
     """Lay out every evaluated method on every ROI group.
 
-    table: one protocol, and one trial a (method, cell, cells that the trunk was tuned on).
+    table: one protocol, and one trial a (method, ROI, ROIs that the backbone was fine-tuned on).
     """
     evaluated = evaluations_of(table)
     vertices = table.vertices
     is_evaluated = vertices["trial_id"].isin(evaluated)
-    numbers = _cell_numbers(table)
+    numbers = _roi_numbers(table)
     methods = method_order(vertices.loc[is_evaluated, "method"].unique())
     return [one for method in methods for one in _of_method(table, numbers, method)]
 
@@ -70,10 +70,10 @@ def _of_method(table: ScoreTable, numbers: pd.DataFrame, method: str) -> Iterato
     own = numbers[numbers["trial_id"].isin(_same_setting(table, evaluated))]
     own = own[own["region"].isin(set(of_method["region"]))]
     both = pd.concat([of_method.assign(is_own=False), own.assign(is_own=True)])
-    wanted = table.vertices[table.vertices["cell"].isin(set(both["cell"]))]
-    for row in rows_by(cells_of(wanted), "group"):
-        in_row = both[both["cell"].isin(row.cells)]
-        untuned = numbers[(numbers["method"] == UNTUNED) & numbers["cell"].isin(row.cells)]
+    wanted = table.vertices[table.vertices["roi_id"].isin(set(both["roi_id"]))]
+    for row in rows_by(rois_of(wanted), "group"):
+        in_row = both[both["roi_id"].isin(row.rois)]
+        untuned = numbers[(numbers["method"] == UNTUNED) & numbers["roi_id"].isin(row.rois)]
         yield Transfers(
             method=method,
             row=row,
@@ -99,25 +99,25 @@ def _same_setting(table: ScoreTable, evaluated: list[Evaluation]) -> set[str]:
     return {key for key in alike if isinstance(table.trials[key], Trial)}
 
 
-def _entry(cells: pd.DataFrame) -> Entry:
-    mean, better = cells["mean"].mean(), cells["better"].mean()
+def _entry(rois: pd.DataFrame) -> Entry:
+    mean, better = rois["mean"].mean(), rois["better"].mean()
     return Entry(
         mean=None if pd.isna(mean) else float(mean),
         better=None if pd.isna(better) else float(better),
-        n_cells=len(cells),
-        is_own=bool(cells["is_own"].all()),
+        n_rois=len(rois),
+        is_own=bool(rois["is_own"].all()),
     )
 
 
-def _cell_numbers(table: ScoreTable) -> pd.DataFrame:
-    """Make each trial's numbers on each cell: mean r, and the share better than untuned."""
+def _roi_numbers(table: ScoreTable) -> pd.DataFrame:
+    """Make each trial's numbers on each ROI: mean r, and the share better than untuned."""
     vertices = table.vertices
-    key = ["cell", "data", "vertex"]
+    key = ["roi_id", "data", "vertex"]
     untuned = vertices.loc[vertices["method"] == UNTUNED, [*key, "r"]]
     paired = vertices.merge(untuned, on=key, how="left", suffixes=("", "_untuned"))
     both = paired["r"].notna() & paired["r_untuned"].notna()
     paired["better"] = (paired["r"] > paired["r_untuned"]).astype(float).where(both)
-    by = ["trial_id", "method", "cell", "dataset", "subject", "hemisphere", "roi"]
+    by = ["trial_id", "method", "roi_id", "dataset", "subject", "hemisphere", "roi"]
     numbers = paired.groupby(by, observed=True)[["r", "better"]].mean().reset_index()
     numbers[by] = numbers[by].astype(str)
     several = vertices["dataset"].nunique() > 1
@@ -131,10 +131,10 @@ def _cell_numbers(table: ScoreTable) -> pd.DataFrame:
     )
 
 
-def model_label(work: Work) -> str:
-    """Name whom a trunk was tuned on: ``subj01``, or the numbers of a pool, ``1+2+3``."""
-    cells = work.model.cells if isinstance(work, Evaluation) else work.cells
-    subjects = list(dict.fromkeys(cell.subject for cell in cells))
+def model_label(work_item: WorkItem) -> str:
+    """Name whom a backbone was fine-tuned on: ``subj01``, or the numbers of a pool, ``1+2+3``."""
+    rois = work_item.model.rois if isinstance(work_item, Evaluation) else work_item.rois
+    subjects = list(dict.fromkeys(roi.subject for roi in rois))
     if len(subjects) == 1:
         return subjects[0]
     return "+".join(str(subject_number(subject) or subject) for subject in subjects)

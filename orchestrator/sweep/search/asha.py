@@ -1,6 +1,6 @@
-"""Asynchronous successive halving that compares trials of one cell only.
+"""Asynchronous successive halving that compares trials of one ROI only.
 
-Retrieval depends on the cell far more than on the settings: each cell has its own scheduler.
+Retrieval depends on the ROI far more than on the settings: each ROI has its own scheduler.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,16 +16,16 @@ METRIC: Final = "retrieval_top1"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A trial as its cell's scheduler sees it."""
+class SchedulerTrial:
+    """A trial as its ROI's scheduler sees it."""
 
     trial_id: str
-    cell: str
+    roi_id: str
     epochs: int
 
 
-class CellAsha(FIFOScheduler):
-    """One AsyncHyperBandScheduler a cell, known to Tune as one scheduler.
+class RoiAsha(FIFOScheduler):
+    """One AsyncHyperBandScheduler an ROI, known to Tune as one scheduler.
 
     trials: by id, the trials that it will judge; Tune's trials name theirs in ``config["trial"]``.
     stop: is told the id of a trial as soon as it is to stop. A trial at its last epoch is recorded
@@ -35,14 +35,14 @@ class CellAsha(FIFOScheduler):
     def __init__(
         self,
         search: Search,
-        trials: Mapping[str, Judged],
+        trials: Mapping[str, SchedulerTrial],
         stop: Callable[[str], None] = lambda trial_id: None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._search = search
         self._trials = dict(trials)
         self._stop = stop
-        self._cells: dict[str, AsyncHyperBandScheduler] = {}
+        self._rois: dict[str, AsyncHyperBandScheduler] = {}
 
     def __reduce__(self) -> Any:
         """Pickle without its state: Tune saves it, and a search is rebuilt from outcomes."""
@@ -53,30 +53,30 @@ class CellAsha(FIFOScheduler):
         return metric is None and mode is None
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Let the trial's cell decide; Tune calls this with every report."""
+        """Let the trial's ROI decide; Tune calls this with every report."""
         trial_id = str(trial.config["trial"])
-        if self.judge(self._trials[trial_id], result):
+        if self.decide(self._trials[trial_id], result):
             return str(TrialScheduler.CONTINUE)
         self._stop(trial_id)
         return str(TrialScheduler.STOP)
 
-    def replay(self, judged: Judged, history: tuple[EpochReport, ...]) -> bool:
+    def replay(self, trial: SchedulerTrial, history: tuple[EpochReport, ...]) -> bool:
         """Take in what a trial reported in an earlier run; False when it was to stop."""
-        verdicts = [self.judge(judged, _result(report)) for report in history]
-        return all(verdicts)
+        decisions = [self.decide(trial, _result(report)) for report in history]
+        return all(decisions)
 
-    def judge(self, judged: Judged, result: Mapping[str, Any]) -> bool:
+    def decide(self, trial: SchedulerTrial, result: Mapping[str, Any]) -> bool:
         """Record a report at its rung; False when the trial is to stop."""
         if result.get(METRIC) is None or result.get("epoch") is None:
             return True
-        asha: Any = self._asha(judged.cell)  # it looks at a trial's id alone
-        asha.on_trial_add(None, judged)
-        action = asha.on_trial_result(None, judged, dict(result))
-        return bool(action == TrialScheduler.CONTINUE) or result["epoch"] >= judged.epochs
+        asha: Any = self._asha(trial.roi_id)  # it looks at a trial's id alone
+        asha.on_trial_add(None, trial)
+        action = asha.on_trial_result(None, trial, dict(result))
+        return bool(action == TrialScheduler.CONTINUE) or result["epoch"] >= trial.epochs
 
-    def _asha(self, cell: str) -> AsyncHyperBandScheduler:
-        if cell not in self._cells:
-            self._cells[cell] = AsyncHyperBandScheduler(
+    def _asha(self, roi: str) -> AsyncHyperBandScheduler:
+        if roi not in self._rois:
+            self._rois[roi] = AsyncHyperBandScheduler(
                 time_attr="epoch",
                 metric=METRIC,
                 mode="max",
@@ -85,7 +85,7 @@ class CellAsha(FIFOScheduler):
                 reduction_factor=self._search.reduction_factor,
                 stop_last_trials=False,
             )
-        return self._cells[cell]
+        return self._rois[roi]
 
 
 def _result(report: EpochReport) -> dict[str, Any]:

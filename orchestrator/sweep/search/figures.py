@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trainables.spec.search import Values
-from trainables.storage.atomic import written_whole
+from trainables.storage.atomic import atomic_write
 
 FORMATS: Final = ("png", "svg")
 WIDTH: Final = 7.0
@@ -55,7 +55,7 @@ def draw_importance(found: Mapping[str, float], stem: Path) -> list[Path]:
 def draw_parallel(
     configurations: Sequence[Values], shares: Sequence[float], stem: Path
 ) -> list[Path]:
-    """Draw a line a configuration over one axis a hyperparameter; return the files written.
+    """Draw one line per configuration over one axis a hyperparameter; return the files written.
 
     shares: mean rank share of each, its colour and, with the best on top, its width.
     """
@@ -111,7 +111,7 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
     written = []
     for kind in FORMATS:
         path = stem.with_suffix(f".{kind}")
-        with written_whole(path) as beside, mpl.rc_context({"svg.hashsalt": stem.name}):
+        with atomic_write(path) as beside, mpl.rc_context({"svg.hashsalt": stem.name}):
             figure.savefig(beside, format=kind, dpi=200)
         written.append(path)
     return written

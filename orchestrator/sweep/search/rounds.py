@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 
-from orchestrator.sweep.search.asha import CellAsha, Judged
+from orchestrator.sweep.search.asha import RoiAsha, SchedulerTrial
 from orchestrator.sweep.search.study import (
     Record,
     build_study,
@@ -18,8 +18,8 @@ from orchestrator.sweep.search.study import (
     record,
 )
 from trainables.results.outcome import Outcome
-from trainables.spec import Cell, Trial, Trunk, digest
-from trainables.spec.evaluation import setting_source
+from trainables.spec import Backbone, Roi, Trial, digest
+from trainables.spec.evaluation import training_of
 from trainables.spec.search import Search, Value, checked, name_of
 from trainables.storage.atomic import write_text
 from trainables.training.checkpoints import OF_SEARCHES, read_history, remove_checkpoints
@@ -27,7 +27,7 @@ from trainables.training.checkpoints import OF_SEARCHES, read_history, remove_ch
 
 @dataclass(frozen=True)
 class Round:
-    """Configurations that are tried together, and a trial for each on each cell, cell by cell."""
+    """Configurations that are tried together, and a trial for each on each ROI, ROI by ROI."""
 
     number: int
     trials: tuple[tuple[str, Trial], ...]
@@ -40,17 +40,17 @@ class Progress:
 
     search: Search
     searcher: str
-    cells: Sequence[Cell]
-    trunk: Trunk
+    rois: Sequence[Roi]
+    backbone: Backbone
     runs: Path
     configurations: dict[str, dict[str, Value]] = field(default_factory=dict)
 
     @property
     def home(self) -> Path:
         """Name the directory of what the search ends in."""
-        cells = [(cell.id, cell.data) for cell in self.cells]
-        content = [repr(self.search), repr(self.trunk), self.searcher, cells]
-        return self.runs / "tuning" / digest(content)
+        rois = [(roi.id, roi.data) for roi in self.rois]
+        content = [repr(self.search), repr(self.backbone), self.searcher, rois]
+        return self.runs / "hyperparameter_search" / digest(content)
 
     def rounds(self) -> Iterator[Round]:
         """Yield the rounds, each proposed when the one before has ended; stop where one has not."""
@@ -118,15 +118,15 @@ class Progress:
 
     def _trials(self, names: Sequence[str]) -> tuple[tuple[str, Trial], ...]:
         return tuple(
-            (name, self.search.trial(self.configurations[name], cell, self.trunk))
-            for cell in self.cells
+            (name, self.search.trial(self.configurations[name], roi, self.backbone))
+            for roi in self.rois
             for name in names
         )
 
     def largest(self) -> list[Trial]:
-        """List, for each cell, the trial that needs the most memory of all it may come to."""
+        """List, for each ROI, the trial that needs the most memory of all it may come to."""
         values = self.search.ranges.largest
-        return [self.search.trial(values, cell, self.trunk) for cell in self.cells]
+        return [self.search.trial(values, roi, self.backbone) for roi in self.rois]
 
     def study(self, round_number: int) -> optuna.Study:
         """Rebuild the searcher's study from the configurations that there are."""
@@ -151,23 +151,23 @@ class Progress:
         return [record(name, outcome) for name, outcome in self.outcomes()]
 
 
-def judged(trial: Trial) -> Judged:
-    """Describe a trial to its cell's scheduler."""
-    return Judged(trial.id, trial.cells[0].id, int(getattr(trial.objective, "epochs")))  # noqa: B009
+def scheduler_trial(trial: Trial) -> SchedulerTrial:
+    """Describe a trial to its ROI's scheduler."""
+    return SchedulerTrial(trial.id, trial.rois[0].id, int(getattr(trial.objective, "epochs")))  # noqa: B009
 
 
-def prime(asha: CellAsha, progress: Progress, waiting: Sequence[Trial]) -> list[Trial]:
+def prime(asha: RoiAsha, progress: Progress, waiting: Sequence[Trial]) -> list[Trial]:
     """Replay what earlier runs reported, ended trials first; return the trials left to run.
 
     A trial whose stop was decided, but not written down before a kill, is ended here.
     """
     ended = sorted((outcome for _, outcome in progress.outcomes()), key=lambda one: one.started)
     for outcome in ended:
-        asha.replay(judged(setting_source(outcome.trial)), outcome.history)
+        asha.replay(scheduler_trial(training_of(outcome.trial)), outcome.history)
     left = []
     for trial in waiting:
         history = read_history(progress.checkpoint(trial))
-        if asha.replay(judged(trial), history):
+        if asha.replay(scheduler_trial(trial), history):
             left.append(trial)
         else:
             Outcome(trial, "stopped", "", "", time.time(), {}, history).write(progress.runs)

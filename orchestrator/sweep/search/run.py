@@ -1,7 +1,7 @@
 """A search for hyperparameters, from its settings to the frozen file: round after round.
 
 All is derived from the outcomes of the trials, which are the truth: before each round the searcher
-is rebuilt from the rounds before it, and each cell's scheduler from the epochs of its trials. The
+is rebuilt from the rounds before it, and each ROI's scheduler from the epochs of its trials. The
 same command goes on where a search was killed.
 """
 
@@ -19,27 +19,27 @@ from rich.console import Console
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import duration
-from orchestrator.cluster.capacity import GroupSize, size_groups
+from orchestrator.cluster.capacity import WorkerGroupSize, size_worker_groups
 from orchestrator.cluster.trial_queue import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs, scratch_of
 from orchestrator.cluster.watchdog import watched
-from orchestrator.cluster.worker_groups import QueueLost, warm_groups
+from orchestrator.cluster.worker_groups import QueueLost, warm_worker_groups
 from orchestrator.execution.progress import Display
-from orchestrator.execution.run_lock import hold
+from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.run_record import Command, Publisher
 from orchestrator.execution.session import Watcher
 from orchestrator.execution.settings import SweepSettings
 from orchestrator.execution.setup import (
-    chosen_cells,
-    connect_and_tell,
+    chosen_rois,
+    connect_and_report,
     make_job,
     name_weights,
     read_costs,
-    workplace_of,
+    run_context_of,
 )
 from orchestrator.sweep.hyperparameters import Found
-from orchestrator.sweep.search.asha import CellAsha
-from orchestrator.sweep.search.rounds import Progress, Round, judged, prime
+from orchestrator.sweep.search.asha import RoiAsha
+from orchestrator.sweep.search.rounds import Progress, Round, prime, scheduler_trial
 from orchestrator.sweep.search.summary import (
     best_table,
     draw,
@@ -57,13 +57,13 @@ from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
 from trainables.spec import Trial
 from trainables.spec.search import Search
-from trainables.storage.redaction import masked
+from trainables.storage.redaction import redact
 from trainables.worker.runner import TrialRunner
 
 SETTLE_SECONDS: Final = 0.1
 
 
-def tune(settings: SweepSettings, search: Search, console: Console) -> list[str]:
+def search_hyperparameters(settings: SweepSettings, search: Search, console: Console) -> list[str]:
     """Run a search to its frozen file; return the ids of the trials that failed.
 
     Raises InputError (or ValueError) when the input can't be used, before anything is run.
@@ -72,19 +72,19 @@ def tune(settings: SweepSettings, search: Search, console: Console) -> list[str]
     if settings.dry_run:
         _show_plan(settings, progress, console)
         return []
-    with hold(settings.out, f"sweep {settings.space}"):
-        return _Tuning(settings, progress, console).run()
+    with acquire(settings.out, f"sweep {settings.space}"):
+        return _SearchRun(settings, progress, console).run()
 
 
 def _progress(settings: SweepSettings, search: Search) -> Progress:
-    cells = search.choose_cells(chosen_cells(settings))
-    if not cells:
+    rois = search.choose_rois(chosen_rois(settings))
+    if not rois:
         raise InputError(
-            f"no cell of the data has more than {search.min_vertices} vertices and is no stream"
+            f"no ROI of the data has more than {search.min_vertices} vertices and is no stream"
         )
-    trunk = start_from(search.trunk, name_weights(settings))
-    load(trunk, settings.weights)  # refuse here what would fail on every worker
-    return Progress(search, settings.searcher, cells, trunk, settings.out)
+    backbone = start_from(search.backbone, name_weights(settings))
+    load(backbone, settings.weights)  # refuse here what would fail on every worker
+    return Progress(search, settings.searcher, rois, backbone, settings.out)
 
 
 def _show_plan(settings: SweepSettings, progress: Progress, console: Console) -> None:
@@ -92,13 +92,13 @@ def _show_plan(settings: SweepSettings, progress: Progress, console: Console) ->
     search, costs = progress.search, read_costs(settings)
     *_, current = progress.rounds()
     records = progress.records()
-    n_trials = search.n_configurations * len(progress.cells)
+    n_trials = search.n_configurations * len(progress.rois)
     each = [costs.estimate(trial).seconds for _, trial in current.trials]
     left = (n_trials - len(records)) * fmean(each) if each else 0.0
     n_stopped = sum(one.stopped for one in records)
     for line in (
-        f"{len(progress.cells)} cells of more than {search.min_vertices} vertices: "
-        + ", ".join(cell.id for cell in progress.cells),
+        f"{len(progress.rois)} ROIs of more than {search.min_vertices} vertices: "
+        + ", ".join(roi.id for roi in progress.rois),
         f"{search.n_configurations} configurations by {progress.searcher} in {search.n_rounds} "
         f"rounds of {search.per_round}: {n_trials} trials, {len(records)} done "
         f"({n_stopped} stopped); in round {current.number + 1}",
@@ -109,7 +109,7 @@ def _show_plan(settings: SweepSettings, progress: Progress, console: Console) ->
 
 
 @dataclass
-class _Tuning:
+class _SearchRun:
     """A search under way."""
 
     settings: SweepSettings
@@ -120,7 +120,7 @@ class _Tuning:
         """Run the rounds that wait, mirror, and conclude when all have ended."""
         settings, progress = self.settings, self.progress
         identity = Sweep(
-            settings.experiment or progress.cells[0].dataset,
+            settings.experiment or progress.rois[0].dataset,
             Path(settings.space).stem,
             settings.data,
             settings.out,
@@ -142,11 +142,11 @@ class _Tuning:
             unlogged = tracker.close(complete=complete)
         if complete:
             self._conclude(identity)
-        self._say(f"MLflow: {masked(tracking_uri())}, experiment {identity.experiment}")
+        self._say(f"MLflow: {redact(tracking_uri())}, experiment {identity.experiment}")
         if unlogged:
-            told = warnings[-1] if warnings else "MLflow could not be written"
+            message = warnings[-1] if warnings else "MLflow could not be written"
             self._say(
-                f"{told}; {len(set(unlogged))} trials are not there: run the same command again"
+                f"{message}; {len(set(unlogged))} trials are not there: run the same command again"
             )
         for trial_id, error in failures.items():
             self._say(f"failed, and tried again by the same command: {trial_id}: {error}")
@@ -158,22 +158,22 @@ class _Tuning:
     def _run_rounds(self, tracker: Tracker) -> dict[str, str]:
         """Run round after round on the same warm groups; stop at one that has failures."""
         settings, progress = self.settings, self.progress
-        self._say(connect_and_tell())
+        self._say(connect_and_report())
         costs = read_costs(settings)
         largest = max(costs.estimate(trial).bytes for trial in progress.largest())
-        n_trials = progress.search.per_round * len(progress.cells)
-        sized = size_groups(settings.asked, n_trials, largest)
-        size, n_groups = sized.size, sized.n
+        n_trials = progress.search.per_round * len(progress.rois)
+        sized = size_worker_groups(settings.asked, n_trials, largest)
+        size, n_worker_groups = sized.size, sized.n
         if sized.note:
             self._say(sized.note)
         scratch = scratch_of(settings.out)
-        queue = start_queue(settings.retries, n_groups)
-        # No light trial waits beside those at work: the order in which trials of a cell are
+        queue = start_queue(settings.retries, n_worker_groups)
+        # No proxy trial waits beside those at work: the order in which trials of an ROI are
         # compared is then that of the round, with one group.
-        schedule = Schedule(n_groups, settings.retries, scratch)
-        workplace = replace(workplace_of(settings, size), keep_trunks=False)
-        make_runner = partial(TrialRunner, workplace)
-        with warm_groups(queue, make_runner, size, n_groups, scratch), watched(queue):
+        schedule = Schedule(n_worker_groups, settings.retries, scratch)
+        context = replace(run_context_of(settings, size), keep_backbones=False)
+        make_runner = partial(TrialRunner, context)
+        with warm_worker_groups(queue, make_runner, size, n_worker_groups, scratch), watched(queue):
             for now in progress.rounds():
                 progress.write_round(now)
                 failures = self._run_round(now, (queue, size, schedule), tracker)
@@ -184,12 +184,12 @@ class _Tuning:
         return {}
 
     def _run_round(
-        self, now: Round, how: tuple[Any, GroupSize, Schedule], tracker: Tracker
+        self, now: Round, how: tuple[Any, WorkerGroupSize, Schedule], tracker: Tracker
     ) -> dict[str, str]:
         queue, size, schedule = how
-        asha = CellAsha(
+        asha = RoiAsha(
             self.progress.search,
-            {trial.id: judged(trial) for _, trial in now.trials},
+            {trial.id: scheduler_trial(trial) for _, trial in now.trials},
             partial(_stop, queue),
         )
         waiting = prime(asha, self.progress, self._waiting(now))
@@ -202,8 +202,8 @@ class _Tuning:
         self._command(now, waiting).write(self.settings.out)
         display = self._display(queue, size, waiting)
         watcher = Watcher(display, tracker, {t.id: t for t in waiting}, self.settings.out)
-        costs, patience = read_costs(self.settings), self.settings.patience
-        jobs = [make_job(trial, costs, patience, judged=True) for trial in waiting]
+        costs, stall_timeout = read_costs(self.settings), self.settings.stall_timeout
+        jobs = [make_job(trial, costs, stall_timeout, awaits_scheduler=True) for trial in waiting]
         with display:
             run_jobs(jobs, queue, schedule, watcher, asha)
             _settle(queue)
@@ -228,7 +228,7 @@ class _Tuning:
             epochs={t.id: getattr(t.objective, "epochs", 0) for t in waiting},
         )
 
-    def _display(self, queue: Any, size: GroupSize, waiting: Sequence[Trial]) -> Display:
+    def _display(self, queue: Any, size: WorkerGroupSize, waiting: Sequence[Trial]) -> Display:
         costs = read_costs(self.settings)
         return Display(
             self.console,
@@ -261,7 +261,7 @@ class _Tuning:
             space=identity.space,
             searcher=progress.searcher,
             seed=progress.search.seed,
-            cells=tuple(cell.id for cell in progress.cells),
+            rois=tuple(roi.id for roi in progress.rois),
             n_configurations=len(progress.configurations),
             best=summarise_best(ranked),
             validation=progress.search.validation,

@@ -20,7 +20,7 @@ from optuna.distributions import (
 from scipy.stats import rankdata
 
 from trainables.results.outcome import Outcome
-from trainables.spec.evaluation import setting_source
+from trainables.spec.evaluation import training_of
 from trainables.spec.search import (
     PARAMETERS,
     Choice,
@@ -41,10 +41,10 @@ REDRAWS: Final = 100
 
 @dataclass(frozen=True)
 class Record:
-    """How far one configuration came on one cell, and how well it retrieved there."""
+    """How far one configuration came on one ROI, and how well it retrieved there."""
 
     configuration: str
-    cell: str
+    roi_id: str
     epochs: int
     """Epochs done; 0 for a training that diverged in its first."""
     of_epochs: int
@@ -72,26 +72,26 @@ def record(configuration: str, outcome: Outcome) -> Record:
 
     A diverged trial ranks below all that did not: it reached no epoch.
     """
-    [cell] = outcome.trial.cells
-    of_epochs = int(getattr(setting_source(outcome.trial).objective, "epochs"))  # noqa: B009
+    [roi] = outcome.trial.rois
+    of_epochs = int(getattr(training_of(outcome.trial).objective, "epochs"))  # noqa: B009
     if diverged(outcome):
-        return Record(configuration, cell.id, 0, of_epochs, 0.0, stopped=False)
+        return Record(configuration, roi.id, 0, of_epochs, 0.0, stopped=False)
     last = outcome.history[-1]
     if last.retrieval_top1 is None:
         raise ValueError(f"{outcome.trial.id}: no retrieval was measured; too few training images")
     stopped = outcome.status == "stopped"
-    return Record(configuration, cell.id, last.epoch, of_epochs, last.retrieval_top1, stopped)
+    return Record(configuration, roi.id, last.epoch, of_epochs, last.retrieval_top1, stopped)
 
 
 def rank_shares(records: Sequence[Record]) -> dict[str, float]:
-    """Average each configuration's rank share over cells: 1 is best, 0 worst, always between.
+    """Average each configuration's rank share over ROIs: 1 is best, 0 worst, always between.
 
-    Within a cell of n configurations the share is (rank − ½) / n, with rank n the best, and ties
+    Within an ROI of n configurations the share is (rank − ½) / n, with rank n the best, and ties
     averaged. Configurations come in the order of the records.
     """
     shares: dict[str, list[float]] = {one.configuration: [] for one in records}
-    for cell in dict.fromkeys(one.cell for one in records):
-        alike = [one for one in records if one.cell == cell]
+    for roi in dict.fromkeys(one.roi_id for one in records):
+        alike = [one for one in records if one.roi_id == roi]
         order = {key: number for number, key in enumerate(sorted({one.key for one in alike}))}
         ranks = rankdata([order[one.key] for one in alike])
         for one, rank in zip(alike, ranks, strict=True):
@@ -135,7 +135,7 @@ def build_study(
     configurations: Configurations,
     records: Sequence[Record],
 ) -> optuna.Study:
-    """Rebuild the study from finished rounds: a trial a configuration, valued by its rank share."""
+    """Rebuild the study from finished rounds: one trial per configuration, valued by rank share."""
     sampler_seed = int(np.random.SeedSequence([search.seed, round_number]).generate_state(1)[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -39,7 +39,7 @@ class Standing:
     values: Mapping[str, Value]
     rank_share: float
     top1: float
-    """Mean over cells, of finished and stopped trials alike, each at its last epoch."""
+    """Mean over ROIs, of finished and stopped trials alike, each at its last epoch."""
     finished: int
     stopped: int
     diverged: int
@@ -59,7 +59,7 @@ def standings(configurations: Configurations, records: Sequence[Record]) -> list
 
 
 def write_history(home: Path, records: Sequence[Record]) -> None:
-    """Write what is known of every (configuration, cell), one JSON a line."""
+    """Write what is known of every (configuration, ROI), one JSON a line."""
     write_text(home / HISTORY, "".join(json.dumps(asdict(one)) + "\n" for one in records))
 
 
@@ -89,7 +89,7 @@ def best_table(ranked: Sequence[Standing]) -> Table:
     table = Table(
         "rank", "top-1", "done", "stopped", *SHORT.values(), box=None, padding=(0, 1, 0, 0)
     )
-    table.title = "best configurations by rank share over cells"
+    table.title = "best configurations by rank share over ROIs"
     for one in ranked[:SHOWN]:
         ended = (str(one.finished), str(one.stopped + one.diverged))
         values = [f"{one.values[name]:.3g}" for name in SHORT]

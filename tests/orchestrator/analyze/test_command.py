@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from orchestrator.analyze.__main__ import main
 from orchestrator.analyze.catalogue import ANALYSES
-from tests.builders.small_scores import write_cells
+from tests.builders.small_scores import write_rois
 
 
 @pytest.fixture
@@ -15,12 +15,12 @@ def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished sweep's scores and data, as a user stands before them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    write_cells(tmp_path / "data", tmp_path / "runs")
+    write_rois(tmp_path / "data", tmp_path / "runs")
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["salienc"], "salienc"),
         (["--out", "nowhere"], "nowhere: no such directory; give --out"),
@@ -29,11 +29,11 @@ def swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids=["unknown analysis", "no sweep", "unknown task"],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    swept: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+    swept: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(arguments) == 2
     error = capsys.readouterr().err.strip()
-    assert told in error
+    assert message in error
     assert "\n" not in error
     assert not (swept / "runs" / "analyses").exists()
 

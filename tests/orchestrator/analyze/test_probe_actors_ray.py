@@ -10,14 +10,14 @@ from rich.console import Console
 
 from benchmarks.processes import descendants, kill
 from benchmarks.small_shards import write_shards, write_weights
-from orchestrator.analyze.probe_actors import Workers, due, find_trunks, run_probes
+from orchestrator.analyze.probe_actors import Workers, due, find_backbones, run_probes
 from tests.builders.small_looks import CONTRASTIVE, CPU, write_colour_task
 from tests.builders.transfer_shards import Quiet
 from trainables.probes.kinds import KINDS
-from trainables.probes.probe import ProbeRecord, Workbench
+from trainables.probes.probe import ProbeContext, ProbeRecord
 from trainables.probes.prober import Prober
-from trainables.spec import Encoding, Trial, Trunk, Untuned
-from trainables.worker.context import Workplace
+from trainables.spec import Backbone, Encoding, Trial, Untuned
+from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -25,25 +25,25 @@ ALL = tuple(kind.name for kind in KINDS)
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
-    """Three trunks of a finished sweep, and a task."""
-    cells = write_shards(tmp_path / "data")
+def context(tmp_path: Path) -> ProbeContext:
+    """Three backbones of a finished sweep, and a task."""
+    rois = write_shards(tmp_path / "data")
     weights = tmp_path / "weights.safetensors"
-    trunk = Trunk("narrow-alexnet", write_weights(weights))
-    place = Workplace(tmp_path / "data", tmp_path / "runs", weights)
+    backbone = Backbone("narrow-alexnet", write_weights(weights))
+    place = RunContext(tmp_path / "data", tmp_path / "runs", weights)
     encoding = Encoding(layers=("classifier.5",), protocols=("nested",), n_folds=3)
-    for objective, cell in ((Untuned(), 0), (CONTRASTIVE, 0), (CONTRASTIVE, 1)):
-        trial = Trial(objective, (cells[cell],), trunk, encoding)
+    for objective, roi in ((Untuned(), 0), (CONTRASTIVE, 0), (CONTRASTIVE, 1)):
+        trial = Trial(objective, (rois[roi],), backbone, encoding)
         assert TrialRunner(place, CPU).run(trial, Quiet()).status == "finished"
     task = write_colour_task(tmp_path, size=64)
-    return Workbench(
+    return ProbeContext(
         tmp_path / "runs", tmp_path / "data", CPU, weights, task, "classifier.5", "features.10"
     )
 
 
-def records(bench: Workbench) -> dict[str, object]:
-    """Read the numbers of every result, by kind and trunk."""
-    paths = sorted((bench.runs / "probes").glob("*/*.parquet"))
+def records(context: ProbeContext) -> dict[str, object]:
+    """Read the numbers of every result, by kind and backbone."""
+    paths = sorted((context.runs / "probes").glob("*/*.parquet"))
     return {f"{path.parent.name}/{path.name}": ProbeRecord.read(path).numbers for path in paths}
 
 
@@ -56,20 +56,22 @@ def kill_one_worker(killed: list[int]) -> None:
         time.sleep(0.01)
 
 
-def test_a_killed_worker_costs_nothing(local_ray: str, bench: Workbench, tmp_path: Path) -> None:
-    jobs = due(find_trunks(bench.runs), bench, ALL)
+def test_a_killed_worker_costs_nothing(
+    local_ray: str, context: ProbeContext, tmp_path: Path
+) -> None:
+    jobs = due(find_backbones(context.runs), context, ALL)
     assert len(jobs) == 3
     killed: list[int] = []
     killer = threading.Thread(target=kill_one_worker, args=(killed,), daemon=True)
     killer.start()
     console = Console(file=(tmp_path / "log").open("w"))
-    assert run_probes(jobs, bench, Workers(local_cpus=2), console) == []
+    assert run_probes(jobs, context, Workers(local_cpus=2), console) == []
     assert len(killed) == 1
-    over_ray = records(bench)
-    assert len(over_ray) == 3 + 3 + 2  # classification, salience, information
-    assert due(find_trunks(bench.runs), bench, ALL) == []
-    (bench.runs / "probes").rename(bench.runs / "probes-over-ray")
-    prober = Prober(bench, 1, CPU)
+    over_ray = records(context)
+    assert len(over_ray) == 3 + 3 + 2  # classification, saliency, information
+    assert due(find_backbones(context.runs), context, ALL) == []
+    (context.runs / "probes").rename(context.runs / "probes-over-ray")
+    prober = Prober(context, 1, CPU)
     for job in jobs:
         assert prober.probe(job) == []
-    assert records(bench) == over_ray
+    assert records(context) == over_ray

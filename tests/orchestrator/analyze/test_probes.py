@@ -7,11 +7,11 @@ import torch
 
 from orchestrator.analyze.analysis import Inputs, Missing
 from orchestrator.analyze.catalogue import ANALYSES, find
-from orchestrator.analyze.probe_actors import due, find_trunks
+from orchestrator.analyze.probe_actors import due, find_backbones
 from orchestrator.analyze.questions.brain_fit import on_front
 from orchestrator.analyze.run import make
 from orchestrator.report.sections.catalogue import SECTIONS
-from tests.builders.small_looks import CONTRASTIVE, CPU, small_sweep, tiny_trunk
+from tests.builders.small_looks import CONTRASTIVE, CPU, small_sweep, tiny_backbone
 from trainables.data import loading
 from trainables.data.loading import read_subject
 from trainables.data.shards import read_vertices
@@ -30,14 +30,14 @@ ALL = tuple(kind.name for kind in KINDS)
 
 @pytest.fixture
 def looked(tmp_path, monkeypatch):
-    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_trunk)
+    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_backbone)
     return small_sweep(tmp_path)
 
 
 def probe(looked, kinds=ALL):
-    """Make all that is due; return how many trunks that were."""
-    jobs = due(find_trunks(looked.runs), looked.bench, kinds)
-    prober = Prober(looked.bench, 1, CPU)
+    """Make all that is due; return how many backbones that were."""
+    jobs = due(find_backbones(looked.runs), looked.context, kinds)
+    prober = Prober(looked.context, 1, CPU)
     for job in jobs:
         assert prober.probe(job) == []
     return len(jobs)
@@ -56,23 +56,23 @@ def passes(monkeypatch):
     return made
 
 
-def test_every_trunk_is_passed_once_and_a_new_one_costs_one_pass(looked, passes):
+def test_every_backbone_is_passed_once_and_a_new_one_costs_one_pass(looked, passes):
     assert probe(looked) == 3
     assert len(passes) == 3
     assert probe(looked) == 0
     assert len(passes) == 3
-    looked.run(CONTRASTIVE, cell=1)
+    looked.run(CONTRASTIVE, roi=1)
     assert probe(looked) == 1
     assert len(passes) == 4
 
 
-def test_the_untuned_trunk_is_one_whatever_subjects_it_is_scored_on(looked):
-    found = find_trunks(looked.runs)
-    assert [probed.is_tuned for probed in found] == [False, True, True]
+def test_the_untuned_backbone_is_one_whatever_subjects_it_is_scored_on(looked):
+    found = find_backbones(looked.runs)
+    assert [probed.is_finetuned for probed in found] == [False, True, True]
     assert len({probed.id for probed in found}) == 3
 
 
-def test_colours_are_told_apart_and_the_result_is_whole(looked):
+def test_colours_are_reported_apart_and_the_result_is_whole(looked):
     probe(looked, ("classification",))
     paths = sorted((looked.runs / "probes" / "classification").glob("*.parquet"))
     assert len(paths) == 3
@@ -87,13 +87,13 @@ def test_colours_are_told_apart_and_the_result_is_whole(looked):
         assert record.numbers["n_test"] == len(rows) == 9
 
 
-def test_a_missing_checkpoint_is_told_and_the_others_go_on(looked):
+def test_a_missing_checkpoint_is_reported_and_the_others_go_on(looked):
     [directory] = (looked.runs / "checkpoints").glob("contrastive-*")
     (directory / "last.json").unlink()
-    jobs = due(find_trunks(looked.runs), looked.bench, ("classification",))
-    told = [Prober(looked.bench, 1, CPU).probe(job) for job in jobs]
-    assert [len(lines) for lines in told] == [0, 1, 0]
-    assert "no usable checkpoint" in told[1][0]
+    jobs = due(find_backbones(looked.runs), looked.context, ("classification",))
+    message = [Prober(looked.context, 1, CPU).probe(job) for job in jobs]
+    assert [len(lines) for lines in message] == [0, 1, 0]
+    assert "no usable checkpoint" in message[1][0]
     assert probe_count(looked) == 2
 
 
@@ -106,15 +106,15 @@ def test_information_is_what_the_embeddings_say(looked):
     [path] = (looked.runs / "probes" / "information").glob("*.parquet")
     [row] = ProbeRecord.read(path).rows().to_pylist()
     trial = ProbeRecord.read(path).probed.model
-    [cell] = trial.cells
-    model = build_model(trial.objective, tiny_trunk(), 32, cell.n_vertices, trial.seed)
+    [roi] = trial.rois
+    model = build_model(trial.objective, tiny_backbone(), 32, roi.n_vertices, trial.seed)
     directory = looked.runs / "checkpoints" / trial.training_id
     model.load_state_dict(Checkpoints(directory).load(CPU).model)
     model.eval()
-    subject = read_subject(looked.home / "data" / cell.shard)
-    images = loading.read_images(looked.home / "data" / cell.shard, CPU)
-    vertices = read_vertices(looked.home / "data" / cell.shard, cell)
-    responses = torch.from_numpy(subject.responses[cell.hemisphere][:, vertices])
+    subject = read_subject(looked.home / "data" / roi.shard)
+    images = loading.read_images(looked.home / "data" / roi.shard, CPU)
+    vertices = read_vertices(looked.home / "data" / roi.shard, roi)
+    responses = torch.from_numpy(subject.responses[roi.hemisphere][:, vertices])
     test = torch.from_numpy(np.sort(subject.test_rows))
     train = torch.from_numpy(np.sort(subject.train_rows))
 
@@ -153,27 +153,27 @@ def test_every_analysis_has_a_section(looked):
     assert len(SECTIONS) == 10
 
 
-def test_a_new_trunk_changes_only_what_it_is_in(looked):
+def test_a_new_backbone_changes_only_what_it_is_in(looked):
     probe(looked)
     for one in ANALYSES:
         make(one, Inputs(looked.runs, looked.home / "data"))
-    looked.run(CONTRASTIVE, cell=4)
+    looked.run(CONTRASTIVE, roi=4)
     probe(looked)
     inputs = Inputs(looked.runs, looked.home / "data")
     states = {one.name: make(one, inputs).state for one in ANALYSES}
-    assert looked.cells[4].roi == "EBA"
-    assert states["salience"] == "unchanged"
+    assert looked.rois[4].name == "EBA"
+    assert states["saliency"] == "unchanged"
     assert states["classification"] == states["landscape"] == states["improvement"] == "made"
 
 
-def test_what_is_missing_is_told_with_its_cure(tmp_path):
+def test_what_is_missing_is_reported_with_its_cure(tmp_path):
     inputs = Inputs(tmp_path, tmp_path)
     with pytest.raises(Missing, match=r"orchestrator\.sweep"):
         inputs.all_scores  # noqa: B018
     [one] = find(["classification"])
-    told = make(one, inputs)
-    assert told.state == "skipped"
-    assert "orchestrator.ingest task" in told.told
+    message = make(one, inputs)
+    assert message.state == "skipped"
+    assert "orchestrator.ingest task" in message.message
 
 
 def test_an_unknown_analysis_is_refused_with_those_there_are():

@@ -1,12 +1,12 @@
-"""Which cells a command is restricted to."""
+"""Which ROIs a command is restricted to."""
 
 import pytest
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Selection, parse_rois, select
-from tests.builders.planned_cells import ALL_CELLS, cells
+from tests.builders.planned_rois import ALL_ROIS, rois
 from trainables.spec import (
-    Cell,
+    Roi,
 )
 from trainables.spec.rois import EARLY, HIGHER, STREAMS
 
@@ -21,29 +21,29 @@ def test_rois_are_read_as_names_and_groups_in_the_order_of_tables() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "V5", "V1v,", "v1v", "all"])
-def test_an_unknown_roi_is_told_with_the_known_ones(text) -> None:
+def test_an_unknown_roi_is_reported_with_the_known_ones(text) -> None:
     with pytest.raises(InputError, match=r"rois: unknown '.*'; expected early, higher.*V1v"):
         parse_rois(text)
 
 
-def test_cells_are_selected_by_subject_hemisphere_and_roi() -> None:
-    chosen = select(ALL_CELLS, Selection((2,), ("rh",), ("V1v", "EBA")))
-    assert [cell.id for cell in chosen] == ["nsd-subj02-rh-V1v", "nsd-subj02-rh-EBA"]
-    assert select(ALL_CELLS, Selection()) == ALL_CELLS
+def test_rois_are_selected_by_subject_hemisphere_and_roi() -> None:
+    chosen = select(ALL_ROIS, Selection((2,), ("rh",), ("V1v", "EBA")))
+    assert [roi.id for roi in chosen] == ["nsd-subj02-rh-V1v", "nsd-subj02-rh-EBA"]
+    assert select(ALL_ROIS, Selection()) == ALL_ROIS
 
 
-def test_a_subject_that_is_not_in_the_data_is_told_with_those_that_are() -> None:
+def test_a_subject_that_is_not_in_the_data_is_reported_with_those_that_are() -> None:
     with pytest.raises(InputError, match="subjects: 7 not in the data, which has subj01, subj02"):
-        select(ALL_CELLS, Selection(subjects=(1, 7)))
+        select(ALL_ROIS, Selection(subjects=(1, 7)))
 
 
 def test_subjects_are_selected_by_number_in_every_data_set() -> None:
-    nod = [Cell("nod", f"sub-{k:02d}", "lh", "V1", 50, "data") for k in (1, 2)]
-    chosen = select(ALL_CELLS + nod, Selection((2,), ("lh",), parse_rois("early")))
-    assert [cell.id for cell in chosen][-2:] == ["nsd-subj02-lh-hV4", "nod-sub-02-lh-V1"]
+    nod = [Roi("nod", f"sub-{k:02d}", "lh", "V1", 50, "data") for k in (1, 2)]
+    chosen = select(ALL_ROIS + nod, Selection((2,), ("lh",), parse_rois("early")))
+    assert [roi.id for roi in chosen][-2:] == ["nsd-subj02-lh-hV4", "nod-sub-02-lh-V1"]
     assert len(chosen) == 8
 
 
-def test_a_selection_that_leaves_no_cell_is_told() -> None:
-    with pytest.raises(InputError, match="no cell of the data"):
-        select(cells(1), Selection(rois=("EBA",)))
+def test_a_selection_that_leaves_no_roi_is_reported() -> None:
+    with pytest.raises(InputError, match="no ROI of the data"):
+        select(rois(1), Selection(rois=("EBA",)))

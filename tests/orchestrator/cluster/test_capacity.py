@@ -5,7 +5,7 @@ import ray
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cluster import capacity
-from orchestrator.cluster.capacity import CONTEXT, GIB, Asked, share_of_gpu, size_groups
+from orchestrator.cluster.capacity import CONTEXT, GIB, Asked, share_of_gpu, size_worker_groups
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def cluster(monkeypatch):
     return make
 
 
-def asked(cpus=1, gpus=None, workers=1, at_once=None, pack=False) -> Asked:
-    return Asked(cpus, gpus, workers, at_once, pack)
+def asked(cpus=1, gpus=None, workers=1, at_once=None, share_gpus=False) -> Asked:
+    return Asked(cpus, gpus, workers, at_once, share_gpus)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def asked(cpus=1, gpus=None, workers=1, at_once=None, pack=False) -> Asked:
         (700 * GIB, 1.0),  # it does not fit alone: it is passed in parts
     ],
 )
-def test_packing_shares_a_gpu_as_memory_allows(largest, expected) -> None:
+def test_sharing_gpus_shares_a_gpu_as_memory_allows(largest, expected) -> None:
     assert share_of_gpu(None, largest, 80 * GIB) == expected
 
 
@@ -56,47 +56,47 @@ def test_trials_that_do_not_fit_a_gpu_together_are_refused(largest, cure) -> Non
 
 def test_a_gpu_serves_one_trial_unless_more_are_asked_for(cluster) -> None:
     cluster(80 * GIB, CPU=17.0, GPU=2.0)
-    one = size_groups(asked(), 100, 8 * GIB)
+    one = size_worker_groups(asked(), 100, 8 * GIB)
     assert (one.size.gpus, one.n, one.note) == (1.0, 2, None)
-    packed = size_groups(asked(pack=True), 100, 8 * GIB)
-    assert (packed.size.gpus, packed.n) == (0.25, 8)
-    assert packed.note == "4 trials share a GPU, each of up to 8.5 GiB"
-    assert size_groups(asked(gpus=0.5), 3, 8 * GIB).n == 3
-    assert size_groups(asked(gpus=0.6), 3, 8 * GIB).note is None  # one a GPU all the same
+    trials_per_gpu = size_worker_groups(asked(share_gpus=True), 100, 8 * GIB)
+    assert (trials_per_gpu.size.gpus, trials_per_gpu.n) == (0.25, 8)
+    assert trials_per_gpu.note == "4 trials share a GPU, each of up to 8.5 GiB"
+    assert size_worker_groups(asked(gpus=0.5), 3, 8 * GIB).n == 3
+    assert size_worker_groups(asked(gpus=0.6), 3, 8 * GIB).note is None  # one a GPU all the same
 
 
-def test_packing_on_gpus_that_cannot_be_asked_is_told(cluster) -> None:
+def test_sharing_gpus_on_gpus_that_cannot_be_asked_is_reported(cluster) -> None:
     cluster(None, CPU=17.0, GPU=2.0)
-    groups = size_groups(asked(pack=True), 100, 8 * GIB)
+    groups = size_worker_groups(asked(share_gpus=True), 100, 8 * GIB)
     assert (groups.size.gpus, groups.n) == (1.0, 2)
     assert groups.note is not None
     assert "no GPU could be asked for its memory yet" in groups.note
 
 
-def test_packing_without_a_gpu_changes_nothing(cluster) -> None:
+def test_sharing_gpus_without_a_gpu_changes_nothing(cluster) -> None:
     cluster(CPU=5.0)
-    groups = size_groups(asked(pack=True), 100, GIB)
+    groups = size_worker_groups(asked(share_gpus=True), 100, GIB)
     assert (groups.size.gpus, groups.n) == (0.0, 4)
 
 
 def test_trials_on_cpus_are_no_more_than_memory_holds(cluster) -> None:
     cluster(CPU=17.0, memory=24.0 * GIB)
-    groups = size_groups(asked(), 100, 7 * GIB)
+    groups = size_worker_groups(asked(), 100, 7 * GIB)
     assert groups.n == 3
     assert groups.note == (
         "3 at once where 16 have a CPU: one needs up to 7.0 GiB of memory, and Ray has 24.0 GiB; "
         "--max-concurrent 16 runs more"
     )
-    assert size_groups(asked(at_once=5), 100, 7 * GIB).n == 5
-    assert size_groups(asked(workers=2), 100, 7 * GIB).n == 1
-    assert size_groups(asked(), 100, 700 * GIB).n == 1  # one is tried, whatever it needs
-    assert size_groups(asked(), 2, 7 * GIB).note is None
+    assert size_worker_groups(asked(at_once=5), 100, 7 * GIB).n == 5
+    assert size_worker_groups(asked(workers=2), 100, 7 * GIB).n == 1
+    assert size_worker_groups(asked(), 100, 700 * GIB).n == 1  # one is tried, whatever it needs
+    assert size_worker_groups(asked(), 2, 7 * GIB).note is None
 
 
-def test_what_no_group_fits_is_told(cluster) -> None:
+def test_what_no_group_fits_is_reported(cluster) -> None:
     cluster(CPU=1.0)
     with pytest.raises(InputError, match="a trial needs 1 CPU, and reading 1 CPU more"):
-        size_groups(asked(), 100, GIB)
+        size_worker_groups(asked(), 100, GIB)
 
 
 @pytest.mark.ray
@@ -111,7 +111,7 @@ def test_nodes_are_asked_for_the_memory_of_their_gpus(local_ray, monkeypatch) ->
 
 
 @pytest.mark.gpu
-def test_a_gpu_tells_its_memory() -> None:
+def test_a_gpu_reports_its_memory() -> None:
     import torch
 
     if not torch.cuda.is_available():

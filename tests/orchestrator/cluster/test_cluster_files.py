@@ -11,7 +11,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from orchestrator.cluster.autoscaling import NodeType, grown, node_types
-from orchestrator.cluster.capacity import GroupSize
+from orchestrator.cluster.capacity import WorkerGroupSize
 
 ROOT = Path(__file__).parents[3]
 FILES = ("cluster.yaml", "clusters/local.yaml")
@@ -78,11 +78,11 @@ def test_a_cluster_that_grows_is_counted_as_it_may_be(tmp_path: Path) -> None:
     types = node_types(bootstrap)
     assert types == [NodeType({"CPU": 8, "GPU": 1}, 8), NodeType({"CPU": 8, "GPU": 1}, 2)]
     assert grown({"CPU": 0.0}, types)["GPU"] == 2
-    assert GroupSize(1, 1).fits({"CPU": 0.0}) == 0
-    assert GroupSize(1, 1).fits_when_grown(types) == 10
-    assert GroupSize(1, 0.5).fits_when_grown(types) == 20
-    assert GroupSize(4, 0.25).fits_when_grown(types) == 20
-    assert GroupSize(1, 1, workers=4).fits_when_grown(types) == 2
+    assert WorkerGroupSize(1, 1).fits({"CPU": 0.0}) == 0
+    assert WorkerGroupSize(1, 1).fits_when_grown(types) == 10
+    assert WorkerGroupSize(1, 0.5).fits_when_grown(types) == 20
+    assert WorkerGroupSize(4, 0.25).fits_when_grown(types) == 20
+    assert WorkerGroupSize(1, 1, workers=4).fits_when_grown(types) == 2
 
 
 @pytest.mark.parametrize("content", ["", "[]", "a: b", ":", "available_node_types: 3"])
@@ -149,12 +149,12 @@ def test_slurm_starts_a_head_and_workers_and_runs_the_command(slurm: dict[str, s
 
 
 @pytest.mark.parametrize(
-    ("left_out", "told"), [("command", "usage"), ("SLURM_JOB_NODELIST", "sbatch")]
+    ("left_out", "message"), [("command", "usage"), ("SLURM_JOB_NODELIST", "sbatch")]
 )
 def test_slurm_without_what_it_needs_says_so(
-    slurm: dict[str, str], left_out: str, told: str
+    slurm: dict[str, str], left_out: str, message: str
 ) -> None:
     slurm.pop(left_out, None)
     done = run(slurm, *(() if left_out == "command" else ("true",)))
     assert done.returncode != 0
-    assert told in done.stderr
+    assert message in done.stderr

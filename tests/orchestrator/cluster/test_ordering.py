@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.cluster.ordering import in_turns
+from orchestrator.cluster.ordering import round_robin
 
 Job = tuple[str, tuple[str, ...]]
 
@@ -18,25 +18,25 @@ def plan(*sizes: int) -> list[Job]:
 
 
 def test_one_group_is_given_the_plan_as_it_is() -> None:
-    assert in_turns(plan(3, 1, 2), 1, subjects) == plan(3, 1, 2)
+    assert round_robin(plan(3, 1, 2), 1, subjects) == plan(3, 1, 2)
 
 
 def test_two_groups_have_a_subject_each_until_one_of_them_is_done() -> None:
-    names = [name for name, _ in in_turns(plan(3, 1, 2), 2, subjects)]
+    names = [name for name, _ in round_robin(plan(3, 1, 2), 2, subjects)]
     assert names == ["00", "10", "01", "02", "20", "21"]
 
 
 def test_trials_of_several_subjects_stay_first() -> None:
     pooled = [("pooled", ("subj0", "subj1"))]
-    assert in_turns([*pooled, *plan(1, 1)], 2, subjects) == [*pooled, *plan(1, 1)]
+    assert round_robin([*pooled, *plan(1, 1)], 2, subjects) == [*pooled, *plan(1, 1)]
 
 
-@given(sizes=st.lists(st.integers(0, 5), max_size=6), n_groups=st.integers(1, 8))
+@given(sizes=st.lists(st.integers(0, 5), max_size=6), n_worker_groups=st.integers(1, 8))
 def test_nothing_is_lost_and_the_order_within_a_subject_stays(
-    sizes: list[int], n_groups: int
+    sizes: list[int], n_worker_groups: int
 ) -> None:
     before = plan(*sizes)
-    after = in_turns(before, n_groups, subjects)
+    after = round_robin(before, n_worker_groups, subjects)
     assert sorted(after) == sorted(before)
     for subject in {subjects(job) for job in before}:
         own = [job for job in after if subjects(job) == subject]

@@ -105,7 +105,7 @@ def test_a_job_of_subjects_that_a_group_holds_all_of_goes_before_one_that_reads_
         for _ in range(4):
             taken.append((await queue.take("g1")).trial_id)
             await queue.finish(taken[-1], {}, None)
-        # After "second" both subjects are still held; "half" then lets go of the first.
+        # After "second" both subjects are still held; "half" then clears it of the first.
         assert taken == ["second", "again", "half", "elsewhere"]
 
     run(scenario)
@@ -115,7 +115,7 @@ def test_what_is_known_of_a_group_s_death_is_in_the_error_of_the_job_that_fails_
     async def scenario(queue: TrialQueue) -> None:
         await queue.submit(job("a"))
         await queue.take("g1")
-        await queue.blame("a", "worker 1: MemoryError: no")
+        await queue.set_failure_reason("a", "worker 1: MemoryError: no")
         await queue.take("g1")
         [end] = await events(queue, "a", 1)
         assert "died 1 times (worker 1: MemoryError: no)" in end["error"]
@@ -210,7 +210,7 @@ def test_an_event_is_given_again_to_who_asks_again() -> None:
     run(scenario)
 
 
-def test_who_asks_for_an_event_too_early_is_told_to_ask_again() -> None:
+def test_who_asks_for_an_event_too_early_is_asked_to_ask_again() -> None:
     async def scenario(queue: TrialQueue) -> None:
         await queue.submit(job("a"))
         assert await queue.next_event("a", 0) is None
@@ -290,7 +290,7 @@ def test_jobs_that_have_ended_are_forgotten_when_their_listeners_leave() -> None
     run(scenario)
 
 
-def test_a_worker_that_comes_back_late_is_told_to_stop() -> None:
+def test_a_worker_that_comes_back_late_is_asked_to_stop() -> None:
     async def scenario(queue: TrialQueue) -> None:
         await queue.submit(job("a"))
         await queue.take("g1")
@@ -300,7 +300,7 @@ def test_a_worker_that_comes_back_late_is_told_to_stop() -> None:
         await queue.stop("a")
         assert not await queue.stage("a", "encoding")
         assert not await queue.report("a", {"epoch": 3})
-        await queue.blame("a", "too late")
+        await queue.set_failure_reason("a", "too late")
         await queue.finish("a", {"seconds": 2.0}, None)
         assert await queue.running() == []
 
@@ -396,7 +396,7 @@ def test_the_job_of_a_group_that_ended_for_good_fails() -> None:
         await queue.submit(job("a"))
         await queue.submit(job("b"))
         await queue.take("g1")
-        await queue.lose_group("g1", "group g1 ended")
+        await queue.lose_worker_group("g1", "group g1 ended")
         assert (await queue.next_event("a", 0))["error"] == "group g1 ended"
         assert (await queue.next_event("b", 0))["error"] == "group g1 ended"
         await queue.submit(job("c"))
@@ -405,15 +405,15 @@ def test_the_job_of_a_group_that_ended_for_good_fails() -> None:
     run(scenario)
 
 
-def judged(name: str) -> Job:
-    return Job(name, "{}", ("nsd-subj01",), judged=True)
+def awaiting_job(name: str) -> Job:
+    return Job(name, "{}", ("nsd-subj01",), awaits_scheduler=True)
 
 
-def test_a_judged_job_waits_until_its_listener_asks_for_the_next_event(monkeypatch) -> None:
+def test_a_scheduled_job_waits_until_its_listener_asks_for_the_next_event(monkeypatch) -> None:
     monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
 
     async def scenario(queue: TrialQueue) -> None:
-        await queue.submit(judged("a"))
+        await queue.submit(awaiting_job("a"))
         await queue.take("g1")
         report = asyncio.create_task(queue.report("a", {"epoch": 1}))
         assert await queue.next_event("a", 0) == {"epoch": 1}
@@ -426,12 +426,12 @@ def test_a_judged_job_waits_until_its_listener_asks_for_the_next_event(monkeypat
     run(scenario)
 
 
-def test_a_judged_job_that_is_stopped_frees_its_worker_at_that_very_report(monkeypatch) -> None:
+def test_a_scheduled_job_that_is_stopped_frees_its_worker_at_that_very_report(monkeypatch) -> None:
     monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
 
     async def scenario(queue: TrialQueue) -> None:
-        await queue.submit(judged("a"))
-        await queue.submit(judged("b"))
+        await queue.submit(awaiting_job("a"))
+        await queue.submit(awaiting_job("b"))
         await queue.take("g1")
         report = asyncio.create_task(queue.report("a", {"epoch": 1}))
         assert await queue.next_event("a", 0) == {"epoch": 1}
@@ -443,11 +443,11 @@ def test_a_judged_job_that_is_stopped_frees_its_worker_at_that_very_report(monke
     run(scenario)
 
 
-def test_a_judged_job_goes_on_when_nobody_listens_for_long(monkeypatch) -> None:
-    monkeypatch.setattr(trial_queue, "VERDICT_SECONDS", 0.02)
+def test_a_scheduled_job_goes_on_when_nobody_listens_for_long(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "DECISION_SECONDS", 0.02)
 
     async def scenario(queue: TrialQueue) -> None:
-        await queue.submit(judged("a"))
+        await queue.submit(awaiting_job("a"))
         await queue.take("g1")
         assert await asyncio.wait_for(queue.report("a", {"epoch": 1}), 5)
 
@@ -468,8 +468,8 @@ def test_a_worker_without_progress_is_named_once_and_its_trial_tried_again() -> 
     worker = Worker("a-node", 4711)
 
     async def scenario(queue: TrialQueue) -> None:
-        await queue.submit(replace(job("a"), patience=0.05))
-        await queue.submit(replace(job("b"), patience=60.0))
+        await queue.submit(replace(job("a"), stall_timeout=0.05))
+        await queue.submit(replace(job("b"), stall_timeout=60.0))
         assert (await queue.take("group-0", worker)).trial_id == "a"
         assert (await queue.take("group-1", worker)).trial_id == "b"
         assert await queue.stuck() == []
@@ -522,10 +522,10 @@ def test_a_job_whose_nodes_die_too_often_fails() -> None:
 def test_a_stuck_worker_whose_group_does_not_come_back_loses_its_job_to_another(
     monkeypatch,
 ) -> None:
-    monkeypatch.setattr(trial_queue, "COMEBACK_SECONDS", 0.05)
+    monkeypatch.setattr(trial_queue, "RESTART_GRACE_SECONDS", 0.05)
 
     async def scenario(queue: TrialQueue) -> None:
-        await queue.submit(replace(job("a"), patience=0.05))
+        await queue.submit(replace(job("a"), stall_timeout=0.05))
         await queue.take("g1", Worker("a-node", 4711))
         await asyncio.sleep(0.1)
         assert await queue.stuck() == [Stuck("a", "a-node", 4711)]
@@ -540,10 +540,10 @@ def test_a_stuck_worker_whose_group_does_not_come_back_loses_its_job_to_another(
 def test_a_trial_that_ends_after_all_although_named_as_stuck_is_not_begun_again(
     monkeypatch,
 ) -> None:
-    monkeypatch.setattr(trial_queue, "COMEBACK_SECONDS", 0.02)
+    monkeypatch.setattr(trial_queue, "RESTART_GRACE_SECONDS", 0.02)
 
     async def scenario(queue: TrialQueue) -> None:
-        await queue.submit(replace(job("a"), patience=0.02))
+        await queue.submit(replace(job("a"), stall_timeout=0.02))
         await queue.take("g1", Worker("a-node", 4711))
         await asyncio.sleep(0.05)
         assert len(await queue.stuck()) == 1

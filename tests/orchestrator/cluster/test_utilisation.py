@@ -2,11 +2,11 @@
 
 import pytest
 
-from orchestrator.cluster.utilisation import told_use
+from orchestrator.cluster.utilisation import describe_utilisation
 from trainables.results.outcome import Outcome
-from trainables.spec import Cell, Trial, Untuned
+from trainables.spec import Roi, Trial, Untuned
 
-TRIAL = Trial(Untuned(), (Cell("nsd", "subj01", "lh", "V1v", 1, "none"),))
+TRIAL = Trial(Untuned(), (Roi("nsd", "subj01", "lh", "V1v", 1, "none"),))
 
 
 def outcome(started: float, seconds: float) -> Outcome:
@@ -14,17 +14,17 @@ def outcome(started: float, seconds: float) -> Outcome:
 
 
 @pytest.mark.parametrize(
-    ("n_groups", "told"),
+    ("n_worker_groups", "message"),
     [
         (1, "1 at a time for 2 min: 60% of it was work, 20% starting, 20% waiting"),
         (2, "2 at a time for 2 min: 30% of it was work, 20% starting, 50% waiting"),
     ],
 )
-def test_times_of_this_run_alone_are_shared_out(n_groups: int, told: str) -> None:
+def test_times_of_this_run_alone_are_shared_out(n_worker_groups: int, message: str) -> None:
     outcomes = [outcome(20.0, 30.0), outcome(60.0, 30.0), outcome(-50.0, 40.0)]
-    assert told_use(outcomes, n_groups, 0.0, 100.0) == told
+    assert describe_utilisation(outcomes, n_worker_groups, 0.0, 100.0) == message
 
 
 def test_nothing_is_said_without_a_trial() -> None:
-    assert told_use([], 2, 0.0, 100.0) is None
-    assert told_use([outcome(-50.0, 40.0)], 2, 0.0, 100.0) is None
+    assert describe_utilisation([], 2, 0.0, 100.0) is None
+    assert describe_utilisation([outcome(-50.0, 40.0)], 2, 0.0, 100.0) is None

@@ -5,41 +5,41 @@ import sys
 
 import pytest
 
-from orchestrator.cluster.capacity import GroupSize
+from orchestrator.cluster.capacity import WorkerGroupSize
 
 
 @pytest.mark.parametrize(
-    ("size", "resources", "n_groups"),
+    ("size", "resources", "n_worker_groups"),
     [
-        (GroupSize(), {"CPU": 3.0}, 2),
-        (GroupSize(), {"CPU": 1.0}, 0),
-        (GroupSize(2), {"CPU": 8.0}, 3),
-        (GroupSize(1, 1), {"CPU": 17.0, "GPU": 4.0}, 4),
-        (GroupSize(1, 0.5), {"CPU": 17.0, "GPU": 4.0}, 8),
-        (GroupSize(1, 1), {"CPU": 17.0}, 0),
-        (GroupSize(workers=2), {"CPU": 3.0}, 1),
-        (GroupSize(workers=3), {"CPU": 3.0}, 0),
-        (GroupSize(workers=4), {"CPU": 16.0}, 3),
-        (GroupSize(2, 1, workers=2), {"CPU": 17.0, "GPU": 8.0}, 4),
-        (GroupSize(2, 1, workers=2), {"CPU": 65.0, "GPU": 7.0}, 3),
-        (GroupSize(1, 1, workers=8), {"CPU": 65.0, "GPU": 7.0}, 0),
+        (WorkerGroupSize(), {"CPU": 3.0}, 2),
+        (WorkerGroupSize(), {"CPU": 1.0}, 0),
+        (WorkerGroupSize(2), {"CPU": 8.0}, 3),
+        (WorkerGroupSize(1, 1), {"CPU": 17.0, "GPU": 4.0}, 4),
+        (WorkerGroupSize(1, 0.5), {"CPU": 17.0, "GPU": 4.0}, 8),
+        (WorkerGroupSize(1, 1), {"CPU": 17.0}, 0),
+        (WorkerGroupSize(workers=2), {"CPU": 3.0}, 1),
+        (WorkerGroupSize(workers=3), {"CPU": 3.0}, 0),
+        (WorkerGroupSize(workers=4), {"CPU": 16.0}, 3),
+        (WorkerGroupSize(2, 1, workers=2), {"CPU": 17.0, "GPU": 8.0}, 4),
+        (WorkerGroupSize(2, 1, workers=2), {"CPU": 65.0, "GPU": 7.0}, 3),
+        (WorkerGroupSize(1, 1, workers=8), {"CPU": 65.0, "GPU": 7.0}, 0),
     ],
 )
-def test_groups_fit_by_the_resources_of_all_their_workers(size, resources, n_groups) -> None:
-    assert size.fits(resources) == n_groups
+def test_groups_fit_by_the_resources_of_all_their_workers(size, resources, n_worker_groups) -> None:
+    assert size.fits(resources) == n_worker_groups
 
 
-def test_what_a_group_of_several_workers_lacks_is_told_with_the_cure() -> None:
-    told = GroupSize(1, 1, workers=8).missing({"CPU": 17.0, "GPU": 4.0})
-    assert told.startswith(
+def test_what_a_group_of_several_workers_lacks_is_reported_with_the_cure() -> None:
+    message = WorkerGroupSize(1, 1, workers=8).missing({"CPU": 17.0, "GPU": 4.0})
+    assert message.startswith(
         "a trial needs 8 workers of 1 CPU and 1 GPU each, and reading 1 CPU more; "
         "this Ray cluster has 17 CPU and 4 GPU. Lower --workers-per-trial, "
     )
 
 
-def test_what_a_group_of_one_worker_lacks_is_told_without_workers() -> None:
-    assert "a trial needs 4 CPU, and reading 1 CPU more" in GroupSize(4).missing({"CPU": 2.0})
-    assert "workers" not in GroupSize(4).missing({"CPU": 2.0})
+def test_what_a_group_of_one_worker_lacks_is_reported_without_workers() -> None:
+    assert "a trial needs 4 CPU, and reading 1 CPU more" in WorkerGroupSize(4).missing({"CPU": 2.0})
+    assert "workers" not in WorkerGroupSize(4).missing({"CPU": 2.0})
 
 
 LEAVE = """

@@ -16,7 +16,7 @@ from tests.builders.transfer_shards import (
     NOD_ROIS,
     REGRESSION,
     TransferLab,
-    narrow_trunk,
+    narrow_backbone,
     weights_on,
     write_subjects,
 )
@@ -24,7 +24,7 @@ from trainables.models import backbones
 from trainables.results.outcome import outcome_file
 from trainables.spec import Untuned
 
-OWN_CELL = ("cells", "--models", "regression-nsd-subj01", "--subjects", "1", "--rois", "V1v")
+OWN_ROI = ("rois", "--models", "regression-nsd-subj01", "--subjects", "1", "--rois", "V1v")
 QUICK = replace(REGRESSION, epochs=8)
 
 
@@ -48,13 +48,15 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backbones.OWN_ARCHITECTURES, "narrow", narrow_trunk)
+        patch.setitem(backbones.OWN_ARCHITECTURES, "narrow", narrow_backbone)
         lab = TransferLab.open(home)
-        cells = [lab.cell(subject) for subject in (1, 2, 3)]
-        models = [lab.trial(QUICK, cell) for cell in cells]
-        for trial in (*models, *(lab.trial(Untuned(), cell) for cell in cells)):
+        rois = [lab.roi(subject) for subject in (1, 2, 3)]
+        models = [lab.trial(QUICK, roi) for roi in rois]
+        for trial in (*models, *(lab.trial(Untuned(), roi) for roi in rois)):
             lab.run(trial)
-        for one in evaluations(models, [cells[0], cells[2]], is_transfer, drop_seen=False):
+        for one in evaluations(
+            models, [rois[0], rois[2]], is_transfer, exclude_training_images=False
+        ):
             lab.run(one)
         yield home
     torch.set_num_threads(before)
@@ -87,24 +89,30 @@ def refusal(arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
     ("arguments", "message"),
     [
         (["transfer", "--data", "nowhere"], "nowhere: no ingested subject found"),
-        (["transfer", "--out", "nowhere"], "nowhere: holds no finished tuned trial; run python -m"),
+        (
+            ["transfer", "--out", "nowhere"],
+            "nowhere: holds no finished fine-tuned trial; run python -m",
+        ),
         (["transfer", "--methods", "guess"], "--methods: unknown 'guess'; expected of contrastive"),
         (
             ["transfer", "--methods", "contrastive"],
             "no finished contrastive trial among",
         ),
         (["transfer", "--subjects", "7"], "subjects: 7 not in the data"),
-        (["transfer", "--model-subjects", "7"], "--model-subjects 7: no model is tuned on these"),
+        (
+            ["transfer", "--model-subjects", "7"],
+            "--model-subjects 7: no model is fine-tuned on these",
+        ),
         (["transfer", "--hemispheres", "left"], "--hemispheres 'left': expected lh, rh or lh,rh"),
         (["transfer", "--rois", "V9"], "rois: unknown 'V9'"),
         (["transfer", "--rois", "EBA"], "nothing to evaluate: no chosen ROI has a model of one"),
         (["transfer", "--retries", "-1"], "--retries -1: expected 0 or more"),
         (["nod"], "data: holds no subject of NOD; ingest it first"),
         (["pooled"], "no finished pooled-avg or pooled-const trial among the models, which are"),
-        (["cells", "--models", "absent"], "--models absent: no such model; there are regression"),
+        (["rois", "--models", "absent"], "--models absent: no such model; there are regression"),
         (
-            [*OWN_CELL, "--hemispheres", "lh"],
-            "nothing to evaluate: the chosen models score these cells in their own trials",
+            [*OWN_ROI, "--hemispheres", "lh"],
+            "nothing to evaluate: the chosen models score these ROIs in their own trials",
         ),
     ],
 )
@@ -119,7 +127,7 @@ def test_a_command_that_cannot_be_meant_is_refused_in_one_line(
     [
         ([], "the following arguments are required: KIND"),
         (["guess"], "invalid choice: 'guess'"),
-        (["cells"], "the following arguments are required: --models"),
+        (["rois"], "the following arguments are required: --models"),
         (["transfer", "--gpus-per-trial", "1.5"], "expected 0, a share below 1, or whole GPUs"),
         (["transfer", "--model-subjects", "1-"], "expected numbers and ranges"),
         (["transfer", "--weights", "w.pt"], "unrecognized arguments: --weights"),
@@ -152,7 +160,10 @@ def test_models_of_data_ingested_anew_are_refused(home, tmp_path, monkeypatch, c
     write_subjects(tmp_path / "data", {"subj01": own}, {"subj01": (range(40), range(40, 60))})
     monkeypatch.chdir(tmp_path)
     shown = refusal(["transfer"], tmp_path, capsys)
-    assert "none of its 3 tuned trials was tuned on the data that is given; give --data" in shown
+    assert (
+        "none of its 3 fine-tuned trials was fine-tuned on the data that is given; give --data"
+        in shown
+    )
 
 
 def test_a_dry_run_counts_pairs_what_is_done_and_what_was_seen(home, capsys) -> None:
@@ -160,16 +171,19 @@ def test_a_dry_run_counts_pairs_what_is_done_and_what_was_seen(home, capsys) -> 
     assert evaluate.main(["transfer", "--dry-run", "--max-concurrent", "1"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "6 evaluations: 4 done, 2 to run; about" in shown
-    assert "6 pairs of a model and a cell: 4 done" in shown
+    assert "6 pairs of a model and an ROI: 4 done" in shown
     assert "1 of 6 pairs have test images that the model was trained on, at most 5 of 40" in shown
     assert contents(home) == before
 
 
 def test_a_dry_run_without_what_was_seen_plans_scores_of_their_own(home, capsys) -> None:
-    assert evaluate.main(["transfer", "--dry-run", "--drop-seen", "--subjects", "2"]) == 0
+    assert (
+        evaluate.main(["transfer", "--dry-run", "--exclude-training-images", "--subjects", "2"])
+        == 0
+    )
     shown = " ".join(capsys.readouterr().out.split())
     assert "2 evaluations: 0 done, 2 to run" in shown
-    assert "transfer-regression-unseen" in shown
+    assert "transfer-regression-no-overlap" in shown
     assert "r leaves these out" in shown
 
 
@@ -194,8 +208,11 @@ def test_a_dry_run_onto_nod_plans_the_untuned_baseline_too(
 
 def test_help_shows_every_kind_and_flag(capsys) -> None:
     for arguments, wanted in (
-        (["--help"], ("transfer", "nod", "pooled", "cells")),
-        (["cells", "--help"], ("--models", "--drop-seen", "--rois", "--dry-run", "--retries")),
+        (["--help"], ("transfer", "nod", "pooled", "rois")),
+        (
+            ["rois", "--help"],
+            ("--models", "--exclude-training-images", "--rois", "--dry-run", "--retries"),
+        ),
     ):
         with pytest.raises(SystemExit) as stopped:
             evaluate.main(arguments)
@@ -235,7 +252,7 @@ def test_transfer_is_shown_by_model_and_subject_with_the_model_s_own_trial(home,
 
 def test_other_tables_leave_out_what_has_several_models_and_say_so(home, capsys) -> None:
     shown = shown_scores(capsys)
-    assert "transfer-regression: several models on 2 cells; --by model shows them" in " ".join(
+    assert "transfer-regression: several models on 2 ROIs; --by model shows them" in " ".join(
         shown.split()
     )
     assert "transfer" not in shown.split("transfer-regression: several")[0]
@@ -244,7 +261,7 @@ def test_other_tables_leave_out_what_has_several_models_and_say_so(home, capsys)
     assert "transfer-regression" in kept
 
 
-def test_models_can_be_compared_with_untuned_where_each_cell_has_one(home, capsys) -> None:
+def test_models_can_be_compared_with_untuned_where_each_roi_has_one(home, capsys) -> None:
     arguments = ["--compare", "transfer-regression", "untuned"]
     shown = shown_scores(capsys, *arguments, "--trial", "transfer-regression-nsd-subj03")
     assert "transfer-regression against untuned" in shown
@@ -257,20 +274,23 @@ def test_by_model_is_refused_where_nothing_was_evaluated(home, capsys) -> None:
     assert "no scores of an evaluation; run python -m orch" in capsys.readouterr().err
 
 
-def test_scores_that_leak_are_told_under_every_table(home, tmp_path, capsys, monkeypatch) -> None:
+def test_scores_that_leak_are_reported_under_every_table(
+    home, tmp_path, capsys, monkeypatch
+) -> None:
     for name in ("data", "runs"):
         shutil.copytree(home / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     lab = TransferLab.open(tmp_path)
-    model = lab.trial(QUICK, lab.cell(1))
-    [leaky] = evaluations([model], [lab.cell(2)], is_transfer, drop_seen=False)
-    [clean] = evaluations([model], [lab.cell(2)], is_transfer, drop_seen=True)
+    model = lab.trial(QUICK, lab.roi(1))
+    [leaky] = evaluations([model], [lab.roi(2)], is_transfer, exclude_training_images=False)
+    [clean] = evaluations([model], [lab.roi(2)], is_transfer, exclude_training_images=True)
     for one in (leaky, clean):
         lab.run(one)
     shown = " ".join(shown_scores(capsys, "--by", "model").split())
-    assert "subject: transfer-regression (on 1 of 5 cells, at most 5); these r leak, and" in shown
+    assert "subject: transfer-regression (on 1 of 5 ROIs, at most 5); these r leak, and" in shown
     assert (
-        "so r is of fewer images: transfer-regression-unseen (on 1 of 1 cells, at most 5)" in shown
+        "so r is of fewer images: transfer-regression-no-overlap (on 1 of 1 ROIs, at most 5)"
+        in shown
     )
     assert "leak" not in shown_scores(capsys)  # which leaves the leaking method out
 
@@ -282,11 +302,11 @@ def test_two_seeds_of_a_model_count_as_several_trials_of_it(
         shutil.copytree(home / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     lab = TransferLab.open(tmp_path)
-    model = replace(lab.trial(QUICK, lab.cell(1)), seed=1)
+    model = replace(lab.trial(QUICK, lab.roi(1)), seed=1)
     lab.run(model)
-    [again] = evaluations([model], [lab.cell(3)], is_any, drop_seen=False)
+    [again] = evaluations([model], [lab.roi(3)], is_any, exclude_training_images=False)
     lab.run(again)
     started = json.loads(outcome_file(lab.runs, again.id).read_text())["started"]
     assert started > 0
     shown = " ".join(shown_scores(capsys, "--by", "model").split())
-    assert "transfer-regression: several trials on 1 of its cells, the last started" in shown
+    assert "transfer-regression: several trials on 1 of its ROIs, the last started" in shown

@@ -14,8 +14,8 @@ from orchestrator.evaluate.pairs import evaluations, is_transfer
 from tests.builders.sweep_process import Lab, scores_of
 from tests.builders.transfer_shards import Quiet
 from trainables.results.outcome import Outcome
-from trainables.spec import Encoding, Regression, Trial, Trunk
-from trainables.worker.context import Workplace
+from trainables.spec import Backbone, Encoding, Regression, Trial
+from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -28,18 +28,18 @@ def lab(tmp_path) -> Iterator[Lab]:
     """Three subjects with a model each, and in ``expected`` what evaluating them must give."""
     import torch
 
-    cells = write_shards(tmp_path / "data", ("subj01", "subj02", "subj03"), n_images=60)
+    rois = write_shards(tmp_path / "data", ("subj01", "subj02", "subj03"), n_images=60)
     weights = tmp_path / "weights.safetensors"
-    trunk = Trunk("narrow-alexnet", write_weights(weights))
-    targets = [cell for cell in cells if cell.roi == "V1v" and cell.hemisphere == "lh"]
-    models = [Trial(Regression(batch_size=32, epochs=1), (c,), trunk, ENCODING) for c in targets]
+    backbone = Backbone("narrow-alexnet", write_weights(weights))
+    targets = [roi for roi in rois if roi.name == "V1v" and roi.hemisphere == "lh"]
+    models = [Trial(Regression(batch_size=32, epochs=1), (c,), backbone, ENCODING) for c in targets]
     before = torch.get_num_threads()
-    place = Workplace(tmp_path / "data", tmp_path / "expected", weights)
+    place = RunContext(tmp_path / "data", tmp_path / "expected", weights)
     runner = TrialRunner(place, torch.device("cpu"))
     for model in models:
         runner.run(model, Quiet())
     shutil.copytree(tmp_path / "expected", tmp_path / "runs")
-    for one in evaluations(models, targets, is_transfer, drop_seen=False):
+    for one in evaluations(models, targets, is_transfer, exclude_training_images=False):
         runner.run(one, Quiet())
     torch.set_num_threads(before)
     lab = Lab(tmp_path)
@@ -66,11 +66,11 @@ def test_a_killed_evaluation_goes_on_skips_what_is_done_and_fails_only_what_must
     flags = ("--max-concurrent", "1", "--retries", "0")
     again = lab.start_command(runs, "evaluate", "transfer", *flags)
     assert again.wait(200) == 1, log.read_text()
-    told = log.read_text()
-    assert "2 evaluations failed; the same command tries them again:" in told
-    assert "last.json: no usable checkpoint (no such file); remove the scores of its" in told
+    message = log.read_text()
+    assert "2 evaluations failed; the same command tries them again:" in message
+    assert "last.json: no usable checkpoint (no such file); remove the scores of its" in message
     assert before == {path: path.stat().st_mtime_ns for path in before}
-    assert "transfer-regression, early, protocol nested: mean r" in told
+    assert "transfer-regression, early, protocol nested: mean r" in message
     assert len(written(runs)) == 4
 
     failures = [path for path in runs.glob("trials/transfer-*.json") if _status(path) == "failed"]
@@ -101,5 +101,5 @@ def _check_scores_and_runs(lab: Lab) -> None:
     assert one.data.params["method"] == "transfer-regression"
     assert one.data.params["trained_on"] == "nsd-subj01-lh-V1v"
     assert one.data.params["model_roi"] == "V1v"
-    assert one.data.metrics["n_seen"] == 0
+    assert one.data.metrics["n_overlap"] == 0
     assert "nested_r_mean.lh-V1v" in one.data.metrics

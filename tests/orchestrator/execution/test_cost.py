@@ -1,25 +1,25 @@
-"""Estimates: the trunk's arithmetic is known, and more work costs more."""
+"""Estimates: the backbone's arithmetic is known, and more work costs more."""
 
 from dataclasses import replace
 
 import pytest
 
-from orchestrator.execution.cost import GPU_FLOPS, Costs, measure_trunk
+from orchestrator.execution.cost import GPU_FLOPS, Costs, measure_backbone
 from trainables.data.shards import SCHEMA_VERSION, Manifest
 from trainables.results.outcome import Outcome
 from trainables.spec import (
     LARGEST_ROI,
-    Cell,
+    Backbone,
     Contrastive,
     Encoding,
     Pooled,
+    Roi,
     Trial,
-    Trunk,
     Untuned,
 )
 
-CELL = Cell("nsd", "subj01", "lh", "V1v", 704, "0123abcd")
-TRIAL = Trial(Contrastive(), (CELL,))
+ROI = Roi("nsd", "subj01", "lh", "V1v", 704, "0123abcd")
+TRIAL = Trial(Contrastive(), (ROI,))
 
 
 def manifest(n_images: int = 9841, image_size: int = 224) -> Manifest:
@@ -31,7 +31,7 @@ def manifest(n_images: int = 9841, image_size: int = 224) -> Manifest:
         n_train=n_images * 85 // 100,
         n_test=n_images - n_images * 85 // 100,
         n_vertices={"lh": 19004, "rh": 20544},
-        cells={"lh": {"V1v": 704}, "rh": {}},
+        rois={"lh": {"V1v": 704}, "rh": {}},
         split="paper",
         split_digest="",
         source="",
@@ -51,40 +51,40 @@ def finished(trial: Trial, seconds: float) -> Outcome:
 
 
 def test_alexnet_takes_its_well_known_operations() -> None:
-    assert measure_trunk("alexnet", 224).flops == pytest.approx(1.43e9, rel=0.05)
+    assert measure_backbone("alexnet", 224).flops == pytest.approx(1.43e9, rel=0.05)
 
 
 def test_alexnet_has_its_well_known_parameters() -> None:
-    assert measure_trunk("alexnet", 224).parameter_bytes == 4 * 61_100_840
+    assert measure_backbone("alexnet", 224).parameter_bytes == 4 * 61_100_840
 
 
 def test_resnet50_takes_its_well_known_operations() -> None:
-    assert measure_trunk("resnet50", 224).flops == pytest.approx(8.18e9, rel=0.05)
+    assert measure_backbone("resnet50", 224).flops == pytest.approx(8.18e9, rel=0.05)
 
 
 def test_smaller_images_take_fewer_operations_and_bytes() -> None:
-    small, large = measure_trunk("alexnet", 64), measure_trunk("alexnet", 224)
+    small, large = measure_backbone("alexnet", 64), measure_backbone("alexnet", 224)
     assert small.flops < large.flops / 5
     assert small.activation_bytes < large.activation_bytes / 5
     assert small.parameter_bytes == large.parameter_bytes
 
 
 @pytest.mark.parametrize(("name", "size"), [("alexnet", 8), ("vit_b_16", 64)])
-def test_an_image_size_that_a_trunk_does_not_take_is_refused(name, size) -> None:
+def test_an_image_size_that_a_backbone_does_not_take_is_refused(name, size) -> None:
     with pytest.raises(ValueError, match=rf"{name} does not take images of {size} x {size} .*--im"):
-        measure_trunk(name, size)
+        measure_backbone(name, size)
 
 
-def test_an_unknown_trunk_is_refused(costs) -> None:
-    with pytest.raises(ValueError, match="unknown trunk"):
-        costs.estimate(replace(TRIAL, trunk=Trunk("alexent")))
+def test_an_unknown_backbone_is_refused(costs) -> None:
+    with pytest.raises(ValueError, match="unknown backbone"):
+        costs.estimate(replace(TRIAL, backbone=Backbone("alexent")))
 
 
 def test_training_costs_more_than_none_and_more_epochs_cost_more(costs) -> None:
     seconds = [
-        costs.estimate(Trial(Untuned(), (CELL,))).seconds,
+        costs.estimate(Trial(Untuned(), (ROI,))).seconds,
         *(
-            costs.estimate(Trial(Contrastive(epochs=epochs), (CELL,))).seconds
+            costs.estimate(Trial(Contrastive(epochs=epochs), (ROI,))).seconds
             for epochs in (1, 10, 30)
         ),
     ]
@@ -93,7 +93,7 @@ def test_training_costs_more_than_none_and_more_epochs_cost_more(costs) -> None:
 
 def test_thirty_epochs_of_alexnet_on_a_real_subject_take_hours_of_one_core(costs) -> None:
     trained = costs.estimate(TRIAL).seconds
-    untuned = costs.estimate(Trial(Untuned(), (CELL,))).seconds
+    untuned = costs.estimate(Trial(Untuned(), (ROI,))).seconds
     assert trained - untuned == pytest.approx(30 * 3 * 8364 * 1.43e9 / 8e10, rel=0.05)
 
 
@@ -107,7 +107,7 @@ def test_more_protocols_and_more_layers_cost_more(costs) -> None:
 
 def test_memory_grows_with_the_batch_until_it_holds_every_training_image(costs) -> None:
     sizes = [
-        costs.estimate(Trial(Contrastive(batch_size=size), (CELL,))).bytes
+        costs.estimate(Trial(Contrastive(batch_size=size), (ROI,))).bytes
         for size in (2048, 4096, 8364, 100_000)
     ]
     assert sizes[0] < sizes[1] < sizes[2] == sizes[3]
@@ -116,7 +116,7 @@ def test_memory_grows_with_the_batch_until_it_holds_every_training_image(costs) 
 def test_memory_holds_at_least_the_images_and_responses(costs) -> None:
     images = 9841 * 3 * 224 * 224
     responses = 4 * 9841 * (19004 + 20544)
-    assert costs.estimate(Trial(Untuned(), (CELL,))).bytes > images + responses
+    assert costs.estimate(Trial(Untuned(), (ROI,))).bytes > images + responses
 
 
 def test_estimates_are_corrected_by_the_median_of_what_was_measured(costs) -> None:
@@ -136,14 +136,14 @@ def test_correcting_twice_by_the_same_trials_changes_nothing_more(costs) -> None
 
 def test_failed_trials_and_other_subjects_do_not_correct(costs) -> None:
     failed = replace(finished(TRIAL, 1.0), status="failed")
-    elsewhere = finished(Trial(Untuned(), (replace(CELL, subject="subj02"),)), 1.0)
+    elsewhere = finished(Trial(Untuned(), (replace(ROI, subject="subj02"),)), 1.0)
     assert costs.calibrated([failed, elsewhere]).scale == 1.0
     assert costs.calibrated([]).scale == 1.0
 
 
 def pooled(hidden_dim: int | str, *numbers: int) -> Trial:
-    cells = tuple(replace(CELL, subject=f"subj{number:02d}") for number in numbers)
-    return Trial(Pooled(hidden_dim=hidden_dim), cells)
+    rois = tuple(replace(ROI, subject=f"subj{number:02d}") for number in numbers)
+    return Trial(Pooled(hidden_dim=hidden_dim), rois)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_a_wide_constant_head_costs_more_time_and_memory_than_a_mean_one(of_two)
 
 
 def test_workers_share_the_training_and_not_the_encoding(costs) -> None:
-    untuned = Trial(Untuned(), (CELL,))
+    untuned = Trial(Untuned(), (ROI,))
     four = replace(costs, workers=4, _known={})
     assert four.estimate(untuned).seconds == costs.estimate(untuned).seconds
     training = costs.estimate(TRIAL).seconds - costs.estimate(untuned).seconds
@@ -181,8 +181,8 @@ def test_workers_share_the_training_and_not_the_encoding(costs) -> None:
 def test_more_threads_and_gpus_are_faster(tmp_path) -> None:
     from benchmarks.small_shards import write_shards
 
-    cell = write_shards(tmp_path)[0]
-    trial = Trial(Contrastive(), (cell,))
+    roi = write_shards(tmp_path)[0]
+    trial = Trial(Contrastive(), (roi,))
     one, four, gpu = (
         Costs.read(tmp_path, gpus=gpus, threads=threads)
         for gpus, threads in ((False, 1), (False, 4), (True, 1))

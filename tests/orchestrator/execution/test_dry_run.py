@@ -14,24 +14,24 @@ from orchestrator.execution.dry_run import SHOWN, show_plan
 from orchestrator.execution.plan import Plan, make_plan
 from orchestrator.sweep.spaces import expand
 from trainables.results.score_files import CODE_KEY, SCORE_SCHEMA, TRIAL_KEY, score_file
-from trainables.spec import Contrastive, Pooled, Trial, Trunk, Untuned
+from trainables.spec import Backbone, Contrastive, Pooled, Trial, Untuned
 from trainables.storage.atomic import write_parquet
 
-TRUNK = Trunk("narrow-alexnet", "sha256:0123456789abcdef")
+BACKBONE = Backbone("narrow-alexnet", "sha256:0123456789abcdef")
 
 
-def two_methods(cells):
-    for cell in cells:
-        yield Trial(Untuned(), (cell,), TRUNK)
-        yield Trial(Contrastive(), (cell,), TRUNK)
+def two_methods(rois):
+    for roi in rois:
+        yield Trial(Untuned(), (roi,), BACKBONE)
+        yield Trial(Contrastive(), (roi,), BACKBONE)
 
 
 @pytest.fixture
 def planned(tmp_path) -> tuple[Path, list[Trial], Costs]:
-    cells = write_shards(tmp_path / "data", ("subj01", "subj02"))
+    rois = write_shards(tmp_path / "data", ("subj01", "subj02"))
     return (
         tmp_path / "runs",
-        expand(two_methods, cells, None),
+        expand(two_methods, rois, None),
         Costs.read(tmp_path / "data", gpus=False),
     )
 
@@ -59,10 +59,10 @@ def test_the_plan_counts_trials_by_subject_and_method(planned) -> None:
 def test_what_is_done_is_counted_and_not_in_the_time(planned) -> None:
     runs, trials, costs = planned
     for trial in trials:
-        for cell in trial.cells:
-            told = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: b"0"}
-            table = SCORE_SCHEMA.empty_table().replace_schema_metadata(told)
-            write_parquet(score_file(runs, trial.id, cell), table)
+        for roi in trial.rois:
+            message = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: b"0"}
+            table = SCORE_SCHEMA.empty_table().replace_schema_metadata(message)
+            write_parquet(score_file(runs, trial.id, roi), table)
     text = printed(make_plan(trials, runs, costs), costs)
     assert "12 trials: 12 done, 0 to run; about 0 s of work, 0 s with 2 at once" in text
 
@@ -75,10 +75,10 @@ def test_more_at_once_take_less_time(planned) -> None:
     assert float(times[0].split()[0]) == pytest.approx(4 * float(times[1].split()[0]), rel=0.1)
 
 
-def test_the_basis_of_the_estimate_is_told(planned) -> None:
+def test_the_basis_of_the_estimate_is_reported(planned) -> None:
     runs, trials, costs = planned
     plan = make_plan(trials, runs, costs)
-    assert "estimated from the trunk's arithmetic" in printed(plan, costs)
+    assert "estimated from the backbone's arithmetic" in printed(plan, costs)
     corrected = replace(costs, scale=2.5, _known={})
     assert "2.5 times the arithmetic" in printed(plan, corrected)
 
@@ -112,8 +112,8 @@ def test_a_long_list_of_what_will_not_fit_is_cut_and_counted(planned, monkeypatc
 
 def test_pooled_trials_are_counted_by_their_subjects_and_notes_are_shown(planned) -> None:
     runs, trials, costs = planned
-    alike = tuple(trial.cells[0] for trial in trials if trial.cells[0].id.endswith("lh-V1v"))
-    pooled = [Trial(Pooled(hidden_dim=h), alike[::2], TRUNK) for h in ("mean", 9)]
+    alike = tuple(trial.rois[0] for trial in trials if trial.rois[0].id.endswith("lh-V1v"))
+    pooled = [Trial(Pooled(hidden_dim=h), alike[::2], BACKBONE) for h in ("mean", 9)]
     plan = replace(make_plan([*trials, *pooled], runs, costs), notes=("nothing [is] pooled",))
     assert plan.waiting[0].method.startswith("pooled")
     text = printed(plan, costs)

@@ -7,20 +7,20 @@ import pytest
 
 from orchestrator.execution.plan import make_plan
 from orchestrator.sweep.spaces import expand
-from tests.builders.planned_cells import ALL_CELLS, COSTS, cells, three_methods
+from tests.builders.planned_rois import ALL_ROIS, COSTS, rois, three_methods
 from trainables.results.outcome import Outcome, outcome_file
 from trainables.results.score_files import SCORE_SCHEMA, score_file
 from trainables.spec import (
-    Cell,
     Contrastive,
     Pooled,
+    Roi,
     Trial,
 )
 from trainables.storage.atomic import write_parquet
 
 
-def score(runs: Path, trial: Trial, cell: Cell) -> None:
-    write_parquet(score_file(runs, trial.id, cell), SCORE_SCHEMA.empty_table())
+def score(runs: Path, trial: Trial, roi: Roi) -> None:
+    write_parquet(score_file(runs, trial.id, roi), SCORE_SCHEMA.empty_table())
 
 
 def end(runs: Path, trial: Trial, status: str) -> None:
@@ -29,20 +29,20 @@ def end(runs: Path, trial: Trial, status: str) -> None:
 
 def test_planning_twice_gives_the_same_trials_in_the_same_order(tmp_path) -> None:
     first, second = (
-        make_plan(expand(three_methods, ALL_CELLS, None), tmp_path, COSTS) for _ in range(2)
+        make_plan(expand(three_methods, ALL_ROIS, None), tmp_path, COSTS) for _ in range(2)
     )
     assert [trial.id for trial in first.waiting] == [trial.id for trial in second.waiting]
     assert first == second
 
 
 def test_the_order_does_not_depend_on_the_order_of_the_space(tmp_path) -> None:
-    trials = expand(three_methods, ALL_CELLS, None)
+    trials = expand(three_methods, ALL_ROIS, None)
     first, second = (make_plan(t, tmp_path, COSTS).waiting for t in (trials, trials[::-1]))
     assert [trial.id for trial in first] == [trial.id for trial in second]
 
 
 def test_trials_run_subject_by_subject_and_the_longest_first(tmp_path) -> None:
-    plan = make_plan(expand(three_methods, cells(2, "subj02") + cells(2), None), tmp_path, COSTS)
+    plan = make_plan(expand(three_methods, rois(2, "subj02") + rois(2), None), tmp_path, COSTS)
     assert [(*trial.shards, trial.method) for trial in plan.waiting] == [
         (shard, method)
         for shard in ("nsd-subj01", "nsd-subj02")
@@ -51,7 +51,7 @@ def test_trials_run_subject_by_subject_and_the_longest_first(tmp_path) -> None:
 
 
 def test_trials_of_several_subjects_run_first_and_wait_whole(tmp_path) -> None:
-    alike = (cells(1)[0], cells(1, "subj02")[0])
+    alike = (rois(1)[0], rois(1, "subj02")[0])
     pooled = Trial(Pooled(), alike)
     trials = [*expand(three_methods, alike, None), pooled]
     score(tmp_path, pooled, alike[0])
@@ -61,60 +61,60 @@ def test_trials_of_several_subjects_run_first_and_wait_whole(tmp_path) -> None:
 
 
 def test_a_trial_whose_scores_are_there_is_done(tmp_path) -> None:
-    trials = expand(three_methods, cells(2), None)
+    trials = expand(three_methods, rois(2), None)
     done = trials[1]
-    score(tmp_path, done, done.cells[0])
+    score(tmp_path, done, done.rois[0])
     plan = make_plan(trials, tmp_path, COSTS)
     assert {trial.id for trial in plan.waiting} == {t.id for t in trials} - {done.id}
     assert plan.n_done == 1
     assert len(plan.trials) == 5
 
 
-def waiting_untuned(runs: Path) -> tuple[Cell, ...]:
-    waiting = make_plan(expand(three_methods, cells(3), None), runs, COSTS).waiting
-    return next(trial for trial in waiting if trial.method == "untuned").cells
+def waiting_untuned(runs: Path) -> tuple[Roi, ...]:
+    waiting = make_plan(expand(three_methods, rois(3), None), runs, COSTS).waiting
+    return next(trial for trial in waiting if trial.method == "untuned").rois
 
 
-def test_cells_that_are_added_to_an_ended_untuned_trial_are_scored_alone(tmp_path) -> None:
-    [untuned, *_] = expand(three_methods, cells(3), None)
-    score(tmp_path, untuned, cells(3)[1])
-    end(tmp_path, untuned.scoring(cells(3)[1:2]), "finished")
-    assert waiting_untuned(tmp_path) == (cells(3)[0], cells(3)[2])
+def test_rois_that_are_added_to_an_ended_untuned_trial_are_scored_alone(tmp_path) -> None:
+    [untuned, *_] = expand(three_methods, rois(3), None)
+    score(tmp_path, untuned, rois(3)[1])
+    end(tmp_path, untuned.scoring(rois(3)[1:2]), "finished")
+    assert waiting_untuned(tmp_path) == (rois(3)[0], rois(3)[2])
 
 
 def test_an_untuned_trial_that_was_cut_or_lost_scores_is_scored_whole(tmp_path) -> None:
-    [untuned, *_] = expand(three_methods, cells(3), None)
-    score(tmp_path, untuned, cells(3)[1])
-    assert waiting_untuned(tmp_path) == tuple(cells(3))
-    score(tmp_path, untuned, cells(3)[2])
+    [untuned, *_] = expand(three_methods, rois(3), None)
+    score(tmp_path, untuned, rois(3)[1])
+    assert waiting_untuned(tmp_path) == tuple(rois(3))
+    score(tmp_path, untuned, rois(3)[2])
     end(tmp_path, untuned, "finished")
-    assert waiting_untuned(tmp_path) == tuple(cells(3))
+    assert waiting_untuned(tmp_path) == tuple(rois(3))
 
 
-def test_scores_of_another_trial_on_the_same_cell_do_not_count(tmp_path) -> None:
-    trials = expand(three_methods, cells(1), None)
-    score(tmp_path, replace(trials[1], seed=9), cells(1)[0])
+def test_scores_of_another_trial_on_the_same_roi_do_not_count(tmp_path) -> None:
+    trials = expand(three_methods, rois(1), None)
+    score(tmp_path, replace(trials[1], seed=9), rois(1)[0])
     assert len(make_plan(trials, tmp_path, COSTS).waiting) == 3
 
 
-def test_a_damaged_score_file_is_named_and_its_cell_scored_again(tmp_path) -> None:
-    trials = expand(three_methods, cells(2), None)
+def test_a_damaged_score_file_is_named_and_its_roi_scored_again(tmp_path) -> None:
+    trials = expand(three_methods, rois(2), None)
     for trial in trials:
-        for cell in trial.cells:
-            score(tmp_path, trial, cell)
-    [tuned, *_] = [trial for trial in trials if trial.method == "contrastive"]
-    path = score_file(tmp_path, tuned.id, tuned.cells[0])
+        for roi in trial.rois:
+            score(tmp_path, trial, roi)
+    [finetuned, *_] = [trial for trial in trials if trial.method == "contrastive"]
+    path = score_file(tmp_path, finetuned.id, finetuned.rois[0])
     path.write_bytes(path.read_bytes()[:-9])
     plan = make_plan(trials, tmp_path, COSTS)
-    assert [trial.id for trial in plan.waiting] == [tuned.id]
+    assert [trial.id for trial in plan.waiting] == [finetuned.id]
     assert plan.notes == (f"{path}: damaged; it is scored again",)
 
 
 def test_when_all_is_scored_nothing_waits(tmp_path) -> None:
-    trials = expand(three_methods, cells(2), None)
+    trials = expand(three_methods, rois(2), None)
     for trial in trials:
-        for cell in trial.cells:
-            score(tmp_path, trial, cell)
+        for roi in trial.rois:
+            score(tmp_path, trial, roi)
     plan = make_plan(trials, tmp_path, COSTS)
     assert plan.waiting == ()
     assert plan.n_done == len(plan.trials)
@@ -122,19 +122,19 @@ def test_when_all_is_scored_nothing_waits(tmp_path) -> None:
 
 @pytest.mark.parametrize(("status", "waits"), [("failed", True), ("stopped", False)])
 def test_a_failed_trial_is_planned_again_and_a_stopped_one_is_not(tmp_path, status, waits) -> None:
-    trials = expand(three_methods, cells(1), None)
+    trials = expand(three_methods, rois(1), None)
     end(tmp_path, trials[2], status)
     assert (trials[2] in make_plan(trials, tmp_path, COSTS).waiting) is waits
 
 
 def test_a_finished_outcome_without_its_scores_is_planned_again(tmp_path) -> None:
-    trials = expand(three_methods, cells(1), None)
+    trials = expand(three_methods, rois(1), None)
     end(tmp_path, trials[2], "finished")
     assert trials[2] in make_plan(trials, tmp_path, COSTS).waiting
 
 
-def test_a_damaged_outcome_is_told_by_name(tmp_path) -> None:
-    trials = expand(three_methods, cells(1), None)
+def test_a_damaged_outcome_is_reported_by_name(tmp_path) -> None:
+    trials = expand(three_methods, rois(1), None)
     end(tmp_path, trials[2], "finished")
     outcome_file(tmp_path, trials[2].id).write_text("{")
     with pytest.raises(ValueError, match=f"{trials[2].id}.json: not a trial's outcome"):
@@ -142,7 +142,7 @@ def test_a_damaged_outcome_is_told_by_name(tmp_path) -> None:
 
 
 def test_a_trial_that_is_not_encoded_is_done_when_it_has_ended(tmp_path) -> None:
-    trial = Trial(Contrastive(validation=0.1), (cells(1)[0],), encoding=None)
+    trial = Trial(Contrastive(validation=0.1), (rois(1)[0],), encoding=None)
     assert make_plan([trial], tmp_path, COSTS).waiting == (trial,)
     end(tmp_path, trial, "finished")
     assert make_plan([trial], tmp_path, COSTS).waiting == ()

@@ -40,7 +40,7 @@ def shown(one: Display, jobs: list[dict]) -> str:
     ("seconds", "text"),
     [(0, "0 s"), (45.4, "45 s"), (89, "89 s"), (90, "2 min"), (720, "12 min"), (12600, "3.5 h")],
 )
-def test_a_duration_is_told_as_people_do(seconds, text) -> None:
+def test_a_duration_is_reported_as_people_do(seconds, text) -> None:
     assert duration(seconds) == text
 
 
@@ -65,7 +65,7 @@ def test_the_best_score_so_far_is_kept() -> None:
     assert one.best == (0.5, "b")
 
 
-def test_a_failure_is_told_with_the_last_line_of_its_error() -> None:
+def test_a_failure_is_reported_with_the_last_line_of_its_error() -> None:
     one, stream = display()
     one.failed("a", "Traceback (most recent call last):\n  …\nValueError: no [bold]such[/bold] x\n")
     assert stream.getvalue() == "[1/3] a  failed: ValueError: no [bold]such[/bold] x\n"

@@ -1,4 +1,4 @@
-"""The lease of a sweep's directory: one holder at a time, and a dead one's ends."""
+"""The run lock of a sweep's directory: one owner at a time, and a dead one's ends."""
 
 import json
 import os
@@ -18,80 +18,80 @@ from orchestrator.execution.run_lock import (
     EXPIRES,
     KEPT,
     OPERATION,
-    Holder,
+    LockOwner,
+    acquire,
     cancel_file,
-    hold,
-    holder_of,
     is_alive,
+    owner_of,
 )
 
-HOLD = """
+ACQUIRE = """
 import sys, time
 from pathlib import Path
-from orchestrator.execution.run_lock import hold
-with hold(Path(sys.argv[1]), "sweep paper"):
+from orchestrator.execution.run_lock import acquire
+with acquire(Path(sys.argv[1]), "sweep paper"):
     print("held", flush=True)
     time.sleep(60)
 """
 
 
-def start_holder(runs: Path) -> subprocess.Popen[str]:
+def start_owner(runs: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(runs)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", ACQUIRE, str(runs)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
 
 
-def elsewhere(holder: Holder, *, age: float) -> Holder:
+def elsewhere(owner: LockOwner, *, age: float) -> LockOwner:
     """The same, as another host's that was renewed some seconds ago."""
-    return replace(holder, host="node-7", machine="another", renewed=time.time() - age)
+    return replace(owner, host="node-7", machine="another", renewed=time.time() - age)
 
 
-def first_lease(runs: Path) -> Path:
-    path = runs / OPERATION / "lease-000001.json"
+def first_lock(runs: Path) -> Path:
+    path = runs / OPERATION / "lock-000001.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def write(runs: Path, holder: Holder) -> None:
-    first_lease(runs).write_text(json.dumps(asdict(holder)))
+def write(runs: Path, owner: LockOwner) -> None:
+    first_lock(runs).write_text(json.dumps(asdict(owner)))
 
 
-def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
-    with hold(tmp_path, "sweep paper"), pytest.raises(InputError) as refused:
-        hold(tmp_path, "sweep demo").__enter__()
-    told = str(refused.value)
-    assert f"in use by sweep paper, process {os.getpid()} on " in told
-    assert "sweep cancel" in told
-    assert holder_of(tmp_path) is None
-    assert list(first_lease(tmp_path).parent.iterdir()) == [first_lease(tmp_path)]
+def test_a_second_owner_is_refused_and_reported_who_holds_it(tmp_path: Path) -> None:
+    with acquire(tmp_path, "sweep paper"), pytest.raises(InputError) as refused:
+        acquire(tmp_path, "sweep demo").__enter__()
+    message = str(refused.value)
+    assert f"in use by sweep paper, process {os.getpid()} on " in message
+    assert "sweep cancel" in message
+    assert owner_of(tmp_path) is None
+    assert list(first_lock(tmp_path).parent.iterdir()) == [first_lock(tmp_path)]
 
 
 def test_another_process_holds_it_until_it_is_killed(tmp_path: Path) -> None:
-    process = start_holder(tmp_path)
+    process = start_owner(tmp_path)
     with pytest.raises(InputError, match=f"process {process.pid} on"):
-        hold(tmp_path, "sweep demo").__enter__()
+        acquire(tmp_path, "sweep demo").__enter__()
     process.kill()
     process.wait()
-    with hold(tmp_path, "sweep demo"):
-        found = holder_of(tmp_path)
+    with acquire(tmp_path, "sweep demo"):
+        found = owner_of(tmp_path)
         assert found is not None
         assert found.pid == os.getpid()
 
 
 def test_a_process_with_a_dead_holders_number_is_not_taken_for_it(tmp_path: Path) -> None:
-    write(tmp_path, replace(Holder.this_process("sweep"), born="1"))
-    with hold(tmp_path, "sweep demo"):
-        assert holder_of(tmp_path) != Holder.read(first_lease(tmp_path))
+    write(tmp_path, replace(LockOwner.this_process("sweep"), born="1"))
+    with acquire(tmp_path, "sweep demo"):
+        assert owner_of(tmp_path) != LockOwner.read(first_lock(tmp_path))
 
 
-def test_another_hosts_lease_holds_while_it_is_renewed_and_ends_when_it_is_not(
+def test_another_hosts_run_lock_holds_while_it_is_renewed_and_ends_when_it_is_not(
     tmp_path: Path,
 ) -> None:
-    path = first_lease(tmp_path)
-    fresh = elsewhere(Holder.this_process("sweep"), age=EXPIRES - 10)
+    path = first_lock(tmp_path)
+    fresh = elsewhere(LockOwner.this_process("sweep"), age=EXPIRES - 10)
     write(tmp_path, fresh)
     assert is_alive(path, fresh)
     old = elsewhere(fresh, age=EXPIRES + 10)
@@ -107,18 +107,18 @@ def test_another_hosts_lease_holds_while_it_is_renewed_and_ends_when_it_is_not(
     assert is_alive(path, old, renew)
 
 
-def test_a_damaged_lease_holds_nobody_up(tmp_path: Path) -> None:
-    first_lease(tmp_path).write_text("{")
-    with hold(tmp_path, "sweep demo"):
-        assert holder_of(tmp_path) is not None
+def test_a_damaged_run_lock_holds_nobody_up(tmp_path: Path) -> None:
+    first_lock(tmp_path).write_text("{")
+    with acquire(tmp_path, "sweep demo"):
+        assert owner_of(tmp_path) is not None
 
 
-def test_former_leases_are_cleared_away(tmp_path: Path) -> None:
+def test_former_run_locks_are_cleared_away(tmp_path: Path) -> None:
     for _ in range(KEPT + 3):
-        with hold(tmp_path, "sweep demo"):
+        with acquire(tmp_path, "sweep demo"):
             pass
     assert len(list((tmp_path / OPERATION).iterdir())) == KEPT
-    assert not first_lease(tmp_path).exists()
+    assert not first_lock(tmp_path).exists()
 
 
 def test_a_number_given_long_ago_is_not_taken_again(
@@ -126,28 +126,28 @@ def test_a_number_given_long_ago_is_not_taken_again(
 ) -> None:
     """A process that slept between its look and its grasp finds that others were there."""
     for _ in range(KEPT + 3):
-        with hold(tmp_path, "sweep demo"):
+        with acquire(tmp_path, "sweep demo"):
             pass
-    turns, looks = run_lock._turns, [[]]
-    monkeypatch.setattr(run_lock, "_turns", lambda runs: looks.pop() if looks else turns(runs))
-    with hold(tmp_path, "sweep late"):
-        found = holder_of(tmp_path)
+    numbers, looks = run_lock._numbers, [[]]
+    monkeypatch.setattr(run_lock, "_numbers", lambda runs: looks.pop() if looks else numbers(runs))
+    with acquire(tmp_path, "sweep late"):
+        found = owner_of(tmp_path)
     assert found is not None
     assert found.command == "sweep late"
-    assert not first_lease(tmp_path).exists()
-    assert turns(tmp_path)[-1] == KEPT + 4
+    assert not first_lock(tmp_path).exists()
+    assert numbers(tmp_path)[-1] == KEPT + 4
 
 
-def test_of_many_that_see_a_dead_holder_exactly_one_takes_over(tmp_path: Path) -> None:
-    write(tmp_path, replace(Holder.this_process("sweep"), born="1"))
-    holders, refusals = [], []
+def test_of_many_that_see_a_dead_owner_exactly_one_takes_over(tmp_path: Path) -> None:
+    write(tmp_path, replace(LockOwner.this_process("sweep"), born="1"))
+    owners, refusals = [], []
     begin, leave = threading.Barrier(8), threading.Event()
 
     def contend(number: int) -> None:
         begin.wait()
         try:
-            with hold(tmp_path, f"sweep {number}"):
-                holders.append(number)
+            with acquire(tmp_path, f"sweep {number}"):
+                owners.append(number)
                 leave.wait(30)
         except InputError:
             refusals.append(number)
@@ -159,47 +159,47 @@ def test_of_many_that_see_a_dead_holder_exactly_one_takes_over(tmp_path: Path) -
         thread.start()
     for thread in threads:
         thread.join(40)
-    assert len(holders) == 1
+    assert len(owners) == 1
     assert len(refusals) == 7
 
 
 @pytest.mark.parametrize("cause", ["cancelled", "taken over"])
-def test_the_holder_is_interrupted(
+def test_the_owner_is_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], cause: str
 ) -> None:
     monkeypatch.setattr(run_lock, "RENEW", 0.05)
-    other = elsewhere(Holder.this_process("sweep paper"), age=0)
+    other = elsewhere(LockOwner.this_process("sweep paper"), age=0)
 
     def work() -> None:
-        with hold(tmp_path, "sweep demo"):
+        with acquire(tmp_path, "sweep demo"):
             if cause == "cancelled":
                 cancel_file(tmp_path).write_text("")
             else:
-                later = first_lease(tmp_path).with_name("lease-000002.json")
+                later = first_lock(tmp_path).with_name("lock-000002.json")
                 later.write_text(json.dumps(asdict(replace(other, key="another"))))
             time.sleep(10)
 
     with pytest.raises(KeyboardInterrupt):
         work()
-    told = {"cancelled": "asked to stop by sweep cancel", "taken over": "on node-7, since"}
-    assert told[cause] in capfd.readouterr().err
-    assert (holder_of(tmp_path) is not None) == (cause == "taken over")
+    message = {"cancelled": "asked to stop by sweep cancel", "taken over": "on node-7, since"}
+    assert message[cause] in capfd.readouterr().err
+    assert (owner_of(tmp_path) is not None) == (cause == "taken over")
 
 
-def test_a_request_to_stop_an_earlier_holder_stops_no_later_one(tmp_path: Path) -> None:
-    with hold(tmp_path, "sweep paper"):
+def test_a_request_to_stop_an_earlier_owner_stops_no_later_one(tmp_path: Path) -> None:
+    with acquire(tmp_path, "sweep paper"):
         cancel_file(tmp_path).write_text("a key of old")
-    with hold(tmp_path, "sweep demo"):
+    with acquire(tmp_path, "sweep demo"):
         assert not cancel_file(tmp_path).exists()
 
 
-def test_the_lease_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_run_lock_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_lock, "RENEW", 0.02)
-    with hold(tmp_path, "sweep demo"):
-        first = holder_of(tmp_path)
+    with acquire(tmp_path, "sweep demo"):
+        first = owner_of(tmp_path)
         assert first is not None
         deadline = time.monotonic() + 10
-        while holder_of(tmp_path) == first:
+        while owner_of(tmp_path) == first:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -210,7 +210,7 @@ def test_a_command_in_the_background_is_interrupted_too(
 ) -> None:
     kept = signal.signal(signal.SIGINT, before)
     try:
-        with hold(tmp_path, "sweep demo"):
+        with acquire(tmp_path, "sweep demo"):
             assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         assert signal.getsignal(signal.SIGINT) is before
     finally:

@@ -18,7 +18,7 @@ from orchestrator.ingest.__main__ import main
 from orchestrator.ingest.images import IMAGES_PER_TASK, decode_image, stream_images
 from tests.builders.algonauts_folder import Folder, image_of, responses_of, write_folder
 from trainables.data.rows import fixed_width, read_rows
-from trainables.data.shards import Manifest, list_cells, list_shards
+from trainables.data.shards import Manifest, list_rois, list_shards
 
 pytestmark = pytest.mark.ray
 
@@ -58,7 +58,7 @@ def test_a_folder_becomes_shards(layout, local_ray, tmp_path, capsys):
             fixed_width(table["lh"], np.float32), responses_of(1, "lh", N_IMAGES)[rows]
         )
     assert row == N_IMAGES
-    assert len(list_cells(tmp_path / "data")) == 20
+    assert len(list_rois(tmp_path / "data")) == 20
     table = capsys.readouterr().out
     assert "subj01" in table
     assert "subj06" in table

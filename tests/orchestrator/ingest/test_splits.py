@@ -63,7 +63,7 @@ def test_stimulus_order_follows_the_hash_within_each_side():
     assert fractions[split.n_train :] == sorted(fractions[split.n_train :])
 
 
-def test_digest_tells_splits_and_images_apart():
+def test_digest_reports_splits_and_images_apart():
     digests = {split_images(name, STIMULI[:n]).digest for name in SPLITS for n in (100, 101)}
     assert len(digests) == 4
     assert split_images("paper", STIMULI).digest == split_images("paper", list(STIMULI)).digest

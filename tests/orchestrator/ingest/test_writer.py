@@ -29,7 +29,7 @@ from trainables.data.shards import (
     TRAIN,
     VERTICES,
     Manifest,
-    list_cells,
+    list_rois,
     list_shards,
     read_vertices,
 )
@@ -81,7 +81,7 @@ def test_the_split_is_a_column(source, out):
     assert (manifest.split, manifest.split_digest) == ("paper", subject.split.digest)
 
 
-def test_vertices_may_be_in_several_rois_and_empty_rois_make_no_cell(source, out):
+def test_vertices_may_be_in_several_rois_and_empty_rois_make_no_roi(source, out):
     subject = inspect(source)
     manifest = write_subject(subject, batches(subject), out, SETTINGS)
     rows = pq.read_table(out / "nsd-subj01" / VERTICES).to_pylist()
@@ -94,12 +94,12 @@ def test_vertices_may_be_in_several_rois_and_empty_rois_make_no_cell(source, out
         "rois": ["V1v", "EBA", "early"],
     }
     assert rows[6]["rois"] == []
-    assert manifest.cells["rh"] == {"V1v": 2, "V2d": 3, "EBA": 1}
-    cells = list_cells(out)
-    assert [cell.id for cell in cells[:3]] == [f"nsd-subj01-lh-{r}" for r in ("V1v", "V1d", "V2v")]
-    assert len(cells) == 10
-    for cell in cells:
-        assert len(read_vertices(out / cell.shard, cell)) == cell.n_vertices
+    assert manifest.rois["rh"] == {"V1v": 2, "V2d": 3, "EBA": 1}
+    rois = list_rois(out)
+    assert [roi.id for roi in rois[:3]] == [f"nsd-subj01-lh-{r}" for r in ("V1v", "V1d", "V2v")]
+    assert len(rois) == 10
+    for roi in rois:
+        assert len(read_vertices(out / roi.shard, roi)) == roi.n_vertices
 
 
 def test_noise_ceilings_are_stored_and_unknown_ones_are_null(source, out, tmp_path):
@@ -142,7 +142,7 @@ def test_masks_of_equal_counts_do_not_pass_for_one_another(source, tmp_path):
     np.save(mask, np.roll(np.load(mask), 1))
     changed = inspect(source)
     second = write_subject(changed, batches(changed), tmp_path / "b", SETTINGS)
-    assert first.cells == second.cells
+    assert first.rois == second.rois
     assert first.data != second.data
 
 
@@ -246,7 +246,7 @@ def fail(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "message"),
     [
         (InputError("a: b", "c: d"), 2, "error: a: b\nerror: c: d\n"),
         (ValueError("a:\n  b"), 2, "error: a: b\n"),
@@ -254,9 +254,9 @@ def fail(error):
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
 )
-def test_commands_tell_bad_input_in_lines(error, code, told, capsys):
+def test_commands_report_bad_input_in_lines(error, code, message, capsys):
     assert run(lambda: fail(error)) == code
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == message
 
 
 def test_defects_keep_their_traceback():

@@ -17,7 +17,7 @@ from orchestrator.mlflow_server.__main__ import Secrets, main
 from orchestrator.mlflow_server.postgres import binaries, postgres
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
-from tests.orchestrator.tracking.test_mlflow_runs import cells, finish
+from tests.orchestrator.tracking.test_mlflow_runs import finish, rois
 from trainables.spec import Contrastive, Trial, Untuned
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -55,7 +55,7 @@ def children(client: MlflowClient, sweep: Sweep) -> set[str]:
 def test_trials_are_found_by_search_with_their_scores_and_files(
     server: Server, client: MlflowClient, sweep: Sweep
 ) -> None:
-    trials = [Trial(Contrastive(), (cell,)) for cell in cells(sweep)]
+    trials = [Trial(Contrastive(), (roi,)) for roi in rois(sweep)]
     for trial in trials:
         finish(sweep, trial)
     mirror = Mirror(sweep, server.client["MLFLOW_TRACKING_URI"])
@@ -73,10 +73,10 @@ def test_trials_are_found_by_search_with_their_scores_and_files(
 
 
 @needs_postgres
-def test_without_the_password_nothing_is_told_and_the_sweep_goes_on(
+def test_without_the_password_nothing_is_reported_and_the_sweep_goes_on(
     server: Server, client: MlflowClient, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial = Trial(Untuned(), tuple(cells(sweep)[:1]))
+    trial = Trial(Untuned(), tuple(rois(sweep)[:1]))
     finish(sweep, trial)
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not this one")
     with pytest.raises(MlflowException, match="not authenticated"):
@@ -93,7 +93,7 @@ def test_without_the_password_nothing_is_told_and_the_sweep_goes_on(
 def test_what_was_missed_while_it_was_down_is_caught_up(
     server: Server, client: MlflowClient, sweep: Sweep
 ) -> None:
-    first, second = (Trial(Contrastive(), (cell,)) for cell in cells(sweep)[:2])
+    first, second = (Trial(Contrastive(), (roi,)) for roi in rois(sweep)[:2])
     warnings: list[str] = []
     tracker = start_tracker(sweep, warnings.append)
     assert server.stop(signal.SIGTERM) == set()
@@ -110,7 +110,7 @@ def test_what_was_missed_while_it_was_down_is_caught_up(
 def test_an_sqlite_store_moves_by_mirroring_again(
     server: Server, client: MlflowClient, sweep: Sweep, tmp_path: Path
 ) -> None:
-    trial = Trial(Contrastive(), tuple(cells(sweep)[:1]))
+    trial = Trial(Contrastive(), tuple(rois(sweep)[:1]))
     finish(sweep, trial)
     sqlite = f"sqlite:///{tmp_path}/mlflow.db"
     moved = replace(sweep, experiment=f"{sweep.experiment}-moved")
@@ -164,16 +164,16 @@ def test_postgresql_listens_on_loopback_alone_and_asks_for_the_password(server: 
     )
 
 
-def test_without_postgresql_the_cure_is_told(
+def test_without_postgresql_the_cure_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(()))
     assert main(["--home", str(tmp_path / "home")]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: postgres: not installed; install PostgreSQL's server")
-    assert "--database" in told
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: postgres: not installed; install PostgreSQL's server")
+    assert "--database" in message
+    assert message.count("\n") == 1
 
 
 def test_damaged_secrets_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,7 +183,7 @@ def test_damaged_secrets_are_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @needs_postgres
-def test_a_postgresql_that_does_not_start_is_told_with_its_log(tmp_path: Path) -> None:
+def test_a_postgresql_that_does_not_start_is_reported_with_its_log(tmp_path: Path) -> None:
     assert binaries().is_dir()
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "PG_VERSION").write_text("9.1\n")

@@ -15,7 +15,7 @@ from orchestrator.analyze.analysis import Inputs
 from orchestrator.analyze.catalogue import ANALYSES
 from orchestrator.analyze.run import make
 from orchestrator.report.page import write_report
-from tests.builders.small_scores import write_cells
+from tests.builders.small_scores import write_rois
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -30,7 +30,7 @@ DESKTOP, PHONE = 1280, 390
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("report")
-    write_cells(home / "data", home / "runs")
+    write_rois(home / "data", home / "runs")
     inputs = Inputs(home / "runs", home / "data")
     made = [one.name for one in ANALYSES if make(one, inputs).state == "made"]
     assert made == ["improvement", "layers", "surface"]
@@ -67,9 +67,9 @@ def column(page: Page, name: str) -> list[str]:
     """Read a column of the improvement table as shown."""
     return page.locator("#improvement table").first.evaluate(
         """(table, name) => {
-            const heads = [...table.tHead.rows[0].cells];
+            const heads = [...table.tHead.rows[0].ROIs];
             const place = heads.findIndex((head) => head.querySelector(`[data-sort="${name}"]`));
-            return [...table.tBodies[0].rows].map((row) => row.cells[place].textContent);
+            return [...table.tBodies[0].rows].map((row) => row.ROIs[place].textContent);
         }""",
         name,
     )

@@ -15,7 +15,7 @@ from orchestrator.report.headline import headline
 from orchestrator.report.page import as_json, write_report
 from orchestrator.report.sections.section import Column, Section
 from orchestrator.scores.statistics.summaries import Bootstrap, compare, pair
-from tests.builders.small_scores import cell, write, write_sweep
+from tests.builders.small_scores import roi, write, write_sweep
 from trainables.spec import Contrastive, Untuned
 
 
@@ -77,7 +77,7 @@ def test_names_in_the_data_stay_text():
 def test_a_strange_roi_is_escaped_on_the_page(tmp_path):
     runs = tmp_path / "runs"
     for objective in (Untuned(), Contrastive()):
-        write(runs, objective, cell("V1v"), [0.1, 0.2, 0.3, 0.4])
+        write(runs, objective, roi("V1v"), [0.1, 0.2, 0.3, 0.4])
     found = Inputs(runs, tmp_path / "<img src=x onerror=alert(1)>")
     page = write_report(found, tmp_path / "report.html").read_text()
     assert "<img src=x" not in page
@@ -85,7 +85,7 @@ def test_a_strange_roi_is_escaped_on_the_page(tmp_path):
 
 def test_without_scores_there_is_one_clear_line(tmp_path, capsys):
     assert main(["--out", str(tmp_path)]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "orchestrator.sweep" in told
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "orchestrator.sweep" in message
     assert not (tmp_path / "report.html").exists()

@@ -13,7 +13,7 @@ from rich.table import Table
 from orchestrator.scores.__main__ import main
 from orchestrator.scores.display.score_tables import closing_table
 from orchestrator.scores.statistics.summaries import Bootstrap
-from tests.builders.small_scores import METHODS, cell, write, write_sweep
+from tests.builders.small_scores import METHODS, roi, write, write_sweep
 from trainables.results.score_files import score_file
 from trainables.spec import Contrastive, Untuned
 
@@ -50,7 +50,7 @@ def test_every_method_has_its_mean_by_group(runs, capsys) -> None:
     shown = capsys.readouterr().out
     assert labels(shown) == ["early", "higher", "all"]
     assert shown.count("contrastive") == 3
-    assert "over the cells of a subject, then over subjects" in " ".join(shown.split())
+    assert "over the ROIs of a subject, then over subjects" in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_rows_are_what_by_names(runs, capsys, by, expected) -> None:
     assert labels(capsys.readouterr().out) == expected
 
 
-def test_cells_are_listed_whole_on_a_narrow_terminal(runs, capsys, monkeypatch) -> None:
+def test_rois_are_listed_whole_on_a_narrow_terminal(runs, capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert main(["--out", str(runs), "--by", "cell", "--compare"]) == 0
+    assert main(["--out", str(runs), "--by", "subject-roi", "--compare"]) == 0
     shown = capsys.readouterr().out
     assert "…" not in shown
     assert max(map(len, shown.splitlines())) <= 80
@@ -95,24 +95,26 @@ def test_layers_are_shown_by_method(runs, capsys) -> None:
     assert shown.count("6 of 6") == 3
 
 
-@pytest.mark.parametrize(("protocol", "told"), [("paper", "optimistic"), ("released", "leaks")])
-def test_an_optimistic_protocol_is_told_under_its_table(tmp_path, capsys, protocol, told) -> None:
-    write(tmp_path, Untuned(), cell(), [0.5], (protocol,))
+@pytest.mark.parametrize(("protocol", "message"), [("paper", "optimistic"), ("released", "leaks")])
+def test_an_optimistic_protocol_is_reported_under_its_table(
+    tmp_path, capsys, protocol, message
+) -> None:
+    write(tmp_path, Untuned(), roi(), [0.5], (protocol,))
     assert main(["--out", str(tmp_path), "--protocol", protocol]) == 0
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out
 
 
-def test_vertices_left_out_of_a_comparison_are_told(tmp_path, capsys) -> None:
-    write(tmp_path, Untuned(), cell(), [0.1, np.nan, 0.3])
-    write(tmp_path, Contrastive(), cell(), [0.2, 0.2, 0.2])
-    write(tmp_path, Contrastive(), cell("EBA"), [0.2, 0.2])
+def test_vertices_left_out_of_a_comparison_are_reported(tmp_path, capsys) -> None:
+    write(tmp_path, Untuned(), roi(), [0.1, np.nan, 0.3])
+    write(tmp_path, Contrastive(), roi(), [0.2, 0.2, 0.2])
+    write(tmp_path, Contrastive(), roi("EBA"), [0.2, 0.2])
     assert main(["--out", str(tmp_path), "--compare", "contrastive", "untuned"]) == 0
     assert "2 only contrastive scored, 1 without an r" in capsys.readouterr().out
 
 
-def test_several_settings_of_a_method_are_told(tmp_path, capsys) -> None:
+def test_several_settings_of_a_method_are_reported(tmp_path, capsys) -> None:
     for temperature in (0.1, 0.3):
-        write(tmp_path, Contrastive(temperature=temperature), cell(), [0.1])
+        write(tmp_path, Contrastive(temperature=temperature), roi(), [0.1])
     assert main(["--out", str(tmp_path)]) == 0
     assert "temperature=0.1" in capsys.readouterr().out
 
@@ -128,7 +130,7 @@ def test_export_writes_the_filtered_rows_of_the_protocol(runs, tmp_path, capsys)
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "message"),
     [
         (["--protocol", "released"], "there are nested, paper"),
         (["--rois", "PPA"], "there are EBA, V1v, hV4"),
@@ -143,12 +145,12 @@ def test_export_writes_the_filtered_rows_of_the_protocol(runs, tmp_path, capsys)
         (["--export", "rows.json"], ".parquet or .csv"),
     ],
 )
-def test_what_cannot_be_answered_is_one_line_and_code_2(runs, capsys, asked, told) -> None:
+def test_what_cannot_be_answered_is_one_line_and_code_2(runs, capsys, asked, message) -> None:
     assert main(["--out", str(runs), *asked]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert told in error
+    assert message in error
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -158,13 +160,13 @@ def test_no_scores_is_code_2(tmp_path, capsys, there) -> None:
 
 
 def test_untuned_alone_cannot_be_compared(tmp_path, capsys) -> None:
-    write(tmp_path, Untuned(), cell(), [0.1])
+    write(tmp_path, Untuned(), roi(), [0.1])
     assert main(["--out", str(tmp_path), "--compare"]) == 2
     assert "untuned only" in capsys.readouterr().err
 
 
 def test_a_damaged_file_is_named(tmp_path, capsys) -> None:
-    path = score_file(tmp_path, write(tmp_path, Untuned(), cell(), [0.1]).id, cell())
+    path = score_file(tmp_path, write(tmp_path, Untuned(), roi(), [0.1]).id, roi())
     path.write_bytes(b"PAR1")
     assert main(["--out", str(tmp_path)]) == 2
     assert str(path) in capsys.readouterr().err
@@ -174,29 +176,29 @@ def test_the_demonstration_is_shown_where_there_is_nothing_else(
     tmp_path, capsys, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "demo" / "runs", Untuned(), cell(), [0.25])
+    write(tmp_path / "demo" / "runs", Untuned(), roi(), [0.25])
     assert main([]) == 0
     assert "0.250" in capsys.readouterr().out
-    write(tmp_path / "runs", Untuned(), cell(), [0.75])
+    write(tmp_path / "runs", Untuned(), roi(), [0.75])
     assert main([]) == 0
     assert "0.750" in capsys.readouterr().out
 
 
-def test_the_closing_table_compares_this_sweeps_tuned_methods_with_untuned(tmp_path) -> None:
+def test_the_closing_table_compares_this_sweeps_finetuned_methods_with_untuned(tmp_path) -> None:
     trials = [
-        write(tmp_path, objective, cell(roi), [r, r + 0.1])
-        for roi in ("V1v", "hV4", "EBA")
+        write(tmp_path, objective, roi(roi_name), [r, r + 0.1])
+        for roi_name in ("V1v", "hV4", "EBA")
         for objective, r in zip(METHODS, (0.1, 0.2, 0.3), strict=True)
     ]
-    write(tmp_path, Contrastive(), cell("PPA"), [0.9])
-    write(tmp_path, Untuned(), cell("PPA"), [0.1])
+    write(tmp_path, Contrastive(), roi("PPA"), [0.9])
+    write(tmp_path, Untuned(), roi("PPA"), [0.1])
     shown = "\n".join(lines_of(closing_table(tmp_path, [t.id for t in trials], "roi", DRAWS), 80))
     assert labels(shown) == ["V1v", "hV4", "EBA", "all early", "all"]
     assert shown.count("+0.200 +0.200 +0.200") == 5
     assert "PPA" not in shown
 
 
-def test_the_closing_table_is_by_group_unless_told(runs) -> None:
+def test_the_closing_table_is_by_group_unless_asked(runs) -> None:
     ids = [path.name for path in (runs / "scores").iterdir()]
     shown = "\n".join(lines_of(closing_table(runs, ids, bootstrap=DRAWS)))
     assert labels(shown) == ["early", "higher", "all"]
@@ -205,7 +207,7 @@ def test_the_closing_table_is_by_group_unless_told(runs) -> None:
 def test_there_is_no_closing_table_without_pairs(tmp_path) -> None:
     assert closing_table(tmp_path, ["untuned-nsd-subj01-00000000"]) is None
     trials = [
-        write(tmp_path, Untuned(), cell(), [0.1]),
-        write(tmp_path, Contrastive(), cell(), [0.1], ("paper",)),
+        write(tmp_path, Untuned(), roi(), [0.1]),
+        write(tmp_path, Contrastive(), roi(), [0.1], ("paper",)),
     ]
     assert closing_table(tmp_path, [trial.id for trial in trials]) is None

@@ -17,12 +17,12 @@ def test_a_sweep_keeps_predictions_that_can_be_tested_and_no_secret(
         monkeypatch.setenv(name, f"secret-of-{name}")
     lab, runs = Lab.make(tmp_path, epochs=1), tmp_path / "runs"
     try:
-        told = lab.finish(runs, "--rois", "V1v", "--hemispheres", "lh")
+        message = lab.finish(runs, "--rois", "V1v", "--hemispheres", "lh")
     finally:
         lab.end()
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 20
-    assert not any(b"secret-of-" in content for content in (*written, told.encode()))
+    assert not any(b"secret-of-" in content for content in (*written, message.encode()))
     kept = sorted(path.relative_to(runs / "predictions") for path in runs.glob("predictions/*/*"))
     scored = sorted(path.relative_to(runs / "scores") for path in runs.glob("scores/*/*"))
     assert kept == scored
@@ -35,6 +35,6 @@ def test_a_sweep_keeps_predictions_that_can_be_tested_and_no_secret(
 
 
 @pytest.mark.parametrize(("flags", "kept"), [([], True), (["--no-predictions"], False)])
-def test_predictions_are_kept_unless_told(flags, kept) -> None:
+def test_predictions_are_kept_unless_asked(flags, kept) -> None:
     options = sweep._parser().parse_args(["paper", *flags])
     assert sweep._settings(options, Started()).keep_predictions is kept

@@ -1,4 +1,4 @@
-"""The table of all scores: read whole, restricted, one trial a cell, exported."""
+"""The table of all scores: read whole, restricted, one trial per ROI, exported."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,27 +15,27 @@ from orchestrator.scores.filters import (
     keep_subjects,
     keep_trials,
     keep_values,
-    one_trial_a_cell,
+    one_trial_per_roi,
     started_in,
 )
 from orchestrator.scores.score_table import ScoreTable, read_score_table, setting_of
-from tests.builders.small_scores import cell, write, write_sweep
+from tests.builders.small_scores import roi, write, write_sweep
 from trainables.results.score_files import SCORE_SCHEMA, TRIAL_KEY, read_scores, score_file
 from trainables.spec import Contrastive, Untuned
 
-V1, EBA = cell(), cell("EBA")
+V1, EBA = roi(), roi("EBA")
 R = [0.5, np.nan, -0.25, 0.75]
 
 
 def chosen(runs: Path) -> tuple[ScoreTable, list[str]]:
-    return one_trial_a_cell(read_score_table(runs), started_in(runs))
+    return one_trial_per_roi(read_score_table(runs), started_in(runs))
 
 
-def test_every_row_of_every_file_is_read_with_its_cell_and_group(tmp_path) -> None:
+def test_every_row_of_every_file_is_read_with_its_roi_and_group(tmp_path) -> None:
     trials = [write(tmp_path, Untuned(), V1, R), write(tmp_path, Contrastive(), EBA, R)]
     vertices = read_score_table(tmp_path).vertices
     assert len(vertices) == sum(len(read_scores(tmp_path, trial.id)) for trial in trials)
-    found = vertices[["method", "cell", "group"]].drop_duplicates().astype(str)
+    found = vertices[["method", "roi_id", "group"]].drop_duplicates().astype(str)
     assert sorted(found.itertuples(index=False, name=None)) == [
         ("contrastive", "nsd-subj01-lh-EBA", "higher"),
         ("untuned", "nsd-subj01-lh-V1v", "early"),
@@ -79,7 +79,7 @@ def test_each_damaged_file_is_named_on_a_line_of_its_own(tmp_path) -> None:
     assert all(any(str(path) in line for line in error.value.lines) for path in files)
 
 
-def test_a_setting_is_the_same_on_every_cell_and_differs_with_the_seed(tmp_path) -> None:
+def test_a_setting_is_the_same_on_every_roi_and_differs_with_the_seed(tmp_path) -> None:
     trials = [write(tmp_path, Contrastive(), where, R) for where in (V1, EBA)]
     assert trials[0].id != trials[1].id
     assert setting_of(trials[0]) == setting_of(trials[1])
@@ -89,7 +89,7 @@ def test_a_setting_is_the_same_on_every_cell_and_differs_with_the_seed(tmp_path)
 def test_layers_that_were_not_chosen_are_averaged_too(tmp_path) -> None:
     write(tmp_path, Untuned(), V1, R, layer="classifier.5")
     write(tmp_path, Untuned(), EBA, [0.2] * 4, layer="features.2")
-    means = read_score_table(tmp_path).at_layers().set_index(["cell", "layer"])["r"]
+    means = read_score_table(tmp_path).at_layers().set_index(["roi_id", "layer"])["r"]
     assert means["nsd-subj01-lh-V1v", "classifier.5"] == pytest.approx(1 / 3)
     assert means["nsd-subj01-lh-V1v", "features.2"] == pytest.approx(1 / 3 - 0.1)
     assert means["nsd-subj01-lh-EBA", "features.2"] == pytest.approx(0.2)
@@ -98,11 +98,11 @@ def test_layers_that_were_not_chosen_are_averaged_too(tmp_path) -> None:
 def test_layers_follow_the_restriction(tmp_path) -> None:
     write_sweep(tmp_path)
     table = keep_values(read_score_table(tmp_path), "rois", "roi", ["EBA"])
-    assert set(table.at_layers()["cell"]) == {"nsd-subj01-lh-EBA", "nsd-subj02-lh-EBA"}
+    assert set(table.at_layers()["roi_id"]) == {"nsd-subj01-lh-EBA", "nsd-subj02-lh-EBA"}
 
 
 @pytest.mark.parametrize(
-    ("keep", "told"),
+    ("keep", "message"),
     [
         (lambda t: keep_values(t, "rois", "roi", ["PPA"]), "there are EBA, V1v, hV4"),
         (lambda t: keep_subjects(t, [1, 3]), "no scores of 3; there are subj01, subj02"),
@@ -110,10 +110,10 @@ def test_layers_follow_the_restriction(tmp_path) -> None:
     ],
 )
 def test_what_is_not_there_is_refused_with_what_is(
-    tmp_path, keep: Callable[[ScoreTable], ScoreTable], told: str
+    tmp_path, keep: Callable[[ScoreTable], ScoreTable], message: str
 ) -> None:
     write_sweep(tmp_path)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         keep(read_score_table(tmp_path))
 
 
@@ -131,7 +131,7 @@ def test_naming_a_trial_keeps_the_other_methods(tmp_path) -> None:
         assert kept.present("trial_id") == sorted([untuned.id, wanted.id])
 
 
-def test_of_several_trials_on_a_cell_the_last_started_is_kept_and_told(tmp_path) -> None:
+def test_of_several_trials_on_an_roi_the_last_started_is_kept_and_reported(tmp_path) -> None:
     write(tmp_path, Contrastive(), V1, R, seed=2, started=100.0)
     last = write(tmp_path, Contrastive(), V1, R, seed=1, started=300.0)
     write(tmp_path, Contrastive(), V1, R, seed=3)
@@ -140,11 +140,11 @@ def test_of_several_trials_on_a_cell_the_last_started_is_kept_and_told(tmp_path)
     assert kept.present("trial_id") == sorted([last.id, alone.id])
     assert len(kept.vertices) == 8
     assert len(notes) == 1
-    assert notes[0].startswith("contrastive: several trials on 1 of its cells")
+    assert notes[0].startswith("contrastive: several trials on 1 of its ROIs")
     assert f"{setting_of(last)} seed=1" in notes[0]
 
 
-def test_cells_of_several_settings_are_told_even_when_none_has_two_trials(tmp_path) -> None:
+def test_rois_of_several_settings_are_reported_even_when_none_has_two_trials(tmp_path) -> None:
     write(tmp_path, Contrastive(temperature=0.3), V1, R)
     write(tmp_path, Contrastive(temperature=0.1), EBA, R)
     kept, notes = chosen(tmp_path)
@@ -154,7 +154,7 @@ def test_cells_of_several_settings_are_told_even_when_none_has_two_trials(tmp_pa
     assert "several trials" not in notes[0]
 
 
-def test_one_trial_a_cell_is_kept_in_silence(tmp_path) -> None:
+def test_one_trial_an_roi_is_kept_in_silence(tmp_path) -> None:
     write_sweep(tmp_path)
     kept, notes = chosen(tmp_path)
     assert notes == []

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.small_shards import write_shards
 from orchestrator.scores.__main__ import main
 from tests.builders.small_predictions import write_predicted
-from tests.builders.small_scores import cell, write, write_sweep
+from tests.builders.small_scores import roi, write, write_sweep
 from trainables.spec import Contrastive, Regression, Untuned
 
 STATS = ["--compare", "contrastive", "untuned", "--stats", "--draws", "100"]
@@ -18,9 +18,9 @@ STATS = ["--compare", "contrastive", "untuned", "--stats", "--draws", "100"]
 def home(tmp_path_factory) -> Path:
     directory: Path = tmp_path_factory.mktemp("home")
     data, runs = directory / "data", directory / "runs"
-    cells = write_shards(data, ("subj01", "subj02", "subj03"), n_images=160, image_size=8)
+    rois = write_shards(data, ("subj01", "subj02", "subj03"), n_images=160, image_size=8)
     for objective, noise in ((Untuned(), 2.0), (Regression(), 1.9), (Contrastive(), 0.5)):
-        write_predicted(runs, data, objective, cells, noise)
+        write_predicted(runs, data, objective, rois, noise)
     return directory
 
 
@@ -67,14 +67,14 @@ def test_vertices_that_were_tested_are_exported(home, tmp_path, capsys) -> None:
     assert set(frame["method_a"]) == {"contrastive"}
 
 
-def test_without_predictions_or_ceilings_the_rest_is_shown_and_the_lack_told(
+def test_without_predictions_or_ceilings_the_rest_is_shown_and_the_lack_reported(
     tmp_path, capsys
 ) -> None:
     write_sweep(tmp_path / "runs")
     assert main(asked(tmp_path, *STATS)) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Over test images:" not in text
-    assert "6 cells not available" in text
+    assert "6 ROIs not available" in text
     assert "noise ceiling: not available" in text
     assert "Over subjects" in text
 
@@ -89,8 +89,8 @@ def test_a_protocol_without_a_prediction_an_image_has_no_tests_over_images(
 
 
 def test_of_one_subject_tests_are_dashes(tmp_path, capsys) -> None:
-    write(tmp_path / "runs", Untuned(), cell(), [0.1, 0.2])
-    write(tmp_path / "runs", Contrastive(), cell(), [0.3, 0.2])
+    write(tmp_path / "runs", Untuned(), roi(), [0.1, 0.2])
+    write(tmp_path / "runs", Contrastive(), roi(), [0.3, 0.2])
     assert main(asked(tmp_path, *STATS)) == 0
     (line,) = [
         line
@@ -100,11 +100,11 @@ def test_of_one_subject_tests_are_dashes(tmp_path, capsys) -> None:
     assert line.split() == ["early", "contrastive", "+0.100", "50.0%", "–", "1", *"––––"]
 
 
-def test_a_cell_is_of_one_subject_so_no_test_over_subjects_is_shown(home, capsys) -> None:
-    assert main(asked(home, *STATS, "--by", "cell")) == 0
+def test_an_roi_is_of_one_subject_so_no_test_over_subjects_is_shown(home, capsys) -> None:
+    assert main(asked(home, *STATS, "--by", "subject-roi")) == 0
     shown = capsys.readouterr().out
     assert "Over subjects:" not in shown
-    assert "over subjects: not available by cell" in shown
+    assert "over subjects: not available by subject-roi" in shown
 
 
 def test_two_protocols_are_shown_side_by_side_with_their_gap(tmp_path, capsys) -> None:
@@ -119,7 +119,7 @@ def test_two_protocols_are_shown_side_by_side_with_their_gap(tmp_path, capsys) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--stats"], "give --compare A B"),
         (["--rows", "differences", "--export", "x.csv"], "needs --compare, --stats"),
@@ -134,13 +134,13 @@ def test_two_protocols_are_shown_side_by_side_with_their_gap(tmp_path, capsys) -
         (["--protocol", "nested,released"], "--protocol released: no scores"),
     ],
 )
-def test_what_cannot_be_asked_is_one_line_and_code_2(tmp_path, capsys, arguments, told) -> None:
-    write(tmp_path / "runs", Untuned(), cell(), [0.1], ("nested", "paper"))
+def test_what_cannot_be_asked_is_one_line_and_code_2(tmp_path, capsys, arguments, message) -> None:
+    write(tmp_path / "runs", Untuned(), roi(), [0.1], ("nested", "paper"))
     assert main(asked(tmp_path, *arguments)) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
-    assert told in error
+    assert message in error
 
 
 def test_differences_that_could_not_be_tested_are_refused(tmp_path, capsys) -> None:

@@ -1,4 +1,4 @@
-"""A row a cell and method: what each column holds, and null where nothing is known."""
+"""One row per ROI and method: what each column holds, and null where nothing is known."""
 
 import json
 from functools import partial
@@ -13,7 +13,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.scores.__main__ import main
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.tidy_export import TIDY_SCHEMA, tidy_rows
-from tests.builders.small_scores import cell, write, write_sweep
+from tests.builders.small_scores import roi, write, write_sweep
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
@@ -27,9 +27,9 @@ def rows(home: Path) -> list[dict]:
     return table.to_pylist()
 
 
-def test_a_tuned_cell_has_every_column(tmp_path) -> None:
-    cells = write_shards(tmp_path / "data", n_images=20, image_size=8)
-    v1 = next(one for one in cells if one.roi == "V1v")
+def test_a_finetuned_roi_has_every_column(tmp_path) -> None:
+    rois = write_shards(tmp_path / "data", n_images=20, image_size=8)
+    v1 = next(one for one in rois if one.name == "V1v")
     objective = Contrastive(temperature=0.1, epochs=2)
     trial = write(tmp_path / "runs", objective, v1, [0.3, -0.1, np.nan, 0.95], seed=3)
     history = (EpochReport(1, 2.5, 1.0, 10.0), EpochReport(2, 2.0, 1.0, 10.0))
@@ -42,7 +42,7 @@ def test_a_tuned_cell_has_every_column(tmp_path) -> None:
     assert row == {
         "benchmark": "nsd", "split": "paper", "subject": "subj01", "hemisphere": "lh",
         "roi": "V1v", "group": "early", "n_vertices": 4, "n_scored": 3, "n_images": 15,
-        "n_seen": 0, "n_dropped": 0, "trained_on": "nsd-subj01-lh-V1v",
+        "n_overlap": 0, "n_excluded": 0, "trained_on": "nsd-subj01-lh-V1v",
         "method": "contrastive", "model": "alexnet", "weights": "IMAGENET1K_V1",
         "layer": "classifier.5", "protocol": "nested",
         "r": pytest.approx((0.3 - 0.1 + 0.95) / 3), "r_median": pytest.approx(0.3),
@@ -55,7 +55,7 @@ def test_a_tuned_cell_has_every_column(tmp_path) -> None:
 
 
 def test_what_is_not_known_is_null(tmp_path) -> None:
-    write(tmp_path / "runs", Untuned(), cell(), [np.nan, np.nan])
+    write(tmp_path / "runs", Untuned(), roi(), [np.nan, np.nan])
     (row,) = rows(tmp_path)
     unknown = {
         "split", "r", "r_median", "r2", "noise_ceiling", "explained", "loss",
@@ -65,7 +65,7 @@ def test_what_is_not_known_is_null(tmp_path) -> None:
     assert (row["n_vertices"], row["n_scored"], row["n_ceiling"]) == (2, 0, 0)
 
 
-def test_there_is_a_row_for_each_cell_method_and_protocol(tmp_path) -> None:
+def test_there_is_a_row_for_each_roi_method_and_protocol(tmp_path) -> None:
     write_sweep(tmp_path / "runs")
     found = pd.DataFrame(rows(tmp_path))
     assert len(found) == 2 * 3 * 3 * 2
@@ -73,9 +73,9 @@ def test_there_is_a_row_for_each_cell_method_and_protocol(tmp_path) -> None:
     assert not found.duplicated(keys).any()
 
 
-def test_the_command_writes_cells_unless_told(tmp_path, capsys) -> None:
+def test_the_command_writes_rois_unless_asked(tmp_path, capsys) -> None:
     write_sweep(tmp_path / "runs")
-    out, csv, parquet = tmp_path / "runs", tmp_path / "cells.csv", tmp_path / "cells.parquet"
+    out, csv, parquet = tmp_path / "runs", tmp_path / "rois.csv", tmp_path / "rois.parquet"
     for path in (csv, parquet):
         assert main(["--out", str(out), "--export", str(path)]) == 0
         assert "18 rows written" in capsys.readouterr().out

@@ -11,33 +11,33 @@ from torch import nn
 
 from benchmarks.small_shards import write_shards, write_weights
 from orchestrator.sweep import __main__ as sweep
-from trainables.data.shards import MANIFEST, list_cells
+from trainables.data.shards import MANIFEST, list_rois
 from trainables.models import backbones
 from trainables.results.outcome import Outcome, outcome_file
-from trainables.spec import Contrastive, Encoding, Trial, Trunk
+from trainables.spec import Backbone, Contrastive, Encoding, Trial
 
 SPACE = """\
-from trainables.spec import FROM_FILE, Contrastive, Encoding, Trial, Trunk
+from trainables.spec import FROM_FILE, Contrastive, Encoding, Trial, Backbone
 
 ENCODING = Encoding(layers=("1",))
 
-def trials(cells):
-    for cell in cells:
-        yield Trial(Contrastive(epochs=2), (cell,), Trunk("tiny", FROM_FILE), ENCODING)
+def trials(rois):
+    for roi in rois:
+        yield Trial(Contrastive(epochs=2), (roi,), Backbone("tiny", FROM_FILE), ENCODING)
 """
 
 
-def tiny_trunk() -> nn.Module:
+def tiny_backbone() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 4))
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
     """A working directory with data/, space.py and weights.safetensors."""
-    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_trunk)
+    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_backbone)
     write_shards(tmp_path / "data")
     (tmp_path / "space.py").write_text(SPACE)
-    save_file(tiny_trunk().state_dict(), tmp_path / "weights.safetensors")
+    save_file(tiny_backbone().state_dict(), tmp_path / "weights.safetensors")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -64,7 +64,10 @@ def refusal(arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (command(space="papre"), "no search space 'papre'; expected one of demo, paper"),
+        (
+            command(space="papre"),
+            "no search space 'papre'; expected one of demo, hyperparameter_search",
+        ),
         (command(space="absent.py"), "absent.py: no such search space"),
         (command("--data", "nowhere"), "nowhere: no ingested subject found (expected SUBJECT/"),
         (command("--data", "space.py"), "space.py: no ingested subject found"),
@@ -73,14 +76,14 @@ def refusal(arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
         (command("--subjects", "7"), "subjects: 7 not in the data, which has subj01"),
         (command("--hemispheres", "left"), "--hemispheres 'left': expected lh, rh or lh,rh"),
         (command("--hemispheres", ""), "--hemispheres ''"),
-        (command("--rois", "RSC"), "no cell of the data is in the chosen"),
+        (command("--rois", "RSC"), "no ROI of the data is in the chosen"),
         (command(weights="absent.pt"), "absent.pt: no such file; give --weights a state dict"),
         (
             command("--workers-per-trial", "2", "--gpus-per-trial", "0.5"),
             "--gpus-per-trial 0.5: workers that share a trial need a GPU each",
         ),
         (command("--retries", "-1"), "--retries -1: expected 0 or more"),
-        (command("--hemispheres", "rh", space="demo"), "yielded no trial for the chosen cells"),
+        (command("--hemispheres", "rh", space="demo"), "yielded no trial for the chosen ROIs"),
         (command("--out", "space.py"), "Not a directory"),
     ],
 )
@@ -124,15 +127,18 @@ def test_a_flag_that_cannot_be_read_is_refused_with_the_usage(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--pack", "--gpus-per-trial", "0.5"), "packing chooses the share; give one of the two"),
-        (("--pack", "--workers-per-trial", "2"), "need a GPU each; give one of the two"),
+        (
+            ("--share-gpus", "--gpus-per-trial", "0.5"),
+            "--share-gpus chooses the share; give one of the two",
+        ),
+        (("--share-gpus", "--workers-per-trial", "2"), "need a GPU each; give one of the two"),
     ],
 )
-def test_packing_excludes_what_it_would_contradict(home, capsys, flags, message) -> None:
+def test_sharing_gpus_excludes_what_it_would_contradict(home, capsys, flags, message) -> None:
     assert message in refusal(command(*flags), home, capsys)
 
 
-def test_workers_that_share_a_trial_tune_in_float32(home, capsys) -> None:
+def test_workers_that_share_a_trial_finetune_in_float32(home, capsys) -> None:
     flags = command("--precision", "bfloat16", "--workers-per-trial", "2")
     assert "sum their statistics in float32; give one of the two" in refusal(flags, home, capsys)
 
@@ -188,9 +194,9 @@ def test_a_space_that_needs_weights_is_refused_without(home, capsys) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("def trials(cells):", "def trials(cells)", "space.py: could not be loaded: SyntaxError"),
+        ("def trials(rois):", "def trials(rois)", "space.py: could not be loaded: SyntaxError"),
         ("epochs=2", "epochs=0", "contrastive: epochs 0 is below 1 (line 7)"),
-        ('"tiny"', '"alexent"', "unknown trunk 'alexent'"),
+        ('"tiny"', '"alexent"', "unknown backbone 'alexent'"),
         ('layers=("1",)', 'layers=("fc9",)', "unknown layers ['fc9']; this"),
     ],
 )
@@ -199,13 +205,13 @@ def test_a_faulty_space_is_refused_before_anything_runs(home, capsys, old, new, 
     assert message in refusal(command(), home, capsys)
 
 
-def test_images_too_small_for_the_trunk_are_refused(home, capsys) -> None:
+def test_images_too_small_for_the_backbone_are_refused(home, capsys) -> None:
     write_shards(home / "small", image_size=16)
     shown = refusal(command("--data", "small"), home, capsys)
     assert "tiny does not take images of 16 x 16 pixels" in shown
 
 
-def test_weights_that_cannot_be_downloaded_are_told_with_the_cure(
+def test_weights_that_cannot_be_downloaded_are_reported_with_the_cure(
     home, capsys, monkeypatch
 ) -> None:
     from torchvision.models import AlexNet_Weights
@@ -221,9 +227,9 @@ def test_weights_that_cannot_be_downloaded_are_told_with_the_cure(
 
 
 def test_a_damaged_outcome_is_refused_by_name(home, capsys) -> None:
-    trunk = Trunk("tiny", backbones.weights_name(home / "weights.safetensors"))
-    cell = list_cells(home / "data")[0]
-    trial = Trial(Contrastive(epochs=2), (cell,), trunk, Encoding(layers=("1",)))
+    backbone = Backbone("tiny", backbones.weights_name(home / "weights.safetensors"))
+    roi = list_rois(home / "data")[0]
+    trial = Trial(Contrastive(epochs=2), (roi,), backbone, Encoding(layers=("1",)))
     Outcome(trial, "finished", "", "cpu", 0.0, {}).write(home / "runs")
     path = outcome_file(home / "runs", trial.id)
     path.write_text("{")
@@ -247,13 +253,13 @@ def test_a_dry_run_counts_the_workers_of_a_trial(home, capsys, monkeypatch) -> N
 
 
 def test_a_dry_run_of_a_space_says_what_it_leaves_out(home, capsys) -> None:
-    note = 'def notes(cells):\n    yield f"{len(cells)} cells, none [left] out"\n'
+    note = 'def notes(rois):\n    yield f"{len(rois)} ROIs, none [left] out"\n'
     (home / "space.py").write_text(SPACE + "\n\n" + note)
     assert sweep.main(command("--dry-run")) == 0
-    assert "5 cells, none [left] out" in capsys.readouterr().out
+    assert "5 ROIs, none [left] out" in capsys.readouterr().out
 
 
-def test_a_dry_run_of_chosen_cells_counts_these_alone(home, capsys) -> None:
+def test_a_dry_run_of_chosen_rois_counts_these_alone(home, capsys) -> None:
     arguments = command("--dry-run", "--subjects", "1", "--hemispheres", "lh", "--rois", "early")
     assert sweep.main(arguments) == 0
     assert "3 trials: 0 done, 3 to run" in capsys.readouterr().out
@@ -281,13 +287,13 @@ def test_help_shows_every_flag_and_how_to_begin(capsys) -> None:
 
 SEARCH = """\
 from trainables.spec.search import Choice, LogUniform, Ranges, Search
-from trainables.spec import FROM_FILE, Trunk
+from trainables.spec import FROM_FILE, Backbone
 
 SEARCH = Search(
     Ranges(LogUniform(0.1, 1), LogUniform(1e-5, 1e-3), Choice((2, 4)), Choice((8,)),
            Choice((0.8,)), Choice((0.2,))),
-    n_cells=2, min_vertices=5, n_configurations=5, per_round=2, grace_period=1,
-    reduction_factor=2, trunk=Trunk("tiny", FROM_FILE), validation=0.2,
+    n_rois=2, min_vertices=5, n_configurations=5, per_round=2, grace_period=1,
+    reduction_factor=2, backbone=Backbone("tiny", FROM_FILE), validation=0.2,
 )
 """
 
@@ -297,7 +303,7 @@ def test_a_dry_run_of_a_search_says_what_would_run_and_writes_nothing(home, caps
     before = contents(home)
     assert sweep.main(command("--dry-run", "--search", "random")) == 0
     shown = capsys.readouterr()
-    assert "2 cells of more than 5 vertices: nsd-subj01-" in shown.out
+    assert "2 ROIs of more than 5 vertices: nsd-subj01-" in shown.out
     assert "5 configurations by random in 3 rounds of 2: 10 trials, 0 done" in shown.out
     assert "in round 1" in shown.out
     assert contents(home) == before
@@ -308,12 +314,16 @@ def test_a_dry_run_of_a_search_says_what_would_run_and_writes_nothing(home, caps
     [
         (SEARCH.replace("min_vertices=5", "min_vertices=99"), (), "more than 99 vertices"),
         (SEARCH + "SEARCH = 3\n", (), "SEARCH is 3; expected a trainables.spec.Search"),
-        (SEARCH.replace("n_cells=2", "n_cells=0"), (), "n_cells 0 is below 1"),
+        (SEARCH.replace("n_rois=2", "n_rois=0"), (), "n_rois 0 is below 1"),
         (SEARCH, ("--hyperparameters", "any.json"), "a search finds them"),
         (SEARCH, ("--keep-every-epoch",), "a search keeps no weights"),
-        (SEARCH, ("--precision", "bfloat16"), "a search tunes in float32"),
-        (SEARCH, ("--exact",), "--exact: a search finds settings"),
-        (SPACE, ("--exact", "--precision", "bfloat16"), "exact is float32; give one of the two"),
+        (SEARCH, ("--precision", "bfloat16"), "a search fine-tunes in float32"),
+        (SEARCH, ("--deterministic",), "--deterministic: a search finds settings"),
+        (
+            SPACE,
+            ("--deterministic", "--precision", "bfloat16"),
+            "deterministic is float32; give one of the two",
+        ),
         (SPACE, ("--search", "random"), "--search random: space.py lists its trials"),
         (SPACE, ("--hyperparameters", "absent.json"), "absent.json: No such file"),
         (SPACE, ("--hyperparameters", "space.py"), "space.py: not JSON"),

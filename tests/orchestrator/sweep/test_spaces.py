@@ -10,65 +10,65 @@ import pytest
 
 from orchestrator.cli.errors import InputError
 from orchestrator.sweep.spaces import expand, load_search, load_space, space_names, space_notes
-from tests.builders.planned_cells import ALL_CELLS, cells, three_methods
+from tests.builders.planned_rois import ALL_ROIS, rois, three_methods
 from trainables.spec import (
     FROM_FILE,
-    Cell,
+    Backbone,
+    Roi,
     Trial,
-    Trunk,
     Untuned,
     digest,
 )
 
 TRIALS_OF_SPACE = {"demo": 14, "paper": 194, "pooled": 194, "pooled_interleaved": 194}
-"""Trials of each space on ALL_CELLS. A new space is added here, with its number."""
+"""Trials of each space on ALL_ROIS. A new space is added here, with its number."""
 
-SEARCHES = {"tuning": 30, "tuning_demo": 3}
-"""Cells of each search on ALL_CELLS."""
+SEARCHES = {"hyperparameter_search": 30, "hyperparameter_search_demo": 3}
+"""ROIs of each search on ALL_ROIS."""
 
 FROZEN = {
-    "demo": ("fe4dedc6", "38004f14"),
-    "paper": ("37f0ae7c", "ab8e75f2"),
-    "pooled": ("bb9dd681", "1ffabba0"),
-    "pooled_interleaved": ("e4aa29c8", "015313b2"),
+    "demo": ("a30818a4", "1c154f47"),
+    "paper": ("4a0a1ba6", "27fc4e50"),
+    "pooled": ("05bc0094", "1925852d"),
+    "pooled_interleaved": ("adbce089", "da075ac0"),
 }
-"""Digests of all ids and training ids of a space on ALL_CELLS: results on disk go by them."""
+"""Digests of all ids and training ids of a space on ALL_ROIS: results on disk go by them."""
 
 
-def test_untuned_trials_of_a_subject_are_one_trial_for_all_their_cells() -> None:
-    trials = expand(three_methods, cells(3), None)
+def test_untuned_trials_of_a_subject_are_one_trial_for_all_their_rois() -> None:
+    trials = expand(three_methods, rois(3), None)
     assert Counter(trial.method for trial in trials) == {
         "untuned": 1,
         "regression": 3,
         "contrastive": 3,
     }
-    assert trials[0].cells == tuple(cells(3))
+    assert trials[0].rois == tuple(rois(3))
 
 
 def test_untuned_trials_of_two_subjects_stay_two() -> None:
-    trials = expand(three_methods, cells(2) + cells(2, "subj02"), None)
-    assert [len(t.cells) for t in trials if t.method == "untuned"] == [2, 2]
+    trials = expand(three_methods, rois(2) + rois(2, "subj02"), None)
+    assert [len(t.rois) for t in trials if t.method == "untuned"] == [2, 2]
 
 
 def test_a_trial_yielded_twice_is_one() -> None:
-    trials = expand(lambda some: [*three_methods(some), *three_methods(some)], cells(2), None)
+    trials = expand(lambda some: [*three_methods(some), *three_methods(some)], rois(2), None)
     assert len(trials) == 5
-    assert len(trials[0].cells) == 2
+    assert len(trials[0].rois) == 2
 
 
-def test_weights_given_replace_those_of_every_trunk() -> None:
-    trials = expand(three_methods, cells(1), "sha256:abc")
-    assert {trial.trunk for trial in trials} == {Trunk("alexnet", "sha256:abc")}
-    assert expand(three_methods, cells(1), None)[0].trunk.weights == "IMAGENET1K_V1"
+def test_weights_given_replace_those_of_every_backbone() -> None:
+    trials = expand(three_methods, rois(1), "sha256:abc")
+    assert {trial.backbone for trial in trials} == {Backbone("alexnet", "sha256:abc")}
+    assert expand(three_methods, rois(1), None)[0].backbone.weights == "IMAGENET1K_V1"
 
 
 def test_a_space_that_starts_from_a_file_needs_one() -> None:
-    def from_file(some: Sequence[Cell]) -> list[Trial]:
-        return [Trial(Untuned(), (some[0],), Trunk("narrow-alexnet", FROM_FILE))]
+    def from_file(some: Sequence[Roi]) -> list[Trial]:
+        return [Trial(Untuned(), (some[0],), Backbone("narrow-alexnet", FROM_FILE))]
 
     with pytest.raises(InputError, match="starts narrow-alexnet from a file; give --weights FILE"):
-        expand(from_file, cells(1), None)
-    assert expand(from_file, cells(1), "sha256:abc")[0].trunk.weights == "sha256:abc"
+        expand(from_file, rois(1), None)
+    assert expand(from_file, rois(1), "sha256:abc")[0].backbone.weights == "sha256:abc"
 
 
 USER_SPACE = """\
@@ -84,9 +84,9 @@ class Setting:
     rate: float
 
 
-def trials(cells):
-    for cell in cells:
-        yield Trial(Contrastive(learning_rate=Setting(1e-3).rate), (cell,))
+def trials(rois):
+    for roi in rois:
+        yield Trial(Contrastive(learning_rate=Setting(1e-3).rate), (roi,))
 """
 
 
@@ -97,56 +97,56 @@ def user_space(directory: Path, text: str) -> str:
 
 
 def test_a_file_outside_the_repository_is_a_search_space(tmp_path) -> None:
-    trials = expand(load_space(user_space(tmp_path, USER_SPACE)), cells(2), None)
+    trials = expand(load_space(user_space(tmp_path, USER_SPACE)), rois(2), None)
     assert [trial.objective.learning_rate for trial in trials] == [1e-3, 1e-3]
 
 
 def test_a_file_loaded_again_is_read_again(tmp_path) -> None:
-    expand(load_space(user_space(tmp_path, USER_SPACE)), cells(2), None)
+    expand(load_space(user_space(tmp_path, USER_SPACE)), rois(2), None)
     changed = user_space(tmp_path, USER_SPACE.replace("1e-3", "1e-4") + "# longer than before\n")
-    assert expand(load_space(changed), cells(1), None)[0].objective.learning_rate == 1e-4
+    assert expand(load_space(changed), rois(1), None)[0].objective.learning_rate == 1e-4
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x = 1\n", r"needs a function trials\(cells\) that yields Trial values; .*example"),
-        ("trials = 3\n", r"needs a function trials\(cells\)"),
+        ("x = 1\n", r"needs a function trials\(rois\) that yields Trial values; .*example"),
+        ("trials = 3\n", r"needs a function trials\(rois\)"),
         (
-            "x = 1\n\ndef trials(cells)\n    pass\n",
+            "x = 1\n\ndef trials(rois)\n    pass\n",
             r"could not be loaded: SyntaxError: .*line 3\)$",
         ),
         ("\nimport absent_package\n", r"ModuleNotFoundError: No module .* \(line 2\)$"),
         ("\n\nx = 1 / 0\n", r"could not be loaded: ZeroDivisionError: .* \(line 3\)$"),
-        ("def trials(cells):\n    yield 3\n", r"yielded 3; expected Trial values"),
-        ("def trials(cells):\n    return []\n", "yielded no trial for the chosen cells"),
-        ("def trials(cells):\n    pass\n", r"trials\(cells\) failed: TypeError"),
-        ("def trials():\n    return []\n", r"trials\(cells\) failed: TypeError: .*argument"),
+        ("def trials(rois):\n    yield 3\n", r"yielded 3; expected Trial values"),
+        ("def trials(rois):\n    return []\n", "yielded no trial for the chosen ROIs"),
+        ("def trials(rois):\n    pass\n", r"trials\(rois\) failed: TypeError"),
+        ("def trials():\n    return []\n", r"trials\(rois\) failed: TypeError: .*argument"),
         (
-            "def trials(cells):\n    for cell in cells:\n        yield cell.voxels\n",
-            r"trials\(cells\) failed: AttributeError: .*voxels.* \(line 3\)$",
+            "def trials(rois):\n    for roi in rois:\n        yield roi.voxels\n",
+            r"trials\(rois\) failed: AttributeError: .*voxels.* \(line 3\)$",
         ),
         (
-            "from trainables.spec import Contrastive\ndef trials(cells):\n"
+            "from trainables.spec import Contrastive\ndef trials(rois):\n"
             "    yield Contrastive(epochs=0)\n",
             r"failed: ValueError: contrastive: epochs 0 is below 1 \(line 3\)$",
         ),
     ],
 )
-def test_a_faulty_space_is_told_in_one_line_with_the_line_of_the_fault(
+def test_a_faulty_space_is_reported_in_one_line_with_the_line_of_the_fault(
     tmp_path, text, message
 ) -> None:
     with pytest.raises(InputError, match=message) as refusal:
-        expand(load_space(user_space(tmp_path, text)), cells(2), None)
+        expand(load_space(user_space(tmp_path, text)), rois(2), None)
     assert "\n" not in str(refusal.value)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path) -> None:
+def test_a_file_that_is_not_there_is_reported(tmp_path) -> None:
     with pytest.raises(InputError, match=r"absent.py: no such search space"):
         load_space(str(tmp_path / "absent.py"))
 
 
-def test_an_unknown_name_is_told_with_the_known_ones() -> None:
+def test_an_unknown_name_is_reported_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"no search space 'papre'; expected one of .*paper"):
         load_space("papre")
 
@@ -156,40 +156,40 @@ def test_every_search_space_is_known_and_counted() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SEARCHES))
-def test_a_search_draws_its_cells_and_says_how_it_is_run(name) -> None:
-    large = [replace(cell, n_vertices=21) for cell in ALL_CELLS]
-    assert len(load_search(name).choose_cells(large)) == SEARCHES[name]
+def test_a_search_draws_its_rois_and_says_how_it_is_run(name) -> None:
+    large = [replace(roi, n_vertices=21) for roi in ALL_ROIS]
+    assert len(load_search(name).choose_rois(large)) == SEARCHES[name]
     text = import_module(f"search_spaces.{name}").__doc__
     assert f"python -m orchestrator.sweep {name} " in text
     assert "Expected" in text
 
 
 @pytest.mark.parametrize("name", sorted(TRIALS_OF_SPACE))
-def test_a_search_space_yields_its_trials_on_every_kind_of_cell(name) -> None:
-    assert len(ALL_CELLS) == 2 * 2 * (24 + 7)
-    trials = expand(load_space(name), ALL_CELLS, "sha256:0123456789abcdef")
+def test_a_search_space_yields_its_trials_on_every_kind_of_roi(name) -> None:
+    assert len(ALL_ROIS) == 2 * 2 * (24 + 7)
+    trials = expand(load_space(name), ALL_ROIS, "sha256:0123456789abcdef")
     assert len(trials) == TRIALS_OF_SPACE[name]
     assert len({trial.id for trial in trials}) == len(trials)
-    again = expand(load_space(name), ALL_CELLS, "sha256:0123456789abcdef")
+    again = expand(load_space(name), ALL_ROIS, "sha256:0123456789abcdef")
     assert [trial.id for trial in again] == [trial.id for trial in trials]
     assert all(Trial.from_json(trial.to_json()) == trial for trial in trials)
 
 
 @pytest.mark.parametrize("name", sorted(FROZEN))
 def test_the_ids_of_a_space_never_change(name) -> None:
-    trials = expand(load_space(name), ALL_CELLS, "sha256:0123456789abcdef")
+    trials = expand(load_space(name), ALL_ROIS, "sha256:0123456789abcdef")
     ids = (digest([trial.id for trial in trials]), digest([t.training_id for t in trials]))
     assert ids == FROZEN[name]
 
 
 def test_pooled_spaces_differ_in_the_order_alone_and_share_what_they_are_compared_with() -> None:
     ids = {
-        name: {trial.id for trial in expand(load_space(name), ALL_CELLS, None)}
+        name: {trial.id for trial in expand(load_space(name), ALL_ROIS, None)}
         for name in ("paper", "pooled", "pooled_interleaved")
     }
     assert len(ids["pooled"] & ids["pooled_interleaved"]) == 98
     assert ids["pooled"] & ids["paper"] == ids["pooled"] & ids["pooled_interleaved"]
-    pooled = [t for t in expand(load_space("pooled"), ALL_CELLS, None) if len(t.cells) == 2]
+    pooled = [t for t in expand(load_space("pooled"), ALL_ROIS, None) if len(t.rois) == 2]
     assert Counter(trial.method for trial in pooled if trial.method != "untuned") == {
         "pooled-avg": 48,
         "pooled-const": 48,
@@ -199,7 +199,7 @@ def test_pooled_spaces_differ_in_the_order_alone_and_share_what_they_are_compare
 @pytest.mark.parametrize("name", ["pooled", "pooled_interleaved"])
 def test_an_roi_of_one_subject_is_not_pooled_and_the_plan_says_so(name) -> None:
     space = load_space(name)
-    some = [*cells(2), *cells(1, "subj02")]
+    some = [*rois(2), *rois(1, "subj02")]
     trials = expand(space, some, None)
     assert sorted(trial.method for trial in trials) == [
         "contrastive",
@@ -212,25 +212,25 @@ def test_an_roi_of_one_subject_is_not_pooled_and_the_plan_says_so(name) -> None:
     assert space_notes(space, some) == (
         "no pooled trial where only one subject has the ROI: nsd-subj01-lh-V1d",
     )
-    assert space_notes(space, cells(1) + cells(1, "subj02")) == ()
+    assert space_notes(space, rois(1) + rois(1, "subj02")) == ()
     assert space_notes(load_space("paper"), some) == ()
 
 
 def test_a_space_that_can_pool_nothing_says_why_it_yields_nothing() -> None:
     with pytest.raises(InputError) as refusal:
-        expand(load_space("pooled"), cells(1), None)
+        expand(load_space("pooled"), rois(1), None)
     assert refusal.value.lines == (
-        "the search space yielded no trial for the chosen cells",
+        "the search space yielded no trial for the chosen ROIs",
         "no pooled trial where only one subject has the ROI: nsd-subj01-lh-V1v",
     )
 
 
-def test_the_notes_of_a_space_of_one_s_own_are_read_and_its_faults_told(tmp_path) -> None:
-    text = USER_SPACE + "\n\ndef notes(cells):\n    yield f'{len(cells)} cells'\n"
-    assert space_notes(load_space(user_space(tmp_path, text)), cells(2)) == ("2 cells",)
-    faulty = USER_SPACE + "\n\ndef notes(cells):\n    yield cells[0].voxels\n"
-    with pytest.raises(InputError, match=r"notes\(cells\) failed: AttributeError: .*line \d+\)$"):
-        space_notes(load_space(user_space(tmp_path, faulty)), cells(2))
+def test_the_notes_of_a_space_of_one_s_own_are_read_and_its_faults_reported(tmp_path) -> None:
+    text = USER_SPACE + "\n\ndef notes(rois):\n    yield f'{len(rois)} ROIs'\n"
+    assert space_notes(load_space(user_space(tmp_path, text)), rois(2)) == ("2 ROIs",)
+    faulty = USER_SPACE + "\n\ndef notes(rois):\n    yield rois[0].voxels\n"
+    with pytest.raises(InputError, match=r"notes\(rois\) failed: AttributeError: .*line \d+\)$"):
+        space_notes(load_space(user_space(tmp_path, faulty)), rois(2))
 
 
 @pytest.mark.parametrize("name", sorted(TRIALS_OF_SPACE))

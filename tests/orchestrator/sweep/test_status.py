@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.execution.run_lock import OPERATION, Holder, hold
+from orchestrator.execution.run_lock import OPERATION, LockOwner, acquire
 from orchestrator.execution.run_record import Command, Publisher, state_of
 from orchestrator.sweep import __main__ as sweep
-from tests.builders.small_scores import ENCODING, cell
+from tests.builders.small_scores import ENCODING, roi
 from trainables.results.outcome import Outcome
 from trainables.spec import Contrastive, Trial
 
 TRIALS = [
-    Trial(Contrastive(), (cell(roi),), encoding=ENCODING) for roi in ("V1v", "V2v", "V3v", "hV4")
+    Trial(Contrastive(), (roi(roi_name),), encoding=ENCODING)
+    for roi_name in ("V1v", "V2v", "V3v", "hV4")
 ]
 
 
@@ -72,7 +73,7 @@ def test_a_failure_of_an_earlier_command_is_to_be_tried_again(runs: Path) -> Non
 
 def test_status_of_a_sweep_that_runs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     at = {"trial_id": TRIALS[3].id, "stage": "finetuning", "epoch": 7, "images_per_second": 321.4}
-    with hold(runs, "sweep paper"):
+    with acquire(runs, "sweep paper"):
         Publisher(runs)([at])
         shown = status(runs, capsys)
     assert "running: sweep paper, process " in shown
@@ -87,8 +88,8 @@ def test_status_of_a_sweep_that_has_ended_or_died(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "nothing is running" in status(runs, capsys)
-    dead = replace(Holder.this_process("sweep paper"), born="1")
-    (runs / OPERATION / "lease-000001.json").write_text(json.dumps(asdict(dead)))
+    dead = replace(LockOwner.this_process("sweep paper"), born="1")
+    (runs / OPERATION / "lock-000001.json").write_text(json.dumps(asdict(dead)))
     shown = status(runs, capsys)
     assert "died: sweep paper" in shown
     assert "0 running, 1 failed, 1 waiting" in shown

@@ -43,25 +43,25 @@ def test_status_a_rival_cancel_and_retry(sweep_lab: Lab, undisturbed: Path) -> N
     send(workers, signal.SIGSTOP)  # so that it is not done before it is cancelled
 
     wait_for(lambda: "finetuning" in act(home, "status", "--out", str(out))[1], "progress", 60)
-    code, told = act(home, "status", "--out", str(out))
+    code, message = act(home, "status", "--out", str(out))
     assert code == 0
-    assert f"running: sweep space.py, process {process.pid}" in told
+    assert f"running: sweep space.py, process {process.pid}" in message
 
     rival = ("space.py", "--weights", "weights.safetensors", "--data", "data", "--out", str(out))
-    code, told = act(home, *rival)
+    code, message = act(home, *rival)
     assert code == 2
-    assert f"in use by sweep space.py, process {process.pid}" in told
+    assert f"in use by sweep space.py, process {process.pid}" in message
 
     send(workers, signal.SIGCONT)
-    code, told = act(home, "cancel", "--out", str(out))
-    assert code == 0, told
-    assert "stopped: sweep space.py" in told
+    code, message = act(home, "cancel", "--out", str(out))
+    assert code == 0, message
+    assert "stopped: sweep space.py" in message
     assert process.wait(60) == 130
     assert "Traceback" not in (home / "out.log").read_text()
     assert "nothing is running" in act(home, "status", "--out", str(out))[1]
 
-    code, told = act(home, "retry", "--out", str(out))
-    assert code == 0, told
+    code, message = act(home, "retry", "--out", str(out))
+    assert code == 0, message
     assert scores_of(out).equals(scores_of(undisturbed))
     assert " 0 failed, 0 waiting" in act(home, "status", "--out", str(out))[1]
 
@@ -76,8 +76,8 @@ def test_only_what_failed_is_tried_again(ended: Path) -> None:
     for path in (out / "scores" / other.stem).iterdir():
         path.unlink()
     other.unlink()
-    code, told = act(home, "retry", "--failed", "--out", str(out))
-    assert code == 0, told
-    assert "1 to run" in told
+    code, message = act(home, "retry", "--failed", "--out", str(out))
+    assert code == 0, message
+    assert "1 to run" in message
     assert any((out / "scores" / trial.stem).iterdir())
     assert not any((out / "scores" / other.stem).iterdir())

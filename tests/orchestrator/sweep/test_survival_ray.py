@@ -11,7 +11,7 @@ from tests.faults.storm import dozen, storms
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
-def test_a_users_own_space_runs_and_scores_every_cell(undisturbed: Path) -> None:
+def test_a_users_own_space_runs_and_scores_every_roi(undisturbed: Path) -> None:
     table = scores_of(undisturbed)
     assert set(table["method"].to_pylist()) == {"untuned", "contrastive"}
     assert table["r"].null_count < table.num_rows

@@ -19,20 +19,20 @@ from trainables.models.backbones import build
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
 
 SPACE = '''
-"""A pooled trial and one of a single cell, with AlexNet's dropout."""
+"""A pooled trial and one of a single ROI, with AlexNet's dropout."""
 from trainables.spec import *
 
-TRUNK = Trunk("narrow-alexnet", FROM_FILE)
+BACKBONE = Backbone("narrow-alexnet", FROM_FILE)
 ENCODING = Encoding(layers=("features.5", "classifier.5"), protocols=("nested", "paper"), n_folds=3)
 
-def trials(cells):
-    alike = tuple(cell for cell in cells if (cell.hemisphere, cell.roi) == ("lh", "V1v"))
+def trials(rois):
+    alike = tuple(roi for roi in rois if (roi.hemisphere, roi.name) == ("lh", "V1v"))
     settings = dict(learning_rate=3e-5, batch_size=27, epochs=EPOCHS, validation=0.2)
     pooled = Pooled(hidden_dim=64, order="interleaved", **settings)
-    yield Trial(pooled, alike, TRUNK, ENCODING)
-    yield Trial(Regression(**settings), alike[:1], TRUNK, ENCODING)
-    for cell in alike:
-        yield Trial(Untuned(), (cell,), TRUNK, ENCODING)
+    yield Trial(pooled, alike, BACKBONE, ENCODING)
+    yield Trial(Regression(**settings), alike[:1], BACKBONE, ENCODING)
+    for roi in alike:
+        yield Trial(Untuned(), (roi,), BACKBONE, ENCODING)
 '''
 
 
@@ -64,7 +64,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def alone(lab: Lab) -> Path:
-    """The scores of one worker a trial."""
+    """The scores of one worker per trial."""
     lab.finish(lab.home / "alone")
     return lab.home / "alone"
 
@@ -86,7 +86,7 @@ def assert_same_scores(first: Path, second: Path) -> None:
         np.testing.assert_allclose(two, one, rtol=0, atol=5e-4, err_msg=method)
 
 
-def test_tuning_changes_the_scores_by_far_more_than_workers_may(alone: Path) -> None:
+def test_finetuning_changes_the_scores_by_far_more_than_workers_may(alone: Path) -> None:
     changes = np.abs(r_of(alone, "pooled-const") - r_of(alone, "untuned"))
     assert changes.mean() > 1e-3  # 10 times what workers may change on average
 

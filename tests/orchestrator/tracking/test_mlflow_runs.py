@@ -16,11 +16,11 @@ from benchmarks.small_shards import write_shards
 from orchestrator.tracking import mlflow_runs
 from orchestrator.tracking.background import Tracker, start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep, make_store
-from trainables.encoding.score_rois import CellScores
+from trainables.encoding.score_rois import RoiScores
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.score_files import read_scores, summarise, write_scores
-from trainables.spec import Cell, Contrastive, Pooled, Trial, Untuned
+from trainables.spec import Contrastive, Pooled, Roi, Trial, Untuned
 
 HISTORY = (
     EpochReport(1, 2.0, 3.0, 100.0, 0.25, 4.0),
@@ -49,18 +49,18 @@ def sweep(tmp_path) -> Sweep:
     return Sweep(f"nsd-{uuid4().hex}", "paper", tmp_path / "data", tmp_path / "runs", "0123")
 
 
-def cells(sweep: Sweep) -> list[Cell]:
-    from trainables.data.shards import list_cells
+def rois(sweep: Sweep) -> list[Roi]:
+    from trainables.data.shards import list_rois
 
-    return list_cells(sweep.data)
+    return list_rois(sweep.data)
 
 
 def finish(sweep: Sweep, trial: Trial, started: float = 1.7e9, r: float = 0.5) -> Outcome:
     """Write a trial's files as a worker would."""
-    for cell in trial.cells:
-        n = cell.n_vertices
-        scores = CellScores(
-            cell=cell,
+    for roi in trial.rois:
+        n = roi.n_vertices
+        scores = RoiScores(
+            roi=roi,
             protocol="nested",
             layer="features.2",
             layers=("features.2",),
@@ -78,8 +78,8 @@ def finish(sweep: Sweep, trial: Trial, started: float = 1.7e9, r: float = 0.5) -
     return outcome
 
 
-def tuned(sweep: Sweep, cell: int = 0) -> Trial:
-    return Trial(Contrastive(learning_rate=2e-4), (cells(sweep)[cell],))
+def finetuned(sweep: Sweep, roi: int = 0) -> Trial:
+    return Trial(Contrastive(learning_rate=2e-4), (rois(sweep)[roi],))
 
 
 def runs_of(sweep: Sweep, store: str) -> tuple[list, list]:
@@ -103,7 +103,7 @@ def history_of(store: str, run_id: str, metric: str) -> list[tuple[int, float]]:
 
 @pytest.mark.slow
 def test_a_trial_is_a_child_run_of_its_sweep(sweep, store) -> None:
-    trial = tuned(sweep)
+    trial = finetuned(sweep)
     finish(sweep, trial)
     mirror = Mirror(sweep, store)
     mirror.write(trial.id)
@@ -121,7 +121,7 @@ def test_a_trial_is_a_child_run_of_its_sweep(sweep, store) -> None:
 
 @pytest.mark.slow
 def test_a_run_has_its_parameters_and_tags(sweep, store) -> None:
-    trial = tuned(sweep)
+    trial = finetuned(sweep)
     finish(sweep, trial)
     Mirror(sweep, store).write(trial.id)
     child = only_child(sweep, store)
@@ -130,7 +130,7 @@ def test_a_run_has_its_parameters_and_tags(sweep, store) -> None:
         "subject": "subj01",
         "hemisphere": "lh",
         "roi": "V1v",
-        "trunk": "alexnet",
+        "backbone": "alexnet",
         "weights": "IMAGENET1K_V1",
         "seed": "0",
         "learning_rate": "0.0002",
@@ -153,7 +153,7 @@ def test_a_run_has_its_parameters_and_tags(sweep, store) -> None:
 
 @pytest.mark.slow
 def test_metrics_are_by_epoch_and_the_scores_at_the_end(sweep, store) -> None:
-    trial = tuned(sweep)
+    trial = finetuned(sweep)
     finish(sweep, trial)
     Mirror(sweep, store).write(trial.id)
     child = only_child(sweep, store)
@@ -167,7 +167,7 @@ def test_metrics_are_by_epoch_and_the_scores_at_the_end(sweep, store) -> None:
 
 @pytest.mark.slow
 def test_artifacts_are_the_scores_the_manifest_and_where_the_checkpoint_is(sweep, store) -> None:
-    trial = tuned(sweep)
+    trial = finetuned(sweep)
     finish(sweep, trial)
     note = sweep.runs / "checkpoints" / trial.training_id / "last.json"
     note.parent.mkdir(parents=True)
@@ -180,7 +180,7 @@ def test_artifacts_are_the_scores_the_manifest_and_where_the_checkpoint_is(sweep
         "checkpoint.json",
     }
     [scores] = client.list_artifacts(run_id, "scores")
-    assert scores.path == f"scores/{trial.cells[0].id}.parquet"
+    assert scores.path == f"scores/{trial.rois[0].id}.parquet"
     downloaded = Path(client.download_artifacts(run_id, "checkpoint.json"))
     assert json.loads(downloaded.read_text())["directory"] == str(note.parent)
 
@@ -207,7 +207,7 @@ def test_a_pooled_trial_is_one_run_with_all_its_subjects(sweep, store) -> None:
 
 @pytest.mark.slow
 def test_writing_twice_changes_nothing(sweep, store) -> None:
-    trial = tuned(sweep)
+    trial = finetuned(sweep)
     finish(sweep, trial)
     for _ in range(2):
         mirror = Mirror(sweep, store)
@@ -220,7 +220,7 @@ def test_writing_twice_changes_nothing(sweep, store) -> None:
 
 @pytest.mark.slow
 def test_a_mirror_that_died_before_it_noted_its_work_doubles_nothing(sweep, store) -> None:
-    trial = tuned(sweep)
+    trial = finetuned(sweep)
     finish(sweep, trial)
     Mirror(sweep, store).write(trial.id)
     child = only_child(sweep, store)
@@ -233,8 +233,8 @@ def test_a_mirror_that_died_before_it_noted_its_work_doubles_nothing(sweep, stor
 
 
 @pytest.mark.slow
-def test_an_untuned_trial_with_more_cells_later_updates_its_run(sweep, store) -> None:
-    first, second = (Trial(Untuned(), (cell,)) for cell in cells(sweep)[:2])
+def test_an_untuned_trial_with_more_rois_later_updates_its_run(sweep, store) -> None:
+    first, second = (Trial(Untuned(), (roi,)) for roi in rois(sweep)[:2])
     finish(sweep, first, r=0.2)
     Mirror(sweep, store).write(first.id)
     before = only_child(sweep, store)
@@ -253,7 +253,7 @@ def test_an_untuned_trial_with_more_cells_later_updates_its_run(sweep, store) ->
 def test_a_failed_trial_is_logged_with_its_error_and_later_finishes_in_the_same_run(
     sweep, store
 ) -> None:
-    trial = tuned(sweep)
+    trial = finetuned(sweep)
     error = "Traceback …\nValueError: no"
     Outcome(trial, "failed", "", "", 1.6e9, {}, error=error).write(sweep.runs)
     mirror = Mirror(sweep, store)
@@ -294,7 +294,7 @@ def closed_port() -> int:
 def test_what_a_store_that_was_down_has_missed_is_written_when_it_is_back(
     sweep, store, monkeypatch
 ) -> None:
-    trials = [tuned(sweep, cell) for cell in range(3)]
+    trials = [finetuned(sweep, roi) for roi in range(3)]
     for trial in trials:
         finish(sweep, trial)
     ids = [trial.id for trial in trials]
@@ -363,7 +363,7 @@ def test_trials_are_written_in_order_and_the_parent_closed_last() -> None:
 
 
 @pytest.mark.parametrize("down", [ConnectionError("refused\nwith details"), RuntimeError()])
-def test_a_store_that_is_down_raises_nothing_and_its_trials_are_told(down) -> None:
+def test_a_store_that_is_down_raises_nothing_and_its_trials_are_reported(down) -> None:
     mirror, warnings = FakeMirror(), []
     mirror.down = down
     tracker = Tracker(mirror.open, warnings.append)

@@ -1,4 +1,4 @@
-"""The largest components, found in part or whole, against NumPy's decomposition."""
+"""The largest components, found by truncation or whole, against NumPy's decomposition."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from trainables.compute import truncated_eigh
-from trainables.compute.truncated_eigh import dominant_vectors, is_partial, leading_components
+from trainables.compute.truncated_eigh import dominant_vectors, is_truncated, leading_components
 
 N, K = 400, 40
 
@@ -14,7 +14,7 @@ N, K = 400, 40
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch) -> None:
     """What thousands of rows have, on four hundred."""
-    for name, value in {"PARTIAL_ROWS": 0, "SPARE": 16, "BLOCK": 16}.items():
+    for name, value in {"TRUNCATED_ROWS": 0, "SPARE": 16, "BLOCK": 16}.items():
         monkeypatch.setattr(truncated_eigh, name, value)
 
 
@@ -65,7 +65,7 @@ def test_float32_is_left_where_it_is_not_enough(name, precisions, is_enough, mon
         return original(A, k, residual)
 
     monkeypatch.setattr(truncated_eigh, "dominant_vectors", note)
-    found = truncated_eigh._in_part(symmetric(SPECTRA[name]), K)
+    found = truncated_eigh._truncated(symmetric(SPECTRA[name]), K)
     assert tried == precisions
     assert (found is not None) is is_enough
 
@@ -87,7 +87,7 @@ def test_the_same_matrix_gives_the_same_components() -> None:
 )
 def test_few_components_of_many_rows_are_found_in_part(n, k, expected, monkeypatch) -> None:
     monkeypatch.undo()
-    assert is_partial(n, k) is expected
+    assert is_truncated(n, k) is expected
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.small_shards import write_shards
 from trainables.data import disk_images
-from trainables.data.disk_images import SpooledImages
+from trainables.data.disk_images import DiskImages
 from trainables.data.loading import read_images
 
 N_IMAGES = 150
@@ -20,7 +20,7 @@ N_IMAGES = 150
 
 @pytest.fixture(scope="module")
 def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = tmp_path_factory.mktemp("spooled") / "data"
+    data = tmp_path_factory.mktemp("on-disk") / "data"
     write_shards(data, n_images=N_IMAGES)
     return data / "nsd-subj01"
 
@@ -29,13 +29,13 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_any_rows_are_given_in_any_order(shard, tmp_path, monkeypatch, n_rows) -> None:
     monkeypatch.setattr(disk_images, "PIECE", 7)
     rows = torch.randint(N_IMAGES, (n_rows,), generator=torch.Generator().manual_seed(0))
-    pieces = list(SpooledImages(shard, tmp_path).read(rows))
+    pieces = list(DiskImages(shard, tmp_path).read(rows))
     assert max(map(len, pieces)) <= 7
     assert torch.equal(torch.cat(pieces), read_images(shard, torch.device("cpu"))[rows])
 
 
 def test_two_epochs_at_once_do_not_disturb_each_other(shard, tmp_path) -> None:
-    images, expected = SpooledImages(shard, tmp_path), read_images(shard, torch.device("cpu"))
+    images, expected = DiskImages(shard, tmp_path), read_images(shard, torch.device("cpu"))
     forwards, backwards = torch.arange(N_IMAGES), torch.arange(N_IMAGES).flip(0)
     for a, b in zip(images.read(forwards), images.read(backwards), strict=True):
         assert torch.equal(a, expected[forwards][: len(a)])
@@ -45,8 +45,8 @@ def test_two_epochs_at_once_do_not_disturb_each_other(shard, tmp_path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
-from trainables.data.disk_images import SpooledImages
-images = SpooledImages(Path(sys.argv[1]), Path(sys.argv[2]))
+from trainables.data.disk_images import DiskImages
+images = DiskImages(Path(sys.argv[1]), Path(sys.argv[2]))
 print("held", flush=True)
 time.sleep(60)
 """
@@ -62,18 +62,18 @@ def test_a_worker_that_is_killed_leaves_no_file(shard, tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_with_what_is_needed(shard, tmp_path, monkeypatch) -> None:
+def test_a_full_disk_is_reported_with_what_is_needed(shard, tmp_path, monkeypatch) -> None:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(ValueError, match=r"No space left on device; the images of nsd-subj01, "):
-        SpooledImages(shard, tmp_path)
+        DiskImages(shard, tmp_path)
 
 
 def test_writes_cut_short_by_the_system_go_on(shard, tmp_path, monkeypatch) -> None:
     whole = os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda f, content, at: whole(f, content[:1000], at))
     rows = torch.arange(N_IMAGES)
-    found = torch.cat(list(SpooledImages(shard, tmp_path).read(rows)))
+    found = torch.cat(list(DiskImages(shard, tmp_path).read(rows)))
     np.testing.assert_array_equal(found, read_images(shard, torch.device("cpu")))

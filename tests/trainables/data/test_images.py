@@ -83,7 +83,7 @@ def test_a_stream_is_read_anew_every_time() -> None:
     assert torch.equal(first, again)
 
 
-def test_the_number_and_size_of_images_are_told() -> None:
+def test_the_number_and_size_of_images_are_reported() -> None:
     images = ResidentImages(numbered_images(6, size=8))
     assert (images.n_images, images.image_size) == (6, 8)
 

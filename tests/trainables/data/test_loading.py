@@ -13,10 +13,10 @@ from benchmarks.small_shards import write_shards, write_weights
 from trainables.data import loading
 from trainables.data.loading import read_images, read_subject
 from trainables.data.rows import fixed_width, read_rows
-from trainables.data.shards import list_cells
+from trainables.data.shards import list_rois
 from trainables.results.score_files import read_scores
-from trainables.spec import Contrastive, Encoding, Trial, Trunk
-from trainables.worker.context import Workplace
+from trainables.spec import Backbone, Contrastive, Encoding, Trial
+from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
 pytestmark = pytest.mark.ray
@@ -114,13 +114,13 @@ def test_an_object_store_that_is_full_spills_to_the_disk(shard, local_ray, monke
 def test_a_trial_whose_images_are_streamed_scores_as_a_resident_one(shard, tmp_path) -> None:
     home, data = tmp_path, shard.parent
     weights = home / "weights.safetensors"
-    trunk = Trunk("narrow-alexnet", write_weights(weights))
+    backbone = Backbone("narrow-alexnet", write_weights(weights))
     encoding = Encoding(layers=("features.5",), alphas=(1.0, 100.0))
-    cell = list_cells(data)[0]
-    trial = Trial(Contrastive(batch_size=32, epochs=2), (cell,), trunk, encoding)
+    roi = list_rois(data)[0]
+    trial = Trial(Contrastive(batch_size=32, epochs=2), (roi,), backbone, encoding)
     for name, budget in (("resident", None), ("streamed", 0)):
-        place = Workplace(data, home / name, weights, image_budget=budget)
+        place = RunContext(data, home / name, weights, image_budget=budget)
         TrialRunner(place, CPU).run(trial, Silent())
     tables = [read_scores(home / name, trial.id) for name in ("resident", "streamed")]
-    assert tables[0].num_rows == cell.n_vertices
+    assert tables[0].num_rows == roi.n_vertices
     assert tables[0].equals(tables[1])

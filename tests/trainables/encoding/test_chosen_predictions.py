@@ -1,4 +1,4 @@
-"""Predictions of the test images: kept at the layer a cell chooses, and joined with the shards."""
+"""Predictions of the test images: kept at the layer an ROI chooses, and joined with the shards."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +13,9 @@ from tests.trainables.encoding.test_protocols import (
     LAYERS,
     N_TRAIN,
     N,
-    cell,
     encoding,
     only,
+    roi,
     score,
     simulate,
     split,
@@ -25,7 +25,7 @@ from trainables.data.rows import fixed_width, read_rows
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import gram
 from trainables.encoding.ridge import Fold, correlate_each, predict_each
-from trainables.encoding.score_rois import Targets, score_cells
+from trainables.encoding.score_rois import Targets, score_rois
 from trainables.results.prediction_files import prediction_file, read_predictions
 from trainables.results.score_files import read_scores
 
@@ -67,11 +67,11 @@ def test_predictions_have_mean_0_variance_1_and_the_score_s_r() -> None:
     assert paper.predictions is None
 
 
-def test_each_cell_keeps_the_layer_that_it_chooses_whatever_others_choose() -> None:
+def test_each_roi_keeps_the_layer_that_it_chooses_whatever_others_choose() -> None:
     layers, Y = simulate(noise=0.2)
     groups = {"V1v": [0, 1, 2], "V2v": [3, 4, 5], "EBA": [6, 7, 8], "early": [2, 3, 4]}
-    cells = [(cell(roi, 3), np.array(columns)) for roi, columns in groups.items()]
-    chosen = [one for one in with_predictions(layers, Y, cells=cells) if one.protocol == "nested"]
+    rois = [(roi(roi_name, 3), np.array(columns)) for roi_name, columns in groups.items()]
+    chosen = [one for one in with_predictions(layers, Y, rois=rois) if one.protocol == "nested"]
     assert {one.layer for one in chosen} == set(LAYERS)
     for scores, columns in zip(chosen, groups.values(), strict=True):
         measured = Y[split().test][:, columns]
@@ -87,7 +87,7 @@ def test_keeping_predictions_changes_no_score() -> None:
     np.testing.assert_array_equal(kept.alpha, bare.alpha)
 
 
-def test_a_vertex_without_r_has_no_predictions_and_a_cell_of_such_keeps_the_first_layer() -> None:
+def test_a_vertex_without_r_has_no_predictions_and_an_roi_of_such_keeps_the_first_layer() -> None:
     layers, Y = simulate()
     Y[:, 0] = 3.0
     Y[split().test, 1] = 2.0
@@ -123,10 +123,10 @@ def test_a_trial_s_file_joins_with_the_shards_to_the_score_s_r(place: Place) -> 
     trial, runs = place.untuned(0, 1, 3), place.home / "runs"
     place.runner().run(trial, Listener())
     rows = [row for row in read_scores(runs, trial.id).to_pylist() if row["protocol"] == "nested"]
-    for one in trial.cells:
+    for one in trial.rois:
         found = read_predictions(prediction_file(runs, trial.id, one.id), "nested")
-        mine = [r for r in rows if (r["hemisphere"], r["roi"]) == (one.hemisphere, one.roi)]
-        assert found.cell == one
+        mine = [r for r in rows if (r["hemisphere"], r["roi"]) == (one.hemisphere, one.name)]
+        assert found.roi == one
         assert [row["vertex"] for row in mine] == found.vertex.tolist()
         assert {row["layer"] for row in mine} == {found.layer}
         assert len(found.index) == 15
@@ -160,7 +160,7 @@ def test_a_trial_without_the_nested_protocol_writes_no_predictions(place: Place)
 def test_a_damaged_file_of_predictions_is_named_with_its_cure(place: Place, damage) -> None:
     trial, runs = place.untuned(2), place.home / "runs"
     place.runner().run(trial, Listener())
-    path = prediction_file(runs, trial.id, trial.cells[0].id)
+    path = prediction_file(runs, trial.id, trial.rois[0].id)
     assert read_predictions(path, "paper") is None
     path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
     with pytest.raises(ValueError, match=f"{path.name}: not a readable file .*run the sweep again"):
@@ -171,14 +171,14 @@ def test_a_damaged_file_of_predictions_is_named_with_its_cure(place: Place, dama
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_keeps_the_predictions_that_the_cpu_does() -> None:
     layers, Y = simulate()
-    cells = [(cell("V1v", 5), np.arange(5)), (cell("EBA", 6), np.arange(3, 9))]
+    rois = [(roi("V1v", 5), np.arange(5)), (roi("EBA", 6), np.arange(3, 9))]
     on_gpu = {name: X.cuda() for name, X in layers.items()}
-    targets = Targets.gather({"lh": Y}, cells, torch.device("cuda"))
-    gpu = score_cells(
+    targets = Targets.gather({"lh": Y}, rois, torch.device("cuda"))
+    gpu = score_rois(
         FeatureStore(on_gpu, torch.device("cuda")), targets, split(), encoding("nested"),
         keep_predictions=True,
     )  # fmt: skip
-    cpu = score(layers, Y, encoding("nested"), cells=cells, keep_predictions=True)
+    cpu = score(layers, Y, encoding("nested"), rois=rois, keep_predictions=True)
     for one, other in zip(gpu, cpu, strict=True):
         assert one.layer == other.layer
         np.testing.assert_allclose(one.predictions, other.predictions, atol=5e-3)

@@ -39,43 +39,45 @@ def whole(store: FeatureStore, layer: str) -> Tensor:
 def test_one_pass_gives_every_layer_as_its_own_pass_does(network, images, tmp_path) -> None:
     store = extract(network, ALEXNET_LAYERS, images.split(4), 10, in_memory(tmp_path))
     assert store.layers == ALEXNET_LAYERS
-    assert not store.is_spooled
+    assert not store.is_on_disk
     for layer in ALEXNET_LAYERS:
         with torch.no_grad():
             alone = layer_extractor(network, [layer])(normalise(images))[layer].flatten(1)
         torch.testing.assert_close(whole(store, layer), alone, rtol=1e-5, atol=1e-6)
 
 
-def test_each_image_passes_through_the_trunk_once(network, images, tmp_path) -> None:
-    n_seen = 0
+def test_each_image_passes_through_the_backbone_once(network, images, tmp_path) -> None:
+    n_overlap = 0
 
     def count(_: nn.Module, inputs: tuple[Tensor], __: Tensor) -> None:
-        nonlocal n_seen
-        n_seen += len(inputs[0])
+        nonlocal n_overlap
+        n_overlap += len(inputs[0])
 
     handle = network.features[0].register_forward_hook(count)
     try:
         extract(network, ALEXNET_LAYERS, images.split(4), 10, in_memory(tmp_path)).close()
     finally:
         handle.remove()
-    assert n_seen == 10
+    assert n_overlap == 10
 
 
-def test_spooled_features_equal_those_in_memory_bit_for_bit(network, images, tmp_path) -> None:
+def test_on_disk_features_equal_those_in_memory_bit_for_bit(network, images, tmp_path) -> None:
     kept = extract(network, ALEXNET_LAYERS, images.split(4), 10, in_memory(tmp_path))
-    with extract(network, ALEXNET_LAYERS, images.split(4), 10, Storage(CPU, 0, tmp_path)) as spool:
-        assert spool.is_spooled
+    with extract(
+        network, ALEXNET_LAYERS, images.split(4), 10, Storage(CPU, 0, tmp_path)
+    ) as directory:
+        assert directory.is_on_disk
         for layer in ALEXNET_LAYERS:
-            assert torch.equal(whole(spool, layer), whole(kept, layer))
+            assert torch.equal(whole(directory, layer), whole(kept, layer))
 
 
 def test_features_that_just_fit_the_budget_stay_in_memory(network, images, tmp_path) -> None:
     n_bytes = 4 * 10 * (512 + 1000)
     layers = ("classifier.5", "classifier.6")
-    for budget, is_spooled in ((n_bytes, False), (n_bytes - 1, True)):
+    for budget, is_on_disk in ((n_bytes, False), (n_bytes - 1, True)):
         storage = Storage(CPU, budget, tmp_path)
         with extract(network, layers, images.split(5), 10, storage) as store:
-            assert store.is_spooled == is_spooled
+            assert store.is_on_disk == is_on_disk
 
 
 def test_scratch_files_are_gone_at_the_end(network, images, tmp_path) -> None:

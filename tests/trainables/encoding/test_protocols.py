@@ -10,8 +10,8 @@ from torch import Tensor
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import gram
 from trainables.encoding.protocols import Split, contiguous_folds, score_layer
-from trainables.encoding.score_rois import CellScores, Targets, score_cells
-from trainables.spec import PROTOCOLS, Cell, Encoding, Protocol
+from trainables.encoding.score_rois import RoiScores, Targets, score_rois
+from trainables.spec import PROTOCOLS, Encoding, Protocol, Roi
 
 CPU = torch.device("cpu")
 LAYERS = ("shallow", "middle", "deep")
@@ -23,8 +23,8 @@ def encoding(*protocols: Protocol, n_components: int = 20, n_folds: int = 5) -> 
     return Encoding(LAYERS, protocols or PROTOCOLS, n_components, ALPHAS, n_folds)
 
 
-def cell(roi: str, n_vertices: int, hemisphere: str = "lh") -> Cell:
-    return Cell("simulated", "subj01", hemisphere, roi, n_vertices, "none")
+def roi(roi_name: str, n_vertices: int, hemisphere: str = "lh") -> Roi:
+    return Roi("simulated", "subj01", hemisphere, roi_name, n_vertices, "none")
 
 
 def split(n: int = N, n_train: int = N_TRAIN, seed: int = 0) -> Split:
@@ -50,13 +50,13 @@ def simulate(
 
 
 def score(layers: dict[str, Tensor], Y: np.ndarray, settings: Encoding, **options):
-    cells = options.pop("cells", [(cell("V1v", Y.shape[1]), np.arange(Y.shape[1]))])
-    targets = Targets.gather({"lh": Y}, cells, CPU)
+    rois = options.pop("rois", [(roi("V1v", Y.shape[1]), np.arange(Y.shape[1]))])
+    targets = Targets.gather({"lh": Y}, rois, CPU)
     parts = options.pop("split", split())
-    return score_cells(FeatureStore(layers), targets, parts, settings, **options)
+    return score_rois(FeatureStore(layers), targets, parts, settings, **options)
 
 
-def only(layers: dict[str, Tensor], Y: np.ndarray, protocol: Protocol, **options) -> CellScores:
+def only(layers: dict[str, Tensor], Y: np.ndarray, protocol: Protocol, **options) -> RoiScores:
     (scores,) = score(layers, Y, encoding(protocol), **options)
     return scores
 
@@ -190,52 +190,54 @@ def test_scores_need_only_the_rows_that_compact_lists(protocols) -> None:
         np.testing.assert_allclose(a.r, b.r, atol=1e-6)
 
 
-def test_each_cell_takes_the_layer_its_vertices_follow() -> None:
+def test_each_roi_takes_the_layer_its_vertices_follow() -> None:
     layers, Y = simulate(n_vertices=30, noise=0.2)
     thirds = [np.arange(0, 10), np.arange(10, 20), np.arange(20, 30)]
-    cells = [(cell(roi, 10), v) for roi, v in zip(("V1v", "V2v", "V3v"), thirds, strict=True)]
-    scores = score(layers, Y, encoding("nested", n_components=200), cells=cells)
+    rois = [
+        (roi(roi_name, 10), v) for roi_name, v in zip(("V1v", "V2v", "V3v"), thirds, strict=True)
+    ]
+    scores = score(layers, Y, encoding("nested", n_components=200), rois=rois)
     assert [s.layer for s in scores] == list(LAYERS)
     assert scores[0].r.mean() > 0.8
 
 
-def test_cells_come_with_every_protocol_in_order() -> None:
+def test_rois_come_with_every_protocol_in_order() -> None:
     layers, Y = simulate()
-    cells = [(cell("V1v", 3), np.arange(3)), (cell("EBA", 2), np.array([7, 8]))]
-    scores = score(layers, Y, encoding(), cells=cells)
-    expected = [(roi, protocol) for roi in ("V1v", "EBA") for protocol in PROTOCOLS]
-    assert [(s.cell.roi, s.protocol) for s in scores] == expected
+    rois = [(roi("V1v", 3), np.arange(3)), (roi("EBA", 2), np.array([7, 8]))]
+    scores = score(layers, Y, encoding(), rois=rois)
+    expected = [(roi_name, protocol) for roi_name in ("V1v", "EBA") for protocol in PROTOCOLS]
+    assert [(s.roi.name, s.protocol) for s in scores] == expected
     assert [s.n_test for s in scores[:3]] == [40, 40, 80]
 
 
-def test_a_vertex_in_two_cells_is_computed_once_and_scores_the_same() -> None:
-    cells = [
-        (cell("V1v", 4), np.array([2, 3, 5, 8])),
-        (cell("EBA", 3), np.array([8, 3, 0])),
-        (cell("EBA", 2, "rh"), np.array([1, 3])),
+def test_a_vertex_in_two_rois_is_computed_once_and_scores_the_same() -> None:
+    rois = [
+        (roi("V1v", 4), np.array([2, 3, 5, 8])),
+        (roi("EBA", 3), np.array([8, 3, 0])),
+        (roi("EBA", 2, "rh"), np.array([1, 3])),
     ]
     layers, Y = simulate()
     both = {"lh": Y, "rh": Y[:, ::-1].copy()}
-    targets = Targets.gather(both, cells, CPU)
+    targets = Targets.gather(both, rois, CPU)
     assert targets.Y.shape == (N, 5 + 2)
-    for (one, vertices), columns in zip(cells, targets.columns, strict=True):
+    for (one, vertices), columns in zip(rois, targets.columns, strict=True):
         np.testing.assert_array_equal(targets.Y[:, columns], both[one.hemisphere][:, vertices])
-    scores = score_cells(FeatureStore(layers), targets, split(), encoding("nested"))
+    scores = score_rois(FeatureStore(layers), targets, split(), encoding("nested"))
     np.testing.assert_array_equal(scores[0].r_by_layer[:, [3, 1]], scores[1].r_by_layer[:, :2])
 
 
-def test_scores_of_a_cell_do_not_depend_on_other_cells() -> None:
+def test_scores_of_an_roi_do_not_depend_on_other_rois() -> None:
     layers, Y = simulate()
-    cells = [(cell("V1v", 4), np.arange(4)), (cell("EBA", 6), np.arange(3, 9))]
-    alone = score(layers, Y, encoding("nested"), cells=cells[1:])[0]
-    together = score(layers, Y, encoding("nested"), cells=cells)[1]
+    rois = [(roi("V1v", 4), np.arange(4)), (roi("EBA", 6), np.arange(3, 9))]
+    alone = score(layers, Y, encoding("nested"), rois=rois[1:])[0]
+    together = score(layers, Y, encoding("nested"), rois=rois)[1]
     assert alone.layer == together.layer
     np.testing.assert_allclose(alone.r_by_layer, together.r_by_layer, atol=1e-6)
 
 
 def test_an_roi_of_four_vertices_is_scored() -> None:
     layers, Y = simulate()
-    scores = only(layers, Y, "nested", cells=[(cell("mTL-bodies", 4), np.arange(4))])
+    scores = only(layers, Y, "nested", rois=[(roi("mTL-bodies", 4), np.arange(4))])
     assert scores.r.shape == scores.alpha.shape == (4,)
     assert scores.r_by_layer.shape == (3, 4)
     assert scores.n_constant == 0
@@ -282,7 +284,7 @@ def test_a_dead_layer_is_not_chosen() -> None:
     assert not np.isnan(scores.r).any()
 
 
-def test_a_cell_without_any_r_names_the_first_layer_and_counts_all() -> None:
+def test_an_roi_without_any_r_names_the_first_layer_and_counts_all() -> None:
     layers, Y = simulate()
     scores = only(layers, np.ones_like(Y), "nested")
     assert (scores.layer, scores.n_constant) == ("shallow", N_VERTICES)
@@ -291,8 +293,8 @@ def test_a_cell_without_any_r_names_the_first_layer_and_counts_all() -> None:
 def test_shuffled_responses_score_zero_nested_and_more_by_the_paper() -> None:
     layers, _ = simulate()
     noise = np.random.default_rng(0).standard_normal((N, 300)).astype(np.float32)
-    cells = [(cell("V1v", 300), np.arange(300))]
-    nested, paper = score(layers, noise, encoding("nested", "paper"), cells=cells)
+    rois = [(roi("V1v", 300), np.arange(300))]
+    nested, paper = score(layers, noise, encoding("nested", "paper"), rois=rois)
     standard_error = 1 / np.sqrt(N - N_TRAIN - 1) / np.sqrt(20)  # 20 components: not 300 free r
     assert abs(nested.r.mean()) < 3 * standard_error
     assert paper.r.mean() > nested.r.mean() + 0.03
@@ -305,17 +307,17 @@ def test_planted_signal_is_recovered_by_every_protocol() -> None:
         assert scores.r.mean() > 0.75
 
 
-def test_spooled_features_give_the_same_scores(tmp_path: Path) -> None:
+def test_on_disk_features_give_the_same_scores(tmp_path: Path) -> None:
     layers, Y = simulate()
     files = {}
     for name, X in layers.items():
         files[name] = torch.from_numpy(
             np.memmap(tmp_path / name, np.float32, mode="w+", shape=tuple(X.shape))
         ).copy_(X)
-    for kept, spooled in zip(
+    for kept, disk_images in zip(
         score(layers, Y, encoding()), score(files, Y, encoding()), strict=True
     ):
-        np.testing.assert_array_equal(kept.r_by_layer, spooled.r_by_layer)
+        np.testing.assert_array_equal(kept.r_by_layer, disk_images.r_by_layer)
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from trainables.compute import truncated_eigh
-from trainables.compute.precision import exactly
+from trainables.compute.precision import deterministic_mode
 from trainables.encoding import ridge
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.pca import FewFeatures, gram, read_layer
@@ -124,52 +124,53 @@ def test_many_features_are_read_as_products_of_images() -> None:
 def test_few_features_that_are_not_finite_are_refused() -> None:
     X = normal(N, 2)
     X[3, 1] = torch.nan
-    with pytest.raises(ValueError, match="the trunk has diverged"):
+    with pytest.raises(ValueError, match="the backbone has diverged"):
         read_layer([X], 2, N)
 
 
 @pytest.fixture
-def in_part(monkeypatch):
-    """Components are found in part, as they are of thousands of rows; what was found is kept."""
-    for name, value in {"PARTIAL_ROWS": 0, "SPARE": 8, "BLOCK": 4}.items():
+def truncated(monkeypatch):
+    """Components are found by truncation, as they are of thousands of rows; what was found is
+    kept."""
+    for name, value in {"TRUNCATED_ROWS": 0, "SPARE": 8, "BLOCK": 4}.items():
         monkeypatch.setattr(truncated_eigh, name, value)
-    found, original = [], truncated_eigh._in_part
+    found, original = [], truncated_eigh._truncated
     monkeypatch.setattr(
-        truncated_eigh, "_in_part", lambda K, k: found.append(original(K, k)) or found[-1]
+        truncated_eigh, "_truncated", lambda K, k: found.append(original(K, k)) or found[-1]
     )
     return found
 
 
 @pytest.mark.parametrize("name", SPECTRA)
-def test_components_found_in_part_give_the_same_r(name, in_part) -> None:
+def test_components_found_in_part_give_the_same_r(name, truncated) -> None:
     X = SPECTRA[name]
     Y = responses(X)
     found = ours(X, Y, n_components=28)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(truncated_eigh, "PARTIAL_ROWS", len(X) + 1)
+        patch.setattr(truncated_eigh, "TRUNCATED_ROWS", len(X) + 1)
         np.testing.assert_allclose(found, ours(X, Y, n_components=28), atol=1e-5)
-    assert len(in_part) == 1
+    assert len(truncated) == 1
 
 
-def test_components_that_float32_loses_are_found_in_float64(in_part) -> None:
+def test_components_that_float32_loses_are_found_in_float64(truncated) -> None:
     for name, is_enough in (("decaying by 6 decades", True), ("rank 20", False)):
         ours(SPECTRA[name], responses(SPECTRA[name]), n_components=28)
-        assert (in_part.pop() is not None) is is_enough, name
+        assert (truncated.pop() is not None) is is_enough, name
 
 
-def test_what_is_to_be_exact_takes_no_fast_path(in_part, monkeypatch) -> None:
+def test_what_is_to_be_deterministic_takes_no_fast_path(truncated, monkeypatch) -> None:
     X = SPECTRA["decaying by 6 decades"]
     Y = responses(X)
     monkeypatch.setattr(ridge, "_correlate_by_components", pytest.fail)
-    with exactly(True):
+    with deterministic_mode(True):
         r = ours(X, Y, n_components=28)
-    assert in_part == []
+    assert truncated == []
     np.testing.assert_allclose(r, scikit_learn(X, Y, 28), atol=1e-6)
 
 
 @cache
-def trunk_features() -> dict[str, Tensor]:
-    """Activations of a trunk for smooth random images, (N, n_features) a layer."""
+def backbone_features() -> dict[str, Tensor]:
+    """Activations of a backbone for smooth random images, (N, n_features) a layer."""
     coarse = torch.rand(N, 3, 8, 8, generator=generator())
     images = torch.nn.functional.interpolate(coarse, (64, 64), mode="bicubic").clamp(0, 1)
     with torch.random.fork_rng():
@@ -182,8 +183,8 @@ def trunk_features() -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("n_components", [1000, 100])
-def test_r_on_a_trunks_features_equals_scikit_learns_in_every_fold(layer, n_components) -> None:
-    X = trunk_features()[layer]
+def test_r_on_a_backbones_features_equals_scikit_learns_in_every_fold(layer, n_components) -> None:
+    X = backbone_features()[layer]
     Y, K, rows = responses(X), gram([X]), np.random.default_rng(0).permutation(N)
     for fold in range(5):
         test = torch.from_numpy(rows[fold * 52 : (fold + 1) * 52])
@@ -194,7 +195,7 @@ def test_r_on_a_trunks_features_equals_scikit_learns_in_every_fold(layer, n_comp
 
 
 def test_r_equals_himalayas_ridge_on_the_same_principal_scores() -> None:
-    X = trunk_features()["features.12"]
+    X = backbone_features()["features.12"]
     Y = responses(X)
     A, B = principal_scores(X, TRAIN, TEST, 50)
     Y_train = Y[TRAIN].double().numpy()
@@ -252,7 +253,7 @@ def test_gram_of_nothing_raises() -> None:
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_a_diverged_trunk_raises(bad) -> None:
+def test_a_diverged_backbone_raises(bad) -> None:
     X = normal(20, 5).index_put((torch.tensor(3), torch.tensor(2)), torch.tensor(bad))
     with pytest.raises(ValueError, match="diverged"):
         gram([X])

@@ -1,4 +1,4 @@
-"""Trunks by name: their layers, and weights that are checked before they are trusted."""
+"""Backbones by name: their layers, and weights that are checked before they are trusted."""
 
 import pickle
 from pathlib import Path
@@ -23,7 +23,7 @@ from trainables.models.backbones import (
     read_state,
     weights_name,
 )
-from trainables.spec import ALEXNET_LAYERS, Trunk
+from trainables.spec import ALEXNET_LAYERS, Backbone
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def save(path: Path, state: dict[str, Tensor]) -> Path:
 
 
 def load_file(path: Path) -> nn.Module:
-    return load(Trunk("narrow-alexnet", weights_name(path)), path)
+    return load(Backbone("narrow-alexnet", weights_name(path)), path)
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.pth"])
@@ -116,7 +116,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, name, content) -> None:
         read_state(tmp_path / name)
 
 
-def test_a_wrong_shape_is_told_with_both_shapes(tmp_path, state) -> None:
+def test_a_wrong_shape_is_reported_with_both_shapes(tmp_path, state) -> None:
     state["classifier.6.bias"] = torch.zeros(10)
     state["classifier.6.weight"] = torch.zeros(10, 512)
     path = save(tmp_path / "w.safetensors", state)
@@ -128,7 +128,7 @@ def test_a_wrong_shape_is_told_with_both_shapes(tmp_path, state) -> None:
         load_file(path)
 
 
-def test_a_missing_and_an_extra_entry_are_told(tmp_path, state) -> None:
+def test_a_missing_and_an_extra_entry_are_reported(tmp_path, state) -> None:
     del state["features.0.bias"]
     path = save(tmp_path / "missing.safetensors", state)
     with pytest.raises(ValueError, match=r"'features.0.bias': expected \(64,\), found nothing"):
@@ -143,33 +143,33 @@ def test_a_missing_and_an_extra_entry_are_told(tmp_path, state) -> None:
 def test_another_file_than_planned_is_refused_with_both_hashes(tmp_path, state) -> None:
     path = save(tmp_path / "w.safetensors", state)
     with pytest.raises(ValueError, match=rf"{weights_name(path)}, expected sha256:0123"):
-        load(Trunk("narrow-alexnet", "sha256:0123"), path)
+        load(Backbone("narrow-alexnet", "sha256:0123"), path)
 
 
 @pytest.mark.parametrize("path", [None, Path("absent.pt")])
 def test_a_file_that_is_not_there_is_asked_for(path) -> None:
     with pytest.raises(ValueError, match="come from a file, found none; give --weights"):
-        load(Trunk("narrow-alexnet", "sha256:0123"), path)
+        load(Backbone("narrow-alexnet", "sha256:0123"), path)
 
 
-def test_an_unknown_trunk_is_refused_with_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"unknown trunk 'alexent'; .*narrow-alexnet"):
+def test_an_unknown_backbone_is_refused_with_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"unknown backbone 'alexent'; .*narrow-alexnet"):
         build("alexent")
 
 
-def test_a_detection_model_is_no_trunk() -> None:
-    with pytest.raises(ValueError, match="unknown trunk"):
+def test_a_detection_model_is_no_backbone() -> None:
+    with pytest.raises(ValueError, match="unknown backbone"):
         build("fasterrcnn_resnet50_fpn")
 
 
 def test_unknown_weights_are_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"unknown weights 'V9' for alexnet; .*IMAGENET1K_V1"):
-        load(Trunk("alexnet", "V9"))
+        load(Backbone("alexnet", "V9"))
 
 
-def test_weights_by_name_of_our_own_trunk_are_refused_with_the_cure() -> None:
+def test_weights_by_name_of_our_own_backbone_are_refused_with_the_cure() -> None:
     with pytest.raises(ValueError, match=r"narrow-alexnet.*--weights FILE"):
-        load(Trunk("narrow-alexnet", "IMAGENET1K_V1"))
+        load(Backbone("narrow-alexnet", "IMAGENET1K_V1"))
 
 
 def test_weights_by_name_are_torchvision_s(monkeypatch, state) -> None:
@@ -182,11 +182,11 @@ def test_weights_by_name_are_torchvision_s(monkeypatch, state) -> None:
             return build("alexnet").state_dict()
 
     monkeypatch.setattr(AlexNet_Weights, "get_state_dict", offline)
-    load(Trunk())
+    load(Backbone())
     assert asked == [AlexNet_Weights.IMAGENET1K_V1]
 
 
-def test_unknown_layers_are_refused_with_the_trunk_s_nodes(network) -> None:
+def test_unknown_layers_are_refused_with_the_backbone_s_nodes(network) -> None:
     with pytest.raises(ValueError, match=r"unknown layers \['features.99'\]; .*features.2,"):
         layer_extractor(network, ["features.2", "features.99"])
 
@@ -203,7 +203,7 @@ def test_normalise_uses_the_published_mean_and_deviation() -> None:
     assert (list(IMAGENET_MEAN), list(IMAGENET_STD)) == (published.mean, published.std)
 
 
-def test_the_narrow_trunk_has_every_layer_of_alexnet(network) -> None:
+def test_the_narrow_backbone_has_every_layer_of_alexnet(network) -> None:
     assert set(ALEXNET_LAYERS) <= set(get_graph_node_names(network)[1])
     with torch.no_grad():
         activations = layer_extractor(network, ALEXNET_LAYERS)(torch.zeros(1, 3, 64, 64))
@@ -228,7 +228,7 @@ def test_alexnet_s_layers_have_the_paper_s_sizes() -> None:
     }
 
 
-def test_there_are_many_trunks_and_all_are_classifiers() -> None:
+def test_there_are_many_backbones_and_all_are_classifiers() -> None:
     found = architectures()
     assert found == sorted(set(found))
     assert len(found) >= 75
@@ -238,7 +238,7 @@ def test_there_are_many_trunks_and_all_are_classifiers() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vgg11", "squeezenet1_0", "mobilenet_v2", "vit_b_16"])
-def test_other_trunks_build_without_weights(name) -> None:
+def test_other_backbones_build_without_weights(name) -> None:
     with torch.device("meta"):
         network = backbones.build(name)
         assert network.eval()(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)

@@ -23,7 +23,7 @@ from trainables.spec import Contrastive, Regression
 N_LOGITS = 7
 
 
-def tiny_trunk() -> nn.Module:
+def tiny_backbone() -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return nn.Sequential(
@@ -36,7 +36,7 @@ def tiny_trunk() -> nn.Module:
 
 
 def contrastive(n_vertices: int, seed: int = 0, objective: Contrastive | None = None):
-    model = build_model(objective or Contrastive(), tiny_trunk(), 16, n_vertices, seed)
+    model = build_model(objective or Contrastive(), tiny_backbone(), 16, n_vertices, seed)
     assert isinstance(model, ContrastiveModel)
     return model
 
@@ -106,7 +106,7 @@ def test_both_sides_send_gradients_into_the_head() -> None:
         assert model.head[0].weight.grad.abs().sum() > 0
 
 
-def test_the_contrastive_loss_reaches_every_parameter_of_trunk_and_readouts() -> None:
+def test_the_contrastive_loss_reaches_every_parameter_of_backbone_and_readouts() -> None:
     model = contrastive(20)
     model.loss(some_images(), torch.randn(5, 20)).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
@@ -121,15 +121,15 @@ def test_the_model_s_loss_is_that_of_its_embeddings_at_its_temperature() -> None
     torch.testing.assert_close(model.loss(images, responses), expected)
 
 
-def test_images_are_normalised_before_the_trunk() -> None:
-    model = build_model(Regression(), tiny_trunk(), 16, 4, seed=0)
+def test_images_are_normalised_before_the_backbone() -> None:
+    model = build_model(Regression(), tiny_backbone(), 16, 4, seed=0)
     images = some_images()
-    expected = model.readout(model.trunk(normalise(images)))
+    expected = model.readout(model.backbone(normalise(images)))
     torch.testing.assert_close(model.embed_images(images), expected)
 
 
 def test_regression_is_one_linear_map_with_bias_under_mean_squared_error() -> None:
-    model = build_model(Regression(), tiny_trunk(), 16, 6, seed=0)
+    model = build_model(Regression(), tiny_backbone(), 16, 6, seed=0)
     assert isinstance(model, RegressionModel)
     assert model.readout.weight.shape == (6, N_LOGITS)
     assert model.readout.bias is not None
@@ -146,7 +146,7 @@ def differs(first: nn.Module, second: nn.Module) -> bool:
 
 @pytest.mark.parametrize("objective", [Contrastive(), Regression()])
 def test_a_seed_makes_the_same_weights_and_another_seed_others(objective) -> None:
-    first, again, other = (build_model(objective, tiny_trunk(), 16, 9, s) for s in (3, 3, 4))
+    first, again, other = (build_model(objective, tiny_backbone(), 16, 9, s) for s in (3, 3, 4))
     assert not differs(first, again)
     assert differs(first, other)
 
@@ -165,25 +165,25 @@ def test_weights_do_not_depend_on_the_global_generator() -> None:
         assert not differs(first, contrastive(9))
 
 
-def test_an_image_size_that_the_trunk_does_not_take_is_refused_with_the_size() -> None:
+def test_an_image_size_that_the_backbone_does_not_take_is_refused_with_the_size() -> None:
     with pytest.raises(ValueError, match=r"does not take images of 4 x 4 pixels .*--image-size"):
-        build_model(Regression(), tiny_trunk(), 4, 6, seed=0)
+        build_model(Regression(), tiny_backbone(), 4, 6, seed=0)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_counting_logits_leaves_the_trunk_s_mode_and_state(training) -> None:
-    trunk = nn.Sequential(tiny_trunk(), nn.BatchNorm1d(N_LOGITS)).train(training)
-    before = {name: value.clone() for name, value in trunk.state_dict().items()}
-    assert count_logits(trunk, 16) == N_LOGITS
-    assert trunk.training is training
-    assert all(torch.equal(before[name], value) for name, value in trunk.state_dict().items())
+def test_counting_logits_leaves_the_backbone_s_mode_and_state(training) -> None:
+    backbone = nn.Sequential(tiny_backbone(), nn.BatchNorm1d(N_LOGITS)).train(training)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    assert count_logits(backbone, 16) == N_LOGITS
+    assert backbone.training is training
+    assert all(torch.equal(before[name], value) for name, value in backbone.state_dict().items())
 
 
-def test_a_refused_image_size_leaves_the_trunk_s_mode() -> None:
-    trunk = tiny_trunk().train()
+def test_a_refused_image_size_leaves_the_backbone_s_mode() -> None:
+    backbone = tiny_backbone().train()
     with pytest.raises(ValueError, match="4 x 4"):
-        count_logits(trunk, 4)
-    assert trunk.training
+        count_logits(backbone, 4)
+    assert backbone.training
 
 
 def test_what_was_not_trained_on_is_projected_as_a_batch_in_training_is() -> None:

@@ -26,7 +26,7 @@ OBJECTIVE = Pooled(learning_rate=3e-3, batch_size=16, epochs=3, validation=0.2)
 N_VERTICES = (6, 15, 12)
 
 
-def tiny_trunk() -> nn.Module:
+def tiny_backbone() -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return nn.Sequential(
@@ -39,7 +39,7 @@ def tiny_trunk() -> nn.Module:
 
 
 def pooled(objective: Pooled = OBJECTIVE, seed: int = 0) -> PooledModel:
-    return build_pooled(objective, tiny_trunk(), SIZE, N_VERTICES, seed)
+    return build_pooled(objective, tiny_backbone(), SIZE, N_VERTICES, seed)
 
 
 def some_images(n: int = 5) -> Tensor:
@@ -87,7 +87,7 @@ def test_a_batch_trains_its_own_subject_s_readout_and_all_that_is_shared() -> No
 def test_the_loss_is_the_contrastive_one_of_the_subject_s_embeddings() -> None:
     model = pooled(replace(OBJECTIVE, temperature=0.07)).eval()
     images, responses = some_images(), torch.randn(5, N_VERTICES[2])
-    seen = model.head(model.image_readout(model.trunk((images.float() / 255 - MEAN) / STD)))
+    seen = model.head(model.image_readout(model.backbone((images.float() / 255 - MEAN) / STD)))
     answered = model.head(responses @ model.response_readouts[2].weight.T)
     embedder = model.of_subject(2)
     loss = embedder.compare(embedder.embed_images(images), embedder.embed_responses(responses))
@@ -172,19 +172,19 @@ def planted(n: int = 60) -> list[TrainingData]:
     return data
 
 
-def tune(
+def run_finetuning(
     directory: Path, objective: Pooled = OBJECTIVE, stop_after: int | None = None
 ) -> tuple[dict[str, Tensor], tuple[EpochReport, ...]]:
-    trunk = tiny_trunk()
+    backbone = tiny_backbone()
     history = finetune_pooled(
         objective,
         0,
-        trunk,
+        backbone,
         planted(),
         Checkpoints(directory),
         lambda report: report.epoch != stop_after,
     )
-    return trunk.state_dict(), history
+    return backbone.state_dict(), history
 
 
 def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
@@ -194,23 +194,23 @@ def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 @pytest.mark.parametrize("order", ["sequential", "interleaved"])
 def test_a_pooled_training_that_was_stopped_resumes_to_the_same_weights(tmp_path, order) -> None:
     objective = replace(OBJECTIVE, order=order)
-    straight, history = tune(tmp_path / "straight", objective)
+    straight, history = run_finetuning(tmp_path / "straight", objective)
     with pytest.raises(Stopped):
-        tune(tmp_path / "stopped", objective, stop_after=1)
-    resumed, again = tune(tmp_path / "stopped", objective)
+        run_finetuning(tmp_path / "stopped", objective, stop_after=1)
+    resumed, again = run_finetuning(tmp_path / "stopped", objective)
     assert equal(straight, resumed)
     assert [r.loss for r in history] == [r.loss for r in again]
 
 
 def test_the_two_orders_train_to_different_weights(tmp_path) -> None:
-    first, _ = tune(tmp_path / "a")
-    second, _ = tune(tmp_path / "b", replace(OBJECTIVE, order="interleaved"))
+    first, _ = run_finetuning(tmp_path / "a")
+    second, _ = run_finetuning(tmp_path / "b", replace(OBJECTIVE, order="interleaved"))
     assert not equal(first, second)
 
 
 def test_a_planted_signal_is_learned_and_retrieved_above_chance(tmp_path) -> None:
     objective = replace(OBJECTIVE, epochs=12, hidden_dim=32)
-    _, history = tune(tmp_path, objective)
+    _, history = run_finetuning(tmp_path, objective)
     assert history[-1].loss < 0.8 * history[0].loss
     assert history[-1].retrieval_top1 is not None
     assert history[-1].retrieval_top1 > 2.5 / 12  # 12 images a subject are held back

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from trainables.models.backbones import normalise
-from trainables.probes.grad_cam import Classifier, lateralisation, salience_maps
+from trainables.probes.grad_cam import Classifier, lateralisation, saliency_maps
 
 
 class Tiny(nn.Module):
@@ -31,10 +31,12 @@ class Tiny(nn.Module):
 
 def classifier(mask, *, even=False):
     """Build a head whose weights are alike at every place of a channel."""
-    trunk = Tiny(mask, even=even).eval()
+    backbone = Tiny(mask, even=even).eval()
     generator = torch.Generator().manual_seed(1)
     by_channel = torch.randn(3, 6, 1, 1, generator=generator).expand(3, 6, 4, 4)
-    return Classifier(trunk, "top", by_channel.reshape(3, -1).contiguous(), torch.zeros(3)).eval()
+    return Classifier(
+        backbone, "top", by_channel.reshape(3, -1).contiguous(), torch.zeros(3)
+    ).eval()
 
 
 def images(n=24, seed=2):
@@ -55,9 +57,9 @@ def left_only():
 
 def test_a_map_is_what_autograd_gives():
     model, (pictures, labels) = classifier(everywhere()), images(6)
-    found = salience_maps(model, "features", pictures, labels)
-    activations = model.trunk.features(normalise(pictures)).detach().requires_grad_()
-    pooled = model.trunk.top(model.trunk.pool(activations) * model.trunk.mask)
+    found = saliency_maps(model, "features", pictures, labels)
+    activations = model.backbone.features(normalise(pictures)).detach().requires_grad_()
+    pooled = model.backbone.top(model.backbone.pool(activations) * model.backbone.mask)
     logits = nn.functional.linear(pooled, model.weight, model.bias)
     chosen = logits[torch.arange(6), labels].sum()
     [gradient] = torch.autograd.grad(chosen, activations)
@@ -86,14 +88,14 @@ def test_a_network_that_sees_the_left_alone_is_lateralised_whatever_it_is_shown(
     model = Classifier(Masked().eval(), "top", weight.contiguous(), torch.zeros(3)).eval()
     pictures, labels = images()
     for shown in (pictures, pictures.flip(3)):
-        index = lateralisation(salience_maps(model, "seen", shown, labels))
+        index = lateralisation(saliency_maps(model, "seen", shown, labels))
         assert index[~index.isnan()].mean() > 0.99
 
 
 def test_an_even_network_follows_the_images_and_has_no_side_of_its_own():
     model, (pictures, labels) = classifier(everywhere(), even=True), images()
-    plain = lateralisation(salience_maps(model, "features", pictures, labels))
-    mirrored = lateralisation(salience_maps(model, "features", pictures.flip(3), labels))
+    plain = lateralisation(saliency_maps(model, "features", pictures, labels))
+    mirrored = lateralisation(saliency_maps(model, "features", pictures.flip(3), labels))
     has_mass = ~plain.isnan()
     assert has_mass.sum() > 10
     torch.testing.assert_close(plain[has_mass], -mirrored[has_mass], atol=1e-5, rtol=0)
@@ -115,15 +117,15 @@ def test_a_map_without_mass_has_no_index():
 
 def test_in_place_activations_are_left_as_they_were():
     model, (pictures, labels) = classifier(everywhere()), images(3)
-    salience_maps(model, "features", pictures, labels)
-    assert model.trunk.features[1].inplace
+    saliency_maps(model, "features", pictures, labels)
+    assert model.backbone.features[1].inplace
 
 
 def test_a_layer_without_left_and_right_is_refused() -> None:
-    trunk = nn.Sequential(
+    backbone = nn.Sequential(
         OrderedDict(seen=nn.Conv2d(3, 4, 16), flat=nn.Flatten(), out=nn.Linear(4, 3))
     )
-    model = Classifier(trunk, "out", torch.eye(3), torch.zeros(3)).eval()
+    model = Classifier(backbone, "out", torch.eye(3), torch.zeros(3)).eval()
     pictures = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
     with pytest.raises(ValueError, match="seen has a single column on images of 16 pixels"):
-        salience_maps(model, "seen", pictures, torch.tensor([0, 1]))
+        saliency_maps(model, "seen", pictures, torch.tensor([0, 1]))

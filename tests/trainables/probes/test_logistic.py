@@ -47,7 +47,7 @@ def test_the_folded_head_is_the_pipeline(n_classes):
     np.testing.assert_allclose(found, pipeline.predict_proba(X[180:].numpy()), atol=1e-3)
 
 
-def test_separable_classes_are_told_apart():
+def test_separable_classes_are_reported_apart():
     labels = torch.arange(60) % 3
     X = torch.eye(3)[labels] * 10 + 0.01 * torch.randn(60, 3, generator=torch.Generator())
     head = fit_head(X, labels, 3)
@@ -61,7 +61,7 @@ def test_shuffled_labels_score_at_chance():
     assert measure(head.logits(X[600:]), shuffled[600:])["accuracy"] == pytest.approx(0.25, abs=0.1)
 
 
-def test_top_five_is_told_of_more_than_five_classes():
+def test_top_five_is_reported_of_more_than_five_classes():
     logits = torch.arange(7.0).repeat(2, 1)
     numbers = measure(logits, torch.tensor([6, 1]))
     assert numbers["accuracy"] == 0.5

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainables.encoding.score_rois import CellScores
+from trainables.encoding.score_rois import RoiScores
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome, outcome_file
 from trainables.results.score_files import (
@@ -22,12 +22,12 @@ from trainables.results.score_files import (
     summarise,
     write_scores,
 )
-from trainables.spec import Cell, Contrastive, Encoding, Trial
+from trainables.spec import Contrastive, Encoding, Roi, Trial
 
-CELL = Cell("nsd", "subj01", "lh", "V1v", 4, "0123abcd")
+ROI = Roi("nsd", "subj01", "lh", "V1v", 4, "0123abcd")
 LAYERS = ("features.2", "classifier.5")
 ENCODING = Encoding(layers=LAYERS, protocols=("nested", "paper"))
-TRIAL = Trial(Contrastive(), (CELL,), encoding=ENCODING)
+TRIAL = Trial(Contrastive(), (ROI,), encoding=ENCODING)
 R = np.array([0.5, np.nan, -0.25, 0.75])
 OUTCOME = Outcome(
     TRIAL,
@@ -40,10 +40,10 @@ OUTCOME = Outcome(
 )
 
 
-def cell_scores(protocol: str = "nested", cell: Cell = CELL, r: np.ndarray = R) -> CellScores:
+def roi_scores(protocol: str = "nested", roi: Roi = ROI, r: np.ndarray = R) -> RoiScores:
     alpha = np.where(np.isnan(r), np.nan, 10.0)
-    return CellScores(
-        cell=cell,
+    return RoiScores(
+        roi=roi,
         protocol=protocol,
         layer=LAYERS[1],
         layers=LAYERS,
@@ -57,7 +57,7 @@ def cell_scores(protocol: str = "nested", cell: Cell = CELL, r: np.ndarray = R) 
 
 
 def written(runs: Path) -> Path:
-    return write_scores(runs, TRIAL, [cell_scores("nested"), cell_scores("paper", r=R / 2)])
+    return write_scores(runs, TRIAL, [roi_scores("nested"), roi_scores("paper", r=R / 2)])
 
 
 def test_a_row_is_written_for_each_vertex_and_protocol(tmp_path) -> None:
@@ -82,8 +82,8 @@ def test_a_row_is_written_for_each_vertex_and_protocol(tmp_path) -> None:
         "r": 0.5,
         "n_test": 15,
         "trained_on": "nsd-subj01-lh-V1v",
-        "n_seen": 0,
-        "n_dropped": 0,
+        "n_overlap": 0,
+        "n_excluded": 0,
     }
 
 
@@ -95,8 +95,8 @@ def test_a_constant_vertex_has_null_r_and_alpha_and_keeps_its_row(tmp_path) -> N
 
 
 def test_r_keeps_all_its_digits(tmp_path) -> None:
-    exact = np.array([1 / 3, np.nan, -1e-17, 1.0])
-    path = write_scores(tmp_path, TRIAL, [cell_scores(r=exact)])
+    deterministic = np.array([1 / 3, np.nan, -1e-17, 1.0])
+    path = write_scores(tmp_path, TRIAL, [roi_scores(r=deterministic)])
     assert read_score_file(path)["r"].to_pylist() == [1 / 3, None, -1e-17, 1.0]
 
 
@@ -105,17 +105,17 @@ def test_the_file_says_which_trial_made_it(tmp_path) -> None:
     assert Trial.from_json(content.decode()) == TRIAL
 
 
-def test_the_file_is_named_by_trial_and_cell_and_nothing_lies_beside_it(tmp_path) -> None:
+def test_the_file_is_named_by_trial_and_roi_and_nothing_lies_beside_it(tmp_path) -> None:
     path = written(tmp_path)
     assert path == tmp_path / "scores" / TRIAL.id / "nsd-subj01-lh-V1v.parquet"
-    assert path == score_file(tmp_path, TRIAL.id, CELL)
+    assert path == score_file(tmp_path, TRIAL.id, ROI)
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_all_cells_of_a_trial_are_read_together(tmp_path) -> None:
-    other = replace(CELL, roi="EBA")
+def test_all_rois_of_a_trial_are_read_together(tmp_path) -> None:
+    other = replace(ROI, name="EBA")
     written(tmp_path)
-    write_scores(tmp_path, TRIAL, [cell_scores(cell=other)])
+    write_scores(tmp_path, TRIAL, [roi_scores(roi=other)])
     table = read_scores(tmp_path, TRIAL.id)
     assert sorted(set(table["roi"].to_pylist())) == ["EBA", "V1v"]
     assert len(table) == 12
@@ -155,8 +155,8 @@ def test_the_summary_counts_and_averages_each_protocol(tmp_path) -> None:
     )
 
 
-def test_a_cell_of_constant_vertices_has_counts_but_no_mean(tmp_path) -> None:
-    path = write_scores(tmp_path, TRIAL, [cell_scores(r=np.full(4, np.nan))])
+def test_an_roi_of_constant_vertices_has_counts_but_no_mean(tmp_path) -> None:
+    path = write_scores(tmp_path, TRIAL, [roi_scores(r=np.full(4, np.nan))])
     assert summarise(read_score_file(path)) == {"nested_n_vertices": 4, "nested_n_constant": 4}
 
 

@@ -10,36 +10,36 @@ from hypothesis import strategies as st
 from trainables.spec import (
     LARGEST_ROI,
     PROTOCOLS,
-    Cell,
+    Backbone,
     Contrastive,
     Encoding,
     Pooled,
     Regression,
+    Roi,
     Trial,
-    Trunk,
     Untuned,
     digest,
 )
 from trainables.spec.rois import HEMISPHERES, ROI_ORDER
 
-CELL = Cell("nsd", "subj01", "lh", "V1v", 704, "0123abcd")
-OTHER = replace(CELL, roi="EBA", n_vertices=2971)
-TRIAL = Trial(Contrastive(), (CELL,))
-TWIN = replace(CELL, subject="subj02", n_vertices=650, data="4567ef01")
-POOLED = Trial(Pooled(), (CELL, TWIN))
+ROI = Roi("nsd", "subj01", "lh", "V1v", 704, "0123abcd")
+OTHER = replace(ROI, name="EBA", n_vertices=2971)
+TRIAL = Trial(Contrastive(), (ROI,))
+TWIN = replace(ROI, subject="subj02", n_vertices=650, data="4567ef01")
+POOLED = Trial(Pooled(), (ROI, TWIN))
 
 
 def test_a_known_trial_has_its_golden_ids() -> None:
-    assert TRIAL.id == "contrastive-nsd-subj01-lh-V1v-c5f260d1"
-    assert TRIAL.training_id == "contrastive-nsd-subj01-lh-V1v-f03a026d"
-    assert Trial(Untuned(), (CELL,)).id == "untuned-nsd-subj01-2dc3ecba"
+    assert TRIAL.id == "contrastive-nsd-subj01-lh-V1v-6d674efb"
+    assert TRIAL.training_id == "contrastive-nsd-subj01-lh-V1v-319be6ef"
+    assert Trial(Untuned(), (ROI,)).id == "untuned-nsd-subj01-fe66b961"
 
 
 def test_a_known_pooled_trial_has_its_golden_ids() -> None:
-    assert POOLED.id == "pooled-avg-nsd-lh-V1v-1f5afdf0"
-    assert POOLED.training_id == "pooled-avg-nsd-lh-V1v-b0660c46"
+    assert POOLED.id == "pooled-avg-nsd-lh-V1v-6bd25d43"
+    assert POOLED.training_id == "pooled-avg-nsd-lh-V1v-7456348c"
     constant = replace(POOLED, objective=Pooled(hidden_dim=LARGEST_ROI))
-    assert constant.id == "pooled-const-nsd-lh-V1v-c7d34405"
+    assert constant.id == "pooled-const-nsd-lh-V1v-787ac479"
 
 
 def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
@@ -48,22 +48,22 @@ def test_a_digest_does_not_depend_on_the_order_of_keys() -> None:
 
 
 def test_an_equal_trial_made_anew_has_the_same_id() -> None:
-    again = Trial(Contrastive(temperature=0.3, epochs=30), (replace(CELL),), Trunk(), Encoding())
+    again = Trial(Contrastive(temperature=0.3, epochs=30), (replace(ROI),), Backbone(), Encoding())
     assert (again.id, again.training_id) == (TRIAL.id, TRIAL.training_id)
 
 
-def test_an_untuned_id_does_not_depend_on_the_cells() -> None:
-    ids = {Trial(Untuned(), cells).id for cells in ((CELL,), (OTHER,), (CELL, OTHER))}
+def test_an_untuned_id_does_not_depend_on_the_rois() -> None:
+    ids = {Trial(Untuned(), rois).id for rois in ((ROI,), (OTHER,), (ROI, OTHER))}
     assert len(ids) == 1
 
 
 def test_an_untuned_id_does_not_depend_on_the_seed() -> None:
-    assert Trial(Untuned(), (CELL,), seed=1).id == Trial(Untuned(), (CELL,)).id
+    assert Trial(Untuned(), (ROI,), seed=1).id == Trial(Untuned(), (ROI,)).id
 
 
 def test_an_untuned_id_depends_on_the_subject() -> None:
-    other = replace(CELL, subject="subj02")
-    assert Trial(Untuned(), (CELL,)).id != Trial(Untuned(), (other,)).id
+    other = replace(ROI, subject="subj02")
+    assert Trial(Untuned(), (ROI,)).id != Trial(Untuned(), (other,)).id
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ def test_encoding_settings_change_the_id_but_not_the_training_id(encoding) -> No
         replace(TRIAL, objective=Contrastive(validation=0.1)),
         replace(TRIAL, objective=Regression()),
         replace(TRIAL, seed=1),
-        replace(TRIAL, trunk=Trunk("resnet18")),
-        replace(TRIAL, trunk=Trunk(weights="sha256:0123456789abcdef")),
-        replace(TRIAL, cells=(replace(CELL, data="ffffffff"),)),
-        replace(TRIAL, cells=(replace(CELL, hemisphere="rh"),)),
-        replace(TRIAL, cells=(replace(CELL, dataset="nod"),)),
+        replace(TRIAL, backbone=Backbone("resnet18")),
+        replace(TRIAL, backbone=Backbone(weights="sha256:0123456789abcdef")),
+        replace(TRIAL, rois=(replace(ROI, data="ffffffff"),)),
+        replace(TRIAL, rois=(replace(ROI, hemisphere="rh"),)),
+        replace(TRIAL, rois=(replace(ROI, dataset="nod"),)),
     ],
 )
 def test_what_changes_the_weights_changes_both_ids(other) -> None:
@@ -122,10 +122,10 @@ def test_what_changes_the_weights_changes_both_ids(other) -> None:
             )
         ),
         replace(POOLED, seed=1),
-        replace(POOLED, cells=(TWIN, CELL)),
-        replace(POOLED, cells=(CELL, replace(TWIN, subject="subj03"))),
-        replace(POOLED, cells=(CELL, replace(TWIN, data="ffffffff"))),
-        replace(POOLED, cells=(CELL, TWIN, replace(TWIN, subject="subj03"))),
+        replace(POOLED, rois=(TWIN, ROI)),
+        replace(POOLED, rois=(ROI, replace(TWIN, subject="subj03"))),
+        replace(POOLED, rois=(ROI, replace(TWIN, data="ffffffff"))),
+        replace(POOLED, rois=(ROI, TWIN, replace(TWIN, subject="subj03"))),
     ],
 )
 def test_what_changes_pooled_weights_changes_both_ids(other) -> None:
@@ -149,9 +149,9 @@ def test_a_pooled_method_with_the_settings_of_the_other_is_refused() -> None:
 
 
 def test_a_precision_other_than_float32_has_ids_of_its_own() -> None:
-    trial = Trial(Contrastive(), (CELL,))
-    half = trial.tuned_in("bfloat16")
-    assert trial.tuned_in("float32").id == trial.id
+    trial = Trial(Contrastive(), (ROI,))
+    half = trial.in_precision("bfloat16")
+    assert trial.in_precision("float32").id == trial.id
     assert half.id != trial.id
     assert half.training_id != trial.training_id
     assert Trial.from_json(half.to_json()) == half
@@ -161,29 +161,29 @@ def test_a_precision_other_than_float32_has_ids_of_its_own() -> None:
 
 
 def test_an_untuned_trial_has_no_precision() -> None:
-    untuned = Trial(Untuned(), (CELL,))
-    assert untuned.tuned_in("bfloat16") is untuned
-    with pytest.raises(ValueError, match="an untuned trial tunes nothing in bfloat16"):
+    untuned = Trial(Untuned(), (ROI,))
+    assert untuned.in_precision("bfloat16") is untuned
+    with pytest.raises(ValueError, match="an untuned trial fine-tunes nothing in bfloat16"):
         replace(untuned, precision="bfloat16")
     with pytest.raises(ValueError, match="precision 'float16': expected one of float32, bfloat16"):
-        Trial(Contrastive(), (CELL,), precision="float16")
+        Trial(Contrastive(), (ROI,), precision="float16")
 
 
-def test_an_exact_trial_has_ids_of_its_own_and_is_of_float32() -> None:
-    for trial in (Trial(Contrastive(), (CELL,)), Trial(Untuned(), (CELL,))):
-        exact = trial.exactly()
-        assert exact.id != trial.id
-        assert exact.training_id != trial.training_id
-        assert Trial.from_json(exact.to_json()) == exact
-    half = Trial(Contrastive(), (CELL,)).tuned_in("bfloat16")
-    assert half.exactly() == Trial(Contrastive(), (CELL,)).exactly()
-    with pytest.raises(ValueError, match="an exact trial is of float32, found bfloat16"):
-        replace(half, exact=True)
+def test_a_deterministic_trial_has_ids_of_its_own_and_is_of_float32() -> None:
+    for trial in (Trial(Contrastive(), (ROI,)), Trial(Untuned(), (ROI,))):
+        deterministic = trial.as_deterministic()
+        assert deterministic.id != trial.id
+        assert deterministic.training_id != trial.training_id
+        assert Trial.from_json(deterministic.to_json()) == deterministic
+    half = Trial(Contrastive(), (ROI,)).in_precision("bfloat16")
+    assert half.as_deterministic() == Trial(Contrastive(), (ROI,)).as_deterministic()
+    with pytest.raises(ValueError, match="a deterministic trial is of float32, found bfloat16"):
+        replace(half, deterministic=True)
 
 
-def test_cells_to_score_can_be_replaced_without_changing_an_untuned_trial() -> None:
-    trial = Trial(Untuned(), (CELL,))
-    assert trial.scoring([OTHER]).cells == (OTHER,)
+def test_rois_to_score_can_be_replaced_without_changing_an_untuned_trial() -> None:
+    trial = Trial(Untuned(), (ROI,))
+    assert trial.scoring([OTHER]).rois == (OTHER,)
     assert trial.scoring([OTHER]).id == trial.id
 
 
@@ -205,12 +205,12 @@ objectives = st.one_of(
         embedding_ratio=numbers,
     ),
 )
-cells = st.builds(
-    Cell,
+rois = st.builds(
+    Roi,
     dataset=st.sampled_from(("nsd", "nod")),
     subject=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,8}", fullmatch=True),
     hemisphere=st.sampled_from(HEMISPHERES),
-    roi=st.sampled_from(ROI_ORDER),
+    name=st.sampled_from(ROI_ORDER),
     n_vertices=st.integers(1, 10**6),
     data=st.text("0123456789abcdef", min_size=8, max_size=8),
 )
@@ -225,8 +225,8 @@ encodings = st.builds(
 any_trial = st.builds(
     Trial,
     objective=objectives,
-    cells=cells.map(lambda cell: (cell,)),
-    trunk=st.builds(Trunk, st.text(), st.text()),
+    rois=rois.map(lambda roi: (roi,)),
+    backbone=st.builds(Backbone, st.text(), st.text()),
     encoding=encodings,
     seed=st.integers(0, 2**31),
 )
@@ -239,8 +239,8 @@ def test_every_trial_comes_back_from_json_as_it_was(trial) -> None:
     assert (again.id, again.training_id) == (trial.id, trial.training_id)
 
 
-def test_a_trial_of_several_cells_comes_back_with_all_of_them() -> None:
-    trial = Trial(Untuned(), (CELL, OTHER))
+def test_a_trial_of_several_rois_comes_back_with_all_of_them() -> None:
+    trial = Trial(Untuned(), (ROI, OTHER))
     assert Trial.from_json(trial.to_json()) == trial
 
 
@@ -257,9 +257,9 @@ def altered(*keys: str, value: object) -> str:
     ("keys", "message"),
     [
         (("objective", "momentum"), r"Contrastive: unknown keys \['momentum'\]; expected"),
-        (("trunk", "depth"), r"Trunk: unknown keys \['depth'\]"),
+        (("backbone", "depth"), r"Backbone: unknown keys \['depth'\]"),
         (("encoding", "n_flods"), r"Encoding: unknown keys \['n_flods'\]"),
-        (("cells", "0", "voxels"), r"Cell: unknown keys \['voxels'\]"),
+        (("rois", "0", "voxels"), r"Roi: unknown keys \['voxels'\]"),
         (("device",), "device"),
     ],
 )
@@ -275,8 +275,8 @@ def test_an_unknown_method_is_refused() -> None:
 
 def test_a_missing_key_is_refused() -> None:
     content = json.loads(TRIAL.to_json())
-    del content["cells"][0]["roi"]
-    with pytest.raises(ValueError, match="roi"):
+    del content["rois"][0]["name"]
+    with pytest.raises(ValueError, match="name"):
         Trial.from_json(json.dumps(content))
 
 
@@ -288,8 +288,8 @@ def test_what_is_no_object_is_refused() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: replace(CELL, hemisphere="left"), r"nsd-subj01-left-V1v: hemisphere 'left'"),
-        (lambda: replace(CELL, n_vertices=0), "nsd-subj01-lh-V1v: an ROI without vertices"),
+        (lambda: replace(ROI, hemisphere="left"), r"nsd-subj01-left-V1v: hemisphere 'left'"),
+        (lambda: replace(ROI, n_vertices=0), "nsd-subj01-lh-V1v: expected an ROI with vertices"),
         (lambda: Regression(learning_rate=0), "regression: learning_rate 0 is not > 0"),
         (lambda: Contrastive(learning_rate=-1), "contrastive: learning_rate -1 is not > 0"),
         (lambda: Contrastive(batch_size=1), "contrastive: batch_size 1 is below 2"),
@@ -314,23 +314,23 @@ def test_what_is_no_object_is_refused() -> None:
         (lambda: Pooled(order="random"), r"order 'random': expected one of \('sequential', 'inter"),
         (lambda: Pooled(hidden_dim=9, epochs=0), "pooled-const: epochs 0 is below 1"),
         (
-            lambda: Trial(Pooled(), (CELL,)),
-            "a pooled-avg trial pools two subjects or more, one cell each, found nsd-subj01-lh-V1v",
+            lambda: Trial(Pooled(), (ROI,)),
+            "a pooled-avg trial pools two subjects or more, one ROI each, found nsd-subj01-lh-V1v",
         ),
-        (lambda: Trial(Pooled(), (CELL, CELL)), "pools two subjects or more, one cell each"),
+        (lambda: Trial(Pooled(), (ROI, ROI)), "pools two subjects or more, one ROI each"),
         (
-            lambda: Trial(Pooled(), (CELL, replace(TWIN, roi="EBA"))),
+            lambda: Trial(Pooled(), (ROI, replace(TWIN, name="EBA"))),
             "a pooled-avg trial is of one ROI, found nsd-subj01-lh-V1v, nsd-subj02-lh-EBA",
         ),
-        (lambda: Trial(Pooled(), (CELL, replace(TWIN, hemisphere="rh"))), "is of one ROI"),
-        (lambda: Trial(Untuned(), ()), "a trial needs at least one cell"),
+        (lambda: Trial(Pooled(), (ROI, replace(TWIN, hemisphere="rh"))), "is of one ROI"),
+        (lambda: Trial(Untuned(), ()), "a trial needs at least one ROI"),
         (
-            lambda: Trial(Untuned(), (CELL, replace(CELL, subject="subj02"))),
+            lambda: Trial(Untuned(), (ROI, replace(ROI, subject="subj02"))),
             r"of one subject, found \['nsd-subj01', 'nsd-subj02'\]",
         ),
         (
-            lambda: Trial(Regression(), (CELL, OTHER)),
-            "a regression trial is tuned on one cell, found 2",
+            lambda: Trial(Regression(), (ROI, OTHER)),
+            "a regression trial is fine-tuned on one ROI, found 2",
         ),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trainables.storage.atomic import read_parquet, write_parquet, write_text, written_whole
+from trainables.storage.atomic import atomic_write, read_parquet, write_parquet, write_text
 
 TABLE = pa.table({"r": np.random.default_rng(0).normal(size=500), "roi": ["V1v", "hV4"] * 250})
 
@@ -18,7 +18,7 @@ def listed(home: Path) -> list[str]:
 
 
 def break_off(path: Path) -> None:
-    with written_whole(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text("half of")
         raise OSError(28, "No space left on device")
 

@@ -12,11 +12,11 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import run
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep
-from trainables.data.shards import list_cells
+from trainables.data.shards import list_rois
 from trainables.results.event_log import TrialLog
 from trainables.results.outcome import Outcome, outcome_file
 from trainables.spec import Trial, Untuned
-from trainables.storage.redaction import SECRET_VARIABLES, masked
+from trainables.storage.redaction import SECRET_VARIABLES, redact
 
 PASSWORD = "c0rrect-h0rse"
 ADDRESSES = {
@@ -31,14 +31,14 @@ ADDRESSES = {
 
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_passwords_of_addresses_are_hidden(address: str) -> None:
-    assert masked(address) == ADDRESSES[address]
+    assert redact(address) == ADDRESSES[address]
 
 
 @pytest.mark.parametrize(
     "text", ["sqlite:///mlflow.db", "s3://bucket/a:b@c", "http://host:5000/x@y", "a@b: c", "r = 3"]
 )
 def test_other_text_is_left_as_it_is(text: str) -> None:
-    assert masked(text) == text
+    assert redact(text) == text
 
 
 @given(text=st.text(), where=st.integers(0, 5))
@@ -46,7 +46,7 @@ def test_no_secret_of_the_environment_is_left(text: str, where: int) -> None:
     name = SECRET_VARIABLES[where % len(SECRET_VARIABLES)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(name, PASSWORD)
-        assert PASSWORD not in masked(f"{text}{PASSWORD}{text}")
+        assert PASSWORD not in redact(f"{text}{PASSWORD}{text}")
 
 
 def test_an_error_that_holds_a_secret_is_written_and_printed_without_it(
@@ -54,13 +54,13 @@ def test_an_error_that_holds_a_secret_is_written_and_printed_without_it(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
     write_shards(tmp_path / "data")
-    trial = Trial(Untuned(), tuple(list_cells(tmp_path / "data")[:1]))
-    told = f"no access with key {PASSWORD} to s3://bucket"
-    Outcome(trial, "failed", "node-1", "cpu", 0.0, {}, error=told).write(tmp_path)
-    TrialLog(tmp_path / "log.jsonl").note("failed", error=told)
+    trial = Trial(Untuned(), tuple(list_rois(tmp_path / "data")[:1]))
+    message = f"no access with key {PASSWORD} to s3://bucket"
+    Outcome(trial, "failed", "node-1", "cpu", 0.0, {}, error=message).write(tmp_path)
+    TrialLog(tmp_path / "log.jsonl").note("failed", error=message)
 
     def refuse() -> None:
-        raise InputError(told)
+        raise InputError(message)
 
     assert run(refuse) == 2
     written = [outcome_file(tmp_path, trial.id).read_text(), (tmp_path / "log.jsonl").read_text()]
@@ -71,7 +71,7 @@ def test_an_error_that_holds_a_secret_is_written_and_printed_without_it(
 
 
 @pytest.mark.timeout(60)
-def test_a_store_out_of_reach_is_told_without_its_password(
+def test_a_store_out_of_reach_is_reported_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://lab:{PASSWORD}@127.0.0.1:9")

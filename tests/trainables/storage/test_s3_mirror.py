@@ -13,12 +13,12 @@ import pytest
 from benchmarks.small_shards import write_shards
 from orchestrator.cli.arguments import directory
 from orchestrator.cli.errors import InputError
-from orchestrator.execution.run_lock import hold, holder_of
+from orchestrator.execution.run_lock import acquire, owner_of
 from orchestrator.sweep.status import main as operate
 from tests.builders.s3_server import BUCKET, s3
 from trainables.data.rows import read_rows
-from trainables.data.shards import list_cells
-from trainables.storage.atomic import read_parquet, write_parquet, write_text, written_whole
+from trainables.data.shards import list_rois
+from trainables.storage.atomic import atomic_write, read_parquet, write_parquet, write_text
 from trainables.storage.s3_mirror import (
     address,
     is_large,
@@ -88,7 +88,7 @@ def test_what_is_written_is_in_s3_and_on_another_machine(client: Any, machine: M
 
 def test_a_write_that_fails_leaves_nothing_in_s3(client: Any, machine: Machine) -> None:
     def break_off() -> None:
-        with written_whole(place(RUNS) / "note.json") as beside:
+        with atomic_write(place(RUNS) / "note.json") as beside:
             beside.write_text("half of")
             raise OSError(28, "No space left on device")
 
@@ -126,7 +126,7 @@ def test_a_prefix_is_no_directory_of_a_longer_name(client: Any, machine: Machine
 
 
 def test_large_files_wait_until_they_are_asked_for(machine: Machine) -> None:
-    large = ("checkpoints/t/e.safetensors", "predictions/t/cell.parquet", "d/rows-000.parquet")
+    large = ("checkpoints/t/e.safetensors", "predictions/t/ROI.parquet", "d/rows-000.parquet")
     for name in (*large, "trials/t.json"):
         write_text(place(RUNS) / name, "content")
     machine("second")
@@ -152,16 +152,16 @@ def test_an_ingested_subject_is_read_from_s3_and_its_manifest_comes_last(
     uploaded: list[str] = []
     put = client.upload_file
     monkeypatch.setattr(client, "upload_file", lambda *at: (uploaded.append(at[2]), put(*at)))
-    cells = write_shards(data)
-    for shard in {data / cell.shard for cell in cells}:
+    rois = write_shards(data)
+    for shard in {data / roi.shard for roi in rois}:
         upload_directory(shard, last="manifest.json")
         assert uploaded[-1].endswith("/manifest.json")
     machine("second")
     elsewhere = directory(f"s3://{BUCKET}/data")
     assert elsewhere != data
-    assert list_cells(elsewhere) == list(cells)
+    assert list_rois(elsewhere) == list(rois)
     mine, theirs = (
-        pa.concat_tables(read_rows(home / cells[0].shard, ("index", "lh")))
+        pa.concat_tables(read_rows(home / rois[0].shard, ("index", "lh")))
         for home in (elsewhere, data)
     )
     assert mine.equals(theirs)
@@ -171,16 +171,16 @@ def test_an_ingested_subject_is_read_from_s3_and_its_manifest_comes_last(
 def test_one_holds_a_directory_in_s3_whatever_the_machine(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with hold(place(RUNS), "sweep paper"):
+    with acquire(place(RUNS), "sweep paper"):
         machine("second")
         with pytest.raises(InputError, match=f"in use by sweep paper, process {os.getpid()}"):
-            hold(place(RUNS), "sweep demo").__enter__()
+            acquire(place(RUNS), "sweep demo").__enter__()
         machine("first")
     machine("second")
-    with hold(place(RUNS), "sweep demo"):
-        holder = holder_of(place(RUNS))
-        assert holder is not None
-        assert holder.command == "sweep demo"
+    with acquire(place(RUNS), "sweep demo"):
+        owner = owner_of(place(RUNS))
+        assert owner is not None
+        assert owner.command == "sweep demo"
     assert operate(["cancel", "--out", RUNS]) == 2
     assert "nothing is running here" in capsys.readouterr().err
 
@@ -193,7 +193,7 @@ def test_of_many_exactly_one_holds_a_directory_in_s3(machine: Machine) -> None:
     def contend(number: int) -> None:
         begin.wait()
         try:
-            with hold(place(RUNS), f"sweep {number}"):
+            with acquire(place(RUNS), f"sweep {number}"):
                 held.append(number)
                 leave.wait(60)
         except InputError:
@@ -231,11 +231,11 @@ def test_a_name_that_leaves_its_directory_is_refused(client: Any, machine: Machi
 def test_what_was_removed_in_s3_is_not_taken_for_done(client: Any, machine: Machine) -> None:
     write_text(place(RUNS) / "scores" / "t" / "a.parquet", "x")
     client.delete_object(Bucket=BUCKET, Key="lab/runs/scores/t/a.parquet")
-    with hold(place(RUNS), "sweep paper"):
+    with acquire(place(RUNS), "sweep paper"):
         assert not (place(RUNS) / "scores" / "t" / "a.parquet").exists()
 
 
-def test_a_bucket_that_is_not_there_is_told(machine: Machine) -> None:
+def test_a_bucket_that_is_not_there_is_reported(machine: Machine) -> None:
     import argparse
 
     with pytest.raises(argparse.ArgumentTypeError, match=r"s3://none/runs: .*see that the bucket"):

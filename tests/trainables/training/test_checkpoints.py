@@ -17,7 +17,7 @@ from trainables.training.checkpoints import (
     Checkpoints,
     best_epoch,
     flatten_optimizer,
-    load_trunk,
+    load_backbone,
     restore_optimizer,
 )
 
@@ -337,4 +337,4 @@ def test_a_turned_bit_in_weights_is_found_and_the_checkpoint_not_used(tmp_path) 
     path.write_bytes(content)
     assert Checkpoints(tmp_path).load(torch.device("cpu")) is None
     with pytest.raises(ValueError, match="its content is not what was saved"):
-        load_trunk(tmp_path)
+        load_backbone(tmp_path)

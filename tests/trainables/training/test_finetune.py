@@ -1,4 +1,4 @@
-"""Fine-tuning: repeatable and resumable to the bit, and it learns what is planted."""
+"""Fine-tuning: repeatable and resumable bit for bit, and it learns what is planted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from benchmarks.small_shards import plant
 from trainables.data.images import Images, ResidentImages, StreamedImages
 from trainables.results.epoch_report import EpochReport
-from trainables.spec import FULL, PRECISIONS, Contrastive, Precision, Regression, Tuned
+from trainables.spec import FULL, PRECISIONS, Contrastive, Finetuned, Precision, Regression
 from trainables.training.checkpoints import Checkpoints
 from trainables.training.finetune import Stopped, TrainingData, finetune
-from trainables.training.synchronised import Passing
+from trainables.training.synchronised import ForwardConfig
 
 CPU = torch.device("cpu")
 SIZE = 16
@@ -32,8 +32,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def tiny_trunk() -> nn.Module:
-    """Build a trunk with dropout, as AlexNet has, from a fixed seed."""
+def tiny_backbone() -> nn.Module:
+    """Build a backbone with dropout, as AlexNet has, from a fixed seed."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return nn.Sequential(
@@ -77,26 +77,26 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-def tune(
+def run_finetuning(
     directory: Path,
-    objective: Tuned = CONTRASTIVE,
+    objective: Finetuned = CONTRASTIVE,
     data: TrainingData | None = None,
     seed: int = 0,
     precision: Precision = FULL,
     listener: Listener | None = None,
 ) -> tuple[dict[str, Tensor], tuple[EpochReport, ...]]:
-    """Tune a fresh trunk; return its weights and the reports."""
-    trunk = tiny_trunk()
+    """Tune a fresh backbone; return its weights and the reports."""
+    backbone = tiny_backbone()
     history = finetune(
         objective,
         seed,
-        trunk,
+        backbone,
         data or planted(),
         Checkpoints(directory),
         listener or Listener(),
-        passing=Passing(precision=precision),
+        forward_config=ForwardConfig(precision=precision),
     )
-    return trunk.state_dict(), history
+    return backbone.state_dict(), history
 
 
 def measured(history: tuple[EpochReport, ...]) -> list[tuple[float | None, ...]]:
@@ -116,36 +116,36 @@ def assert_same(first, second) -> None:
 
 @BOTH
 def test_the_same_trial_gives_the_same_weights_to_the_bit(tmp_path, objective) -> None:
-    first = tune(tmp_path / "first", objective)
+    first = run_finetuning(tmp_path / "first", objective)
     torch.rand(7)  # the global generator has moved on: the trial must not notice
-    assert_same(first, tune(tmp_path / "second", objective))
+    assert_same(first, run_finetuning(tmp_path / "second", objective))
 
 
 def test_bfloat16_trains_nearly_alike_and_keeps_weights_of_float32(tmp_path) -> None:
-    full, half = (tune(tmp_path / one, REGRESSION, precision=one) for one in PRECISIONS)
+    full, half = (run_finetuning(tmp_path / one, REGRESSION, precision=one) for one in PRECISIONS)
     assert {value.dtype for value in half[0].values()} == {torch.float32}
     for a, b in zip(full[1], half[1], strict=True):
         assert a.loss != b.loss
         assert a.loss == pytest.approx(b.loss, rel=0.02)
-    before, after, half_after = map(flat, (tiny_trunk().state_dict(), full[0], half[0]))
+    before, after, half_after = map(flat, (tiny_backbone().state_dict(), full[0], half[0]))
     assert (half_after - after).norm() < 0.3 * (after - before).norm()
 
 
 def test_a_training_in_bfloat16_that_was_stopped_ends_as_an_undisturbed_one(tmp_path) -> None:
-    undisturbed = tune(tmp_path / "undisturbed", precision="bfloat16")
+    undisturbed = run_finetuning(tmp_path / "undisturbed", precision="bfloat16")
     with pytest.raises(Stopped):
-        tune(tmp_path / "stopped", precision="bfloat16", listener=Listener(stop_after=2))
-    assert_same(tune(tmp_path / "stopped", precision="bfloat16"), undisturbed)
+        run_finetuning(tmp_path / "stopped", precision="bfloat16", listener=Listener(stop_after=2))
+    assert_same(run_finetuning(tmp_path / "stopped", precision="bfloat16"), undisturbed)
 
 
 def test_another_seed_gives_other_weights(tmp_path) -> None:
-    first, second = tune(tmp_path / "0", seed=0), tune(tmp_path / "1", seed=1)
+    first, second = run_finetuning(tmp_path / "0", seed=0), run_finetuning(tmp_path / "1", seed=1)
     assert any(not torch.equal(first[0][name], second[0][name]) for name in first[0])
 
 
 def test_the_global_generator_is_left_as_it_was(tmp_path) -> None:
     before = torch.random.get_rng_state()
-    tune(tmp_path)
+    run_finetuning(tmp_path)
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -165,11 +165,14 @@ def test_a_training_killed_after_any_epoch_ends_as_an_undisturbed_one(
 
     checkpoints = Checkpoints(tmp_path / "killed")
     with pytest.raises(Killed):
-        finetune(objective, 0, tiny_trunk(), planted(), checkpoints, die)
+        finetune(objective, 0, tiny_backbone(), planted(), checkpoints, die)
     loaded = checkpoints.load(CPU)
     n_saved = min(epoch - 1, {"every epoch": 9, "seldom": 1}[saving])
     assert (len(loaded.history) if loaded else 0) == n_saved
-    assert_same(tune(tmp_path / "killed", objective), tune(tmp_path / "straight", objective))
+    assert_same(
+        run_finetuning(tmp_path / "killed", objective),
+        run_finetuning(tmp_path / "straight", objective),
+    )
 
 
 def test_a_training_killed_within_an_epoch_ends_as_an_undisturbed_one(tmp_path) -> None:
@@ -186,16 +189,16 @@ def test_a_training_killed_within_an_epoch_ends_as_an_undisturbed_one(tmp_path) 
 
     doomed = replace(data, images=StreamedImages(60, SIZE, dying, CPU))
     with pytest.raises(Killed):
-        tune(tmp_path / "killed", data=doomed)
-    assert_same(tune(tmp_path / "killed"), tune(tmp_path / "straight"))
+        run_finetuning(tmp_path / "killed", data=doomed)
+    assert_same(run_finetuning(tmp_path / "killed"), run_finetuning(tmp_path / "straight"))
 
 
 def test_a_complete_training_resumed_trains_nothing_and_gives_its_weights(tmp_path) -> None:
-    first = tune(tmp_path)
-    listener, trunk = Listener(), tiny_trunk()
-    history = finetune(CONTRASTIVE, 0, trunk, planted(), Checkpoints(tmp_path), listener)
+    first = run_finetuning(tmp_path)
+    listener, backbone = Listener(), tiny_backbone()
+    history = finetune(CONTRASTIVE, 0, backbone, planted(), Checkpoints(tmp_path), listener)
     assert listener.reports == []
-    assert_same(first, (trunk.state_dict(), history))
+    assert_same(first, (backbone.state_dict(), history))
     assert history == first[1]
 
 
@@ -204,14 +207,15 @@ def test_streamed_images_train_as_resident_ones_to_the_bit(tmp_path, objective) 
     data = planted()
     stream = replace(data, images=streamed(data.images))
     assert_same(
-        tune(tmp_path / "resident", objective, data), tune(tmp_path / "stream", objective, stream)
+        run_finetuning(tmp_path / "resident", objective, data),
+        run_finetuning(tmp_path / "stream", objective, stream),
     )
 
 
-def test_a_training_told_to_stop_keeps_its_checkpoint_and_its_history(tmp_path) -> None:
+def test_a_training_asked_to_stop_keeps_its_checkpoint_and_its_history(tmp_path) -> None:
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(Stopped) as stopped:
-        finetune(CONTRASTIVE, 0, tiny_trunk(), planted(), checkpoints, Listener(stop_after=2))
+        finetune(CONTRASTIVE, 0, tiny_backbone(), planted(), checkpoints, Listener(stop_after=2))
     assert [report.epoch for report in stopped.value.history] == [1, 2]
     loaded = checkpoints.load(CPU)
     assert loaded.history == stopped.value.history
@@ -221,14 +225,14 @@ def test_a_training_told_to_stop_keeps_its_checkpoint_and_its_history(tmp_path) 
 def test_a_stop_after_the_last_epoch_changes_nothing(tmp_path) -> None:
     last = CONTRASTIVE.epochs
     history = finetune(
-        CONTRASTIVE, 0, tiny_trunk(), planted(), Checkpoints(tmp_path), Listener(stop_after=last)
+        CONTRASTIVE, 0, tiny_backbone(), planted(), Checkpoints(tmp_path), Listener(stop_after=last)
     )
     assert len(history) == last
 
 
 def test_every_epoch_is_reported_once_and_in_order(tmp_path) -> None:
     listener = Listener()
-    history = finetune(CONTRASTIVE, 0, tiny_trunk(), planted(), Checkpoints(tmp_path), listener)
+    history = finetune(CONTRASTIVE, 0, tiny_backbone(), planted(), Checkpoints(tmp_path), listener)
     assert tuple(listener.reports) == history
     assert [report.epoch for report in history] == [1, 2, 3, 4]
     assert all(report.seconds > 0 and report.images_per_second > 0 for report in history)
@@ -240,7 +244,9 @@ def test_a_planted_signal_is_learned_and_retrieved_above_chance(
     tmp_path, objective, precision
 ) -> None:
     objective = replace(objective, epochs=15, batch_size=32)
-    _, history = tune(tmp_path, objective, planted(n=200, n_vertices=40), precision=precision)
+    _, history = run_finetuning(
+        tmp_path, objective, planted(n=200, n_vertices=40), precision=precision
+    )
     chance = 1 / 40
     assert history[-1].loss < 0.8 * history[0].loss
     assert history[-1].retrieval_top1 > 4 * chance
@@ -250,7 +256,7 @@ def test_a_planted_signal_is_learned_and_retrieved_above_chance(
 def test_responses_far_from_zero_are_retrieved_as_those_around_it(tmp_path) -> None:
     data = planted(n=200, n_vertices=40)
     far = replace(data, responses=data.responses + 5)  # far from where the images are read out
-    _, history = tune(tmp_path, replace(CONTRASTIVE, epochs=15, batch_size=32), far)
+    _, history = run_finetuning(tmp_path, replace(CONTRASTIVE, epochs=15, batch_size=32), far)
     assert history[-1].retrieval_top1 > 4 / 40
 
 
@@ -258,13 +264,13 @@ def test_shuffled_responses_are_retrieved_at_chance(tmp_path) -> None:
     data = planted(n=200)
     order = torch.randperm(200, generator=torch.Generator().manual_seed(1))
     shuffled = replace(data, responses=data.responses[order])
-    _, history = tune(tmp_path, replace(CONTRASTIVE, epochs=12, batch_size=32), shuffled)
+    _, history = run_finetuning(tmp_path, replace(CONTRASTIVE, epochs=12, batch_size=32), shuffled)
     assert history[-1].retrieval_top1 <= 0.1
     assert 12 < history[-1].retrieval_median_rank < 29
 
 
 def test_no_retrieval_is_measured_where_nothing_is_held_back(tmp_path) -> None:
-    _, history = tune(tmp_path, replace(CONTRASTIVE, validation=0.0, epochs=1))
+    _, history = run_finetuning(tmp_path, replace(CONTRASTIVE, validation=0.0, epochs=1))
     assert history[0].retrieval_top1 is None
     assert history[0].retrieval_median_rank is None
 
@@ -282,7 +288,10 @@ def test_held_back_images_do_not_change_the_weights(tmp_path) -> None:
     tensor = data.images.tensor.clone()
     tensor[held] = 0
     other = replace(data, images=ResidentImages(tensor))
-    first, second = tune(tmp_path / "a", data=data), tune(tmp_path / "b", data=other)
+    first, second = (
+        run_finetuning(tmp_path / "a", data=data),
+        run_finetuning(tmp_path / "b", data=other),
+    )
     assert all(torch.equal(first[0][name], second[0][name]) for name in first[0])
 
 
@@ -290,7 +299,9 @@ def test_rows_that_are_not_for_training_are_never_read(tmp_path) -> None:
     data = planted(n=60)
     responses = data.responses.clone()
     responses[data.rows[40:]] = float("nan")
-    _, history = tune(tmp_path, data=replace(data, responses=responses, rows=data.rows[:40]))
+    _, history = run_finetuning(
+        tmp_path, data=replace(data, responses=responses, rows=data.rows[:40])
+    )
     assert all(np.isfinite(report.loss) for report in history)
 
 
@@ -306,7 +317,7 @@ def test_a_loss_that_is_not_a_number_ends_the_training_and_names_the_cure(
     data = planted()
     data.responses[3, 0] = float("nan")
     with pytest.raises(FloatingPointError, match=r"not a number in epoch 1; lower learning_rate"):
-        tune(tmp_path, replace(objective, validation=0.0), data)
+        run_finetuning(tmp_path, replace(objective, validation=0.0), data)
     assert Checkpoints(tmp_path).load(CPU) is None
 
 
@@ -316,39 +327,39 @@ def test_a_loss_that_is_not_a_number_ends_the_training_and_names_the_cure(
 )
 def test_any_number_of_images_trains_in_any_batch_size(tmp_path, objective, n, batch_size) -> None:
     settings = objective(learning_rate=1e-3, batch_size=batch_size, epochs=1)
-    _, history = tune(tmp_path, settings, planted(n))
+    _, history = run_finetuning(tmp_path, settings, planted(n))
     assert np.isfinite(history[0].loss)
 
 
 @BOTH
 @pytest.mark.parametrize("n_vertices", [1, 4])
-def test_the_smallest_cells_train(tmp_path, objective, n_vertices) -> None:
-    _, history = tune(tmp_path, objective, planted(n_vertices=n_vertices))
+def test_the_smallest_rois_train(tmp_path, objective, n_vertices) -> None:
+    _, history = run_finetuning(tmp_path, objective, planted(n_vertices=n_vertices))
     assert len(history) == objective.epochs
     assert all(np.isfinite(report.loss) for report in history)
 
 
 @BOTH
-def test_the_trunk_is_tuned_in_place_and_every_layer_of_it(tmp_path, objective) -> None:
-    tuned, _ = tune(tmp_path, replace(objective, epochs=1))
-    untuned = tiny_trunk().state_dict()
-    assert all(not torch.equal(tuned[name], untuned[name]) for name in untuned)
+def test_the_backbone_is_finetuned_in_place_and_every_layer_of_it(tmp_path, objective) -> None:
+    finetuned, _ = run_finetuning(tmp_path, replace(objective, epochs=1))
+    untuned = tiny_backbone().state_dict()
+    assert all(not torch.equal(finetuned[name], untuned[name]) for name in untuned)
 
 
 def test_the_reported_loss_is_the_mean_over_images_not_over_batches(tmp_path) -> None:
     data = planted(n=18)
     frozen = Regression(learning_rate=1e-30, batch_size=16, epochs=1)
-    trunk = tiny_trunk()
-    trunk[3].p = 0.0
-    history = finetune(frozen, 0, trunk, data, Checkpoints(tmp_path / "a"), Listener())
+    backbone = tiny_backbone()
+    backbone[3].p = 0.0
+    history = finetune(frozen, 0, backbone, data, Checkpoints(tmp_path / "a"), Listener())
     whole = replace(frozen, batch_size=18)
-    trunk = tiny_trunk()
-    trunk[3].p = 0.0
-    at_once = finetune(whole, 0, trunk, data, Checkpoints(tmp_path / "b"), Listener())
+    backbone = tiny_backbone()
+    backbone[3].p = 0.0
+    at_once = finetune(whole, 0, backbone, data, Checkpoints(tmp_path / "b"), Listener())
     assert history[0].loss == pytest.approx(at_once[0].loss, rel=1e-5)
 
 
 def test_a_damaged_checkpoint_is_trained_again_to_the_same_weights(tmp_path) -> None:
-    first = tune(tmp_path)
+    first = run_finetuning(tmp_path)
     (tmp_path / "last.json").write_text("{")
-    assert_same(first, tune(tmp_path))
+    assert_same(first, run_finetuning(tmp_path))

@@ -23,9 +23,9 @@ from trainables.models import heads
 from trainables.models.heads import build_model
 from trainables.results.event_log import log_file
 from trainables.spec import Contrastive, Regression
-from trainables.training.distributed import ALONE
-from trainables.training.microbatches import Parts, can_be_split, is_out_of_memory
-from trainables.training.synchronised import Passing, SharedModel
+from trainables.training.distributed import SINGLE_PROCESS
+from trainables.training.microbatches import Microbatcher, can_be_split, is_out_of_memory
+from trainables.training.synchronised import ForwardConfig, SharedModel
 
 __all__ = ["place", "without_ray"]  # fixtures
 N = 23
@@ -39,7 +39,7 @@ class Double(nn.Module):
         return x.double()
 
 
-def trunk() -> nn.Module:
+def backbone() -> nn.Module:
     return nn.Sequential(
         Double(),
         nn.Conv2d(3, 6, 4, stride=4),
@@ -55,10 +55,10 @@ def trunk() -> nn.Module:
 def step(objective: Contrastive | Regression, part: int | None) -> tuple[Tensor, list[Tensor]]:
     """Give the loss and the gradients of one batch, and leave the generator as it then is."""
     torch.manual_seed(0)
-    model = build_model(objective, trunk(), 16, 9, seed=0).double()
+    model = build_model(objective, backbone(), 16, 9, seed=0).double()
     images = torch.randint(0, 256, (N, 3, 16, 16), dtype=torch.uint8)
     responses = torch.randn(N, 9, dtype=torch.float64)
-    shared = SharedModel(ALONE, model, Passing(Parts(part) if part else None))
+    shared = SharedModel(SINGLE_PROCESS, model, ForwardConfig(Microbatcher(part) if part else None))
     with shared.synchronised():
         loss = shared.loss(model, images, responses, N)
         torch.autograd.backward(loss)
@@ -81,10 +81,10 @@ def test_loss_gradients_and_draws_are_those_of_the_whole_batch(objective, part) 
 
 def test_no_part_is_larger_than_asked_and_modules_are_left_as_they_were() -> None:
     seen: list[int] = []
-    model = build_model(Contrastive(), trunk(), 16, 9, seed=0).double()
+    model = build_model(Contrastive(), backbone(), 16, 9, seed=0).double()
     before = copy.deepcopy(model.state_dict())
-    model.trunk.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
-    shared = SharedModel(ALONE, model, Passing(Parts(5)))
+    model.backbone.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    shared = SharedModel(SINGLE_PROCESS, model, ForwardConfig(Microbatcher(5)))
     images = torch.zeros(N, 3, 16, 16, dtype=torch.uint8)
     with shared.synchronised():
         torch.autograd.backward(shared.loss(model, images, torch.randn(N, 9).double(), N))
@@ -114,7 +114,8 @@ def test_which_errors_are_of_memory(error: Exception, expected: bool) -> None:
 
 
 def out_of_memory_above(limit: int, images: Tensor) -> Tensor:
-    """Stand in for the trunk's first step, on a device that holds so many images' activations."""
+    """Stand in for the backbone's first step, on a device that holds so many images'
+    activations."""
     if torch.is_grad_enabled() and len(images) > limit:
         raise torch.OutOfMemoryError(f"tried to hold {len(images)} images")
     return normalise(images)
@@ -124,7 +125,7 @@ normalise = heads.normalise
 
 
 @pytest.mark.parametrize("kind", ["contrastive", "regression", "pooled"])
-def test_a_trial_out_of_memory_is_tuned_in_smaller_parts_to_the_same_scores(
+def test_a_trial_out_of_memory_is_finetuned_in_smaller_parts_to_the_same_scores(
     place: Place, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     objective = {"contrastive": CONTRASTIVE, "regression": REGRESSION}.get(kind)
@@ -145,7 +146,7 @@ def test_a_trial_out_of_memory_is_tuned_in_smaller_parts_to_the_same_scores(
     assert "8 images at a time" in log_file(place.home / "runs", trial.id).read_text()
 
 
-def test_a_trial_that_no_part_fits_is_told_with_its_cure(
+def test_a_trial_that_no_part_fits_is_reported_with_its_cure(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainables.models.heads.normalise", partial(out_of_memory_above, 3))
@@ -177,7 +178,7 @@ def test_a_gpu_that_is_too_small_for_a_batch_is_enough_for_parts_of_it() -> None
         with pytest.raises(torch.OutOfMemoryError):
             torch.autograd.backward(model.loss(images, responses))
         model.zero_grad(set_to_none=True)
-        shared = SharedModel(ALONE, model, Passing(Parts(64)))
+        shared = SharedModel(SINGLE_PROCESS, model, ForwardConfig(Microbatcher(64)))
         with shared.synchronised():
             torch.autograd.backward(shared.loss(model, images, responses, 4096))
     finally:

@@ -11,18 +11,23 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from benchmarks.small_shards import plant
-from tests.builders.worker_team import run_teams
+from tests.builders.worker_process_group import run_process_groups
 from trainables.data.images import ResidentImages
 from trainables.models.backbones import normalise
 from trainables.models.heads import build_model
-from trainables.models.pooled import TunedModel, build_pooled, embedder_of
+from trainables.models.pooled import FinetunedModel, build_pooled, embedder_of
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Contrastive, Pooled, Regression
 from trainables.training.checkpoints import Checkpoints
-from trainables.training.distributed import ALONE, Abandoned, Team, TeamBroken
+from trainables.training.distributed import (
+    SINGLE_PROCESS,
+    Abandoned,
+    ProcessGroupBroken,
+    TrialProcessGroup,
+)
 from trainables.training.epoch import TrainingData
 from trainables.training.finetune import Stopped, finetune_pooled
-from trainables.training.synchronised import Passing, SharedModel
+from trainables.training.synchronised import ForwardConfig, SharedModel
 
 pytestmark = pytest.mark.slow  # processes of their own: each imports torch
 
@@ -70,8 +75,8 @@ class Together(nn.Module):
         return x.unflatten(0, (-1, 4)).transpose(1, 2).flatten(1)
 
 
-def trunk() -> nn.Module:
-    """Build a trunk with every layer that regards the batch: norms, dropouts, windows."""
+def backbone() -> nn.Module:
+    """Build a backbone with every layer that regards the batch: norms, dropouts, windows."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
         first = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
@@ -94,11 +99,11 @@ def trunk() -> nn.Module:
         )
 
 
-def models(dtype: torch.dtype) -> dict[str, TunedModel]:
+def models(dtype: torch.dtype) -> dict[str, FinetunedModel]:
     built = {
-        "contrastive": build_model(Contrastive(), trunk(), 16, N_VERTICES[1], seed=0),
-        "regression": build_model(Regression(), trunk(), 16, N_VERTICES[1], seed=0),
-        "pooled": build_pooled(Pooled(), trunk(), 16, N_VERTICES, seed=0),
+        "contrastive": build_model(Contrastive(), backbone(), 16, N_VERTICES[1], seed=0),
+        "regression": build_model(Regression(), backbone(), 16, N_VERTICES[1], seed=0),
+        "pooled": build_pooled(Pooled(), backbone(), 16, N_VERTICES, seed=0),
     }
     return {name: model.to(dtype) for name, model in built.items()}
 
@@ -117,8 +122,8 @@ def state(model: nn.Module, loss: Tensor) -> dict[str, Tensor | None]:
     }
 
 
-def plain(model: TunedModel, n: int, dtype: torch.dtype) -> dict[str, Tensor | None]:
-    """Take a step as a single process does that knows of no team."""
+def plain(model: FinetunedModel, n: int, dtype: torch.dtype) -> dict[str, Tensor | None]:
+    """Take a step as a single process does that knows of no process group."""
     images, responses = batch(n, dtype)
     torch.manual_seed(5)
     embedder = embedder_of(model.train(), 1)
@@ -127,58 +132,64 @@ def plain(model: TunedModel, n: int, dtype: torch.dtype) -> dict[str, Tensor | N
     return state(model, loss)
 
 
-def shared(team: Team) -> dict[str, Any]:
-    """Take the same steps as one worker of a team."""
+def shared(process_group: TrialProcessGroup) -> dict[str, Any]:
+    """Take the same steps as one worker of a process group."""
     found: dict[str, Any] = {}
     for n, dtype in CASES:
         for name, model in models(dtype).items():
             images, responses = batch(n, dtype)
-            own, names = team.share(n), list(model.state_dict())
+            own, names = process_group.share(n), list(model.state_dict())
             torch.manual_seed(5)
-            pair = SharedModel(team, model.train())
+            pair = SharedModel(process_group, model.train())
             with pair.synchronised():
                 loss = pair.loss(embedder_of(model, 1), images[own], responses[own], n)
                 loss.backward()
                 pair.sum_gradients()
                 step = {"state": state(model, loss), "names": list(model.state_dict()) == names}
             changed = [module for module in model.modules() if "forward" in module.__dict__]
-            logits = model.eval().trunk(normalise(images)).detach()
+            logits = model.eval().backbone(normalise(images)).detach()
             step |= {"restored": not changed, "draws": torch.rand(1), "logits": logits}
             found[f"{name} {n} {dtype}"] = step
     return found
 
 
 def test_several_workers_do_not_pass_images_in_bfloat16() -> None:
-    with pytest.raises(ValueError, match="bfloat16 is for one worker a trial"):
-        SharedModel(Team(0, 2), nn.Linear(1, 1), Passing(precision="bfloat16"))
+    with pytest.raises(ValueError, match="bfloat16 is for one worker per trial"):
+        SharedModel(TrialProcessGroup(0, 2), nn.Linear(1, 1), ForwardConfig(precision="bfloat16"))
 
 
-def complain(team: Team, who: int, error: type[Exception]) -> None:
-    if team.rank == who:
+def complain(process_group: TrialProcessGroup, who: int, error: type[Exception]) -> None:
+    if process_group.rank == who:
         raise error("no")
 
 
 def caught(call: Any) -> str:
     try:
         call()
-    except (Abandoned, TeamBroken, ValueError) as error:
+    except (Abandoned, ProcessGroupBroken, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return "nothing"
 
 
-def agree(team: Team) -> dict[str, Any]:
-    """Go through what a team decides together."""
+def agree(process_group: TrialProcessGroup) -> dict[str, Any]:
+    """Go through what a process group decides together."""
     found: dict[str, Any] = {}
-    found["decided"] = team.decide(lambda: f"by {team.rank}")
-    found["failed decision"] = caught(lambda: team.decide(lambda: complain(team, 0, ValueError)))
-    found["together"] = team.together(lambda: team.rank)
-    for who in range(team.size):
+    found["decided"] = process_group.decide(lambda: f"by {process_group.rank}")
+    found["failed decision"] = caught(
+        lambda: process_group.decide(lambda: complain(process_group, 0, ValueError))
+    )
+    found["together"] = process_group.together(lambda: process_group.rank)
+    for who in range(process_group.size):
         found[f"failed {who}"] = caught(
-            lambda who=who: team.together(lambda: complain(team, who, ValueError))
+            lambda who=who: process_group.together(lambda: complain(process_group, who, ValueError))
         )
-    found["differ"] = caught(lambda: team.check_same(team.rank, "rank"))
-    found["same"] = caught(lambda: team.check_same(7, "seven"))
-    found["sum"] = team.sum(torch.tensor([team.rank + 1.0])) if team.size > 1 else None
+    found["differ"] = caught(lambda: process_group.check_same(process_group.rank, "rank"))
+    found["same"] = caught(lambda: process_group.check_same(7, "seven"))
+    found["sum"] = (
+        process_group.sum(torch.tensor([process_group.rank + 1.0]))
+        if process_group.size > 1
+        else None
+    )
     return found
 
 
@@ -192,9 +203,11 @@ def subjects() -> list[TrainingData]:
     return data
 
 
-def train(team: Team, directory: Path, stop_after: int | None = None) -> dict[str, Any]:
-    """Train as one worker of a team; return its logits and history, or how it ended."""
-    network, heard = trunk(), []
+def train(
+    process_group: TrialProcessGroup, directory: Path, stop_after: int | None = None
+) -> dict[str, Any]:
+    """Train as one worker of a process group; return its logits and history, or how it ended."""
+    network, heard = backbone(), []
 
     def report(epoch: EpochReport) -> bool:
         heard.append(epoch.epoch)
@@ -202,7 +215,13 @@ def train(team: Team, directory: Path, stop_after: int | None = None) -> dict[st
 
     try:
         history = finetune_pooled(
-            TRAINING, 0, network, subjects(), Checkpoints(directory), report, team=team
+            TRAINING,
+            0,
+            network,
+            subjects(),
+            Checkpoints(directory),
+            report,
+            process_group=process_group,
         )
     except Stopped as stopped:
         return {"stopped": [one.epoch for one in stopped.history], "heard": heard}
@@ -212,13 +231,19 @@ def train(team: Team, directory: Path, stop_after: int | None = None) -> dict[st
     return {"logits": logits - logits.mean(dim=0), "history": measured, "heard": heard}
 
 
-def diverge(team: Team, directory: Path) -> str:
+def diverge(process_group: TrialProcessGroup, directory: Path) -> str:
     """Train on a response that is no number, which one worker has in its rows."""
     data = subjects()
     data[1].responses[4, 0] = float("nan")
     try:
         finetune_pooled(
-            TRAINING, 0, trunk(), data, Checkpoints(directory), lambda report: True, team=team
+            TRAINING,
+            0,
+            backbone(),
+            data,
+            Checkpoints(directory),
+            lambda report: True,
+            process_group=process_group,
         )
     except FloatingPointError as error:
         return str(error)
@@ -231,37 +256,37 @@ class AllWork:
 
     home: Path
 
-    def __call__(self, team: Team) -> dict[str, Any]:
-        of = f"team-of-{team.size}"
+    def __call__(self, process_group: TrialProcessGroup) -> dict[str, Any]:
+        of = f"group-of-{process_group.size}"
         return {
-            "steps": shared(team),
-            "agreed": agree(team),
-            "trained": train(team, self.home / of),
-            "stopped": train(team, self.home / f"{of}-stopped", stop_after=1),
-            # What a single worker left half trained: teams of one come first.
-            "resumed": train(team, self.home / f"left-for-{team.size}"),
-            "diverged": diverge(team, self.home / f"{of}-diverged"),
+            "steps": shared(process_group),
+            "agreed": agree(process_group),
+            "trained": train(process_group, self.home / of),
+            "stopped": train(process_group, self.home / f"{of}-stopped", stop_after=1),
+            # What a single worker left half trained: process groups of one come first.
+            "resumed": train(process_group, self.home / f"left-for-{process_group.size}"),
+            "diverged": diverge(process_group, self.home / f"{of}-diverged"),
         }
 
 
 @pytest.fixture(scope="module")
-def teams(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
-    home = tmp_path_factory.mktemp("team")
+def process_groups(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[dict[str, Any]]]:
+    home = tmp_path_factory.mktemp("process_group")
     for size in SIZES:
-        train(ALONE, home / f"left-for-{size}", stop_after=1)
-    return run_teams(AllWork(home), SIZES, home / "home")
+        train(SINGLE_PROCESS, home / f"left-for-{size}", stop_after=1)
+    return run_process_groups(AllWork(home), SIZES, home / "home")
 
 
 @pytest.mark.parametrize("n_workers", SIZES)
 @pytest.mark.parametrize(("n", "dtype"), CASES)
 @pytest.mark.parametrize("name", ["contrastive", "regression", "pooled"])
 def test_workers_compute_the_loss_gradients_and_statistics_of_one(
-    teams, name, n, dtype, n_workers
+    process_groups, name, n, dtype, n_workers
 ) -> None:
     expected = plain(models(dtype)[name], n, dtype)
     assert expected["loss"] is not None
     assert any(value is None for value in expected.values()) is (name == "pooled")
-    for worker in teams[n_workers]:
+    for worker in process_groups[n_workers]:
         found = worker["steps"][f"{name} {n} {dtype}"]["state"]
         assert found.keys() == expected.keys()
         for key, value in expected.items():
@@ -276,10 +301,12 @@ def assert_close(found: Tensor, expected: Tensor, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("n_workers", SIZES)
-def test_the_model_is_left_with_its_names_and_forwards_and_draws_in_step(teams, n_workers) -> None:
-    first = teams[1][0]["steps"]
+def test_the_model_is_left_with_its_names_and_forwards_and_draws_in_step(
+    process_groups, n_workers
+) -> None:
+    first = process_groups[1][0]["steps"]
     assert len(first) == 3 * len(CASES)
-    for worker in teams[n_workers]:
+    for worker in process_groups[n_workers]:
         for key, step in worker["steps"].items():
             assert step["names"]
             assert step["restored"]
@@ -287,9 +314,9 @@ def test_the_model_is_left_with_its_names_and_forwards_and_draws_in_step(teams, 
             assert_close(step["logits"], first[key]["logits"], 1e-5)
 
 
-def test_workers_of_a_team_have_the_same_gradients_to_the_bit(teams) -> None:
+def test_workers_of_a_process_group_have_the_same_gradients_to_the_bit(process_groups) -> None:
     key = f"contrastive 25 {torch.float32}"
-    first, *others = (worker["steps"][key]["state"] for worker in teams[3])
+    first, *others = (worker["steps"][key]["state"] for worker in process_groups[3])
     for name, value in first.items():
         assert all(torch.equal(value, other[name]) for other in others), name
 
@@ -297,10 +324,10 @@ def test_workers_of_a_team_have_the_same_gradients_to_the_bit(teams) -> None:
 @pytest.mark.parametrize("work", ["trained", "resumed"])
 @pytest.mark.parametrize("n_workers", SIZES)
 def test_a_training_ends_alike_with_any_number_of_workers_and_from_one_s_checkpoint(
-    teams, n_workers, work
+    process_groups, n_workers, work
 ) -> None:
-    expected = teams[1][0]["trained"]
-    for rank, worker in enumerate(teams[n_workers]):
+    expected = process_groups[1][0]["trained"]
+    for rank, worker in enumerate(process_groups[n_workers]):
         found = worker[work]
         assert found["heard"] == ([] if rank else [1, 2, 3][work == "resumed" :])
         for one, two in zip(found["history"], expected["history"], strict=True):
@@ -311,61 +338,72 @@ def test_a_training_ends_alike_with_any_number_of_workers_and_from_one_s_checkpo
 
 
 @pytest.mark.parametrize("n_workers", SIZES)
-def test_a_stopped_training_stops_on_all_workers_after_the_same_epoch(teams, n_workers) -> None:
-    told = [worker["stopped"] for worker in teams[n_workers]]
-    assert [one["stopped"] for one in told] == [[1]] * n_workers
-    assert [one["heard"] for one in told] == [[1]] + [[]] * (n_workers - 1)
+def test_a_stopped_training_stops_on_all_workers_after_the_same_epoch(
+    process_groups, n_workers
+) -> None:
+    message = [worker["stopped"] for worker in process_groups[n_workers]]
+    assert [one["stopped"] for one in message] == [[1]] * n_workers
+    assert [one["heard"] for one in message] == [[1]] + [[]] * (n_workers - 1)
 
 
 @pytest.mark.parametrize("n_workers", SIZES)
-def test_a_loss_that_is_not_a_number_ends_the_training_on_all_workers(teams, n_workers) -> None:
-    for worker in teams[n_workers]:
+def test_a_loss_that_is_not_a_number_ends_the_training_on_all_workers(
+    process_groups, n_workers
+) -> None:
+    for worker in process_groups[n_workers]:
         assert "not a number in epoch 1; lower learning_rate" in worker["diverged"]
 
 
 @pytest.mark.parametrize("n_workers", SIZES)
-def test_the_first_worker_decides_for_all(teams, n_workers) -> None:
-    for worker in teams[n_workers]:
+def test_the_first_worker_decides_for_all(process_groups, n_workers) -> None:
+    for worker in process_groups[n_workers]:
         assert worker["agreed"]["decided"] == "by 0"
 
 
 @pytest.mark.parametrize("n_workers", [2, 3])
 def test_a_failed_decision_is_the_first_worker_s_error_and_ends_the_others_part(
-    teams, n_workers
+    process_groups, n_workers
 ) -> None:
-    told = [worker["agreed"]["failed decision"] for worker in teams[n_workers]]
-    assert told == ["ValueError: no"] + ["Abandoned: ValueError: no"] * (n_workers - 1)
+    message = [worker["agreed"]["failed decision"] for worker in process_groups[n_workers]]
+    assert message == ["ValueError: no"] + ["Abandoned: ValueError: no"] * (n_workers - 1)
 
 
 @pytest.mark.parametrize("n_workers", [2, 3])
-def test_what_one_worker_can_not_do_is_left_by_all_and_told_by_its_name(teams, n_workers) -> None:
+def test_what_one_worker_can_not_do_is_left_by_all_and_reported_by_its_name(
+    process_groups, n_workers
+) -> None:
     for who in range(n_workers):
-        told = [worker["agreed"][f"failed {who}"] for worker in teams[n_workers]]
+        message = [worker["agreed"][f"failed {who}"] for worker in process_groups[n_workers]]
         abandoned = f"Abandoned: worker {who}: ValueError: no"
-        assert told == [abandoned if rank or who else "ValueError: no" for rank in range(n_workers)]
+        assert message == [
+            abandoned if rank or who else "ValueError: no" for rank in range(n_workers)
+        ]
 
 
-def test_workers_notice_that_they_do_not_see_the_same(teams) -> None:
-    for worker in teams[3]:
+def test_workers_notice_that_they_do_not_see_the_same(process_groups) -> None:
+    for worker in process_groups[3]:
         assert worker["agreed"]["same"] == "nothing"
         assert "worker 2: ValueError: rank: 2 here, 0 at the first" in worker["agreed"]["differ"]
 
 
-def test_tensors_are_summed_over_workers(teams) -> None:
-    assert [float(worker["agreed"]["sum"]) for worker in teams[3]] == [6.0] * 3
+def test_tensors_are_summed_over_workers(process_groups) -> None:
+    assert [float(worker["agreed"]["sum"]) for worker in process_groups[3]] == [6.0] * 3
 
 
 def test_shares_are_contiguous_even_and_all_of_the_rows() -> None:
     for size in (1, 2, 3, 7):
         for n in (0, 1, 2, 8, 21):
             rows = list(range(n))
-            shares = [rows[Team(rank, size).share(n)] for rank in range(size)]
+            shares = [rows[TrialProcessGroup(rank, size).share(n)] for rank in range(size)]
             assert [row for share in shares for row in share] == rows
             assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_an_error_in_a_step_breaks_a_team_and_is_itself_for_one_worker() -> None:
-    with pytest.raises(ValueError, match=r"^no$"), Team().in_step():
+def test_an_error_in_a_step_breaks_a_process_group_and_is_itself_for_one_worker() -> None:
+    with pytest.raises(ValueError, match=r"^no$"), TrialProcessGroup().in_step():
         raise ValueError("no")
-    with pytest.raises(TeamBroken, match="worker 1: ValueError: no"), Team(1, 2).in_step():
+    with (
+        pytest.raises(ProcessGroupBroken, match="worker 1: ValueError: no"),
+        TrialProcessGroup(1, 2).in_step(),
+    ):
         raise ValueError("no")

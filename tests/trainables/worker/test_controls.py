@@ -20,12 +20,12 @@ from orchestrator.ingest.settings import Settings
 from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
 from orchestrator.ingest.writer import write_subject
 from trainables.data import loading
-from trainables.data.shards import list_cells
+from trainables.data.shards import list_rois
 from trainables.models.backbones import weights_name
 from trainables.results.score_files import score_file
-from trainables.spec import Contrastive, Encoding, Trial, Trunk, Untuned
+from trainables.spec import Backbone, Contrastive, Encoding, Trial, Untuned
 from trainables.worker import subject_cache
-from trainables.worker.context import Workplace
+from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
 N_PERMUTATIONS = 8
@@ -56,19 +56,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def mean_scores(home: Path, runs: Path, rois: tuple[str, ...]) -> dict[str, float]:
-    """Run an untuned and a contrastive trial on each cell; return the mean r of each trial."""
+def mean_scores(home: Path, runs: Path, roi_names: tuple[str, ...]) -> dict[str, float]:
+    """Run an untuned and a contrastive trial on each ROI; return the mean r of each trial."""
     weights = home / "weights.safetensors"
-    trunk = Trunk("narrow-alexnet", weights_name(weights))
-    runner = TrialRunner(Workplace(home / "data", runs, weights), torch.device("cpu"))
+    backbone = Backbone("narrow-alexnet", weights_name(weights))
+    runner = TrialRunner(RunContext(home / "data", runs, weights), torch.device("cpu"))
     found = {}
-    for cell in list_cells(home / "data"):
+    for roi in list_rois(home / "data"):
         for objective in (Untuned(), Contrastive(batch_size=64, epochs=2)):
-            if cell.roi in rois and cell.hemisphere == "lh":
-                trial = Trial(objective, (cell,), trunk, ENCODING)
+            if roi.name in roi_names and roi.hemisphere == "lh":
+                trial = Trial(objective, (roi,), backbone, ENCODING)
                 runner.run(trial, Quiet())
-                r = pads.dataset(score_file(runs, trial.id, cell)).to_table()["r"]
-                found[f"{trial.method} {cell.roi}"] = pc.mean(r).as_py()
+                r = pads.dataset(score_file(runs, trial.id, roi)).to_table()["r"]
+                found[f"{trial.method} {roi.name}"] = pc.mean(r).as_py()
     return found
 
 

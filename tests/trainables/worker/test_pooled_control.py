@@ -14,8 +14,8 @@ from benchmarks import small_shards
 from trainables.models import backbones
 from trainables.models.backbones import weights_name
 from trainables.results.score_files import read_scores
-from trainables.spec import Cell, Contrastive, Encoding, Pooled, Trial, Trunk
-from trainables.worker.context import Workplace
+from trainables.spec import Backbone, Contrastive, Encoding, Pooled, Roi, Trial
+from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ TRAINING: dict[str, Any] = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 2
 ENCODING = Encoding(layers=("6",), alphas=(0.1, 1.0, 10.0, 100.0, 1e3, 1e4), n_folds=3)
 
 
-def tiny_trunk() -> nn.Module:
+def tiny_backbone() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 16, 4, stride=4),
         nn.ReLU(),
@@ -49,7 +49,7 @@ def plant_energy(
     """Draw images of patterns, and responses to how strong each is, whatever its sign.
 
     The patterns are every subject's; images, weights and noise (as strong as the signal) are its
-    own. No linear map of the pixels predicts a magnitude, so the trunk has to learn it.
+    own. No linear map of the pixels predicts a magnitude, so the backbone has to learn it.
     """
     strengths = generator.standard_normal((n_images, N_PATTERNS))
     patterns = shared.standard_normal((N_PATTERNS, 3, 4, 4))
@@ -71,33 +71,36 @@ class Quiet:
 
 
 @pytest.fixture
-def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
+def rois(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Roi]:
     monkeypatch.setattr(small_shards, "plant", plant_energy)
-    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_trunk)
+    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_backbone)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        torch.save(tiny_trunk().state_dict(), tmp_path / "weights.pt")
+        torch.save(tiny_backbone().state_dict(), tmp_path / "weights.pt")
     return small_shards.write_shards(
         tmp_path / "data", SUBJECTS, n_images=200, image_size=32, shared_patterns=5
     )
 
 
-def test_pooled_beats_single_subject_in_early_cells_where_a_component_is_shared(
-    cells: list[Cell], tmp_path: Path
+def test_pooled_beats_single_subject_in_early_rois_where_a_component_is_shared(
+    rois: list[Roi], tmp_path: Path
 ) -> None:
-    trunk = Trunk("tiny", weights_name(tmp_path / "weights.pt"))
-    place = Workplace(tmp_path / "data", tmp_path / "runs", tmp_path / "weights.pt")
+    backbone = Backbone("tiny", weights_name(tmp_path / "weights.pt"))
+    place = RunContext(tmp_path / "data", tmp_path / "runs", tmp_path / "weights.pt")
     runner = TrialRunner(place, torch.device("cpu"))
     means: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for roi in EARLY:
-        alike = tuple(cell for cell in cells if (cell.hemisphere, cell.roi) == ("lh", roi))
+    for roi_name in EARLY:
+        alike = tuple(roi for roi in rois if (roi.hemisphere, roi.name) == ("lh", roi_name))
         assert len(alike) == len(SUBJECTS)
         trials = {
-            "single": [Trial(Contrastive(**TRAINING), (c,), trunk, ENCODING) for c in alike],
-            "sequential": [Trial(Pooled(hidden_dim=32, **TRAINING), alike, trunk, ENCODING)],
+            "single": [Trial(Contrastive(**TRAINING), (c,), backbone, ENCODING) for c in alike],
+            "sequential": [Trial(Pooled(hidden_dim=32, **TRAINING), alike, backbone, ENCODING)],
             "interleaved": [
                 Trial(
-                    Pooled(hidden_dim=32, order="interleaved", **TRAINING), alike, trunk, ENCODING
+                    Pooled(hidden_dim=32, order="interleaved", **TRAINING),
+                    alike,
+                    backbone,
+                    ENCODING,
                 )
             ],
         }
@@ -105,9 +108,12 @@ def test_pooled_beats_single_subject_in_early_cells_where_a_component_is_shared(
             for trial in some:
                 runner.run(trial, Quiet())
                 table = read_scores(tmp_path / "runs", trial.id).to_pandas()
-                means[name, roi] += list(table.groupby("subject")["r"].mean())
+                means[name, roi_name] += list(table.groupby("subject")["r"].mean())
     assert all(len(by_subject) == len(SUBJECTS) for by_subject in means.values())
     for order in ("sequential", "interleaved"):
-        gains = [np.mean(means[order, roi]) - np.mean(means["single", roi]) for roi in EARLY]
+        gains = [
+            np.mean(means[order, roi_name]) - np.mean(means["single", roi_name])
+            for roi_name in EARLY
+        ]
         assert min(gains) > 0, (order, gains)
         assert np.mean(gains) > 0.04, (order, gains)

@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmarks.small_shards import write_shards
 from trainables.compute.device import free_bytes
-from trainables.compute.precision import is_exact
+from trainables.compute.precision import is_deterministic
 from trainables.data import loading
 from trainables.data.loading import Subject, read_images, read_subject
 from trainables.data.rows import read_rows
@@ -31,20 +31,20 @@ from trainables.results.score_files import (
     score_file,
 )
 from trainables.spec import (
-    Cell,
+    Backbone,
     Contrastive,
     Encoding,
     Pooled,
     Regression,
+    Roi,
     Trial,
-    Trunk,
     Untuned,
 )
 from trainables.spec.evaluation import Evaluation
 from trainables.training.checkpoints import LAST, OF_SEARCHES
 from trainables.training.finetune import Stopped
 from trainables.worker import score_subject, subject_cache
-from trainables.worker.context import Workplace
+from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ POOLED = Pooled(learning_rate=1e-3, batch_size=16, epochs=2, validation=0.2)
 REGRESSION = Regression(learning_rate=1e-3, batch_size=16, epochs=2)
 
 
-def tiny_trunk() -> nn.Module:
+def tiny_backbone() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 8, 4, stride=4),
         nn.ReLU(inplace=True),
@@ -69,25 +69,25 @@ class Place:
     """A data directory, a weights file, and runners that write beside them."""
 
     home: Path
-    cells: list[Cell]
-    trunk: Trunk
+    rois: list[Roi]
+    backbone: Backbone
 
-    def workplace(self, name: str = "runs", **changes) -> Workplace:
-        return Workplace(self.home / "data", self.home / name, self.home / "weights.pt", **changes)
+    def context(self, name: str = "runs", **changes) -> RunContext:
+        return RunContext(self.home / "data", self.home / name, self.home / "weights.pt", **changes)
 
     def runner(self, name: str = "runs", **changes) -> TrialRunner:
-        return TrialRunner(self.workplace(name, **changes), CPU)
+        return TrialRunner(self.context(name, **changes), CPU)
 
-    def trial(self, objective=CONTRASTIVE, cell: int = 0, **changes) -> Trial:
-        return Trial(objective, (self.cells[cell],), self.trunk, ENCODING, **changes)
+    def trial(self, objective=CONTRASTIVE, roi: int = 0, **changes) -> Trial:
+        return Trial(objective, (self.rois[roi],), self.backbone, ENCODING, **changes)
 
     def pooled(self, **changes) -> Trial:
-        alike = tuple(cell for cell in self.cells if cell.id.endswith("lh-V1v"))
-        return Trial(replace(POOLED, **changes), alike, self.trunk, ENCODING)
+        alike = tuple(roi for roi in self.rois if roi.id.endswith("lh-V1v"))
+        return Trial(replace(POOLED, **changes), alike, self.backbone, ENCODING)
 
-    def untuned(self, *cells: int) -> Trial:
-        chosen = tuple(self.cells[number] for number in cells)
-        return Trial(Untuned(), chosen, self.trunk, ENCODING)
+    def untuned(self, *rois: int) -> Trial:
+        chosen = tuple(self.rois[number] for number in rois)
+        return Trial(Untuned(), chosen, self.backbone, ENCODING)
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Listener:
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch) -> Iterator[None]:
     monkeypatch.setattr(loading, "stream", read_rows)
-    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_trunk)
+    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_backbone)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -121,11 +121,11 @@ def without_ray(monkeypatch) -> Iterator[None]:
 
 @pytest.fixture
 def place(tmp_path) -> Place:
-    cells = write_shards(tmp_path / "data", ("subj01", "subj02"), n_images=60, image_size=32)
+    rois = write_shards(tmp_path / "data", ("subj01", "subj02"), n_images=60, image_size=32)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        torch.save(tiny_trunk().state_dict(), tmp_path / "weights.pt")
-    return Place(tmp_path, cells, Trunk("tiny", weights_name(tmp_path / "weights.pt")))
+        torch.save(tiny_backbone().state_dict(), tmp_path / "weights.pt")
+    return Place(tmp_path, rois, Backbone("tiny", weights_name(tmp_path / "weights.pt")))
 
 
 def scores(place: Place, trial: Trial, name: str = "runs") -> list[dict]:
@@ -137,21 +137,21 @@ def mean_r(place: Place, trial: Trial, name: str = "runs") -> float:
     return sum(found) / len(found)
 
 
-def test_an_untuned_trial_scores_all_its_cells_in_one_pass(place) -> None:
+def test_an_untuned_trial_scores_all_its_rois_in_one_pass(place) -> None:
     trial, listener = place.untuned(0, 1, 2, 3, 4), Listener()
     outcome = place.runner().run(trial, listener)
     assert outcome.status == "finished"
     assert listener.stages == ["reading", "features", "encoding"]
     assert listener.epochs == []
-    for cell in trial.cells:
-        table = read_score_file(score_file(place.home / "runs", trial.id, cell))
+    for roi in trial.rois:
+        table = read_score_file(score_file(place.home / "runs", trial.id, roi))
         assert table.schema == SCORE_SCHEMA
-        assert len(table) == 2 * cell.n_vertices
+        assert len(table) == 2 * roi.n_vertices
     assert not (place.home / "runs" / "checkpoints").exists()
 
 
 @pytest.mark.parametrize("objective", [CONTRASTIVE, REGRESSION], ids=lambda o: o.method)
-def test_a_tuned_trial_leaves_scores_checkpoint_log_and_outcome(place, objective) -> None:
+def test_a_finetuned_trial_leaves_scores_checkpoint_log_and_outcome(place, objective) -> None:
     trial, listener, runs = place.trial(objective), Listener(), place.home / "runs"
     outcome = place.runner().run(trial, listener)
     assert listener.stages == ["reading", "finetuning", "features", "encoding"]
@@ -171,7 +171,7 @@ def test_a_tuned_trial_leaves_scores_checkpoint_log_and_outcome(place, objective
     assert (lines[0]["event"], lines[-1]["event"]) == ("started", "finished")
     assert lines[-1]["seconds"] == outcome.seconds
     assert (runs / "checkpoints" / trial.training_id / LAST).exists()
-    path = score_file(runs, trial.id, trial.cells[0])
+    path = score_file(runs, trial.id, trial.rois[0])
     assert Trial.from_json(pq.read_schema(path).metadata[TRIAL_KEY].decode()) == trial
     rows = scores(place, trial)
     assert {row["protocol"] for row in rows} == {"nested", "paper"}
@@ -179,7 +179,7 @@ def test_a_tuned_trial_leaves_scores_checkpoint_log_and_outcome(place, objective
     assert {row["n_test"] for row in rows} == {15}
 
 
-def test_scores_hold_the_cell_s_own_vertices(place) -> None:
+def test_scores_hold_the_roi_s_own_vertices(place) -> None:
     trial = place.untuned(1, 3)  # lh V2d is columns 4 to 9, rh V1v 0 to 5
     place.runner().run(trial, Listener())
     rows = [row for row in scores(place, trial) if row["protocol"] == "nested"]
@@ -187,7 +187,7 @@ def test_scores_hold_the_cell_s_own_vertices(place) -> None:
     assert found == {"lh": [4, 5, 6, 7, 8, 9], "rh": [0, 1, 2, 3, 4, 5]}
 
 
-def test_vertices_that_two_cells_share_have_one_score(place) -> None:
+def test_vertices_that_two_rois_share_have_one_score(place) -> None:
     trial = place.untuned(0, 1)
     place.runner().run(trial, Listener())
     rows = [row for row in scores(place, trial) if row["protocol"] == "nested"]
@@ -202,21 +202,21 @@ def test_the_planted_signal_is_predicted(place) -> None:
     assert mean_r(place, trial) > 0.4
 
 
-def test_the_smallest_cell_is_tuned_and_scored(place) -> None:
-    trial = place.trial(CONTRASTIVE, cell=2)
-    assert trial.cells[0].n_vertices == 4
+def test_the_smallest_roi_is_finetuned_and_scored(place) -> None:
+    trial = place.trial(CONTRASTIVE, roi=2)
+    assert trial.rois[0].n_vertices == 4
     place.runner().run(trial, Listener())
     assert len(scores(place, trial)) == 8
 
 
 def test_a_warm_runner_of_two_subjects_equals_fresh_ones_to_the_bit(place) -> None:
     trials = [
-        place.trial(CONTRASTIVE, cell=0),
-        place.trial(REGRESSION, cell=1),
+        place.trial(CONTRASTIVE, roi=0),
+        place.trial(REGRESSION, roi=1),
         place.untuned(0, 4),
-        place.trial(CONTRASTIVE, cell=5),  # of the other subject
+        place.trial(CONTRASTIVE, roi=5),  # of the other subject
         place.untuned(6),
-        place.trial(REGRESSION, cell=3),  # and back
+        place.trial(REGRESSION, roi=3),  # and back
     ]
     warm = place.runner("warm")
     for trial in trials:
@@ -265,7 +265,7 @@ def test_a_trial_interrupted_between_epochs_resumes_to_the_same_scores(place) ->
     assert scores(place, trial, "killed") == scores(place, trial, "straight")
 
 
-def test_another_encoding_of_a_trained_trunk_trains_nothing(place) -> None:
+def test_another_encoding_of_a_trained_backbone_trains_nothing(place) -> None:
     trial, listener = place.trial(), Listener()
     other = replace(trial, encoding=replace(ENCODING, alphas=(10.0,)))
     runner = place.runner()
@@ -284,12 +284,12 @@ def test_images_that_do_not_fit_are_streamed_to_the_same_scores(place) -> None:
     assert scores(place, trial, "resident") == scores(place, trial, "streamed")
 
 
-def test_features_that_do_not_fit_are_spooled_to_the_same_scores_and_removed(place) -> None:
+def test_features_that_do_not_fit_are_on_disk_to_the_same_scores_and_removed(place) -> None:
     trial = place.untuned(0)
     place.runner("memory").run(trial, Listener())
-    place.runner("spooled", feature_budget=1000).run(trial, Listener())
-    assert scores(place, trial, "memory") == scores(place, trial, "spooled")
-    assert list((place.home / "spooled" / "scratch").iterdir()) == []
+    place.runner("on-disk", feature_budget=1000).run(trial, Listener())
+    assert scores(place, trial, "memory") == scores(place, trial, "on-disk")
+    assert list((place.home / "on-disk" / "scratch").iterdir()) == []
 
 
 def test_a_trial_stopped_after_an_epoch_is_an_outcome_without_scores(place) -> None:
@@ -307,14 +307,14 @@ def test_a_trial_stopped_before_encoding_is_an_outcome_without_scores(place) -> 
 
 
 def test_data_that_has_changed_since_planning_is_refused(place) -> None:
-    stale = replace(place.trial(), cells=(replace(place.cells[0], data="00000000"),))
+    stale = replace(place.trial(), rois=(replace(place.rois[0], data="00000000"),))
     with pytest.raises(ValueError, match=r"nsd-subj01: its content is .*planned on 00000000; plan"):
         place.runner().run(stale, Listener())
     assert not outcome_file(place.home / "runs", stale.id).exists()
 
 
-def test_a_cell_of_other_vertices_than_planned_is_refused(place) -> None:
-    stale = replace(place.trial(), cells=(replace(place.cells[0], n_vertices=9),))
+def test_an_roi_of_other_vertices_than_planned_is_refused(place) -> None:
+    stale = replace(place.trial(), rois=(replace(place.rois[0], n_vertices=9),))
     with pytest.raises(ValueError, match=r"nsd-subj01-lh-V1v: 8 vertices .*planned on 9; plan"):
         place.runner().run(stale, Listener())
 
@@ -357,7 +357,7 @@ def test_a_worker_that_shares_a_gpu_takes_its_share_of_the_memory(place, monkeyp
         torch.cuda, "set_per_process_memory_fraction", lambda share, device: shares.append(share)
     )
     for share in (0.25, 1.0):
-        TrialRunner(place.workplace(share_of_gpu=share), torch.device("cuda"))
+        TrialRunner(place.context(share_of_gpu=share), torch.device("cuda"))
     assert shares == [0.25]
 
 
@@ -380,7 +380,7 @@ def test_free_memory_is_measured() -> None:
     assert free_bytes(CPU) > 2**20
 
 
-def test_a_pooled_trial_scores_each_subject_s_cell_with_one_trunk_and_one_pass_each(
+def test_a_pooled_trial_scores_each_subject_s_roi_with_one_backbone_and_one_pass_each(
     place, monkeypatch
 ) -> None:
     passes = []
@@ -398,16 +398,16 @@ def test_a_pooled_trial_scores_each_subject_s_cell_with_one_trunk_and_one_pass_e
     assert passes[0] is passes[1]
     assert [report.epoch for report in listener.epochs] == [1, 2]
     assert outcome == Outcome.read(place.home / "runs", trial.id)
-    for cell in trial.cells:
-        path = score_file(place.home / "runs", trial.id, cell)
+    for roi in trial.rois:
+        path = score_file(place.home / "runs", trial.id, roi)
         rows = read_score_file(path).to_pylist()
         assert {(r["subject"], r["hemisphere"], r["roi"]) for r in rows} == {
-            (cell.subject, "lh", "V1v")
+            (roi.subject, "lh", "V1v")
         }
         assert {r["method"] for r in rows} == {"pooled-avg"}
-        assert len(rows) == 2 * cell.n_vertices
-        told = Trial.from_json(pq.read_schema(path).metadata[TRIAL_KEY].decode())
-        assert told == trial
+        assert len(rows) == 2 * roi.n_vertices
+        message = Trial.from_json(pq.read_schema(path).metadata[TRIAL_KEY].decode())
+        assert message == trial
 
 
 def test_pooled_trials_of_two_orders_or_widths_leave_checkpoints_of_their_own(place) -> None:
@@ -425,7 +425,7 @@ def test_a_pooled_trial_goes_on_where_its_encoding_was_interrupted(place) -> Non
     trial, runs = place.pooled(), place.home / "runs"
     place.runner().run(trial, Listener())
     expected = scores(place, trial)
-    done, lost = (score_file(runs, trial.id, cell) for cell in trial.cells)
+    done, lost = (score_file(runs, trial.id, roi) for roi in trial.rois)
     before = done.stat().st_mtime_ns
     lost.unlink()
     listener = Listener()
@@ -458,12 +458,14 @@ def test_subjects_are_held_while_nothing_else_is_read(place, monkeypatch) -> Non
 
 def test_a_pooled_trial_of_changed_data_is_refused_by_the_subject_s_name(place) -> None:
     trial = place.pooled()
-    stale = replace(trial, cells=(trial.cells[0], replace(trial.cells[1], data="00000000")))
+    stale = replace(trial, rois=(trial.rois[0], replace(trial.rois[1], data="00000000")))
     with pytest.raises(ValueError, match=r"nsd-subj02: its content is .*planned on 00000000"):
         place.runner().run(stale, Listener())
 
 
-def test_a_trial_that_is_not_encoded_is_tuned_and_passes_no_test_image(place, monkeypatch) -> None:
+def test_a_trial_that_is_not_encoded_is_finetuned_and_passes_no_test_image(
+    place, monkeypatch
+) -> None:
     monkeypatch.setattr(score_subject, "extract", lambda *a: pytest.fail("an image was encoded"))
     trial = replace(place.trial(), encoding=None)
     listener, runs = Listener(), place.home / "runs"
@@ -483,7 +485,7 @@ def test_a_search_keeps_no_checkpoint_of_an_ended_trial_and_touches_no_other(
     kept = runs / "checkpoints" / encoded.training_id
     before = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
     trial = replace(encoded, encoding=None)
-    outcome = place.runner(keep_trunks=False).run(trial, Listener(stop_after))
+    outcome = place.runner(keep_backbones=False).run(trial, Listener(stop_after))
     assert outcome.status == ("stopped" if stop_after else "finished")
     assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == before
     assert list((runs / OF_SEARCHES).iterdir()) == []
@@ -491,7 +493,7 @@ def test_a_search_keeps_no_checkpoint_of_an_ended_trial_and_touches_no_other(
 
 def test_a_trial_of_a_search_that_was_killed_resumes_at_its_checkpoint(place, monkeypatch) -> None:
     trial, listener = replace(place.trial(), encoding=None), Listener()
-    whole = place.runner("whole", keep_trunks=False).run(trial, Listener())
+    whole = place.runner("whole", keep_backbones=False).run(trial, Listener())
 
     def die(*_: object) -> None:
         raise OSError("killed")
@@ -499,8 +501,8 @@ def test_a_trial_of_a_search_that_was_killed_resumes_at_its_checkpoint(place, mo
     with monkeypatch.context() as patch:
         patch.setattr(Outcome, "write", die)
         with pytest.raises(OSError, match="killed"):
-            place.runner(keep_trunks=False).run(trial, Listener(stop_after=1))
-    again = place.runner(keep_trunks=False).run(trial, listener)
+            place.runner(keep_backbones=False).run(trial, Listener(stop_after=1))
+    again = place.runner(keep_backbones=False).run(trial, listener)
     assert [report.epoch for report in listener.epochs][:1] == [2]
     assert [one.loss for one in again.history] == [one.loss for one in whole.history]
 
@@ -508,7 +510,7 @@ def test_a_trial_of_a_search_that_was_killed_resumes_at_its_checkpoint(place, mo
 def test_what_a_search_measures_does_not_depend_on_the_test_images(place, monkeypatch) -> None:
     objective = replace(CONTRASTIVE, validation=0.2)
     trial = replace(place.trial(objective), encoding=None)
-    plain = place.runner("plain", keep_trunks=False).run(trial, Listener())
+    plain = place.runner("plain", keep_backbones=False).run(trial, Listener())
 
     def read_garbled_subject(shard: Path) -> Subject:
         subject = read_subject(shard)
@@ -524,23 +526,25 @@ def test_what_a_search_measures_does_not_depend_on_the_test_images(place, monkey
 
     monkeypatch.setattr(subject_cache, "read_subject", read_garbled_subject)
     monkeypatch.setattr(subject_cache, "read_images", read_garbled_images)
-    garbled = place.runner("garbled", keep_trunks=False).run(trial, Listener())
+    garbled = place.runner("garbled", keep_backbones=False).run(trial, Listener())
     measured = [[(one.loss, one.retrieval_top1) for one in o.history] for o in (plain, garbled)]
     assert measured[0] == measured[1]
     assert measured[0][-1][1] is not None
 
 
-def test_an_exact_trial_repeats_to_the_bit_and_leaves_torch_as_it_was(place, monkeypatch) -> None:
+def test_a_deterministic_trial_repeats_to_the_bit_and_leaves_torch_as_it_was(
+    place, monkeypatch
+) -> None:
     seen = []
-    original = score_subject.score_cells
+    original = score_subject.score_rois
     monkeypatch.setattr(
         score_subject,
-        "score_cells",
-        lambda *a, **k: (seen.append(is_exact()), original(*a, **k))[1],
+        "score_rois",
+        lambda *a, **k: (seen.append(is_deterministic()), original(*a, **k))[1],
     )
-    exact = place.trial().exactly()
+    deterministic = place.trial().as_deterministic()
     rows = []
-    for name, trial in (("one", exact), ("two", exact), ("fast", place.trial())):
+    for name, trial in (("one", deterministic), ("two", deterministic), ("fast", place.trial())):
         runner = place.runner(name)
         assert runner.run(trial, Listener()).status == "finished"
         rows.append(read_scores(place.home / name, trial.id).column("r").to_numpy())
@@ -550,16 +554,16 @@ def test_an_exact_trial_repeats_to_the_bit_and_leaves_torch_as_it_was(place, mon
     np.testing.assert_allclose(rows[0], rows[2], atol=1e-4)
 
 
-def test_an_exact_model_is_evaluated_exactly(place, monkeypatch) -> None:
+def test_a_deterministic_model_is_evaluated_exactly(place, monkeypatch) -> None:
     seen = []
-    original = score_subject.score_cells
+    original = score_subject.score_rois
     monkeypatch.setattr(
         score_subject,
-        "score_cells",
-        lambda *a, **k: (seen.append(is_exact()), original(*a, **k))[1],
+        "score_rois",
+        lambda *a, **k: (seen.append(is_deterministic()), original(*a, **k))[1],
     )
-    exact, runner = place.trial().exactly(), place.runner()
-    runner.run(exact, Listener())
-    other = next(cell for cell in place.cells if cell.shard != exact.cells[0].shard)
-    assert runner.run(Evaluation(exact, (other,)), Listener()).status == "finished"
+    deterministic, runner = place.trial().as_deterministic(), place.runner()
+    runner.run(deterministic, Listener())
+    other = next(roi for roi in place.rois if roi.shard != deterministic.rois[0].shard)
+    assert runner.run(Evaluation(deterministic, (other,)), Listener()).status == "finished"
     assert seen == [True, True]

@@ -1,4 +1,5 @@
-"""Trunks of checkpoints on other subjects: planted transfer, leaks counted, one pass a subject."""
+"""Backbones of checkpoints on other subjects: planted transfer, leaks counted, one pass per
+subject."""
 
 import json
 import shutil
@@ -26,7 +27,7 @@ from tests.builders.transfer_shards import (
     Quiet,
     TransferLab,
     mean_r,
-    narrow_trunk,
+    narrow_backbone,
     only,
     weights_on,
     write_subjects,
@@ -54,7 +55,7 @@ def without_ray() -> Iterator[None]:
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "stream", read_rows)
-        patch.setitem(backbones.OWN_ARCHITECTURES, "narrow", narrow_trunk)
+        patch.setitem(backbones.OWN_ARCHITECTURES, "narrow", narrow_backbone)
         yield
     torch.set_num_threads(before)
 
@@ -81,21 +82,21 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> TransferLab:
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: one.method)
 def test_a_subject_of_identical_weights_transfers_without_loss(lab, objective) -> None:
-    model = lab.trial(objective, lab.cell(1))
+    model = lab.trial(objective, lab.roi(1))
     lab.run(model)
-    target = lab.cell(2)
+    target = lab.roi(2)
     own = mean_r(lab.run(lab.trial(objective, target)))
     untuned = mean_r(lab.run(lab.trial(Untuned(), target)))
-    transferred = mean_r(lab.run(Evaluation(model, (target,), drop_seen=True)))
+    transferred = mean_r(lab.run(Evaluation(model, (target,), exclude_training_images=True)))
     assert own > untuned + 0.2
     assert transferred > own - 0.02
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: one.method)
 def test_a_subject_of_orthogonal_weights_does_not(lab, objective) -> None:
-    model = lab.trial(objective, lab.cell(1))
+    model = lab.trial(objective, lab.roi(1))
     lab.run(model)
-    target = lab.cell(3)
+    target = lab.roi(3)
     own = mean_r(lab.run(lab.trial(objective, target)))
     untuned = mean_r(lab.run(lab.trial(Untuned(), target)))
     transferred = mean_r(lab.run(Evaluation(model, (target,))))
@@ -105,21 +106,21 @@ def test_a_subject_of_orthogonal_weights_does_not(lab, objective) -> None:
 @pytest.fixture(scope="module")
 def quick(lab) -> Trial:
     """A model of subject 1 that is trained for an epoch."""
-    model = lab.trial(QUICK, lab.cell(1))
+    model = lab.trial(QUICK, lab.roi(1))
     lab.run(model)
     return model
 
 
 def test_scores_name_the_model_the_target_and_what_was_seen(lab, quick) -> None:
-    evaluation = Evaluation(quick, (lab.cell(2), lab.cell(2, "EBA", "rh")))
+    evaluation = Evaluation(quick, (lab.roi(2), lab.roi(2, "EBA", "rh")))
     scores = lab.run(evaluation)
     assert set(scores["trial_id"].to_pylist()) == {evaluation.id}
     by_roi = dict(zip(scores["roi"].to_pylist(), scores["method"].to_pylist(), strict=True))
     assert by_roi == {"V1v": "transfer-regression", "EBA": "other-region-regression"}
     assert only(scores, "trained_on") == "nsd-subj01-lh-V1v"
-    counts = {name: only(scores, name) for name in ("n_seen", "n_dropped", "n_test")}
-    assert counts == {"n_seen": 20, "n_dropped": 0, "n_test": 50}
-    path = score_file(lab.runs, evaluation.id, lab.cell(2))
+    counts = {name: only(scores, name) for name in ("n_overlap", "n_excluded", "n_test")}
+    assert counts == {"n_overlap": 20, "n_excluded": 0, "n_test": 50}
+    path = score_file(lab.runs, evaluation.id, lab.roi(2))
     read_score_file(path)
     outcome = Outcome.read(lab.runs, evaluation.id)
     assert outcome is not None
@@ -127,9 +128,9 @@ def test_scores_name_the_model_the_target_and_what_was_seen(lab, quick) -> None:
     assert set(outcome.seconds) == {"reading", "features", "encoding"}
 
 
-def test_an_evaluation_of_the_model_s_own_trunk_repeats_the_trial_s_scores(lab, quick) -> None:
-    """The trunk that is read from the checkpoint is the one that the trial has scored."""
-    neighbour = lab.cell(1, "V2d")  # shares four vertices with V1v
+def test_an_evaluation_of_the_model_s_own_backbone_repeats_the_trial_s_scores(lab, quick) -> None:
+    """The backbone that is read from the checkpoint is the one that the trial has scored."""
+    neighbour = lab.roi(1, "V2d")  # shares four vertices with V1v
     scores = lab.run(Evaluation(quick, (neighbour,)))
     own = lab.run(quick)
     both = {4, 5, 6, 7}
@@ -142,40 +143,40 @@ def test_an_evaluation_of_the_model_s_own_trunk_repeats_the_trial_s_scores(lab, 
     assert shared(scores) == pytest.approx(shared(own), abs=1e-6)
 
 
-def test_untuned_trials_and_own_cells_have_seen_no_test_image(lab, quick) -> None:
-    untuned = lab.run(lab.trial(Untuned(), lab.cell(2)))
-    assert (only(untuned, "n_seen"), only(untuned, "trained_on")) == (0, None)
+def test_untuned_trials_and_own_rois_have_seen_no_test_image(lab, quick) -> None:
+    untuned = lab.run(lab.trial(Untuned(), lab.roi(2)))
+    assert (only(untuned, "n_overlap"), only(untuned, "trained_on")) == (0, None)
     own = lab.run(quick)
-    assert (only(own, "n_seen"), only(own, "trained_on")) == (0, "nsd-subj01-lh-V1v")
+    assert (only(own, "n_overlap"), only(own, "trained_on")) == (0, "nsd-subj01-lh-V1v")
 
 
 def test_images_are_seen_by_their_stimulus_and_none_under_a_split_by_stimulus(lab, quick) -> None:
-    assert only(lab.run(Evaluation(quick, (lab.cell(2),))), "n_seen") == 20
+    assert only(lab.run(Evaluation(quick, (lab.roi(2),))), "n_overlap") == 20
     # Subjects 1 and 3 were shown the same test images, and neither was trained on one.
-    assert only(lab.run(Evaluation(quick, (lab.cell(3),))), "n_seen") == 0
+    assert only(lab.run(Evaluation(quick, (lab.roi(3),))), "n_overlap") == 0
 
 
 def test_a_pooled_trial_counts_the_test_images_of_one_subject_that_another_trained_on(lab) -> None:
-    scores = lab.run(lab.trial(POOLED, lab.cell(1), lab.cell(2)))
-    seen = dict(zip(scores["subject"].to_pylist(), scores["n_seen"].to_pylist(), strict=True))
+    scores = lab.run(lab.trial(POOLED, lab.roi(1), lab.roi(2)))
+    seen = dict(zip(scores["subject"].to_pylist(), scores["n_overlap"].to_pylist(), strict=True))
     assert seen == {"subj01": 0, "subj02": 20}
     assert only(scores, "trained_on") == "nsd-subj01-lh-V1v nsd-subj02-lh-V1v"
 
 
 def test_a_pooled_model_is_scored_on_a_subject_outside_its_pool(lab) -> None:
-    model = lab.trial(POOLED, lab.cell(1), lab.cell(2))
+    model = lab.trial(POOLED, lab.roi(1), lab.roi(2))
     lab.run(model)
-    scores = lab.run(Evaluation(model, (lab.cell(3),)))
+    scores = lab.run(Evaluation(model, (lab.roi(3),)))
     assert only(scores, "method") == "transfer-pooled-avg"
-    own = lab.run(Evaluation(model, (lab.cell(2),), drop_seen=True))
-    assert (only(own, "method"), only(own, "n_dropped")) == ("pooled-avg-unseen", 20)
+    own = lab.run(Evaluation(model, (lab.roi(2),), exclude_training_images=True))
+    assert (only(own, "method"), only(own, "n_excluded")) == ("pooled-avg-no-overlap", 20)
 
 
 def test_dropping_what_was_seen_measures_r_on_the_other_images(lab, quick) -> None:
     everything = ("nested", "paper", "released")
     model = replace(quick, encoding=replace(ENCODING, protocols=everything))
-    scores = lab.run(Evaluation(model, (lab.cell(2),), drop_seen=True))
-    assert {name: only(scores, "n_dropped", name) for name in everything} == {
+    scores = lab.run(Evaluation(model, (lab.roi(2),), exclude_training_images=True))
+    assert {name: only(scores, "n_excluded", name) for name in everything} == {
         "nested": 20,
         "paper": 20,
         "released": 0,
@@ -185,10 +186,10 @@ def test_dropping_what_was_seen_measures_r_on_the_other_images(lab, quick) -> No
         "paper": 30,  # five folds of six
         "released": 150,
     }
-    assert only(scores, "n_seen") == 20
+    assert only(scores, "n_overlap") == 20
 
 
-def test_released_drops_the_training_images_that_the_trunk_was_trained_on(tmp_path) -> None:
+def test_released_drops_the_training_images_that_the_backbone_was_trained_on(tmp_path) -> None:
     write_subjects(
         tmp_path / "data",
         {"subj01": weights_on(range(4)), "subj02": weights_on(range(4), seed=1)},
@@ -199,18 +200,18 @@ def test_released_drops_the_training_images_that_the_trunk_was_trained_on(tmp_pa
     )
     lab = TransferLab.open(tmp_path)
     encoding = replace(ENCODING, protocols=("nested", "released"))
-    model = lab.trial(QUICK, lab.cell(1), encoding=encoding)
+    model = lab.trial(QUICK, lab.roi(1), encoding=encoding)
     lab.run(model)
-    scores = lab.run(Evaluation(model, (lab.cell(2),), drop_seen=True))
-    assert only(scores, "n_seen") == 0
-    assert (only(scores, "n_dropped"), only(scores, "n_test")) == (0, 20)
-    assert (only(scores, "n_dropped", "released"), only(scores, "n_test", "released")) == (20, 40)
+    scores = lab.run(Evaluation(model, (lab.roi(2),), exclude_training_images=True))
+    assert only(scores, "n_overlap") == 0
+    assert (only(scores, "n_excluded"), only(scores, "n_test")) == (0, 20)
+    assert (only(scores, "n_excluded", "released"), only(scores, "n_test", "released")) == (20, 40)
 
 
 def test_r_without_seen_images_equals_r_of_a_subject_that_never_had_them(lab, tmp_path) -> None:
-    model = lab.trial(QUICK, lab.cell(1))
+    model = lab.trial(QUICK, lab.roi(1))
     lab.run(model)
-    dropped = lab.run(Evaluation(model, (lab.cell(2),), drop_seen=True))
+    dropped = lab.run(Evaluation(model, (lab.roi(2),), exclude_training_images=True))
     stimuli = {
         "subj01": (range(150), range(200, 250)),
         "subj02": (range(1000, 1150), range(150, 180)),
@@ -222,8 +223,8 @@ def test_r_without_seen_images_equals_r_of_a_subject_that_never_had_them(lab, tm
     )
     other = TransferLab.open(tmp_path)
     shutil.copytree(lab.runs / "checkpoints", other.runs / "checkpoints")
-    never = other.run(Evaluation(other.trial(QUICK, other.cell(1)), (other.cell(2),)))
-    assert only(never, "n_seen") == 0
+    never = other.run(Evaluation(other.trial(QUICK, other.roi(1)), (other.roi(2),)))
+    assert only(never, "n_overlap") == 0
     assert dropped["r"].to_pylist() == pytest.approx(never["r"].to_pylist(), abs=1e-5)
 
 
@@ -234,25 +235,25 @@ def test_too_few_images_left_are_refused_with_the_cure(tmp_path) -> None:
         {"subj01": (range(60), range(60, 80)), "subj02": (range(100, 160), range(40, 62))},
     )
     lab = TransferLab.open(tmp_path)
-    model = lab.trial(QUICK, lab.cell(1))
+    model = lab.trial(QUICK, lab.roi(1))
     lab.run(model)
     with pytest.raises(
         ValueError, match=r"trained on 20 of 22 test images, which leaves 2 .*--split"
     ):
-        lab.run(Evaluation(model, (lab.cell(2),), drop_seen=True))
+        lab.run(Evaluation(model, (lab.roi(2),), exclude_training_images=True))
 
 
 def test_images_held_back_for_validation_were_not_trained_on(lab) -> None:
     share = 0.17
-    model = lab.trial(replace(QUICK, validation=share), lab.cell(1))
+    model = lab.trial(replace(QUICK, validation=share), lab.roi(1))
     rows = torch.arange(150)
     data = TrainingData(ResidentImages(torch.zeros(150, 3, 1, 1)), torch.zeros(150, 2), rows)
     trained, held_back = data.held_back(share)
     assert len(held_back) == floor(share * 150) == 25
     seen = set(trained.tolist()) & set(range(130, 180))  # the test stimuli of subject 2
     known = KnownStimuli(lab.home / "data")
-    assert known.overlap(model, lab.cell(2)).n_test == len(seen) == 0
-    assert known.overlap(replace(model, objective=QUICK), lab.cell(2)).n_test == 20
+    assert known.overlap(model, lab.roi(2)).n_test == len(seen) == 0
+    assert known.overlap(replace(model, objective=QUICK), lab.roi(2)).n_test == 20
 
 
 def test_stimuli_are_read_with_their_split_in_its_order(lab) -> None:
@@ -263,14 +264,14 @@ def test_stimuli_are_read_with_their_split_in_its_order(lab) -> None:
 
 
 def test_a_model_of_data_that_is_gone_is_refused(lab, quick) -> None:
-    stale = replace(quick, cells=(replace(quick.cells[0], data="00000000"),))
-    with pytest.raises(ValueError, match=r"nsd-subj01: the data 00000000 .*can't be told"):
-        KnownStimuli(lab.home / "data").overlap(stale, lab.cell(2))
+    stale = replace(quick, rois=(replace(quick.rois[0], data="00000000"),))
+    with pytest.raises(ValueError, match=r"nsd-subj01: the data 00000000 .*can't be known"):
+        KnownStimuli(lab.home / "data").overlap(stale, lab.roi(2))
 
 
 @pytest.fixture
 def passes(monkeypatch) -> list[int]:
-    """Count the passes of a trunk over images, by the number of images."""
+    """Count the passes of a backbone over images, by the number of images."""
     counted: list[int] = []
     extract = score_subject.extract
 
@@ -282,14 +283,14 @@ def passes(monkeypatch) -> list[int]:
     return counted
 
 
-def test_an_all_pairs_transfer_does_one_pass_a_trunk_and_target_subject(lab, passes) -> None:
+def test_an_all_pairs_transfer_does_one_pass_a_backbone_and_target_subject(lab, passes) -> None:
     regions = [("V1v", "lh"), ("V2d", "lh"), ("EBA", "rh")]
-    cells = [lab.cell(s, roi, side) for s in (1, 2, 3) for roi, side in regions]
-    models = [lab.trial(QUICK, cell) for cell in cells]
+    rois = [lab.roi(s, roi_name, side) for s in (1, 2, 3) for roi_name, side in regions]
+    models = [lab.trial(QUICK, roi) for roi in rois]
     for model in models:
         lab.run(model)
     passes.clear()
-    planned = evaluations(models, cells, is_transfer, drop_seen=False)
+    planned = evaluations(models, rois, is_transfer, exclude_training_images=False)
     ran = []
     for evaluation in planned:
         lab.run(evaluation)
@@ -298,7 +299,7 @@ def test_an_all_pairs_transfer_does_one_pass_a_trunk_and_target_subject(lab, pas
         (model.training_id, f"nsd-subj0{target}")
         for source, target in permutations((1, 2, 3), 2)
         for model in models
-        if model.cells[0].subject == f"subj0{source}"
+        if model.rois[0].subject == f"subj0{source}"
     }
     assert len(ran) == len(passes) == len(wanted) == 3 * 2 * 3
     assert set(ran) == wanted
@@ -307,24 +308,24 @@ def test_an_all_pairs_transfer_does_one_pass_a_trunk_and_target_subject(lab, pas
     assert (plan.n_done, plan.waiting) == (18, ())
 
 
-def test_all_cells_of_a_subject_share_one_pass(lab, quick, passes) -> None:
-    cells = [cell for cell in lab.cells if cell.subject == "subj03"]
-    [evaluation] = evaluations([quick], cells, is_any, drop_seen=False)
+def test_all_rois_of_a_subject_share_one_pass(lab, quick, passes) -> None:
+    rois = [roi for roi in lab.rois if roi.subject == "subj03"]
+    [evaluation] = evaluations([quick], rois, is_any, exclude_training_images=False)
     scores = lab.run(evaluation)
     assert passes == [200]
     found = {row["hemisphere"] + row["roi"] for row in scores.to_pylist()}
     assert found == {"lhV1v", "lhV2d", "lhhV4", "rhV1v", "rhEBA"}
 
 
-def test_only_the_cells_without_scores_are_planned_again(lab) -> None:
-    model = lab.trial(QUICK, lab.cell(3))
+def test_only_the_rois_without_scores_are_planned_again(lab) -> None:
+    model = lab.trial(QUICK, lab.roi(3))
     lab.run(model)
-    cells = [cell for cell in lab.cells if cell.subject == "subj01"]
-    [evaluation] = evaluations([model], cells, is_any, drop_seen=False)
-    lab.run(evaluation.scoring(cells[:2]))
+    rois = [roi for roi in lab.rois if roi.subject == "subj01"]
+    [evaluation] = evaluations([model], rois, is_any, exclude_training_images=False)
+    lab.run(evaluation.scoring(rois[:2]))
     costs = Costs.read(lab.home / "data", gpus=False)
     plan = make_plan([evaluation], lab.runs, costs)
-    assert [work.cells for work in plan.waiting] == [tuple(cells[2:])]
+    assert [work.rois for work in plan.waiting] == [tuple(rois[2:])]
     lab.run(plan.waiting[0])
     assert make_plan([evaluation], lab.runs, costs).waiting == ()
 
@@ -335,7 +336,7 @@ def copied(lab: TransferLab, quick: Trial, home: Path) -> tuple[TransferLab, Pat
     other = TransferLab.open(home)
     directory = other.runs / "checkpoints" / quick.training_id
     shutil.copytree(lab.runs / "checkpoints" / quick.training_id, directory)
-    return other, directory, Evaluation(quick, (lab.cell(2),))
+    return other, directory, Evaluation(quick, (lab.roi(2),))
 
 
 def test_a_missing_checkpoint_is_named_with_its_cure(lab, quick, tmp_path) -> None:
@@ -371,15 +372,15 @@ def save_as_noted(weights: Path, state: dict[str, torch.Tensor]) -> None:
     (weights.parent / LAST).write_text(json.dumps(note))
 
 
-def test_a_checkpoint_without_a_trunk_or_of_another_one_is_refused(lab, quick, tmp_path) -> None:
+def test_a_checkpoint_without_a_backbone_or_of_another_one_is_refused(lab, quick, tmp_path) -> None:
     other, directory, evaluation = copied(lab, quick, tmp_path)
     [weights] = directory.glob("*.safetensors")
     state = load_file(weights)
     save_as_noted(weights, {"readout.weight": torch.zeros(2)})
-    with pytest.raises(ValueError, match="holds no weights of a trunk"):
+    with pytest.raises(ValueError, match="holds no weights of a backbone"):
         other.run(evaluation)
-    save_as_noted(weights, {**state, "trunk.1.bias": torch.zeros(9)})
-    with pytest.raises(ValueError, match=r"its trunk does not fit narrow: .*'1\.bias'"):
+    save_as_noted(weights, {**state, "backbone.1.bias": torch.zeros(9)})
+    with pytest.raises(ValueError, match=r"its backbone does not fit narrow: .*'1\.bias'"):
         other.run(evaluation)
 
 
@@ -394,8 +395,8 @@ def test_a_training_that_was_stopped_is_no_model(lab, quick, tmp_path) -> None:
 def test_a_runner_serves_on_after_an_evaluation_that_failed(lab, quick) -> None:
     doomed = replace(quick, seed=99)
     with pytest.raises(ValueError, match="no usable checkpoint"):
-        lab.run(Evaluation(doomed, (lab.cell(2),)))
-    assert lab.runner.run(Evaluation(quick, (lab.cell(3),)), Quiet()).status == "finished"
+        lab.run(Evaluation(doomed, (lab.roi(2),)))
+    assert lab.runner.run(Evaluation(quick, (lab.roi(3),)), Quiet()).status == "finished"
 
 
 def test_models_of_nsd_are_scored_on_nod_beside_untuned(lab, quick) -> None:
@@ -405,17 +406,17 @@ def test_models_of_nsd_are_scored_on_nod_beside_untuned(lab, quick) -> None:
             {"sub-01": weights_on(range(4))},
             {"sub-01": (range(5000, 5150), range(5200, 5250))},
             dataset="nod",
-            rois=NOD_ROIS,
+            roi_names=NOD_ROIS,
         )
-    cell = next(c for c in TransferLab.open(lab.home).cells if c.id == "nod-sub-01-lh-V1")
-    scores = lab.run(Evaluation(quick, (cell,)))
+    roi = next(c for c in TransferLab.open(lab.home).rois if c.id == "nod-sub-01-lh-V1")
+    scores = lab.run(Evaluation(quick, (roi,)))
     assert (only(scores, "method"), only(scores, "dataset")) == ("nod-regression", "nod")
-    assert (only(scores, "subject"), only(scores, "n_seen")) == ("sub-01", 0)
+    assert (only(scores, "subject"), only(scores, "n_overlap")) == ("sub-01", 0)
     assert np.isfinite(mean_r(scores))
 
 
 def test_the_whole_evaluation_is_in_its_score_file(lab, quick) -> None:
-    evaluation = Evaluation(quick, (lab.cell(3),))
+    evaluation = Evaluation(quick, (lab.roi(3),))
     lab.run(evaluation)
-    path = score_file(lab.runs, evaluation.id, lab.cell(3))
+    path = score_file(lab.runs, evaluation.id, lab.roi(3))
     assert Evaluation.from_json(pq.read_schema(path).metadata[TRIAL_KEY].decode()) == evaluation

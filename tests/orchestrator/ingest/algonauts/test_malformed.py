@@ -1,4 +1,5 @@
-"""Everything that can be wrong with a source is told in one line each, and nothing is written."""
+"""Everything that can be wrong with a source is reported in one line each, and nothing is
+written."""
 
 import os
 import re
@@ -273,7 +274,7 @@ def test_a_malformed_source_is_refused_in_lines(case, tmp_path, capsys):
     assert not out.exists()
 
 
-def test_the_split_first_layout_is_told_in_its_own_paths(tmp_path, capsys):
+def test_the_split_first_layout_is_reported_in_its_own_paths(tmp_path, capsys):
     folder = write_folder(tmp_path / "source", layout="split-first")
     unlink(folder.responses("lh"), folder.mask("rh"))
     np.save(folder.responses("rh"), responses_of(1, "rh")[:3])
@@ -383,7 +384,7 @@ def test_an_out_that_is_not_writable_is_refused(tmp_path, capsys):
     assert "can't be written to" in line
 
 
-def test_a_full_disk_is_told_before_it_is_full(tmp_path, capsys, monkeypatch):
+def test_a_full_disk_is_reported_before_it_is_full(tmp_path, capsys, monkeypatch):
     folder = write_folder(tmp_path / "source")
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     (line,) = errors_of(

@@ -130,7 +130,7 @@ def test_another_object_is_refused(path, content, found):
     assert found in str(error.value)
 
 
-def test_a_missing_file_is_told(path):
+def test_a_missing_file_is_reported(path):
     with pytest.raises(InputError, match="missing; download it again"):
         read_mapping(path)
 
@@ -165,7 +165,7 @@ def test_a_file_cut_anywhere_is_refused(path):
 
 def test_a_file_with_any_byte_changed_is_read_or_refused_in_words(path):
     whole = save(path, {np.int64(1): "V1v"}).read_bytes()
-    told = []
+    message = []
     for place in range(len(whole)):
         for value in (0, 0x2E, 0x52, 0x62, 0xFF):
             path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
@@ -173,7 +173,7 @@ def test_a_file_with_any_byte_changed_is_read_or_refused_in_words(path):
                 labels = list(read_mapping(path))
             except InputError as error:
                 labels = []
-                told.append(str(path) in str(error))
+                message.append(str(path) in str(error))
             assert all(type(label) is int for label in labels)
-    assert len(told) > 100
-    assert all(told)
+    assert len(message) > 100
+    assert all(message)

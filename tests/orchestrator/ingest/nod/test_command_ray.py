@@ -15,7 +15,7 @@ from orchestrator.ingest.simulate.nod import simulate_nod
 from tests.builders.nod_folder import SETTINGS, NodFolder
 from trainables.data.loading import read_subject
 from trainables.data.rows import fixed_width, read_rows
-from trainables.data.shards import Manifest, list_cells, list_shards
+from trainables.data.shards import Manifest, list_rois, list_shards
 
 pytestmark = pytest.mark.ray
 
@@ -46,7 +46,7 @@ def test_a_folder_becomes_shards_once_whatever_kills_it(local_ray, tmp_path, cap
     assert sorted(path.name for path in out.iterdir()) == ["nod-sub-01", "nod-sub-02"]
     for shard in list_shards(out):
         assert Manifest.read(shard) == Manifest.read(undisturbed / shard.name)
-    assert len(list_cells(out)) == 16
+    assert len(list_rois(out)) == 16
 
     written = (out / "nod-sub-01/manifest.json").stat()
     assert main([*command, str(out)]) == 0

@@ -44,12 +44,19 @@ from tests.builders.nod_folder import (
     relabel,
     write,
 )
-from tests.builders.planned_cells import COSTS
+from tests.builders.planned_rois import COSTS
 from tests.builders.small_scores import write as write_score
 from trainables.data.rows import fixed_width, read_rows
-from trainables.data.shards import VERTICES, Manifest, list_cells, read_vertices
+from trainables.data.shards import VERTICES, Manifest, list_rois, read_vertices
 from trainables.spec import Untuned
-from trainables.spec.rois import EARLY, HEMISPHERES, NOD_ROIS, NSD_OF_NOD, ROI_FAMILIES, group_of
+from trainables.spec.rois import (
+    EARLY,
+    HEMISPHERES,
+    NOD_ROIS,
+    NSD_OF_NOD,
+    ROI_FAMILIES,
+    roi_group_of,
+)
 
 SIZE = 8
 
@@ -94,10 +101,10 @@ def ingest(root: Path, out: Path, subject: int = 1, **choices) -> Manifest:
 def best_by_hand(half, top: int) -> dict[str, list[int]]:
     """List the mesh vertices that are kept, sorting (R², place) pairs in plain Python."""
     chosen = {}
-    for roi in NOD_ROIS:
-        places = [place for place, area in enumerate(half.surface.area) if area == roi]
+    for roi_name in NOD_ROIS:
+        places = [place for place, area in enumerate(half.surface.area) if area == roi_name]
         ranked = sorted(places, key=lambda place: (-half.prf[3, place], place))[:top]
-        chosen[roi] = sorted(int(half.surface.vertices[place]) for place in ranked)
+        chosen[roi_name] = sorted(int(half.surface.vertices[place]) for place in ranked)
     return chosen
 
 
@@ -159,7 +166,8 @@ def test_the_vertices_of_the_highest_r2_are_kept_and_all_where_there_are_fewer(s
     for side, half in subject.hemispheres.items():
         expected = best_by_hand(halves[side], top)
         assert {
-            roi: half.surface.fslr[places].tolist() for roi, places in half.regions.items()
+            roi_name: half.surface.fslr[places].tolist()
+            for roi_name, places in half.regions.items()
         } == expected
         assert half.n_vertices == sum(map(len, expected.values()))
         assert half.fsaverage is None
@@ -197,20 +205,20 @@ def test_rows_pair_each_trial_with_its_image(source, tmp_path) -> None:
         )
 
 
-def test_a_round_trip_gives_the_cells_of_both_subjects(source, tmp_path) -> None:
+def test_a_round_trip_gives_the_rois_of_both_subjects(source, tmp_path) -> None:
     manifests = [ingest(source, tmp_path, number) for number in (1, 2)]
-    cells = list_cells(tmp_path)
-    assert [cell.id for cell in cells] == [
-        f"nod-sub-0{number}-{side}-{roi}"
+    rois = list_rois(tmp_path)
+    assert [roi.id for roi in rois] == [
+        f"nod-sub-0{number}-{side}-{roi_name}"
         for number in (1, 2)
         for side in HEMISPHERES
-        for roi in NOD_ROIS
+        for roi_name in NOD_ROIS
     ]
-    assert [cell.n_vertices for cell in cells[:5]] == [50, 50, 50, 44, 50]
-    assert {cell.data for cell in cells} == {manifest.data for manifest in manifests}
-    for cell in cells:
-        assert len(read_vertices(tmp_path / cell.shard, cell)) == cell.n_vertices
-        assert group_of(cell.roi) == "early"
+    assert [roi.n_vertices for roi in rois[:5]] == [50, 50, 50, 44, 50]
+    assert {roi.data for roi in rois} == {manifest.data for manifest in manifests}
+    for roi in rois:
+        assert len(read_vertices(tmp_path / roi.shard, roi)) == roi.n_vertices
+        assert roi_group_of(roi.name) == "early"
 
 
 def test_vertices_are_recorded_by_their_place_on_the_fslr_mesh(source, tmp_path) -> None:
@@ -224,7 +232,7 @@ def test_vertices_are_recorded_by_their_place_on_the_fslr_mesh(source, tmp_path)
     for side, rows in table.groupby("hemisphere"):
         assert rows["vertex"].tolist() == list(range(len(rows)))
         areas = dict(zip(halves[side].surface.vertices, halves[side].surface.area, strict=True))
-        assert [list(rois) for rois in rows["rois"]] == [[areas[v]] for v in rows["fslr"]]
+        assert [list(roi_names) for roi_names in rows["rois"]] == [[areas[v]] for v in rows["fslr"]]
 
 
 def test_the_same_source_gives_the_same_data_and_any_choice_another(source, tmp_path) -> None:
@@ -356,8 +364,8 @@ def test_the_numbers_of_the_areas_are_those_of_the_atlas(tmp_path) -> None:
         scipy.io.savemat(path, {"glasser_MMP": np.array(array)})
         found = read_atlas(path, [places])
         assert {
-            side: {roi: vertices.tolist() for roi, vertices in rois.items()}
-            for side, rois in found.items()
+            side: {roi_name: vertices.tolist() for roi_name, vertices in roi_names.items()}
+            for side, roi_names in found.items()
         } == expected
 
 
@@ -415,25 +423,25 @@ def test_every_nod_roi_is_early_and_served_by_an_early_nsd_roi() -> None:
 OWN_SPACE = """
 from trainables.spec import Contrastive, Trial, Untuned
 
-def trials(cells):
-    for cell in cells:
-        yield Trial(Untuned(), (cell,))
-        yield Trial(Contrastive(), (cell,))
+def trials(rois):
+    for roi in rois:
+        yield Trial(Untuned(), (roi,))
+        yield Trial(Contrastive(), (roi,))
 """
 
 
 def test_the_papers_spaces_leave_nod_to_the_evaluation(source, tmp_path) -> None:
     ingest(source, tmp_path)
-    nod = list_cells(tmp_path)
-    nsd = [replace(nod[0], dataset="nsd", subject="subj01", roi="V1v", n_vertices=30)]
+    nod = list_rois(tmp_path)
+    nsd = [replace(nod[0], dataset="nsd", subject="subj01", name="V1v", n_vertices=30)]
     for name in ("paper", "pooled"):
         assert list(load_space(name)(nod)) == []
-    assert load_search("tuning").choose_cells([*nod, *nsd]) == nsd
+    assert load_search("hyperparameter_search").choose_rois([*nod, *nsd]) == nsd
 
 
-def test_a_space_plans_nod_cells_like_others(source, tmp_path) -> None:
+def test_a_space_plans_nod_rois_like_others(source, tmp_path) -> None:
     ingest(source, tmp_path)
-    chosen = select(list_cells(tmp_path), Selection((1,), ("lh",), parse_rois("early")))
+    chosen = select(list_rois(tmp_path), Selection((1,), ("lh",), parse_rois("early")))
     own = tmp_path / "space.py"
     own.write_text(OWN_SPACE)
     trials = expand(load_space(str(own)), chosen, None)

@@ -1,4 +1,4 @@
-"""All that can be wrong with a NOD folder is told in one line each, and nothing is written."""
+"""All that can be wrong with a NOD folder is reported in one line each, and nothing is written."""
 
 import shutil
 from collections.abc import Callable
@@ -243,14 +243,14 @@ def test_a_malformed_source_is_refused_in_a_line(case, folder, capsys) -> None:
     damage, text = MALFORMED[case]
     damage(folder)
     lines = errors_of(folder.root, capsys, "--subjects", "1")
-    told = [line for line in lines if text in line]
-    assert len(told) == 1, lines
-    assert str(folder.root) in told[0]
+    message = [line for line in lines if text in line]
+    assert len(message) == 1, lines
+    assert str(folder.root) in message[0]
     # A run that is missing may lack its betas and its labels.
     assert len(lines) <= 2, lines
 
 
-def test_everything_is_told_at_once_for_all_subjects(folder, capsys) -> None:
+def test_everything_is_reported_at_once_for_all_subjects(folder, capsys) -> None:
     folder.image(0).unlink()
     change(folder.betas(1, 1), set_to(np.nan, 0, 5))
     folder.events(2, 1).write_text("")
@@ -298,7 +298,9 @@ def test_options_that_do_not_fit_the_source_are_refused(options, text, folder, c
     assert all(text in line for line in lines)
 
 
-def test_a_missing_atlas_is_told_with_the_places_where_it_was_looked_for(folder, capsys) -> None:
+def test_a_missing_atlas_is_reported_with_the_places_where_it_was_looked_for(
+    folder, capsys
+) -> None:
     folder.atlas.rename(folder.root / "atlas" / "other.dlabel.nii")
     (line,) = errors_of(folder.root, capsys)
     assert "in SRC, SRC/atlas, SRC/supportfiles, SRC/derivatives/ciftify, found none" in line

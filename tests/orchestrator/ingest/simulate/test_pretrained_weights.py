@@ -11,7 +11,7 @@ from orchestrator.ingest.simulate.pretrained_weights import (
     read_accuracy,
 )
 from trainables.models import backbones
-from trainables.spec import Trunk
+from trainables.spec import Backbone
 
 TINY = PretrainingSettings(n_train=16, n_test=8, epochs=1, batch_size=8, n_threads=1)
 
@@ -21,8 +21,8 @@ def weights(tmp_path_factory):
     return make_weights(tmp_path_factory.mktemp("weights") / "narrow.safetensors", TINY)
 
 
-def test_the_weights_fit_the_trunk_with_all_its_outputs(weights):
-    network = backbones.load(Trunk("narrow-alexnet", backbones.weights_name(weights)), weights)
+def test_the_weights_fit_the_backbone_with_all_its_outputs(weights):
+    network = backbones.load(Backbone("narrow-alexnet", backbones.weights_name(weights)), weights)
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
 
 

@@ -119,7 +119,7 @@ def test_nothing_is_left_where_the_images_stop_with_an_error(source, tmp_path):
     assert list((tmp_path / "tasks").iterdir()) == []
 
 
-def test_every_complaint_is_told_at_once(source):
+def test_every_complaint_is_reported_at_once(source):
     (source / "dog").mkdir()
     (source / "eel").mkdir()
     with pytest.raises(InputError) as refused:

@@ -19,9 +19,9 @@ from trainables.spec import Contrastive, Untuned
 
 @pytest.fixture
 def inputs(tmp_path):
-    cells = {cell.id: cell for cell in write_shards(tmp_path / "data", n_images=20)}
+    rois = {roi.id: roi for roi in write_shards(tmp_path / "data", n_images=20)}
     inputs = Inputs(tmp_path / "runs", tmp_path / "data")
-    v1v, v2d = cells["nsd-subj01-lh-V1v"], cells["nsd-subj01-lh-V2d"]  # columns 0-7 and 4-9
+    v1v, v2d = rois["nsd-subj01-lh-V1v"], rois["nsd-subj01-lh-V2d"]  # columns 0-7 and 4-9
     for where, high in ((v1v, 0.5), (v2d, 0.7)):
         for objective, r in ((Untuned(), 0.3), (Contrastive(), high)):
             values = np.full(where.n_vertices, r)

@@ -31,13 +31,13 @@ METHODS = ("contrastive", "untuned")
 
 
 class Swept:
-    """Two subjects' cells, scored by two methods of which one is much better."""
+    """Two subjects' ROIs, scored by two methods of which one is much better."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.cells = write_shards(home / "data", ("subj01", "subj02"), n_images=320, image_size=8)
-        self.untuned = write_predicted(self.runs, self.data, Untuned(), self.cells, 2.0)
-        self.tuned = write_predicted(self.runs, self.data, Contrastive(), self.cells, 0.7)
+        self.rois = write_shards(home / "data", ("subj01", "subj02"), n_images=320, image_size=8)
+        self.untuned = write_predicted(self.runs, self.data, Untuned(), self.rois, 2.0)
+        self.finetuned = write_predicted(self.runs, self.data, Contrastive(), self.rois, 0.7)
 
     @property
     def runs(self) -> Path:
@@ -62,9 +62,9 @@ def tests(swept) -> ImageTests:
     return swept.compare()
 
 
-def test_every_shared_vertex_of_every_cell_is_tested(swept, tests) -> None:
-    assert len(tests.vertices) == sum(cell.n_vertices for cell in swept.cells) == 58
-    assert list(tests.cells.index) == [cell.id for cell in swept.cells]
+def test_every_shared_vertex_of_every_roi_is_tested(swept, tests) -> None:
+    assert len(tests.vertices) == sum(roi.n_vertices for roi in swept.rois) == 58
+    assert list(tests.rois.index) == [roi.id for roi in swept.rois]
     assert tests.missing == []
     assert set(tests.vertices["n_images"]) == {80}
 
@@ -73,24 +73,24 @@ def test_predictions_and_responses_are_joined_by_row(swept, tests) -> None:
     """r of the stored predictions with the shards' responses is the r of the scores."""
     vertices = read_score_table(swept.runs).vertices
     scored = vertices.pivot_table(
-        index=["cell", "vertex"], columns="method", values="r", observed=True
+        index=["roi_id", "vertex"], columns="method", values="r", observed=True
     )
-    found = tests.vertices.set_index(["cell", "vertex"])
+    found = tests.vertices.set_index(["roi_id", "vertex"])
     assert len(scored) == len(found)
     scored = scored.reindex(found.index)
     np.testing.assert_allclose(found["r_a"], scored["contrastive"], atol=1e-3)
     np.testing.assert_allclose(found["r_b"], scored["untuned"], atol=1e-3)
 
 
-def test_a_cell_is_the_bootstrap_of_its_own_predictions(swept, tests) -> None:
-    cell, number = swept.cells[3], 3
-    index, y = measured(swept.data / cell.shard, cell)
+def test_an_roi_is_the_bootstrap_of_its_own_predictions(swept, tests) -> None:
+    roi, number = swept.rois[3], 3
+    index, y = measured(swept.data / roi.shard, roi)
     a, b = (
-        read_predictions(prediction_file(swept.runs, trials[number].id, cell.id), "nested").values
-        for trials in (swept.tuned, swept.untuned)
+        read_predictions(prediction_file(swept.runs, trials[number].id, roi.id), "nested").values
+        for trials in (swept.finetuned, swept.untuned)
     )
-    expected = bootstrap_vertices(Predicted(y, a, b), draw_counts(len(index), DRAW, cell.shard))
-    rows = tests.vertices[tests.vertices["cell"] == cell.id]
+    expected = bootstrap_vertices(Predicted(y, a, b), draw_counts(len(index), DRAW, roi.shard))
+    rows = tests.vertices[tests.vertices["roi_id"] == roi.id]
     np.testing.assert_array_equal(rows["low"], expected.low)
     np.testing.assert_array_equal(rows["p"], expected.p)
 
@@ -104,8 +104,8 @@ def test_p_is_corrected_over_a_subject_s_vertices(tests) -> None:
 def test_rows_follow_the_hierarchy_and_find_the_planted_gain(tests) -> None:
     early, higher, everything = summarise_over_images(tests, "group")
     frame = tests.vertices.assign(better=(tests.vertices["q"] <= 0.05).astype(float))
-    of_cells = frame.groupby(["group", "subject", "cell"])[["difference", "better"]].mean()
-    of_subjects = of_cells.groupby(["group", "subject"]).mean().groupby("group").mean()
+    of_rois = frame.groupby(["group", "subject", "roi_id"])[["difference", "better"]].mean()
+    of_subjects = of_rois.groupby(["group", "subject"]).mean().groupby("group").mean()
     assert (early.row.label, higher.row.label, everything.row.label) == ("early", "higher", "all")
     for one in (early, higher):
         assert one.difference == pytest.approx(of_subjects.at[one.row.label, "difference"])
@@ -117,28 +117,30 @@ def test_rows_follow_the_hierarchy_and_find_the_planted_gain(tests) -> None:
     assert everything.share_better > 0.9
 
 
-def test_the_interval_of_a_row_is_of_the_same_draws_in_all_cells_of_a_subject(tests) -> None:
+def test_the_interval_of_a_row_is_of_the_same_draws_in_all_rois_of_a_subject(tests) -> None:
     subject = next(one for one in summarise_over_images(tests, "subject"))
-    means = np.mean([tests.drawn[cell] for cell in subject.row.cells], axis=0)
+    means = np.mean([tests.drawn[roi] for roi in subject.row.rois], axis=0)
     assert subject.interval == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
 
 
-def test_cells_of_a_subject_on_different_images_have_no_interval_in_common(tests) -> None:
-    first, *_ = tests.cells.index
+def test_rois_of_a_subject_on_different_images_have_no_interval_in_common(tests) -> None:
+    first, *_ = tests.rois.index
     apart = replace(tests, images={**tests.images, first: b"other images"})
     subjects = summarise_over_images(apart, "subject")
     assert subjects[0].interval is None
-    alone = next(one for one in summarise_over_images(apart, "cell") if one.row.cells == (first,))
+    alone = next(
+        one for one in summarise_over_images(apart, "subject-roi") if one.row.rois == (first,)
+    )
     assert alone.interval is not None
 
 
-def test_cells_without_predictions_are_told_and_the_others_tested(swept, tmp_path) -> None:
+def test_rois_without_predictions_are_reported_and_the_others_tested(swept, tmp_path) -> None:
     runs = tmp_path / "runs"
-    write_predicted(runs, swept.data, Untuned(), swept.cells[:2], 2.0)
-    write_predicted(runs, swept.data, Contrastive(), swept.cells[:1], 0.7)
-    write_predicted(runs, swept.data, Contrastive(), swept.cells[1:2], 0.7, keep=False)
+    write_predicted(runs, swept.data, Untuned(), swept.rois[:2], 2.0)
+    write_predicted(runs, swept.data, Contrastive(), swept.rois[:1], 0.7)
+    write_predicted(runs, swept.data, Contrastive(), swept.rois[1:2], 0.7, keep=False)
     found = swept.compare(runs)
-    assert list(found.drawn) == [swept.cells[0].id]
+    assert list(found.drawn) == [swept.rois[0].id]
     (line,) = found.missing
     assert line.endswith("nsd-subj01-lh-V2d.parquet: no predictions were kept")
 
@@ -147,14 +149,14 @@ def test_responses_ingested_anew_with_other_content_are_not_used(swept, tmp_path
     write_shards(tmp_path / "data", ("subj01", "subj02"), n_images=320, image_size=8, seed=1)
     found = swept.compare(data=tmp_path / "data")
     assert found.vertices.empty
-    assert len(found.missing) == len(swept.cells)
+    assert len(found.missing) == len(swept.rois)
     assert "no responses of the content" in found.missing[0]
     assert summarise_over_images(found, "roi") == []
 
 
 def test_without_data_nothing_is_tested(swept, tmp_path) -> None:
     assert not (tmp_path / MANIFEST).exists()
-    assert swept.compare(data=tmp_path).cells.empty
+    assert swept.compare(data=tmp_path).rois.empty
 
 
 def test_streams_are_corrected_apart() -> None:
@@ -174,7 +176,7 @@ def test_streams_are_corrected_apart() -> None:
 def test_methods_on_partly_other_images_are_compared_on_those_they_share(swept, tmp_path) -> None:
     from orchestrator.scores.statistics.paired_predictions import _on_the_same_images
 
-    path = prediction_file(swept.runs, swept.tuned[0].id, swept.cells[0].id)
+    path = prediction_file(swept.runs, swept.finetuned[0].id, swept.rois[0].id)
     whole = read_predictions(path, "nested")
     part = whole.take(np.arange(70, 10, -1))
     a, b = _on_the_same_images(whole, part)

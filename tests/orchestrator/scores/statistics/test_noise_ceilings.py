@@ -12,9 +12,9 @@ from benchmarks.small_shards import write_shards
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.noise_ceilings import explain, shares, with_ceilings
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
-from tests.builders.small_scores import cell, write
+from tests.builders.small_scores import roi, write
 from trainables.data.shards import VERTEX_SCHEMA, VERTICES
-from trainables.spec import Cell, Contrastive, Untuned
+from trainables.spec import Contrastive, Roi, Untuned
 
 
 def set_ceilings(shard: Path, ceilings: dict[str, list[float | None]]) -> None:
@@ -27,13 +27,13 @@ def set_ceilings(shard: Path, ceilings: dict[str, list[float | None]]) -> None:
 
 
 @pytest.fixture
-def v1(tmp_path) -> Cell:
-    cells = write_shards(tmp_path / "data", n_images=20, image_size=8)
+def v1(tmp_path) -> Roi:
+    rois = write_shards(tmp_path / "data", n_images=20, image_size=8)
     set_ceilings(tmp_path / "data" / "nsd-subj01", {"lh": [0.5, 0.8, None, 0.0, 0.4, 0.5]})
-    return next(one for one in cells if one.roi == "V1v")
+    return next(one for one in rois if one.name == "V1v")
 
 
-def scored(home: Path, where: Cell, r: list[float]) -> pd.DataFrame:
+def scored(home: Path, where: Roi, r: list[float]) -> pd.DataFrame:
     write(home / "runs", Untuned(), where, r)
     return with_ceilings(read_score_table(home / "runs").vertices, home / "data")
 
@@ -64,30 +64,30 @@ def test_without_ceilings_a_share_is_none(tmp_path, v1) -> None:
 
 
 def test_ceilings_of_other_content_or_of_no_shard_are_not_used(tmp_path, v1) -> None:
-    write(tmp_path / "runs", Untuned(), cell("V1v"), [0.1, 0.2])  # of the data 0123abcd
+    write(tmp_path / "runs", Untuned(), roi("V1v"), [0.1, 0.2])  # of the data 0123abcd
     vertices = read_score_table(tmp_path / "runs").vertices
     for data in (tmp_path / "data", tmp_path / "absent"):
         assert with_ceilings(vertices, data)["noise_ceiling"].isna().all()
 
 
-def test_shares_are_averaged_over_cells_then_subjects(tmp_path) -> None:
-    cells = write_shards(tmp_path / "data", ("subj01", "subj02"), n_images=20, image_size=8)
+def test_shares_are_averaged_over_rois_then_subjects(tmp_path) -> None:
+    rois = write_shards(tmp_path / "data", ("subj01", "subj02"), n_images=20, image_size=8)
     for subject in ("subj01", "subj02"):
         set_ceilings(tmp_path / "data" / f"nsd-{subject}", {"lh": [0.5] * 12, "rh": [1.0] * 10})
-    chosen = [one for one in cells if (one.roi, one.hemisphere) in (("V1v", "lh"), ("hV4", "lh"))]
+    chosen = [one for one in rois if (one.name, one.hemisphere) in (("V1v", "lh"), ("hV4", "lh"))]
     r = {("subj01", "V1v"): 0.5, ("subj01", "hV4"): 0.25, ("subj02", "V1v"): 0.1}
     for one in chosen:
-        if (one.subject, one.roi) in r:
-            write(tmp_path / "runs", Untuned(), one, [r[one.subject, one.roi]] * 3)
+        if (one.subject, one.name) in r:
+            write(tmp_path / "runs", Untuned(), one, [r[one.subject, one.name]] * 3)
     vertices = with_ceilings(read_score_table(tmp_path / "runs").vertices, tmp_path / "data")
     (early,) = explain(vertices, "group")
     assert early.share == pytest.approx(((1.0 + 0.25) / 2 + 0.04) / 2)
 
 
 def test_a_gap_is_the_difference_on_vertices_that_both_protocols_score(tmp_path) -> None:
-    write(tmp_path, Untuned(), cell("V1v"), [0.1, 0.2, 0.3], ("nested",))
-    write(tmp_path, Contrastive(), cell("V1v"), [0.4, 0.4], ("nested", "paper"))
-    write(tmp_path, Contrastive(), cell("EBA"), [0.4, np.nan], ("nested", "paper"))
+    write(tmp_path, Untuned(), roi("V1v"), [0.1, 0.2, 0.3], ("nested",))
+    write(tmp_path, Contrastive(), roi("V1v"), [0.4, 0.4], ("nested", "paper"))
+    write(tmp_path, Contrastive(), roi("EBA"), [0.4, np.nan], ("nested", "paper"))
     vertices = read_score_table(tmp_path).vertices
     is_paper = vertices["protocol"] == "paper"
     vertices.loc[is_paper, "r"] += np.where(vertices.loc[is_paper, "vertex"] == 0, 0.1, -0.02)
@@ -99,6 +99,6 @@ def test_a_gap_is_the_difference_on_vertices_that_both_protocols_score(tmp_path)
 
 
 def test_protocols_of_different_trials_are_not_set_side_by_side(tmp_path) -> None:
-    write(tmp_path, Contrastive(), cell(), [0.1], ("nested",))
-    write(tmp_path, Contrastive(temperature=0.1), cell(), [0.1], ("paper",))
+    write(tmp_path, Contrastive(), roi(), [0.1], ("nested",))
+    write(tmp_path, Contrastive(temperature=0.1), roi(), [0.1], ("paper",))
     assert protocol_gaps(read_score_table(tmp_path).vertices, ("nested", "paper"), "roi") == []

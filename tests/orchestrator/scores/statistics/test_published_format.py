@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, compare_over_subjects
 from orchestrator.scores.statistics.summaries import Bootstrap, compare, pair, summarise
-from trainables.spec.rois import group_of
+from trainables.spec.rois import roi_group_of
 
 PUBLISHED = {
     "untuned": {
@@ -35,15 +35,16 @@ def vertices() -> pd.DataFrame:
     """One row a vertex and method."""
     rows = []
     for method, subjects in PUBLISHED.items():
-        for subject, cells in subjects.items():
-            for place, scores in cells.items():
-                hemisphere, roi = place.split("_")
+        for subject, rois in subjects.items():
+            for place, scores in rois.items():
+                hemisphere, roi_name = place.split("_")
                 for vertex, r in enumerate(scores):
                     where = {"dataset": "nsd", "subject": subject, "hemisphere": hemisphere}
                     rows.append(
                         {
-                            **where, "roi": roi, "group": group_of(roi), "vertex": vertex, "r": r,
-                            "method": method, "cell": f"nsd-{subject}-{hemisphere}-{roi}",
+                            **where, "roi": roi_name, "group": roi_group_of(roi_name),
+                            "vertex": vertex, "r": r,
+                            "method": method, "roi_id": f"nsd-{subject}-{hemisphere}-{roi_name}",
                             "data": "0123abcd", "protocol": "paper",
                         }
                     )  # fmt: skip
@@ -51,7 +52,7 @@ def vertices() -> pd.DataFrame:
 
 
 MEANS = {
-    # Of cells, by hand: untuned V1v .45 .30, hV4 .30, EBA .50 | V1v .20, EBA .60 | hV4 .45
+    # Of ROIs, by hand: untuned V1v .45 .30, hV4 .30, EBA .50 | V1v .20, EBA .60 | hV4 .45
     ("early", "untuned"): ((0.45 + 0.30 + 0.30) / 3 + 0.20 + 0.45) / 3,
     ("higher", "untuned"): (0.50 + 0.60) / 2,
     ("all", "untuned"): ((0.45 + 0.30 + 0.30 + 0.50) / 4 + (0.20 + 0.60) / 2 + 0.45) / 3,
@@ -61,7 +62,7 @@ MEANS = {
     ("all", "contrastive"): ((0.475 + 0.35 + 0.35 + 0.50) / 4 + (0.25 + 0.50) / 2 + 0.50) / 3,
 }
 IMPROVED = {
-    # Of cells, strictly better: V1v 1/2, 1/1, hV4 2/4, EBA 1/2 | V1v 2/3, EBA 0/1 | hV4 1/1
+    # Of ROIs, strictly better: V1v 1/2, 1/1, hV4 2/4, EBA 1/2 | V1v 2/3, EBA 0/1 | hV4 1/1
     "early": ((1 / 2 + 1 + 2 / 4) / 3 + 2 / 3 + 1) / 3,
     "higher": (1 / 2 + 0) / 2,
     "all": ((1 / 2 + 1 + 2 / 4 + 1 / 2) / 4 + (2 / 3 + 0) / 2 + 1) / 3,
@@ -76,7 +77,7 @@ def test_early_higher_and_all_means_are_those_by_hand() -> None:
 def test_streams_have_a_row_of_their_own_and_are_in_no_other() -> None:
     found = {(one.row.label, one.method): one for one in summarise(vertices(), "group")}
     assert found["streams", "untuned"].mean == pytest.approx(0.9)
-    assert found["all", "untuned"].n_cells == 7
+    assert found["all", "untuned"].n_rois == 7
     assert found["higher", "untuned"].n_subjects == 2
 
 

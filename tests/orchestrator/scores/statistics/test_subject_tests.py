@@ -78,7 +78,7 @@ def test_the_interval_over_subjects_agrees_with_scipy() -> None:
     assert ours == pytest.approx(tuple(theirs), abs=0.03 * (theirs.high - theirs.low))
 
 
-def test_a_subject_s_number_is_the_mean_over_its_cells_however_large() -> None:
+def test_a_subject_s_number_is_the_mean_over_its_rois_however_large() -> None:
     """Subject 1: V1v +0.2 everywhere, hV4 −0.1; subject 2: V1v only, +0.1."""
     a = np.array([[0.6, 0.6, 0.6, 0.6], [0.3, 0.3, 0.3, 0.3], [0.5, 0.5, 0.5, 0.2]])
     b = np.full((3, 4), 0.4)

@@ -1,4 +1,4 @@
-"""Successive halving within each cell, against Ray's own on one cell; no Ray is started."""
+"""Successive halving within each ROI, against Ray's own on one ROI; no Ray is started."""
 
 import json
 import pickle
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-from orchestrator.sweep.search.asha import CellAsha, Judged
-from orchestrator.sweep.search.rounds import Progress, judged, prime
+from orchestrator.sweep.search.asha import RoiAsha, SchedulerTrial
+from orchestrator.sweep.search.rounds import Progress, prime, scheduler_trial
 from orchestrator.sweep.search.study import Record, rank_shares
-from search_spaces.tuning import SEARCH as TUNING
-from tests.orchestrator.sweep.search.test_study import SEARCH, VALUES, cells
+from search_spaces.hyperparameter_search import SEARCH as HYPERPARAMETER_SEARCH
+from tests.orchestrator.sweep.search.test_study import SEARCH, VALUES, rois
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.storage.atomic import write_text
@@ -25,7 +25,7 @@ def reports(values) -> tuple[EpochReport, ...]:
     return tuple(EpochReport(n, 1.0, 1.0, 1.0, float(v)) for n, v in enumerate(values, 1))
 
 
-def stopped_at(scheduler: CellAsha, trial: Judged, values) -> int | None:
+def stopped_at(scheduler: RoiAsha, trial: SchedulerTrial, values) -> int | None:
     """Report epoch after epoch, as Tune does; return the epoch that it was stopped at."""
     stand_in = SimpleNamespace(config={"trial": trial.trial_id})
     for epoch, value in enumerate(values, 1):
@@ -45,15 +45,15 @@ def ray_stopped_at(scheduler: AsyncHyperBandScheduler, name: str, values) -> int
     return None
 
 
-def of_cell(cell: str, n: int, epochs: int = EPOCHS) -> dict[str, Judged]:
-    return {f"{cell}-{i}": Judged(f"{cell}-{i}", cell, epochs) for i in range(n)}
+def of_roi(roi: str, n: int, epochs: int = EPOCHS) -> dict[str, SchedulerTrial]:
+    return {f"{roi}-{i}": SchedulerTrial(f"{roi}-{i}", roi, epochs) for i in range(n)}
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_on_one_cell_the_decisions_are_those_of_rays_own_scheduler(seed) -> None:
+def test_on_one_roi_the_decisions_are_those_of_rays_own_scheduler(seed) -> None:
     curves = np.random.default_rng(seed).random((20, EPOCHS))
-    own = of_cell("V1v", 20, epochs=99)  # none is at its last epoch, so none is spared for that
-    asha = CellAsha(SEARCH, own)
+    own = of_roi("V1v", 20, epochs=99)  # none is at its last epoch, so none is spared for that
+    asha = RoiAsha(SEARCH, own)
     ray = AsyncHyperBandScheduler(
         "epoch", "retrieval_top1", "max", EPOCHS, 1, 2, stop_last_trials=False
     )
@@ -65,44 +65,44 @@ def test_on_one_cell_the_decisions_are_those_of_rays_own_scheduler(seed) -> None
     assert {mine is None for mine, _ in pairs} == {True, False}
 
 
-def test_trials_of_two_cells_are_never_compared() -> None:
-    good, poor = of_cell("V1v", 6), of_cell("EBA", 6)
-    asha = CellAsha(SEARCH, good | poor)
+def test_trials_of_two_rois_are_never_compared() -> None:
+    good, poor = of_roi("V1v", 6), of_roi("EBA", 6)
+    asha = RoiAsha(SEARCH, good | poor)
     for n, (high, low) in enumerate(zip(good.values(), poor.values(), strict=True)):
         assert stopped_at(asha, high, [0.9 + n / 100] * EPOCHS) is None
         assert stopped_at(asha, low, [0.01 + n / 1000] * EPOCHS) is None
 
 
-def test_the_worse_of_a_cell_is_stopped_at_the_first_rung_and_its_worker_is_told() -> None:
-    own, told = of_cell("V1v", 2), []
-    asha = CellAsha(SEARCH, own, told.append)
+def test_the_worse_of_an_roi_is_stopped_at_the_first_rung_and_its_worker_is_reported() -> None:
+    own, message = of_roi("V1v", 2), []
+    asha = RoiAsha(SEARCH, own, message.append)
     assert stopped_at(asha, own["V1v-0"], [0.5] * EPOCHS) is None
     assert stopped_at(asha, own["V1v-1"], [0.4] * EPOCHS) == 1
-    assert told == ["V1v-1"]
+    assert message == ["V1v-1"]
 
 
 def test_a_trial_at_its_last_epoch_is_not_stopped() -> None:
-    own = of_cell("V1v", 1) | {"short": Judged("short", "V1v", 1)}
-    asha = CellAsha(SEARCH, own)
+    own = of_roi("V1v", 1) | {"short": SchedulerTrial("short", "V1v", 1)}
+    asha = RoiAsha(SEARCH, own)
     stopped_at(asha, own["V1v-0"], [0.5] * EPOCHS)
     assert stopped_at(asha, own["short"], [0.4]) is None
 
 
 def test_a_report_without_retrieval_and_the_last_event_stop_nothing() -> None:
-    own = of_cell("V1v", 1)
-    asha = CellAsha(SEARCH, own)
+    own = of_roi("V1v", 1)
+    asha = RoiAsha(SEARCH, own)
     for result in ({"epoch": 1, "retrieval_top1": None}, {"seconds": 3.0, "epoch": None}):
-        assert asha.judge(own["V1v-0"], result)
+        assert asha.decide(own["V1v-0"], result)
 
 
 @pytest.mark.parametrize("cut", [(3, 0), (3, 1), (4, 3), (9, 5)])
 def test_primed_by_replay_it_decides_as_if_it_had_never_been_interrupted(cut) -> None:
     n_ended, n_epochs = cut
     curves = np.random.default_rng(7).random((12, EPOCHS))
-    own = of_cell("V1v", 12)
-    whole = CellAsha(SEARCH, own)
+    own = of_roi("V1v", 12)
+    whole = RoiAsha(SEARCH, own)
     expected = [stopped_at(whole, trial, c) for trial, c in zip(own.values(), curves, strict=True)]
-    again = CellAsha(SEARCH, own)
+    again = RoiAsha(SEARCH, own)
     trials = list(own.values())
     for trial, curve, end in zip(trials[:n_ended], curves, expected, strict=False):
         again.replay(trial, reports(curve[: end or EPOCHS]))
@@ -126,16 +126,16 @@ def test_where_longer_training_is_better_short_ones_are_not_ranked_above_for_bei
     """Settings alike but for the epochs, on a rising curve: few rungs passed is no merit."""
     generator, records = np.random.default_rng(0), []
     own = [(f"{epochs}-{n}", epochs) for epochs in (10, 45) for n in range(10)]
-    for cell in range(20):
-        asha = CellAsha(TUNING, {})
+    for roi in range(20):
+        asha = RoiAsha(HYPERPARAMETER_SEARCH, {})
         for name, epochs in generator.permutation(np.array(own, dtype=object)):
             curve = 1 - np.exp(-np.arange(1, epochs + 1) / 20)
             curve += generator.normal(0, 0.05, epochs)
-            trial = Judged(f"{name}-{cell}", str(cell), epochs)
+            trial = SchedulerTrial(f"{name}-{roi}", str(roi), epochs)
             results = [{"epoch": n, "retrieval_top1": v} for n, v in enumerate(curve, 1)]
-            verdicts = [asha.judge(trial, result) for result in results]
-            end = epochs if all(verdicts) else verdicts.index(False) + 1
-            records.append(Record(name, str(cell), end, epochs, curve[end - 1], end < epochs))
+            decisions = [asha.decide(trial, result) for result in results]
+            end = epochs if all(decisions) else decisions.index(False) + 1
+            records.append(Record(name, str(roi), end, epochs, curve[end - 1], end < epochs))
     assert {one.stopped for one in records} == {True, False}
     shares = rank_shares(records)
     short, long = (
@@ -146,7 +146,7 @@ def test_where_longer_training_is_better_short_ones_are_not_ranked_above_for_bei
 
 
 def test_it_refuses_another_metric_and_pickles_without_its_state() -> None:
-    asha = CellAsha(SEARCH, {}, lambda trial_id: None)
+    asha = RoiAsha(SEARCH, {}, lambda trial_id: None)
     assert asha.set_search_properties(None, None)
     assert not asha.set_search_properties("loss", "min")
     pickle.loads(pickle.dumps(asha))
@@ -155,11 +155,11 @@ def test_it_refuses_another_metric_and_pickles_without_its_state() -> None:
 def test_a_stop_that_was_decided_but_not_written_down_is_written_at_the_next_start(
     tmp_path,
 ) -> None:
-    cell = cells()[2]
+    roi = rois()[2]
     first, second = (
-        SEARCH.trial(VALUES | {"temperature": t}, cell, SEARCH.trunk) for t in (0.3, 0.5)
+        SEARCH.trial(VALUES | {"temperature": t}, roi, SEARCH.backbone) for t in (0.3, 0.5)
     )
-    progress = Progress(SEARCH, "optuna", [cell], SEARCH.trunk, tmp_path)
+    progress = Progress(SEARCH, "optuna", [roi], SEARCH.backbone, tmp_path)
     progress.configurations |= {
         name: VALUES | {"temperature": t} for name, t in (("a", 0.3), ("b", 0.5))
     }
@@ -168,7 +168,7 @@ def test_a_stop_that_was_decided_but_not_written_down_is_written_at_the_next_sta
     note = {"history": [vars(one) for one in reports([0.1])]}
     folder.mkdir(parents=True)
     write_text(folder / LAST, json.dumps(note))
-    asha = CellAsha(SEARCH, {second.id: judged(second)})
+    asha = RoiAsha(SEARCH, {second.id: scheduler_trial(second)})
     assert prime(asha, progress, [second]) == []
     ended = Outcome.read(tmp_path, second.id)
     assert (ended.status, [one.epoch for one in ended.history]) == ("stopped", [1])

@@ -1,4 +1,4 @@
-"""Which cells a search draws, how configurations rank, and that a study is rebuilt the same."""
+"""Which ROIs a search draws, how configurations rank, and that a study is rebuilt the same."""
 
 import json
 from dataclasses import replace
@@ -20,7 +20,7 @@ from orchestrator.sweep.search.study import (
 from orchestrator.sweep.spaces import load_search
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
-from trainables.spec import Cell, Contrastive, Encoding, Trial, Untuned
+from trainables.spec import Contrastive, Encoding, Roi, Trial, Untuned
 from trainables.spec.search import (
     PARAMETERS,
     Choice,
@@ -41,7 +41,7 @@ RANGES = Ranges(
 )
 SEARCH = Search(
     RANGES,
-    n_cells=4,
+    n_rois=4,
     min_vertices=20,
     n_configurations=12,
     per_round=4,
@@ -58,41 +58,41 @@ VALUES = {
 }
 
 
-def cells() -> list[Cell]:
+def rois() -> list[Roi]:
     """Two subjects, both hemispheres, four ROIs of 19 to 22 vertices, and a large stream."""
     sizes = {"V1v": 19, "V2v": 20, "V3v": 21, "EBA": 22, "ventral": 500}
     return [
-        Cell("nsd", subject, side, roi, n, "data")
+        Roi("nsd", subject, side, roi_name, n, "data")
         for subject in ("subj01", "subj02")
         for side in ("lh", "rh")
-        for roi, n in sizes.items()
+        for roi_name, n in sizes.items()
     ]
 
 
 def outcome(status: str = "finished", **more) -> Outcome:
-    trial = SEARCH.trial(VALUES, cells()[2], SEARCH.trunk)
+    trial = SEARCH.trial(VALUES, rois()[2], SEARCH.backbone)
     history = tuple(EpochReport(n, 1.0, 1.0, 1.0, n / 10) for n in (1, 2))
     return Outcome(trial, status, "", "", 0.0, {}, **{"history": history, **more})
 
 
-def one(configuration: str, cell: str, epochs: int, top1: float, of: int = 10) -> Record:
-    return Record(configuration, cell, epochs, of, top1, epochs < of)
+def one(configuration: str, roi: str, epochs: int, top1: float, of: int = 10) -> Record:
+    return Record(configuration, roi, epochs, of, top1, epochs < of)
 
 
-def test_cells_are_drawn_from_those_of_more_than_the_least_vertices_without_streams() -> None:
-    everything = replace(SEARCH, n_cells=100).choose_cells(cells())
+def test_rois_are_drawn_from_those_of_more_than_the_least_vertices_without_streams() -> None:
+    everything = replace(SEARCH, n_rois=100).choose_rois(rois())
     assert len(everything) == 8
-    assert {cell.n_vertices for cell in everything} == {21, 22}
-    assert len(SEARCH.choose_cells(cells())) == 4
+    assert {roi.n_vertices for roi in everything} == {21, 22}
+    assert len(SEARCH.choose_rois(rois())) == 4
 
 
-def test_the_same_seed_draws_the_same_cells_in_whatever_order_and_another_does_not() -> None:
-    drawn = SEARCH.choose_cells(cells())
-    assert SEARCH.choose_cells(cells()[::-1]) == drawn
-    assert any(replace(SEARCH, seed=s).choose_cells(cells()) != drawn for s in (1, 2, 3))
+def test_the_same_seed_draws_the_same_rois_in_whatever_order_and_another_does_not() -> None:
+    drawn = SEARCH.choose_rois(rois())
+    assert SEARCH.choose_rois(rois()[::-1]) == drawn
+    assert any(replace(SEARCH, seed=s).choose_rois(rois()) != drawn for s in (1, 2, 3))
 
 
-def test_ranks_are_averaged_over_cells_as_by_hand() -> None:
+def test_ranks_are_averaged_over_rois_as_by_hand() -> None:
     records = [
         one("a", "V1v", 10, 0.5),
         one("b", "V1v", 10, 0.9),
@@ -119,7 +119,7 @@ def test_a_short_training_that_finished_is_not_below_a_longer_one() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1)), min_size=1, max_size=12))
-def test_rank_shares_of_a_cell_lie_between_0_and_1_and_average_a_half(pairs) -> None:
+def test_rank_shares_of_an_roi_lie_between_0_and_1_and_average_a_half(pairs) -> None:
     shares = rank_shares([one(str(n), "V1v", *pair) for n, pair in enumerate(pairs)])
     assert all(0 < share < 1 for share in shares.values())
     assert sum(shares.values()) / len(shares) == pytest.approx(0.5)
@@ -189,8 +189,8 @@ def test_proposals_lie_in_their_ranges_and_none_is_made_twice() -> None:
 
 @pytest.fixture
 def progress(tmp_path) -> Progress:
-    """A search on two cells whose first round has ended, written down as it was run."""
-    progress = Progress(SEARCH, "optuna", cells()[2:4], SEARCH.trunk, tmp_path)
+    """A search on two ROIs whose first round has ended, written down as it was run."""
+    progress = Progress(SEARCH, "optuna", rois()[2:4], SEARCH.backbone, tmp_path)
     for number, (_, trial) in enumerate(begin(progress).trials):
         history = (EpochReport(1, 1.0, 1.0, 1.0, number / 10),)
         Outcome(trial, "finished", "", "", float(number), {}, history).write(tmp_path)
@@ -210,7 +210,7 @@ def test_a_round_that_was_begun_goes_on_with_its_configurations_whatever_would_b
     second = begin(progress)
     assert second.number == 1
     monkeypatch.setattr(rounds_module, "propose", lambda *_: pytest.fail("proposed again"))
-    again = Progress(SEARCH, "optuna", progress.cells, SEARCH.trunk, progress.runs)
+    again = Progress(SEARCH, "optuna", progress.rois, SEARCH.backbone, progress.runs)
     assert list(again.rounds())[-1] == second
     assert again.configurations == progress.configurations
     assert list(again.configurations.values()) == list(progress.configurations.values())
@@ -243,7 +243,7 @@ def test_a_round_that_finds_fewer_new_configurations_than_asked_loses_none(tmp_p
         per_round=2,
         n_configurations=6,
     )
-    progress = Progress(search, "random", cells()[2:3], search.trunk, tmp_path)
+    progress = Progress(search, "random", rois()[2:3], search.backbone, tmp_path)
     tried = []
     for now in progress.rounds():
         progress.write_round(now)
@@ -262,16 +262,16 @@ def test_a_space_of_few_configurations_ends_with_all_of_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
-        ({"n_cells": 0}, "n_cells 0 is below 1"),
+        ({"n_rois": 0}, "n_rois 0 is below 1"),
         ({"validation": 0.0}, "expected a share between 0 and 1"),
         ({"grace_period": 9}, "above the most epochs, 8"),
         ({"reduction_factor": 1}, "reduction_factor"),
     ],
 )
-def test_a_search_that_cannot_be_run_is_refused(change, told) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_search_that_cannot_be_run_is_refused(change, message) -> None:
+    with pytest.raises(ValueError, match=message):
         replace(SEARCH, **change)
 
 
@@ -291,7 +291,7 @@ def test_an_empty_range_is_refused(make) -> None:
 
 
 def test_a_trial_of_a_search_is_not_encoded_and_travels_as_json() -> None:
-    trial = SEARCH.trial(VALUES, cells()[0], SEARCH.trunk)
+    trial = SEARCH.trial(VALUES, rois()[0], SEARCH.backbone)
     assert trial.encoding is None
     assert Trial.from_json(trial.to_json()) == trial
     encoded = replace(trial, encoding=Encoding())
@@ -301,16 +301,19 @@ def test_a_trial_of_a_search_is_not_encoded_and_travels_as_json() -> None:
 
 def test_an_untuned_trial_that_is_not_encoded_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing to do"):
-        Trial(Untuned(), (cells()[0],), encoding=None)
+        Trial(Untuned(), (rois()[0],), encoding=None)
 
 
 def test_the_searches_that_come_with_the_program_hold_the_papers_settings() -> None:
-    searches = {name: load_search(name) for name in ("tuning", "tuning_demo", "paper")}
+    searches = {
+        name: load_search(name)
+        for name in ("hyperparameter_search", "hyperparameter_search_demo", "paper")
+    }
     assert searches["paper"] is None
-    paper = searches["tuning"]
-    assert (paper.n_cells, paper.min_vertices, paper.validation) == (30, 20, 0.1)
+    paper = searches["hyperparameter_search"]
+    assert (paper.n_rois, paper.min_vertices, paper.validation) == (30, 20, 0.1)
     default = Contrastive()
     for name, span in paper.ranges.items():
         value = getattr(default, name)
         assert value in span.values if isinstance(span, Choice) else span.low <= value <= span.high
-    assert searches["tuning_demo"].n_configurations == 8
+    assert searches["hyperparameter_search_demo"].n_configurations == 8

@@ -19,11 +19,22 @@ from orchestrator.sweep.hyperparameters import (
 from orchestrator.sweep.search.figures import FORMATS, draw_importance, draw_parallel, importance
 from orchestrator.sweep.search.study import build_study
 from orchestrator.sweep.search.summary import SHORT, best_table, freeze, standings, summarise_best
-from tests.orchestrator.sweep.search.test_study import SEARCH, VALUES, cells, one, rounds
+from tests.orchestrator.sweep.search.test_study import SEARCH, VALUES, one, rois, rounds
 from trainables.spec import Contrastive, Pooled, Regression, Trial, Untuned
 from trainables.spec.search import PARAMETERS
 
-FOUND = Found("tuning", "optuna", 0, ("nsd-subj01-lh-V1v",), 2, (), 0.1, "ab", "v1", "2026-01-01")
+FOUND = Found(
+    "hyperparameter_search",
+    "optuna",
+    0,
+    ("nsd-subj01-lh-V1v",),
+    2,
+    (),
+    0.1,
+    "ab",
+    "v1",
+    "2026-01-01",
+)
 
 
 def test_standings_are_by_rank_share_and_count_how_trials_ended() -> None:
@@ -61,7 +72,7 @@ def damaged(change) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "not JSON"),
         ("[]", "expected the keys schema_version, hyperparameters, found, found list"),
@@ -79,10 +90,10 @@ def damaged(change) -> str:
         (damaged(lambda c: c["hyperparameters"].update(learning_rate=float("inf"))), "finite"),
     ],
 )
-def test_a_malformed_file_is_refused_in_one_line_with_its_name(tmp_path, text, told) -> None:
+def test_a_malformed_file_is_refused_in_one_line_with_its_name(tmp_path, text, message) -> None:
     path = tmp_path / "hyperparameters.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=told) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_hyperparameters(path)
     assert str(error.value).startswith(str(path))
     assert "hyperparameters.json of a finished search" in str(error.value) or "again" in str(
@@ -90,32 +101,32 @@ def test_a_malformed_file_is_refused_in_one_line_with_its_name(tmp_path, text, t
     )
 
 
-def test_an_absent_file_is_told(tmp_path) -> None:
+def test_an_absent_file_is_reported(tmp_path) -> None:
     with pytest.raises(InputError, match=r"absent\.json: No such file"):
         read_hyperparameters(tmp_path / "absent.json")
 
 
 def test_values_replace_those_of_contrastive_trials_alone_and_ids_follow() -> None:
-    cell, other = cells()[0], cells()[5]
-    alike = (cell, replace(cell, subject="subj02"))
+    roi, other = rois()[0], rois()[5]
+    alike = (roi, replace(roi, subject="subj02"))
     kept = [
-        Trial(Untuned(), (cell,)),
-        Trial(Regression(), (cell,)),
+        Trial(Untuned(), (roi,)),
+        Trial(Regression(), (roi,)),
         Trial(Pooled(), alike),
     ]
-    tuned = [Trial(Contrastive(validation=0.2), (one_cell,)) for one_cell in (cell, other)]
-    changed = with_hyperparameters([*kept, *tuned], VALUES)
+    finetuned = [Trial(Contrastive(validation=0.2), (one_roi,)) for one_roi in (roi, other)]
+    changed = with_hyperparameters([*kept, *finetuned], VALUES)
     assert changed[:3] == kept
     assert [t.objective for t in changed[3:]] == [Contrastive(**VALUES, validation=0.2)] * 2
-    assert not {t.id for t in changed[3:]} & {t.id for t in tuned}
+    assert not {t.id for t in changed[3:]} & {t.id for t in finetuned}
 
 
 def test_trials_that_become_one_are_one_and_a_space_without_contrastive_ones_is_refused() -> None:
-    cell = cells()[0]
-    several = [Trial(Contrastive(temperature=t), (cell,)) for t in (0.1, 0.2)]
+    roi = rois()[0]
+    several = [Trial(Contrastive(temperature=t), (roi,)) for t in (0.1, 0.2)]
     assert len(with_hyperparameters(several, VALUES)) == 1
     with pytest.raises(InputError, match="no contrastive trial"):
-        with_hyperparameters([Trial(Untuned(), (cell,))], VALUES)
+        with_hyperparameters([Trial(Untuned(), (roi,))], VALUES)
 
 
 def is_drawn(path: Path) -> bool:

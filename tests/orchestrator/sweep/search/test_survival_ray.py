@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 SPACE = '''
 """A small search of a user's own."""
 from trainables.spec.search import Choice, IntegerRange, LogUniform, Ranges, Search
-from trainables.spec import FROM_FILE, Trunk
+from trainables.spec import FROM_FILE, Backbone
 
 SEARCH = Search(
     ranges=Ranges(
@@ -28,15 +28,15 @@ SEARCH = Search(
         hidden_ratio=LogUniform(0.5, 1.5),
         embedding_ratio=LogUniform(0.2, 0.8),
     ),
-    n_cells=2, min_vertices=5, n_configurations=4, per_round=2, grace_period=1,
-    reduction_factor=2, trunk=Trunk("narrow-alexnet", FROM_FILE), validation=0.3,
+    n_rois=2, min_vertices=5, n_configurations=4, per_round=2, grace_period=1,
+    reduction_factor=2, backbone=Backbone("narrow-alexnet", FROM_FILE), validation=0.3,
 )
 '''
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab.make(tmp_path_factory.mktemp("tuning"))
+    lab = Lab.make(tmp_path_factory.mktemp("hyperparameter_search"))
     (lab.home / "space.py").write_text(SPACE)
     write_weights(lab.home / "weights.safetensors")  # the same ones in every run of this test
     yield lab
@@ -54,7 +54,7 @@ def ended(out: Path) -> dict[str, tuple[Any, ...]]:
 
 
 def frozen(out: Path) -> dict[str, Any]:
-    [path] = out.glob("tuning/*/hyperparameters.json")
+    [path] = out.glob("hyperparameter_search/*/hyperparameters.json")
     content = json.loads(path.read_text())
     del content["found"]["date"], content["found"]["code_version"]
     return content
@@ -62,7 +62,10 @@ def frozen(out: Path) -> dict[str, Any]:
 
 def searched(out: Path) -> dict[str, str]:
     """Read what the searcher knew and proposed, round by round, and what it found."""
-    paths = [*out.glob("tuning/*/round-*.json"), *out.glob("tuning/*/history.jsonl")]
+    paths = [
+        *out.glob("hyperparameter_search/*/round-*.json"),
+        *out.glob("hyperparameter_search/*/history.jsonl"),
+    ]
     return {path.name: path.read_text() for path in paths}
 
 
@@ -90,5 +93,5 @@ def test_a_search_killed_in_the_midst_ends_as_an_undisturbed_one(lab: Lab) -> No
     assert frozen(killed) == frozen(undisturbed)
     assert searched(killed) == searched(undisturbed)
     assert searched(killed).keys() == {"round-00.json", "round-01.json", "history.jsonl"}
-    assert not [*killed.glob("checkpoints/*"), *killed.glob("tuning/checkpoints/*")]
-    assert len(list(killed.glob("tuning/*/parallel.*"))) == 2
+    assert not [*killed.glob("checkpoints/*"), *killed.glob("hyperparameter_search/checkpoints/*")]
+    assert len(list(killed.glob("hyperparameter_search/*/parallel.*"))) == 2

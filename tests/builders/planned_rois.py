@@ -1,33 +1,35 @@
-"""Cells of every ROI, trials of three methods on them, and their costs."""
+"""ROIs of every ROI, trials of three methods on them, and their costs."""
 
 from collections.abc import Iterator, Sequence
 
 from orchestrator.execution.cost import Costs, Estimate
 from trainables.spec import (
-    Cell,
     Contrastive,
     Regression,
+    Roi,
     Trial,
     Untuned,
 )
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
 
-ALL_CELLS = [
-    Cell("nsd", subject, hemisphere, roi, 100 + number, f"data-{subject}")
+ALL_ROIS = [
+    Roi("nsd", subject, hemisphere, roi_name, 100 + number, f"data-{subject}")
     for subject in ("subj01", "subj02")
     for hemisphere in HEMISPHERES
-    for number, roi in enumerate(roi for rois in ROI_FAMILIES.values() for roi in rois)
+    for number, roi_name in enumerate(
+        roi_name for roi_names in ROI_FAMILIES.values() for roi_name in roi_names
+    )
 ]
 
 
-def three_methods(cells: Sequence[Cell]) -> Iterator[Trial]:
-    for cell in cells:
+def three_methods(rois: Sequence[Roi]) -> Iterator[Trial]:
+    for roi in rois:
         for objective in (Untuned(), Regression(), Contrastive()):
-            yield Trial(objective, (cell,))
+            yield Trial(objective, (roi,))
 
 
-def cells(n: int = 3, subject: str = "subj01") -> list[Cell]:
-    return [cell for cell in ALL_CELLS if (cell.subject, cell.hemisphere) == (subject, "lh")][:n]
+def rois(n: int = 3, subject: str = "subj01") -> list[Roi]:
+    return [roi for roi in ALL_ROIS if (roi.subject, roi.hemisphere) == (subject, "lh")][:n]
 
 
 class KnownCosts(Costs):

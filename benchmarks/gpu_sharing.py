@@ -1,10 +1,10 @@
-"""Several trials on one device: in turns, in a process each, in a CUDA stream each, as one batch.
+"""Several trials on one device: round-robin, in processes, in CUDA streams, or as one batch.
 
-python -m benchmarks.packing [--trials 1,2 --trunk alexnet --batch-size 32]
+python -m benchmarks.gpu_sharing [--trials 1,2 --backbone alexnet --batch-size 32]
 
-Each trial takes the same steps of regression (a trunk with a linear readout: what packing is about
-is the trunk); the rate is of the images of all trials together. Needs torch, torchvision, pyarrow
-and SciPy alone, so that it also runs on a bare machine with a GPU.
+Each trial takes the same steps of regression (a backbone with a linear readout: what sharing a GPU
+is about is the backbone); the rate is of the images of all trials together. Needs torch,
+torchvision, pyarrow and SciPy alone, so that it also runs on a bare machine with a GPU.
 """
 
 import argparse
@@ -27,14 +27,14 @@ from trainables.models import backbones
 from trainables.models.backbones import normalise
 
 READY_SECONDS: Final = 300.0
-"""For all processes to have built their trunk."""
+"""For all processes to have built their backbone."""
 
 
 @dataclass(frozen=True)
 class Load:
     """What every trial does."""
 
-    trunk: str = "alexnet"
+    backbone: str = "alexnet"
     image_size: int = 224
     batch_size: int = 1024
     n_vertices: int = 600
@@ -44,14 +44,14 @@ class Load:
 
 
 class Trial:
-    """One trial's trunk, readout and optimiser, and a batch on the device."""
+    """One trial's backbone, readout and optimiser, and a batch on the device."""
 
     def __init__(self, load: Load, device: torch.device) -> None:
         shape = (load.batch_size, 3, load.image_size, load.image_size)
         self.images = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
         self.responses = torch.randn(load.batch_size, load.n_vertices, device=device)
         readout = nn.Linear(1000, load.n_vertices)
-        self.model = nn.Sequential(backbones.build(load.trunk), readout).to(device).train()
+        self.model = nn.Sequential(backbones.build(load.backbone), readout).to(device).train()
 
         self._optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-5, fused=True)
 
@@ -67,7 +67,7 @@ Rate = Callable[[Load, int, torch.device], float]
 """Images a second of so many trials."""
 
 
-def in_turns(load: Load, n_trials: int, device: torch.device) -> float:
+def round_robin(load: Load, n_trials: int, device: torch.device) -> float:
     """Run the trials one after another, each with all threads."""
     use_threads(load.threads)
     trials = [Trial(load, device) for _ in range(n_trials)]
@@ -80,7 +80,7 @@ def in_turns(load: Load, n_trials: int, device: torch.device) -> float:
 
 
 def in_streams(load: Load, n_trials: int, device: torch.device) -> float:
-    """Give each trial a CUDA stream; their steps are launched in turns by one process."""
+    """Give each trial a CUDA stream; their steps are launched round-robin by one process."""
     trials = [Trial(load, device) for _ in range(n_trials)]
     streams = [torch.cuda.Stream(device) for _ in trials]  # type: ignore[no-untyped-call]
 
@@ -169,7 +169,7 @@ def _process(load: Load, n_trials: int, name: str, barrier: Any, times: Any) -> 
 
 def ways(device: torch.device) -> dict[str, Rate]:
     """List the ways to run several trials on a device."""
-    found: dict[str, Rate] = {"in turns": in_turns, "in processes": in_processes}
+    found: dict[str, Rate] = {"round-robin": round_robin, "in processes": in_processes}
     if device.type == "cuda":
         found["in streams"] = in_streams
     return {**found, "as one batch": as_one_batch}
@@ -178,12 +178,12 @@ def ways(device: torch.device) -> dict[str, Rate]:
 def measure(
     load: Load, counts: Sequence[int], device: torch.device, repeats: int
 ) -> dict[str, list[float]]:
-    """Measure each way for each number of trials, all in turns; out of memory is no figure."""
+    """Measure each way for each number of trials, all round-robin; out of memory is no figure."""
     found: dict[str, list[float]] = {}
     for _ in range(repeats):
         for n_trials in counts:
             for name, rate in ways(device).items():
-                if n_trials == 1 and name != "in turns":
+                if n_trials == 1 and name != "round-robin":
                     continue
                 try:
                     found.setdefault(f"{n_trials} {name}", []).append(rate(load, n_trials, device))
@@ -199,7 +199,7 @@ def main() -> None:
     """Print the images a second of every way."""
     parser = argparse.ArgumentParser(description="Several trials on one device.")
     parser.add_argument("--trials", default="1,2", help="how many, with commas (1,2)")
-    parser.add_argument("--trunk", default="alexnet")
+    parser.add_argument("--backbone", default="alexnet")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=4)
@@ -209,7 +209,7 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     load = Load(
-        options.trunk,
+        options.backbone,
         options.image_size,
         options.batch_size,
         n_steps=options.steps,

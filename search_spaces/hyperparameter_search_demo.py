@@ -1,15 +1,15 @@
-"""The search of `tuning`, small enough for the simulated subjects of the demonstration.
+"""A small search, for the simulated subjects of the demonstration.
 
-python -m orchestrator.sweep tuning_demo --data demo/data --out demo/runs \
+python -m orchestrator.sweep hyperparameter_search_demo --data demo/data --out demo/runs \
     --weights demo/weights.safetensors
 
 After `python -m orchestrator.sweep`, which makes the data. 8 configurations in two rounds on 3
-cells: 24 trials of at most 6 epochs; two to three minutes on two CPU cores. Expected: learning
+rois: 24 trials of at most 6 epochs; two to three minutes on two CPU cores. Expected: learning
 rates of 2e-4 to 3e-4 retrieve best, those near 3e-5 worse. Retrieval is low after so few epochs
 (5 % of 75 held-back images at best, where chance is 1.3 %): it shows that a search runs, no more.
 """
 
-from trainables.spec import FROM_FILE, Choice, IntegerRange, LogUniform, Ranges, Search, Trunk
+from trainables.spec import FROM_FILE, Backbone, Choice, IntegerRange, LogUniform, Ranges, Search
 
 SEARCH = Search(
     ranges=Ranges(
@@ -20,12 +20,12 @@ SEARCH = Search(
         hidden_ratio=LogUniform(0.4, 1.6),
         embedding_ratio=LogUniform(0.1, 0.8),
     ),
-    n_cells=3,
+    n_rois=3,
     min_vertices=20,
     n_configurations=8,
     per_round=4,
     grace_period=1,
     reduction_factor=2,
-    trunk=Trunk("narrow-alexnet", FROM_FILE),
+    backbone=Backbone("narrow-alexnet", FROM_FILE),
     seed=0,
 )
