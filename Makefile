@@ -45,7 +45,7 @@ cluster-test: $(READY)  ## A sweep over three hosts by the real `ray up`; needs 
 chaos: $(READY)  ## The nightly storm: fifty faults, and the table of docs/reliability.md.
 	$(BIN)/python -m tests.faults.storm --faults 50
 
-context: $(READY)  ## Ratios to what one would use instead; fails when one has fallen.
+bench: $(READY)  ## Ratios to what one would use instead; fails when one has fallen.
 	$(BIN)/python -m benchmarks.suite --baseline benchmarks/baseline.json
 
 bench-gpu:  ## What a GPU makes of a sweep; of Python's packages it needs PyTorch's and scikit-learn.

@@ -293,7 +293,7 @@ def sharing(report: Report, device: torch.device, small: bool) -> None:
 
 def _shared(report: Report, name: str, command: list[str], env: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as home:
-        path = Path(home) / "sharing a GPU.json"
+        path = Path(home) / "gpu_sharing.json"
         done = subprocess.run(
             [*command, "--json", str(path)],
             env=env, capture_output=True, text=True, check=False, timeout=150,
