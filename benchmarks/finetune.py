@@ -19,11 +19,11 @@ from torch import Tensor
 
 from trainables.data.images import ResidentImages
 from trainables.models import backbones
-from trainables.models.heads import build_model
+from trainables.models.finetuned import build_model
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Contrastive
+from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import Checkpoints
-from trainables.training.epoch import TrainingData
 from trainables.training.finetune import finetune
 
 
@@ -86,7 +86,7 @@ def bare_rate(problem: Problem) -> float:
         problem.objective,
         backbones.build(problem.architecture),
         problem.images.shape[-1],
-        problem.responses.shape[1],
+        [problem.responses.shape[1]],
         seed=0,
     ).to(problem.images.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=problem.objective.learning_rate)
@@ -121,7 +121,7 @@ def real_rate(problem: Problem) -> float:
     )
     backbone = backbones.build(problem.architecture).to(problem.images.device)
     with tempfile.TemporaryDirectory() as directory:
-        finetune(problem.objective, 0, backbone, data, Checkpoints(Path(directory)), report)
+        finetune(problem.objective, 0, backbone, [data], Checkpoints(Path(directory)), report)
     gaps = [after - before for before, after in pairwise(ends)]
     return len(problem.images) / median(gaps)
 

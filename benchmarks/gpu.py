@@ -33,7 +33,7 @@ from trainables.compute.precision import deterministic_mode, full_float32
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.ridge import Fold, correlate
 from trainables.models import backbones
-from trainables.models.heads import build_model
+from trainables.models.finetuned import build_model
 from trainables.spec import ALEXNET_LAYERS, Contrastive, Encoding
 
 FEATURES: Final = 210_000
@@ -109,7 +109,7 @@ class Stepper:
         self._responses = torch.randn(size.batch_size, n_vertices, device=device)
         objective = Contrastive(batch_size=size.batch_size)
         backbone = backbones.build(size.backbone)
-        model = build_model(objective, backbone, size.image_size, n_vertices, seed=0)
+        model = build_model(objective, backbone, size.image_size, [n_vertices], seed=0)
         self._model: Any = model.to(device).to(memory_format=layout).train()
         self._optimizer = torch.optim.Adam(
             model.parameters(), lr=1e-4, fused=True, capturable=variant.graph

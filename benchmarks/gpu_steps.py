@@ -25,7 +25,7 @@ from trainables.encoding.features import FeatureStore, Storage, extract
 from trainables.encoding.pca import gram, principal_components
 from trainables.encoding.ridge import Fold, correlate
 from trainables.models import backbones
-from trainables.models.heads import build_model
+from trainables.models.finetuned import build_model
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import ALEXNET_LAYERS, Contrastive, Encoding
 from trainables.storage.atomic import hash_file
@@ -243,10 +243,10 @@ def host(report: Report, device: torch.device, small: bool) -> None:
     network = backbones.build(size.backbone)
     report.measure(
         "build a model",
-        lambda: build_model(Contrastive(), network, size.image_size, size.vertices[0], 0),
+        lambda: build_model(Contrastive(), network, size.image_size, size.vertices[:1], 0),
         cpu,
     )
-    model = build_model(Contrastive(), network, size.image_size, size.vertices[0], 0).to(device)
+    model = build_model(Contrastive(), network, size.image_size, size.vertices[:1], 0).to(device)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)

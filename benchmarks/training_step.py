@@ -16,7 +16,7 @@ from benchmarks.ceilings import timed
 from benchmarks.trial_steps import SIZES, draw_images
 from trainables.compute.device import use_threads
 from trainables.models import backbones
-from trainables.models.heads import build_model
+from trainables.models.finetuned import build_model
 from trainables.spec import Contrastive
 
 CPU: Final = torch.device("cpu")
@@ -56,7 +56,7 @@ class Stepper:
         self._responses = torch.randn(options.batch_size, options.vertices)
         backbone = backbones.build(options.backbone)
         objective = Contrastive(batch_size=options.batch_size)
-        model = build_model(objective, backbone, size.image_size, options.vertices, seed=0)
+        model = build_model(objective, backbone, size.image_size, [options.vertices], seed=0)
         self._model = model.to(memory_format=layout).train()
         if variant.compiled:
             self._model.backbone.compile()

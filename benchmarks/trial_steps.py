@@ -30,12 +30,13 @@ from trainables.encoding.pca import IMAGES_PER_FEATURE, read_layer
 from trainables.encoding.ridge import Fold, correlate
 from trainables.encoding.score_rois import RoiScores
 from trainables.models import backbones
-from trainables.models.heads import build_model, head_widths
+from trainables.models.heads import head_widths
 from trainables.results.prediction_files import write_predictions
 from trainables.results.score_files import write_scores
 from trainables.spec import Backbone, Contrastive, Encoding, Roi, Trial
+from trainables.training.batches import TrainingData
 from trainables.training.distributed import SINGLE_PROCESS
-from trainables.training.epoch import Trainee, TrainingData, train_epoch
+from trainables.training.finetune import Training, train_epoch
 from trainables.training.synchronised import SharedModel
 from trainables.worker.score_subject import FEATURE_BATCH
 
@@ -141,11 +142,8 @@ def _epochs(size: Size, n_vertices: int, device: torch.device, backbone: Backbon
     )
 
     network = backbones.build(size.backbone).to(device)
-    model = build_model(objective, network, size.image_size, n_vertices, seed=0).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate)
-    rows = data.held_back(0.0)
-    trainee = Trainee(objective, model, optimizer, (data,), rows[:1], rows[1:])
-    shared = SharedModel(SINGLE_PROCESS, model)
+    training = Training.build(objective, 0, network, [data])
+    shared = SharedModel(SINGLE_PROCESS, training.model)
 
     weights = backbone.parameter_bytes + 4 * head
     n_batches = -(-size.n_train // size.batch_size)
@@ -157,7 +155,7 @@ def _epochs(size: Size, n_vertices: int, device: torch.device, backbone: Backbon
         # Every activation written and read forwards and backwards; Adam reads four values a
         # weight, and writes three.
         size.epochs * (4.0 * size.n_train * backbone.activation_bytes + 7.0 * n_batches * weights),
-        lambda: train_epoch(trainee, shared, SINGLE_PROCESS, 1),
+        lambda: train_epoch(training, shared, SINGLE_PROCESS, 1),
     )
 
 

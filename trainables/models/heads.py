@@ -3,13 +3,12 @@
 from math import floor
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.models.backbones import normalise
 from trainables.models.losses import contrastive_loss
-from trainables.spec import Contrastive, FinetunedOnRoi, Regression
+from trainables.spec import Contrastive
 
 MIN_WIDTH: Final = 2
 """Floor of both head widths: in one dimension a cosine is only a sign."""
@@ -133,33 +132,3 @@ class RegressionModel(nn.Module):
     def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
         """Compute the loss of a batch from its predicted and measured responses."""
         return nn.functional.mse_loss(image_embeddings, response_embeddings)
-
-
-def build_model(
-    objective: FinetunedOnRoi, backbone: nn.Module, image_size: int, n_vertices: int, seed: int
-) -> ContrastiveModel | RegressionModel:
-    """Put an objective's readouts on a backbone, initialised from seed (on the CPU)."""
-    n_logits = count_logits(backbone, image_size)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        if isinstance(objective, Regression):
-            return RegressionModel(backbone, n_logits, n_vertices)
-        return ContrastiveModel(backbone, n_logits, n_vertices, objective)
-
-
-def count_logits(backbone: nn.Module, image_size: int) -> int:
-    """Count a backbone's outputs an image; raise ValueError when it takes no such image."""
-    was_training = backbone.training
-    parameter = next(backbone.parameters())
-    try:
-        with torch.no_grad():
-            image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
-            logits: Tensor = backbone.eval()(image)
-    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
-        raise ValueError(
-            f"this backbone does not take images of {image_size} x {image_size} pixels ({error}); "
-            "ingest with another --image-size"
-        ) from error
-    finally:
-        backbone.train(was_training)
-    return logits.shape[1]

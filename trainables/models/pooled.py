@@ -4,50 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
 from statistics import fmean
-from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from trainables.models.backbones import normalise
-from trainables.models.heads import (
-    MIN_WIDTH,
-    ContrastiveModel,
-    RegressionModel,
-    SharedHead,
-    count_logits,
-)
+from trainables.models.heads import MIN_WIDTH, SharedHead
 from trainables.models.losses import contrastive_loss
 from trainables.spec import MEAN, Pooled
-
-
-class Embedder(Protocol):
-    """What training needs of a model: a subject's readouts and embeddings, and their loss."""
-
-    @property
-    def head(self) -> nn.Sequential:
-        """Give what embeds readouts, of images and of responses alike."""
-        ...
-
-    def read_images(self, images: Tensor) -> Tensor:
-        """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
-        ...
-
-    def read_responses(self, responses: Tensor) -> Tensor:
-        """Read responses out: (n, n_vertices) -> (n, hidden)."""
-        ...
-
-    def embed_images(self, images: Tensor) -> Tensor:
-        """Embed images: (n, 3, s, s) uint8 -> (n, embedding)."""
-        ...
-
-    def embed_responses(self, responses: Tensor) -> Tensor:
-        """Embed responses: (n, n_vertices) -> (n, embedding)."""
-        ...
-
-    def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
-        """Compute the loss of a batch from its embeddings."""
-        ...
 
 
 def pooled_widths(objective: Pooled, n_vertices: Sequence[int]) -> tuple[int, int]:
@@ -117,21 +80,3 @@ class SubjectEmbedder:
     def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
         """Compute the contrastive loss of a batch, all of it this subject's."""
         return contrastive_loss(image_embeddings, response_embeddings, self.model.temperature)
-
-
-FinetunedModel = ContrastiveModel | RegressionModel | PooledModel
-
-
-def embedder_of(model: FinetunedModel, subject: int) -> Embedder:
-    """Return a model as one subject sees it; a model of one ROI is the same for its only one."""
-    return model.of_subject(subject) if isinstance(model, PooledModel) else model
-
-
-def build_pooled(
-    objective: Pooled, backbone: nn.Module, image_size: int, n_vertices: Sequence[int], seed: int
-) -> PooledModel:
-    """Put a pooled head and one readout per subject on a backbone, initialised on the CPU."""
-    n_logits = count_logits(backbone, image_size)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return PooledModel(backbone, n_logits, n_vertices, objective)

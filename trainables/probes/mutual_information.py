@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import TEST, Manifest, read_vertices
 from trainables.models import backbones
-from trainables.models.heads import build_model, project_batch
+from trainables.models.finetuned import build_model, embedder_of
+from trainables.models.heads import project_batch
 from trainables.models.losses import cosine_similarity
-from trainables.models.pooled import FinetunedModel, build_pooled, embedder_of
 from trainables.probes.info_nce import best_beta, bound
 from trainables.probes.probe import Kind, LoadedBackbone, ProbeContext, Probed, Result
 from trainables.spec import Contrastive, Pooled, Roi
@@ -104,12 +104,8 @@ def _load_model(backbone: LoadedBackbone, context: ProbeContext) -> Any:
     size = Manifest.read(context.data / trial.shards[0]).image_size
     network = backbones.build(trial.backbone.architecture)
     n_vertices = [roi.n_vertices for roi in trial.rois]
-    model: FinetunedModel
-    if isinstance(trial.objective, Pooled):
-        model = build_pooled(trial.objective, network, size, n_vertices, trial.seed)
-    else:
-        assert isinstance(trial.objective, Contrastive)  # what applies asks for
-        model = build_model(trial.objective, network, size, n_vertices[0], trial.seed)
+    assert isinstance(trial.objective, Contrastive | Pooled)  # what applies asks for
+    model = build_model(trial.objective, network, size, n_vertices, trial.seed)
     resumed = Checkpoints(directory).load(context.device) if directory is not None else None
     if resumed is None:
         raise ValueError(f"{directory}: no checkpoint of {trial.id}; run the sweep again")

@@ -77,6 +77,22 @@ class Checkpoints:
             return None  # trained again from the start: the same trial, the same result
         return Resumed(history, model, optimizer)
 
+    def resume(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int
+    ) -> tuple[tuple[EpochReport, ...], bool]:
+        """Put a model and its optimiser in the state of the last checkpoint, if there is one.
+
+        Returns the reports of its epochs, and whether it is of a complete training of so many.
+        """
+        resumed = self.load(next(model.parameters()).device)
+        if resumed is None:
+            return (), False
+        model.load_state_dict(resumed.model)
+        is_complete = resumed.optimizer is None and resumed.history[-1].epoch >= epochs
+        if not is_complete:
+            restore_optimizer(optimizer, resumed.optimizer or {})
+        return resumed.history, is_complete
+
     def after_epoch(
         self,
         history: tuple[EpochReport, ...],

@@ -1,20 +1,26 @@
-"""Fine-tune a backbone on one ROI, or on several subjects' ROIs: resume, train, report, save."""
+"""Fine-tune a backbone on brain responses: one recipe for a single subject and for several.
 
+A training of one subject is a pooled one of a single subject as far as this loop goes; what
+differs is the model that ``build_model`` makes of the objective. Several processes may share a
+training: each passes its rows of every batch, and the first one reports and saves for all.
+"""
+
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from trainables.models.heads import build_model
-from trainables.models.pooled import FinetunedModel, build_pooled
+from trainables.models.finetuned import FinetunedModel, build_model, embedder_of
 from trainables.results.epoch_report import EpochReport
-from trainables.spec import Finetuned, FinetunedOnRoi, Pooled
-from trainables.training.checkpoints import Checkpoints, restore_optimizer
+from trainables.spec import Finetuned, Pooled
+from trainables.training.batches import TrainingData, epoch_steps, read_batches
+from trainables.training.checkpoints import Checkpoints
 from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
-from trainables.training.epoch import Trainee, TrainingData, train_epoch, with_retrieval
+from trainables.training.retrieval import with_retrieval
 from trainables.training.synchronised import WHOLE_BATCHES, ForwardConfig, SharedModel
 
 History = tuple[EpochReport, ...]
@@ -30,126 +36,116 @@ class Stopped(Exception):  # noqa: N818  (an outcome, not an error)
         self.history = history
 
 
-def finetune(
-    objective: FinetunedOnRoi,
-    seed: int,
-    backbone: nn.Module,
-    data: TrainingData,
-    checkpoints: Checkpoints,
-    report: Report,
-    *,
-    process_group: TrialProcessGroup = SINGLE_PROCESS,
-    forward_config: ForwardConfig = WHOLE_BATCHES,
-) -> History:
-    """Tune a backbone in place, from its last checkpoint if there is one; return all reports.
-
-    The backbone is on the device of the responses. Every worker of a process group calls this
-    alike; the first one reports and saves for all. forward_config: how images pass the backbone.
-    Raises Stopped when report returns False.
-    """
-    size, n_vertices = data.images.image_size, data.responses.shape[1]
-    settings = _FinetuneSettings(
-        objective, seed, (data,), checkpoints, report, process_group, forward_config
-    )
-    return _finetune(settings, lambda: build_model(objective, backbone, size, n_vertices, seed))
-
-
-def finetune_pooled(
-    objective: Pooled,
-    seed: int,
-    backbone: nn.Module,
-    data: Sequence[TrainingData],
-    checkpoints: Checkpoints,
-    report: Report,
-    *,
-    process_group: TrialProcessGroup = SINGLE_PROCESS,
-    forward_config: ForwardConfig = WHOLE_BATCHES,
-) -> History:
-    """Tune a backbone in place on several subjects, as :func:`finetune` does on one ROI.
-
-    data: of each subject, in the order in which a sequential epoch visits them.
-    """
-    size, n_vertices = data[0].images.image_size, [one.responses.shape[1] for one in data]
-    settings = _FinetuneSettings(
-        objective, seed, tuple(data), checkpoints, report, process_group, forward_config
-    )
-    return _finetune(settings, lambda: build_pooled(objective, backbone, size, n_vertices, seed))
-
-
 @dataclass(frozen=True)
-class _FinetuneSettings:
-    """One training as it was asked for: settings, data, and who works at it."""
+class Training:
+    """A model under training, with each subject's data, rows to train on and held-out rows."""
 
     objective: Finetuned
-    seed: int
+    model: FinetunedModel
+    optimizer: torch.optim.Optimizer
     subjects: tuple[TrainingData, ...]
-    checkpoints: Checkpoints
-    report: Report
-    process_group: TrialProcessGroup
-    forward_config: ForwardConfig
+    rows: tuple[Tensor, ...]
+    held_out: tuple[Tensor, ...]
+
+    @classmethod
+    def build(
+        cls, objective: Finetuned, seed: int, backbone: nn.Module, subjects: Sequence[TrainingData]
+    ) -> "Training":
+        """Put an objective's head on a backbone, on the device of the responses."""
+        n_vertices = [data.responses.shape[1] for data in subjects]
+        model = build_model(objective, backbone, subjects[0].images.image_size, n_vertices, seed)
+        model = model.to(subjects[0].responses.device)
+        optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate, fused=True)
+        splits = [data.held_back(objective.validation) for data in subjects]
+        rows, held_out = zip(*splits, strict=True)
+        return cls(objective, model, optimizer, tuple(subjects), rows, held_out)
 
 
-@dataclass(frozen=True)
-class _Start:
-    """A training as its last checkpoint left it, or as it begins."""
+def finetune(
+    objective: Finetuned,
+    seed: int,
+    backbone: nn.Module,
+    subjects: Sequence[TrainingData],
+    checkpoints: Checkpoints,
+    report: Report,
+    *,
+    process_group: TrialProcessGroup = SINGLE_PROCESS,
+    forward_config: ForwardConfig = WHOLE_BATCHES,
+) -> History:
+    """Fine-tune a backbone in place, from its last checkpoint if there is one.
 
-    trainee: Trainee
-    history: History
-    is_complete: bool
+    subjects: one, or those of a pooled training in the order in which a sequential epoch visits
+    them; the backbone is on the device of their responses. Every process of a group calls this
+    alike. forward_config: how images pass the backbone. Returns the reports of all epochs. Raises
+    Stopped when report returns False, FloatingPointError when the loss is not a number.
+    """
 
+    def begin() -> tuple[Training, History, bool]:
+        built = Training.build(objective, seed, backbone, subjects)
+        return built, *checkpoints.resume(built.model, built.optimizer, objective.epochs)
 
-def _start(settings: _FinetuneSettings, build: Callable[[], FinetunedModel]) -> _Start:
-    """Build model and optimiser, as the last checkpoint left them if there is one."""
-    objective, device = settings.objective, settings.subjects[0].responses.device
-    model = build().to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate, fused=True)
-    parts = [data.held_back(objective.validation) for data in settings.subjects]
-    rows, held_back = zip(*parts, strict=True)
-    trainee = Trainee(objective, model, optimizer, settings.subjects, rows, held_back)
-    resumed = settings.checkpoints.load(device)
-    if resumed is None:
-        return _Start(trainee, (), is_complete=False)
-    model.load_state_dict(resumed.model)
-    complete = resumed.optimizer is None and resumed.history[-1].epoch >= objective.epochs
-    if not complete:
-        restore_optimizer(optimizer, resumed.optimizer or {})
-    return _Start(trainee, resumed.history, complete)
-
-
-def _finetune(settings: _FinetuneSettings, build: Callable[[], FinetunedModel]) -> History:
-    process_group, n_epochs = settings.process_group, settings.objective.epochs
-    start = process_group.together(lambda: _start(settings, build))
-    trainee, history = start.trainee, start.history
-    process_group.check_same(
-        (len(history), start.is_complete), "epochs of the checkpoint, complete"
-    )
-    if start.is_complete:
+    training, history, is_complete = process_group.together(begin)
+    process_group.check_same((len(history), is_complete), "epochs of the checkpoint, complete")
+    if is_complete:
         return history
-    shared = SharedModel(process_group, trainee.model, settings.forward_config)
+    shared = SharedModel(process_group, training.model, forward_config)
     with shared.synchronised():
-        for epoch in range(len(history) + 1, n_epochs + 1):
-            with _seeded(settings.seed, epoch, trainee.device):
-                done = train_epoch(trainee, shared, process_group, epoch)
-            history, stopping = process_group.decide(
-                partial(_conclude, settings, trainee, (*history, done))
+        for epoch in range(len(history) + 1, objective.epochs + 1):
+            with _seeded(seed, epoch, subjects[0].responses.device):
+                done = train_epoch(training, shared, process_group, epoch)
+            history, is_stopped = process_group.decide(
+                partial(_end_epoch, training, (*history, done), checkpoints, report)
             )
-            if stopping:
+            if is_stopped:
                 raise Stopped(history)
-    process_group.decide(partial(settings.checkpoints.finish, history))
+    process_group.decide(partial(checkpoints.finish, history))
     return history
 
 
-def _conclude(
-    settings: _FinetuneSettings, trainee: Trainee, history: History
+def train_epoch(
+    training: Training, shared: SharedModel, process_group: TrialProcessGroup, epoch: int
+) -> EpochReport:
+    """Train one epoch; a group's processes pass their rows of each batch.
+
+    Draws from torch's generators, which are alike in all processes. Raises FloatingPointError, in
+    every process, when the loss is not a number.
+    """
+    start = time.perf_counter()
+    objective, optimizer = training.objective, training.optimizer
+    order = objective.order if isinstance(objective, Pooled) else "sequential"
+    training.model.train()
+    # Summed on the device: reading a loss a batch would make the host wait for each.
+    device = training.subjects[0].responses.device
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    with process_group.in_step():
+        steps = epoch_steps(training.rows, objective.batch_size, order)
+        for batch in read_batches(training.subjects, steps, process_group):
+            embedder = embedder_of(training.model, batch.subject)
+            loss = shared.loss(embedder, batch.images, batch.responses, batch.n_images)
+            optimizer.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            shared.sum_gradients()
+            optimizer.step()
+            total += loss.detach().double() * batch.n_images
+    n_images = sum(map(len, training.rows))
+    mean_loss = float(total) / n_images
+    if mean_loss != mean_loss:
+        raise FloatingPointError(f"the loss is not a number in epoch {epoch}; lower learning_rate")
+    seconds = time.perf_counter() - start
+    return EpochReport(epoch, mean_loss, seconds, n_images / seconds)
+
+
+def _end_epoch(
+    training: Training, history: History, checkpoints: Checkpoints, report: Report
 ) -> tuple[History, bool]:
     """Measure retrieval, report and save; return the history, and whether to stop."""
-    history = (*history[:-1], with_retrieval(history[-1], trainee))
-    last = history[-1].epoch == settings.objective.epochs
-    stopping = not settings.report(history[-1]) and not last
-    settings.checkpoints.after_epoch(
-        history, trainee.model, trainee.optimizer, final=last or stopping
-    )
-    return history, stopping
+    done = with_retrieval(history[-1], training.model, training.subjects, training.held_out)
+    history = (*history[:-1], done)
+    is_last = done.epoch == training.objective.epochs
+    is_stopped = not report(done) and not is_last
+    final = is_last or is_stopped
+    checkpoints.after_epoch(history, training.model, training.optimizer, final=final)
+    return history, is_stopped
 
 
 @contextmanager

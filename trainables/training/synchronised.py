@@ -19,7 +19,7 @@ from torch.amp import autocast
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainables.models.pooled import Embedder
+from trainables.models.finetuned import Embedder
 from trainables.spec import FULL, Precision
 from trainables.training.distributed import TrialProcessGroup
 from trainables.training.microbatches import DROPOUTS, Microbatcher, replaced_forwards

@@ -14,17 +14,17 @@ from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import TrialLog, log_file
 from trainables.results.outcome import Outcome
-from trainables.spec import Finetuned, Pooled, Trial, Untuned
+from trainables.spec import Finetuned, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, WorkItem, training_of
 from trainables.storage.s3_mirror import pull
+from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import (
     Checkpoints,
     load_network,
     remove_checkpoints,
 )
 from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
-from trainables.training.epoch import TrainingData
-from trainables.training.finetune import Stopped, finetune, finetune_pooled
+from trainables.training.finetune import Stopped, finetune
 from trainables.training.microbatches import SMALLEST, Microbatcher, can_be_split, is_out_of_memory
 from trainables.training.synchronised import ForwardConfig
 from trainables.worker.context import PreparedTrial, RunContext
@@ -164,28 +164,16 @@ class TrialRunner:
             self._context.checkpoint(work_item.trial),
             keep_every_epoch=self._context.keep_every_epoch,
         )
-        objective, seed, further = trial.objective, trial.seed, (checkpoints, listener.epoch)
-        assert not isinstance(objective, Untuned)
-        forward_config = ForwardConfig(Microbatcher(part) if part else None, trial.precision)
-        if isinstance(objective, Pooled):
-            return finetune_pooled(
-                objective,
-                seed,
-                work_item.network,
-                data,
-                *further,
-                process_group=self._process_group,
-                forward_config=forward_config,
-            )
-        [own] = data
+        assert not isinstance(trial.objective, Untuned)
         return finetune(
-            objective,
-            seed,
+            trial.objective,
+            trial.seed,
             work_item.network,
-            own,
-            *further,
+            data,
+            checkpoints,
+            listener.epoch,
             process_group=self._process_group,
-            forward_config=forward_config,
+            forward_config=ForwardConfig(Microbatcher(part) if part else None, trial.precision),
         )
 
     def _smaller_microbatch(

@@ -16,7 +16,7 @@ from trainables.data import loading
 from trainables.data.loading import read_subject
 from trainables.data.shards import read_vertices
 from trainables.models import backbones
-from trainables.models.heads import build_model
+from trainables.models.finetuned import build_model
 from trainables.models.losses import cosine_similarity
 from trainables.probes import classification
 from trainables.probes.info_nce import best_beta, bound
@@ -107,7 +107,7 @@ def test_information_is_what_the_embeddings_say(looked):
     [row] = ProbeRecord.read(path).rows().to_pylist()
     trial = ProbeRecord.read(path).probed.model
     [roi] = trial.rois
-    model = build_model(trial.objective, tiny_backbone(), 32, roi.n_vertices, trial.seed)
+    model = build_model(trial.objective, tiny_backbone(), 32, [roi.n_vertices], trial.seed)
     directory = looked.runs / "checkpoints" / trial.training_id
     model.load_state_dict(Checkpoints(directory).load(CPU).model)
     model.eval()

@@ -8,13 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.models.backbones import normalise
+from trainables.models.finetuned import build_model, count_logits
 from trainables.models.heads import (
     MIN_WIDTH,
     ContrastiveModel,
     RegressionModel,
     SharedHead,
-    build_model,
-    count_logits,
     project_batch,
 )
 from trainables.models.losses import contrastive_loss
@@ -36,7 +35,7 @@ def tiny_backbone() -> nn.Module:
 
 
 def contrastive(n_vertices: int, seed: int = 0, objective: Contrastive | None = None):
-    model = build_model(objective or Contrastive(), tiny_backbone(), 16, n_vertices, seed)
+    model = build_model(objective or Contrastive(), tiny_backbone(), 16, [n_vertices], seed)
     assert isinstance(model, ContrastiveModel)
     return model
 
@@ -122,14 +121,14 @@ def test_the_model_s_loss_is_that_of_its_embeddings_at_its_temperature() -> None
 
 
 def test_images_are_normalised_before_the_backbone() -> None:
-    model = build_model(Regression(), tiny_backbone(), 16, 4, seed=0)
+    model = build_model(Regression(), tiny_backbone(), 16, [4], seed=0)
     images = some_images()
     expected = model.readout(model.backbone(normalise(images)))
     torch.testing.assert_close(model.embed_images(images), expected)
 
 
 def test_regression_is_one_linear_map_with_bias_under_mean_squared_error() -> None:
-    model = build_model(Regression(), tiny_backbone(), 16, 6, seed=0)
+    model = build_model(Regression(), tiny_backbone(), 16, [6], seed=0)
     assert isinstance(model, RegressionModel)
     assert model.readout.weight.shape == (6, N_LOGITS)
     assert model.readout.bias is not None
@@ -146,7 +145,7 @@ def differs(first: nn.Module, second: nn.Module) -> bool:
 
 @pytest.mark.parametrize("objective", [Contrastive(), Regression()])
 def test_a_seed_makes_the_same_weights_and_another_seed_others(objective) -> None:
-    first, again, other = (build_model(objective, tiny_backbone(), 16, 9, s) for s in (3, 3, 4))
+    first, again, other = (build_model(objective, tiny_backbone(), 16, [9], s) for s in (3, 3, 4))
     assert not differs(first, again)
     assert differs(first, other)
 
@@ -167,7 +166,7 @@ def test_weights_do_not_depend_on_the_global_generator() -> None:
 
 def test_an_image_size_that_the_backbone_does_not_take_is_refused_with_the_size() -> None:
     with pytest.raises(ValueError, match=r"does not take images of 4 x 4 pixels .*--image-size"):
-        build_model(Regression(), tiny_backbone(), 4, 6, seed=0)
+        build_model(Regression(), tiny_backbone(), 4, [6], seed=0)
 
 
 @pytest.mark.parametrize("training", [True, False])

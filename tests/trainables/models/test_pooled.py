@@ -11,15 +11,16 @@ from torch import Tensor, nn
 
 from benchmarks.small_shards import plant
 from trainables.data.images import ResidentImages, split_batches
+from trainables.models.finetuned import build_model
 from trainables.models.heads import project_batch
 from trainables.models.losses import contrastive_loss, retrieval
-from trainables.models.pooled import PooledModel, build_pooled, pooled_widths
+from trainables.models.pooled import PooledModel, pooled_widths
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Pooled
-from trainables.training.batches import epoch_steps
+from trainables.training.batches import TrainingData, epoch_steps
 from trainables.training.checkpoints import Checkpoints
-from trainables.training.epoch import Trainee, TrainingData, with_retrieval
-from trainables.training.finetune import Stopped, finetune_pooled
+from trainables.training.finetune import Stopped, finetune
+from trainables.training.retrieval import with_retrieval
 
 SIZE = 16
 OBJECTIVE = Pooled(learning_rate=3e-3, batch_size=16, epochs=3, validation=0.2)
@@ -39,7 +40,7 @@ def tiny_backbone() -> nn.Module:
 
 
 def pooled(objective: Pooled = OBJECTIVE, seed: int = 0) -> PooledModel:
-    return build_pooled(objective, tiny_backbone(), SIZE, N_VERTICES, seed)
+    return build_model(objective, tiny_backbone(), SIZE, N_VERTICES, seed)
 
 
 def some_images(n: int = 5) -> Tensor:
@@ -176,7 +177,7 @@ def run_finetuning(
     directory: Path, objective: Pooled = OBJECTIVE, stop_after: int | None = None
 ) -> tuple[dict[str, Tensor], tuple[EpochReport, ...]]:
     backbone = tiny_backbone()
-    history = finetune_pooled(
+    history = finetune(
         objective,
         0,
         backbone,
@@ -218,11 +219,10 @@ def test_a_planted_signal_is_learned_and_retrieved_above_chance(tmp_path) -> Non
 
 def test_retrieval_is_within_each_subject_and_averaged_over_subjects() -> None:
     model, data = pooled(), planted()
-    optimizer = torch.optim.Adam(model.parameters())
     rows = [one.held_back(share) for one, share in zip(data, (0.2, 0.5, 0.0), strict=True)]
-    train, held = zip(*rows, strict=True)
+    held = [part for _, part in rows]
     report = EpochReport(1, 0.5, 1.0, 1.0)
-    found = with_retrieval(report, Trainee(OBJECTIVE, model, optimizer, tuple(data), train, held))
+    found = with_retrieval(report, model, data, held)
     expected = []
     for subject in (0, 1):  # of the third, no image is held back
         one, embedder = data[subject], model.eval().of_subject(subject)

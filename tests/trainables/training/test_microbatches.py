@@ -20,7 +20,7 @@ from tests.trainables.worker.test_runner import (
     without_ray,
 )
 from trainables.models import heads
-from trainables.models.heads import build_model
+from trainables.models.finetuned import build_model
 from trainables.results.event_log import log_file
 from trainables.spec import Contrastive, Regression
 from trainables.training.distributed import SINGLE_PROCESS
@@ -55,7 +55,7 @@ def backbone() -> nn.Module:
 def step(objective: Contrastive | Regression, part: int | None) -> tuple[Tensor, list[Tensor]]:
     """Give the loss and the gradients of one batch, and leave the generator as it then is."""
     torch.manual_seed(0)
-    model = build_model(objective, backbone(), 16, 9, seed=0).double()
+    model = build_model(objective, backbone(), 16, [9], seed=0).double()
     images = torch.randint(0, 256, (N, 3, 16, 16), dtype=torch.uint8)
     responses = torch.randn(N, 9, dtype=torch.float64)
     shared = SharedModel(SINGLE_PROCESS, model, ForwardConfig(Microbatcher(part) if part else None))
@@ -81,7 +81,7 @@ def test_loss_gradients_and_draws_are_those_of_the_whole_batch(objective, part) 
 
 def test_no_part_is_larger_than_asked_and_modules_are_left_as_they_were() -> None:
     seen: list[int] = []
-    model = build_model(Contrastive(), backbone(), 16, 9, seed=0).double()
+    model = build_model(Contrastive(), backbone(), 16, [9], seed=0).double()
     before = copy.deepcopy(model.state_dict())
     model.backbone.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
     shared = SharedModel(SINGLE_PROCESS, model, ForwardConfig(Microbatcher(5)))
@@ -172,7 +172,7 @@ def test_another_error_is_not_taken_for_one_of_memory(
 def test_a_gpu_that_is_too_small_for_a_batch_is_enough_for_parts_of_it() -> None:
     torch.cuda.set_per_process_memory_fraction(0.02)
     try:
-        model = build_model(Contrastive(), published.alexnet(), 224, 500, seed=0).cuda()
+        model = build_model(Contrastive(), published.alexnet(), 224, [500], seed=0).cuda()
         images = torch.zeros(4096, 3, 224, 224, dtype=torch.uint8, device="cuda")
         responses = torch.randn(4096, 500, device="cuda")
         with pytest.raises(torch.OutOfMemoryError):

@@ -14,10 +14,10 @@ from benchmarks.small_shards import plant
 from tests.builders.worker_process_group import run_process_groups
 from trainables.data.images import ResidentImages
 from trainables.models.backbones import normalise
-from trainables.models.heads import build_model
-from trainables.models.pooled import FinetunedModel, build_pooled, embedder_of
+from trainables.models.finetuned import FinetunedModel, build_model, embedder_of
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Contrastive, Pooled, Regression
+from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import Checkpoints
 from trainables.training.distributed import (
     SINGLE_PROCESS,
@@ -25,8 +25,7 @@ from trainables.training.distributed import (
     ProcessGroupBroken,
     TrialProcessGroup,
 )
-from trainables.training.epoch import TrainingData
-from trainables.training.finetune import Stopped, finetune_pooled
+from trainables.training.finetune import Stopped, finetune
 from trainables.training.synchronised import ForwardConfig, SharedModel
 
 pytestmark = pytest.mark.slow  # processes of their own: each imports torch
@@ -101,9 +100,9 @@ def backbone() -> nn.Module:
 
 def models(dtype: torch.dtype) -> dict[str, FinetunedModel]:
     built = {
-        "contrastive": build_model(Contrastive(), backbone(), 16, N_VERTICES[1], seed=0),
-        "regression": build_model(Regression(), backbone(), 16, N_VERTICES[1], seed=0),
-        "pooled": build_pooled(Pooled(), backbone(), 16, N_VERTICES, seed=0),
+        "contrastive": build_model(Contrastive(), backbone(), 16, N_VERTICES[1:2], seed=0),
+        "regression": build_model(Regression(), backbone(), 16, N_VERTICES[1:2], seed=0),
+        "pooled": build_model(Pooled(), backbone(), 16, N_VERTICES, seed=0),
     }
     return {name: model.to(dtype) for name, model in built.items()}
 
@@ -214,7 +213,7 @@ def train(
         return epoch.epoch != stop_after
 
     try:
-        history = finetune_pooled(
+        history = finetune(
             TRAINING,
             0,
             network,
@@ -236,7 +235,7 @@ def diverge(process_group: TrialProcessGroup, directory: Path) -> str:
     data = subjects()
     data[1].responses[4, 0] = float("nan")
     try:
-        finetune_pooled(
+        finetune(
             TRAINING,
             0,
             backbone(),

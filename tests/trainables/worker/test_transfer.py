@@ -42,8 +42,8 @@ from trainables.results.score_files import TRIAL_KEY, read_score_file, score_fil
 from trainables.spec import Trial, Untuned
 from trainables.spec.evaluation import Evaluation
 from trainables.storage.atomic import hash_file
+from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import LAST
-from trainables.training.epoch import TrainingData
 from trainables.worker import score_subject
 
 OBJECTIVES = (REGRESSION, CONTRASTIVE)

@@ -1,0 +1,106 @@
+"""The model that an objective makes of a backbone, and what training needs of it."""
+
+from collections.abc import Sequence
+from typing import Protocol, overload
+
+import torch
+from torch import Tensor, nn
+
+from trainables.models.heads import ContrastiveModel, RegressionModel
+from trainables.models.pooled import PooledModel
+from trainables.spec import Finetuned, FinetunedOnRoi, Pooled, Regression
+
+FinetunedModel = ContrastiveModel | RegressionModel | PooledModel
+
+
+class Embedder(Protocol):
+    """What training needs of a model: a subject's readouts and embeddings, and their loss."""
+
+    @property
+    def head(self) -> nn.Sequential:
+        """Give what embeds readouts, of images and of responses alike."""
+        ...
+
+    def read_images(self, images: Tensor) -> Tensor:
+        """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
+        ...
+
+    def read_responses(self, responses: Tensor) -> Tensor:
+        """Read responses out: (n, n_vertices) -> (n, hidden)."""
+        ...
+
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Embed images: (n, 3, s, s) uint8 -> (n, embedding)."""
+        ...
+
+    def embed_responses(self, responses: Tensor) -> Tensor:
+        """Embed responses: (n, n_vertices) -> (n, embedding)."""
+        ...
+
+    def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
+        """Compute the loss of a batch from its embeddings."""
+        ...
+
+
+def embedder_of(model: FinetunedModel, subject: int) -> Embedder:
+    """Return a model as one subject sees it; a model of one ROI is the same for its only one."""
+    return model.of_subject(subject) if isinstance(model, PooledModel) else model
+
+
+@overload
+def build_model(
+    objective: Pooled, backbone: nn.Module, image_size: int, n_vertices: Sequence[int], seed: int
+) -> PooledModel: ...
+
+
+@overload
+def build_model(
+    objective: FinetunedOnRoi,
+    backbone: nn.Module,
+    image_size: int,
+    n_vertices: Sequence[int],
+    seed: int,
+) -> ContrastiveModel | RegressionModel: ...
+
+
+@overload
+def build_model(
+    objective: Finetuned, backbone: nn.Module, image_size: int, n_vertices: Sequence[int], seed: int
+) -> FinetunedModel: ...
+
+
+def build_model(
+    objective: Finetuned, backbone: nn.Module, image_size: int, n_vertices: Sequence[int], seed: int
+) -> FinetunedModel:
+    """Put an objective's readouts and head on a backbone, initialised from seed (on the CPU).
+
+    n_vertices: of each subject's ROI; one number unless the objective is pooled. Raises ValueError
+    when the backbone does not take images of image_size x image_size pixels.
+    """
+    n_logits = count_logits(backbone, image_size)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if isinstance(objective, Pooled):
+            return PooledModel(backbone, n_logits, n_vertices, objective)
+        [n_vertices_of_roi] = n_vertices
+        if isinstance(objective, Regression):
+            return RegressionModel(backbone, n_logits, n_vertices_of_roi)
+        return ContrastiveModel(backbone, n_logits, n_vertices_of_roi, objective)
+
+
+def count_logits(backbone: nn.Module, image_size: int) -> int:
+    """Count a backbone's outputs an image; raise ValueError when it takes no such image."""
+    was_training = backbone.training
+    parameter = next(backbone.parameters())
+    try:
+        with torch.no_grad():
+            image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
+            logits: Tensor = backbone.eval()(image)
+    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
+        raise ValueError(
+            f"this backbone does not take images of {image_size} x {image_size} pixels ({error}); "
+            "ingest with another --image-size"
+        ) from error
+    finally:
+        backbone.train(was_training)
+    return logits.shape[1]
