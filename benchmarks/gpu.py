@@ -29,7 +29,7 @@ from benchmarks.programme import POOLED, ROIS, SUBJECTS, VERTICES
 from benchmarks.spectra import plausible_gram
 from trainables.compute.device import use_threads
 from trainables.compute.linear_algebra import add_gram
-from trainables.compute.precision import deterministic_mode, full_float32
+from trainables.compute.precision import Numerics, full_float32
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.ridge import Fold, correlate
 from trainables.models import backbones
@@ -221,8 +221,8 @@ def folds(
     share = n_folds * (1 + sum((one / rows[0]) ** 2 / 5 for one in rows[1:]))
     found = {f"{protocol}: factorisation": repeated(fit, share, device)}
     if protocol == "nested":
-        with deterministic_mode(True):
-            found["nested: factorisation, --deterministic"] = repeated(fit, share, device)
+        whole = partial(Fold.fit, K, train, test, size.n_components, Numerics(deterministic=True))
+        found["nested: factorisation, --deterministic"] = repeated(whole, share, device)
     for n_vertices in (*size.vertices, size.all_vertices):
         Y = torch.randn(n, n_vertices, device=device)
 

@@ -21,7 +21,7 @@ from orchestrator.scores.statistics.image_bootstrap import (
     standardise,
 )
 from trainables.compute.linear_algebra import add_gram
-from trainables.compute.precision import full_float32
+from trainables.compute.precision import FAST, full_float32
 from trainables.compute.truncated_eigh import is_truncated
 from trainables.data.images import ResidentImages
 from trainables.data.loading import ALONE_BYTES, read_images
@@ -226,7 +226,7 @@ def _fits(
     k = min(encoding.n_components, n_fold - 1)
     squares = n_wide * (encoding.n_folds * float(n_fold) ** 2 + float(n) ** 2)
     # What is found by truncation grows by the square of the rows, all components by the cube.
-    share = n_fold**2 / squares if is_truncated(n_fold, k) else n_fold**3 / cubes
+    share = n_fold**2 / squares if is_truncated(n_fold, k, FAST) else n_fold**3 / cubes
     # Reduction to tridiagonal form, and k vectors turned back.
     flops = 4 / 3 * cubes + 2 * k * squares
     yield Step("factorisation", share, flops, "float64", 8 * squares, fit)

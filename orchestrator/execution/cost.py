@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from trainables.compute.precision import Numerics
 from trainables.compute.truncated_eigh import is_truncated
 from trainables.data.shards import Manifest, list_shards
 from trainables.models import backbones
@@ -23,6 +24,7 @@ from trainables.models.pooled import pooled_widths
 from trainables.results.outcome import Outcome
 from trainables.spec import Contrastive, Encoding, Pooled, Roi, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
+from trainables.worker.context import numerics_of
 
 CORE_FLOPS: Final = 8e10
 """Useful float32 operations a second of one CPU core in a convolutional network."""
@@ -104,7 +106,7 @@ class Costs:
             rois = [roi for roi in trial.rois if roi.subject == manifest.subject]
             if trial.encoding is not None:
                 flops += manifest.n_images * size.flops
-                flops += _encoding_flops(trial.encoding, rois, manifest)
+                flops += _encoding_flops(trial.encoding, rois, manifest, numerics_of(trial))
                 encoding = max(encoding, 5 * 8 * manifest.n_images**2)
             flops += self._training_flops(trial, size, head, manifest)
             held += manifest.n_images * 3 * manifest.image_size**2
@@ -129,7 +131,14 @@ def _like_trial(work_item: WorkItem) -> Trial:
     """Return the trial that costs the same: an evaluation is one pass and the encoding."""
     if isinstance(work_item, Trial):
         return work_item
-    return Trial(Untuned(), work_item.rois, work_item.backbone, work_item.encoding)
+    deterministic = work_item.model.deterministic
+    return Trial(
+        Untuned(),
+        work_item.rois,
+        work_item.backbone,
+        work_item.encoding,
+        deterministic=deterministic,
+    )
 
 
 def _head_weights(trial: Trial) -> int:
@@ -144,23 +153,27 @@ def _head_weights(trial: Trial) -> int:
     return hidden * (2 * hidden + embedding)
 
 
-def _encoding_flops(settings: Encoding, rois: Iterable[Roi], manifest: Manifest) -> float:
+def _encoding_flops(
+    settings: Encoding, rois: Iterable[Roi], manifest: Manifest, numerics: Numerics
+) -> float:
     """Count the eigendecompositions, and the products with every vertex's responses."""
     total = 0.0
     n_vertices = sum(roi.n_vertices for roi in rois)
     for protocol in settings.protocols:
         n = manifest.n_test if protocol == "paper" else manifest.n_train
         fold = n * (1 - 1 / settings.n_folds)
-        fits = settings.n_folds * _factorisation_flops(fold, settings.n_components)
+        fits = settings.n_folds * _factorisation_flops(fold, settings.n_components, numerics)
         if protocol == "nested":
-            fits += _factorisation_flops(n, settings.n_components)
+            fits += _factorisation_flops(n, settings.n_components, numerics)
         products = 2.0 * n * min(n, settings.n_components) * n_vertices * len(settings.alphas)
         total += len(settings.layers) * (fits + products)
     return total
 
 
-def _factorisation_flops(n: float, k: int) -> float:
-    return TRUNCATED_FLOPS * n**2 * k if is_truncated(int(n), k) else EIGEN_FLOPS * n**3
+def _factorisation_flops(n: float, k: int, numerics: Numerics) -> float:
+    if is_truncated(int(n), k, numerics):
+        return TRUNCATED_FLOPS * n**2 * k
+    return EIGEN_FLOPS * n**3
 
 
 @cache

@@ -1,8 +1,8 @@
-"""Full float32 where a score is computed, and everywhere in a trial that is to be exact."""
+"""Numerics: full float32 where a score is computed, and all of a deterministic trial."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -16,33 +16,38 @@ _OPERATIONS: Final[tuple[Any, ...]] = (
 )
 
 
-_DETERMINISTIC: Final = ContextVar("deterministic", default=False)
+@dataclass(frozen=True)
+class Numerics:
+    """How a trial's numbers are computed, by fast paths or by bitwise reproducible ones."""
+
+    deterministic: bool = False
+    """Compute in full float32, by kernels that repeat bit by bit on one machine, on no fast path.
+
+    What may take a fast path is given this value; torch's own switches are set by
+    :func:`torch_set_for`.
+    """
 
 
-def is_deterministic() -> bool:
-    """Tell whether fast paths are not to be taken."""
-    return _DETERMINISTIC.get()
+FAST: Final = Numerics()
 
 
 @contextmanager
-def deterministic_mode(deterministic: bool) -> Iterator[None]:
-    """Where set, compute in full float32 by bitwise reproducible kernels, on no fast path.
+def torch_set_for(numerics: Numerics) -> Iterator[None]:
+    """Set torch's process-wide switches as numerics ask for, and put back what was set before.
 
     A kernel that torch has no repeatable version of is warned of, and used.
     """
-    if not deterministic:
+    if not numerics.deterministic:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()
     was_lenient = torch.is_deterministic_algorithms_warn_only_enabled()
-    token = _DETERMINISTIC.set(True)
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with full_float32():
             yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=was_lenient)
-        _DETERMINISTIC.reset(token)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.compute.linear_algebra import decompose, largest_of, multiply, orthonormal
-from trainables.compute.precision import is_deterministic
+from trainables.compute.precision import FAST, Numerics
 
 TRUNCATED_ROWS: Final = 3000
 """Rows from which some components may be found sooner than all of them."""
@@ -32,21 +32,21 @@ GROWTH: Final = 1.2
 """Dimensions of a look, in those of the one before."""
 
 
-def leading_components(K: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def leading_components(K: Tensor, k: int, numerics: Numerics = FAST) -> tuple[Tensor, Tensor]:
     """Find the k largest eigenvalues of a symmetric matrix and their vectors: K V = V diag(w).
 
     K: (n, n) float64; it may be overwritten. Returns w, (k,), descending, and V, (n, k), in K's
     precision.
     """
-    found = _truncated(K, k) if is_truncated(len(K), k) else None
+    found = _truncated(K, k) if is_truncated(len(K), k, numerics) else None
     values, vectors = found or decompose(K)
     return values.flip(0)[:k], vectors.flip(1)[:, :k]
 
 
-def is_truncated(n: int, k: int) -> bool:
+def is_truncated(n: int, k: int, numerics: Numerics) -> bool:
     """Tell whether k components of n rows are looked for without the others."""
     first_look = FIRST_LOOK * (k + SPARE) + BLOCK
-    return not is_deterministic() and n >= TRUNCATED_ROWS and first_look <= LAST_LOOK * n
+    return not numerics.deterministic and n >= TRUNCATED_ROWS and first_look <= LAST_LOOK * n
 
 
 def _truncated(K: Tensor, k: int) -> tuple[Tensor, Tensor] | None:

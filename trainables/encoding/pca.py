@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trainables.compute.linear_algebra import add_gram, multiply
+from trainables.compute.precision import FAST, Numerics
 from trainables.compute.truncated_eigh import leading_components
 
 IMAGES_PER_FEATURE: Final = 3
@@ -106,18 +107,21 @@ class PrincipalComponents:
 
 
 def principal_components(
-    layer: Layer, train: Tensor, test: Tensor, n_components: int
+    layer: Layer, train: Tensor, test: Tensor, n_components: int, numerics: Numerics = FAST
 ) -> PrincipalComponents:
     """Find the n_components (at most n_train − 1) of largest variance of the training rows.
 
     train, test: row numbers. Components whose variance is rounding error of the layer's products
     are dropped: their exact counterparts predict nothing.
     """
-    find = _of_features if isinstance(layer, FewFeatures) else _of_images
-    return find(layer, train, test, n_components)  # type: ignore[arg-type]
+    if isinstance(layer, FewFeatures):
+        return _of_features(layer, train, test, n_components, numerics)
+    return _of_images(layer, train, test, n_components, numerics)
 
 
-def _of_images(K: Tensor, train: Tensor, test: Tensor, n_components: int) -> PrincipalComponents:
+def _of_images(
+    K: Tensor, train: Tensor, test: Tensor, n_components: int, numerics: Numerics
+) -> PrincipalComponents:
     K_train, K_test = K[train[:, None], train], K[test[:, None], train]
     floor = _floor(K_train.diagonal())
     mean = K_train.mean(dim=0)
@@ -125,7 +129,7 @@ def _of_images(K: Tensor, train: Tensor, test: Tensor, n_components: int) -> Pri
     K_train -= (mean - mean.mean())[:, None]
     K_test -= mean
     K_test -= K_test.mean(dim=1, keepdim=True)
-    variances, vectors = leading_components(K_train, n_components)
+    variances, vectors = leading_components(K_train, n_components, numerics)
     kept = _n_kept(variances, floor, len(train))
     variances, vectors = variances[:kept], vectors[:, :kept]
     scores = multiply(K_test, vectors) / (variances * variances[:1]).sqrt()
@@ -133,7 +137,7 @@ def _of_images(K: Tensor, train: Tensor, test: Tensor, n_components: int) -> Pri
 
 
 def _of_features(
-    layer: FewFeatures, train: Tensor, test: Tensor, n_components: int
+    layer: FewFeatures, train: Tensor, test: Tensor, n_components: int, numerics: Numerics
 ) -> PrincipalComponents:
     X_train, X_test = layer.X[train], layer.X[test]
     floor = _floor(X_train.square().sum(dim=1))
@@ -142,7 +146,7 @@ def _of_features(
     X_test -= mean
     C = X_train.new_zeros(X_train.shape[1], X_train.shape[1])
     add_gram(C, X_train.T.contiguous())
-    variances, vectors = leading_components(C.tril() + C.tril(-1).T, n_components)
+    variances, vectors = leading_components(C.tril() + C.tril(-1).T, n_components, numerics)
     kept = _n_kept(variances, floor, len(train))
     variances, vectors = variances[:kept], vectors[:, :kept]
     scores = multiply(X_test, vectors) / variances[:1].sqrt()

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.compute.precision import full_float32
+from trainables.compute.precision import FAST, Numerics, full_float32
 from trainables.encoding.pca import Layer
 from trainables.encoding.ridge import Fold, correlate, correlate_each
 from trainables.spec import Encoding, Protocol
@@ -105,7 +105,12 @@ class LayerScores:
 
 
 def score_layer(
-    protocol: Protocol, layer: Layer, Y: Tensor, split: Split, encoding: Encoding
+    protocol: Protocol,
+    layer: Layer,
+    Y: Tensor,
+    split: Split,
+    encoding: Encoding,
+    numerics: Numerics = FAST,
 ) -> LayerScores:
     """Choose each vertex's alpha on a layer and measure r as the protocol says.
 
@@ -114,33 +119,40 @@ def score_layer(
     Raises ValueError when there are too few images for the folds or for the test.
     """
     with full_float32():
-        return _SCORERS[protocol](layer, Y, split, encoding)
+        return _SCORERS[protocol](layer, Y, split, encoding, numerics)
 
 
-def _score_nested(layer: Layer, Y: Tensor, split: Split, encoding: Encoding) -> LayerScores:
+def _score_nested(
+    layer: Layer, Y: Tensor, split: Split, encoding: Encoding, numerics: Numerics
+) -> LayerScores:
     if len(split.test) < MIN_ROWS:
         raise ValueError(
             f"nested: {len(split.test)} test images, expected at least {MIN_ROWS}; "
             "ingest the subject with a larger test share"
         )
-    alpha, choice = _cross_validate(layer, Y, split.train, encoding)
+    alpha, choice = _cross_validate(layer, Y, split.train, encoding, numerics)
     train, test = torch.from_numpy(split.train), torch.from_numpy(split.test)
-    refit = Fold.fit(layer, train, test, encoding.n_components)
+    refit = Fold.fit(layer, train, test, encoding.n_components, numerics)
     r = correlate_each(refit, Y, alpha)
     return LayerScores(torch.where(r.isnan(), torch.nan, alpha), choice, r, refit)
 
 
-def _score_paper(layer: Layer, Y: Tensor, split: Split, encoding: Encoding) -> LayerScores:
-    alpha, r = _cross_validate(layer, Y, split.test, encoding)
+def _score_paper(
+    layer: Layer, Y: Tensor, split: Split, encoding: Encoding, numerics: Numerics
+) -> LayerScores:
+    alpha, r = _cross_validate(layer, Y, split.test, encoding, numerics)
     return LayerScores(alpha, r, r)
 
 
-def _score_released(layer: Layer, Y: Tensor, split: Split, encoding: Encoding) -> LayerScores:
-    alpha, r = _cross_validate(layer, Y, split.released, encoding)
+def _score_released(
+    layer: Layer, Y: Tensor, split: Split, encoding: Encoding, numerics: Numerics
+) -> LayerScores:
+    alpha, r = _cross_validate(layer, Y, split.released, encoding, numerics)
     return LayerScores(alpha, r, r)
 
 
-_SCORERS: Final[dict[Protocol, Callable[[Layer, Tensor, Split, Encoding], LayerScores]]] = {
+_Scorer = Callable[[Layer, Tensor, Split, Encoding, Numerics], LayerScores]
+_SCORERS: Final[dict[Protocol, _Scorer]] = {
     "nested": _score_nested,
     "paper": _score_paper,
     "released": _score_released,
@@ -148,12 +160,12 @@ _SCORERS: Final[dict[Protocol, Callable[[Layer, Tensor, Split, Encoding], LayerS
 
 
 def _cross_validate(
-    layer: Layer, Y: Tensor, rows: Rows, encoding: Encoding
+    layer: Layer, Y: Tensor, rows: Rows, encoding: Encoding, numerics: Numerics
 ) -> tuple[Tensor, Tensor]:
     """Return each vertex's alpha of highest mean r over folds, and that mean r."""
     total = torch.zeros(len(encoding.alphas), Y.shape[1], dtype=torch.float64, device=Y.device)
     for training, held_out in contiguous_folds(rows, encoding.n_folds):
-        fold = Fold.fit(layer, training, held_out, encoding.n_components)
+        fold = Fold.fit(layer, training, held_out, encoding.n_components, numerics)
         total += correlate(fold, Y, encoding.alphas)  # NaN in one fold is NaN in the mean
     best = total.nan_to_num(nan=-torch.inf).argmax(dim=0)
     r = total.gather(0, best[None])[0] / encoding.n_folds

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.compute.linear_algebra import column_products, multiply, scale_rows, upper_product
-from trainables.compute.precision import full_float32, is_deterministic
+from trainables.compute.precision import FAST, Numerics, full_float32
 from trainables.encoding.pca import Layer, PrincipalComponents, principal_components
 
 CHUNK_BYTES: Final = 128 * 2**20
@@ -42,12 +42,21 @@ class Fold:
     components: PrincipalComponents
     train: Tensor
     test: Tensor
+    numerics: Numerics = FAST
 
     @classmethod
-    def fit(cls, layer: Layer, train: Tensor, test: Tensor, n_components: int) -> "Fold":
+    def fit(
+        cls,
+        layer: Layer,
+        train: Tensor,
+        test: Tensor,
+        n_components: int,
+        numerics: Numerics = FAST,
+    ) -> "Fold":
         """Fit the PCA of a fold; see :func:`principal_components`."""
         train, test = train.to(layer.device), test.to(layer.device)
-        return cls(principal_components(layer, train, test, n_components), train, test)
+        components = principal_components(layer, train, test, n_components, numerics)
+        return cls(components, train, test, numerics)
 
     def standardise(self, Y: Tensor) -> Responses:
         """Take a fold's rows of responses. Y: (n_images, n_vertices)."""
@@ -75,7 +84,7 @@ def correlate(fold: Fold, Y: Tensor, alphas: Sequence[float]) -> Tensor:
     where measured responses are constant over training or test rows, or the predicted are.
     """
     weights = fold.components.shrinkage(_float64(alphas, Y.device))
-    if len(fold.test) > weights.shape[1] > 0 and not is_deterministic():
+    if len(fold.test) > weights.shape[1] > 0 and not fold.numerics.deterministic:
         return _correlate_by_components(fold, Y, weights)
     weighted = (weights[:, None] * fold.components.test_scores).flatten(0, 1)
     shape = (len(alphas), len(fold.test))
@@ -178,10 +187,11 @@ def score_fold(
     Y: Tensor,
     alphas: Sequence[float],
     n_components: int,
+    numerics: Numerics = FAST,
 ) -> Tensor:
     """Fit PCA and ridge on training rows and score test rows, at every alpha and vertex.
 
     rows: training rows and test rows of the layer and Y. Returns r, (n_alphas, n_vertices) float64.
     """
     with full_float32():
-        return correlate(Fold.fit(layer, *rows, n_components), Y, alphas)
+        return correlate(Fold.fit(layer, *rows, n_components, numerics), Y, alphas)

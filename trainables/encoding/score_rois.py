@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.compute.precision import FAST, Numerics
 from trainables.encoding.chosen_predictions import ChosenPredictions, Predictions, mean_choice
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import read_layer
@@ -98,6 +99,7 @@ def score_rois(
     split: Split,
     encoding: Encoding,
     *,
+    numerics: Numerics = FAST,
     keep_predictions: bool = False,
 ) -> list[RoiScores]:
     """Score every ROI under every protocol; one layer's products are in memory at a time.
@@ -111,7 +113,7 @@ def score_rois(
     for layer in encoding.layers:
         read = read_layer(features.columns(layer), features.n_features(layer), len(targets.Y))
         for protocol, scores in by_protocol.items():
-            of_layer = score_layer(protocol, read, targets.Y, split, encoding)
+            of_layer = score_layer(protocol, read, targets.Y, split, encoding, numerics)
             if keep_predictions:
                 kept[protocol].offer(of_layer, targets.Y)
             scores.append(replace(of_layer, refit=None))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import nn
 
-from trainables.spec.evaluation import WorkItem
+from trainables.compute.precision import Numerics
+from trainables.spec.evaluation import WorkItem, training_of
 from trainables.training.checkpoints import OF_SEARCHES
 from trainables.worker.subject_cache import CachedSubject
 
@@ -50,3 +51,8 @@ class PreparedTrial:
     trial: WorkItem
     network: nn.Module
     subjects: dict[str, CachedSubject]
+
+
+def numerics_of(item: WorkItem) -> Numerics:
+    """Say how the numbers of a trial are computed; an evaluation's as those of its model."""
+    return Numerics(training_of(item).deterministic)

@@ -7,7 +7,7 @@ import time
 import torch
 
 from trainables.compute.device import device_name, indexed, use_threads
-from trainables.compute.precision import deterministic_mode
+from trainables.compute.precision import torch_set_for
 from trainables.data.shards import read_planned_vertices
 from trainables.data.stimuli import KnownStimuli
 from trainables.models import backbones
@@ -15,7 +15,7 @@ from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import TrialLog, log_file
 from trainables.results.outcome import Outcome
 from trainables.spec import Finetuned, Trial, Untuned
-from trainables.spec.evaluation import Evaluation, WorkItem, training_of
+from trainables.spec.evaluation import Evaluation, WorkItem
 from trainables.storage.s3_mirror import pull
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import (
@@ -27,7 +27,7 @@ from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
 from trainables.training.finetune import Stopped, finetune
 from trainables.training.microbatches import SMALLEST, Microbatcher, can_be_split, is_out_of_memory
 from trainables.training.synchronised import ForwardConfig
-from trainables.worker.context import PreparedTrial, RunContext
+from trainables.worker.context import PreparedTrial, RunContext, numerics_of
 from trainables.worker.progress import Clock, Listener, Logged, Silent
 from trainables.worker.score_subject import SubjectScorer
 from trainables.worker.subject_cache import SubjectCache
@@ -68,7 +68,7 @@ class TrialRunner:
             pull(path)  # where an earlier try was on another machine
         log.note("started", device=device_name(self._device))
         try:
-            with deterministic_mode(training_of(trial).deterministic):
+            with torch_set_for(numerics_of(trial)):
                 outcome = self._run(trial, Logged(listener, log))
         except Exception as error:
             log.note("failed", error=f"{type(error).__name__}: {error}")
@@ -101,7 +101,7 @@ class TrialRunner:
         """
         try:
             if isinstance(trial, Trial) and not isinstance(trial.objective, Untuned):
-                with deterministic_mode(trial.deterministic):
+                with torch_set_for(numerics_of(trial)):
                     self._finetune(trial, Clock(Silent()))
         finally:
             if self._device.type == "cuda":

@@ -16,7 +16,7 @@ from trainables.results.prediction_files import write_predictions
 from trainables.results.score_files import score_file, write_scores
 from trainables.spec import Encoding, Roi
 from trainables.spec.evaluation import Evaluation, WorkItem, training_of
-from trainables.worker.context import PreparedTrial, RunContext
+from trainables.worker.context import PreparedTrial, RunContext, numerics_of
 from trainables.worker.progress import Clock
 
 FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
@@ -65,8 +65,14 @@ class SubjectScorer:
             data = self.context.data
             rois = [(roi, read_planned_vertices(data, roi)) for roi in of_subject]
             targets = Targets.gather(responses, rois, self.device)
-            keep = self.context.keep_predictions
-            scores = score_rois(features, targets, compact, encoding, keep_predictions=keep)
+            scores = score_rois(
+                features,
+                targets,
+                compact,
+                encoding,
+                numerics=numerics_of(trial),
+                keep_predictions=self.context.keep_predictions,
+            )
         for roi in of_subject:
             mine = [_counted(one, overlap, (full, split)) for one in scores if one.roi == roi]
             write_predictions(self.context.runs, trial, mine, rows[compact.test])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from trainables.compute import truncated_eigh
+from trainables.compute.precision import FAST, Numerics
 from trainables.compute.truncated_eigh import dominant_vectors, is_truncated, leading_components
 
 N, K = 400, 40
@@ -87,7 +88,8 @@ def test_the_same_matrix_gives_the_same_components() -> None:
 )
 def test_few_components_of_many_rows_are_found_in_part(n, k, expected, monkeypatch) -> None:
     monkeypatch.undo()
-    assert is_truncated(n, k) is expected
+    assert is_truncated(n, k, FAST) is expected
+    assert not is_truncated(n, k, Numerics(deterministic=True))
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from trainables.compute import truncated_eigh
-from trainables.compute.precision import deterministic_mode
+from trainables.compute.precision import Numerics
 from trainables.encoding import ridge
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.pca import FewFeatures, gram, read_layer
@@ -162,8 +162,8 @@ def test_what_is_to_be_deterministic_takes_no_fast_path(truncated, monkeypatch) 
     X = SPECTRA["decaying by 6 decades"]
     Y = responses(X)
     monkeypatch.setattr(ridge, "_correlate_by_components", pytest.fail)
-    with deterministic_mode(True):
-        r = ours(X, Y, n_components=28)
+    numerics = Numerics(deterministic=True)
+    r = score_fold(gram([X]), (TRAIN, TEST), Y, ALPHAS, 28, numerics).numpy()
     assert truncated == []
     np.testing.assert_allclose(r, scikit_learn(X, Y, 28), atol=1e-6)
 

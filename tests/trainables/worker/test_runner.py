@@ -13,7 +13,8 @@ from torch import nn
 
 from benchmarks.small_shards import write_shards
 from trainables.compute.device import free_bytes
-from trainables.compute.precision import is_deterministic
+from trainables.compute.precision import Numerics
+from trainables.compute.truncated_eigh import leading_components
 from trainables.data import loading
 from trainables.data.loading import Subject, read_images, read_subject
 from trainables.data.rows import read_rows
@@ -532,38 +533,42 @@ def test_what_a_search_measures_does_not_depend_on_the_test_images(place, monkey
     assert measured[0][-1][1] is not None
 
 
+def numerics_at_the_decomposition(monkeypatch) -> list[bool]:
+    """Note at each eigendecomposition of a trial whether it and torch are to be deterministic."""
+    seen: list[bool] = []
+
+    def noting(K, k, numerics=None):
+        assert isinstance(numerics, Numerics)
+        assert numerics.deterministic == torch.are_deterministic_algorithms_enabled()
+        if not seen or seen[-1] != numerics.deterministic:
+            seen.append(numerics.deterministic)
+        return leading_components(K, k, numerics)
+
+    monkeypatch.setattr("trainables.encoding.pca.leading_components", noting)
+    return seen
+
+
 def test_a_deterministic_trial_repeats_to_the_bit_and_leaves_torch_as_it_was(
     place, monkeypatch
 ) -> None:
-    seen = []
-    original = score_subject.score_rois
-    monkeypatch.setattr(
-        score_subject,
-        "score_rois",
-        lambda *a, **k: (seen.append(is_deterministic()), original(*a, **k))[1],
-    )
+    seen = numerics_at_the_decomposition(monkeypatch)
     deterministic = place.trial().as_deterministic()
     rows = []
     for name, trial in (("one", deterministic), ("two", deterministic), ("fast", place.trial())):
         runner = place.runner(name)
         assert runner.run(trial, Listener()).status == "finished"
         rows.append(read_scores(place.home / name, trial.id).column("r").to_numpy())
-    assert seen == [True, True, False]
+    assert seen == [True, False]
     assert not torch.are_deterministic_algorithms_enabled()
     np.testing.assert_array_equal(rows[0], rows[1])
     np.testing.assert_allclose(rows[0], rows[2], atol=1e-4)
 
 
 def test_a_deterministic_model_is_evaluated_exactly(place, monkeypatch) -> None:
-    seen = []
-    original = score_subject.score_rois
-    monkeypatch.setattr(
-        score_subject,
-        "score_rois",
-        lambda *a, **k: (seen.append(is_deterministic()), original(*a, **k))[1],
-    )
+    seen = numerics_at_the_decomposition(monkeypatch)
     deterministic, runner = place.trial().as_deterministic(), place.runner()
     runner.run(deterministic, Listener())
+    seen.clear()
     other = next(roi for roi in place.rois if roi.shard != deterministic.rois[0].shard)
     assert runner.run(Evaluation(deterministic, (other,)), Listener()).status == "finished"
-    assert seen == [True, True]
+    assert seen == [True]
