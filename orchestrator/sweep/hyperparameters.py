@@ -1,37 +1,49 @@
 """The frozen file of hyperparameters that a search ends in, and a space that uses it."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from orchestrator.cli.errors import InputError
 from trainables.spec import Contrastive, Trial
-from trainables.spec.search import Values, checked
+from trainables.spec.fields import Count, Int, Share, Text
+from trainables.spec.records import read_record, record
+from trainables.spec.search import Hyperparameters, Values, checked
 from trainables.storage.atomic import write_text
 
 SCHEMA_VERSION: Final = 1
-KEYS: Final = ("schema_version", "hyperparameters", "found")
+CURE: Final = "give the hyperparameters.json of a finished search"
 
 
-@dataclass(frozen=True)
+@record
 class Found:
     """Where hyperparameters came from."""
 
-    space: str
-    searcher: str
-    seed: int
-    rois: tuple[str, ...]
-    n_configurations: int
+    space: Text
+    searcher: Text
+    seed: Int
+    rois: tuple[Text, ...]
+    n_configurations: Count
     best: tuple[dict[str, Any], ...]
     """The best few configurations: values, mean rank share, mean top-1, ROIs finished, stopped."""
-    validation: float
-    dataset_fingerprint: str
-    code_version: str
-    date: str
+    validation: Share
+    dataset_fingerprint: Text
+    code_version: Text
+    date: Text
     """Of the last trial's end, UTC."""
+
+
+@record
+class FrozenFile:
+    """The content of the file."""
+
+    hyperparameters: Hyperparameters
+    found: Mapping[str, Any]
+    """For people: the fields of Found. Nothing reads them."""
+    schema_version: Int = SCHEMA_VERSION
 
 
 def write_hyperparameters(path: Path, values: Values, found: Found) -> None:
@@ -47,31 +59,13 @@ def write_hyperparameters(path: Path, values: Values, found: Found) -> None:
 def read_hyperparameters(path: Path) -> Values:
     """Read the values of a frozen file.
 
-    Raises InputError naming the file, what is wrong and what was expected.
+    Raises ValueError naming the file, what is wrong and what was expected.
     """
-    cure = "give the hyperparameters.json of a finished search"
     try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; {cure}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); {cure}") from error
-    if not isinstance(content, dict) or set(content) != set(KEYS):
-        found = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path}: expected the keys {', '.join(KEYS)}, found {found}; {cure}")
-    if content["schema_version"] != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: schema version {content['schema_version']!r}, this program reads "
-            f"{SCHEMA_VERSION}; run the search again"
-        )
-    if not isinstance(content["hyperparameters"], dict):
-        raise InputError(f"{path}: hyperparameters: expected an object; {cure}")
-    try:
-        values = checked(content["hyperparameters"])
-        Contrastive(**values)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; {cure}") from error
-    return MappingProxyType(values)
+        found = read_record(path, FrozenFile, CURE)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: {error.strerror}; {CURE}") from error
+    return MappingProxyType(asdict(found.hyperparameters))
 
 
 def with_hyperparameters(trials: Sequence[Trial], values: Values) -> list[Trial]:
@@ -88,4 +82,4 @@ def with_hyperparameters(trials: Sequence[Trial], values: Values) -> list[Trial]
 def _changed(trial: Trial, values: Values) -> Trial:
     if not isinstance(trial.objective, Contrastive):
         return trial
-    return replace(trial, objective=replace(trial.objective, **values))  # type: ignore[arg-type]
+    return replace(trial, objective=replace(trial.objective, **checked(values)))

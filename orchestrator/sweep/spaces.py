@@ -95,7 +95,7 @@ def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial
     except Exception as error:
         file = getattr(getattr(space, "__code__", None), "co_filename", None)
         raise InputError(
-            f"the search space's trials(rois) failed: {_describe_error(error, file)}"
+            f"{file}: trials(rois) of the search space failed: {_describe_error(error, file)}"
         ) from error
     merged: dict[str, Trial] = {}
     for trial in trials:
@@ -120,8 +120,9 @@ def space_notes(space: Space, rois: Sequence[Roi]) -> tuple[str, ...]:
     try:
         return tuple(map(str, notes(rois)))
     except Exception as error:
-        message = _describe_error(error, notes.__code__.co_filename)
-        raise InputError(f"the search space's notes(rois) failed: {message}") from error
+        file = notes.__code__.co_filename
+        message = _describe_error(error, file)
+        raise InputError(f"{file}: notes(rois) of the search space failed: {message}") from error
 
 
 def _with_weights(trial: Trial, weights: str | None) -> Trial:

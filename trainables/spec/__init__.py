@@ -4,6 +4,7 @@ from trainables.spec.evaluation import (
     Evaluation,
     WorkItem,
 )
+from trainables.spec.fields import NAME_RULE, is_name
 from trainables.spec.objectives import (
     LARGEST_ROI,
     MEAN,
@@ -37,7 +38,7 @@ from trainables.spec.trial import (
     Protocol,
     Trial,
 )
-from trainables.spec.values import NAME_RULE, as_mapping, build_from, digest, is_name
+from trainables.spec.values import digest
 
 __all__ = [
     "ALEXNET_LAYERS",
@@ -70,8 +71,6 @@ __all__ = [
     "Trial",
     "Untuned",
     "WorkItem",
-    "as_mapping",
-    "build_from",
     "digest",
     "is_name",
 ]

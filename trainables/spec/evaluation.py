@@ -1,15 +1,17 @@
 """What an evaluation is: a fine-tuned backbone scored on a subject's ROIs, without training."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import Annotated, Final, Self
 
+from trainables.spec.fields import Flag
 from trainables.spec.objectives import Untuned
+from trainables.spec.records import build_any, one_kind_of, parse, parse_json, record
 from trainables.spec.rois import NSD_OF_NOD, Roi
 from trainables.spec.trial import Backbone, Encoding, Trial
-from trainables.spec.values import as_mapping, build_from, digest, require
+from trainables.spec.values import digest, require
 
 TRANSFER: Final = "transfer"
 OTHER_REGION: Final = "other-region"
@@ -24,7 +26,7 @@ def serves(own: Roi, target: Roi) -> bool:
     return own.hemisphere == target.hemisphere and own.name == roi_name
 
 
-@dataclass(frozen=True)
+@record
 class Evaluation:
     """A fine-tuned trial's backbone, scored on one subject's ROIs as the trial's encoding says.
 
@@ -34,7 +36,7 @@ class Evaluation:
 
     model: Trial
     rois: tuple[Roi, ...]
-    exclude_training_images: bool = False
+    exclude_training_images: Flag = False
     """Measure r without the images that the backbone was trained on."""
 
     def __post_init__(self) -> None:
@@ -133,24 +135,26 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what :meth:`to_json` wrote; raise ValueError on unknown or missing keys."""
-        content = as_mapping("evaluation", json.loads(text))
-        parts: dict[str, Any] = {
-            "model": Trial.from_json(json.dumps(content.get("model"))),
-            "rois": [build_from(Roi, roi) for roi in content.get("rois", ())],
-        }
-        evaluation: Self = build_from(cls, {**content, **parts})
-        return evaluation
+        """Read what :meth:`to_json` wrote; raise ValueError on anything else."""
+        return parse(cls, text)
 
 
 WorkItem = Trial | Evaluation
 """What a worker is given to do: each has an id, the ROIs to score, and the shards it reads."""
 
 
-def read_work_item(text: str) -> WorkItem:
+def _kind(content: Mapping[str, object]) -> type[WorkItem]:
+    return Evaluation if "model" in content else Trial
+
+
+AnyWorkItem = Annotated[WorkItem, one_kind_of(WorkItem, _kind)]
+"""A trial or an evaluation, as a field of a record."""
+
+
+def read_work_item(text: str | bytes) -> WorkItem:
     """Read a trial or an evaluation from its JSON; raise ValueError when it is neither."""
-    content = as_mapping("work", json.loads(text))
-    return Evaluation.from_json(text) if "model" in content else Trial.from_json(text)
+    work_item: WorkItem = build_any(AnyWorkItem, parse_json(text))
+    return work_item
 
 
 def method_on(work_item: WorkItem, roi: Roi) -> str:

@@ -1,10 +1,12 @@
 """The regions of interest, in NSD's spelling and NOD's, and the groups that tables report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
-from trainables.spec.values import NAME_RULE, is_name, require
+from pydantic import AfterValidator
+
+from trainables.spec.fields import Count, Name, Text, one_of
+from trainables.spec.records import record
 
 ROI_FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
     "prf-visualrois": ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"),
@@ -25,6 +27,7 @@ ROI_FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
 """The mask family of each ROI, as the Algonauts 2023 packaging names its files."""
 
 HEMISPHERES: Final = ("lh", "rh")
+Hemisphere = Annotated[Text, AfterValidator(one_of(HEMISPHERES))]
 
 NSD_OF_NOD: Final[Mapping[str, str]] = {"V1": "V1v", "V2": "V2v", "V3": "V3v", "V4": "hV4"}
 """NOD's ROIs, areas of the HCP-MMP atlas, and the NSD ROI whose models serve each of them, in the
@@ -49,26 +52,17 @@ def roi_group_of(roi_name: str) -> str:
     return "streams" if roi_name in STREAMS else "higher"
 
 
-@dataclass(frozen=True)
+@record
 class Roi:
     """One (subject, hemisphere, ROI) of a dataset: what a model is fitted to and scored on."""
 
-    dataset: str
-    subject: str
-    hemisphere: str
-    name: str
-    n_vertices: int
-    data: str
+    dataset: Name
+    subject: Name
+    hemisphere: Hemisphere
+    name: Name
+    n_vertices: Count
+    data: Text
     """Digest of the subject's shards (responses, split, image size), from their manifest."""
-
-    def __post_init__(self) -> None:
-        for name in (self.dataset, self.subject, self.name):
-            require(is_name(name), f"{name!r} names no file; expected {NAME_RULE}")
-        require(
-            self.hemisphere in HEMISPHERES,
-            f"{self.id}: hemisphere {self.hemisphere!r}; expected one of {HEMISPHERES}",
-        )
-        require(self.n_vertices > 0, f"{self.id}: expected an ROI with vertices, found none")
 
     @property
     def id(self) -> str:

@@ -1,12 +1,15 @@
 """What a search for hyperparameters is: frozen values that a search space declares."""
 
-import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Final
+from dataclasses import asdict, field, fields
+from typing import Annotated, Any, Final
 
-from trainables.spec.objectives import Contrastive
+from pydantic import Field, PlainValidator
+
+from trainables.spec.fields import Count, Int, Number, Positive, Size, refusal
+from trainables.spec.objectives import BatchSize, Contrastive
+from trainables.spec.records import build, one_kind_of, record
 from trainables.spec.rois import NOD_ROIS, STREAMS, Roi
 from trainables.spec.trial import Backbone, Trial
 from trainables.spec.values import digest, require
@@ -15,51 +18,68 @@ Value = float | int
 Values = Mapping[str, Value]
 
 
-@dataclass(frozen=True)
+def _value(value: Any) -> Value:
+    """Take a finite number, an integer where it has no fraction: 256.0 is 256."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) < 2**63:
+        raise refusal("a finite number")
+    return int(value) if value == int(value) else value
+
+
+@record
 class LogUniform:
     """A positive number, as likely in each decade between low and high."""
 
-    low: float
-    high: float
+    low: Number
+    high: Number
 
     def __post_init__(self) -> None:
         require(0 < self.low < self.high, f"{self}: expected 0 < low < high")
 
 
-@dataclass(frozen=True)
+@record
 class IntegerRange:
     """A whole number from low to high, both included."""
 
-    low: int
-    high: int
+    low: Int
+    high: Int
 
     def __post_init__(self) -> None:
         require(1 <= self.low < self.high, f"{self}: expected 1 <= low < high")
 
 
-@dataclass(frozen=True)
+@record
 class Choice:
     """One of a few numbers."""
 
-    values: tuple[Value, ...]
+    values: tuple[Annotated[Value, PlainValidator(_value)], ...]
 
     def __post_init__(self) -> None:
         require(len(set(self.values)) == len(self.values) > 0, f"{self}: expected distinct values")
 
 
 Range = LogUniform | IntegerRange | Choice
+AnyRange = Annotated[Range, one_kind_of(Range)]
+IntegersOrChoice = Annotated[IntegerRange | Choice, one_kind_of(IntegerRange | Choice)]
 
 
-@dataclass(frozen=True)
+@record
 class Ranges:
     """Where each hyperparameter of the contrastive objective is looked for."""
 
-    temperature: Range
-    learning_rate: Range
-    epochs: IntegerRange | Choice
-    batch_size: IntegerRange | Choice
-    hidden_ratio: Range
-    embedding_ratio: Range
+    temperature: AnyRange
+    learning_rate: AnyRange
+    epochs: IntegersOrChoice
+    batch_size: IntegersOrChoice
+    hidden_ratio: AnyRange
+    embedding_ratio: AnyRange
+
+    def __post_init__(self) -> None:
+        for name in WHOLE:
+            found: Range = getattr(self, name)
+            values = found.values if isinstance(found, Choice) else ()
+            fraction = [value for value in values if not isinstance(value, int)]
+            require(not fraction, f"{name}: expected integers, found {fraction}")
 
     def items(self) -> list[tuple[str, Range]]:
         """List the names with their ranges, in order."""
@@ -86,35 +106,27 @@ WHOLE: Final = ("epochs", "batch_size")
 """Hyperparameters that are whole numbers."""
 
 
-@dataclass(frozen=True)
+@record
 class Search:
     """A search: on which ROIs, over what, and how it is cut short."""
 
     ranges: Ranges
-    n_rois: int
-    min_vertices: int
+    n_rois: Count
+    min_vertices: Size
     """ROIs must have more."""
-    n_configurations: int
-    per_round: int
+    n_configurations: Count
+    per_round: Count
     """Configurations proposed at once, from what the rounds before have found."""
-    grace_period: int
+    grace_period: Count
     """Epochs before a trial may be stopped."""
-    reduction_factor: float
+    reduction_factor: Annotated[Number, Field(gt=1)]
     """Of the trials that reach a rung, about one in so many goes on."""
     backbone: Backbone = field(default_factory=Backbone)
-    validation: float = 0.1
-    """Share of the training images held back, on which retrieval is measured."""
-    seed: int = 0
+    validation: Annotated[Number, Field(gt=0, lt=1)] = 0.1
+    """Share of the training images held back, on which configurations are ranked by retrieval."""
+    seed: Int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_rois", "n_configurations", "per_round", "grace_period"):
-            require(getattr(self, name) >= 1, f"search: {name} {getattr(self, name)} is below 1")
-        require(self.reduction_factor > 1, f"search: reduction_factor {self.reduction_factor} <= 1")
-        require(
-            0 < self.validation < 1,
-            f"search: validation {self.validation}: configurations are judged on held-back "
-            "training images; expected a share between 0 and 1",
-        )
         most = self.ranges.most_epochs
         require(
             self.grace_period <= most,
@@ -140,24 +152,28 @@ class Search:
 
     def objective(self, values: Values) -> Contrastive:
         """Make the objective of a configuration; raise ValueError on unknown or missing names."""
-        return Contrastive(**checked(values), validation=self.validation)  # type: ignore[arg-type]
+        return Contrastive(**checked(values), validation=self.validation)
 
     def trial(self, values: Values, roi: Roi, backbone: Backbone) -> Trial:
         """Make the trial of a configuration on an ROI: fine-tuned and ranked, not encoded."""
         return Trial(self.objective(values), (roi,), backbone, encoding=None, seed=self.seed)
 
 
-def checked(values: Values) -> dict[str, Value]:
+@record
+class Hyperparameters:
+    """A configuration: a value of each hyperparameter that a search may set."""
+
+    temperature: Positive
+    learning_rate: Positive
+    epochs: Count
+    batch_size: BatchSize
+    hidden_ratio: Positive
+    embedding_ratio: Positive
+
+
+def checked(values: Values) -> dict[str, Any]:
     """Return values in order; raise ValueError unless they are all the hyperparameters' numbers."""
-    unknown, missing = set(values) - set(PARAMETERS), set(PARAMETERS) - set(values)
-    require(not unknown, f"unknown hyperparameters {sorted(unknown)}; expected {PARAMETERS}")
-    require(not missing, f"hyperparameters without a value: {sorted(missing)}")
-    for name in PARAMETERS:
-        value, kinds = values[name], (int,) if name in WHOLE else (int, float)
-        kind = "a whole number" if name in WHOLE else "a number"
-        fits = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
-        require(fits, f"{name} {value!r}: expected {kind}, finite")
-    return {name: values[name] for name in PARAMETERS}
+    return asdict(build(Hyperparameters, dict(values)))
 
 
 def name_of(values: Values) -> str:

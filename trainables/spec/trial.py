@@ -6,13 +6,17 @@ Devices, workers and paths are not in it, so the same trial has the same id ever
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from functools import cached_property
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from trainables.spec.objectives import OBJECTIVES, Objective, Pooled, Untuned
+from pydantic import Field
+
+from trainables.spec.fields import Count, Flag, Int, Positive, Text
+from trainables.spec.objectives import AnyObjective, Pooled, Untuned
+from trainables.spec.records import parse, record
 from trainables.spec.rois import Roi
-from trainables.spec.values import as_mapping, build_from, digest, require
+from trainables.spec.values import digest, require
 
 Protocol = Literal["nested", "paper", "released"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("nested", "paper", "released")
@@ -36,39 +40,32 @@ FROM_FILE: Final = "file"
 """Weights of a search space that leaves the file to ``--weights``."""
 
 
-@dataclass(frozen=True)
+@record
 class Backbone:
     """An image CNN by name, and the weights it starts from."""
 
-    architecture: str = "alexnet"
-    weights: str = "IMAGENET1K_V1"
+    architecture: Text = "alexnet"
+    weights: Text = "IMAGENET1K_V1"
     """torchvision's name of the weights, or ``sha256:…`` of a state dict given by file.
 
     A search space may say ``file`` (FROM_FILE): the plan puts the hash of ``--weights`` there.
     """
 
 
-@dataclass(frozen=True)
+@record
 class Encoding:
     """How features predict responses: exact PCA, ridge, and the protocols that choose."""
 
-    layers: tuple[str, ...] = ALEXNET_LAYERS
-    protocols: tuple[Protocol, ...] = ("nested",)
-    n_components: int = 1000
-    alphas: tuple[float, ...] = tuple(10.0**power for power in range(-1, 8))
-    n_folds: int = 5
-
-    def __post_init__(self) -> None:
-        for name in ("layers", "protocols", "alphas"):
-            require(len(getattr(self, name)) > 0, f"encoding: {name} is empty")
-        unknown = [name for name in self.protocols if name not in PROTOCOLS]
-        require(not unknown, f"encoding: unknown protocols {unknown}; expected {PROTOCOLS}")
-        require(self.n_folds >= 2, f"encoding: n_folds {self.n_folds} is below 2")
-        require(self.n_components >= 1, f"encoding: n_components {self.n_components} is below 1")
-        require(all(alpha > 0 for alpha in self.alphas), "encoding: every alpha must be > 0")
+    layers: Annotated[tuple[Text, ...], Field(min_length=1)] = ALEXNET_LAYERS
+    protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("nested",)
+    n_components: Count = 1000
+    alphas: Annotated[tuple[Positive, ...], Field(min_length=1)] = tuple(
+        10.0**power for power in range(-1, 8)
+    )
+    n_folds: Annotated[Int, Field(ge=2)] = 5
 
 
-@dataclass(frozen=True)
+@record
 class Trial:
     """One backbone, fine-tuned (or not) and scored on its ROIs.
 
@@ -77,25 +74,21 @@ class Trial:
     trial is fine-tuned on all its ROIs, one a subject, in their order.
     """
 
-    objective: Objective
+    objective: AnyObjective
     rois: tuple[Roi, ...]
     backbone: Backbone = field(default_factory=Backbone)
     encoding: Encoding | None = field(default_factory=Encoding)
     """None: the trial is fine-tuned and judged by its retrieval alone; no test image is looked
     at."""
-    seed: int = 0
+    seed: Int = 0
     precision: Precision = FULL
     """What the images pass the backbone in while it is fine-tuned; all else, and scores, are
     float32."""
-    deterministic: bool = False
+    deterministic: Flag = False
     """Whether nothing takes a fast path: full float32, bitwise reproducible on one machine."""
 
     def __post_init__(self) -> None:
         require(len(self.rois) > 0, "a trial needs at least one ROI")
-        require(
-            self.precision in PRECISIONS,
-            f"precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}",
-        )
         require(
             self.precision == FULL or not isinstance(self.objective, Untuned),
             f"an untuned trial fine-tunes nothing in {self.precision}",
@@ -200,19 +193,5 @@ class Trial:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what :meth:`to_json` wrote; raise ValueError on unknown or missing keys."""
-        content = as_mapping("trial", json.loads(text))
-        objective = dict(as_mapping("objective", content.get("objective")))
-        method = objective.pop("method", None)
-        require(method in OBJECTIVES, f"trial: unknown method {method!r}")
-        built = build_from(OBJECTIVES[method], objective)
-        require(built.method == method, f"trial: {method} with the settings of {built.method}")
-        encoding = content.get("encoding", {})
-        parts = {
-            "objective": built,
-            "rois": [build_from(Roi, roi) for roi in content.get("rois", ())],
-            "backbone": build_from(Backbone, content.get("backbone", {})),
-            "encoding": None if encoding is None else build_from(Encoding, encoding),
-        }
-        trial: Self = build_from(cls, {**content, **parts})
-        return trial
+        """Read what :meth:`to_json` wrote; raise ValueError on anything else."""
+        return parse(cls, text)

@@ -195,7 +195,12 @@ def test_a_space_that_needs_weights_is_refused_without(home, capsys) -> None:
     ("old", "new", "message"),
     [
         ("def trials(rois):", "def trials(rois)", "space.py: could not be loaded: SyntaxError"),
-        ("epochs=2", "epochs=0", "contrastive: epochs 0 is below 1 (line 7)"),
+        ("epochs=2", "epochs=0", "epochs: expected a value of at least 1, found 0 (line 7)"),
+        (
+            "epochs=2",
+            "epochs='two'",
+            "Contrastive.epochs: expected an integer, found 'two' (line 7)",
+        ),
         ('"tiny"', '"alexent"', "unknown backbone 'alexent'"),
         ('layers=("1",)', 'layers=("fc9",)', "unknown layers ['fc9']; this"),
     ],
@@ -314,7 +319,11 @@ def test_a_dry_run_of_a_search_says_what_would_run_and_writes_nothing(home, caps
     [
         (SEARCH.replace("min_vertices=5", "min_vertices=99"), (), "more than 99 vertices"),
         (SEARCH + "SEARCH = 3\n", (), "SEARCH is 3; expected a trainables.spec.Search"),
-        (SEARCH.replace("n_rois=2", "n_rois=0"), (), "n_rois 0 is below 1"),
+        (
+            SEARCH.replace("n_rois=2", "n_rois=0"),
+            (),
+            "n_rois: expected a value of at least 1, found 0",
+        ),
         (SEARCH, ("--hyperparameters", "any.json"), "a search finds them"),
         (SEARCH, ("--keep-every-epoch",), "a search keeps no weights"),
         (SEARCH, ("--precision", "bfloat16"), "a search fine-tunes in float32"),

@@ -120,16 +120,24 @@ def test_a_file_loaded_again_is_read_again(tmp_path) -> None:
         ("\n\nx = 1 / 0\n", r"could not be loaded: ZeroDivisionError: .* \(line 3\)$"),
         ("def trials(rois):\n    yield 3\n", r"yielded 3; expected Trial values"),
         ("def trials(rois):\n    return []\n", "yielded no trial for the chosen ROIs"),
-        ("def trials(rois):\n    pass\n", r"trials\(rois\) failed: TypeError"),
-        ("def trials():\n    return []\n", r"trials\(rois\) failed: TypeError: .*argument"),
+        ("def trials(rois):\n    pass\n", r"trials\(rois\) of the search space failed: TypeError"),
+        (
+            "def trials():\n    return []\n",
+            r"trials\(rois\) of the search space failed: TypeError: .*argument",
+        ),
         (
             "def trials(rois):\n    for roi in rois:\n        yield roi.voxels\n",
-            r"trials\(rois\) failed: AttributeError: .*voxels.* \(line 3\)$",
+            r"trials\(rois\) of the search space failed: AttributeError: .*voxels.* \(line 3\)$",
+        ),
+        (
+            "from trainables.spec import *\ndef trials(rois):\n"
+            "    yield Trial(Contrastive(batch_size='256'), rois[:1])\n",
+            r"batch_size: expected an integer, found '256' \(line 3\)$",
         ),
         (
             "from trainables.spec import Contrastive\ndef trials(rois):\n"
             "    yield Contrastive(epochs=0)\n",
-            r"failed: ValueError: contrastive: epochs 0 is below 1 \(line 3\)$",
+            r"failed: ValueError: Contrastive.epochs: expected .* 1, found 0 \(line 3\)$",
         ),
     ],
 )
@@ -139,6 +147,7 @@ def test_a_faulty_space_is_reported_in_one_line_with_the_line_of_the_fault(
     with pytest.raises(InputError, match=message) as refusal:
         expand(load_space(user_space(tmp_path, text)), rois(2), None)
     assert "\n" not in str(refusal.value)
+    assert "my space.py" in str(refusal.value) or "yielded" in str(refusal.value)
 
 
 def test_a_file_that_is_not_there_is_reported(tmp_path) -> None:
@@ -229,7 +238,9 @@ def test_the_notes_of_a_space_of_one_s_own_are_read_and_its_faults_reported(tmp_
     text = USER_SPACE + "\n\ndef notes(rois):\n    yield f'{len(rois)} ROIs'\n"
     assert space_notes(load_space(user_space(tmp_path, text)), rois(2)) == ("2 ROIs",)
     faulty = USER_SPACE + "\n\ndef notes(rois):\n    yield rois[0].voxels\n"
-    with pytest.raises(InputError, match=r"notes\(rois\) failed: AttributeError: .*line \d+\)$"):
+    with pytest.raises(
+        InputError, match=r"notes\(rois\) of the search space failed: AttributeError: .*line \d+\)$"
+    ):
         space_notes(load_space(user_space(tmp_path, faulty)), rois(2))
 
 

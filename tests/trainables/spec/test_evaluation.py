@@ -52,7 +52,7 @@ def test_an_evaluation_comes_back_from_json_as_it_was(exclude_training_images) -
     [
         ({"overlap": True}, "unknown keys"),
         ({"model": None}, "expected an object"),
-        ({"rois": [{"subject": "subj01"}]}, "Roi: "),
+        ({"rois": [{"subject": "subj01"}]}, r"^rois\[0\].dataset: missing \(and 4 more\)$"),
     ],
 )
 def test_json_of_something_else_is_refused(change, message) -> None:

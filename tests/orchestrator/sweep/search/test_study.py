@@ -264,8 +264,8 @@ def test_a_space_of_few_configurations_ends_with_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n_rois": 0}, "n_rois 0 is below 1"),
-        ({"validation": 0.0}, "expected a share between 0 and 1"),
+        ({"n_rois": 0}, "n_rois: expected a value of at least 1, found 0"),
+        ({"validation": 0.0}, "validation: expected a value above 0, found 0.0"),
         ({"grace_period": 9}, "above the most epochs, 8"),
         ({"reduction_factor": 1}, "reduction_factor"),
     ],

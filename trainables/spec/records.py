@@ -1,0 +1,226 @@
+"""Records: frozen dataclasses that are validated when they are made and when they are read.
+
+Every spec, and every JSON that the program writes for itself to read, is one. pydantic validates
+them; an error is one line with the field, what was expected and what was found.
+"""
+
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field, fields
+from functools import lru_cache, wraps
+from pathlib import Path, PurePath
+from typing import Any, Final, TypeVar, dataclass_transform, get_args
+
+from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import ArgsKwargs, PydanticCustomError, from_json
+
+from trainables.spec.fields import refusal
+
+T = TypeVar("T")
+
+MAX_BYTES: Final = 64 * 2**20
+"""Size of the largest JSON file that is read: the plan of some 300,000 trials."""
+
+EXPECTED: Final[Mapping[str, str]] = {
+    "bool_type": "true or false",
+    "dataclass_type": "an object",
+    "dict_type": "an object",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "greater_than": "a value above {gt:g}",
+    "greater_than_equal": "a value of at least {ge:g}",
+    "int_type": "an integer",
+    "less_than": "a value below {lt:g}",
+    "less_than_equal": "a value of at most {le:g}",
+    "literal_error": "{expected}",
+    "mapping_type": "an object",
+    "string_type": "text",
+    "too_short": "at least {min_length} of them",
+    "tuple_type": "a list",
+}
+"""What pydantic's kinds of errors expected, in our words."""
+
+_HOOK: Final = "_validate_record"
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def record(kind: type[T]) -> type[T]:
+    """Make a class a frozen dataclass whose fields are validated, from Python and from JSON.
+
+    Fields have types of trainables.spec.fields. NumPy's scalars and arrays, paths and lists are
+    taken for what they stand for; other types raise ValueError in one line. ``_derived``, if the
+    class has it, names properties that stand in its JSON too and must agree with the fields.
+    """
+    hook: Any = classmethod(_validate)
+    setattr(kind, _HOOK, model_validator(mode="wrap")(hook))
+    made: Any = dataclass(frozen=True, config=ConfigDict(extra="forbid"))(kind)
+    names = tuple(one.name for one in fields(made))
+    validate = made.__init__
+
+    @wraps(validate)
+    def init(self: Any, *arguments: Any, **named: Any) -> None:
+        given = dict(zip(names, arguments, strict=False))
+        if len(arguments) > len(names) or given.keys() & named.keys():
+            raise TypeError(f"{kind.__name__}: expected each of {', '.join(names)} at most once")
+        try:
+            validate(self, **given, **named)
+        except ValidationError as error:
+            raise ValueError(f"{kind.__name__}{describe(error, '.')}") from None
+
+    made.__init__ = init
+    result: type[T] = made
+    return result
+
+
+def _validate(kind: Any, content: Any, handler: Callable[[Any], Any]) -> Any:
+    """Validate a record's fields: an object of JSON, or the arguments of its class."""
+    if isinstance(content, ArgsKwargs):
+        return handler(ArgsKwargs((), _checked(kind, content.kwargs or {})))
+    if not isinstance(content, dict):
+        return handler(content)
+    derived = {name: content[name] for name in getattr(kind, "_derived", ()) if name in content}
+    made = handler(_checked(kind, {k: v for k, v in content.items() if k not in derived}))
+    for name, value in derived.items():
+        if getattr(made, name) != value:
+            expected = f"{_short(getattr(made, name))} from the other fields"
+            raise _error(f"{name}: expected {expected}, found {_short(value)}")
+    return made
+
+
+def _checked(kind: Any, content: Mapping[str, Any]) -> dict[str, Any]:
+    known = {one.name: one for one in fields(kind)}
+    if "schema_version" in known and "schema_version" in content:
+        found, version = content["schema_version"], known["schema_version"].default
+        if found != version or isinstance(found, bool):
+            raise _error(f"schema version {_short(found)}, this program reads {version}")
+    if unknown := sorted(map(str, set(content) - set(known))):
+        raise _error(f"unknown keys {_short(unknown)}; expected {', '.join(known)}")
+    return {name: _plain(value) for name, value in content.items()}
+
+
+def _error(message: str) -> PydanticCustomError:
+    return PydanticCustomError("record", "{message}", {"message": message})
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy's values, paths and sequences into plain ones; refuse what has no order."""
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, list | tuple | Iterator):
+        return tuple(map(_plain, value))
+    if isinstance(value, set | frozenset):
+        raise refusal(f"a list, which has an order, not the set {_short(value)}")
+    return {k: _plain(v) for k, v in value.items()} if type(value) is dict else value
+
+
+def describe(error: ValidationError, before: str = "") -> str:
+    """Describe the first of a validation's errors in one line.
+
+    before: put in front of the field's name, where the error is of a field.
+    """
+    first, *others = error.errors(include_url=False)
+    kind, context = first["type"], first.get("ctx", {})
+    where = _place(first["loc"])
+    if kind == "missing":
+        message = "missing"
+    elif kind == "value_error":
+        message = str(context["error"])
+    elif kind == "expected":
+        message = f"expected {context['expected']}, found {_short(first['input'])}"
+    elif kind in EXPECTED:
+        expected = EXPECTED[kind].format_map(context)
+        message = f"expected {expected}, found {_short(first['input'])}"
+    else:
+        message = first["msg"]
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{before}{where}: {message}{more}" if where else f"{': ' * bool(before)}{message}{more}"
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """Name a field within a record: ``rois[0].name``."""
+    parts = [part for part in location if part != "[key]"]
+    named = [
+        f"[{part}]" if isinstance(part, int) else f".{part if part.isprintable() else repr(part)}"
+        for part in parts
+    ]
+    return "".join(named).removeprefix(".")
+
+
+_REPR: Final = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+
+
+def _short(value: object) -> str:
+    try:
+        return " ".join(_REPR.repr(value).split())
+    except ValueError:  # an integer of thousands of digits
+        return f"a large {type(value).__name__}"
+
+
+def one_kind_of(kinds: Any, choose: Callable[[Mapping[str, Any]], Any] | None = None) -> Any:
+    """Make the validator of a field that holds one of several kinds of records.
+
+    kinds: their union. choose: gives the kind of a JSON object, or raises refusal(); without it
+    only records that have been made are taken.
+    """
+
+    def validate(value: Any) -> Any:
+        if isinstance(value, kinds):
+            return value
+        if choose is None or not isinstance(value, dict):
+            raise refusal(f"one of {', '.join(one.__name__ for one in get_args(kinds))}")
+        return _adapter(choose(value)).validate_python(value)
+
+    return PlainValidator(validate)
+
+
+@lru_cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def build(kind: type[T], content: object) -> T:
+    """Build a record of what was parsed from JSON; raise ValueError in one line."""
+    made: T = build_any(kind, content)
+    return made
+
+
+def build_any(kind: Any, content: object) -> Any:
+    """Build a value of any type that fields can have, as a union of records."""
+    try:
+        return _adapter(kind).validate_python(content)
+    except ValidationError as error:
+        raise ValueError(describe(error)) from None
+
+
+def parse(kind: type[T], text: str | bytes) -> T:
+    """Read a record from its JSON; raise ValueError in one line."""
+    return build(kind, parse_json(text))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON; raise ValueError in one line, also where it is more than 200 levels deep."""
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise ValueError(f"not JSON ({error})") from None
+
+
+def read_record(path: Path, kind: type[T], cure: str) -> T:
+    """Read a record from its file.
+
+    Raises ValueError with the path, the field, what was expected and found, and the cure;
+    FileNotFoundError when there is no such file.
+    """
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise ValueError(f"expected at most {MAX_BYTES} bytes, found {size}")
+        return parse(kind, path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        found = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{path}: {found}; {cure}") from error
