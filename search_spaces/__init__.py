@@ -1,1 +1,1 @@
-"""Which trials exist: one file a space, each with a function ``trials(rois)``."""
+"""Which trials exist: one file per search space, each with a function ``trials(rois)``."""

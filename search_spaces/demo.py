@@ -2,9 +2,9 @@
 
 python -m orchestrator.sweep
 
-2 subjects x 3 early ROIs: 2 untuned trials and 6 each of regression and contrastive; under four
-minutes on two CPU cores. Expected: contrastive predicts the early ROIs better than untuned, and
-the bootstrap interval of the difference excludes 0.
+2 subjects x 3 early ROIs: 2 untuned trials, and 6 each of regression and contrastive; under four
+minutes on two CPU cores. Expected: contrastive predicts the early ROIs better than untuned, and the
+bootstrap interval of the difference excludes 0.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ SUBJECTS = ("subj01", "subj02")
 
 
 def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
-    """Yield the three methods for the left hemisphere's chosen ROIs."""
+    """Yield the three methods for the chosen ROIs of the left hemisphere."""
     for roi in rois:
         if roi.hemisphere == "lh" and roi.name in ROIS and roi.subject in SUBJECTS:
             yield Trial(Untuned(), (roi,), BACKBONE, ENCODING)

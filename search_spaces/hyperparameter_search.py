@@ -3,14 +3,13 @@
 python -m orchestrator.sweep hyperparameter_search --data DATA --out RUNS
 
 64 configurations in eight rounds, each on the same 30 ROIs of more than 20 vertices (subjects and
-hemispheres mixed, streams left out): 1,920 trials, of which ASHA stops the worse ones of each ROI
-at 5 or 15 epochs, so that most cost a fraction of a `paper` trial and none is encoded; `--dry-run`
-estimates an upper bound on your data. SchedulerTrial by top-1 retrieval on a tenth of the training
-images: no test image is looked at. Ends in
-RUNS/hyperparameter_search/<digest>/hyperparameters.json, for `sweep paper --hyperparameters FILE`.
-Expected: no published ranges; the paper's own settings (temperature 0.3, learning rate 1e-4, 30
-epochs, batches of 1,024, ratios 0.8 and 0.2) lie inside these, so what wins should retrieve no
-worse than they do.
+hemispheres mixed, streams left out): 1,920 trials. ASHA stops the worse ones of each ROI at 5 or 15
+epochs, so that most cost a fraction of a `paper` trial, and none is encoded; `--dry-run` estimates
+an upper bound on your data. Configurations are ranked by top-1 retrieval on a tenth of the training
+images; no test image is used. Writes RUNS/hyperparameter_search/<digest>/hyperparameters.json, for
+`sweep paper --hyperparameters FILE`. Expected: there are no published ranges; the paper's own
+settings (temperature 0.3, learning rate 1e-4, 30 epochs, batches of 1,024, ratios 0.8 and 0.2) are
+within these, so the best configuration should retrieve at least as well.
 """
 
 from trainables.spec import Backbone, Choice, IntegerRange, LogUniform, Ranges, Search

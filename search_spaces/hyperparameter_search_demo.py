@@ -1,12 +1,12 @@
-"""A small search, for the simulated subjects of the demonstration.
+"""A small hyperparameter search, for the simulated subjects of the demonstration.
 
 python -m orchestrator.sweep hyperparameter_search_demo --data demo/data --out demo/runs \
     --weights demo/weights.safetensors
 
-After `python -m orchestrator.sweep`, which makes the data. 8 configurations in two rounds on 3
-rois: 24 trials of at most 6 epochs; two to three minutes on two CPU cores. Expected: learning
-rates of 2e-4 to 3e-4 retrieve best, those near 3e-5 worse. Retrieval is low after so few epochs
-(5 % of 75 held-back images at best, where chance is 1.3 %): it shows that a search runs, no more.
+Run `python -m orchestrator.sweep` first, which makes the data. 8 configurations in two rounds on 3
+ROIs: 24 trials of at most 6 epochs; two to three minutes on two CPU cores. Expected: learning rates
+of 2e-4 to 3e-4 retrieve best, those near 3e-5 worse. Retrieval is low after so few epochs (at most
+5 % of 75 held-back images, where chance is 1.3 %): this shows that a search runs, no more.
 """
 
 from trainables.spec import FROM_FILE, Backbone, Choice, IntegerRange, LogUniform, Ranges, Search

@@ -2,12 +2,12 @@
 
 python -m orchestrator.sweep paper --data DATA --out RUNS
 
-With NSD's eight subjects: 8 untuned trials (one a subject) and 312 each of the other two, over
-the 24 ROIs that are not streams. Scored under ``nested`` (choices within the training images) and
-``paper`` (the protocol of the published figures, optimistic for every method alike). No training
-image is held back, as in the paper, so no retrieval is measured. Expected under ``paper``, on data
-ingested with ``--split paper``: mean r over the early ROIs .386 untuned, .409 regression, .416
-contrastive; ``--dry-run`` estimates the cost on your data.
+With NSD's eight subjects: 8 untuned trials (one per subject) and 312 each of the other two methods,
+over the 24 ROIs that are not streams. Scored under ``nested`` (choices within the training images)
+and ``paper`` (the protocol of the published figures, optimistic for every method alike). As in the
+paper, no training image is held back, so no retrieval is measured. Expected under ``paper``, on
+data ingested with ``--split paper``: mean r over the early ROIs .386 untuned, .409 regression, .416
+contrastive. ``--dry-run`` estimates the cost on your data.
 """
 
 from collections.abc import Iterator, Sequence

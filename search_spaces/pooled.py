@@ -1,20 +1,20 @@
-"""One backbone for all subjects that have an ROI, beside the models of each ROI (arXiv 2410.06067).
+"""One backbone for all subjects that have an ROI, beside one per subject (arXiv 2410.06067).
 
 python -m orchestrator.sweep pooled --data DATA --out RUNS
 
-For each hemisphere and ROI (streams left out) that two subjects or more have: `pooled-avg`, whose
+For each hemisphere and ROI (streams left out) that at least two subjects have: `pooled-avg`, whose
 head is as wide as the subjects' mean number of vertices, and `pooled-const`, 5,741 wide. An epoch
 visits the subjects one after another, as in the paper; `pooled_interleaved` has the same trials
-with the subjects' batches in random turns, which are other trainings with other ids. Beside them
-the untuned and the contrastive trials of the same ROIs: those of `paper`, by the same ids, so
-what that sweep has done is not done again.
+with the subjects' batches in random order, which are other trainings with other ids. In addition
+there are the untuned and contrastive trials of the same ROIs. They have the ids of those of
+`paper`, so trials that `paper` has finished are not repeated.
 
 With NSD's eight subjects: at most 96 pooled trials (two for each hemisphere's 24 ROIs), each about
 eight times the work of a contrastive one, 8 untuned trials and at most 312 contrastive ones;
 `--dry-run` estimates the cost on your data. Expected under `paper`, on data ingested with
 `--split paper`: mean r over the early ROIs .386 untuned, .416 contrastive, .428 pooled-avg, .428
-pooled-const; over the higher ones .355, .368, .368, .369. A pooled backbone may have been trained
-on an image that is another subject's test image under that split; not so under `--split stimulus`.
+pooled-const; over the higher ones .355, .368, .368, .369. Under that split a pooled backbone may
+have been trained on an image that is another subject's test image; under `--split stimulus` not.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ COMPARED = tuple(one for one in OBJECTIVES if not isinstance(one, Regression))
 
 
 def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
-    """Yield the pooled trials in the paper's order, and what they are compared with."""
+    """Yield the pooled trials in the paper's order, and the trials they are compared with."""
     yield from pooled_trials(rois, "sequential")
 
 
@@ -51,14 +51,14 @@ def pooled_trials(rois: Sequence[Roi], order: Order) -> Iterator[Trial]:
 
 
 def notes(rois: Sequence[Roi]) -> Iterator[str]:
-    """Name the ROIs that only one subject has: nothing can be pooled there."""
+    """Name the ROIs that only one subject has, which cannot be pooled."""
     single = [alike[0].id for alike in by_region(rois) if len(alike) == 1]
     if single:
         yield f"no pooled trial where only one subject has the ROI: {', '.join(single)}"
 
 
 def by_region(rois: Sequence[Roi]) -> list[tuple[Roi, ...]]:
-    """Group NSD's ROIs that are no streams by hemisphere and ROI, subjects in order."""
+    """Group NSD's ROIs, streams left out, by hemisphere and name, subjects in order."""
     regions: dict[tuple[str, str, str], list[Roi]] = {}
     for roi in rois:
         if roi.name not in (*STREAMS, *NOD_ROIS):

@@ -1,12 +1,12 @@
-"""The trials of `pooled`, but an epoch takes the subjects' batches in random turns (ours).
+"""The trials of `pooled`, with the subjects' batches of an epoch in random order (ours).
 
 python -m orchestrator.sweep pooled_interleaved --data DATA --out RUNS
 
-Each batch still holds one subject's images; its turn is drawn from the seed, in proportion to the
-batches that each subject has. At most 96 pooled trials with NSD's eight subjects, and the cost of
-`pooled`, whose untuned and contrastive trials these share. Expected: no published figure; compare
-with `pooled` by `--trial`, since both orders carry the same method names. Where the paper's order
-lets the subject that comes last weigh most, this one does not.
+Each batch still has one subject's images. Their order is drawn from the seed, each subject in
+proportion to its number of batches. At most 96 pooled trials with NSD's eight subjects, at the cost
+of `pooled`, whose untuned and contrastive trials these share. Expected: there is no published
+figure. Compare with `pooled` by `--trial`, since both orders have the same method names. In the
+paper's order the last subject has the most weight; here none does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,5 +18,5 @@ __all__ = ["notes", "trials"]
 
 
 def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
-    """Yield the pooled trials with interleaved subjects, and what they are compared with."""
+    """Yield the pooled trials with interleaved subjects, and the trials they are compared with."""
     yield from pooled_trials(rois, "interleaved")
