@@ -14,7 +14,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.cluster.ordering import round_robin
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.plan import make_plan
-from orchestrator.execution.setup import make_job
+from orchestrator.execution.ray_executor import make_job
 from orchestrator.sweep.spaces import expand
 from trainables.spec import Backbone, Contrastive, Roi, Trial
 

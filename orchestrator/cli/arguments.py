@@ -39,6 +39,12 @@ def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
         "its worker is started anew, which counts as a try (default: 10 times what the whole trial "
         "should take, at least 15)",
     )
+    parts.add_argument(
+        "--local",
+        action="store_true",
+        help="run the trials in this process, one after another, without Ray, so that a debugger "
+        "works; the scores are the same",
+    )
     parts.add_argument("--dry-run", action="store_true", help="print the plan and leave")
     return parts
 

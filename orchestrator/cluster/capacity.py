@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cluster.autoscaling import NodeType, grown, node_types
+from orchestrator.cluster.worker_resources import WorkerResources
 
 CPUS_FOR_READING: Final = 1.0
 """Left to Ray Data's tasks, the queue and this process, which use one without asking for it."""
@@ -77,20 +78,6 @@ ANSWER_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a command was told of its workers."""
-
-    cpus: int
-    gpus: float | None
-    """None: one where the cluster has any."""
-    workers: int
-    """That share a trial."""
-    at_once: int | None
-    share_gpus: bool
-    """Whether as many trials share a GPU as its memory holds."""
-
-
-@dataclass(frozen=True)
 class WorkerGroups:
     """The worker groups of a sweep."""
 
@@ -100,7 +87,7 @@ class WorkerGroups:
     """What to tell of their number, where memory has decided it."""
 
 
-def size_worker_groups(asked: Asked, n_waiting: int, largest: int) -> WorkerGroups:
+def size_worker_groups(asked: WorkerResources, n_waiting: int, largest: int) -> WorkerGroups:
     """Decide on the worker groups: their size, and how many there are.
 
     n_waiting: trials to run. largest: bytes that the largest of them needs. Where the cluster is
@@ -122,8 +109,8 @@ def size_worker_groups(asked: Asked, n_waiting: int, largest: int) -> WorkerGrou
     n_worker_groups = max(size.fits(resources), size.fits_when_grown(types))
     if n_worker_groups == 0:
         raise InputError(size.missing(resources))
-    wanted = min(n_worker_groups, asked.at_once or n_worker_groups, n_waiting)
-    if gpus or types or asked.at_once:
+    wanted = min(n_worker_groups, asked.max_concurrent or n_worker_groups, n_waiting)
+    if gpus or types or asked.max_concurrent:
         return WorkerGroups(size, wanted, note)
     return _within_memory(WorkerGroups(size, wanted), largest, int(resources.get("memory", 0)))
 

@@ -73,3 +73,8 @@ def default_object_store() -> int:
     """Size a local object store, in bytes: 30 % of the machine's memory, at most 2 GiB."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(MAX_OBJECT_STORE, int(memory * SHARE_OF_MEMORY))
+
+
+def local_cpus() -> int:
+    """Count the CPUs of a local Ray: this machine's, and one more for Ray Data's reading."""
+    return len(os.sched_getaffinity(0)) + 1

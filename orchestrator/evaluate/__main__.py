@@ -112,7 +112,7 @@ def _add_models(parser: argparse.ArgumentParser, kind: str) -> None:
 
 
 def _evaluate(options: argparse.Namespace, started: Started) -> list[str]:
-    settings = _settings(options, started)
+    settings = settings_from(options, started)
 
     from rich.console import Console
 
@@ -121,39 +121,42 @@ def _evaluate(options: argparse.Namespace, started: Started) -> list[str]:
     return evaluate(settings, Console())
 
 
-def _settings(options: argparse.Namespace, started: Started) -> "EvaluationSettings":
+def settings_from(options: argparse.Namespace, started: Started) -> "EvaluationSettings":
+    """Make an evaluation's settings from its flags; raise InputError naming a flag to mend."""
     selection = read_selection(options)
     _check_methods(options.methods)
 
+    from orchestrator.cluster.worker_resources import WorkerResources
     from orchestrator.evaluate.pairs import Choice
     from orchestrator.evaluate.run import EvaluationSettings
-    from orchestrator.execution.settings import SweepSettings
+    from orchestrator.execution.settings import Locations, RunSettings, TrialOptions
 
     places = places_of(options)
     weights = getattr(options, "weights", None)
-    running = SweepSettings(
-        space=options.kind,
-        data=places.data,
-        out=places.runs,
-        weights=weights or (DEMO / "weights.safetensors" if places.is_demo else None),
+    run = RunSettings(
+        Locations(
+            places.data,
+            places.runs,
+            weights or (DEMO / "weights.safetensors" if places.is_demo else None),
+        ),
+        WorkerResources(
+            options.cpus_per_trial,
+            options.gpus_per_trial,
+            max_concurrent=options.max_concurrent,
+            share_gpus=options.share_gpus,
+        ),
+        TrialOptions(
+            retries=options.retries,
+            stall_timeout=options.stall_timeout,
+            keep_predictions=not options.no_predictions,
+        ),
         experiment=options.experiment or ("nsd-simulated" if places.is_demo else None),
-        subjects=selection.subjects,
-        hemispheres=selection.hemispheres,
-        rois=selection.rois,
-        workers_per_trial=1,
-        cpus_per_trial=options.cpus_per_trial,
-        gpus_per_trial=options.gpus_per_trial,
-        share_gpus=options.share_gpus,
-        max_concurrent=options.max_concurrent,
-        retries=options.retries,
-        keep_every_epoch=False,
-        keep_predictions=not options.no_predictions,
+        local=options.local,
         dry_run=options.dry_run,
-        stall_timeout=options.stall_timeout,
         started=started,
     )
     choice = Choice(options.methods, options.model_subjects, tuple(options.models))
-    return EvaluationSettings(options.kind, running, choice, options.exclude_training_images)
+    return EvaluationSettings(options.kind, run, selection, choice, options.exclude_training_images)
 
 
 def _check_methods(methods: tuple[str, ...] | None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console, RenderableType
@@ -23,13 +24,13 @@ from orchestrator.evaluate.pairs import (
     is_transfer,
     pair_notes,
 )
-from orchestrator.execution.cost import Costs
 from orchestrator.execution.dry_run import show_plan
+from orchestrator.execution.executor import executor_for
 from orchestrator.execution.plan import Plan, make_plan
 from orchestrator.execution.run_lock import acquire
-from orchestrator.execution.session import Running
-from orchestrator.execution.settings import SweepSettings
-from orchestrator.execution.setup import outcomes
+from orchestrator.execution.session import Label, Session
+from orchestrator.execution.settings import RunSettings
+from orchestrator.execution.setup import outcomes, read_costs
 from orchestrator.scores.display.transfer_tables import transfer_tables
 from orchestrator.scores.filters import one_trial_per_roi, started_in
 from orchestrator.scores.overlap_notes import overlap_notes
@@ -47,8 +48,9 @@ class EvaluationSettings:
 
     kind: str
     """``transfer``, ``nod``, ``pooled`` or ``rois``."""
-    running: SweepSettings
-    """Where and how it runs, and which ROIs are scored; ``space`` is the kind."""
+    run: RunSettings
+    selection: Selection = field(default_factory=Selection)
+    """Which ROIs are scored."""
     choice: Choice = field(default_factory=Choice)
     exclude_training_images: bool = False
 
@@ -89,72 +91,62 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
 
     Raises InputError (or ValueError) when the input can't be used, before anything is run.
     """
-    running, kind = settings.running, KINDS[settings.kind]
-    rois = list_rois(running.data)
-    models = find_models(running.out, rois)
+    run, rois = settings.run, list_rois(settings.run.data)
+    models = find_models(run.runs, rois)
+    work_items = _work_items(settings, models.trials, rois)
+    costs = read_costs(run).calibrated(outcomes(run.runs, work_items))
+    executor = executor_for(run, costs)
+
+    def make() -> Plan:
+        plan = make_plan(work_items, run.runs, costs, run.started.only)
+        notes = pair_notes(plan, models, run.data, run.runs)
+        return replace(plan, notes=(*notes, *plan.notes))
+
+    first = make()  # refuses what can't be run, before anything is written
+    if run.dry_run:
+        show_plan(first, costs, run.max_concurrent, console, "evaluations")
+        return []
+    with acquire(run.runs, f"evaluate {settings.kind}"):
+        label = Label("evaluate", settings.kind, "evaluations")
+        session = Session(run, make(), costs, label, lambda: _closing(run.runs, work_items))
+        return session.run(executor, console)
+
+
+def _work_items(
+    settings: EvaluationSettings, models: Sequence[Trial], rois: Sequence[Roi]
+) -> list[WorkItem]:
+    """List what is to be scored; raise InputError where there is nothing."""
+    kind, run = KINDS[settings.kind], settings.run
+    chosen = choose(models, settings.choice)
+    taken = [roi for roi in rois if kind.takes(roi)]
+    if not taken:
+        raise InputError(f"{run.data}: holds no subject of NOD; ingest it first")
     pairs = evaluations(
-        choose(models.trials, settings.choice),
-        _targets(running, kind, rois),
+        chosen,
+        select(taken, settings.selection),
         kind.pairing,
         exclude_training_images=settings.exclude_training_images,
     )
     if not pairs:
         raise InputError(f"nothing to evaluate: {kind.nothing}")
-    work_item: list[WorkItem] = [
-        *pairs,
-        *(_checked(running, baselines(pairs)) if kind.with_untuned else ()),
-    ]
-    costs = Costs.read(
-        running.data, gpus=bool(running.gpus_per_trial), threads=running.cpus_per_trial
-    ).calibrated(outcomes(running.out, work_item))
-
-    def make() -> Plan:
-        plan = make_plan(work_item, running.out, costs, running.started.only)
-        notes = pair_notes(plan, models, running.data, running.out)
-        return replace(plan, notes=(*notes, *plan.notes))
-
-    first = make()  # refuses what can't be run, before anything is written
-    if running.dry_run:
-        show_plan(first, costs, running.max_concurrent, console, "evaluations")
-        return []
-    with acquire(running.out, f"evaluate {settings.kind}"):
-        return Running(
-            running,
-            make(),
-            costs,
-            console,
-            command="evaluate",
-            noun="evaluations",
-            closing=lambda: _closing(running, work_item),
-        ).run()
-
-
-def _targets(running: SweepSettings, kind: Kind, rois: Sequence[Roi]) -> list[Roi]:
-    taken = [roi for roi in rois if kind.takes(roi)]
-    if not taken:
-        raise InputError(f"{running.data}: holds no subject of NOD; ingest it first")
-    return select(taken, Selection(running.subjects, running.hemispheres, running.rois))
-
-
-def _checked(running: SweepSettings, untuned: Sequence[Trial]) -> Sequence[Trial]:
-    """Return untuned trials, after making sure that their weights can be loaded."""
+    untuned = baselines(pairs) if kind.with_untuned else ()
     for backbone in {trial.backbone for trial in untuned}:
-        load(backbone, running.weights)
-    return untuned
+        load(backbone, run.locations.weights)  # refuses weights that would fail on every worker
+    return [*pairs, *untuned]
 
 
-def _closing(running: SweepSettings, work_item: Sequence[WorkItem]) -> Iterable[RenderableType]:
+def _closing(runs: Path, work_items: Sequence[WorkItem]) -> Iterable[RenderableType]:
     """Yield the tables of what was evaluated, beside the sweep's own scores."""
-    if not any((running.out / "scores" / one.id).is_dir() for one in work_item):
+    if not any((runs / "scores" / one.id).is_dir() for one in work_items):
         return
-    table = read_score_table(running.out)
-    asked = {one.id for one in work_item}
+    table = read_score_table(runs)
+    asked = {one.id for one in work_items}
     others = {key for key, one in table.trials.items() if isinstance(one, Trial)}
     evaluated = table.vertices.loc[table.vertices["trial_id"].isin(asked), "protocol"]
     protocol = next(p for p in PROTOCOLS if p in set(evaluated))
     kept = table.vertices["trial_id"].isin(asked | others)
     of_protocol = table.vertices["protocol"] == protocol
-    chosen, _ = one_trial_per_roi(table.where(kept & of_protocol), started_in(running.out))
+    chosen, _ = one_trial_per_roi(table.where(kept & of_protocol), started_in(runs))
     yield from transfer_tables(transfers(chosen), protocol)
     yield from map(Text, overlap_notes(chosen))
-    yield Text(f"more of these: python -m orchestrator.scores --out {running.out} --by model")
+    yield Text(f"more of these: python -m orchestrator.scores --out {runs} --by model")

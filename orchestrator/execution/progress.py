@@ -40,6 +40,8 @@ class Display:
     """What score gives."""
     unscored: str = "no score"
     """What is shown where score gives nothing."""
+    redraws: bool = True
+    """Whether running trials are shown on a terminal, in lines that are drawn again and again."""
     finished_ids: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     best: tuple[float, str] | None = None
@@ -50,7 +52,7 @@ class Display:
     _thread: threading.Thread | None = None
 
     def __enter__(self) -> "Display":
-        if self.console.is_terminal:
+        if self.redraws and self.console.is_terminal:
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()
         self._thread = threading.Thread(target=self._refresh, daemon=True)

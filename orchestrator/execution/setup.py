@@ -1,48 +1,37 @@
-"""Steps from a sweep's settings to a run: ROIs, weights, costs, jobs, the connection to Ray."""
+"""Steps from a run's settings to its trials: costs, weights, what has ended, where trials run."""
 
-import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.selection import Selection, select
-from orchestrator.cluster.capacity import WorkerGroupSize
-from orchestrator.cluster.connection import connect
-from orchestrator.cluster.jobs import Job
-from orchestrator.cluster.watchdog import stall_timeout_for
 from orchestrator.execution.cost import Costs
-from orchestrator.execution.settings import SweepSettings
-from trainables.data.shards import list_rois
+from orchestrator.execution.run_record import Command
+from orchestrator.execution.settings import RunSettings
 from trainables.models.backbones import weights_name
 from trainables.results.outcome import Outcome
-from trainables.spec import Roi, Trial
+from trainables.spec import Trial
 from trainables.spec.evaluation import WorkItem
 from trainables.worker.context import RunContext
 
 
-def read_costs(settings: SweepSettings) -> Costs:
-    """Read what trials on a sweep's data cost, with the sweep's resources."""
+def read_costs(settings: RunSettings) -> Costs:
+    """Read what trials on a run's data cost, with the run's resources."""
     return Costs.read(
         settings.data,
-        gpus=bool(settings.gpus_per_trial),
-        threads=settings.cpus_per_trial,
-        workers=settings.workers_per_trial,
+        gpus=bool(settings.resources.gpus),
+        threads=settings.resources.cpus,
+        workers=settings.resources.workers,
     )
 
 
-def chosen_rois(settings: SweepSettings) -> list[Roi]:
-    """List the ROIs of a sweep's data that it is restricted to."""
-    selection = Selection(settings.subjects, settings.hemispheres, settings.rois)
-    return select(list_rois(settings.data), selection)
-
-
-def name_weights(settings: SweepSettings) -> str | None:
-    """Name the weights file of a sweep by content; None where none is given."""
-    if settings.weights is None:
+def name_weights(weights: Path | None) -> str | None:
+    """Name a weights file by its content; None where none is given."""
+    if weights is None:
         return None
-    if not settings.weights.is_file():
-        raise InputError(f"{settings.weights}: no such file; give --weights a state dict")
-    return weights_name(settings.weights)
+    if not weights.is_file():
+        raise InputError(f"{weights}: no such file; give --weights a state dict")
+    return weights_name(weights)
 
 
 def outcomes(runs: Path, trials: Sequence[WorkItem]) -> list[Outcome]:
@@ -56,49 +45,38 @@ def epochs_of(work_item: WorkItem) -> int:
     return getattr(work_item.objective, "epochs", 0) if isinstance(work_item, Trial) else 0
 
 
-def make_job(
-    work_item: WorkItem,
+def command_of(
+    settings: RunSettings,
+    noun: str,
+    trials: Sequence[WorkItem],
+    waiting: Sequence[WorkItem],
     costs: Costs,
-    stall_timeout: float | None,
-    *,
-    awaits_scheduler: bool = False,
-) -> Job:
-    """Make a job; evaluations train nothing, so any number may read one checkpoint at a time.
+) -> Command:
+    """Describe what is run, for who looks at it from elsewhere. noun: what is counted."""
+    return Command(
+        module=settings.started.module,
+        arguments=settings.started.arguments,
+        directory=str(Path.cwd()),
+        started=time.time(),
+        noun=noun,
+        trials=tuple(trial.id for trial in trials),
+        costs={trial.id: costs.estimate(trial).seconds for trial in waiting},
+        epochs={trial.id: epochs_of(trial) for trial in waiting},
+    )
 
-    stall_timeout: seconds without progress after which its worker is started anew; None: by its
-    cost.
+
+def run_context_of(settings: RunSettings, share_of_gpu: float = 1.0) -> RunContext:
+    """Say where the trials of a run find and leave their files, and what each may use.
+
+    share_of_gpu: of the memory of a GPU that several trials share.
     """
-    training_id = work_item.training_id if isinstance(work_item, Trial) else ""
-    seconds = (
-        stall_timeout_for(costs.estimate(work_item).seconds)
-        if stall_timeout is None
-        else stall_timeout
-    )
-    return Job(
-        work_item.id, work_item.to_json(), work_item.shards, training_id, seconds, awaits_scheduler
-    )
-
-
-def connect_and_report() -> str:
-    """Connect to Ray, and say where its dashboard is."""
-    dashboard = connect(local_cpus(), include_dashboard=True)
-    token = "   (if it asks for a token: ray get-auth-token)"
-    return f"Ray dashboard: {dashboard + token if dashboard else 'none'}"
-
-
-def run_context_of(settings: SweepSettings, size: WorkerGroupSize) -> RunContext:
-    """Say where the trials of a sweep run."""
+    locations, options = settings.locations, settings.options
     return RunContext(
-        settings.data.resolve(),
-        settings.out.resolve(),
-        settings.weights and settings.weights.resolve(),
-        threads=settings.cpus_per_trial,
-        keep_every_epoch=settings.keep_every_epoch,
-        keep_predictions=settings.keep_predictions,
-        share_of_gpu=min(1.0, size.gpus) or 1.0,
+        locations.data.resolve(),
+        locations.runs.resolve(),
+        locations.weights and locations.weights.resolve(),
+        threads=settings.resources.cpus,
+        keep_every_epoch=options.keep_every_epoch,
+        keep_predictions=options.keep_predictions,
+        share_of_gpu=share_of_gpu,
     )
-
-
-def local_cpus() -> int:
-    """Count the CPUs of a local Ray: this machine's, and one more for Ray Data's reading."""
-    return len(os.sched_getaffinity(0)) + 1

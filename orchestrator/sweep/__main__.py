@@ -16,7 +16,7 @@ from orchestrator.cli.process import FAILED, Started, leave, run
 from orchestrator.cli.selection import add_rois, read_selection
 
 if TYPE_CHECKING:
-    from orchestrator.execution.settings import SweepSettings
+    from orchestrator.sweep.settings import SweepSettings
 
 DESCRIPTION: Final = """\
 Run every trial of a search space that is not done yet. The same command goes on where it was
@@ -133,78 +133,92 @@ def _sweep(options: argparse.Namespace, started: Started) -> list[str]:
     from orchestrator.sweep.run import sweep
     from orchestrator.sweep.spaces import load_search
 
-    settings, search = _settings(options, started), load_search(options.space)
+    settings, search = settings_from(options, started), load_search(options.space)
     if search is None:
         if options.search is not None:
             raise InputError(f"--search {options.search}: {options.space} lists its trials")
         return sweep(settings, Console())
-    if settings.hyperparameters is not None:
+    if settings.changes.hyperparameters is not None:
         raise InputError("--hyperparameters: a search finds them; give a space that lists trials")
-    if settings.deterministic:
+    if settings.changes.deterministic:
         raise InputError(
             "--deterministic: a search finds settings; give it to the sweep that uses them"
         )
-    if settings.precision is not None:
+    if settings.changes.precision is not None:
         raise InputError(
             "--precision: a search fine-tunes in float32; give a space that lists trials"
         )
-    if settings.keep_every_epoch:
+    if settings.run.options.keep_every_epoch:
         raise InputError("--keep-every-epoch: a search keeps no weights; its trials are for choice")
+    if settings.run.local:
+        raise InputError("--local: a search stops trials through Ray; give a space of trials")
     from orchestrator.sweep.search.run import search_hyperparameters
 
     return search_hyperparameters(settings, search, Console())
 
 
-def _settings(options: argparse.Namespace, started: Started) -> "SweepSettings":
-    from orchestrator.execution.settings import SweepSettings
+def settings_from(options: argparse.Namespace, started: Started) -> "SweepSettings":
+    """Make a sweep's settings from its flags; raise InputError where two exclude each other."""
+    from orchestrator.cluster.worker_resources import WorkerResources
+    from orchestrator.execution.settings import Locations, RunSettings, TrialOptions
+    from orchestrator.sweep.settings import SweepSettings, TrialChanges
 
-    if options.workers_per_trial > 1 and 0 < (options.gpus_per_trial or 0) < 1:
-        raise InputError(
-            f"--workers-per-trial {options.workers_per_trial} --gpus-per-trial "
-            f"{options.gpus_per_trial:g}: workers that share a trial need a GPU each (or 0); "
-            "give --gpus-per-trial 1, or one worker per trial"
-        )
-    if options.workers_per_trial > 1 and options.share_gpus:
-        raise InputError(
-            f"--workers-per-trial {options.workers_per_trial} --share-gpus: workers that share a "
-            "trial need a GPU each; give one of the two"
-        )
+    _check_workers(options)
     if options.deterministic and options.precision == "bfloat16":
         raise InputError(
             "--deterministic --precision bfloat16: deterministic is float32; give one of the two"
         )
-    if options.workers_per_trial > 1 and options.precision == "bfloat16":
-        raise InputError(
-            f"--workers-per-trial {options.workers_per_trial} --precision bfloat16: workers that "
-            "share a trial sum their statistics in float32; give one of the two"
-        )
     selection = read_selection(options)
     demo = options.space == "demo" and options.data is None
-    return SweepSettings(
-        space=options.space,
-        data=options.data or (DEMO / "data" if demo else Path("data")),
-        out=options.out or (DEMO / "runs" if demo else Path("runs")),
-        weights=options.weights or (DEMO / "weights.safetensors" if demo else None),
+    run = RunSettings(
+        Locations(
+            data=options.data or (DEMO / "data" if demo else Path("data")),
+            runs=options.out or (DEMO / "runs" if demo else Path("runs")),
+            weights=options.weights or (DEMO / "weights.safetensors" if demo else None),
+        ),
+        WorkerResources(
+            options.cpus_per_trial,
+            options.gpus_per_trial,
+            options.workers_per_trial,
+            options.max_concurrent,
+            options.share_gpus,
+        ),
+        TrialOptions(
+            retries=options.retries,
+            stall_timeout=options.stall_timeout,
+            keep_every_epoch=options.keep_every_epoch,
+            keep_predictions=not options.no_predictions,
+        ),
         experiment=options.experiment or ("nsd-simulated" if demo else None),
-        subjects=selection.subjects,
-        hemispheres=selection.hemispheres,
-        rois=selection.rois,
-        workers_per_trial=options.workers_per_trial,
-        cpus_per_trial=options.cpus_per_trial,
-        gpus_per_trial=options.gpus_per_trial,
-        share_gpus=options.share_gpus,
-        max_concurrent=options.max_concurrent,
-        retries=options.retries,
-        keep_every_epoch=options.keep_every_epoch,
-        keep_predictions=not options.no_predictions,
+        local=options.local,
         dry_run=options.dry_run,
-        precision=options.precision,
-        deterministic=options.deterministic,
-        stall_timeout=options.stall_timeout,
-        searcher=options.search or "optuna",
-        hyperparameters=options.hyperparameters,
         started=started,
     )
+    changes = TrialChanges(options.precision, options.deterministic, options.hyperparameters)
+    return SweepSettings(options.space, run, selection, changes, options.search or "optuna")
+
+
+def _check_workers(options: argparse.Namespace) -> None:
+    """Refuse what workers that share a trial can't do."""
+    n_workers = options.workers_per_trial
+    if n_workers == 1:
+        return
+    if 0 < (options.gpus_per_trial or 0) < 1:
+        raise InputError(
+            f"--workers-per-trial {n_workers} --gpus-per-trial {options.gpus_per_trial:g}: workers "
+            "that share a trial need a GPU each (or 0); give --gpus-per-trial 1, or one worker per "
+            "trial"
+        )
+    if options.share_gpus:
+        raise InputError(
+            f"--workers-per-trial {n_workers} --share-gpus: workers that share a trial need a GPU "
+            "each; give one of the two"
+        )
+    if options.precision == "bfloat16":
+        raise InputError(
+            f"--workers-per-trial {n_workers} --precision bfloat16: workers that share a trial sum "
+            "their statistics in float32; give one of the two"
+        )
 
 
 if __name__ == "__main__":

@@ -11,10 +11,16 @@ from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
 from orchestrator.ingest.simulate.pretrained_weights import make_weights
 from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task
 from orchestrator.ingest.task.run import ingest_task
+from trainables.data.tasks import list_tasks
 
 SIMULATION: Final = SimulationSettings(subjects=(1, 2))
 TASK: Final = TaskSimulation(image_size=SIMULATION.image_size)
 TASK_NAME: Final = "simulated"
+
+
+def is_prepared(home: Path) -> bool:
+    """Tell whether all that the demonstration runs on is there: its task is made last."""
+    return any(path.name == TASK_NAME for path in list_tasks(home / "data"))
 
 
 def prepare_demo(home: Path, console: Console) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.small_shards import write_shards
-from orchestrator.execution.session import Watcher
+from orchestrator.execution.monitor import Watcher
 from orchestrator.ingest.writer import write_subject
 from tests.builders.algonauts_folder import write_folder
 from tests.orchestrator.ingest.algonauts.test_files import inspect

@@ -1,6 +1,7 @@
 """Reading a subject's shards: large ones with Ray Data, one task per row group."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,12 +145,21 @@ def _read(path: Path, group: int, columns: tuple[str, ...]) -> pa.Table:
 
 
 def stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
-    """Read columns of a subject's rows, block by block; raise ValueError when one is damaged."""
-    if _n_bytes(shard, columns) > ALONE_BYTES:
+    """Read columns of a subject's rows, block by block; raise ValueError when one is damaged.
+
+    Ray Data reads what is large, where this process is connected to a Ray; it starts none.
+    """
+    if _n_bytes(shard, columns) > ALONE_BYTES and _in_ray():
         yield from _dataset(shard, columns).iter_batches(batch_format="pyarrow", batch_size=None)
         return
     for place in _row_groups(shard):
         yield _read(Path(place["file"]), place["group"], columns)
+
+
+def _in_ray() -> bool:
+    """Tell whether this process is connected to a Ray."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
 
 
 def _n_bytes(shard: Path, columns: tuple[str, ...]) -> int:

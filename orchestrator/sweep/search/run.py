@@ -7,7 +7,7 @@ same command goes on where a search was killed.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,25 +18,14 @@ import ray
 from rich.console import Console
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.selection import select
 from orchestrator.cli.text import duration
-from orchestrator.cluster.capacity import WorkerGroupSize, size_worker_groups
-from orchestrator.cluster.trial_queue import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs, scratch_of
-from orchestrator.cluster.watchdog import watched
-from orchestrator.cluster.worker_groups import QueueLost, warm_worker_groups
-from orchestrator.execution.progress import Display
+from orchestrator.cluster.worker_groups import QueueLost
+from orchestrator.execution.monitor import Measure, Monitor
+from orchestrator.execution.ray_executor import WarmQueue, connect_and_report, make_job, warm_queue
 from orchestrator.execution.run_lock import acquire
-from orchestrator.execution.run_record import Command, Publisher
-from orchestrator.execution.session import Watcher
-from orchestrator.execution.settings import SweepSettings
-from orchestrator.execution.setup import (
-    chosen_rois,
-    connect_and_report,
-    make_job,
-    name_weights,
-    read_costs,
-    run_context_of,
-)
+from orchestrator.execution.setup import command_of, name_weights, read_costs
 from orchestrator.sweep.hyperparameters import Found
 from orchestrator.sweep.search.asha import RoiAsha
 from orchestrator.sweep.search.rounds import Progress, Round, prime, scheduler_trial
@@ -48,17 +37,17 @@ from orchestrator.sweep.search.summary import (
     summarise_best,
     write_history,
 )
+from orchestrator.sweep.settings import SweepSettings
 from orchestrator.sweep.spaces import start_from
 from orchestrator.tracking.background import Tracker, start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep, tracking_uri
-from trainables.data.shards import fingerprint
+from trainables.data.shards import fingerprint, list_rois
 from trainables.models.backbones import load
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
 from trainables.spec import Trial
 from trainables.spec.search import Search
 from trainables.storage.redaction import redact
-from trainables.worker.runner import TrialRunner
 
 SETTLE_SECONDS: Final = 0.1
 
@@ -69,27 +58,28 @@ def search_hyperparameters(settings: SweepSettings, search: Search, console: Con
     Raises InputError (or ValueError) when the input can't be used, before anything is run.
     """
     progress = _progress(settings, search)
-    if settings.dry_run:
+    if settings.run.dry_run:
         _show_plan(settings, progress, console)
         return []
-    with acquire(settings.out, f"sweep {settings.space}"):
+    with acquire(settings.run.runs, f"sweep {settings.space}"):
         return _SearchRun(settings, progress, console).run()
 
 
 def _progress(settings: SweepSettings, search: Search) -> Progress:
-    rois = search.choose_rois(chosen_rois(settings))
+    rois = search.choose_rois(select(list_rois(settings.run.data), settings.selection))
     if not rois:
         raise InputError(
             f"no ROI of the data has more than {search.min_vertices} vertices and is no stream"
         )
-    backbone = start_from(search.backbone, name_weights(settings))
-    load(backbone, settings.weights)  # refuse here what would fail on every worker
-    return Progress(search, settings.searcher, rois, backbone, settings.out)
+    weights = settings.run.locations.weights
+    backbone = start_from(search.backbone, name_weights(weights))
+    load(backbone, weights)  # refuse here what would fail on every worker
+    return Progress(search, settings.searcher, rois, backbone, settings.run.runs)
 
 
 def _show_plan(settings: SweepSettings, progress: Progress, console: Console) -> None:
     """Say what a search would do, from what it has done."""
-    search, costs = progress.search, read_costs(settings)
+    search, costs = progress.search, read_costs(settings.run)
     *_, current = progress.rounds()
     records = progress.records()
     n_trials = search.n_configurations * len(progress.rois)
@@ -118,13 +108,13 @@ class _SearchRun:
 
     def run(self) -> list[str]:
         """Run the rounds that wait, mirror, and conclude when all have ended."""
-        settings, progress = self.settings, self.progress
+        run, progress = self.settings.run, self.progress
         identity = Sweep(
-            settings.experiment or progress.rois[0].dataset,
-            Path(settings.space).stem,
-            settings.data,
-            settings.out,
-            fingerprint(settings.data),
+            run.experiment or progress.rois[0].dataset,
+            Path(self.settings.space).stem,
+            run.data,
+            run.runs,
+            fingerprint(run.data),
         )
         warnings: list[str] = []
         tracker = start_tracker(identity, warnings.append)
@@ -157,40 +147,28 @@ class _SearchRun:
 
     def _run_rounds(self, tracker: Tracker) -> dict[str, str]:
         """Run round after round on the same warm groups; stop at one that has failures."""
-        settings, progress = self.settings, self.progress
+        run, progress = self.settings.run, self.progress
         self._say(connect_and_report())
-        costs = read_costs(settings)
+        costs = read_costs(run)
         largest = max(costs.estimate(trial).bytes for trial in progress.largest())
         n_trials = progress.search.per_round * len(progress.rois)
-        sized = size_worker_groups(settings.asked, n_trials, largest)
-        size, n_worker_groups = sized.size, sized.n
-        if sized.note:
-            self._say(sized.note)
-        scratch = scratch_of(settings.out)
-        queue = start_queue(settings.retries, n_worker_groups)
-        # No proxy trial waits beside those at work: the order in which trials of an ROI are
-        # compared is then that of the round, with one group.
-        schedule = Schedule(n_worker_groups, settings.retries, scratch)
-        context = replace(run_context_of(settings, size), keep_backbones=False)
-        make_runner = partial(TrialRunner, context)
-        with warm_worker_groups(queue, make_runner, size, n_worker_groups, scratch), watched(queue):
+        with warm_queue(run, n_trials, largest, self._say, keep_backbones=False) as warm:
             for now in progress.rounds():
                 progress.write_round(now)
-                failures = self._run_round(now, (queue, size, schedule), tracker)
+                monitor = Monitor(self.console, tracker, costs, run.runs, self._measure)
+                failures = self._run_round(now, warm, monitor)
                 write_history(progress.home, progress.records())
                 progress.remove_checkpoints(now)
                 if failures:
                     return failures
         return {}
 
-    def _run_round(
-        self, now: Round, how: tuple[Any, WorkerGroupSize, Schedule], tracker: Tracker
-    ) -> dict[str, str]:
-        queue, size, schedule = how
+    def _run_round(self, now: Round, warm: WarmQueue, monitor: Monitor) -> dict[str, str]:
+        """Run what waits of a round; return what failed."""
         asha = RoiAsha(
             self.progress.search,
             {trial.id: scheduler_trial(trial) for _, trial in now.trials},
-            partial(_stop, queue),
+            partial(_stop, warm.queue),
         )
         waiting = prime(asha, self.progress, self._waiting(now))
         self._say(
@@ -199,52 +177,42 @@ class _SearchRun:
         )
         if not waiting:
             return {}
-        self._command(now, waiting).write(self.settings.out)
-        display = self._display(queue, size, waiting)
-        watcher = Watcher(display, tracker, {t.id: t for t in waiting}, self.settings.out)
-        costs, stall_timeout = read_costs(self.settings), self.settings.stall_timeout
-        jobs = [make_job(trial, costs, stall_timeout, awaits_scheduler=True) for trial in waiting]
-        with display:
-            run_jobs(jobs, queue, schedule, watcher, asha)
-            _settle(queue)
-        tracker.due([trial.id for trial in waiting])  # stopped ones are written down only now
+        self._run_trials(now, waiting, warm, monitor, asha)
+        monitor.tracker.due([one.id for one in waiting])  # stopped ones are written down only now
         lost = {trial.id for trial in waiting if self.progress.ended(trial) is None}
         for trial in waiting:
-            if trial.id in lost - set(display.failures):
-                display.failures[trial.id] = "its worker was lost before it wrote an outcome"
-        return {one: error for one, error in display.failures.items() if one in lost}
+            if trial.id in lost - set(monitor.failures):
+                monitor.failures[trial.id] = "its worker was lost before it wrote an outcome"
+        return {one: error for one, error in monitor.failures.items() if one in lost}
 
-    def _command(self, now: Round, waiting: Sequence[Trial]) -> Command:
-        """Describe the round that is run, for who looks at the search from elsewhere."""
-        costs = read_costs(self.settings)
-        return Command(
-            module=self.settings.started.module,
-            arguments=self.settings.started.arguments,
-            directory=str(Path.cwd()),
-            started=time.time(),
-            noun=f"trials of round {now.number + 1}",
-            trials=tuple(trial.id for _, trial in now.trials),
-            costs={trial.id: costs.estimate(trial).seconds for trial in waiting},
-            epochs={t.id: getattr(t.objective, "epochs", 0) for t in waiting},
-        )
+    def _run_trials(
+        self,
+        now: Round,
+        waiting: Sequence[Trial],
+        warm: WarmQueue,
+        monitor: Monitor,
+        asha: RoiAsha,
+    ) -> None:
+        run, costs = self.settings.run, monitor.costs
+        noun = f"trials of round {now.number + 1}"
+        command_of(run, noun, [one for _, one in now.trials], waiting, costs).write(run.runs)
+        stall_timeout, retries = run.options.stall_timeout, run.options.retries
+        jobs = [make_job(one, costs, stall_timeout, awaits_scheduler=True) for one in waiting]
+        # No proxy trial waits beside those at work: the order in which trials of an ROI are
+        # compared is then that of the round, with one group.
+        schedule = Schedule(warm.n, retries, scratch_of(run.runs))
+        with monitor.display(waiting, warm.progress, warm.missing) as display:
+            run_jobs(jobs, warm.queue, schedule, monitor.watcher(display, waiting), asha)
+            _settle(warm.queue)
 
-    def _display(self, queue: Any, size: WorkerGroupSize, waiting: Sequence[Trial]) -> Display:
-        costs = read_costs(self.settings)
-        return Display(
-            self.console,
-            costs={trial.id: costs.estimate(trial).seconds for trial in waiting},
-            epochs={t.id: getattr(t.objective, "epochs", 0) for t in waiting},
-            progress=lambda: ray.get(queue.running.remote(), timeout=5),
-            publish=Publisher(self.settings.out),
-            score=self._top1,
-            missing=lambda: size.missing(ray.available_resources()),  # type: ignore[no-untyped-call]
-            measure="top-1",
-            unscored="stopped",
-        )
+    @property
+    def _measure(self) -> Measure:
+        """Show the retrieval of finished trials."""
+        return Measure(self._top1, "top-1", "stopped")
 
     def _top1(self, trial_id: str) -> float | None:
         """Give a finished trial's retrieval; a stopped one's may not be written down yet."""
-        outcome = Outcome.read(self.settings.out, trial_id)
+        outcome = Outcome.read(self.settings.run.runs, trial_id)
         if outcome is None or outcome.status != "finished":
             return None
         return outcome.history[-1].retrieval_top1

@@ -5,7 +5,8 @@ import ray
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cluster import capacity
-from orchestrator.cluster.capacity import CONTEXT, GIB, Asked, share_of_gpu, size_worker_groups
+from orchestrator.cluster.capacity import CONTEXT, GIB, share_of_gpu, size_worker_groups
+from orchestrator.cluster.worker_resources import WorkerResources
 
 
 @pytest.fixture
@@ -19,8 +20,8 @@ def cluster(monkeypatch):
     return make
 
 
-def asked(cpus=1, gpus=None, workers=1, at_once=None, share_gpus=False) -> Asked:
-    return Asked(cpus, gpus, workers, at_once, share_gpus)
+def asked(cpus=1, gpus=None, workers=1, at_once=None, share_gpus=False) -> WorkerResources:
+    return WorkerResources(cpus, gpus, workers, at_once, share_gpus)
 
 
 @pytest.mark.parametrize(

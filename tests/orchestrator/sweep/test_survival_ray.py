@@ -23,6 +23,14 @@ def test_parallel_equals_serial(sweep_lab: Lab, undisturbed: Path) -> None:
     assert scores_of(out).equals(scores_of(undisturbed))
 
 
+def test_trials_in_one_process_without_ray_score_the_same(
+    sweep_lab: Lab, undisturbed: Path
+) -> None:
+    out = sweep_lab.home / "local"
+    sweep_lab.finish(out, "--local")
+    assert scores_of(out).equals(scores_of(undisturbed))
+
+
 def test_a_finished_sweep_run_again_does_nothing_and_logs_nothing_twice(
     sweep_lab: Lab, undisturbed: Path
 ) -> None:

@@ -1,0 +1,161 @@
+"""Work on a Ray cluster: warm worker groups that serve a queue, and the watchdog over both."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import ray
+
+from orchestrator.cli.errors import InputError
+from orchestrator.cluster.capacity import WorkerGroupSize, size_worker_groups
+from orchestrator.cluster.connection import connect, local_cpus
+from orchestrator.cluster.jobs import Job
+from orchestrator.cluster.ordering import round_robin
+from orchestrator.cluster.trial_queue import start_queue
+from orchestrator.cluster.tune_adapter import Schedule, run_jobs, scratch_of
+from orchestrator.cluster.utilisation import describe_utilisation
+from orchestrator.cluster.watchdog import stall_timeout_for, watched
+from orchestrator.cluster.worker_groups import QueueLost, warm_worker_groups
+from orchestrator.execution.cost import Costs
+from orchestrator.execution.monitor import Monitor
+from orchestrator.execution.plan import Plan, make_plan
+from orchestrator.execution.settings import RunSettings
+from orchestrator.execution.setup import outcomes, run_context_of
+from trainables.spec import Trial
+from trainables.spec.evaluation import WorkItem
+from trainables.worker.runner import TrialRunner
+
+MAX_QUEUES: Final = 5
+"""How many queues a run goes through, each of whose processes has died."""
+
+
+@dataclass(frozen=True)
+class WarmQueue:
+    """A queue, and the worker groups that serve it."""
+
+    queue: Any
+    size: WorkerGroupSize
+    n: int
+    """Groups."""
+
+    def progress(self) -> list[dict[str, Any]]:
+        """Ask for the progress of the running trials."""
+        running: list[dict[str, Any]] = ray.get(self.queue.running.remote(), timeout=5)
+        return running
+
+    def missing(self) -> str:
+        """Say what the cluster lacks for another group."""
+        return self.size.missing(ray.available_resources())  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def warm_queue(
+    settings: RunSettings,
+    n_waiting: int,
+    largest: int,
+    say: Callable[[str], None],
+    *,
+    keep_backbones: bool = True,
+) -> Iterator[WarmQueue]:
+    """Start a queue, worker groups that serve it, and the watchdog; end them on leaving.
+
+    n_waiting: trials to run. largest: bytes that the largest of them needs. keep_backbones: False
+    where checkpoints are of use only until a trial has ended.
+    """
+    groups = size_worker_groups(settings.resources, n_waiting, largest)
+    if groups.note:
+        say(groups.note)
+    queue = start_queue(settings.options.retries, groups.n)
+    context = run_context_of(settings, share_of_gpu=min(1.0, groups.size.gpus) or 1.0)
+    make_runner = partial(TrialRunner, replace(context, keep_backbones=keep_backbones))
+    scratch = scratch_of(settings.runs)
+    with (
+        warm_worker_groups(queue, make_runner, groups.size, groups.n, scratch),
+        watched(queue),
+    ):
+        yield WarmQueue(queue, groups.size, groups.n)
+
+
+@dataclass(frozen=True)
+class RayExecutor:
+    """Runs work on the cluster that RAY_ADDRESS names, or on a local one of this process."""
+
+    settings: RunSettings
+    costs: Costs
+
+    def connect(self) -> str:
+        """Connect to Ray, and say where its dashboard is."""
+        return connect_and_report()
+
+    def run(self, plan: Plan, monitor: Monitor) -> Mapping[str, str]:
+        """Run what waits; where the queue is lost, go on with another one."""
+        for _ in range(MAX_QUEUES):
+            try:
+                self._run_once(plan, monitor)
+            except QueueLost as lost:
+                monitor.say(f"{lost}; going on with a new one")
+                plan = self._left_of(plan, monitor.failures)
+                if not plan.waiting:
+                    return monitor.failures
+            else:
+                return monitor.failures
+        raise InputError(
+            f"the queue's process has ended {MAX_QUEUES} times; see that the head node has memory"
+        )
+
+    def _run_once(self, plan: Plan, monitor: Monitor) -> None:
+        """Run what waits through one queue."""
+        waiting, options = plan.waiting, self.settings.options
+        largest = max(self.costs.estimate(work_item).bytes for work_item in waiting)
+        with warm_queue(self.settings, len(waiting), largest, monitor.say) as warm:
+            ordered = round_robin(waiting, warm.n, lambda work_item: work_item.shards)
+            jobs = [make_job(one, self.costs, options.stall_timeout) for one in ordered]
+            schedule = Schedule(2 * warm.n, options.retries, scratch_of(self.settings.runs))
+            began = time.time()
+            with monitor.display(waiting, warm.progress, warm.missing) as display:
+                run_jobs(jobs, warm.queue, schedule, monitor.watcher(display, waiting))
+            ended = time.time()
+        ours = outcomes(self.settings.runs, waiting)
+        if message := describe_utilisation(ours, warm.n, began, ended):
+            monitor.say(message)
+
+    def _left_of(self, plan: Plan, failures: Mapping[str, str]) -> Plan:
+        """Plan again, without what has failed."""
+        left = make_plan(plan.trials, self.settings.runs, self.costs).waiting
+        asked = {one.id for one in plan.waiting} - set(failures)
+        return replace(plan, waiting=tuple(one for one in left if one.id in asked))
+
+
+def connect_and_report() -> str:
+    """Connect to Ray, and say where its dashboard is."""
+    dashboard = connect(local_cpus(), include_dashboard=True)
+    token = "   (if it asks for a token: ray get-auth-token)"
+    return f"Ray dashboard: {dashboard + token if dashboard else 'none'}"
+
+
+def make_job(
+    work_item: WorkItem,
+    costs: Costs,
+    stall_timeout: float | None,
+    *,
+    awaits_scheduler: bool = False,
+) -> Job:
+    """Make a job; evaluations train nothing, so any number may read one checkpoint at a time.
+
+    stall_timeout: seconds without progress after which its worker is started anew; None: by its
+    cost.
+    """
+    training_id = work_item.training_id if isinstance(work_item, Trial) else ""
+    if stall_timeout is None:
+        stall_timeout = stall_timeout_for(costs.estimate(work_item).seconds)
+    return Job(
+        work_item.id,
+        work_item.to_json(),
+        work_item.shards,
+        training_id,
+        stall_timeout,
+        awaits_scheduler,
+    )
