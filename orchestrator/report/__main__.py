@@ -1,4 +1,4 @@
-"""Write one page of all that a sweep found, to send to a colleague.
+"""Write the results of a sweep as one page, to send to a colleague.
 
 python -m orchestrator.report --out RUNS       writes RUNS/report.html
 """
@@ -13,8 +13,8 @@ from orchestrator.cli.process import run
 
 DESCRIPTION = """\
 Write a page that opens from disk, without a server or a network: what was run, the headline with
-intervals, and a section an analysis with its figures, its reading and its table. What is missing is
-said, with the command that makes it. Run python -m orchestrator.analyze first.
+intervals, and one section per analysis with figures, a sentence and a table. Where a result is
+missing, the page names the command that makes it. Run python -m orchestrator.analyze first.
 """
 
 
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
         "--mesh",
         choices=("fsaverage5", "fsaverage6", "fsaverage"),
         default="fsaverage5",
-        help="mesh of cortical maps; nilearn carries fsaverage5, and downloads the others once "
+        help="mesh of cortical maps; nilearn includes fsaverage5 and downloads the others once "
         "(default: fsaverage5)",
     )
     return parser

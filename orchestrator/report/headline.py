@@ -1,4 +1,4 @@
-"""The headline of a report: each method by ROI group, with its difference to untuned."""
+"""The headline of a report: each method by ROI group, with its difference from untuned."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ COLUMNS = (
     "group",
     "method",
     "mean r",
-    "difference to untuned",
+    "difference from untuned",
     "95 % interval",
     "vertices better",
     "vertices",
@@ -32,7 +32,7 @@ CAPTION = (
 
 @dataclass(frozen=True)
 class Headline:
-    """A small table as text, and what must be said under it."""
+    """A small table as text, with its caption and notes."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -74,7 +74,7 @@ def headline(inputs: Inputs) -> Headline:
 
 
 def _differences(inputs: Inputs) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Read the groups' differences to untuned, or make them: by protocol, method and row."""
+    """Read the groups' differences from untuned, or compute them: by protocol, method and row."""
     try:
         table = inputs.result(IMPROVEMENT.name)
     except Missing:

@@ -1,4 +1,4 @@
-"""One page of all that a sweep found: facts, headline, and a section an analysis."""
+"""The report's page: facts, headline, and one section per analysis."""
 
 import json
 import math
@@ -31,7 +31,7 @@ PAGE: Final = Path(__file__).parent / "template"
 
 @dataclass(frozen=True)
 class Part:
-    """A section of the page, or what is missing for it."""
+    """A section of the page, or the reason why it is missing."""
 
     name: str
     title: str
@@ -42,9 +42,9 @@ class Part:
 
 
 def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
-    """Write the page beside and rename it; raise InputError without scores to report on.
+    """Write the page atomically; raise InputError where there are no scores.
 
-    mesh: nilearn's name of the fsaverage mesh that maps are drawn on.
+    mesh: nilearn's name of the fsaverage mesh of the cortical maps.
     """
     try:
         facts, top = list(_facts(inputs)), headline(inputs)
@@ -79,7 +79,7 @@ def _part(inputs: Inputs, name: str, mesh: str) -> Part:
 
 
 def as_json(section: Section) -> str:
-    """Write a section's table for the page's script; no text in it can end the script element."""
+    """Write a section's table as JSON in which no text can end the script element."""
     frame = section.table
     columns = [[_plain(value) for value in frame[name]] for name in frame.columns]
     content = {
@@ -93,7 +93,7 @@ def as_json(section: Section) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Make a value of a table one of JSON: null where there is none."""
+    """Convert a value of a table to JSON; missing values to null."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -104,12 +104,12 @@ def _plain(value: Any) -> Any:
 
 
 def _facts(inputs: Inputs) -> Iterator[tuple[str, str]]:
-    """Say what was run, as far as the files tell."""
+    """Describe what was run, as far as the files record it."""
     table = inputs.all_scores
     outcomes = _outcomes(inputs.runs)
     yield "data", f"{', '.join(table.present('dataset'))}: {', '.join(table.present('subject'))}"
     splits = {Manifest.read(shard).split for shard in list_shards(inputs.data)}
-    yield "split", ", ".join(sorted(splits)) or f"not known: {inputs.data} has no shards"
+    yield "split", ", ".join(sorted(splits)) or f"unknown: {inputs.data} has no shards"
     yield "protocols", ", ".join(inputs.protocols)
     trials = [one for one in table.trials.values() if isinstance(one, Trial)]
     backbones = Counter(f"{one.backbone.architecture}, {one.backbone.weights}" for one in trials)

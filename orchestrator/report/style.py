@@ -1,7 +1,7 @@
 """How every figure looks: sizes, colours, and saving; without a display.
 
-Colours are Okabe and Ito's (2008), which colour-blind readers tell apart; maps are viridis, and
-for differences RdBu around zero. Text stays text in an SVG.
+Colours are Okabe and Ito's (2008), which colour-blind readers can distinguish; maps are viridis,
+and for differences RdBu around zero. Text stays text in an SVG.
 """
 
 import io
@@ -37,7 +37,7 @@ STYLE: Final[dict[Any, Any]] = {
 
 
 def method_colour(method: str, place: int = 0) -> str:
-    """Return a method's colour; of other methods, that of their place."""
+    """Return a method's colour; for unknown methods one by their position."""
     return METHOD_COLOURS.get(method, OTHER_COLOURS[place % len(OTHER_COLOURS)])
 
 

@@ -1,1 +1,1 @@
-"""A section of the report a file: an analysis' table in; its reading and its figures out."""
+"""Sections of the report, one per file: from an analysis' table to a sentence and figures."""

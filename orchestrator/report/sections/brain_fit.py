@@ -15,7 +15,7 @@ COLUMNS = (
     Column("group", "group"),
     Column("accuracy", "accuracy", "share"),
     Column("r", "mean r", "r"),
-    Column("gain", "gain to untuned", "difference"),
+    Column("gain", "gain over untuned", "difference"),
     Column("is_pareto", "on the front"),
     Column("protocol", "protocol"),
 )
@@ -60,7 +60,7 @@ def _picture(rows: pd.DataFrame, front: pd.DataFrame) -> Picture:
         scatter(
             shown,
             ("percent", f"accuracy on {rows['task'].iloc[0]} (%)"),
-            ("gain", "gain in mean r to untuned"),
+            ("gain", "gain in mean r over untuned"),
             fronts={
                 f"Pareto front, {group}": part
                 for group, part in shown[shown["is_pareto"]].groupby("group")
@@ -70,5 +70,5 @@ def _picture(rows: pd.DataFrame, front: pd.DataFrame) -> Picture:
         f"{len(front)} are on the Pareto front.",
         caption=f"One point per backbone (n = {len(rows)}): gain in mean Pearson r on the ROIs it "
         f"was fine-tuned on, protocol {rows['protocol'].iloc[0]}, against accuracy. Ringed and "
-        "joined: the Pareto front of each group, which no backbone surpasses in both.",
+        "joined: the Pareto front of each group, those that no other backbone surpasses in both.",
     )

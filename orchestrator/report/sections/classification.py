@@ -22,11 +22,11 @@ COLUMNS = (
 
 
 def section(table: pa.Table) -> Section:
-    """Show mean accuracy by ROI and method, a figure a task."""
+    """Show mean accuracy by ROI and method, one figure per task."""
     rows = table.to_pandas()
     return Section(
         name="classification",
-        title="What the backbones still know of images",
+        title="Image classification after fine-tuning",
         reading=_read(rows),
         figures=tuple(_picture(part, str(task)) for task, part in rows.groupby("task", sort=False)),
         table=rows,
@@ -48,7 +48,7 @@ def _read(rows: pd.DataFrame) -> str:
 
 def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
     unconverged = int((~rows["converged"]).sum())
-    return (f"{unconverged} classifiers had not converged.",) if unconverged else ()
+    return (f"{unconverged} classifiers did not converge.",) if unconverged else ()
 
 
 def _picture(rows: pd.DataFrame, task: str) -> Picture:

@@ -1,6 +1,6 @@
-"""Values on the cortex, as pictures and as a surface to turn: nilearn's, on fsaverage.
+"""Values on the cortex, as pictures and as an interactive surface, drawn by nilearn on fsaverage.
 
-A vertex without a value shows the folding beneath in grey.
+A vertex without a value shows the folding in grey.
 """
 
 import base64
@@ -27,7 +27,7 @@ VIEWS: Final = ("lateral", "medial", "ventral")
 
 @dataclass(frozen=True)
 class Mesh:
-    """An fsaverage mesh; a coarser one has the first vertices of the whole."""
+    """An fsaverage mesh; a coarser one has the first vertices of the full one."""
 
     name: str
     surfaces: Any
@@ -51,7 +51,7 @@ class Mesh:
 
 
 def load_mesh(name: str = DEFAULT_MESH) -> Mesh:
-    """Load fsaverage5, which nilearn carries, or fsaverage, which it downloads once.
+    """Load fsaverage5, which nilearn includes, or fsaverage, which it downloads once.
 
     Raises ValueError where it can't.
     """
@@ -72,7 +72,7 @@ def load_mesh(name: str = DEFAULT_MESH) -> Mesh:
 
 @dataclass(frozen=True)
 class Scale:
-    """What colours mean: the values at both ends, and names of values that are no numbers."""
+    """The meaning of colours: values at both ends, and names of categorical values."""
 
     label: str
     low: float
@@ -83,7 +83,7 @@ class Scale:
 
 
 def stepped(label: str, names: Sequence[str], cmap: str) -> Scale:
-    """Give each of some named steps a colour of a map."""
+    """Give each of several named steps a colour of a map."""
     steps = mpl.colormaps[cmap].resampled(len(names))
     return Scale(label, -0.5, len(names) - 0.5, steps, tuple(names))
 
@@ -133,7 +133,7 @@ def _draw_bar(figure: Figure, scale: Scale) -> None:
 
 
 def turn(mesh: Mesh, hemisphere: str, values: Array, limit: float, cmap: str) -> str:
-    """Make a page on which one hemisphere's values can be turned; it needs no network."""
+    """Make a page with an interactive surface of one hemisphere; it needs no network."""
     from nilearn import plotting
 
     side = SIDES[hemisphere]

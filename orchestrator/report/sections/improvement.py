@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def section(table: pa.Table) -> Section:
-    """Show the differences to untuned, of the first protocol, over both hemispheres."""
+    """Show the differences from untuned, of the first protocol, over both hemispheres."""
     rows = table.to_pandas()
     first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
     shown = first[(first["reference"] == "untuned") & (first["hemisphere"] == "both")]
@@ -37,7 +37,7 @@ def section(table: pa.Table) -> Section:
     by_roi = by_roi.iloc[sorted(range(len(by_roi)), key=lambda k: roi_rank(by_roi["roi"].iloc[k]))]
     return Section(
         name="improvement",
-        title="Better than the untuned backbone",
+        title="Improvement over the untuned backbone",
         reading=_read(by_group),
         figures=tuple(
             _picture(part, what)
@@ -68,10 +68,10 @@ def _picture(rows: pd.DataFrame, what: str) -> Picture:
     best = rows.sort_values("difference").iloc[-1]
     n = int(rows["n_subjects"].max())
     return Picture(
-        dots(labelled, "difference", "difference in mean r to untuned", zero=True),
+        dots(labelled, "difference", "difference in mean r from untuned", zero=True),
         alt=f"Difference in mean r to the untuned backbone by {what} and method; the largest is "
         f"{best['difference']:+.3f}, {best['method']} in {best['row']}.",
-        caption=f"Difference in mean Pearson r to untuned by {what}, protocol "
+        caption=f"Difference in mean Pearson r from untuned by {what}, protocol "
         f"{rows['protocol'].iloc[0]}; at most {n} subjects, "
         f"{int(rows['n_vertices'].sum() / max(1, rows['method'].nunique())):,} vertices; bars: 95 "
         "% bootstrap interval over vertices.",

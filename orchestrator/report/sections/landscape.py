@@ -14,8 +14,8 @@ COLUMNS = (
     Column("hemisphere", "hemisphere"),
     Column("roi", "ROI"),
     Column("accuracy", "accuracy", "share"),
-    Column("to_untuned", "to untuned (nats)", "number"),
-    Column("to_oracle", "to oracle (nats)", "number"),
+    Column("to_untuned", "distance from untuned (nats)", "number"),
+    Column("to_oracle", "distance from oracle (nats)", "number"),
     Column("axis_1", "axis 1", "number"),
     Column("axis_2", "axis 2", "number"),
 )
@@ -46,7 +46,7 @@ def _read(rows: pd.DataFrame) -> str:
     parts = [f"{name} {value:.3f}" for name, value in means.items()]
     stress = first["stress"].iloc[0]
     return (
-        f"Mean Bhattacharyya dissimilarity to the untuned backbone, in nats an image: "
+        f"Mean Bhattacharyya dissimilarity to the untuned backbone, in nats per image: "
         f"{', '.join(parts) or 'not available'}; two axes explain "
         f"{stress[min(1, len(stress) - 1)]:.0%}."
     )
@@ -63,6 +63,6 @@ def _picture(rows: pd.DataFrame, task: str) -> Picture:
         alt=f"Map of {len(rows)} models of {task} by intensive PCA; oracle and untuned are "
         "reference points.",
         caption=f"Intensive PCA of Bhattacharyya dissimilarities (√nats) of {len(rows)} models on "
-        f"{task}, the oracle always right; explained stress of one axis {stress[0]:.0%}, of two "
+        f"{task}, the oracle is always right; explained stress of one axis {stress[0]:.0%}, of two "
         f"{stress[min(1, len(stress) - 1)]:.0%}.",
     )

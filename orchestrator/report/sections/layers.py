@@ -1,4 +1,4 @@
-"""The layer × ROI matrix of each method, as a figure, a reading and a table."""
+"""The layer × ROI matrix of each method, as a figure, a sentence and a table."""
 
 import matplotlib as mpl
 import pandas as pd
@@ -25,13 +25,13 @@ COLUMNS = (
 
 
 def section(table: pa.Table) -> Section:
-    """Show r at each layer, of the first protocol that there is, one matrix a method."""
+    """Show r at each layer, of the first protocol present, one matrix per method."""
     rows = table.to_pandas()
     first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
     methods = [name for name in method_order(first["method"].unique()) if "-" not in name]
     return Section(
         name="layers",
-        title="Layers and regions",
+        title="Layers and ROIs",
         reading=_read(first),
         figures=tuple(_picture(first[first["method"] == method], method) for method in methods),
         table=rows,
@@ -43,9 +43,7 @@ def _read(rows: pd.DataFrame) -> str:
     means = rows.groupby(["method", "group", "layer"])["r"].mean().reset_index()
     method = method_order(means["method"].unique())[0]
     best = means[means["method"] == method].sort_values("r").groupby("group").tail(1)
-    parts = [
-        f"{one.layer} for {one.group} regions (mean r {one.r:.3f})" for one in best.itertuples()
-    ]
+    parts = [f"{one.layer} for {one.group} ROIs (mean r {one.r:.3f})" for one in best.itertuples()]
     return f"Of the {method} backbone, the best layer is {' and '.join(parts)}."
 
 
@@ -65,10 +63,10 @@ def _picture(rows: pd.DataFrame, method: str) -> Picture:
     return Picture(
         source,
         alt=f"Heat map of mean r of the {method} backbone: {len(matrix)} layers by "
-        f"{matrix.shape[1]} regions; the highest is {best['r']:.3f} at {best['layer']}, "
+        f"{matrix.shape[1]} ROIs; the highest is {best['r']:.3f} at {best['layer']}, "
         f"{best['hemisphere']} {best['roi']}.",
-        caption=f"Mean Pearson r over the vertices of a region, then over subjects (at most {n}), "
-        f"protocol {protocol}; • marks the best layer of a region.",
+        caption=f"Mean Pearson r over the vertices of an ROI, then over subjects (at most {n}), "
+        f"protocol {protocol}; • marks the best layer of an ROI.",
     )
 
 

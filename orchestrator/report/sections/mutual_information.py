@@ -33,7 +33,8 @@ def section(table: pa.Table) -> Section:
         notes=(
             "β from the training images is ours; β from the test images, the paper's, is "
             "optimistic.",
-            "Training images have been seen: their best β is a sharp one, so ours is conservative.",
+            "Models were fine-tuned on the training images, where β is too sharp: ours is "
+            "conservative.",
         ),
     )
 

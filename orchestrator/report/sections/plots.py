@@ -1,4 +1,4 @@
-"""The few kinds of figures that sections draw: dots with intervals, scatters, matrices."""
+"""The kinds of figures that sections draw: dots with intervals, scatter plots, matrices."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -15,17 +15,17 @@ from trainables.spec.rois import ROI_ORDER
 
 MARKERS: Final = {"early": "o", "higher": "s", "streams": "^"}
 ROW: Final = 0.26
-"""Inches a labelled row takes: long lists of ROIs stay legible."""
+"""Inches per labelled row, so that long lists of ROIs stay legible."""
 
 
 def roi_rank(roi: str | None) -> tuple[int, str]:
-    """Rank an ROI in the order of all tables; others after them, by name."""
+    """Rank an ROI in the order of all tables; unknown ones come last, by name."""
     place = ROI_ORDER.index(roi) if roi in ROI_ORDER else len(ROI_ORDER)
     return (place, str(roi))
 
 
 def dots(rows: pd.DataFrame, value: str, label: str, *, zero: bool) -> str:
-    """Draw a row a label, a dot a method, with its interval where there is one; return the SVG.
+    """Draw one row per label and one dot per method, with its interval; return the SVG.
 
     rows: columns label, method, the value, and low and high where there are intervals.
     """

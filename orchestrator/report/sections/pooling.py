@@ -43,7 +43,7 @@ def section(table: pa.Table) -> Section:
 def _read(rows: pd.DataFrame) -> str:
     paired = rows.dropna(subset=["r_single"])
     if paired.empty:
-        return f"{len(rows)} ROIs have a pooled score; none has a single-subject model beside it."
+        return f"{len(rows)} ROIs have a pooled score, and none a single-subject model to compare."
     gain = paired["r"] - paired["r_single"]
     return (
         f"Pooled models predict better than the ROI's own model in {int((gain > 0).sum())} of "
@@ -57,5 +57,5 @@ def _picture(rows: pd.DataFrame, column: str, label: str) -> Picture:
         alt=f"Scatter of pooled against {label} mean r over {len(rows)} ROIs; "
         f"{int((rows['r'] > rows[column]).sum())} lie above the diagonal.",
         caption=f"One point per ROI (n = {len(rows)}), mean Pearson r over its vertices, protocol "
-        f"{rows['protocol'].iloc[0]}; above the line pooling is better.",
+        f"{rows['protocol'].iloc[0]}; above the line, pooling is better.",
     )

@@ -1,4 +1,4 @@
-"""Where the backbones of early ROIs look: lateralisation, and mean maps by hemisphere."""
+"""Saliency of the backbones of early ROIs: lateralisation, and mean maps by hemisphere."""
 
 import matplotlib as mpl
 import numpy as np
@@ -20,7 +20,7 @@ COLUMNS = (
     Column("bias", "bias", "difference"),
     Column("bias_low", "low", "difference"),
     Column("bias_high", "high", "difference"),
-    Column("bias_change", "change to untuned", "difference"),
+    Column("bias_change", "change from untuned", "difference"),
     Column("n_images", "images", "count"),
     Column("task", "task"),
     Column("saliency_layer", "Grad-CAM at"),
@@ -37,14 +37,14 @@ def section(table: pa.Table) -> Section:
     first = rows[(rows[place] == rows[place].iloc[0]).all(axis=1)]
     return Section(
         name="saliency",
-        title="Where the backbones look",
+        title="Saliency",
         reading=_read(first),
         figures=(_picture(first), _maps(first)),
         table=rows.drop(columns="mean_map"),
         columns=COLUMNS,
         notes=(
             "index: left-minus-right share of Grad-CAM mass; bias: half the sum of the index of "
-            "images and of their mirror images, which the images' own layout can't make.",
+            "images and of their mirror images, which the layout of the images cannot cause.",
         ),
     )
 
@@ -56,8 +56,8 @@ def _read(rows: pd.DataFrame) -> str:
         left = int((part["bias_change_low"] > 0).sum())
         right = int((part["bias_change_high"] < 0).sum())
         parts.append(
-            f"of {len(part)} {hemisphere} backbones {left} look further left than the untuned one "
-            f"and {right} further right"
+            f"of {len(part)} {hemisphere} backbones {left} have saliency further left than the "
+            f"untuned one, and {right} further right"
         )
     return (
         f"By 95 % intervals over images, {'; '.join(parts) or 'no fine-tuned backbone was probed'}."

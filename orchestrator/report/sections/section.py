@@ -15,14 +15,14 @@ class Picture:
     source: str
     """``<svg …>`` or ``data:image/png;base64,…``."""
     alt: str
-    """What a reader who can't see it is reported: what is shown, and its main numbers."""
+    """Text for readers who cannot see it: what is shown, and its main numbers."""
     caption: str
     """Units, n, and what intervals mean."""
 
 
 @dataclass(frozen=True)
 class Interactive:
-    """A figure that a reader can turn: a whole HTML page, shown in a frame of its own."""
+    """An interactive figure: a complete HTML page, shown in a frame."""
 
     page: str
     alt: str
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Section:
-    """One analysis as people see it."""
+    """One analysis as the report shows it."""
 
     name: str
     """The analysis' name: the anchor, and the command that makes it again."""
@@ -50,11 +50,11 @@ class Section:
     """What the numbers say, in one sentence generated from them."""
     figures: tuple[Picture | Interactive, ...]
     table: pd.DataFrame
-    """The analysis' rows as shown; subject, hemisphere and roi are filtered by where present."""
+    """The analysis' rows; filters use the columns subject, hemisphere and roi where present."""
     columns: tuple[Column, ...]
-    """Which of the table's columns are shown, in their order; a CSV has all of them."""
+    """The columns that are shown, in order; a CSV has all of them."""
     notes: tuple[str, ...] = ()
-    """What limits the reading: protocols that leak, ROIs that are missing."""
+    """Limits of the interpretation: protocols that leak, ROIs that are missing."""
 
 
 Draw = Callable[[pa.Table], Section]

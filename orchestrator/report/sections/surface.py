@@ -1,4 +1,4 @@
-"""Where on the cortex fine-tuning helps: maps of both hemispheres, and surfaces to turn."""
+"""Where on the cortex fine-tuning helps: maps of both hemispheres, and interactive surfaces."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -25,7 +25,7 @@ COLUMNS = (
     Column("subject", "subject"),
     Column("hemisphere", "hemisphere"),
     Column("r", "mean r", "r"),
-    Column("difference", "difference to untuned", "difference"),
+    Column("difference", "difference from untuned", "difference"),
     Column("share_better", "better", "share"),
     Column("explained", "median share of ceiling", "share"),
     Column("n_vertices", "vertices", "count"),
@@ -99,7 +99,7 @@ def _figures(rows: pd.DataFrame, method: str, mesh: Mesh) -> list[Picture | Inte
 
 
 def _gain(rows: pd.DataFrame, method: str, mesh: Mesh) -> Iterator[Picture | Interactive]:
-    """Draw where fine-tuning helps: views of both hemispheres, and each to be turned."""
+    """Draw the gain: views of both hemispheres, and an interactive surface of each."""
     gain = _spread(rows, "difference", mesh)
     limit = _reach(list(gain.values()))
     label = f"Δr, {method} − untuned"
@@ -113,8 +113,8 @@ def _gain(rows: pd.DataFrame, method: str, mesh: Mesh) -> Iterator[Picture | Int
         if np.isfinite(values).any():
             yield Interactive(
                 turn(mesh, hemisphere, values, limit, DIVERGING),
-                alt=f"{label} on the {hemisphere} surface, to be turned with a pointer.",
-                caption=f"{label} in {hemisphere}: drag to turn, scroll to come nearer; {summary}.",
+                alt=f"{label} on the {hemisphere} surface; drag to turn.",
+                caption=f"{label} in {hemisphere}: drag to turn, scroll to zoom; {summary}.",
             )
 
 
@@ -134,8 +134,8 @@ def _explained(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
         draw_views(mesh, share, Scale("share of the ceiling", 0.0, 1.0, SEQUENTIAL)),
         alt=f"Cortical maps of the share of the explainable variance that {method} explains: "
         f"{VIEWS}; median {rows['explained'].median():.2f}.",
-        caption=f"r² of {method} by the noise ceiling, r's sign kept, at each vertex, "
-        f"{_summary(rows, mesh, 'median')} or no ceiling.",
+        caption=f"r² of {method} over the squared noise ceiling, with the sign of r, at each "
+        f"vertex, {_summary(rows, mesh, 'median')} or no ceiling.",
     )
 
 
@@ -187,6 +187,6 @@ def _notes(rows: pd.DataFrame, mesh: Mesh) -> tuple[str, ...]:
     if not hidden:
         return ()
     return (
-        f"{hidden:,} of {len(places):,} vertices are between those of {mesh.name}, and not drawn; "
+        f"{hidden:,} of {len(places):,} vertices are not on {mesh.name} and not drawn; "
         "python -m orchestrator.report --mesh fsaverage draws all.",
     )

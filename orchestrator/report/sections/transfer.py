@@ -1,4 +1,4 @@
-"""Models of one subject on another, as matrices."""
+"""Transfer between subjects, as matrices."""
 
 import pandas as pd
 import pyarrow as pa
@@ -28,7 +28,7 @@ def section(table: pa.Table) -> Section:
     shown = first[(first["level"] == "group") & (first["hemisphere"] == "both")]
     return Section(
         name="transfer",
-        title="From subject to subject",
+        title="Transfer between subjects",
         reading=_read(shown),
         figures=(
             _picture(shown, "share_better", "% of vertices better than untuned"),
@@ -46,7 +46,7 @@ def _read(rows: pd.DataFrame) -> str:
     own_gain = (own["r"] - own["r_untuned"]).mean()
     suffix = "" if own.empty else f", where a subject's own models gain {own_gain:+.3f}"
     return (
-        f"Models of other subjects change mean r by {gain:+.3f} against untuned ({len(other)} "
+        f"Models of other subjects change mean r by {gain:+.3f} from untuned ({len(other)} "
         f"pairs; {other['share_better'].mean():.0%} of vertices better){suffix}."
     )
 
@@ -64,7 +64,7 @@ def _picture(rows: pd.DataFrame, value: str, label: str) -> Picture:
         matrices(parts, label, centre=50.0 if share else None),
         alt=f"Matrices of {label}, model by target; between subjects from {values.min():.3f} to "
         f"{values.max():.3f}, mean {values.mean():.3f}.",
-        caption=f"{label[0].upper()}{label[1:]}, protocol {protocol}; rows: whom a model was "
-        "fine-tuned on; columns: whom it is scored on; PCA and ridge are the target's own; "
+        caption=f"{label[0].upper()}{label[1:]}, protocol {protocol}; rows: subject of the "
+        "fine-tuning; columns: scored subject; PCA and ridge are fitted to the scored subject; "
         "empty: no shared ROI.",
     )

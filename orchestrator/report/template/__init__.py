@@ -1,1 +1,1 @@
-"""The report's page: template, style and script, kept beside the code as they are."""
+"""The report's page: template, style and script."""
