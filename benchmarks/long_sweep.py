@@ -21,7 +21,7 @@ from benchmarks.overhead import NoWork, roi
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from orchestrator.cluster.jobs import Job
-from orchestrator.cluster.trial_queue import start_queue
+from orchestrator.cluster.queue_actor import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs
 from orchestrator.cluster.worker_groups import warm_worker_groups
 from trainables.spec import Trial, Untuned

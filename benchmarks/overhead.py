@@ -22,7 +22,7 @@ from ray import tune
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from orchestrator.cluster.jobs import Job
-from orchestrator.cluster.trial_queue import start_queue
+from orchestrator.cluster.queue_actor import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs
 from orchestrator.cluster.worker_groups import warm_worker_groups
 from trainables.results.outcome import Outcome

@@ -1,7 +1,8 @@
 """Jobs of the trial queue, and what is known of them."""
 
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 Event = dict[str, Any]
@@ -59,3 +60,24 @@ class Progress:
     loss: float | None = None
     retrieval_top1: float | None = None
     images_per_second: float | None = None
+
+
+@dataclass
+class QueueEntry:
+    """What the queue knows of a job."""
+
+    job: Job
+    progress: Progress
+    events: list[Event] = field(default_factory=list)
+    n_failures: int = 0
+    failure_reason: str = "out of memory, or killed"
+    """Why the workers died, as far as it is known."""
+    heard: int = 0
+    """Events that the listener is done with: it has asked for the next."""
+    alive: float = field(default_factory=time.monotonic)
+    """When it last showed progress."""
+    worker: Worker | None = None
+    ended_at: float | None = None
+    """When its worker was ended for being stuck; None once its group has come back."""
+    stopped: bool = False
+    ended: bool = False

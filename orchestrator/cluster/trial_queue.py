@@ -7,19 +7,24 @@ reports next.
 
 import asyncio
 import os
-import secrets
 import time
-from collections import Counter as Counted
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from itertools import chain
+from dataclasses import asdict
 from typing import Any, Final
 
-import ray
-from ray.util.metrics import Counter, Gauge
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-from orchestrator.cluster.jobs import AGAIN, END, Event, Job, Progress, Reply, Stuck, Worker
+from orchestrator.cluster.jobs import (
+    AGAIN,
+    END,
+    Event,
+    Job,
+    Progress,
+    QueueEntry,
+    Reply,
+    Stuck,
+    Worker,
+)
+from orchestrator.cluster.queue_metrics import QueueMetrics
+from orchestrator.cluster.subject_locality import SubjectLocality
 
 DECISION_SECONDS: Final = 600.0
 """The longest that a job that awaits its scheduler waits for who listens to it; then it goes on."""
@@ -27,25 +32,6 @@ RESTART_GRACE_SECONDS: Final = 120.0
 """For a group to start anew after its worker was ended; then others take its job."""
 POLL_SECONDS: Final = 5.0
 """The longest that a call to the queue stays open."""
-
-
-@dataclass
-class _Entry:
-    job: Job
-    progress: Progress
-    events: list[Event] = field(default_factory=list)
-    n_failures: int = 0
-    failure_reason: str = "out of memory, or killed"
-    """Why the workers died, as far as it is known."""
-    heard: int = 0
-    """Events that the listener is done with: it has asked for the next."""
-    alive: float = field(default_factory=time.monotonic)
-    """When it last showed progress."""
-    worker: Worker | None = None
-    ended_at: float | None = None
-    """When its worker was ended for being stuck; None once its group has come back."""
-    stopped: bool = False
-    ended: bool = False
 
 
 class TrialQueue:
@@ -59,12 +45,12 @@ class TrialQueue:
         self._retries = retries
         self._n_worker_groups = n_worker_groups
         self._no_worker_group_left: str | None = None
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, QueueEntry] = {}
         self._waiting: list[str] = []
         self._changed = asyncio.Condition()
         self._closed = False
-        self._cached_subjects: dict[str, tuple[str, ...]] = {}
-        self._metrics = _Metrics()
+        self._locality = SubjectLocality()
+        self._metrics = QueueMetrics()
 
     async def pid(self) -> int:
         """Tell the process of this actor."""
@@ -74,7 +60,7 @@ class TrialQueue:
         """Put a job in the queue; a job that is waiting or running stays as it is."""
         entry = self._entries.get(job.trial_id)
         if entry is None or entry.ended or entry.stopped:
-            self._entries[job.trial_id] = _Entry(job, Progress(job.trial_id))
+            self._entries[job.trial_id] = QueueEntry(job, Progress(job.trial_id))
             if self._no_worker_group_left is None:
                 self._waiting.append(job.trial_id)
             else:
@@ -136,20 +122,20 @@ class TrialQueue:
                 self._hand_on(entry)
         await self._notify()
 
-    def _hand_on(self, entry: _Entry) -> None:
+    def _hand_on(self, entry: QueueEntry) -> None:
         """Put a job whose worker is gone before all that wait, as often as retries allow."""
         entry.worker = entry.ended_at = None
         if self._died(entry):
             entry.progress.group, entry.progress.stage = None, "waiting"
             self._waiting.insert(0, entry.job.trial_id)
 
-    def _running(self, group: str) -> _Entry | None:
+    def _running(self, group: str) -> QueueEntry | None:
         for entry in self._entries.values():
             if entry.progress.group == group and not entry.ended:
                 return entry
         return None
 
-    def _died(self, entry: _Entry) -> bool:
+    def _died(self, entry: QueueEntry) -> bool:
         """Count a death; tell whether the job is worth another try."""
         entry.n_failures += 1
         if entry.stopped or entry.n_failures > self._retries:
@@ -167,20 +153,13 @@ class TrialQueue:
         ]
         if not ready:
             return None
-        cached = self._cached_subjects.get(group, ())
-        elsewhere = Counted(chain.from_iterable(self._cached_subjects.values()))
+        job = self._locality.choose(group, [entry.job for entry in ready])
+        self._waiting.remove(job.trial_id)
+        progress = self._entries[job.trial_id].progress
+        progress.group, progress.stage = group, "starting"
+        return job
 
-        def rank(entry: _Entry) -> tuple[float, int]:
-            n_elsewhere = max(elsewhere[shard] for shard in entry.job.shards)
-            return _cached_share(entry.job, cached), -n_elsewhere
-
-        entry = max(ready, key=rank)  # of equal ones, the first
-        self._waiting.remove(entry.job.trial_id)
-        entry.progress.group, entry.progress.stage = group, "starting"
-        self._cached_subjects[group] = _still_cached(cached, entry.job.shards)
-        return entry.job
-
-    def _is_free(self, entry: _Entry) -> bool:
+    def _is_free(self, entry: QueueEntry) -> bool:
         """Tell whether no other job is training the same checkpoint."""
         return not any(
             one.job.training_id == entry.job.training_id
@@ -215,7 +194,7 @@ class TrialQueue:
             await self._await_decision(entry)
         return not entry.stopped
 
-    async def _await_decision(self, entry: _Entry) -> None:
+    async def _await_decision(self, entry: QueueEntry) -> None:
         """Wait until the listener has dealt with all events, or drops the job."""
         n_events, deadline = len(entry.events), time.monotonic() + DECISION_SECONDS
         while entry.heard < n_events and not (entry.stopped or entry.ended):
@@ -237,7 +216,7 @@ class TrialQueue:
         if trial_id in self._entries:
             self._entries[trial_id].failure_reason = reason
 
-    def _end(self, entry: _Entry, error: str | None) -> None:
+    def _end(self, entry: QueueEntry, error: str | None) -> None:
         entry.events.append({"done": True, "error": error})
         entry.ended = True
         self._metrics.ended(entry.progress.group, failed=error is not None)
@@ -309,53 +288,3 @@ class TrialQueue:
                 await asyncio.wait_for(self._changed.wait(), POLL_SECONDS)
             except TimeoutError:
                 return
-
-
-def _cached_share(job: Job, cached: tuple[str, ...]) -> float:
-    return len(set(job.shards) & set(cached)) / len(job.shards)
-
-
-def _still_cached(cached: tuple[str, ...], shards: tuple[str, ...]) -> tuple[str, ...]:
-    """Say what a group holds after a job: as before when nothing was read, else the job's own."""
-    return cached if set(shards) <= set(cached) else shards
-
-
-class _Metrics:
-    """What Ray's dashboard and Prometheus see, as ``ray_sweep_…``."""
-
-    def __init__(self) -> None:
-        tags = ("group",)  # not the trial: a series is never forgotten
-        self._epoch = Gauge("sweep_epoch", "Epochs done of the trial", tag_keys=tags)
-        self._rate = Gauge("sweep_images_per_second", "Fine-tuning rate", tag_keys=tags)
-        self._memory = Gauge("sweep_gpu_bytes", "Most GPU memory in use", tag_keys=tags)
-        self._ended = Counter("sweep_trials_ended", "Trials ended", tag_keys=("status",))
-        self._now = Gauge("sweep_trials", "Trials waiting and running", tag_keys=("state",))
-
-    def epoch(self, group: str | None, event: Event) -> None:
-        tags = {"group": group or ""}
-        self._epoch.set(event.get("epoch", 0), tags)
-        self._rate.set(event.get("images_per_second") or 0.0, tags)
-        self._memory.set(event.get("gpu_bytes") or 0.0, tags)
-
-    def ended(self, group: str | None, *, failed: bool) -> None:
-        for gauge in (self._epoch, self._rate, self._memory):
-            gauge.set(0.0, {"group": group or ""})
-        self._ended.inc(1, {"status": "failed" if failed else "finished"})
-
-    def now(self, n_waiting: int, n_running: int) -> None:
-        self._now.set(n_waiting, {"state": "waiting"})
-        self._now.set(n_running, {"state": "running"})
-
-
-def start_queue(retries: int, n_worker_groups: int) -> Any:
-    """Start the queue's actor beside this process, by a name that the dashboard shows.
-
-    On another node it would be lost with that node.
-    """
-    here = ray.get_runtime_context().get_node_id()
-    named = ray.remote(TrialQueue).options(
-        num_cpus=0,
-        name=f"trial-queue-{secrets.token_hex(3)}",
-        scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=here, soft=False),
-    )
-    return named.remote(retries, n_worker_groups)

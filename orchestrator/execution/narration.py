@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from orchestrator.execution.plan import Plan
-from orchestrator.tracking.mlflow_runs import tracking_uri
+from orchestrator.tracking.mlflow_store import tracking_uri
 from trainables.storage.redaction import redact
 from trainables.storage.s3_mirror import address
 

@@ -14,7 +14,7 @@ from orchestrator.cluster.capacity import WorkerGroupSize, size_worker_groups
 from orchestrator.cluster.connection import connect, local_cpus
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.ordering import round_robin
-from orchestrator.cluster.trial_queue import start_queue
+from orchestrator.cluster.queue_actor import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs, scratch_of
 from orchestrator.cluster.utilisation import describe_utilisation
 from orchestrator.cluster.watchdog import stall_timeout_for, watched

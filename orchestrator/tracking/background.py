@@ -6,7 +6,8 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from orchestrator.tracking.mlflow_runs import Mirror, Sweep, tracking_uri
+from orchestrator.tracking.mlflow_runs import Mirror, Sweep
+from orchestrator.tracking.mlflow_store import tracking_uri
 from trainables.storage.redaction import redact
 
 

@@ -40,7 +40,8 @@ from orchestrator.sweep.search.summary import (
 from orchestrator.sweep.settings import SweepSettings
 from orchestrator.sweep.spaces import start_from
 from orchestrator.tracking.background import Tracker, start_tracker
-from orchestrator.tracking.mlflow_runs import Sweep, tracking_uri
+from orchestrator.tracking.mlflow_runs import Sweep
+from orchestrator.tracking.mlflow_store import tracking_uri
 from trainables.data.shards import fingerprint, list_rois
 from trainables.models.backbones import load
 from trainables.results.outcome import Outcome

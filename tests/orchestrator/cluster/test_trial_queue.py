@@ -457,7 +457,7 @@ def test_a_scheduled_job_goes_on_when_nobody_listens_for_long(monkeypatch) -> No
 def test_grafanas_panels_ask_for_metrics_that_there_are() -> None:
     dashboard = json.loads((ROOT / "clusters" / "grafana-sweep.json").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    source = (ROOT / "orchestrator" / "cluster" / "trial_queue.py").read_text()
+    source = (ROOT / "orchestrator" / "cluster" / "queue_metrics.py").read_text()
     names = {name for expression in asked for name in re.findall(r"ray_(sweep_\w+)", expression)}
     assert len(names) == 5
     for name in names:

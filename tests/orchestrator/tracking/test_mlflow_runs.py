@@ -13,9 +13,10 @@ import pytest
 from mlflow import MlflowClient
 
 from benchmarks.small_shards import write_shards
-from orchestrator.tracking import mlflow_runs
+from orchestrator.tracking import mlflow_store
 from orchestrator.tracking.background import Tracker, start_tracker
-from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep, make_store
+from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
+from orchestrator.tracking.mlflow_store import make_store
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
@@ -414,7 +415,7 @@ def test_a_store_whose_making_was_cut_is_made_anew(tmp_path, monkeypatch) -> Non
             super().search_experiments(*arguments, **named)
             raise Killed
 
-    monkeypatch.setattr(mlflow_runs, "MlflowClient", Dying)
+    monkeypatch.setattr(mlflow_store, "MlflowClient", Dying)
     with pytest.raises(Killed):
         make_store(uri)
     assert not (tmp_path / "mlflow.db").exists()

@@ -1,0 +1,23 @@
+"""The queue of trials as a Ray actor."""
+
+import secrets
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from orchestrator.cluster.trial_queue import TrialQueue
+
+
+def start_queue(retries: int, n_worker_groups: int) -> Any:
+    """Start the queue's actor beside this process, by a name that the dashboard shows.
+
+    On another node it would be lost with that node.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    named = ray.remote(TrialQueue).options(
+        num_cpus=0,
+        name=f"trial-queue-{secrets.token_hex(3)}",
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=here, soft=False),
+    )
+    return named.remote(retries, n_worker_groups)

@@ -1,0 +1,126 @@
+"""What the MLflow run of a trial holds, computed from its outcome and its scores."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from mlflow.entities import Metric
+
+from trainables.results.outcome import Outcome
+from trainables.results.score_files import summarise
+from trainables.spec import Encoding, Trial
+from trainables.spec.evaluation import Evaluation
+
+
+def parameters(outcome: Outcome) -> dict[str, object]:
+    """List what a trial, or an evaluation, is: MLflow's parameters."""
+    work_item = outcome.trial
+    if isinstance(work_item, Trial):
+        return _trial_params(work_item)
+    # What is scored may grow, and parameters can't change: the model's place alone is named.
+    model = {f"model_{name}": value for name, value in _trial_params(work_item.model).items()}
+    return {
+        "method": work_item.method,
+        "dataset": work_item.rois[0].dataset,
+        "subject": work_item.rois[0].subject,
+        "model": work_item.model.id,
+        "trained_on": work_item.trained_on,
+        "exclude_training_images": work_item.exclude_training_images,
+        **model,
+    }
+
+
+def _trial_params(trial: Trial) -> dict[str, object]:
+    roi = trial.rois[0]
+    # An untuned run is a subject's, whatever ROIs were scored first: parameters can't change.
+    of_subject = trial.method == "untuned"
+    return {
+        "method": trial.method,
+        "dataset": roi.dataset,
+        "subject": ",".join(dict.fromkeys(one.subject for one in trial.rois)),
+        "hemisphere": "both" if of_subject else roi.hemisphere,
+        "roi": "all" if of_subject else roi.name,
+        "backbone": trial.backbone.architecture,
+        "weights": trial.backbone.weights,
+        "seed": trial.seed,
+        **({} if of_subject else {"precision": trial.precision}),
+        "deterministic": trial.deterministic,
+        **{name: value for name, value in asdict(trial.objective).items()},
+        **{f"encoding_{name}": value for name, value in _fields(trial.encoding).items()},
+    }
+
+
+def _fields(encoding: Encoding | None) -> dict[str, object]:
+    return {} if encoding is None else asdict(encoding)
+
+
+def metrics(outcome: Outcome, scores: pa.Table) -> list[Metric]:
+    """List the metrics of a trial: by epoch, and at its end.
+
+    scores: one row per vertex and protocol, as :func:`read_scores` gives them.
+    """
+    summary = summarise(scores) | _per_roi(outcome, scores) | _overlap_metrics(scores)
+    return [*_epoch_metrics(outcome), *_final_metrics(outcome, summary)]
+
+
+def _epoch_metrics(outcome: Outcome) -> Iterable[Metric]:
+    clock = outcome.started
+    for report in outcome.history:
+        clock += report.seconds
+        for name in ("loss", "retrieval_top1", "retrieval_median_rank", "images_per_second"):
+            value = getattr(report, name)
+            if value is not None:
+                yield Metric(name, value, int(1000 * clock), report.epoch)
+
+
+def _final_metrics(outcome: Outcome, summary: dict[str, float]) -> Iterable[Metric]:
+    seconds = {f"seconds_{name}": value for name, value in outcome.seconds.items()}
+    for name, value in (summary | seconds).items():
+        yield Metric(name, value, ended_ms(outcome), 0)
+
+
+def ended_ms(outcome: Outcome) -> int:
+    """Tell when a trial ended, in milliseconds since 1970."""
+    return int(1000 * (outcome.started + sum(outcome.seconds.values())))
+
+
+def _per_roi(outcome: Outcome, scores: pa.Table) -> dict[str, float]:
+    """Add the mean r of each ROI, where a trial has several: by subject where it has several."""
+    work_item = outcome.trial
+    pooled = len(work_item.shards) > 1
+    if isinstance(work_item, Trial) and work_item.method != "untuned" and not pooled:
+        return {}
+    keys = ["subject", "hemisphere", "roi"] if pooled else ["hemisphere", "roi"]
+    means = scores.group_by(["protocol", *keys]).aggregate([("r", "mean")])
+    return {
+        f"{row['protocol']}_r_mean.{'-'.join(row[key] for key in keys)}": row["r_mean"]
+        for row in means.to_pylist()
+        if row["r_mean"] is not None
+    }
+
+
+def _overlap_metrics(scores: pa.Table) -> dict[str, float]:
+    """Count the test images that a backbone was trained on, over the scored subjects."""
+    subjects = scores.group_by(["dataset", "subject"]).aggregate([("n_overlap", "max")])
+    return (
+        {"n_overlap": float(sum(subjects["n_overlap_max"].to_pylist()))} if scores.num_rows else {}
+    )
+
+
+def layer_tags(outcome: Outcome, scores: pa.Table) -> dict[str, str]:
+    """Name the layer that each protocol chose, where a trial has one ROI."""
+    work_item = outcome.trial
+    several = (
+        isinstance(work_item, Evaluation)
+        or work_item.method == "untuned"
+        or len(work_item.rois) > 1
+    )
+    if several or not scores.num_rows:
+        return {}
+    return {
+        f"{protocol}_layer": scores.filter(pc.equal(scores["protocol"], protocol))["layer"][
+            0
+        ].as_py()
+        for protocol in pc.unique(scores["protocol"]).to_pylist()
+    }
