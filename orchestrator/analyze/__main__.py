@@ -1,104 +1,112 @@
 """Make the tables behind every figure of a finished sweep.
 
-python -m orchestrator.analyze                      every analysis whose input is there
-python -m orchestrator.analyze layers landscape     the named ones
+cortex-sweep analyze                      every analysis whose input is there
+cortex-sweep analyze layers landscape     the named ones
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final
 
+from cyclopts import Group, Parameter
+
+from orchestrator.cli.app import new_app, run_app
 from orchestrator.cli.arguments import (
     DEMO,
-    add_data,
-    add_runs,
-    add_workers,
-    places_of,
-    positive_integer,
+    EXECUTION,
+    DataDirectory,
+    Experiment,
+    File,
+    Flag,
+    PositiveInteger,
+    RunsDirectory,
+    WorkerOptions,
+    find_places,
 )
-from orchestrator.cli.process import FAILED, leave, run
+from orchestrator.cli.process import FAILED, leave
 
-DESCRIPTION: Final = """\
-Ask a finished sweep what it found: each analysis makes one table, RUNS/analyses/NAME.parquet, which
-python -m orchestrator.report shows. An analysis whose input has not changed is not made again; one
-whose input is missing is skipped, with the reason. Backbones that need probing are probed, over the
-cluster, each once.
-"""
+if TYPE_CHECKING:
+    from orchestrator.analyze.run import Analysing
+
+app: Final = new_app("analyze")
+PROBES: Final = Group("Probes of backbones", sort_key=1)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """Where results are, and how backbones are probed."""
+
+    out: RunsDirectory | None = None
+    data: DataDirectory | None = None
+    weights: File | None = None
+    """State dict that the backbones started from."""
+    experiment: Experiment | None = None
+    task: Annotated[
+        str | None, Parameter(metavar="NAME", group=PROBES, show_default="the first")
+    ] = None
+    """Ingested image-classification task."""
+    feature_layer: Annotated[str, Parameter(metavar="LAYER", group=PROBES)] = "classifier.5"
+    """Layer whose features are classified."""
+    saliency_layer: Annotated[
+        str | None,
+        Parameter(
+            metavar="LAYER",
+            group=PROBES,
+            show_default="features.12; on the demonstration, whose small images have no left and "
+            "right there, features.10",
+        ),
+    ] = None
+    """Layer whose activations Grad-CAM weights."""
+    local_cpus: Annotated[
+        PositiveInteger | None, Parameter(group=EXECUTION, show_default="all")
+    ] = None
+    """CPUs of a local Ray."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, 1 when an analysis failed, 2 for bad input, 130 on Ctrl-C."""
-    options = _parser().parse_args(arguments)
-    failures: list[str] = []
-    code = run(lambda: failures.extend(_analyze(options)))
-    return code or (FAILED if failures else 0)
+    return run_app(app, arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.analyze",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="analyses (default: all)")
-    parser.add_argument("--list", action="store_true", help="list the analyses and leave")
-    add_runs(parser)
-    add_data(parser)
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        metavar="FILE",
-        help="the state dict that the backbones started from",
-    )
-    parser.add_argument(
-        "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
-    )
-    _add_backbones(parser)
-    add_workers(parser)
-    return parser
+@app.default
+def analyze(
+    *names: Annotated[str, Parameter(help="Analyses to run.", show_default="all")],
+    show_list: Annotated[
+        Flag, Parameter(name="--list", help="List the analyses and exit.")
+    ] = False,
+    options: AnalysisOptions = AnalysisOptions(),
+    workers: WorkerOptions = WorkerOptions(),
+) -> int:
+    """Make one table per analysis of a finished sweep, which the report shows.
 
-
-def _add_backbones(parser: argparse.ArgumentParser) -> None:
-    parts = parser.add_argument_group("how backbones are looked into")
-    parts.add_argument(
-        "--task", metavar="NAME", help="the ingested image-classification task (default: the first)"
-    )
-    parts.add_argument(
-        "--feature-layer",
-        default="classifier.5",
-        metavar="LAYER",
-        help="whose features are classified (default: classifier.5)",
-    )
-    parts.add_argument(
-        "--saliency-layer",
-        metavar="LAYER",
-        help="whose activations Grad-CAM weighs (default: features.12; on the demonstration, whose "
-        "small images have no left and right there, features.10)",
-    )
-    parts.add_argument(
-        "--local-cpus",
-        type=positive_integer,
-        metavar="N",
-        help="CPUs of a local Ray (default: all)",
-    )
-
-
-def _analyze(options: argparse.Namespace) -> list[str]:
+    Each analysis writes RUNS/analyses/NAME.parquet. An analysis whose input has not changed is
+    skipped; so is one whose input is missing, with the reason. Backbones that an analysis needs are
+    probed over the cluster, each once.
+    """
     from rich.console import Console
 
-    from orchestrator.analyze.catalogue import ANALYSES, find
-    from orchestrator.analyze.probe_actors import Workers
-    from orchestrator.analyze.run import Analysing, analyse
+    from orchestrator.analyze.catalogue import ANALYSES
+    from orchestrator.analyze.run import analyse
 
     console = Console()
-    if options.list:
+    if show_list:
         for one in ANALYSES:
             console.print(f"{one.name:20} {one.question}", highlight=False)
-        return []
-    places = places_of(options)
-    settings = Analysing(
-        analyses=tuple(find(options.names)),
+        return 0
+    return FAILED if analyse(_settings(names, options, workers), console) else 0
+
+
+def _settings(
+    names: Sequence[str], options: AnalysisOptions, workers: WorkerOptions
+) -> "Analysing":
+    from orchestrator.analyze.catalogue import find
+    from orchestrator.analyze.probe_actors import Workers
+    from orchestrator.analyze.run import Analysing
+
+    places = find_places(options.out, options.data)
+    return Analysing(
+        analyses=tuple(find(names)),
         runs=places.runs,
         data=places.data,
         weights=options.weights or (DEMO / "weights.safetensors" if places.is_demo else None),
@@ -108,13 +116,12 @@ def _analyze(options: argparse.Namespace) -> list[str]:
         saliency_layer=options.saliency_layer
         or ("features.10" if places.is_demo else "features.12"),
         workers=Workers(
-            options.cpus_per_trial,
-            options.gpus_per_trial,
-            options.max_concurrent,
+            workers.cpus_per_trial,
+            workers.gpus_per_trial,
+            workers.max_concurrent,
             options.local_cpus,
         ),
     )
-    return analyse(settings, console)
 
 
 if __name__ == "__main__":

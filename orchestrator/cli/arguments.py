@@ -1,124 +1,106 @@
-"""Flags that several commands take: where files are, and how work is spread over a cluster.
+"""Parameters that several commands have: where files are, and how work is spread over a cluster.
 
 Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
 """
 
-import argparse
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final
 
+from cyclopts import Group, Parameter
+
+from orchestrator.cli.errors import InputError
 from trainables.storage.redaction import redact
 from trainables.storage.s3_mirror import is_large, place, pull
 
-
-def add_resources(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
-    """Add the flags that say how work runs; return their group, for more of them."""
-    parts = add_workers(parser)
-    parts.add_argument(
-        "--share-gpus",
-        action="store_true",
-        help="let as many trials share a GPU as its memory holds by their sizes, at most 4 "
-        "(default: one a GPU)",
-    )
-    parts.add_argument(
-        "--retries", type=int, default=1, metavar="N", help="further tries of a failed trial (1)"
-    )
-    parts.add_argument(
-        "--no-predictions",
-        action="store_true",
-        help="keep no predictions of test images, which scores --stats needs: 2 bytes an image "
-        "and vertex",
-    )
-    parts.add_argument(
-        "--stall-timeout",
-        type=_minutes,
-        metavar="MIN",
-        help="minutes that a trial may go without a step that begins or an epoch that ends; then "
-        "its worker is started anew, which counts as a try (default: 10 times what the whole trial "
-        "should take, at least 15)",
-    )
-    parts.add_argument(
-        "--local",
-        action="store_true",
-        help="run the trials in this process, one after another, without Ray, so that a debugger "
-        "works; the scores are the same",
-    )
-    parts.add_argument("--dry-run", action="store_true", help="print the plan and leave")
-    return parts
+DEMO: Final = Path("demo")
+"""The demonstration's own directory."""
 
 
-def add_workers(parser: argparse.ArgumentParser) -> "argparse._ArgumentGroup":
-    """Add the flags that size a worker, and say how many there are; return their group."""
-    parts = parser.add_argument_group("how it runs (none of these changes a result)")
-    parts.add_argument(
-        "--cpus-per-trial",
-        type=positive_integer,
-        default=1,
-        metavar="N",
-        help="CPUs of a worker, and its threads: another number may round sums otherwise (1)",
+def read_with(read: Callable[[str], Any], metavar: str) -> Parameter:
+    """Declare a parameter of one word, read by a function that raises InputError.
+
+    Where the parameter is given again, the last word counts.
+    """
+    return Parameter(
+        converter=lambda _, tokens: read(tokens[-1].value), n_tokens=1, metavar=metavar
     )
-    parts.add_argument(
-        "--gpus-per-trial",
-        type=_share_of_gpus,
-        metavar="X",
-        help="GPUs of a worker, also 0.5 (default: 1 where the cluster has any, else 0)",
-    )
-    parts.add_argument(
-        "--max-concurrent",
-        type=positive_integer,
-        metavar="N",
-        help="trials at once (default: as many as the cluster holds)",
-    )
-    return parts
-
-
-def _share_of_gpus(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not (0 <= share <= 1 or (share > 1 and share.is_integer())):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected 0, a share below 1, or whole GPUs")
-    return share
-
-
-def _minutes(text: str) -> float:
-    """Read minutes as seconds."""
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = 0.0
-    if not 0 < minutes < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected minutes above 0")
-    return 60 * minutes
 
 
 def directory(text: str) -> Path:
     """Read a directory of a command line: a local one, or ``s3://BUCKET/PREFIX``.
 
-    What is small there, and not here, is copied to its mirror.
+    What is small there, and not here, is copied to its mirror. Raises InputError when the bucket
+    cannot be read.
     """
     try:
         path = place(text)
         pull(path, skip=is_large)
     except (ValueError, OSError) as error:
-        raise argparse.ArgumentTypeError(redact(str(error))) from error
+        raise InputError(redact(str(error))) from error
     return path
 
 
 def positive_integer(text: str) -> int:
-    """Read a whole number above zero for argparse."""
+    """Read a whole number above zero; raise InputError for anything else."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number above 0")
+        raise InputError(f"{text!r}: expected a whole number above 0")
     return int(text)
 
 
-DEMO: Final = Path("demo")
-"""The demonstration's own directory."""
+def gpu_share(text: str) -> float:
+    """Read a number of GPUs: a share of one, or whole ones; raise InputError for anything else."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not (0 <= share <= 1 or (share > 1 and share.is_integer())):
+        raise InputError(f"{text!r}: expected 0, a share below 1, or whole GPUs")
+    return share
 
-ANYWHERE: Final = "a directory or s3://…"
+
+def minutes(text: str) -> float:
+    """Read minutes as seconds; raise InputError unless they are above 0 and finite."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise InputError(f"{text!r}: expected minutes above 0")
+    return 60 * number
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """Split a list such as ``nested,paper`` at its commas."""
+    return tuple(part.strip() for part in text.split(","))
+
+
+Flag = Annotated[bool, Parameter(show_default=False)]
+PositiveInteger = Annotated[int, read_with(positive_integer, "N")]
+NameList = Annotated[tuple[str, ...], read_with(split_list, "LIST")]
+File = Annotated[Path, Parameter(metavar="FILE")]
+RunsDirectory = Annotated[
+    Path,
+    read_with(directory, "RUNS"),
+    Parameter(
+        help="Directory of the sweep: a local one, or s3://BUCKET/PREFIX.",
+        show_default="runs, or demo/runs where only that exists",
+    ),
+]
+DataDirectory = Annotated[
+    Path,
+    read_with(directory, "DATA"),
+    Parameter(
+        help="Directory of the ingested shards: a local one, or s3://BUCKET/PREFIX.",
+        show_default="data, beside RUNS",
+    ),
+]
+Experiment = Annotated[
+    str,
+    Parameter(metavar="NAME", help="MLflow experiment.", show_default="name of the data set"),
+]
 
 
 @dataclass(frozen=True)
@@ -130,29 +112,66 @@ class Places:
     is_demo: bool
 
 
-def add_runs(parser: argparse._ActionsContainer, what: str = "the sweep's directory") -> None:
-    """Add --out, of a command on a sweep that is there."""
-    parser.add_argument(
-        "--out",
-        type=directory,
-        metavar="RUNS",
-        help=f"{what}: {ANYWHERE} (default: runs, or demo/runs where only that exists)",
-    )
+def find_places(out: Path | None, data: Path | None = None) -> Places:
+    """Complete the directories that a command was given with those that are usual."""
+    is_demo = out is None and not Path("runs").is_dir() and (DEMO / "runs").is_dir()
+    runs = out or (DEMO / "runs" if is_demo else Path("runs"))
+    return Places(runs, data or runs.parent / "data", is_demo)
 
 
-def add_data(parser: argparse._ActionsContainer, what: str = "ingested shards") -> None:
-    """Add --data."""
-    parser.add_argument(
-        "--data",
-        type=directory,
-        metavar="DATA",
-        help=f"{what}: {ANYWHERE} (default: data, beside RUNS)",
-    )
+EXECUTION: Final = Group("Execution (none of these changes a result)", sort_key=3)
 
 
-def places_of(options: argparse.Namespace) -> Places:
-    """Read the flags of :func:`add_runs` and, where the command has it, :func:`add_data`."""
-    runs: Path | None = options.out
-    is_demo = runs is None and not Path("runs").is_dir() and (DEMO / "runs").is_dir()
-    runs = runs or (DEMO / "runs" if is_demo else Path("runs"))
-    return Places(runs, getattr(options, "data", None) or runs.parent / "data", is_demo)
+@Parameter(name="*", group=EXECUTION)
+@dataclass(frozen=True)
+class WorkerOptions:
+    """The size of a worker, and how many there are."""
+
+    cpus_per_trial: PositiveInteger = 1
+    """CPUs of a worker, and its threads; another number may round sums differently."""
+    gpus_per_trial: Annotated[
+        float | None,
+        read_with(gpu_share, "X"),
+        Parameter(show_default="1 where the cluster has any, else 0"),
+    ] = None
+    """GPUs of a worker; 0.5 is half of one."""
+    max_concurrent: Annotated[
+        PositiveInteger | None, Parameter(show_default="as many as the cluster holds")
+    ] = None
+    """Trials at once."""
+
+
+@Parameter(name="*", group=EXECUTION)
+@dataclass(frozen=True)
+class ExecutionOptions(WorkerOptions):
+    """How trials run."""
+
+    share_gpus: Flag = False
+    """Let as many trials share a GPU as fit in its memory, at most 4."""
+    retries: Annotated[int, Parameter(metavar="N")] = 1
+    """Further attempts at a trial that failed."""
+    no_predictions: Flag = False
+    """Keep no predictions of test images (2 bytes per image and vertex), which `scores --stats`
+    needs."""
+    stall_timeout: Annotated[
+        float | None,
+        read_with(minutes, "MINUTES"),
+        Parameter(show_default="10 times the trial's estimated duration, at least 15"),
+    ] = None
+    """Minutes that a trial may go without beginning a step or ending an epoch; after them its
+    worker is restarted, which counts as an attempt."""
+    local: Flag = False
+    """Run the trials in this process, one after another and without Ray, so that a debugger works;
+    the scores are the same."""
+    dry_run: Flag = False
+    """Print the plan and exit."""
+
+    def check(self) -> None:
+        """Raise InputError for options that contradict one another."""
+        if self.share_gpus and self.gpus_per_trial is not None:
+            raise InputError(
+                f"--share-gpus --gpus-per-trial {self.gpus_per_trial:g}: --share-gpus chooses the "
+                "share; give one of the two"
+            )
+        if self.retries < 0:
+            raise InputError(f"--retries {self.retries}: expected 0 or more")

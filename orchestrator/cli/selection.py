@@ -1,17 +1,21 @@
 """Which subjects, hemispheres and ROIs a command is restricted to.
 
-Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
+Nothing here imports Ray or torch, nor specs of trials before they are needed, so ``--help`` and
+every refusal are immediate.
 """
 
-import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Annotated, Final
 
+from cyclopts import Group, Parameter
+
+from orchestrator.cli.arguments import read_with, split_list
 from orchestrator.cli.errors import InputError
-from trainables.spec import Roi
-from trainables.spec.rois import EARLY, HEMISPHERES, HIGHER, ROI_ORDER, STREAMS
+
+if TYPE_CHECKING:
+    from trainables.spec import Roi
 
 
 def parse_subjects(text: str) -> tuple[int, ...]:
@@ -23,10 +27,10 @@ def parse_subjects(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f"subjects {text!r}: expected numbers and ranges such as 1,5-8")
+            raise InputError(f"{text!r}: expected numbers and ranges such as 1,5-8")
         start, stop = int(first), int(last) if dash else int(first)
         if not 1 <= start <= stop <= 999:
-            raise InputError(f"subjects {text!r}: {part.strip()!r} is no range of 1 to 999")
+            raise InputError(f"{text!r}: {part.strip()!r} is no range of 1 to 999")
         subjects.update(range(start, stop + 1))
     return tuple(sorted(subjects))
 
@@ -41,15 +45,7 @@ def subject_number(subject: str) -> int | None:
     return int(digits) if digits else None
 
 
-def subjects_argument(text: str) -> tuple[int, ...]:
-    """Read a list of subjects for argparse: :func:`parse_subjects` with argparse's own error."""
-    try:
-        return parse_subjects(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-ROI_GROUPS: Final = {"early": EARLY, "higher": HIGHER, "streams": STREAMS}
+Subjects = Annotated[tuple[int, ...], read_with(parse_subjects, "LIST")]
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Selection:
     """Which ROIs a sweep is restricted to; None stands for all."""
 
     subjects: tuple[int, ...] | None = None
-    hemispheres: tuple[str, ...] = HEMISPHERES
+    hemispheres: tuple[str, ...] = ("lh", "rh")
     rois: tuple[str, ...] | None = None
 
 
@@ -66,19 +62,22 @@ def parse_rois(text: str) -> tuple[str, ...]:
 
     Raises InputError naming what is unknown.
     """
-    parts = [part.strip() for part in text.split(",")]
-    unknown = [part for part in parts if part not in ROI_GROUPS and part not in ROI_ORDER]
+    from trainables.spec.rois import EARLY, HIGHER, ROI_ORDER, STREAMS
+
+    groups = {"early": EARLY, "higher": HIGHER, "streams": STREAMS}
+    parts = split_list(text)
+    unknown = [part for part in parts if part not in groups and part not in ROI_ORDER]
     if unknown:
         raise InputError(
             f"rois: unknown {', '.join(map(repr, unknown))}; expected early, higher, streams, "
             f"or of {', '.join(ROI_ORDER)}"
         )
     # "early" is a group and a stream's name too: as a word on the command line it is the group.
-    chosen = {roi_name for part in parts for roi_name in ROI_GROUPS.get(part, (part,))}
+    chosen = {roi_name for part in parts for roi_name in groups.get(part, (part,))}
     return tuple(roi_name for roi_name in ROI_ORDER if roi_name in chosen)
 
 
-def select(rois: Sequence[Roi], selection: Selection) -> list[Roi]:
+def select(rois: "Sequence[Roi]", selection: Selection) -> "list[Roi]":
     """Keep the chosen ROIs; raise InputError, with what there is, when none is left."""
     subjects = {roi.subject: subject_number(roi.subject) for roi in rois}
     absent = sorted(set(selection.subjects or ()) - set(subjects.values()))
@@ -99,29 +98,27 @@ def select(rois: Sequence[Roi], selection: Selection) -> list[Roi]:
     return chosen
 
 
-def add_rois(parser: argparse.ArgumentParser, title: str) -> None:
-    """Add the flags that choose ROIs."""
-    rois = parser.add_argument_group(title)
-    rois.add_argument(
-        "--subjects", type=subjects_argument, metavar="LIST", help="numbers such as 1,5-8"
-    )
-    rois.add_argument("--hemispheres", default="lh,rh", metavar="LIST", help="lh, rh or lh,rh")
-    rois.add_argument(
-        "--rois", metavar="LIST", help="groups early, higher, streams, and ROIs such as V1v,EBA"
-    )
+SELECTION: Final = Group("Selection of ROIs (default: all)", sort_key=2)
 
 
-def read_selection(options: argparse.Namespace) -> Selection:
-    """Read the chosen ROIs, and check the retries; raise InputError naming a flag to mend."""
-    if options.share_gpus and options.gpus_per_trial is not None:
-        raise InputError(
-            f"--share-gpus --gpus-per-trial {options.gpus_per_trial:g}: --share-gpus chooses the "
-            "share; give one of the two"
-        )
-    if options.retries < 0:
-        raise InputError(f"--retries {options.retries}: expected 0 or more")
-    hemispheres = tuple(part.strip() for part in options.hemispheres.split(","))
-    if not set(hemispheres) <= set(HEMISPHERES):
-        raise InputError(f"--hemispheres {options.hemispheres!r}: expected lh, rh or lh,rh")
-    roi_names = None if options.rois is None else parse_rois(options.rois)
-    return Selection(options.subjects, hemispheres, roi_names)
+@Parameter(name="*", group=SELECTION)
+@dataclass(frozen=True)
+class SelectionOptions:
+    """Which ROIs a command is restricted to."""
+
+    subjects: Subjects | None = None
+    """Numbers and ranges such as 1,5-8."""
+    hemispheres: Annotated[str, Parameter(metavar="LIST")] = "lh,rh"
+    """lh, rh or lh,rh."""
+    rois: Annotated[str | None, Parameter(metavar="LIST")] = None
+    """Groups early, higher, streams, and ROIs such as V1v,EBA."""
+
+    def read(self) -> Selection:
+        """Read the chosen ROIs; raise InputError naming the option to mend."""
+        from trainables.spec.rois import HEMISPHERES
+
+        hemispheres = split_list(self.hemispheres)
+        if not set(hemispheres) <= set(HEMISPHERES):
+            raise InputError(f"--hemispheres {self.hemispheres!r}: expected lh, rh or lh,rh")
+        roi_names = None if self.rois is None else parse_rois(self.rois)
+        return Selection(self.subjects, hemispheres, roi_names)

@@ -1,38 +1,86 @@
 """Score fine-tuned models on ROIs that they were not fine-tuned on, without training anything.
 
-python -m orchestrator.evaluate transfer --data DATA --out RUNS     subject to subject
-python -m orchestrator.evaluate nod --data DATA --out RUNS          onto the NOD subjects
-python -m orchestrator.evaluate pooled --data DATA --out RUNS       onto subjects outside a pool
-python -m orchestrator.evaluate rois --models ID --rois V1v        as you choose
+cortex-sweep evaluate transfer --data DATA --out RUNS     subject to subject
+cortex-sweep evaluate nod --data DATA --out RUNS          onto the NOD subjects
+cortex-sweep evaluate pooled --data DATA --out RUNS       onto subjects outside a pool
+cortex-sweep evaluate rois --models ID --rois V1v         as you choose
 """
 
-import argparse
-import sys
 from collections.abc import Collection, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final
 
-from orchestrator.cli.arguments import DEMO, add_data, add_resources, add_runs, places_of
+from cyclopts import Group, Parameter
+
+from orchestrator.cli.app import StartedParameter, new_app, run_app
+from orchestrator.cli.arguments import (
+    DEMO,
+    DataDirectory,
+    ExecutionOptions,
+    Experiment,
+    File,
+    Flag,
+    NameList,
+    RunsDirectory,
+    find_places,
+)
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.process import FAILED, Started, leave, run
-from orchestrator.cli.selection import add_rois, read_selection, subjects_argument
+from orchestrator.cli.process import FAILED, Started, leave
+from orchestrator.cli.selection import SelectionOptions, Subjects
 
 if TYPE_CHECKING:
     from orchestrator.evaluate.run import EvaluationSettings
 
-DESCRIPTION: Final = """\
-Score the finished models of a sweep on other ROIs: the backbone is a checkpoint's, PCA and ridge
-are fitted on the scored subject's training images, r is measured on its test images. The same
-command goes on where it was stopped: pairs that are scored are skipped.
-"""
-KINDS: Final = {
-    "transfer": "each subject's models on the same ROI and hemisphere of every other subject",
-    "nod": "models of NSD subjects on the NOD ROIs that their ROI stands for, beside untuned",
-    "pooled": "pooled models on their ROI in subjects that they were not fine-tuned on",
-    "rois": "any models on any ROIs",
-}
+app: Final = new_app(
+    "evaluate",
+    "Score the finished models of a sweep on other ROIs.\n\nThe backbone is a checkpoint's; PCA "
+    "and ridge are fitted on the scored subject's training images, and r is measured on its test "
+    "images. The same command resumes an evaluation that was stopped: pairs that are scored are "
+    "skipped.",
+)
 SINGLE: Final = ("contrastive", "regression")
 POOLED: Final = ("pooled-avg", "pooled-const")
+MODELS: Final = Group("Selection of models", sort_key=1)
+
+Methods = Annotated[
+    NameList, Parameter(group=MODELS, help="Methods that the models were fine-tuned with.")
+]
+SingleMethods = Annotated[Methods, Parameter(show_default=",".join(SINGLE))]
+ModelSubjects = Annotated[
+    Subjects, Parameter(group=MODELS, help="Subjects that the models were fine-tuned on.")
+]
+AnySubjects = Annotated[ModelSubjects | None, Parameter(show_default="any")]
+Models = Annotated[
+    tuple[str, ...],
+    Parameter(
+        group=MODELS,
+        metavar="ID...",
+        consume_multiple=True,
+        help="Trials' ids, beginnings of them, or the 8 hex digits of settings.",
+    ),
+]
+AnyModels = Annotated[Models, Parameter(show_default="any")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What all evaluations ask."""
+
+    data: DataDirectory | None = None
+    out: Annotated[
+        RunsDirectory | None,
+        Parameter(
+            help="Directory of the sweep, whose models are scored and which gets the scores: a "
+            "local one, or s3://BUCKET/PREFIX."
+        ),
+    ] = None
+    experiment: Experiment | None = None
+    exclude_training_images: Annotated[Flag, Parameter(group=MODELS)] = False
+    """Measure r without the images that the model was trained on, of which the paper's split has
+    some; these scores are kept apart."""
+    selection: SelectionOptions = SelectionOptions()
+    execution: ExecutionOptions = ExecutionOptions()
 
 
 def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = None) -> int:
@@ -40,123 +88,112 @@ def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = 
 
     only: ids of the evaluations to run of those that are left; None: all.
     """
-    given = tuple(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(given)
-    started = Started("orchestrator.evaluate", given, only)
-    failures: list[str] = []
-    code = run(lambda: failures.extend(_evaluate(options, started)))
-    return code or (FAILED if failures else 0)
+    return run_app(app, arguments, only)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.evaluate",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    for kind, what in KINDS.items():
-        _add_flags(kinds.add_parser(kind, help=what, description=f"Score {what}."), kind)
-    return parser
+@dataclass(frozen=True)
+class _Chosen:
+    """Which models are evaluated, of which kind of evaluation."""
+
+    kind: str
+    methods: tuple[str, ...] | None
+    subjects: tuple[int, ...] | None
+    models: tuple[str, ...]
 
 
-def _add_flags(parser: argparse.ArgumentParser, kind: str) -> None:
-    add_data(parser)
-    add_runs(parser, "the sweep's directory, whose models are scored and which gets the scores")
-    parser.add_argument(
-        "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
-    )
-    if kind == "nod":
-        parser.add_argument(
-            "--weights",
-            type=Path,
-            metavar="FILE",
-            help="the state dict that the models started from, for the untuned baseline",
-        )
-    _add_models(parser, kind)
-    add_rois(parser, "which ROIs are scored (default: all that the models serve)")
-    add_resources(parser)
+@app.command(sort_key=0)
+def transfer(
+    *,
+    methods: SingleMethods = SINGLE,
+    model_subjects: AnySubjects = None,
+    models: AnyModels = (),
+    options: EvaluationOptions = EvaluationOptions(),
+    started: StartedParameter,
+) -> int:
+    """Score each subject's models on the same ROI and hemisphere of every other subject."""
+    chosen = _Chosen("transfer", methods, model_subjects, models)
+    return _evaluate(chosen, options, started)
 
 
-def _add_models(parser: argparse.ArgumentParser, kind: str) -> None:
-    models = parser.add_argument_group("which models")
-    methods = {"pooled": POOLED, "rois": None}.get(kind, SINGLE)
-    models.add_argument(
-        "--methods",
-        type=lambda text: tuple(part.strip() for part in text.split(",")),
-        default=methods,
-        metavar="LIST",
-        help=f"how they were fine-tuned (default: {','.join(methods) if methods else 'any'})",
-    )
-    models.add_argument(
-        "--model-subjects",
-        type=subjects_argument,
-        default=(1,) if kind == "nod" else None,
-        metavar="LIST",
-        help=f"whom they were fine-tuned on (default: {'1' if kind == 'nod' else 'any'})",
-    )
-    models.add_argument(
-        "--models",
-        nargs="+",
-        default=[],
-        required=kind == "rois",
-        metavar="ID",
-        help="trials' ids, beginnings of them, or settings' 8 hex digits",
-    )
-    models.add_argument(
-        "--exclude-training-images",
-        action="store_true",
-        help="measure r without the images that the model was trained on, as under the paper's "
-        "split there are some; these are scores of their own",
-    )
+@app.command(sort_key=1)
+def nod(
+    *,
+    weights: Annotated[
+        File | None,
+        Parameter(help="State dict that the models started from, for the untuned baseline."),
+    ] = None,
+    methods: SingleMethods = SINGLE,
+    model_subjects: Annotated[ModelSubjects, Parameter(show_default="1")] = (1,),
+    models: AnyModels = (),
+    options: EvaluationOptions = EvaluationOptions(),
+    started: StartedParameter,
+) -> int:
+    """Score models of NSD subjects on the NOD ROIs that correspond to theirs, beside untuned."""
+    return _evaluate(_Chosen("nod", methods, model_subjects, models), options, started, weights)
 
 
-def _evaluate(options: argparse.Namespace, started: Started) -> list[str]:
-    settings = settings_from(options, started)
+@app.command(sort_key=2)
+def pooled(
+    *,
+    methods: Annotated[Methods, Parameter(show_default=",".join(POOLED))] = POOLED,
+    model_subjects: AnySubjects = None,
+    models: AnyModels = (),
+    options: EvaluationOptions = EvaluationOptions(),
+    started: StartedParameter,
+) -> int:
+    """Score pooled models on their ROI in subjects that they were not fine-tuned on."""
+    return _evaluate(_Chosen("pooled", methods, model_subjects, models), options, started)
+
+
+@app.command(sort_key=3)
+def rois(
+    *,
+    models: Annotated[Models, Parameter(consume_multiple=1)],
+    methods: Annotated[Methods | None, Parameter(show_default="any")] = None,
+    model_subjects: AnySubjects = None,
+    options: EvaluationOptions = EvaluationOptions(),
+    started: StartedParameter,
+) -> int:
+    """Score any models on any ROIs."""
+    return _evaluate(_Chosen("rois", methods, model_subjects, models), options, started)
+
+
+def _evaluate(
+    chosen: _Chosen, options: EvaluationOptions, started: Started, weights: File | None = None
+) -> int:
+    settings = _settings(chosen, options, started, weights)
 
     from rich.console import Console
 
     from orchestrator.evaluate.run import evaluate
 
-    return evaluate(settings, Console())
+    return FAILED if evaluate(settings, Console()) else 0
 
 
-def settings_from(options: argparse.Namespace, started: Started) -> "EvaluationSettings":
-    """Make an evaluation's settings from its flags; raise InputError naming a flag to mend."""
-    selection = read_selection(options)
-    _check_methods(options.methods)
+def _settings(
+    chosen: _Chosen, options: EvaluationOptions, started: Started, weights: File | None
+) -> "EvaluationSettings":
+    selection = options.selection.read()
+    _check_methods(chosen.methods)
 
-    from orchestrator.cluster.worker_resources import WorkerResources
     from orchestrator.evaluate.pairs import Choice
     from orchestrator.evaluate.run import EvaluationSettings
-    from orchestrator.execution.settings import Locations, RunSettings, TrialOptions
+    from orchestrator.execution.options import run_settings
+    from orchestrator.execution.settings import Locations
 
-    places = places_of(options)
-    weights = getattr(options, "weights", None)
-    run = RunSettings(
+    places = find_places(options.out, options.data)
+    run = run_settings(
         Locations(
             places.data,
             places.runs,
             weights or (DEMO / "weights.safetensors" if places.is_demo else None),
         ),
-        WorkerResources(
-            options.cpus_per_trial,
-            options.gpus_per_trial,
-            max_concurrent=options.max_concurrent,
-            share_gpus=options.share_gpus,
-        ),
-        TrialOptions(
-            retries=options.retries,
-            stall_timeout=options.stall_timeout,
-            keep_predictions=not options.no_predictions,
-        ),
-        experiment=options.experiment or ("nsd-simulated" if places.is_demo else None),
-        local=options.local,
-        dry_run=options.dry_run,
-        started=started,
+        options.execution,
+        options.experiment or ("nsd-simulated" if places.is_demo else None),
+        started,
     )
-    choice = Choice(options.methods, options.model_subjects, tuple(options.models))
-    return EvaluationSettings(options.kind, run, selection, choice, options.exclude_training_images)
+    choice = Choice(chosen.methods, chosen.subjects, chosen.models)
+    return EvaluationSettings(chosen.kind, run, selection, choice, options.exclude_training_images)
 
 
 def _check_methods(methods: tuple[str, ...] | None) -> None:

@@ -28,8 +28,7 @@ from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.algonauts.inspection import inspect_subject
 from orchestrator.ingest.checked import Findings, Subject
 from orchestrator.ingest.nod.files import NodFiles
-from orchestrator.ingest.settings import NodChoices, Settings
-from orchestrator.ingest.splits import SplitName
+from orchestrator.ingest.settings import NodChoices, Settings, SplitName
 from orchestrator.ingest.writer import (
     Batch,
     Source,

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
-from orchestrator.ingest.splits import SplitName
-
+SplitName = Literal["stimulus", "paper"]
+SPLITS: Final[tuple[SplitName, ...]] = get_args(SplitName)
+TaskFormat = Literal["imagefolder", "caltech256", "places365", "imagenet", "sun397"]
+FORMATS: Final[tuple[TaskFormat, ...]] = get_args(TaskFormat)
 ZScore = Literal["run", "run-matrix"]
-ZSCORES: Final[tuple[ZScore, ...]] = get_args(ZScore)
 TOP: Final = 50
 """Vertices that the paper keeps of an ROI in a hemisphere."""
 

@@ -9,14 +9,13 @@ In both, ``order`` counts a subject's images from 0 with all training images fir
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final
 
 from orchestrator.cli.errors import InputError
+from orchestrator.ingest.settings import SplitName
 from trainables.data.shards import TEST, TRAIN
 from trainables.spec import digest
 
-SplitName = Literal["stimulus", "paper"]
-SPLITS: Final[tuple[SplitName, ...]] = get_args(SplitName)
 TEST_SHARE: Final = 0.15
 MIN_TRAIN: Final = 2
 

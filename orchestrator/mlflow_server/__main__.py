@@ -1,176 +1,58 @@
 """Serve MLflow with passwords, on PostgreSQL, until Ctrl-C.
 
-python -m orchestrator.mlflow_server [--home mlflow-server] [--port 5000]
+cortex-sweep mlflow-server [--home mlflow-server] [--port 5000]
 """
 
-import argparse
-import os
-import secrets
 import signal
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from orchestrator.cli.errors import InputError
-from orchestrator.cli.process import interruptible, run
-from orchestrator.mlflow_server.postgres import postgres
-from trainables.storage.atomic import write_text
-from trainables.storage.redaction import redact
+from cyclopts import Parameter
 
-ADMIN: Final = "admin"
-START_SECONDS: Final = 120.0
-AUTH: Final = """\
-[mlflow]
-default_permission = EDIT
-database_uri = {database}
-admin_username = {admin}
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth
-auth_cache_ttl_seconds = 60
-"""
+from orchestrator.cli.app import new_app, run_app
+from orchestrator.cli.process import interruptible, leave
 
-
-@dataclass(frozen=True)
-class Secrets:
-    """What only the server and its users may know, in a file of the home, mode 0600."""
-
-    admin: str
-    database: str
-    session: str
-
-    @classmethod
-    def of(cls, home: Path) -> "Secrets":
-        """Read them; draw them at the first start."""
-        path = home / "secrets"
-        if not path.exists():
-            write_private(path, "\n".join(secrets.token_urlsafe(24) for _ in range(3)))
-        lines = path.read_text().split()
-        if len(lines) != 3:
-            raise InputError(f"{path}: expected three lines of secrets, found {len(lines)}")
-        return cls(*lines)
+app: Final = new_app("mlflow-server")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until interrupted; return the exit code."""
-    options = _parser().parse_args(arguments)
-    # As on Ctrl-C: the servers below are ended, whoever asks for it.
+    """Run the command line until interrupted; return the exit code."""
+    return run_app(app, arguments)
+
+
+@app.default
+def mlflow_server(
+    *,
+    home: Annotated[Path, Parameter(metavar="DIR", help="Directory of the server.")] = Path(
+        "mlflow-server"
+    ),
+    host: Annotated[str, Parameter(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(metavar="N", help="Port to listen on.")] = 5000,
+    artifacts: Annotated[
+        str | None,
+        Parameter(
+            metavar="DIR|s3://…", help="Where artifacts are kept.", show_default="HOME/artifacts"
+        ),
+    ] = None,
+    database: Annotated[
+        str | None,
+        Parameter(
+            metavar="postgresql://…",
+            help="A PostgreSQL that runs already. Its user may create tables; its password is best "
+            "kept in ~/.pgpass.",
+            show_default="one of its own",
+        ),
+    ] = None,
+) -> None:
+    """Serve MLflow with passwords, on PostgreSQL, until Ctrl-C."""
+    from orchestrator.mlflow_server.server import ServerSettings, serve
+
+    # As on Ctrl-C: the servers are ended, whoever asks for it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with interruptible():
-        return run(lambda: _serve(options))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.mlflow_server",
-        description="Serve MLflow with passwords, on PostgreSQL, until Ctrl-C.",
-    )
-    parser.add_argument(
-        "--home",
-        type=Path,
-        default=Path("mlflow-server"),
-        help="its place (%(default)s)",
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=5000, help="(%(default)s)")
-    parser.add_argument(
-        "--artifacts", metavar="DIR|s3://…", help="where artifacts are kept (HOME/artifacts)"
-    )
-    parser.add_argument(
-        "--database",
-        metavar="postgresql://…",
-        help="a PostgreSQL that runs, instead of one of its own; its user may create tables, and "
-        "its password is best in ~/.pgpass",
-    )
-    return parser
-
-
-def _serve(options: argparse.Namespace) -> None:
-    home: Path = options.home.resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    known = Secrets.of(home)
-    with _databases(options.database, home, known) as (tracking, users):
-        address = f"http://{options.host}:{options.port}"
-        process = _start(options, home, known, tracking, users)
-        try:
-            _await(process, address, home / "mlflow.log")
-            _report(address, home, tracking)
-            process.wait()
-            raise InputError(f"the server has ended; what it says is in {home / 'mlflow.log'}")
-        finally:
-            process.terminate()
-            process.wait()
-
-
-@contextmanager
-def _databases(given: str | None, home: Path, known: Secrets) -> Iterator[tuple[str, str]]:
-    if given is not None:
-        yield given, given
-        return
-    with postgres(home / "postgres", known.database) as found:
-        yield found["mlflow"], found["mlflow_auth"]
-
-
-def _start(
-    options: argparse.Namespace, home: Path, known: Secrets, tracking: str, users: str
-) -> "subprocess.Popen[bytes]":
-    """Start MLflow's server; what is secret goes by files and environment, not by arguments."""
-    write_private(home / "auth.ini", AUTH.format(database=users, admin=ADMIN))
-    environment = {
-        **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": tracking,
-        "MLFLOW_AUTH_CONFIG_PATH": str(home / "auth.ini"),
-        "MLFLOW_AUTH_ADMIN_PASSWORD": known.admin,
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": known.session,
-    }
-    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
-    command += ["--host", options.host, "--port", str(options.port), "--workers", "2"]
-    command += ["--artifacts-destination", options.artifacts or str(home / "artifacts")]
-    with (home / "mlflow.log").open("a") as log:
-        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
-
-
-def _await(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5).close()
-            return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise InputError(f"MLflow's server does not start; see {log}") from None
-            time.sleep(0.3)
-
-
-def _report(address: str, home: Path, tracking: str) -> None:
-    client = home / "client.env"
-    password = Secrets.of(home).admin
-    write_private(
-        client,
-        f"export MLFLOW_TRACKING_URI={address}\n"
-        f"export MLFLOW_TRACKING_USERNAME={ADMIN}\n"
-        f"export MLFLOW_TRACKING_PASSWORD={password}\n",
-    )
-    sys.stdout.write(
-        f"MLflow: {address}, user {ADMIN}; store {redact(tracking)}\n"
-        f"before a sweep: . {client}   (holds the password; only you can read it)\n"
-        "Ctrl-C ends it; the same command starts it again\n"
-    )
-    sys.stdout.flush()
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole."""
-    before = os.umask(0o077)
-    try:
-        write_text(path, text)
-    finally:
-        os.umask(before)
+        serve(ServerSettings(home, host, port, artifacts, database))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

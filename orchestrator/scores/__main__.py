@@ -1,179 +1,186 @@
-"""Ask a sweep's scores: a table of them, methods compared, rows exported.
+"""Query a sweep's scores: a table of them, methods compared, rows exported.
 
-python -m orchestrator.scores                                     mean r by ROI group
-python -m orchestrator.scores --by roi --compare contrastive untuned
-python -m orchestrator.scores --by roi --compare contrastive untuned --stats
-python -m orchestrator.scores --protocol nested,paper             two protocols and their gap
-python -m orchestrator.scores --export scores.csv                 one row per ROI and method
+cortex-sweep scores                                     mean r by ROI group
+cortex-sweep scores --by roi --compare contrastive untuned
+cortex-sweep scores --by roi --compare contrastive untuned --stats
+cortex-sweep scores --protocol nested,paper             two protocols and their gap
+cortex-sweep scores --export scores.csv                 one row per ROI and method
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from orchestrator.cli.arguments import add_data, add_runs, places_of, positive_integer
+from cyclopts import Group, Parameter
+
+from orchestrator.cli.app import new_app, run_app
+from orchestrator.cli.arguments import (
+    DataDirectory,
+    File,
+    Flag,
+    NameList,
+    PositiveInteger,
+    RunsDirectory,
+    find_places,
+)
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.process import run
-from orchestrator.cli.selection import subjects_argument
+from orchestrator.cli.process import leave
+from orchestrator.cli.selection import Subjects, parse_rois
 
 if TYPE_CHECKING:
     from orchestrator.scores.run import ScoreQuery
 
-DESCRIPTION: Final = """\
-Show the scores of a sweep: Pearson r between predicted and measured responses to held-out images,
-averaged over the vertices of an ROI, the ROIs of a subject, then subjects. With --compare, two
-methods on the same vertices, with an interval of the difference; with --stats, tests over images
-and over subjects too, corrected. docs/scores.md says more.
-"""
+app: Final = new_app("scores")
+STATISTICS: Final = Group("Statistics, with --compare", sort_key=1)
+EXPORT: Final = Group("Export", sort_key=2)
+CHOICE: Final = Group("Selection of scores (default: all)", sort_key=3)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class TableOptions:
+    """Which table is shown."""
+
+    out: RunsDirectory | None = None
+    by: Literal["group", "roi", "subject", "subject-roi", "layer", "model"] = "group"
+    """What a row is. layer: which layers the ROIs chose; model: evaluated models, by the subjects
+    they were fine-tuned on and scored on."""
+    compare: Annotated[
+        list[str] | None, Parameter(metavar="METHOD METHOD", consume_multiple=True)
+    ] = None
+    """Two methods, such as `contrastive untuned`; without a method: each one against untuned."""
+    protocol: Annotated[NameList, Parameter(show_default="nested")] = ("nested",)
+    """nested, paper or released; two, such as nested,paper, are shown side by side."""
+
+
+@Parameter(name="*", group=STATISTICS)
+@dataclass(frozen=True)
+class StatisticsOptions:
+    """Which statistics are computed."""
+
+    stats: Flag = False
+    """Add a bootstrap over test images at every vertex, tests over subjects, and the share of the
+    explainable variance."""
+    data: Annotated[
+        DataDirectory | None,
+        Parameter(
+            help="Directory of the ingested shards, for responses and noise ceilings: a local one, "
+            "or s3://BUCKET/PREFIX."
+        ),
+    ] = None
+    draws: PositiveInteger = 1000
+    """Bootstrap draws of the test images."""
+
+
+@Parameter(name="*", group=EXPORT)
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is exported."""
+
+    export: File | None = None
+    """Write the chosen scores to a .parquet or .csv file."""
+    rows: Literal["rois", "vertices", "differences"] = "rois"
+    """What a row of the file is. rois: an ROI and method; vertices: a vertex of one, as in the
+    score files; differences: a vertex tested by --stats."""
+
+
+@Parameter(name="*", group=CHOICE)
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """Which scores are used."""
+
+    subjects: Subjects | None = None
+    """Numbers and ranges such as 1,5-8."""
+    hemispheres: NameList | None = None
+    """lh, rh or lh,rh."""
+    rois: Annotated[str | None, Parameter(metavar="LIST")] = None
+    """Groups early, higher, streams, and ROIs such as V1v,EBA."""
+    trial: Annotated[tuple[str, ...], Parameter(metavar="ID", show_default=False)] = ()
+    """A trial's id, its beginning, or the 8 hex digits of a setting; may be repeated. Methods of
+    which no trial is named keep all theirs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0, or 2 for bad input."""
-    options = _parser().parse_args(arguments)
-    return run(lambda: _show(options))
+    return run_app(app, arguments)
 
 
-def _show(options: argparse.Namespace) -> None:
-    _check(options)
+@app.default
+def scores(
+    *,
+    table: TableOptions = TableOptions(),
+    statistics: StatisticsOptions = StatisticsOptions(),
+    export: ExportOptions = ExportOptions(),
+    choice: ChoiceOptions = ChoiceOptions(),
+) -> None:
+    """Show the scores of a sweep: Pearson r between predicted and measured responses.
+
+    The images are held out, and r is averaged over the vertices of an ROI, the ROIs of a subject,
+    then subjects. `--compare` compares two methods on the same vertices, with an interval of the
+    difference; `--stats` adds corrected tests over images and over subjects.
+    """
+    _check_compare(table, statistics, export)
+    _check_protocol(table)
+
     from orchestrator.scores.run import run_query
 
-    run_query(_query(options))
+    run_query(_query(table, statistics, export, choice))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.scores",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_runs(parser)
-    parser.add_argument(
-        "--by",
-        choices=("group", "roi", "subject", "subject-roi", "layer", "model"),
-        default="group",
-        help="what a row is; layer: which layers the ROIs chose; model: evaluated models by the "
-        "subjects they were fine-tuned on and scored on (default: group)",
-    )
-    parser.add_argument(
-        "--compare",
-        nargs="*",
-        metavar="METHOD",
-        help="two methods, such as contrastive untuned; alone: each method against untuned",
-    )
-    parser.add_argument(
-        "--protocol",
-        default="nested",
-        metavar="LIST",
-        help="nested, paper or released; two, such as nested,paper, are shown side by side "
-        "(default: nested)",
-    )
-    _add_statistics(parser)
-    _add_export(parser)
-    _add_choice(parser)
-    return parser
-
-
-def _add_statistics(parser: argparse.ArgumentParser) -> None:
-    parts = parser.add_argument_group("statistics, with --compare")
-    parts.add_argument(
-        "--stats",
-        action="store_true",
-        help="also: a bootstrap over test images at every vertex, tests over subjects, and the "
-        "share of the explainable variance",
-    )
-    add_data(parts, "the shards, for responses and noise ceilings")
-    parts.add_argument(
-        "--draws",
-        type=positive_integer,
-        default=1000,
-        metavar="N",
-        help="bootstrap draws of the test images (1000)",
-    )
-
-
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    parts = parser.add_argument_group("export")
-    parts.add_argument(
-        "--export", type=Path, metavar="FILE", help="write what was chosen, .parquet or .csv"
-    )
-    parts.add_argument(
-        "--rows",
-        choices=("rois", "vertices", "differences"),
-        default="rois",
-        help="what a row of FILE is: rois, an ROI and method; vertices, a vertex of one, as in "
-        "the score files; differences, a vertex tested by --stats (default: rois)",
-    )
-
-
-def _add_choice(parser: argparse.ArgumentParser) -> None:
-    chosen = parser.add_argument_group("which scores (default: all)")
-    chosen.add_argument(
-        "--subjects", type=subjects_argument, metavar="LIST", help="numbers such as 1,5-8"
-    )
-    chosen.add_argument("--hemispheres", metavar="LIST", help="lh, rh or lh,rh")
-    chosen.add_argument(
-        "--rois", metavar="LIST", help="groups early, higher, streams, and ROIs such as V1v,EBA"
-    )
-    chosen.add_argument(
-        "--trial",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="a trial's id, its beginning, or a setting's 8 hex digits; repeatable. "
-        "Methods of which no trial is named keep all theirs",
-    )
-
-
-def _check(options: argparse.Namespace) -> None:
-    """Raise InputError for options that contradict one another."""
-    compare = options.compare
+def _check_compare(
+    table: TableOptions, statistics: StatisticsOptions, export: ExportOptions
+) -> None:
+    """Raise InputError for options that contradict --compare."""
+    compare = table.compare
     if compare is not None and len(compare) not in (0, 2):
         raise InputError(f"--compare {' '.join(compare)}: expected two methods, or none")
     if compare and compare[0] == compare[1]:
         raise InputError(f"--compare {' '.join(compare)}: expected two different methods")
-    if compare is not None and options.by in ("layer", "model"):
-        what = "each method's layers" if options.by == "layer" else "each model beside untuned"
-        raise InputError(f"--by {options.by} shows {what}; leave --compare away")
-    if options.stats and compare is None:
+    if compare is not None and table.by in ("layer", "model"):
+        what = "each method's layers" if table.by == "layer" else "each model beside untuned"
+        raise InputError(f"--by {table.by} shows {what}; leave --compare away")
+    if statistics.stats and compare is None:
         raise InputError("--stats compares methods; give --compare A B, or --compare alone")
-    if options.rows == "differences" and not (options.stats and options.export):
+    if export.rows == "differences" and not (statistics.stats and export.export):
         raise InputError("--rows differences: needs --compare, --stats and --export FILE")
-    protocols = _parts(options.protocol)
+
+
+def _check_protocol(table: TableOptions) -> None:
+    """Raise InputError for protocols that cannot be shown together."""
+    protocols, given = table.protocol, ",".join(table.protocol)
     if len(protocols) > 2 or len(set(protocols)) < len(protocols):
-        raise InputError(f"--protocol {options.protocol}: expected one, or two different ones")
-    if len(protocols) == 2 and (compare is not None or options.by in ("layer", "model")):
+        raise InputError(f"--protocol {given}: expected one, or two different ones")
+    if len(protocols) == 2 and (table.compare is not None or table.by in ("layer", "model")):
         raise InputError(
-            f"--protocol {options.protocol}: two protocols are shown side by side, without "
+            f"--protocol {given}: two protocols are shown side by side, without "
             "--compare, --by layer or --by model; give one"
         )
 
 
-def _parts(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(","))
-
-
-def _query(options: argparse.Namespace) -> "ScoreQuery":
-    from orchestrator.cli.selection import parse_rois
+def _query(
+    table: TableOptions,
+    statistics: StatisticsOptions,
+    export: ExportOptions,
+    choice: ChoiceOptions,
+) -> "ScoreQuery":
     from orchestrator.scores.run import ScoreQuery
 
-    places = places_of(options)
+    places = find_places(table.out, statistics.data)
     return ScoreQuery(
         runs=places.runs,
         data=places.data,
-        by=options.by,
-        compare=None if options.compare is None else tuple(options.compare),
-        protocols=_parts(options.protocol),
-        draws=options.draws if options.stats else None,
-        trials=tuple(options.trial),
-        subjects=options.subjects,
-        hemispheres=options.hemispheres and _parts(options.hemispheres),
-        rois=None if options.rois is None else parse_rois(options.rois),
-        export=options.export,
-        rows=options.rows,
+        by=table.by,
+        compare=None if table.compare is None else tuple(table.compare),
+        protocols=table.protocol,
+        draws=statistics.draws if statistics.stats else None,
+        trials=choice.trial,
+        subjects=choice.subjects,
+        hemispheres=choice.hemispheres,
+        rois=None if choice.rois is None else parse_rois(choice.rois),
+        export=export.export,
+        rows=export.rows,
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,32 +1,81 @@
 """Run a search space: plan, train and encode on warm workers, track.
 
-python -m orchestrator.sweep                                   the demonstration
-python -m orchestrator.sweep paper --data DATA --out RUNS      the paper's main experiment
+cortex-sweep sweep                                   the demonstration
+cortex-sweep sweep paper --data DATA --out RUNS      the paper's main experiment
 """
 
-import argparse
-import sys
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from orchestrator.cli.arguments import ANYWHERE, DEMO, add_resources, directory, positive_integer
+from cyclopts import Group, Parameter
+
+from orchestrator.cli.app import StartedParameter, new_app, run_app
+from orchestrator.cli.arguments import (
+    DEMO,
+    EXECUTION,
+    DataDirectory,
+    ExecutionOptions,
+    Experiment,
+    File,
+    Flag,
+    PositiveInteger,
+    RunsDirectory,
+    find_places,
+)
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.process import FAILED, Started, leave, run
-from orchestrator.cli.selection import add_rois, read_selection
+from orchestrator.cli.process import FAILED, Started, leave
+from orchestrator.cli.selection import SelectionOptions
 
 if TYPE_CHECKING:
     from orchestrator.sweep.settings import SweepSettings
 
-DESCRIPTION: Final = """\
-Run every trial of a search space that is not done yet. The same command goes on where it was
-stopped: finished trials are skipped, a half-trained one resumes at its checkpoint. Without
-arguments: the demonstration on simulated data, which is made if absent.
+app: Final = new_app("sweep")
+TRAINING: Final = Group("Training (each changes the trials' ids)", sort_key=0)
+HYPERPARAMETERS: Final = Group("Hyperparameters", sort_key=1)
 
-From any machine that sees RUNS: "status --out RUNS" says how far it is, "cancel" stops it, and
-"retry [--failed]" runs the last command on RUNS again.
-"""
-ACTIONS: Final = ("status", "retry", "cancel")
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class SweepOptions:
+    """What a sweep is about."""
+
+    data: Annotated[
+        DataDirectory | None, Parameter(show_default="data, or demo/data of the demonstration")
+    ] = None
+    out: Annotated[
+        RunsDirectory | None,
+        Parameter(
+            help="Directory of scores, checkpoints and logs: a local one, or s3://BUCKET/PREFIX.",
+            show_default="runs, or demo/runs of the demonstration",
+        ),
+    ] = None
+    weights: File | None = None
+    """State dict that every backbone starts from."""
+    experiment: Experiment | None = None
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None,
+        Parameter(group=TRAINING, show_default="as the search space says: float32"),
+    ] = None
+    """Precision of the backbone's forward pass in fine-tuning; bfloat16 takes about half the
+    time."""
+    deterministic: Annotated[Flag, Parameter(group=TRAINING)] = False
+    """Use bitwise reproducible kernels alone: float32 in fine-tuning, every component of PCA in
+    float64."""
+    search: Annotated[
+        Literal["optuna", "random"] | None,
+        Parameter(group=HYPERPARAMETERS, show_default="optuna: TPE"),
+    ] = None
+    """What proposes configurations, for a search space that declares a SEARCH."""
+    hyperparameters: Annotated[File | None, Parameter(group=HYPERPARAMETERS)] = None
+    """File that a search ended in: its values replace temperature, learning rate, epochs, batch
+    size and the two ratios of the space's contrastive trials, and so change their ids."""
+    workers_per_trial: Annotated[PositiveInteger, Parameter(group=EXECUTION)] = 1
+    """Ray Train workers that share the fine-tuning of a trial, each with the CPUs and GPUs of a
+    worker; the sum over a batch is the same up to rounding."""
+    keep_every_epoch: Annotated[Flag, Parameter(group=EXECUTION)] = False
+    """Keep the weights of each epoch, not only of the last and the best."""
 
 
 def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = None) -> int:
@@ -34,191 +83,150 @@ def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = 
 
     only: ids of the trials to run of those that are left; None: all.
     """
-    given = tuple(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] and given[0] in ACTIONS:
-        from orchestrator.sweep.status import main as operate
-
-        return operate(given)
-    options = _parser().parse_args(given)
-    started = Started("orchestrator.sweep", given, only)
-    failures: list[str] = []
-    code = run(lambda: failures.extend(_sweep(options, started)))
-    return code or (FAILED if failures else 0)
+    return run_app(app, arguments, only)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m orchestrator.sweep",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "space",
-        nargs="?",
-        default="demo",
-        metavar="SPACE",
-        help="a name in search_spaces/, or a .py file with trials(rois) or SEARCH (default: demo)",
-    )
-    parser.add_argument(
-        "--data",
-        type=directory,
-        metavar="DATA",
-        help=f"ingested shards: {ANYWHERE} (default: data)",
-    )
-    parser.add_argument(
-        "--out",
-        type=directory,
-        metavar="RUNS",
-        help=f"scores, checkpoints and logs: {ANYWHERE} (default: runs)",
-    )
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="a state dict for every backbone to start from"
-    )
-    parser.add_argument(
-        "--experiment", metavar="NAME", help="MLflow experiment (default: the data set's name)"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("float32", "bfloat16"),
-        help="of the images' pass through the backbone in fine-tuning; bfloat16 takes about half "
-        "the time, and gives trials ids of their own (default: as the space says, float32)",
-    )
-    parser.add_argument(
-        "--deterministic",
-        action="store_true",
-        help="take no fast path: full float32 in fine-tuning, every component in float64, "
-        "bitwise reproducible kernels; such trials have ids of their own",
-    )
-    _add_search(parser)
-    add_rois(parser, "which ROIs (default: all that the space takes)")
-    _add_resources(parser)
-    return parser
+@app.default
+def sweep(
+    space: Annotated[
+        str,
+        Parameter(
+            help="Name in search_spaces/, or a .py file with `trials(rois)` or `SEARCH`.",
+        ),
+    ] = "demo",
+    /,
+    *,
+    options: SweepOptions = SweepOptions(),
+    selection: SelectionOptions = SelectionOptions(),
+    execution: ExecutionOptions = ExecutionOptions(),
+    started: StartedParameter,
+) -> int:
+    """Run every trial of a search space that is not done yet.
 
-
-def _add_search(parser: argparse.ArgumentParser) -> None:
-    search = parser.add_argument_group("hyperparameters")
-    search.add_argument(
-        "--search",
-        choices=("optuna", "random"),
-        help="what proposes configurations, for a space that declares a SEARCH (optuna: TPE)",
-    )
-    search.add_argument(
-        "--hyperparameters",
-        type=Path,
-        metavar="FILE",
-        help="the file that a search ended in: its values replace temperature, learning rate, "
-        "epochs, batch size and the two ratios of the space's contrastive trials, whose ids "
-        "follow; regression and pooled trials stay as they are",
-    )
-
-
-def _add_resources(parser: argparse.ArgumentParser) -> None:
-    parts = add_resources(parser)
-    parts.add_argument(
-        "--workers-per-trial",
-        type=positive_integer,
-        default=1,
-        metavar="N",
-        help="Ray Train workers that share the fine-tuning of a trial, each with the CPUs and GPUs "
-        "above; the sum over a batch is the same up to rounding (1)",
-    )
-    parts.add_argument(
-        "--keep-every-epoch", action="store_true", help="keep each epoch's weights, not last, best"
-    )
-
-
-def _sweep(options: argparse.Namespace, started: Started) -> list[str]:
+    The same command resumes a sweep that was stopped: finished trials are skipped, a trial that was
+    stopped in training resumes at its checkpoint. Without arguments: the demonstration on simulated
+    data, which is made if absent. `status`, `retry` and `cancel` work from any machine that reads
+    the sweep's directory.
+    """
     from rich.console import Console
 
-    from orchestrator.sweep.run import sweep
+    from orchestrator.sweep.run import sweep as run_sweep
     from orchestrator.sweep.spaces import load_search
 
-    settings, search = settings_from(options, started), load_search(options.space)
+    _check(options, execution)
+    settings = _settings(space, options, selection, execution, started)
+    search = load_search(space)
     if search is None:
         if options.search is not None:
-            raise InputError(f"--search {options.search}: {options.space} lists its trials")
-        return sweep(settings, Console())
-    if settings.changes.hyperparameters is not None:
-        raise InputError("--hyperparameters: a search finds them; give a space that lists trials")
-    if settings.changes.deterministic:
-        raise InputError(
-            "--deterministic: a search finds settings; give it to the sweep that uses them"
-        )
-    if settings.changes.precision is not None:
-        raise InputError(
-            "--precision: a search fine-tunes in float32; give a space that lists trials"
-        )
-    if settings.run.options.keep_every_epoch:
-        raise InputError("--keep-every-epoch: a search keeps no weights; its trials are for choice")
-    if settings.run.local:
-        raise InputError("--local: a search stops trials through Ray; give a space of trials")
+            raise InputError(f"--search {options.search}: {space} lists its trials")
+        return FAILED if run_sweep(settings, Console()) else 0
+    _check_search(options, execution)
     from orchestrator.sweep.search.run import search_hyperparameters
 
-    return search_hyperparameters(settings, search, Console())
+    return FAILED if search_hyperparameters(settings, search, Console()) else 0
 
 
-def settings_from(options: argparse.Namespace, started: Started) -> "SweepSettings":
-    """Make a sweep's settings from its flags; raise InputError where two exclude each other."""
-    from orchestrator.cluster.worker_resources import WorkerResources
-    from orchestrator.execution.settings import Locations, RunSettings, TrialOptions
-    from orchestrator.sweep.settings import SweepSettings, TrialChanges
+@app.command
+def status(*, out: RunsDirectory | None = None) -> None:
+    """Print which trials are done, running and failed, their rate, and the time that is left."""
+    from rich.console import Console
 
-    _check_workers(options)
+    from orchestrator.sweep.status import show_status
+
+    show_status(find_places(out).runs, Console())
+
+
+@app.command
+def retry(
+    *,
+    failed: Annotated[Flag, Parameter(help="Run only the trials that failed.")] = False,
+    out: RunsDirectory | None = None,
+) -> int:
+    """Run the last command on a directory again: the trials that failed or were not run."""
+    from orchestrator.sweep.status import retry as run_again
+
+    return run_again(find_places(out).runs, only_failed=failed)
+
+
+@app.command
+def cancel(*, out: RunsDirectory | None = None) -> None:
+    """Ask the sweep that runs on a directory to stop, and wait until it has."""
+    from rich.console import Console
+
+    from orchestrator.sweep.status import cancel as ask_to_stop
+
+    ask_to_stop(find_places(out).runs, Console())
+
+
+def _check(options: SweepOptions, execution: ExecutionOptions) -> None:
+    """Raise InputError for options that contradict one another."""
+    workers, gpus = options.workers_per_trial, execution.gpus_per_trial
+    if workers > 1 and gpus is not None and 0 < gpus < 1:
+        raise InputError(
+            f"--workers-per-trial {workers} --gpus-per-trial {gpus:g}: workers that share a trial "
+            "need a GPU each (or 0); give --gpus-per-trial 1, or one worker per trial"
+        )
+    if workers > 1 and execution.share_gpus:
+        raise InputError(
+            f"--workers-per-trial {workers} --share-gpus: workers that share a trial need a GPU "
+            "each; give one of the two"
+        )
     if options.deterministic and options.precision == "bfloat16":
         raise InputError(
             "--deterministic --precision bfloat16: deterministic is float32; give one of the two"
         )
-    selection = read_selection(options)
-    demo = options.space == "demo" and options.data is None
-    run = RunSettings(
+    if workers > 1 and options.precision == "bfloat16":
+        raise InputError(
+            f"--workers-per-trial {workers} --precision bfloat16: workers that share a trial sum "
+            "their statistics in float32; give one of the two"
+        )
+
+
+def _check_search(options: SweepOptions, execution: ExecutionOptions) -> None:
+    """Raise InputError for options that a search of hyperparameters does not take."""
+    if options.hyperparameters is not None:
+        raise InputError("--hyperparameters: a search finds them; give a space that lists trials")
+    if options.deterministic:
+        raise InputError(
+            "--deterministic: a search finds settings; give it to the sweep that uses them"
+        )
+    if options.precision is not None:
+        raise InputError(
+            "--precision: a search fine-tunes in float32; give a space that lists trials"
+        )
+    if options.keep_every_epoch:
+        raise InputError("--keep-every-epoch: a search keeps no weights; its trials are for choice")
+    if execution.local:
+        raise InputError("--local: a search stops trials through Ray; give a space of trials")
+
+
+def _settings(
+    space: str,
+    options: SweepOptions,
+    selection: SelectionOptions,
+    execution: ExecutionOptions,
+    started: Started,
+) -> "SweepSettings":
+    from orchestrator.execution.options import run_settings
+    from orchestrator.execution.settings import Locations
+    from orchestrator.sweep.settings import SweepSettings, TrialChanges
+
+    chosen = selection.read()
+    demo = space == "demo" and options.data is None
+    run = run_settings(
         Locations(
             data=options.data or (DEMO / "data" if demo else Path("data")),
             runs=options.out or (DEMO / "runs" if demo else Path("runs")),
             weights=options.weights or (DEMO / "weights.safetensors" if demo else None),
         ),
-        WorkerResources(
-            options.cpus_per_trial,
-            options.gpus_per_trial,
-            options.workers_per_trial,
-            options.max_concurrent,
-            options.share_gpus,
-        ),
-        TrialOptions(
-            retries=options.retries,
-            stall_timeout=options.stall_timeout,
-            keep_every_epoch=options.keep_every_epoch,
-            keep_predictions=not options.no_predictions,
-        ),
-        experiment=options.experiment or ("nsd-simulated" if demo else None),
-        local=options.local,
-        dry_run=options.dry_run,
-        started=started,
+        execution,
+        options.experiment or ("nsd-simulated" if demo else None),
+        started,
+        workers_per_trial=options.workers_per_trial,
+        keep_every_epoch=options.keep_every_epoch,
     )
     changes = TrialChanges(options.precision, options.deterministic, options.hyperparameters)
-    return SweepSettings(options.space, run, selection, changes, options.search or "optuna")
-
-
-def _check_workers(options: argparse.Namespace) -> None:
-    """Refuse what workers that share a trial can't do."""
-    n_workers = options.workers_per_trial
-    if n_workers == 1:
-        return
-    if 0 < (options.gpus_per_trial or 0) < 1:
-        raise InputError(
-            f"--workers-per-trial {n_workers} --gpus-per-trial {options.gpus_per_trial:g}: workers "
-            "that share a trial need a GPU each (or 0); give --gpus-per-trial 1, or one worker per "
-            "trial"
-        )
-    if options.share_gpus:
-        raise InputError(
-            f"--workers-per-trial {n_workers} --share-gpus: workers that share a trial need a GPU "
-            "each; give one of the two"
-        )
-    if options.precision == "bfloat16":
-        raise InputError(
-            f"--workers-per-trial {n_workers} --precision bfloat16: workers that share a trial sum "
-            "their statistics in float32; give one of the two"
-        )
+    return SweepSettings(space, run, chosen, changes, options.search or "optuna")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,18 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 import search_spaces
 from orchestrator.cli.errors import InputError
 from trainables.spec import FROM_FILE, Backbone, Roi, Trial
 from trainables.spec.search import Search
 
+ACTIONS: Final = ("status", "retry", "cancel")
+"""Commands that stand where the name of a search space may stand."""
 Space = Callable[[Sequence[Roi]], Iterable[Trial]]
 
 
@@ -52,9 +56,11 @@ def load_search(name: str) -> Search | None:
 
 def _load_named(name: str) -> ModuleType:
     if name not in space_names():
+        similar = get_close_matches(name, (*space_names(), *ACTIONS), n=1)
         raise InputError(
             f"no search space {name!r}; expected one of {', '.join(space_names())}, "
             "or the path of a .py file with trials(rois)"
+            + (f"; did you mean {similar[0]!r}?" if similar else "")
         )
     return importlib.import_module(f"search_spaces.{name}")
 

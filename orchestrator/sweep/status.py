@@ -5,7 +5,6 @@ python -m orchestrator.sweep retry --failed --out RUNS
 python -m orchestrator.sweep cancel --out RUNS
 """
 
-import argparse
 import importlib
 import os
 import time
@@ -15,42 +14,13 @@ from typing import Final
 
 from rich.console import Console
 
-from orchestrator.cli.arguments import add_runs, places_of
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.process import run
 from orchestrator.cli.text import duration, new_table
 from orchestrator.execution.run_lock import EXPIRES, LockOwner, cancel_file, owner_of
 from orchestrator.execution.run_record import Command, State, read_running, state_of
 from trainables.storage.atomic import write_text
 
 CANCEL_SECONDS: Final = 90.0
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run ``status``, ``retry`` or ``cancel``; return its exit code."""
-    options = _parser().parse_args(arguments)
-    runs = places_of(options).runs
-    if options.action == "retry":
-        codes: list[int] = []
-        return run(lambda: codes.append(retry(runs, only_failed=options.failed))) or codes[0]
-    act = show_status if options.action == "status" else cancel
-    return run(lambda: act(runs, Console()))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m orchestrator.sweep")
-    actions = parser.add_subparsers(dest="action", required=True)
-    lines = {
-        "status": "say what is done, running and failed, how fast it goes, and what is left",
-        "retry": "run the last command on RUNS again: what failed and what it had not done",
-        "cancel": "ask the sweep that runs on RUNS to stop, and wait until it has",
-    }
-    for name, what in lines.items():
-        one = actions.add_parser(name, help=what, description=f"{what.capitalize()}.")
-        add_runs(one)
-        if name == "retry":
-            one.add_argument("--failed", action="store_true", help="only what failed")
-    return parser
 
 
 def show_status(runs: Path, console: Console) -> None:

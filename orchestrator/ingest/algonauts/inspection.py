@@ -23,7 +23,8 @@ from orchestrator.ingest.arrays import (
 from orchestrator.ingest.checked import Findings, Hemisphere, Responses, Subject
 from orchestrator.ingest.images import check_images
 from orchestrator.ingest.noise_ceilings import read_ceiling
-from orchestrator.ingest.splits import SplitName, split_images
+from orchestrator.ingest.settings import SplitName
+from orchestrator.ingest.splits import split_images
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES, ROI_ORDER
 
 IMAGE_NAME: Final = re.compile(r"train-(\d+)_(nsd-\d+)\.png")

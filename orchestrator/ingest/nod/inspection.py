@@ -13,8 +13,8 @@ from orchestrator.ingest.nod.cifti import Maps, open_scalars
 from orchestrator.ingest.nod.files import DATASET, NodFiles
 from orchestrator.ingest.nod.selection import Kept, keep_best, read_prf_r2
 from orchestrator.ingest.nod.trials import Run, locate_image, read_image_names, stimulus_of
-from orchestrator.ingest.settings import NodChoices
-from orchestrator.ingest.splits import SplitName, split_images
+from orchestrator.ingest.settings import NodChoices, SplitName
+from orchestrator.ingest.splits import split_images
 
 
 def inspect_nod_subject(

@@ -9,7 +9,8 @@ from rich.console import Console
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.images import check_images
 from orchestrator.ingest.run import bar, check_out, progress_bars
-from orchestrator.ingest.task.sources import SPLIT_RULE, TaskFormat, TaskSource, find_task
+from orchestrator.ingest.settings import TaskFormat
+from orchestrator.ingest.task.sources import SPLIT_RULE, TaskSource, find_task
 from orchestrator.ingest.writer import Batch, new_directory, remove_stale
 from trainables.data.rows import RowWriter
 from trainables.data.shards import MANIFEST, TRAIN

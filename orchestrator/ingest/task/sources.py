@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from orchestrator.cli.errors import InputError
+from orchestrator.ingest.settings import TaskFormat
 from trainables.data.shards import TEST, TRAIN
 from trainables.spec import digest
 
-TaskFormat = Literal["imagefolder", "caltech256", "places365", "imagenet", "sun397"]
-FORMATS: Final[tuple[TaskFormat, ...]] = get_args(TaskFormat)
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".tif", ".tiff")
 SPLIT_RULE: Final = "torch.randperm, seed 0: the first 85 % train"
 CALTECH: Final = "256_ObjectCategories"

@@ -1,18 +1,10 @@
 """Where a command looks when it is not told."""
 
-import argparse
 from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.arguments import Places, add_data, add_runs, places_of
-
-
-def asked(*arguments: str) -> Places:
-    parser = argparse.ArgumentParser()
-    add_runs(parser)
-    add_data(parser)
-    return places_of(parser.parse_args(arguments))
+from orchestrator.cli.arguments import Places, find_places
 
 
 @pytest.mark.parametrize(
@@ -29,10 +21,10 @@ def test_the_demonstration_is_meant_where_only_that_exists(
     monkeypatch.chdir(tmp_path)
     for name in there:
         Path(name).mkdir(parents=True)
-    assert asked() == found
+    assert find_places(None) == found
 
 
 def test_data_is_looked_for_beside_the_sweep(tmp_path: Path) -> None:
     runs, data = tmp_path / "a" / "runs", tmp_path / "b"
-    assert asked("--out", str(runs)) == Places(runs, tmp_path / "a" / "data", is_demo=False)
-    assert asked("--out", str(runs), "--data", str(data)) == Places(runs, data, is_demo=False)
+    assert find_places(runs) == Places(runs, tmp_path / "a" / "data", is_demo=False)
+    assert find_places(runs, data) == Places(runs, data, is_demo=False)

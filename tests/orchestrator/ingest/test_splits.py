@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.splits import SPLITS, split_images, stimulus_fraction
+from orchestrator.ingest.settings import SPLITS
+from orchestrator.ingest.splits import split_images, stimulus_fraction
 
 STIMULI = [f"nsd-{7 * k:05d}" for k in range(400)]
 

@@ -13,8 +13,9 @@ from mlflow.exceptions import MlflowException
 
 from benchmarks.mlflow_server import Server, missing, served
 from benchmarks.small_shards import write_shards
-from orchestrator.mlflow_server.__main__ import Secrets, main
+from orchestrator.mlflow_server.__main__ import main
 from orchestrator.mlflow_server.postgres import binaries, postgres
+from orchestrator.mlflow_server.server import Secrets
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
 from tests.orchestrator.tracking.test_mlflow_runs import finish, rois

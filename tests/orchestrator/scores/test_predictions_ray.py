@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchestrator.cli.process import Started
 from orchestrator.scores.__main__ import main
 from orchestrator.sweep import __main__ as sweep
+from orchestrator.sweep.settings import SweepSettings
 from tests.builders.sweep_process import Lab
 from trainables.storage.redaction import SECRET_VARIABLES
 
@@ -35,6 +35,8 @@ def test_a_sweep_keeps_predictions_that_can_be_tested_and_no_secret(
 
 
 @pytest.mark.parametrize(("flags", "kept"), [([], True), (["--no-predictions"], False)])
-def test_predictions_are_kept_unless_asked(flags, kept) -> None:
-    options = sweep._parser().parse_args(["paper", *flags])
-    assert sweep._settings(options, Started()).keep_predictions is kept
+def test_predictions_are_kept_unless_asked(flags, kept, monkeypatch) -> None:
+    settings: list[SweepSettings] = []
+    monkeypatch.setattr("orchestrator.sweep.run.sweep", lambda given, _: settings.append(given))
+    assert sweep.main(["paper", *flags]) == 0
+    assert [given.run.options.keep_predictions for given in settings] == [kept]

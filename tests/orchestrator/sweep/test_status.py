@@ -10,6 +10,7 @@ import pytest
 from orchestrator.execution.run_lock import OPERATION, LockOwner, acquire
 from orchestrator.execution.run_record import Command, Publisher, state_of
 from orchestrator.sweep import __main__ as sweep
+from orchestrator.sweep.settings import SweepSettings
 from tests.builders.small_scores import ENCODING, roi
 from trainables.results.outcome import Outcome
 from trainables.spec import Contrastive, Trial
@@ -71,7 +72,11 @@ def test_a_failure_of_an_earlier_command_is_to_be_tried_again(runs: Path) -> Non
     assert state.seconds_left is None
 
 
-def test_status_of_a_sweep_that_runs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_of_a_sweep_that_runs(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_100_seconds = Command.read(runs).started + 100
+    monkeypatch.setattr(time, "time", lambda: at_100_seconds)
     at = {"trial_id": TRIALS[3].id, "stage": "finetuning", "epoch": 7, "images_per_second": 321.4}
     with acquire(runs, "sweep paper"):
         Publisher(runs)([at])
@@ -117,13 +122,16 @@ def test_a_damaged_record_is_refused(runs: Path, capsys: pytest.CaptureFixture[s
 def test_retry_starts_the_command_as_it_was(
     runs: Path, monkeypatch: pytest.MonkeyPatch, only_failed: bool
 ) -> None:
-    given = []
+    (runs.parent / "space.py").write_text("def trials(rois):\n    return []\n")
+    given: list[tuple[SweepSettings, Path]] = []
     monkeypatch.setattr(
-        sweep, "_sweep", lambda options, started: given.append((started, Path.cwd())) or []
+        "orchestrator.sweep.run.sweep", lambda settings, _: given.append((settings, Path.cwd()))
     )
     monkeypatch.chdir(runs)
     assert sweep.main(["retry", "--out", str(runs), *(["--failed"] if only_failed else [])]) == 0
-    [(started, where)] = given
+    [(settings, where)] = given
+    started = settings.run.started
+    assert started.module == "orchestrator.sweep"
     assert started.arguments == ("space.py", "--out", "runs")
     assert started.only == (frozenset({TRIALS[2].id}) if only_failed else None)
     assert where == runs.parent

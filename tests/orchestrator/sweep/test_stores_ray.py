@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from benchmarks.mlflow_server import Server, missing, served
 from benchmarks.processes import wait_for
 from orchestrator.scores.score_table import read_score_table
-from orchestrator.sweep.status import main as operate
+from orchestrator.sweep.__main__ import main as operate
 from tests.builders.s3_server import BUCKET, s3
 from tests.builders.sweep_process import Lab, scores_of
 from trainables.storage.s3_mirror import place, pull

@@ -14,7 +14,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.cli.arguments import directory
 from orchestrator.cli.errors import InputError
 from orchestrator.execution.run_lock import acquire, owner_of
-from orchestrator.sweep.status import main as operate
+from orchestrator.sweep.__main__ import main as sweep
 from tests.builders.s3_server import BUCKET, s3
 from trainables.data.rows import read_rows
 from trainables.data.shards import list_rois
@@ -181,7 +181,7 @@ def test_one_holds_a_directory_in_s3_whatever_the_machine(
         owner = owner_of(place(RUNS))
         assert owner is not None
         assert owner.command == "sweep demo"
-    assert operate(["cancel", "--out", RUNS]) == 2
+    assert sweep(["cancel", "--out", RUNS]) == 2
     assert "nothing is running here" in capsys.readouterr().err
 
 
@@ -236,7 +236,5 @@ def test_what_was_removed_in_s3_is_not_taken_for_done(client: Any, machine: Mach
 
 
 def test_a_bucket_that_is_not_there_is_reported(machine: Machine) -> None:
-    import argparse
-
-    with pytest.raises(argparse.ArgumentTypeError, match=r"s3://none/runs: .*see that the bucket"):
+    with pytest.raises(InputError, match=r"s3://none/runs: .*see that the bucket"):
         directory("s3://none/runs")

@@ -12,9 +12,10 @@ from torchvision.transforms import v2
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.__main__ import main
 from orchestrator.ingest.images import decode_cropped
+from orchestrator.ingest.settings import FORMATS
 from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task
 from orchestrator.ingest.task.run import ingest_task, write_task
-from orchestrator.ingest.task.sources import FORMATS, find_task
+from orchestrator.ingest.task.sources import find_task
 from trainables.data.shards import list_shards
 from trainables.data.tasks import TaskManifest, list_tasks, read_labels, read_task_batches
 

@@ -1,0 +1,120 @@
+"""Command lines: an app for each command, and the way from arguments to an exit code.
+
+A command is a function; its parameters are annotated types and frozen dataclasses, whose docstrings
+are the help. Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
+"""
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from inspect import BoundArguments
+from typing import Annotated, Final
+
+from cyclopts import App, CoercionError, CycloptsError, Parameter, UnusedCliTokensError
+
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import Started, run
+
+PROGRAM: Final = "cortex-sweep"
+
+StartedParameter = Annotated[Started, Parameter(parse=False)]
+"""A parameter of a command that is how the command was started; no flag sets it."""
+
+
+def new_app(name: str, summary: str | None = None) -> App:
+    """Make an app without commands; summary: its help, where it has no default command."""
+    return App(
+        name=name,
+        help=summary,
+        version_flags=(),
+        default_parameter=Parameter(
+            negative=(), json_list=False, json_dict=False, allow_repeating=True
+        ),
+    )
+
+
+def new_program() -> App:
+    """Make the program that every command belongs to."""
+    program = new_app(
+        PROGRAM,
+        "Fine-tune image networks to predict visual cortex, and score them vertex by vertex.",
+    )
+    program.version_flags = ("--version",)
+    program.version = _version
+    return program
+
+
+def _version() -> str:
+    from importlib.metadata import version  # not needed but here
+
+    return version(PROGRAM)
+
+
+def run_app(
+    app: App, arguments: Sequence[str] | None = None, only: Collection[str] | None = None
+) -> int:
+    """Run one command of the program; return its exit code.
+
+    arguments: those after the command's name; None: the process's. only: see :class:`Started`.
+    """
+    program = new_program()
+    program.command(app)
+    given = sys.argv[1:] if arguments is None else arguments
+    return run_program(program, (app.name[0], *given), only)
+
+
+def run_program(program: App, arguments: Sequence[str], only: Collection[str] | None = None) -> int:
+    """Run the program; return the exit code: the command's own (None: 0), 2 for bad input.
+
+    arguments: the command's name, and its arguments. only: see :class:`Started`.
+    """
+    codes: list[int] = []
+
+    def body() -> None:
+        command, values, unparsed = _parse(program, arguments)
+        module = f"orchestrator.{arguments[0].replace('-', '_')}" if arguments else ""
+        started = Started(module, tuple(arguments[1:]), only)
+        codes.append(
+            command(*values.args, **values.kwargs, **dict.fromkeys(unparsed, started)) or 0
+        )
+
+    return run(body) or codes[0]
+
+
+def _parse(
+    program: App, arguments: Sequence[str]
+) -> tuple[Callable[..., int | None], BoundArguments, Collection[str]]:
+    """Find the command's function, its arguments, and the parameters that no flag sets."""
+    given = list(arguments)
+    asks_for_help = bool({"--help", "-h"} & set(given))
+    if asks_for_help:
+        _import_commands(program)
+    try:
+        command, values, unparsed = program.parse_args(
+            given, print_error=False, exit_on_error=False
+        )
+    except CycloptsError as error:
+        raise InputError(_message(error)) from error
+    if getattr(command, "__func__", None) is App.help_print and not asks_for_help:
+        chain, apps, _ = program.parse_commands(given)
+        names = [name for name in apps[-1] if not name.startswith("-")]
+        raise InputError(
+            f"{' '.join((PROGRAM, *chain))}: expected a command: {', '.join(names)}; "
+            "--help describes each"
+        )
+    return command, values, unparsed
+
+
+def _import_commands(program: App) -> None:
+    """Import the commands that are registered by a path, whose help is shown."""
+    for name in program:
+        program[name]
+
+
+def _message(error: CycloptsError) -> str:
+    """Describe in one line what cannot be parsed."""
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"unexpected argument {error.unused_tokens[0]!r}; --help shows what is expected"
+    if isinstance(error, CoercionError) and isinstance(error.__cause__, InputError):
+        token = error.argument.tokens[-1] if error.argument else error.token
+        return f"{(token and token.keyword) or ''} {error.__cause__}".strip()
+    return str(error)

@@ -1,0 +1,39 @@
+"""From the parameters of a command line to the settings of a run."""
+
+from orchestrator.cli.arguments import ExecutionOptions
+from orchestrator.cli.process import Started
+from orchestrator.cluster.worker_resources import WorkerResources
+from orchestrator.execution.settings import Locations, RunSettings, TrialOptions
+
+
+def run_settings(
+    locations: Locations,
+    execution: ExecutionOptions,
+    experiment: str | None,
+    started: Started,
+    *,
+    workers_per_trial: int = 1,
+    keep_every_epoch: bool = False,
+) -> RunSettings:
+    """Make the settings of a run; raise InputError for options that contradict one another."""
+    execution.check()
+    return RunSettings(
+        locations,
+        WorkerResources(
+            execution.cpus_per_trial,
+            execution.gpus_per_trial,
+            workers_per_trial,
+            execution.max_concurrent,
+            execution.share_gpus,
+        ),
+        TrialOptions(
+            retries=execution.retries,
+            stall_timeout=execution.stall_timeout,
+            keep_every_epoch=keep_every_epoch,
+            keep_predictions=not execution.no_predictions,
+        ),
+        experiment=experiment,
+        local=execution.local,
+        dry_run=execution.dry_run,
+        started=started,
+    )

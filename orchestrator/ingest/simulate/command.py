@@ -1,0 +1,113 @@
+"""The command that simulates subjects, or an image-classification task."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from orchestrator.cli.arguments import File, Flag, PositiveInteger
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.selection import Subjects
+
+Layout = Literal["subject-first", "split-first", "nod", "imagefolder"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class SimulationOptions:
+    """What is simulated."""
+
+    subjects: Annotated[Subjects, Parameter(show_default="1-3")] = (1, 2, 3)
+    """Numbers and ranges such as 1,5-8; at most 8, or 9 in the layout of NOD."""
+    images: PositiveInteger = 900
+    """Images with responses, for each subject."""
+    image_size: Annotated[PositiveInteger, Parameter(metavar="PIXELS")] = 64
+    """Width and height of the images."""
+    shared: Annotated[
+        int | None, Parameter(metavar="N", show_default="200, or two ninths of fewer images")
+    ] = None
+    """Images that every subject sees; in the layout of NOD no two subjects see the same image."""
+    layout: Layout = "subject-first"
+    """Layout of the files: of Algonauts 2023, subjects or splits first; of NOD; or a directory per
+    class of an image-classification task."""
+    permute_responses: Flag = False
+    """Give each image the response to another one: the negative control."""
+    seed: Annotated[int, Parameter(metavar="N")] = 0
+    """Seed of the simulation."""
+    weights: File | None = None
+    """Also pretrain the small backbone on the simulation's image classes, and write its weights to
+    this .safetensors file (about two minutes)."""
+
+
+def simulate(
+    *,
+    out: Annotated[Path, Parameter(metavar="SRC", help="New or empty directory.")],
+    options: SimulationOptions = SimulationOptions(),
+) -> None:
+    """Write simulated subjects in the layout of the Algonauts 2023 files, or of NOD.
+
+    Images are procedural, and responses follow a stated model; `algonauts` or `nod` reads them like
+    the real ones. In the Algonauts layouts, their noise ceilings are in SRC/noise_ceilings.
+    `--layout imagefolder` writes an image-classification task instead, which `task` reads.
+    """
+    if options.layout == "imagefolder":
+        _simulate_task(out, options)
+    else:
+        by_layout = _simulate_nod if options.layout == "nod" else _simulate_algonauts
+        by_layout(out, options)
+        sys.stdout.write(f"{out}: {len(options.subjects)} subjects simulated\n")
+    if options.weights is not None:
+        from orchestrator.ingest.simulate.pretrained_weights import make_weights
+
+        make_weights(options.weights)
+        sys.stdout.write(f"{options.weights}: weights of the small backbone\n")
+
+
+def _simulate_task(out: Path, options: SimulationOptions) -> None:
+    from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task
+
+    if options.permute_responses or options.shared:
+        raise InputError(
+            "--layout imagefolder: has no responses and no subjects; leave "
+            "--permute-responses and --shared away"
+        )
+    simulate_task(out, TaskSimulation(options.images, options.image_size, options.seed))
+    sys.stdout.write(f"{out}: a task of {options.images} images simulated\n")
+
+
+def _simulate_nod(out: Path, options: SimulationOptions) -> None:
+    from orchestrator.ingest.simulate.nod import simulate_nod
+    from orchestrator.ingest.simulate.nod_ground_truth import NodSimulation
+
+    if options.shared:
+        raise InputError(
+            f"--shared {options.shared}: no two subjects see the same image in NOD's layout; "
+            "leave it out"
+        )
+    settings = NodSimulation(
+        subjects=options.subjects,
+        n_images=options.images,
+        image_size=options.image_size,
+        permute_responses=options.permute_responses,
+        seed=options.seed,
+    )
+    simulate_nod(out, settings)
+
+
+def _simulate_algonauts(out: Path, options: SimulationOptions) -> None:
+    from orchestrator.ingest.simulate.algonauts import SimulationSettings
+    from orchestrator.ingest.simulate.algonauts import simulate as simulate_algonauts
+
+    shared = min(200, options.images * 2 // 9) if options.shared is None else options.shared
+    settings = SimulationSettings(
+        subjects=options.subjects,
+        n_images=options.images,
+        n_shared=shared,
+        image_size=options.image_size,
+        layout="split-first" if options.layout == "split-first" else "subject-first",
+        permute_responses=options.permute_responses,
+        seed=options.seed,
+    )
+    simulate_algonauts(out, settings)

@@ -1,0 +1,146 @@
+"""MLflow's server with passwords, on PostgreSQL."""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orchestrator.cli.errors import InputError
+from orchestrator.mlflow_server.postgres import postgres
+from trainables.storage.atomic import write_text
+from trainables.storage.redaction import redact
+
+ADMIN: Final = "admin"
+START_SECONDS: Final = 120.0
+AUTH: Final = """\
+[mlflow]
+default_permission = EDIT
+database_uri = {database}
+admin_username = {admin}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
+"""
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What only the server and its users may know, in a file of the home, mode 0600."""
+
+    admin: str
+    database: str
+    session: str
+
+    @classmethod
+    def of(cls, home: Path) -> "Secrets":
+        """Read them; draw them at the first start."""
+        path = home / "secrets"
+        if not path.exists():
+            write_private(path, "\n".join(secrets.token_urlsafe(24) for _ in range(3)))
+        lines = path.read_text().split()
+        if len(lines) != 3:
+            raise InputError(f"{path}: expected three lines of secrets, found {len(lines)}")
+        return cls(*lines)
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Where the server listens, and what it keeps where."""
+
+    home: Path
+    host: str
+    port: int
+    artifacts: str | None
+    """A directory or an S3 prefix; None: in the home."""
+    database: str | None
+    """Address of a PostgreSQL that runs; None: one of its own, in the home."""
+
+
+def serve(settings: ServerSettings) -> None:
+    """Serve until interrupted; raise InputError when a server does not start, or ends."""
+    home = settings.home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    known = Secrets.of(home)
+    with _databases(settings.database, home, known) as (tracking, users):
+        address = f"http://{settings.host}:{settings.port}"
+        process = _start(settings, home, known, tracking, users)
+        try:
+            _await(process, address, home / "mlflow.log")
+            _report(address, home, tracking)
+            process.wait()
+            raise InputError(f"the server has ended; what it says is in {home / 'mlflow.log'}")
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def _databases(given: str | None, home: Path, known: Secrets) -> Iterator[tuple[str, str]]:
+    if given is not None:
+        yield given, given
+        return
+    with postgres(home / "postgres", known.database) as found:
+        yield found["mlflow"], found["mlflow_auth"]
+
+
+def _start(
+    settings: ServerSettings, home: Path, known: Secrets, tracking: str, users: str
+) -> "subprocess.Popen[bytes]":
+    """Start MLflow's server; what is secret goes by files and environment, not by arguments."""
+    write_private(home / "auth.ini", AUTH.format(database=users, admin=ADMIN))
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": tracking,
+        "MLFLOW_AUTH_CONFIG_PATH": str(home / "auth.ini"),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": known.admin,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": known.session,
+    }
+    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+    command += ["--host", settings.host, "--port", str(settings.port), "--workers", "2"]
+    command += ["--artifacts-destination", settings.artifacts or str(home / "artifacts")]
+    with (home / "mlflow.log").open("a") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
+
+
+def _await(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/health", timeout=5).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise InputError(f"MLflow's server does not start; see {log}") from None
+            time.sleep(0.3)
+
+
+def _report(address: str, home: Path, tracking: str) -> None:
+    client = home / "client.env"
+    password = Secrets.of(home).admin
+    write_private(
+        client,
+        f"export MLFLOW_TRACKING_URI={address}\n"
+        f"export MLFLOW_TRACKING_USERNAME={ADMIN}\n"
+        f"export MLFLOW_TRACKING_PASSWORD={password}\n",
+    )
+    sys.stdout.write(
+        f"MLflow: {address}, user {ADMIN}; store {redact(tracking)}\n"
+        f"before a sweep: . {client}   (holds the password; only you can read it)\n"
+        "Ctrl-C ends it; the same command starts it again\n"
+    )
+    sys.stdout.flush()
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole."""
+    before = os.umask(0o077)
+    try:
+        write_text(path, text)
+    finally:
+        os.umask(before)
