@@ -12,9 +12,8 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +24,18 @@ from torch import Tensor
 
 from benchmarks import gpu_sharing
 from benchmarks.ceilings import Ceilings, best_of, measure_ceilings, timed
-from benchmarks.programme import POOLED, ROIS, SUBJECTS, VERTICES
+from benchmarks.gpu_variants import (
+    DEFAULT,
+    HALF,
+    SMALL,
+    VARIANTS,
+    Size,
+    Stepper,
+    Variant,
+    draw,
+    tf32_products,
+)
+from benchmarks.programme import POOLED, ROIS, SUBJECTS
 from benchmarks.spectra import plausible_gram
 from trainables.compute.device import use_threads
 from trainables.compute.linear_algebra import add_gram
@@ -33,128 +43,12 @@ from trainables.compute.precision import Numerics, full_float32
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.ridge import Fold, correlate
 from trainables.models import backbones
-from trainables.models.finetuned import build_model
-from trainables.spec import ALEXNET_LAYERS, Contrastive, Encoding
+from trainables.spec import ALEXNET_LAYERS, Encoding
 
 FEATURES: Final = 210_000
 """Of AlexNet's eight layers, for one image of 224 px."""
 REPEATS: Final = 3
 Seconds = list[float]
-
-
-@dataclass(frozen=True)
-class Size:
-    """A subject and a backbone, as large as they are to be."""
-
-    backbone: str = "alexnet"
-    image_size: int = 224
-    n_images: int = 9841
-    n_train: int = 8364
-    batch_size: int = 1024
-    epochs: int = 30
-    vertices: tuple[int, ...] = (600, 2500, 5741)
-    all_vertices: int = VERTICES
-    trials_per_gpu: tuple[int, ...] = (1, 2, 4, 16)
-    n_components: int = 1000
-
-
-SMALL: Final = Size("narrow-alexnet", 64, 600, 500, 64, 2, (40, 80), 500, (1, 2), 100)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to take a training step."""
-
-    name: str
-    precision: Callable[[], AbstractContextManager[None]] = nullcontext
-    bfloat16: bool = False
-    channels_last: bool = False
-    compiled: bool = False
-    graph: bool = False
-
-
-@contextmanager
-def tf32_products() -> Iterator[None]:
-    """Let products round their factors to TF32, as convolutions do by default."""
-    matmul: Any = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "tf32"
-    try:
-        yield
-    finally:
-        matmul.fp32_precision = before
-
-
-VARIANTS: Final = (
-    Variant("float32 throughout", full_float32),
-    Variant("as torch has it: TF32 convolutions"),
-    Variant("TF32 products too", tf32_products),
-    Variant("TF32 products too, channels last", tf32_products, channels_last=True),
-    Variant("bfloat16", bfloat16=True),
-    Variant("bfloat16, channels last", bfloat16=True, channels_last=True),
-    Variant("bfloat16, channels last, TF32 products", tf32_products, True, channels_last=True),
-    Variant("bfloat16, compiled", bfloat16=True, compiled=True),
-    Variant("bfloat16, a CUDA graph", bfloat16=True, graph=True),
-)
-DEFAULT, HALF = VARIANTS[1], VARIANTS[4]
-
-
-class Stepper:
-    """A contrastive model that takes the same step of one batch again and again."""
-
-    def __init__(self, variant: Variant, size: Size, n_vertices: int, device: torch.device) -> None:
-        layout = torch.channels_last if variant.channels_last else torch.contiguous_format
-        self._variant, self._device = variant, device
-        self._images = draw(size.batch_size, size, device).contiguous(memory_format=layout)
-        self._responses = torch.randn(size.batch_size, n_vertices, device=device)
-        objective = Contrastive(batch_size=size.batch_size)
-        backbone = backbones.build(size.backbone)
-        model = build_model(objective, backbone, size.image_size, [n_vertices], seed=0)
-        self._model: Any = model.to(device).to(memory_format=layout).train()
-        self._optimizer = torch.optim.Adam(
-            model.parameters(), lr=1e-4, fused=True, capturable=variant.graph
-        )
-        self._backbone = torch.compile(model.backbone) if variant.compiled else model.backbone
-        self._replay: Callable[[], object] | None = None
-
-    def step(self) -> None:
-        """Take a step."""
-        if self._variant.graph and self._replay is None:
-            self._replay = self._captured()
-        with self._variant.precision():
-            (self._replay or self._step)()
-
-    def _step(self) -> None:
-        self._learn(backbones.normalise(self._images))
-
-    def _learn(self, images: Tensor) -> None:
-        model = self._model
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._variant.bfloat16):
-            read = model.image_readout(self._backbone(images))
-        loss = model.compare(model.head(read.float()), model.embed_responses(self._responses))
-        self._optimizer.zero_grad(set_to_none=not self._variant.graph)
-        torch.autograd.backward(loss)
-        self._optimizer.step()
-
-    def _captured(self) -> Callable[[], object]:
-        """Record a step; the images are normalised beforehand, which a graph can't record."""
-        images = backbones.normalise(self._images)
-        side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                self._learn(images)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._learn(images)
-        return graph.replay
-
-
-def draw(n: int, size: Size, device: torch.device) -> Tensor:
-    """Draw images of noise: arithmetic takes the same time on any."""
-    shape = (n, 3, size.image_size, size.image_size)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
 
 
 def steps_of_finetuning(size: Size, device: torch.device) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from typing import Final
 
 import torch
 
-from benchmarks import gpu_agreement, gpu_steps
+from benchmarks import gpu_agreement, gpu_host, gpu_steps
 from benchmarks.gpu_report import Report
 from trainables.compute.device import use_threads
 
@@ -31,11 +31,11 @@ SECTIONS: Final[dict[str, Section]] = {
     "scoring": gpu_steps.scoring,
     "gram": gpu_steps.gram_in_float32,
     "components": gpu_steps.components,
-    "host": gpu_steps.host,
+    "host": gpu_host.host,
     "deterministic": gpu_agreement.deterministic,
     "precision": gpu_agreement.precision,
     "finetuning": gpu_agreement.finetuning,
-    "sharing": gpu_steps.sharing,
+    "sharing": gpu_host.sharing,
 }
 SECONDS: Final = 480.0
 

@@ -1,10 +1,5 @@
-"""The steps of a programme on a GPU at NSD's size: training, features, encoding, host work."""
+"""The steps of a programme on a GPU at NSD's size: training, features, encoding."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -14,9 +9,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from benchmarks.ceilings import best_of, measure_ceilings, timed
-from benchmarks.gpu import SMALL, VARIANTS, Size, Stepper, draw, tf32_products
+from benchmarks.ceilings import best_of, measure_ceilings
 from benchmarks.gpu_report import Report
+from benchmarks.gpu_variants import SMALL, VARIANTS, Size, Stepper, draw, tf32_products
 from benchmarks.subspace import block_size, orthonormalise, warm_components
 from trainables.compute.linear_algebra import decompose, orthonormal
 from trainables.compute.precision import full_float32
@@ -25,11 +20,7 @@ from trainables.encoding.features import FeatureStore, Storage, extract
 from trainables.encoding.pca import gram, principal_components
 from trainables.encoding.ridge import Fold, correlate
 from trainables.models import backbones
-from trainables.models.finetuned import build_model
-from trainables.results.epoch_report import EpochReport
-from trainables.spec import ALEXNET_LAYERS, Contrastive, Encoding
-from trainables.storage.atomic import hash_file
-from trainables.training.checkpoints import Checkpoints, flatten_optimizer
+from trainables.spec import ALEXNET_LAYERS, Encoding
 
 ALPHAS: Final = Encoding().alphas
 OCTAVES: Final = (4, 8, 16, 32, 64, 128)
@@ -233,72 +224,3 @@ def _centred(K: Tensor) -> Tensor:
     K = K - mean
     K -= (mean - mean.mean())[:, None]
     return (K + K.T) / 2
-
-
-def host(report: Report, device: torch.device, small: bool) -> None:
-    """Measure what the GPU waits for: loading a backbone, building a model, saving it."""
-    size = _size(small)
-    cpu = torch.device("cpu")
-    report.measure("build a backbone", lambda: backbones.build(size.backbone), cpu)
-    network = backbones.build(size.backbone)
-    report.measure(
-        "build a model",
-        lambda: build_model(Contrastive(), network, size.image_size, size.vertices[:1], 0),
-        cpu,
-    )
-    model = build_model(Contrastive(), network, size.image_size, size.vertices[:1], 0).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    for parameter in model.parameters():
-        parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()
-    history = (EpochReport(1, 1.0, 1.0, 1.0),)
-    with tempfile.TemporaryDirectory() as home:
-        folder = Path(home) / "checkpoint"
-        saver = Checkpoints(folder)
-        report.measure("save a checkpoint", lambda: saver.save(history, model, optimizer), device)
-        files = [one for one in folder.iterdir() if one.suffix == ".safetensors"]
-        n_bytes = sum(one.stat().st_size for one in files)
-        report.measure("hash a checkpoint", lambda: [hash_file(f) for f in files], cpu)
-        report.measure("load a checkpoint", lambda: saver.load(device), device, bytes=n_bytes)
-    state = {**model.state_dict(), **flatten_optimizer(optimizer)}
-    report.measure("state to the host", lambda: [v.cpu() for v in state.values()], device)
-    clone = timed(lambda: [v.clone() for v in state.values()], device)
-    report.add("state cloned on the device", seconds=clone)
-
-
-def sharing(report: Report, device: torch.device, small: bool) -> None:
-    """Measure several trials on one GPU, with and without its multi-process service."""
-    size = _size(small)
-    counts = "1,2" if small else "1,2,4,8"
-    command = [
-        sys.executable, "-m", "benchmarks.gpu_sharing", "--trials", counts,
-        "--backbone", size.backbone,
-        "--image-size", str(size.image_size), "--batch-size", str(min(256, size.batch_size)),
-        "--repeats", "1", "--threads", str(torch.get_num_threads()),
-    ]  # fmt: skip
-    _shared(report, "time slices", command, dict(os.environ))
-    control = shutil.which("nvidia-cuda-mps-control")
-    if device.type != "cuda" or control is None:
-        report.add("multi-process service", skipped="nvidia-cuda-mps-control is not here")
-        return
-    with tempfile.TemporaryDirectory() as pipes:
-        service = {"CUDA_MPS_PIPE_DIRECTORY": pipes, "CUDA_MPS_LOG_DIRECTORY": pipes}
-        env = {**os.environ, **service}
-        subprocess.run([control, "-d"], env=env, check=True, timeout=30)
-        try:
-            _shared(report, "multi-process service", command, env)
-        finally:
-            subprocess.run([control], input=b"quit\n", env=env, check=False, timeout=30)
-
-
-def _shared(report: Report, name: str, command: list[str], env: dict[str, str]) -> None:
-    with tempfile.TemporaryDirectory() as home:
-        path = Path(home) / "gpu_sharing.json"
-        done = subprocess.run(
-            [*command, "--json", str(path)],
-            env=env, capture_output=True, text=True, check=False, timeout=150,
-        )  # fmt: skip
-        if done.returncode:
-            report.add(name, error=done.stderr[-300:])
-            return
-        report.add(name, **json.loads(path.read_text())["rates"])

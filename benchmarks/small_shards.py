@@ -133,23 +133,7 @@ def write_subject(
     shard.mkdir(parents=True)
     n_images, image_size = len(planted.images), planted.images.shape[-1]
     n_train = planted.split.count(TRAIN)
-    lh, rh = np.split(planted.responses, [N_VERTICES["lh"]], axis=1)
-    with RowWriter(shard, row_schema(image_size, N_VERTICES)) as rows:
-        rows.write(
-            {
-                "index": pa.array(range(n_images), pa.int32()),
-                "stimulus": pa.array(planted.stimuli),
-                "split": pa.array(planted.split),
-                "order": pa.array(planted.order, pa.int32()),
-                "image": pa.array(
-                    [image.tobytes() for image in planted.images],
-                    pa.binary(planted.images[0].nbytes),
-                ),
-                "lh": _as_lists(lh),
-                "rh": _as_lists(rh),
-            }
-        )
-        content = rows.close()
+    content = _write_rows(shard, planted)
     pq.write_table(_vertex_table(roi_names), shard / VERTICES)
     manifest = Manifest(
         dataset=dataset,
@@ -170,6 +154,27 @@ def write_subject(
         files=hash_files(shard.iterdir()),
     )
     write_text(shard / MANIFEST, manifest.to_json())
+
+
+def _write_rows(shard: Path, planted: PlantedRows) -> str:
+    """Write the rows of a subject; return their digest."""
+    lh, rh = np.split(planted.responses, [N_VERTICES["lh"]], axis=1)
+    with RowWriter(shard, row_schema(planted.images.shape[-1], N_VERTICES)) as rows:
+        rows.write(
+            {
+                "index": pa.array(range(len(planted.images)), pa.int32()),
+                "stimulus": pa.array(planted.stimuli),
+                "split": pa.array(planted.split),
+                "order": pa.array(planted.order, pa.int32()),
+                "image": pa.array(
+                    [image.tobytes() for image in planted.images],
+                    pa.binary(planted.images[0].nbytes),
+                ),
+                "lh": _as_lists(lh),
+                "rh": _as_lists(rh),
+            }
+        )
+        return rows.close()
 
 
 def _as_lists(rows: NDArray[np.float32]) -> pa.FixedSizeListArray:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import gpu, gpu_check, gpu_sharing, subspace
-from benchmarks.gpu import DEFAULT, HALF, Size
+from benchmarks.gpu_variants import DEFAULT, HALF, Size
 
 CPU = torch.device("cpu")
 TINY = Size("narrow-alexnet", 64, 60, 40, 16, 1, (10, 20), 30, (1,), 20)
