@@ -24,6 +24,7 @@ from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.queue_actor import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs
 from orchestrator.cluster.worker_groups import warm_worker_groups
+from trainables.exceptions import Failure
 from trainables.spec import Trial, Untuned
 
 STORE_BYTES: Final = 80 << 20
@@ -56,9 +57,9 @@ class Meter:
         )
         self._since = now
 
-    def failed(self, trial_id: str, error: str) -> None:
+    def failed(self, trial_id: str, failure: Failure) -> None:
         """Stop the benchmark."""
-        raise RuntimeError(f"{trial_id}: {error}")
+        raise RuntimeError(f"{trial_id}: {failure.message}")
 
 
 def resident(pid: int) -> int:

@@ -25,6 +25,7 @@ from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.queue_actor import start_queue
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs
 from orchestrator.cluster.worker_groups import warm_worker_groups
+from trainables.exceptions import Failure
 from trainables.results.outcome import Outcome
 from trainables.spec import Roi, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
@@ -56,9 +57,9 @@ class Ends:
         """Note the time."""
         self.times.append(time.perf_counter())
 
-    def failed(self, trial_id: str, error: str) -> None:
+    def failed(self, trial_id: str, failure: Failure) -> None:
         """Stop the benchmark."""
-        raise RuntimeError(f"{trial_id}: {error}")
+        raise RuntimeError(f"{trial_id}: {failure.message}")
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from trainables.exceptions import Failure
+
 Event = dict[str, Any]
 
 Reply = Literal["again", "end"]
@@ -62,6 +64,10 @@ class Progress:
     images_per_second: float | None = None
 
 
+UNKNOWN: Final = Failure("worker-lost", "out of memory, or killed")
+"""Of a worker's process that has gone without a word."""
+
+
 @dataclass
 class QueueEntry:
     """What the queue knows of a job."""
@@ -70,8 +76,8 @@ class QueueEntry:
     progress: Progress
     events: list[Event] = field(default_factory=list)
     n_failures: int = 0
-    failure_reason: str = "out of memory, or killed"
-    """Why the workers died, as far as it is known."""
+    last_failure: Failure = UNKNOWN
+    """Why its last worker died, as far as it is known."""
     heard: int = 0
     """Events that the listener is done with: it has asked for the next."""
     alive: float = field(default_factory=time.monotonic)

@@ -25,6 +25,7 @@ from orchestrator.cluster.jobs import (
 )
 from orchestrator.cluster.queue_metrics import QueueMetrics
 from orchestrator.cluster.subject_locality import SubjectLocality
+from trainables.exceptions import Failure
 
 DECISION_SECONDS: Final = 600.0
 """The longest that a job that awaits its scheduler waits for who listens to it; then it goes on."""
@@ -44,7 +45,7 @@ class TrialQueue:
     def __init__(self, retries: int, n_worker_groups: int = 1) -> None:
         self._retries = retries
         self._n_worker_groups = n_worker_groups
-        self._no_worker_group_left: str | None = None
+        self._no_worker_group_left: Failure | None = None
         self._entries: dict[str, QueueEntry] = {}
         self._waiting: list[str] = []
         self._changed = asyncio.Condition()
@@ -101,9 +102,8 @@ class TrialQueue:
                 continue
             idle, worker = now - entry.alive, entry.worker
             if worker is not None and idle > entry.job.stall_timeout:
-                entry.failure_reason = (
-                    f"no progress for {idle / 60:.1f} min at {entry.progress.stage}"
-                )
+                why = f"no progress for {idle / 60:.1f} min at {entry.progress.stage}"
+                entry.last_failure = Failure("stalled", why)
                 entry.worker, entry.ended_at = None, now
                 found.append(Stuck(entry.job.trial_id, worker.node, worker.pid))
             elif entry.ended_at is not None and now - entry.ended_at > RESTART_GRACE_SECONDS:
@@ -118,7 +118,7 @@ class TrialQueue:
         """
         for entry in self._entries.values():
             if entry.worker is not None and not entry.ended and entry.worker.node in nodes:
-                entry.failure_reason = "its node died"
+                entry.last_failure = Failure("worker-lost", "its node died")
                 self._hand_on(entry)
         await self._notify()
 
@@ -139,8 +139,9 @@ class TrialQueue:
         """Count a death; tell whether the job is worth another try."""
         entry.n_failures += 1
         if entry.stopped or entry.n_failures > self._retries:
-            lost = f"its worker process died {entry.n_failures} times ({entry.failure_reason})"
-            self._end(entry, error=None if entry.stopped else lost)
+            why = entry.last_failure
+            lost = f"its worker process died {entry.n_failures} times ({why.message})"
+            self._end(entry, None if entry.stopped else Failure(why.kind, lost))
             return False
         entry.progress.stage = "restarting"
         return True
@@ -202,24 +203,25 @@ class TrialQueue:
                 return  # whoever listened is gone for good
             await self._wait()
 
-    async def finish(self, trial_id: str, event: Event, error: str | None) -> None:
-        """Hear that a job is over: its last metrics, or its error."""
+    async def finish(self, trial_id: str, event: Event, failure: Failure | None) -> None:
+        """Hear that a job is over: its last metrics, or why it has failed."""
         entry = self._entries.get(trial_id)
         if entry is not None and not entry.ended:
-            if error is None:
+            if failure is None:
                 entry.events.append(event)
-            self._end(entry, error)
+            self._end(entry, failure)
         await self._notify()
 
     async def set_failure_reason(self, trial_id: str, reason: str) -> None:
         """Hear why a group is about to start anew, for the error of a job that fails by it."""
         if trial_id in self._entries:
-            self._entries[trial_id].failure_reason = reason
+            self._entries[trial_id].last_failure = Failure("worker-lost", reason)
 
-    def _end(self, entry: QueueEntry, error: str | None) -> None:
-        entry.events.append({"done": True, "error": error})
+    def _end(self, entry: QueueEntry, failure: Failure | None) -> None:
+        message = {"error": failure.message, "kind": failure.kind} if failure else {"error": None}
+        entry.events.append({"done": True, **message})
         entry.ended = True
-        self._metrics.ended(entry.progress.group, failed=error is not None)
+        self._metrics.ended(entry.progress.group, failed=failure is not None)
         if entry.stopped:  # nobody listens any more
             self._entries.pop(entry.job.trial_id, None)
 
@@ -258,15 +260,16 @@ class TrialQueue:
 
     async def lose_worker_group(self, group: str, error: str) -> None:
         """Fail the job of a group that has ended for good; all jobs, when no group is left."""
+        failure = Failure("worker-lost", error)
         self._n_worker_groups -= 1
         lost = [self._running(group)]
         if self._n_worker_groups <= 0:
             lost += [self._entries[trial_id] for trial_id in self._waiting]
             self._waiting.clear()
-            self._no_worker_group_left = error
+            self._no_worker_group_left = failure
         for entry in lost:
             if entry is not None:
-                self._end(entry, error)
+                self._end(entry, failure)
         await self._notify()
 
     async def close(self) -> None:

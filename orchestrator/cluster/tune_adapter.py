@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import ray
+from ray import cloudpickle as pickle
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
 from orchestrator.cluster.jobs import Job
-from orchestrator.cluster.worker_groups import QueueLost, listen
+from orchestrator.cluster.worker_groups import QueueLost, TrialFailed, listen
+from trainables.exceptions import Failure
 from trainables.storage.s3_mirror import address, is_mirror
 
 HEAD: Final = {"node:__internal_head__": 0.001}
@@ -26,7 +29,7 @@ class Watcher(Protocol):
         """Hear that a trial is done."""
         ...
 
-    def failed(self, trial_id: str, error: str) -> None:
+    def failed(self, trial_id: str, failure: Failure) -> None:
         """Hear that a trial has failed as often as retries allow."""
         ...
 
@@ -147,15 +150,31 @@ class _Forward(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Forward the failure of a trial that is not tried again."""
         if not self._queue_is_lost(trial):
-            self._watcher.failed(_name(trial), _error_of(trial))
+            self._watcher.failed(_name(trial), _failure_of(trial))
 
     def _queue_is_lost(self, trial: Any) -> bool:
-        if QueueLost.__name__ in _error_of(trial):
+        if isinstance(_raised_by(trial), QueueLost):
             self._lost.found()
         return self._lost.stop_all()
 
 
-def _error_of(trial: Any) -> str:
+def _failure_of(trial: Any) -> Failure:
+    """Find out why a trial has failed: what its worker said, or that its proxy is gone."""
+    raised = _raised_by(trial)
     # What Tune's own get_error reads is a copy that is made later: it lacks the last try.
     file = Path(trial.error_file or "")
-    return file.read_text() if file.is_file() else str(trial.get_error())
+    message = file.read_text() if file.is_file() else str(trial.get_error())
+    if isinstance(raised, TrialFailed):
+        return Failure(raised.kind, message)
+    is_gone = isinstance(raised, ray.exceptions.RayActorError)
+    return Failure("worker-lost" if is_gone else "unexpected", message)
+
+
+def _raised_by(trial: Any) -> BaseException | None:
+    """Read the exception of a trial's last try; None where Tune has kept none."""
+    file = Path(trial.pickled_error_file or "")
+    if not file.is_file():
+        return None
+    error: BaseException = pickle.loads(file.read_bytes())
+    cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
+    return cause or error

@@ -18,6 +18,7 @@ from ray import cloudpickle as pickle
 from orchestrator.cli.process import WORKER_GROUP
 from orchestrator.cluster.jobs import Event, Job
 from orchestrator.cluster.worker_loop import MakeRunner, serve
+from trainables.exceptions import ErrorKind
 from trainables.storage.s3_mirror import address
 
 if TYPE_CHECKING:
@@ -31,7 +32,18 @@ JOIN_SECONDS: Final = 60.0
 
 
 class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
-    """A trial ended with an error on its worker."""
+    """A trial ended with an error on its worker.
+
+    args: the kind of error, and its text, so that it is pickled with both.
+    """
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(kind, message)
+        self.kind = kind
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class QueueLost(Exception):  # noqa: N818  (what happened to the machine, not to a trial)
@@ -127,7 +139,7 @@ def listen(queue: Any, job: Job) -> Iterator[Event]:
                 continue
             if event.get("done"):
                 if event["error"] is not None:
-                    raise TrialFailed(event["error"])
+                    raise TrialFailed(event["kind"], event["error"])
                 return
             number += 1
             yield event

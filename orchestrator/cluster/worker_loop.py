@@ -5,7 +5,6 @@ to do. Where they are no longer in step, the worker fails, and Ray Train starts 
 """
 
 import os
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +13,7 @@ import ray
 from ray import cloudpickle as pickle
 
 from orchestrator.cluster.jobs import END, Job, Reply, Worker
+from trainables.exceptions import Abandoned, Diverged, ProcessGroupBroken, Stopped, WorkerLost
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ def serve(config: dict[str, Any]) -> None:
     """Serve a queue's jobs, one after another, on one warm Ray Train worker."""
     from ray.train.torch import get_device
 
-    from trainables.training.distributed import Abandoned, join_process_group
+    from trainables.training.distributed import join_process_group
 
     queue, group = config["queue"], str(config["group"])
     process_group = join_process_group()
@@ -68,8 +68,8 @@ def serve(config: dict[str, Any]) -> None:
 
 def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
     """Run one job; an error is the job's outcome, and the worker goes on."""
+    from trainables.compute.failures import device_failure, failure_of
     from trainables.spec.evaluation import read_work_item
-    from trainables.training.distributed import ProcessGroupBroken
 
     listener = _Listener(queue, job.trial_id)
     try:
@@ -80,20 +80,18 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
         _report_failure(queue, job, error)
         raise
     except Exception as error:
-        ray.get(queue.finish.remote(job.trial_id, {}, traceback.format_exc()))
-        if "CUDA" in str(error):
-            raise  # a process whose CUDA context failed serves no other trial: start anew
+        ray.get(queue.finish.remote(job.trial_id, {}, failure_of(error)))
+        if device_failure(error) is not None:
+            raise  # a process whose device failed, or is full, serves no other trial: start anew
 
 
 def _run_rank(runner: Runner, queue: Any, job: Job) -> None:
     """Help with one job; what all workers raise alike is told by the first."""
     from trainables.spec.evaluation import read_work_item
-    from trainables.training.distributed import Abandoned
-    from trainables.training.finetune import Stopped
 
     try:
         runner.run_rank(read_work_item(job.trial))
-    except (Stopped, Abandoned, FloatingPointError):
+    except (Stopped, Abandoned, Diverged):
         return
     except Exception as error:
         _report_failure(queue, job, error)
@@ -102,8 +100,6 @@ def _run_rank(runner: Runner, queue: Any, job: Job) -> None:
 
 def _report_failure(queue: Any, job: Job, error: "Exception") -> None:
     """Say why a group has to start anew; of a worker that is gone, nothing is known."""
-    from trainables.training.distributed import WorkerLost
-
     if not isinstance(error, WorkerLost):
         ray.get(queue.set_failure_reason.remote(job.trial_id, str(error)))
 
@@ -116,8 +112,6 @@ class _Listener:
     trial_id: str
 
     def stage(self, name: str) -> None:
-        from trainables.training.finetune import Stopped
-
         call = self.queue.stage.options(name=f"{self.trial_id}: {name}")
         if not ray.get(call.remote(self.trial_id, name)):
             raise Stopped

@@ -4,7 +4,6 @@ The trials, their order, their files and their scores are those of a cluster wit
 a cluster adds is missing: nobody restarts a worker that hangs, or one that runs out of memory.
 """
 
-import traceback
 from bdb import BdbQuit
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,6 +18,8 @@ from orchestrator.execution.plan import Plan
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import run_context_of
 from trainables.compute.device import device_name
+from trainables.compute.failures import failure_of
+from trainables.exceptions import Failure
 from trainables.results.epoch_report import EpochReport
 from trainables.spec.evaluation import WorkItem
 from trainables.worker.runner import TrialRunner
@@ -47,29 +48,29 @@ class LocalExecutor:
         with monitor.display(waiting, self._progress, lambda: "", redraws=False) as display:
             watcher = monitor.watcher(display, waiting)
             for work_item in waiting:
-                error = self._try(runner, work_item)
-                if error is None:
+                failure = self._try(runner, work_item)
+                if failure is None:
                     watcher.finished(work_item.id)
                 else:
-                    watcher.failed(work_item.id, error)
+                    watcher.failed(work_item.id, failure)
         return monitor.failures
 
-    def _try(self, runner: TrialRunner, work_item: WorkItem) -> str | None:
-        """Run a trial as often as retries allow; return its last error, or None when it is done."""
-        error = None
+    def _try(self, runner: TrialRunner, work_item: WorkItem) -> Failure | None:
+        """Run a trial as often as retries allow; return why it failed, or None when it is done."""
+        failure = None
         for _ in range(self._settings.options.retries + 1):
             self._running = Progress(work_item.id, group="local", stage="starting")
             try:
                 runner.run(work_item, _Listener(self._running))
             except BdbQuit:
                 raise KeyboardInterrupt from None  # the debugger was left: so is the sweep
-            except Exception:
-                error = traceback.format_exc()
+            except Exception as error:
+                failure = failure_of(error)
             else:
                 return None
             finally:
                 self._running = None
-        return error
+        return failure
 
     def _progress(self) -> list[dict[str, Any]]:
         running = self._running

@@ -13,6 +13,7 @@ from orchestrator.execution.progress import Display
 from orchestrator.execution.run_record import Publisher
 from orchestrator.execution.setup import epochs_of
 from orchestrator.tracking.background import Tracker
+from trainables.exceptions import Failure
 from trainables.results.event_log import TrialLog, log_file
 from trainables.results.outcome import failed, outcome_file
 from trainables.results.score_files import read_scores, summarise
@@ -108,10 +109,11 @@ class Watcher:
         self.display.finished(trial_id)
         self.tracker.due([trial_id])
 
-    def failed(self, trial_id: str, error: str) -> None:
+    def failed(self, trial_id: str, failure: Failure) -> None:
         """Write down that a trial has failed, show it, and have it mirrored."""
+        error = failure.message
         try:
-            failed(self.trials[trial_id], error, host="", device="").write(self.runs)
+            failed(self.trials[trial_id], failure).write(self.runs)
         except OSError as full:
             error = f"{error} (which could not be written down: {full})"
         TrialLog(log_file(self.runs, trial_id)).note("given up", error=_last_line(error))

@@ -112,6 +112,7 @@ def test_a_failure_that_cannot_be_written_down_is_still_shown(tmp_path: Path) ->
         def due(self, trial_ids: list[str]) -> None: ...
 
     rois = write_shards(tmp_path / "data")
+    from trainables.exceptions import Failure
     from trainables.spec import Trial, Untuned
 
     trial = Trial(Untuned(), (rois[0],))
@@ -122,7 +123,7 @@ def test_a_failure_that_cannot_be_written_down_is_still_shown(tmp_path: Path) ->
             except OSError:
                 break
         watcher = Watcher(Seen(), Seen(), {trial.id: trial}, tmp_path / "runs")  # type: ignore[arg-type]
-        watcher.failed(trial.id, "a defect")
+        watcher.failed(trial.id, Failure("unexpected", "a defect"))
     assert shown == [(trial.id, shown[0][1])]
     assert "a defect" in shown[0][1]
     assert "No space left" in shown[0][1]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+from trainables.exceptions import ErrorKind, Failure
 from trainables.results.epoch_report import EpochReport
 from trainables.spec.evaluation import WorkItem, read_work_item
 from trainables.storage.atomic import write_text
@@ -28,6 +29,8 @@ class Outcome:
     """Time of each step: reading, finetuning, features, encoding."""
     history: tuple[EpochReport, ...] = ()
     error: str | None = None
+    error_kind: ErrorKind | None = None
+    """None unless it has failed."""
 
     def write(self, runs: Path) -> None:
         """Write the outcome beside and rename it, without the secrets that an error may tell."""
@@ -64,6 +67,15 @@ def outcome_file(runs: Path, trial_id: str) -> Path:
     return runs / "trials" / f"{trial_id}.json"
 
 
-def failed(trial: WorkItem, error: str, *, host: str, device: str) -> Outcome:
+def failed(trial: WorkItem, failure: Failure) -> Outcome:
     """Make the outcome of a trial that could not be done."""
-    return Outcome(trial, "failed", host, device, time.time(), {}, error=error)
+    return Outcome(
+        trial,
+        "failed",
+        host="",
+        device="",
+        started=time.time(),
+        seconds={},
+        error=failure.message,
+        error_kind=failure.kind,
+    )

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from trainables.exceptions import Abandoned, ProcessGroupBroken, WorkerLost
+
 Decision = TypeVar("Decision")
 
 COLLECTIVE_TIMEOUT: Final = timedelta(days=30)
@@ -21,18 +23,6 @@ COLLECTIVE_TIMEOUT: Final = timedelta(days=30)
 
 One whose process is gone is noticed at once, by its closed connection.
 """
-
-
-class Abandoned(Exception):  # noqa: N818  (another worker's error)
-    """Another worker of the process group has failed, and all have left the trial together."""
-
-
-class ProcessGroupBroken(RuntimeError):  # noqa: N818  (a state)
-    """The workers are no longer in step: their processes must start anew."""
-
-
-class WorkerLost(ProcessGroupBroken):
-    """Another worker's process has gone, or does not answer."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from trainables.exceptions import Diverged, Stopped
 from trainables.models.finetuned import FinetunedModel, build_model, embedder_of
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Finetuned, Pooled
@@ -26,14 +27,6 @@ from trainables.training.synchronised import WHOLE_BATCHES, ForwardConfig, Share
 History = tuple[EpochReport, ...]
 Report = Callable[[EpochReport], bool]
 """Takes an epoch's report; returns False when the training should stop."""
-
-
-class Stopped(Exception):  # noqa: N818  (an outcome, not an error)
-    """The scheduler has stopped this training; its checkpoint stays."""
-
-    def __init__(self, history: History = ()) -> None:
-        super().__init__("stopped by the scheduler")
-        self.history = history
 
 
 @dataclass(frozen=True)
@@ -77,7 +70,7 @@ def finetune(
     subjects: one, or those of a pooled training in the order in which a sequential epoch visits
     them; the backbone is on the device of their responses. Every process of a group calls this
     alike. forward_config: how images pass the backbone. Returns the reports of all epochs. Raises
-    Stopped when report returns False, FloatingPointError when the loss is not a number.
+    Stopped when report returns False, Diverged when the loss is not a number.
     """
 
     def begin() -> tuple[Training, History, bool]:
@@ -107,8 +100,8 @@ def train_epoch(
 ) -> EpochReport:
     """Train one epoch; a group's processes pass their rows of each batch.
 
-    Draws from torch's generators, which are alike in all processes. Raises FloatingPointError, in
-    every process, when the loss is not a number.
+    Draws from torch's generators, which are alike in all processes. Raises Diverged, in every
+    process, when the loss is not a number.
     """
     start = time.perf_counter()
     objective, optimizer = training.objective, training.optimizer
@@ -130,7 +123,7 @@ def train_epoch(
     n_images = sum(map(len, training.rows))
     mean_loss = float(total) / n_images
     if mean_loss != mean_loss:
-        raise FloatingPointError(f"the loss is not a number in epoch {epoch}; lower learning_rate")
+        raise Diverged(f"the loss is not a number in epoch {epoch}; lower learning_rate")
     seconds = time.perf_counter() - start
     return EpochReport(epoch, mean_loss, seconds, n_images / seconds)
 

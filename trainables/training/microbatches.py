@@ -26,12 +26,6 @@ def can_be_split(backbone: nn.Module) -> bool:
     return not any(isinstance(module, _BatchNorm) for module in backbone.modules())
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that a device, or this machine, has no memory left."""
-    out = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return out or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
-
-
 class Microbatcher:
     """Pass batches in parts of so many images; masks are drawn for the whole batch, as without."""
 

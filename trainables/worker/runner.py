@@ -7,9 +7,11 @@ import time
 import torch
 
 from trainables.compute.device import device_name, indexed, use_threads
+from trainables.compute.failures import device_failure
 from trainables.compute.precision import torch_set_for
 from trainables.data.shards import read_planned_vertices
 from trainables.data.stimuli import KnownStimuli
+from trainables.exceptions import OutOfMemory, Stopped
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import TrialLog, log_file
@@ -24,8 +26,8 @@ from trainables.training.checkpoints import (
     remove_checkpoints,
 )
 from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
-from trainables.training.finetune import Stopped, finetune
-from trainables.training.microbatches import SMALLEST, Microbatcher, can_be_split, is_out_of_memory
+from trainables.training.finetune import finetune
+from trainables.training.microbatches import SMALLEST, Microbatcher, can_be_split
 from trainables.training.synchronised import ForwardConfig
 from trainables.worker.context import PreparedTrial, RunContext, numerics_of
 from trainables.worker.progress import Clock, Listener, Logged, Silent
@@ -61,7 +63,8 @@ class TrialRunner:
         """Run a trial from clean state, write its scores, log and outcome, and return the last.
 
         An evaluation is run alike, with the backbone of a checkpoint. Raises ValueError when data,
-        weights or checkpoint don't serve; a stopped trial is an outcome, not an error.
+        weights or checkpoint don't serve, OutOfMemory, and Diverged; a stopped trial is an
+        outcome, not an error.
         """
         log = TrialLog(log_file(self._context.runs, trial.id))
         for path in (log.path, self._context.runs / "scores" / trial.id):
@@ -148,7 +151,7 @@ class TrialRunner:
                 with clock.timed("finetuning"):
                     return work_item, self._train(work_item, trial, clock.listener, part)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
+                if device_failure(error) != "out-of-memory":
                     raise
                 part = self._smaller_microbatch(work_item, objective, part)
             del work_item  # and nothing refers to the failed try any more: its memory is free
@@ -179,16 +182,16 @@ class TrialRunner:
     def _smaller_microbatch(
         self, work_item: PreparedTrial, objective: Finetuned, part: int | None
     ) -> int:
-        """Halve the images that are passed at a time; raise ValueError where that is no way."""
+        """Halve the images that are passed at a time; raise OutOfMemory where that is no way."""
         smaller = (part or objective.batch_size) // 2
         where = f"{work_item.trial.id}: out of memory on {device_name(self._device)}"
         cure = "take a smaller batch_size, a device with more memory, or --workers-per-trial"
         if self._process_group.size > 1:
-            raise ValueError(f"{where}, shared by {self._process_group.size} workers; {cure}")
+            raise OutOfMemory(f"{where}, shared by {self._process_group.size} workers; {cure}")
         if not can_be_split(work_item.network):
-            raise ValueError(f"{where}, and its BatchNorm needs whole batches; {cure}")
+            raise OutOfMemory(f"{where}, and its BatchNorm needs whole batches; {cure}")
         if smaller < SMALLEST:
-            raise ValueError(f"{where}, also with {part} images at a time; {cure}")
+            raise OutOfMemory(f"{where}, also with {part} images at a time; {cure}")
         return smaller
 
     def _read_alone(self, trial: Trial) -> PreparedTrial:

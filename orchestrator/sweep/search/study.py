@@ -64,7 +64,7 @@ class Record:
 
 def diverged(outcome: Outcome) -> bool:
     """Tell whether a trial failed by its settings: its loss was not a number."""
-    return outcome.status == "failed" and "FloatingPointError" in (outcome.error or "")
+    return outcome.error_kind == "diverged"
 
 
 def record(configuration: str, outcome: Outcome) -> Record:

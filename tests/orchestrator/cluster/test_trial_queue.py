@@ -12,6 +12,7 @@ import pytest
 from orchestrator.cluster import trial_queue
 from orchestrator.cluster.jobs import AGAIN, END, Job, Stuck, Worker
 from orchestrator.cluster.trial_queue import TrialQueue
+from trainables.exceptions import Failure
 
 ROOT = Path(__file__).parents[3]
 Scenario = Callable[[TrialQueue], Awaitable[None]]
@@ -222,8 +223,9 @@ def test_a_failed_job_has_its_error_and_no_metrics() -> None:
     async def scenario(queue: TrialQueue) -> None:
         await queue.submit(job("a"))
         await queue.take("g1")
-        await queue.finish("a", {}, "ValueError: no")
-        assert await events(queue, "a", 1) == [{"done": True, "error": "ValueError: no"}]
+        await queue.finish("a", {}, Failure("input", "ValueError: no"))
+        end = {"done": True, "error": "ValueError: no", "kind": "input"}
+        assert await events(queue, "a", 1) == [end]
         assert await queue.running() == []
 
     run(scenario)
@@ -234,7 +236,7 @@ def test_a_failed_job_submitted_again_starts_from_its_first_event() -> None:
         await queue.submit(job("a"))
         await queue.take("g1")
         await queue.report("a", {"epoch": 1})
-        await queue.finish("a", {}, "ValueError: no")
+        await queue.finish("a", {}, Failure("input", "ValueError: no"))
         await queue.submit(job("a"))
         assert await queue.next_event("a", 0) is None
         assert await queue.take("g2") == job("a")
@@ -485,6 +487,7 @@ def test_a_worker_without_progress_is_named_once_and_its_trial_tried_again() -> 
         assert await queue.take("group-0", worker) == AGAIN  # died twice: it has failed
         [last] = await events(queue, "a", 1)
         assert "no progress for 0.0 min at finetuning" in last["error"]
+        assert last["kind"] == "stalled"
 
     run(scenario)
 
@@ -514,6 +517,7 @@ def test_a_job_whose_nodes_die_too_often_fails() -> None:
             await queue.nodes_died([node])
         [done] = await events(queue, "a", 1)
         assert "died 2 times (its node died)" in done["error"]
+        assert done["kind"] == "worker-lost"
         assert await queue.take("group-third") == AGAIN
 
     run(scenario)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.small_shards import plant
 from trainables.data.images import ResidentImages, split_batches
+from trainables.exceptions import Stopped
 from trainables.models.finetuned import build_model
 from trainables.models.heads import project_batch
 from trainables.models.losses import contrastive_loss, retrieval
@@ -19,7 +20,7 @@ from trainables.results.epoch_report import EpochReport
 from trainables.spec import Pooled
 from trainables.training.batches import TrainingData, epoch_steps
 from trainables.training.checkpoints import Checkpoints
-from trainables.training.finetune import Stopped, finetune
+from trainables.training.finetune import finetune
 from trainables.training.retrieval import with_retrieval
 
 SIZE = 16

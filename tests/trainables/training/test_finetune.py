@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from benchmarks.small_shards import plant
 from trainables.data.images import Images, ResidentImages, StreamedImages
+from trainables.exceptions import Diverged, Stopped
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import FULL, PRECISIONS, Contrastive, Finetuned, Precision, Regression
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import Checkpoints
-from trainables.training.finetune import Stopped, finetune
+from trainables.training.finetune import finetune
 from trainables.training.synchronised import ForwardConfig
 
 CPU = torch.device("cpu")
@@ -324,7 +325,7 @@ def test_a_loss_that_is_not_a_number_ends_the_training_and_names_the_cure(
 ) -> None:
     data = planted()
     data.responses[3, 0] = float("nan")
-    with pytest.raises(FloatingPointError, match=r"not a number in epoch 1; lower learning_rate"):
+    with pytest.raises(Diverged, match=r"not a number in epoch 1; lower learning_rate"):
         run_finetuning(tmp_path, replace(objective, validation=0.0), data)
     assert Checkpoints(tmp_path).load(CPU) is None
 

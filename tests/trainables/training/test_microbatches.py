@@ -19,12 +19,13 @@ from tests.trainables.worker.test_runner import (
     scores,
     without_ray,
 )
+from trainables.exceptions import OutOfMemory
 from trainables.models import heads
 from trainables.models.finetuned import build_model
 from trainables.results.event_log import log_file
 from trainables.spec import Contrastive, Regression
 from trainables.training.distributed import SINGLE_PROCESS
-from trainables.training.microbatches import Microbatcher, can_be_split, is_out_of_memory
+from trainables.training.microbatches import Microbatcher, can_be_split
 from trainables.training.synchronised import ForwardConfig, SharedModel
 
 __all__ = ["place", "without_ray"]  # fixtures
@@ -99,20 +100,6 @@ def test_batchnorm_alone_forbids_parts() -> None:
     assert not can_be_split(published.resnet18())
 
 
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory"), True),
-        (MemoryError(), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 bytes"), True),
-        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
-        (ValueError("out of memory"), False),
-    ],
-)
-def test_which_errors_are_of_memory(error: Exception, expected: bool) -> None:
-    assert is_out_of_memory(error) == expected
-
-
 def out_of_memory_above(limit: int, images: Tensor) -> Tensor:
     """Stand in for the backbone's first step, on a device that holds so many images'
     activations."""
@@ -150,7 +137,7 @@ def test_a_trial_that_no_part_fits_is_reported_with_its_cure(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainables.models.heads.normalise", partial(out_of_memory_above, 3))
-    with pytest.raises(ValueError, match=r"also with 8 images .*smaller batch"):
+    with pytest.raises(OutOfMemory, match=r"also with 8 images .*smaller batch"):
         place.runner().run(place.trial(), Listener())
 
 

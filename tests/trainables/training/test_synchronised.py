@@ -13,6 +13,7 @@ from torchvision.ops import StochasticDepth
 from benchmarks.small_shards import plant
 from tests.builders.worker_process_group import run_process_groups
 from trainables.data.images import ResidentImages
+from trainables.exceptions import Abandoned, Diverged, ProcessGroupBroken, Stopped
 from trainables.models.backbones import normalise
 from trainables.models.finetuned import FinetunedModel, build_model, embedder_of
 from trainables.results.epoch_report import EpochReport
@@ -21,11 +22,9 @@ from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import Checkpoints
 from trainables.training.distributed import (
     SINGLE_PROCESS,
-    Abandoned,
-    ProcessGroupBroken,
     TrialProcessGroup,
 )
-from trainables.training.finetune import Stopped, finetune
+from trainables.training.finetune import finetune
 from trainables.training.synchronised import ForwardConfig, SharedModel
 
 pytestmark = pytest.mark.slow  # processes of their own: each imports torch
@@ -244,7 +243,7 @@ def diverge(process_group: TrialProcessGroup, directory: Path) -> str:
             lambda report: True,
             process_group=process_group,
         )
-    except FloatingPointError as error:
+    except Diverged as error:
         return str(error)
     return "nothing"
 

@@ -19,6 +19,7 @@ from trainables.data import loading
 from trainables.data.loading import Subject, read_images, read_subject
 from trainables.data.rows import read_rows
 from trainables.encoding.features import extract
+from trainables.exceptions import Failure, Stopped
 from trainables.models import backbones
 from trainables.models.backbones import weights_name
 from trainables.results.epoch_report import EpochReport
@@ -43,7 +44,6 @@ from trainables.spec import (
 )
 from trainables.spec.evaluation import Evaluation
 from trainables.training.checkpoints import LAST, OF_SEARCHES
-from trainables.training.finetune import Stopped
 from trainables.worker import score_subject, subject_cache
 from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
@@ -345,10 +345,11 @@ def test_every_epoch_s_weights_are_kept_on_request(place) -> None:
 
 
 def test_a_trial_that_could_not_be_done_is_an_outcome_with_its_error(place) -> None:
-    outcome = failed(place.trial(), "ValueError: no", host="node", device="cpu")
+    outcome = failed(place.trial(), Failure("input", "ValueError: no"))
     outcome.write(place.home / "runs")
     content = json.loads(outcome_file(place.home / "runs", outcome.trial.id).read_text())
     assert (content["status"], content["error"]) == ("failed", "ValueError: no")
+    assert Outcome.read(place.home / "runs", outcome.trial.id).error_kind == "input"
 
 
 def test_a_worker_that_shares_a_gpu_takes_its_share_of_the_memory(place, monkeypatch) -> None:

@@ -131,9 +131,10 @@ def test_a_record_is_the_last_epoch_of_an_outcome() -> None:
 
 
 def test_a_diverged_training_ranks_below_all_and_another_failure_is_no_result() -> None:
-    broken = outcome("failed", error="FloatingPointError: not a number", history=())
+    broken = outcome("failed", error="not a number", error_kind="diverged", history=())
     assert record("a", broken).key < one("b", "V1v", 1, 0.0).key
-    assert not diverged(outcome("failed", error="out of memory"))
+    named = "FloatingPointError.parquet: no such file"
+    assert not diverged(outcome("failed", error=named, error_kind="input"))
 
 
 def rounds(searcher: str = "optuna", search: Search = SEARCH):

@@ -1,0 +1,52 @@
+"""What is made of the exceptions that Tune keeps of its trials: no Ray is started."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import ray
+from ray import cloudpickle
+
+from orchestrator.cluster import tune_adapter
+from orchestrator.cluster.worker_groups import QueueLost, TrialFailed
+from trainables.exceptions import Failure
+
+
+@dataclass
+class KeptTrial:
+    """A trial as Tune keeps it: its errors as text, and the last of them pickled."""
+
+    error_file: str
+    pickled_error_file: str | None
+
+
+def kept(home: Path, error: Exception | None, text: str) -> KeptTrial:
+    (home / "error.txt").write_text(text)
+    if error is None:
+        return KeptTrial(str(home / "error.txt"), None)
+    raised = ray.exceptions.RayTaskError("train", text, error).as_instanceof_cause()
+    (home / "error.pkl").write_bytes(cloudpickle.dumps(raised))
+    return KeptTrial(str(home / "error.txt"), str(home / "error.pkl"))
+
+
+def test_a_failed_trial_has_the_kind_that_its_worker_named(tmp_path) -> None:
+    trial = kept(tmp_path, TrialFailed("diverged", "Diverged: no"), "two tries")
+    assert tune_adapter._failure_of(trial) == Failure("diverged", "two tries")
+
+
+def test_an_error_of_the_proxy_itself_is_unexpected(tmp_path) -> None:
+    for error in (RuntimeError("a defect"), None):
+        assert tune_adapter._failure_of(kept(tmp_path, error, "x")) == Failure("unexpected", "x")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(QueueLost("gone"), True), (TrialFailed("input", "no such file: QueueLost.txt"), False)],
+)
+def test_the_queue_is_lost_by_the_type_of_the_error_not_by_its_text(
+    tmp_path, error, expected
+) -> None:
+    lost = tune_adapter._Lost()
+    forward = tune_adapter._Forward(watcher=None, lost=lost)  # type: ignore[arg-type]
+    forward.on_trial_recover(0, [], kept(tmp_path, error, f"Traceback\n{error!r}"))
+    assert lost.stop_all() is expected

@@ -1,0 +1,60 @@
+"""Kinds of error: by type, whatever an error's text says, and by text only where no type tells."""
+
+import pytest
+import torch
+
+from trainables.compute.failures import device_failure, failure_of, kind_of
+from trainables.exceptions import Diverged, OutOfMemory, ProcessGroupBroken, WorkerLost
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "out-of-memory"),
+        (MemoryError(), "out-of-memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8"), "out-of-memory"),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "out-of-memory"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "out-of-memory"),
+        (torch.AcceleratorError("CUDA error: out of memory"), "out-of-memory"),
+        (torch.AcceleratorError("an illegal memory access was encountered"), "device"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "device"),
+        (RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED"), "device"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
+        (ValueError("CUDA error: out of memory"), None),
+        (OutOfMemory("out of memory on a GPU, also with 8 images at a time"), None),
+    ],
+    ids=str,
+)
+def test_which_errors_are_a_device_s(error: Exception, expected: str | None) -> None:
+    assert device_failure(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Diverged("the loss is not a number"), "diverged"),
+        (FloatingPointError("divide by zero"), "unexpected"),
+        (OutOfMemory("nothing fits"), "out-of-memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out-of-memory"),
+        (RuntimeError("CUDA error: an illegal memory access"), "device"),
+        (WorkerLost("gone"), "worker-lost"),
+        (ProcessGroupBroken("worker 1: CUDA error"), "worker-lost"),
+        (ValueError("subj01.parquet: FloatingPointError, CUDA, QueueLost"), "input"),
+        (FileNotFoundError("weights.pt"), "input"),
+        (RuntimeError("a defect"), "unexpected"),
+        (KeyError("a defect"), "unexpected"),
+    ],
+    ids=str,
+)
+def test_an_error_is_of_one_kind_by_its_type(error: Exception, expected: str) -> None:
+    assert kind_of(error) == expected
+
+
+def test_a_failure_holds_the_kind_and_the_traceback() -> None:
+    try:
+        raise Diverged("the loss is not a number in epoch 2")
+    except Diverged as error:
+        failure = failure_of(error)
+    assert failure.kind == "diverged"
+    assert failure.message.startswith("Traceback")
+    assert failure.message.strip().endswith("Diverged: the loss is not a number in epoch 2")
