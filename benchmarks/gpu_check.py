@@ -19,6 +19,7 @@ import torch
 
 from benchmarks import gpu_agreement, gpu_host, gpu_steps
 from benchmarks.gpu_report import Report
+from orchestrator.cli.environment import WORKER, set_environment
 from trainables.compute.device import use_threads
 
 Section = Callable[[Report, torch.device, bool], None]
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="begin no section after")
     parser.add_argument("--json", type=Path, metavar="FILE", default=Path("gpu-check.json"))
     options = parser.parse_args()
+    set_environment(WORKER)
     has_gpu = torch.cuda.is_available()
     if not has_gpu and not options.small:
         parser.error("there is no GPU; --small runs the same on the CPU, to see that it runs")

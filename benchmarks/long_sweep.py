@@ -18,6 +18,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from benchmarks.overhead import NoWork, roi
+from orchestrator.cli.environment import DRIVER, set_environment
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from orchestrator.cluster.jobs import Job
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=64)
     parser.add_argument("--groups", type=int, default=4)
     options = parser.parse_args()
+    set_environment(DRIVER)
     start = time.perf_counter()
     head = {"num_cpus": 2, "object_store_memory": STORE_BYTES, "include_dashboard": True}
     cluster = Cluster(initialize_head=True, head_node_args=head)

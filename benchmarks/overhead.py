@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from orchestrator.cli.environment import DRIVER, set_environment
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from orchestrator.cluster.jobs import Job
@@ -70,6 +71,7 @@ def main() -> None:
         "--nested", type=int, default=8, help="trials of the nested shape (0: none)"
     )
     options = parser.parse_args()
+    set_environment(DRIVER)
     cores = len(os.sched_getaffinity(0))
     connect(cores + 1, include_dashboard=True)
     with tempfile.TemporaryDirectory() as scratch:

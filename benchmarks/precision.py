@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from orchestrator.cli.environment import WORKER, set_environment
 from orchestrator.sweep.spaces import expand
 from search_spaces import demo
 from trainables.compute.device import use_threads
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=Path("demo/weights.safetensors"))
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
+    set_environment(WORKER)
     use_threads(1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found: dict[tuple[str, Precision], list[float]] = defaultdict(list)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from orchestrator.cli.environment import DRIVER, WORKER, set_environment
 from tests.builders.sweep_process import Lab
 
 # How long an example takes says nothing on a busy machine.
@@ -16,6 +17,7 @@ settings.load_profile("untimed")
 # One thread each: numbers repeat, and two busy processes don't wait for each other's threads.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+set_environment(DRIVER, WORKER)  # as every command does at its start
 
 
 @pytest.fixture(scope="session")

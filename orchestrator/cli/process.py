@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from orchestrator.cli.environment import DRIVER, WORKER, set_environment
 from orchestrator.cli.errors import InputError
 from trainables.storage.redaction import redact
 
@@ -28,6 +29,7 @@ def run(body: Callable[[], None]) -> int:
     A ValueError (every complaint of an InputError) or an OSError becomes ``error: …`` on stderr
     and code 2, an interrupt code 130. Anything else is a defect and keeps its traceback.
     """
+    set_environment(DRIVER, WORKER)
     try:
         body()
     except InputError as error:

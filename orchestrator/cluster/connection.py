@@ -36,8 +36,6 @@ def connect(
         # of one machine, as it does on macOS; there is no public argument for that.
         ray_constants.ENABLE_RAY_CLUSTER = False
     if not ray.is_initialized() and not joined:
-        # A sweep has more processes than cores, most of them asleep: no cause for a warning.
-        os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "16")
         options |= {
             "address": "local",
             "num_cpus": num_cpus,

@@ -1,6 +1,5 @@
 """Ray Tune over the warm groups: proxy trials that submit a job and forward its reports."""
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -58,10 +57,6 @@ def run_jobs(
     of a stopped trial as of a finished one, which may be before its worker has written it down.
     Raises KeyboardInterrupt on Ctrl-C, at once, and QueueLost when the queue is gone.
     """
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # scores and MLflow are our record
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the older output is silent when asked to be
-    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", str(schedule.concurrent))
     by_id = {job.trial_id: job for job in jobs}
     lost = _Lost()
     trainable = tune.with_resources(

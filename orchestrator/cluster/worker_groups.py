@@ -4,7 +4,6 @@ Each group is one ``TorchTrainer`` whose workers ask the queue for jobs until th
 Tune's trials are light: they submit a job and forward its reports, so Tune schedules as usual.
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -101,9 +100,6 @@ def _run_worker_group(queue: Any, trainer: "TorchTrainer", left: threading.Event
 def _trainer(
     queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, name: str, scratch: Path
 ) -> "TorchTrainer":
-    # A group that loses its node resumes at the trial's checkpoint: it needs no notice, and the
-    # watcher is one more process to start for every group.
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ray
 from ray import cloudpickle as pickle
 
+from orchestrator.cli.environment import WORKER, set_environment
 from orchestrator.cluster.jobs import END, Job, Reply, Worker
 from trainables.exceptions import Abandoned, Diverged, ProcessGroupBroken, Stopped, WorkerLost
 
@@ -46,6 +47,7 @@ def serve(config: dict[str, Any]) -> None:
 
     from trainables.training.distributed import join_process_group
 
+    set_environment(WORKER)
     queue, group = config["queue"], str(config["group"])
     process_group = join_process_group()
     make_runner: MakeRunner = pickle.loads(config["make_runner"])

@@ -4,6 +4,8 @@ cortex-sweep sweep                                   the demonstration
 cortex-sweep sweep paper --data DATA --out RUNS      the paper's main experiment
 """
 
+import importlib
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,9 +145,14 @@ def retry(
     out: RunsDirectory | None = None,
 ) -> int:
     """Run the last command on a directory again: the trials that failed or were not run."""
-    from orchestrator.sweep.status import retry as run_again
+    from orchestrator.sweep.status import find_retry
 
-    return run_again(find_places(out).runs, only_failed=failed)
+    again = find_retry(find_places(out).runs, only_failed=failed)
+    # This process now is the recorded command's, whose paths are relative to where it was started.
+    os.chdir(again.command.directory)
+    module = importlib.import_module(f"{again.command.module}.__main__")
+    code: int = module.main(again.command.arguments, only=again.only)
+    return code
 
 
 @app.command

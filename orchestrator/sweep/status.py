@@ -5,10 +5,9 @@ python -m orchestrator.sweep retry --failed --out RUNS
 python -m orchestrator.sweep cancel --out RUNS
 """
 
-import importlib
-import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -116,8 +115,17 @@ def cancel(runs: Path, console: Console) -> None:
     _say(console, f"ended: {owner.describe()}")
 
 
-def retry(runs: Path, *, only_failed: bool) -> int:
-    """Run the last command on a directory again, from where it was started; return its exit code.
+@dataclass(frozen=True)
+class Retry:
+    """What is to be run again."""
+
+    command: Command
+    only: frozenset[str] | None
+    """Ids of the trials to run; None: all that are left."""
+
+
+def find_retry(runs: Path, *, only_failed: bool) -> Retry:
+    """Find the last command on a directory, to run it again from where it was started.
 
     only_failed: leave out what has neither failed nor been done. Raises InputError where there is
     nothing to try again.
@@ -133,7 +141,4 @@ def retry(runs: Path, *, only_failed: bool) -> int:
             f"{command.directory}: no such directory, where the command was started; run it again: "
             f"python -m {command.module} {' '.join(command.arguments)}"
         )
-    os.chdir(command.directory)
-    module = importlib.import_module(f"{command.module}.__main__")
-    code: int = module.main(command.arguments, only=frozenset(chosen) if only_failed else None)
-    return code
+    return Retry(command, frozenset(chosen) if only_failed else None)

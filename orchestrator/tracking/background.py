@@ -1,7 +1,6 @@
 """Keeping MLflow up to date beside a sweep, in a thread that nothing waits for."""
 
 import logging
-import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -77,11 +76,6 @@ class Tracker:
 
 def start_tracker(sweep: Sweep, warn: Callable[[str], None]) -> Tracker:
     """Start mirroring a sweep to the store that the environment names."""
-    # A store that is down answers within seconds instead of MLflow's default of minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    # A server's client prints two lines a run that ends.
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return Tracker(lambda: Mirror(sweep, tracking_uri()), warn)

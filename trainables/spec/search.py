@@ -134,6 +134,12 @@ class Search:
         )
 
     @property
+    def id(self) -> str:
+        """Hash what is searched for, where and how."""
+        ranges = {n: {"kind": type(one).__name__, **asdict(one)} for n, one in self.ranges.items()}
+        return digest({**asdict(self), "ranges": ranges})
+
+    @property
     def n_rounds(self) -> int:
         """Count the rounds; the last one may be smaller."""
         return -(-self.n_configurations // self.per_round)

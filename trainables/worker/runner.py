@@ -1,6 +1,5 @@
 """One trial, or evaluation, on a warm worker: read, fine-tune, encode, write the scores."""
 
-import os
 import socket
 import time
 
@@ -48,8 +47,6 @@ class TrialRunner:
         process_group: TrialProcessGroup = SINGLE_PROCESS,
     ) -> None:
         use_threads(context.threads)
-        # cuBLAS is bitwise reproducible only so, and reads it when it is first used.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         device = indexed(device)
         if device.type == "cuda" and context.share_of_gpu < 1:
             torch.cuda.set_per_process_memory_fraction(context.share_of_gpu, device)

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import optuna
@@ -49,7 +49,7 @@ class Progress:
     def home(self) -> Path:
         """Name the directory of what the search ends in."""
         rois = [(roi.id, roi.data) for roi in self.rois]
-        content = [repr(self.search), repr(self.backbone), self.searcher, rois]
+        content = [self.search.id, asdict(self.backbone), self.searcher, rois]
         return self.runs / "hyperparameter_search" / digest(content)
 
     def rounds(self) -> Iterator[Round]:
