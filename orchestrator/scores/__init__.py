@@ -1,1 +1,1 @@
-"""From score files to tables: which ROIs make a row, how sure its numbers are, how it is shown."""
+"""From score files to tables: rows, summaries, intervals, tests, display and export."""

@@ -44,12 +44,12 @@ DIFFERENCES: Final = {
     "p": pa.float64(),
     "q": pa.float64(),
 }
-"""Columns of exported vertex tests; null where an r is not defined."""
+"""Columns of exported vertex tests; null where an r is undefined."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a sweep's results and its data lie."""
+    """The directories of a sweep's results and of its data."""
 
     runs: Path
     data: Path
@@ -57,7 +57,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The tables of a comparison, what could not be said, and the vertices' tests."""
+    """The tables of a comparison, notes on what is missing, and the tests of the vertices."""
 
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
@@ -108,7 +108,7 @@ def compute_statistics(
 
 
 def _describe_missing(methods: tuple[str, str], found: ImageTests) -> list[str]:
-    """Say how many ROIs could not be tested over images, and why the first could not."""
+    """Count the ROIs that could not be tested over images, with the reason of the first."""
     if not found.missing:
         return []
     shown = "; ".join(dict.fromkeys(found.missing[:SHOWN]))
@@ -120,7 +120,7 @@ def _describe_missing(methods: tuple[str, str], found: ImageTests) -> list[str]:
 
 
 def difference_rows(tests: Sequence[ImageTests]) -> pa.Table:
-    """Lay out every tested vertex of every pair of methods, with the columns of DIFFERENCES."""
+    """Tabulate every tested vertex of every pair of methods, with the columns of DIFFERENCES."""
     parts = [one.vertices.assign(method_a=one.a, method_b=one.b) for one in tests]
     frame = pd.concat(parts, ignore_index=True)[list(DIFFERENCES)]
     schema = pa.schema([pa.field(name, kind) for name, kind in DIFFERENCES.items()])

@@ -1,4 +1,4 @@
-"""Writing tables where the user asks, as Parquet or CSV: the score rows, vertex by vertex."""
+"""Export tables as Parquet or CSV: the score rows, vertex by vertex."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ def check_export(path: Path) -> None:
     if path.suffix not in (".parquet", ".csv"):
         raise InputError(f"--export {path}: expected a name that ends in .parquet or .csv")
     if not path.parent.is_dir():
-        raise InputError(f"--export {path}: {path.parent} is no directory; make it first")
+        raise InputError(f"--export {path}: {path.parent} is not a directory; create it first")
 
 
 def export_vertices(table: ScoreTable, path: Path) -> int:
-    """Write the score rows that are kept, one a vertex; count them.
+    """Write the selected score rows, one per vertex; return their number.
 
     Raises InputError as :func:`check_export` does.
     """
@@ -28,7 +28,7 @@ def export_vertices(table: ScoreTable, path: Path) -> int:
 
 
 def write_rows(rows: pa.Table, path: Path) -> int:
-    """Write a table to a .parquet or .csv file atomically; count its rows.
+    """Write a table to a .parquet or .csv file atomically; return its number of rows.
 
     In CSV a list is one text with ``;`` between its items. Raises InputError as
     :func:`check_export` does.

@@ -1,4 +1,4 @@
-"""Restrictions of a score table: by value, subject, trial; one trial or model per ROI."""
+"""Filters of a score table: by value, subject, trial; one trial or model per ROI."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -59,7 +59,7 @@ def one_trial_per_roi(
 ) -> tuple[ScoreTable, list[str]]:
     """Keep, of a method's trials on the same ROI and protocol, the one that started last.
 
-    started: seconds since 1970 of a trial by its id. Returns what is kept, and a line for each
+    started: seconds since 1970 of a trial by its id. Returns the table, and one note per
     method that had several trials on an ROI, or whose ROIs are of several settings.
     """
     keys = ["method", "roi_id", "protocol", "source"]
@@ -100,7 +100,7 @@ def evaluations_of(table: ScoreTable) -> dict[str, Evaluation]:
 
 
 def _describe_several(table: ScoreTable, found: pd.DataFrame, several: pd.DataFrame) -> str:
-    """Say which settings of one method there are, and on how many ROIs a choice was made."""
+    """Describe the settings of one method, and on how many ROIs one was chosen."""
     method = found["method"].iloc[0]
     n_several = several.loc[several["method"] == method, "roi_id"].nunique()
     settings = found.groupby("setting", observed=True)["trial_id"].first()
@@ -111,7 +111,7 @@ def _describe_several(table: ScoreTable, found: pd.DataFrame, several: pd.DataFr
     if len(settings) > 1:
         described = _describe({key: setting_values(table.trials[t]) for key, t in settings.items()})
         names = f"settings {_some(described, '; ')}"
-    return f"{method}: {taken if n_several else ''}{names}; --trial keeps one"
+    return f"{method}: {taken if n_several else ''}{names}; --trial selects one"
 
 
 def _describe(settings: Mapping[Any, Mapping[str, Any]]) -> list[str]:
@@ -134,7 +134,7 @@ def _some(names: Collection[str], separator: str = ", ") -> str:
 
 
 def started_in(runs: Path) -> Callable[[str], float]:
-    """Return a function that tells when a trial started; a trial without an outcome is oldest."""
+    """Return a function that gives a trial's start; a trial without an outcome is oldest."""
 
     def started(trial_id: str) -> float:
         from trainables.results.outcome import Outcome
@@ -146,16 +146,16 @@ def started_in(runs: Path) -> Callable[[str], float]:
 
 
 def one_model_per_roi(table: ScoreTable) -> tuple[ScoreTable, list[str]]:
-    """Leave out the methods that score an ROI by several models: no row of a table can hold two.
+    """Leave out the methods that score an ROI by several models, which no row can hold.
 
-    Returns what is kept, and a line for each method that is left out.
+    Returns the table, and one note per method that is left out.
     """
     keys = ["method", "roi_id", "protocol"]
     found = with_source(table, keys)[[*keys, "source"]].drop_duplicates()
     several = found[found.duplicated(keys, keep=False)]
     notes = [
         f"{method}: several models on {part['roi_id'].nunique()} ROIs; --by model shows them, "
-        "--trial with the beginning of an id keeps some"
+        "--trial with the beginning of an id selects some"
         for method, part in several.groupby("method", observed=True)
     ]
     return table.where(~table.vertices["method"].isin(several["method"].unique())), notes

@@ -1,4 +1,4 @@
-"""What a table of scores must say of evaluated models, and which of them it can't hold."""
+"""Notes under a table of scores: which models were trained on test images."""
 
 from orchestrator.scores.score_table import ScoreTable
 
@@ -18,10 +18,10 @@ def overlap_notes(table: ScoreTable) -> list[str]:
     if leaking:
         notes.append(
             f"trained on test images of the subject: {', '.join(leaking)}; these r leak, and "
-            "orchestrator.evaluate --exclude-training-images measures without these images"
+            "orchestrator.evaluate --exclude-training-images scores without these images"
         )
     if dropped:
         notes.append(
-            f"overlapping test images left out, so r is of fewer images: {', '.join(dropped)}"
+            f"overlapping test images are excluded, so r is over fewer images: {', '.join(dropped)}"
         )
     return notes

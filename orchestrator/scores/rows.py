@@ -1,4 +1,4 @@
-"""The rows of a table of scores: which ROIs each is made of, and how much each ROI weighs."""
+"""The rows of a table of scores: the ROIs of each, and their weights."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ from trainables.spec.rois import ROI_ORDER
 By = Literal["group", "roi", "subject", "subject-roi"]
 METHOD_ORDER: Final = ("untuned", "regression", "contrastive", "pooled-avg", "pooled-const")
 ROI_COLUMNS: Final = ("dataset", "subject", "hemisphere", "roi", "group")
-"""What is known of an ROI by its id."""
+"""Columns that an ROI's id determines."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: which ROIs its numbers are made of."""
+    """A row of a table: the ROIs that its numbers are computed from."""
 
     label: str
     rois: tuple[str, ...]
@@ -48,7 +48,7 @@ def without_streams(rois: pd.DataFrame) -> pd.DataFrame:
 
 
 def rows_by(rois: pd.DataFrame, by: By) -> list[Row]:
-    """List a table's rows; a total mixes ROIs, so it leaves the streams out."""
+    """List a table's rows; totals leave the streams out, which overlap other ROIs."""
     if by == "subject-roi":
         return [Row(_short(rois, roi), (roi,)) for roi in map(str, rois.index)]
     if by == "subject":
@@ -75,7 +75,7 @@ def rows_by(rois: pd.DataFrame, by: By) -> list[Row]:
 
 
 def _short(rois: pd.DataFrame, roi: str) -> str:
-    """Name an ROI with spaces, where a narrow table breaks; with its data set if there are two."""
+    """Name an ROI with spaces, where narrow tables wrap; with its data set if there are two."""
     parts = [str(rois.at[roi, name]) for name in ("dataset", "subject", "hemisphere", "roi")]
     return " ".join(parts if rois["dataset"].nunique() > 1 else parts[1:])
 
@@ -92,7 +92,7 @@ def _subject_rows(rois: pd.DataFrame) -> list[Row]:
 
 
 def _group_rows(rois: pd.DataFrame) -> list[Row]:
-    """List the groups' rows; of two data sets, each has its own: they are of other subjects."""
+    """List the groups' rows; each data set has its own, since its subjects differ."""
     if rois["dataset"].nunique() > 1:
         parts = [(str(name), _group_rows(part)) for name, part in rois.groupby("dataset")]
         return [replace(row, label=f"{name} {row.label}") for name, rows in parts for row in rows]

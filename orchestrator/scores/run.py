@@ -1,4 +1,4 @@
-"""Answering a question about a sweep's scores: tables on the terminal, rows in a file."""
+"""Run a query of a sweep's scores: tables on the terminal, rows in a file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -48,7 +48,7 @@ from trainables.results.outcome import Outcome
 
 @dataclass(frozen=True)
 class ScoreQuery:
-    """What is asked of the scores."""
+    """A query of the scores."""
 
     runs: Path
     data: Path
@@ -69,7 +69,7 @@ class ScoreQuery:
 
 @dataclass(frozen=True)
 class _QueryResult:
-    """Tables, the lines that must stand under them, and the vertices that were tested."""
+    """Tables, the notes under them, and the vertices that were tested."""
 
     tables: Sequence[RenderableType]
     notes: Sequence[str] = ()
@@ -77,7 +77,7 @@ class _QueryResult:
 
 
 def run_query(query: ScoreQuery, console: Console | None = None) -> None:
-    """Print the answer to a question, and write the rows that it asks to export.
+    """Print the result of a query, and write the rows that it exports.
 
     Raises InputError (or ValueError) when the scores can't be read or none is left.
     """
@@ -134,7 +134,7 @@ def _result_of(table: ScoreTable, query: ScoreQuery) -> _QueryResult:
 
 
 def _shown(table: ScoreTable, query: ScoreQuery) -> ScoreTable:
-    """Keep what a question's tables are made of."""
+    """Keep the scores that a query's tables are computed from."""
     if query.compare:
         return table.where(table.vertices["method"].isin(query.compare))
     return table if query.by == "model" else one_model_per_roi(table)[0]

@@ -1,4 +1,4 @@
-"""Every score of a sweep in one table: read, restricted, one trial per ROI."""
+"""Every score of a sweep in one table: read and filtered, one trial per ROI."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -24,14 +24,14 @@ version of the program; the last is null where the file does not say."""
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores of many trials; restricting drops vertices and leaves the files' rows alone."""
+    """Scores of many trials; a filter drops vertices and keeps the rows of the files."""
 
     rows: pa.Table
     """SCORE_SCHEMA and DERIVED, as read, text dictionary-encoded."""
     vertices: pd.DataFrame
-    """The rows that are kept, without r_by_layer; the index is the row's number in rows."""
+    """The selected rows, without r_by_layer; the index is the row's number in rows."""
     trials: Mapping[str, WorkItem]
-    """Each trial and evaluation by its id, as its score files tell it."""
+    """Each trial and evaluation by its id, as recorded in its score files."""
 
     def where(self, kept: "pd.Series[bool]") -> "ScoreTable":
         """Keep the vertices for which ``kept`` holds."""
@@ -44,7 +44,7 @@ class ScoreTable:
     def at_layers(self) -> pd.DataFrame:
         """Average r over each ROI's vertices at every layer, not only the chosen one.
 
-        Returns a row a (method, ROI, layer): columns method, ROI, layer, r; no row where a
+        Returns one row per (method, ROI, layer): columns method, ROI, layer, r; no row where a
         layer has no r.
         """
         taken = self.rows.select(["r_by_layer"]).take(self.vertices.index.to_numpy())
@@ -100,7 +100,7 @@ def _read(path: Path) -> tuple[pa.Table, WorkItem]:
         roi = next(roi for roi in trial.rois if roi.id == path.stem)
     except (ValueError, TypeError, KeyError, StopIteration) as error:
         raise ValueError(
-            f"{path}: does not say which trial and ROI its scores are of; "
+            f"{path}: the trial and ROI of its scores are not recorded in it; "
             "remove it and run the sweep again"
         ) from error
     for number, field in enumerate(table.schema):

@@ -1,4 +1,4 @@
-"""Scores as others' tables have them: one tidy row a (ROI, method, protocol)."""
+"""Scores as a tidy table: one row per ROI, method and protocol."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -66,14 +66,14 @@ _CONSTANT: Final = (
     *("n_test", "n_overlap", "n_excluded", "trained_on"),
     *("trial_id", "data", "setting", "code", "host"),
 )
-"""What all rows of a score file's ROI and protocol share."""
+"""Columns that are constant within a score file's ROI and protocol."""
 
 
 def tidy_rows(table: ScoreTable, data: Path, outcome: Callable[[str], Outcome | None]) -> pa.Table:
-    """Summarise the rows that are kept: TIDY_SCHEMA, one row per ROI, method and protocol.
+    """Summarise the selected rows: TIDY_SCHEMA, one row per ROI, method and protocol.
 
-    data: the directory of shards, for splits and noise ceilings; null where it does not hold what
-    was scored. outcome: how a trial ended, by its id, or None.
+    data: the directory of shards, for splits and noise ceilings; null where it lacks what was
+    scored. outcome: how a trial ended, by its id, or None.
     """
     vertices = with_ceilings(table.vertices, data)
     vertices = vertices.assign(share=shares(vertices))
@@ -96,7 +96,7 @@ def tidy_rows(table: ScoreTable, data: Path, outcome: Callable[[str], Outcome | 
 
 
 def _of_roi(first: dict[str, Any], data: Path) -> dict[str, Any]:
-    """Take what score files say of an ROI, and the split from its subject's shard."""
+    """Collect an ROI's columns from its score files, and the split from its subject's shard."""
     shard = data / f"{first['dataset']}-{first['subject']}"
     known = has_data(shard, str(first["data"]))
     kept = {name: first[name] for name in _CONSTANT if name not in ("dataset", "n_test", "code")}
@@ -111,7 +111,7 @@ def _of_roi(first: dict[str, Any], data: Path) -> dict[str, Any]:
 
 
 def _of_scores(roi: pd.DataFrame) -> dict[str, Any]:
-    """Summarise an ROI's vertices; None where none has what a number is made of."""
+    """Summarise an ROI's vertices; None where no vertex has the values."""
     r, known = roi["r"].dropna(), roi.dropna(subset=["share"])
     return {
         "n_vertices": len(roi),
@@ -133,7 +133,7 @@ def _mean(values: "pd.Series[float]") -> float | None:
 def _of_work_item(
     work_item: WorkItem, outcome: Outcome | None, history: Sequence[EpochReport]
 ) -> dict[str, Any]:
-    """Tell how a backbone was fine-tuned, by its trial's epochs, and when it was scored."""
+    """Return the columns that describe the fine-tuning, and when the ROI was scored."""
     trial = training_of(work_item)
     finetuned = not isinstance(trial.objective, Untuned)
     return {

@@ -1,4 +1,4 @@
-"""Tables of scores for the terminal: summaries, comparisons, layers, and a sweep's last word."""
+"""Tables of scores for the terminal: summaries, comparisons, layers, a sweep's closing table."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -24,14 +24,13 @@ from orchestrator.scores.statistics.summaries import (
 OPTIMISTIC: Final = {
     "paper": "paper is optimistic for every method: it chooses layer and alpha, and reports r, "
     "on the same folds of the test images",
-    "released": "released leaks: it measures r on training images, which a fine-tuned backbone "
-    "has seen",
+    "released": "released leaks: it measures r on images that a fine-tuned backbone was trained on",
 }
-"""What must stand under a table of these protocols."""
+"""The note under a table of these protocols."""
 
 
 def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
-    """Lay out every method's scores, row by row."""
+    """Tabulate every method's scores, row by row."""
     table = new_table(
         f"Scores by {by}, protocol {protocol}",
         "means over the vertices of an ROI, over the ROIs of a subject, then over subjects",
@@ -61,7 +60,7 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
 def comparison_table(
     comparisons: Sequence[Comparison], by: By, protocol: str, bootstrap: Bootstrap
 ) -> Table:
-    """Lay out paired comparisons, all against the same method, with their intervals."""
+    """Tabulate paired comparisons, all against the same method, with their intervals."""
     against = comparisons[0].b
     methods = method_order({one.a for one in comparisons})
     title = methods[0] if len(methods) == 1 else "each method"
@@ -102,11 +101,11 @@ def _comparison_cells(one: Comparison) -> tuple[str, ...]:
 
 
 def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
-    """Lay out which layers the ROIs of each method chose."""
+    """Tabulate which layers the ROIs of each method chose."""
     table = new_table(
         f"Layers, protocol {protocol}",
         "chosen: share of the ROIs, and their mean r; at layer: mean r of all ROIs there; "
-        "streams left out where there are other ROIs",
+        "streams are left out where there are other ROIs",
     )
     table.add_column("method", no_wrap=True)
     table.add_column("layer", no_wrap=True)
@@ -129,7 +128,7 @@ def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
 
 
 def unpaired(pairs: Pairs) -> str | None:
-    """Tell how many vertices a comparison leaves out, and why; None when it takes them all."""
+    """Describe which vertices a comparison leaves out, and why; None when there are none."""
     counts = {
         f"only {pairs.a} scored": pairs.n_only_a,
         f"only {pairs.b} scored": pairs.n_only_b,

@@ -15,8 +15,8 @@ from orchestrator.scores.statistics.protocol_gap import Gap
 from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, SubjectTest
 
 SUBJECT_NOTE: Final = (
-    "– stands for too few: an interval needs 3 subjects, a test 2. Of n subjects the smallest p of "
-    "the sign-flip test is 2/2ⁿ: below 0.05 from 6 on"
+    "–: too few subjects; an interval needs 3, a test 2. With n subjects the smallest p of "
+    "the sign-flip test is 2/2ⁿ: below 0.05 from 6 subjects on"
 )
 
 
@@ -31,7 +31,7 @@ Line = TypeVar("Line", bound=_OfRow)
 def image_table(
     comparisons: Sequence[ImageComparison], by: By, draw: ImageBootstrap, n_missing: int
 ) -> Table:
-    """Lay out what other test images would have made of two methods, row by row."""
+    """Tabulate the comparison of two methods over test images, row by row."""
     q = f"q ≤ {FALSE_DISCOVERIES:.0%}"
     table = new_table(
         f"Over test images: {comparisons[0].a} against {comparisons[0].b}, protocol nested",
@@ -40,7 +40,7 @@ def image_table(
         "covers the choice of images; not other vertices, "
         f"subjects or seeds. better, worse: share of vertices that differ at {q}: p of each vertex "
         "by the same draws, two-sided, corrected (Benjamini-Hochberg) over all vertices of a "
-        f"subject, streams apart{_left_out(n_missing)}",
+        f"subject, streams separately{_left_out(n_missing)}",
     )
     heads = ("method", "diff.", f"{draw.level:.0%} interval", "better", "worse", "vertices")
 
@@ -60,12 +60,12 @@ def image_table(
 def subject_table(
     tests: Sequence[SubjectTest], by: By, protocol: str, bootstrap: SubjectBootstrap
 ) -> Table:
-    """Lay out two methods over subjects, row by row."""
+    """Tabulate the comparison of two methods over subjects, row by row."""
     table = new_table(
         f"Over subjects: {tests[0].a} against {tests[0].b}, protocol {protocol}",
         f"interval: of better, {bootstrap.level:.0%}, {bootstrap.n_draws:,} bootstrap draws of the "
         "subjects. t: paired t test over subjects; flip: sign-flip test; two-sided. q: p corrected "
-        f"(Benjamini-Hochberg) over the rows that are no totals. {SUBJECT_NOTE}",
+        f"(Benjamini-Hochberg) over the rows that are not totals. {SUBJECT_NOTE}",
     )
     share = f"{bootstrap.level:.0%} interval"
     heads = ("method", "diff.", "better", share, "subj.", "t p", "t q", "flip p", "flip q")
@@ -85,13 +85,13 @@ def subject_table(
 
 
 def explained_table(explained: Sequence[Explained], by: By, protocol: str) -> Table:
-    """Lay out each method's share of the explainable variance, row by row."""
+    """Tabulate each method's share of the explainable variance, row by row."""
     table = new_table(
         f"Share of the explainable variance, protocol {protocol}",
         "explained: r² / ceiling² (a negative r counts below 0), median over an ROI's vertices, "
         "mean over ROIs and subjects; ceiling: mean of the highest r a perfect model could reach. "
         "above 1: vertices whose share exceeds 1, by chance or a ceiling too low; none is clipped. "
-        "no ceiling: vertices left out, as theirs is not known or 0",
+        "no ceiling: vertices left out because theirs is unknown or 0",
     )
     heads = ("method", "ceiling", "explained", "above 1", "vertices", "no ceiling")
 
@@ -109,11 +109,11 @@ def explained_table(explained: Sequence[Explained], by: By, protocol: str) -> Ta
 
 
 def gap_table(gaps: Sequence[Gap], by: By, protocols: tuple[str, str]) -> Table:
-    """Lay out two protocols side by side, row by row."""
+    """Tabulate two protocols side by side, row by row."""
     first, second = protocols
     table = new_table(
         f"Protocols {first} and {second}, the same trials and vertices",
-        f"gap: r under {second} less r under {first}; higher: share of vertices with the higher r "
+        f"gap: r under {second} minus r under {first}; higher: share of vertices with the higher r "
         f"under {second}. {_gap_note(protocols)}",
     )
     heads = ("method", first, second, "gap", "higher", "vertices")
@@ -134,10 +134,10 @@ def gap_table(gaps: Sequence[Gap], by: By, protocols: tuple[str, str]) -> Table:
 def _gap_note(protocols: tuple[str, str]) -> str:
     if set(protocols) == {"nested", "paper"}:
         return (
-            "A gap is the sum of two things: paper chooses on the folds it reports, which raises "
-            "its r, and fits on four fifths of the test images only, which lowers it"
+            "The gap has two causes: paper chooses on the folds that it reports, which raises its "
+            "r, and fits on only four fifths of the test images, which lowers it"
         )
-    return "released measures r on training images, which a fine-tuned backbone has seen"
+    return "released measures r on images that a fine-tuned backbone was trained on"
 
 
 def _fill(
@@ -147,7 +147,7 @@ def _fill(
     lines: Sequence[Line],
     cells: Callable[[Line], tuple[str, ...]],
 ) -> Table:
-    """Add a line for each of lines, with a row's label on its first."""
+    """Add one row per line, with the label on the first."""
     table.add_column(by, overflow="fold")
     table.add_column(heads[0], no_wrap=True)
     for head in heads[1:]:
@@ -166,4 +166,6 @@ def _interval(low: float, high: float) -> str:
 
 
 def _left_out(n_missing: int) -> str:
-    return f". ROIs left out, without predictions or responses: {n_missing:,}" if n_missing else ""
+    return (
+        f". ROIs left out for lack of predictions or responses: {n_missing:,}" if n_missing else ""
+    )

@@ -11,14 +11,14 @@ from rich.text import Text
 from orchestrator.scores.statistics.transfers import UNTUNED, Entry, Transfers
 
 CAPTION: Final = (
-    "row: subject whose responses the backbone was fine-tuned on; column: subject that it is "
+    "row: subject that the backbone was fine-tuned on; column: subject that it is "
     "scored on, PCA and ridge fitted anew there; in brackets the model's own trial. Means over "
     "the vertices of an ROI, then over the ROIs that model and subject share"
 )
 
 
 def transfer_tables(found: Sequence[Transfers], protocol: str) -> list[RenderableType]:
-    """Lay out mean r, and the share better than untuned where there are untuned scores."""
+    """Tabulate mean r, and the share better than untuned where there are untuned scores."""
     parts: list[RenderableType] = []
     for one in found:
         title = f"{one.method}, {one.row.label}, protocol {protocol}"

@@ -1,4 +1,4 @@
-"""Correcting p-values for how many there are."""
+"""Correction of p-values for multiple comparisons."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from scipy.stats import false_discovery_control
 def adjust(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjust p-values by Benjamini and Hochberg (1995).
 
-    Of those with q ≤ 5 %, 5 % are expected to be false discoveries, at most. None and NaN stand
-    for no test: they stay, as None, and count for nothing.
+    At most 5 % of those with q ≤ 5 % are expected to be false discoveries. None and NaN mean no
+    test: they are returned as None and do not count.
     """
     found = np.array([np.nan if p is None else p for p in p_values], dtype=np.float64)
     tested = ~np.isnan(found)

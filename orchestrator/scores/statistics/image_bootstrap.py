@@ -1,7 +1,7 @@
 """Two methods at each vertex: a paired bootstrap over test images of the difference in r.
 
-A draw takes the test images anew, with replacement, and r of both methods on what was drawn. It
-needs only sums that are weighted by how often each image was drawn, so that all draws of all
+A draw resamples the test images with replacement and computes r of both methods on the resample.
+It needs only sums that are weighted by how often each image was drawn, so that all draws of all
 vertices are products of a matrix of counts with responses and predictions.
 """
 
@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 CHUNK: Final = 256
-"""Vertices at once: their eight sums for 1,000 draws take 8 MB."""
+"""Vertices per chunk: their eight sums for 1,000 draws take 8 MB."""
 LEAST_VARIANCE: Final = 1e-5
-"""Below this share of the variance over all images, what was drawn is constant but for rounding."""
+"""Below this share of the variance over all images a resample counts as constant."""
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 Single = np.ndarray[Any, np.dtype[np.float32]]
@@ -41,7 +41,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class VertexDifferences:
-    """r of a less r of b; arrays are (n_vertices,), NaN where either r is not defined."""
+    """r of a minus r of b; arrays are (n_vertices,), NaN where either r is not defined."""
 
     r_a: Values
     r_b: Values
@@ -97,7 +97,7 @@ def _chunks(n_vertices: int) -> Iterator[slice]:
 
 
 def standardise(columns: np.ndarray[Any, Any]) -> Values:
-    """Bring columns to mean 0 and variance 1; NaN where a column is constant."""
+    """Standardise columns to mean 0 and variance 1; NaN where a column is constant."""
     values = columns.astype(np.float64)
     values -= values.mean(axis=0)
     spread = values.std(axis=0)

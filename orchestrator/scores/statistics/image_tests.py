@@ -1,4 +1,4 @@
-"""Two methods over test images: a test at every vertex, corrected, and what rows make of them."""
+"""Two methods over test images: a corrected test at every vertex, and summaries by row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from orchestrator.scores.statistics.paired_predictions import (
 )
 
 FALSE_DISCOVERIES: Final = 0.05
-"""The share of false ones among the vertices that are called better, or worse."""
+"""The expected share of false discoveries among vertices called better, or worse."""
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -49,7 +49,7 @@ class ImageTests:
 
 @dataclass(frozen=True)
 class ImageComparison:
-    """Two methods on a row, with what other test images would have made of it."""
+    """Two methods on a row, with the variation over test images."""
 
     row: Row
     a: str
@@ -117,10 +117,10 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise_over_images(tests: ImageTests, by: By, level: float = 0.95) -> list[ImageComparison]:
-    """Make each row's numbers: of each ROI, then over a subject's ROIs, then over subjects.
+    """Compute each row's numbers: by ROI, over a subject's ROIs, then over subjects.
 
     The draws of a subject are the same in all its ROIs, so the interval of a row covers the
-    luck that they share; subjects are drawn apart, and stay as they are.
+    sampling error that they share; subjects have separate draws and are not resampled.
     """
     if tests.rois.empty:
         return []

@@ -1,7 +1,7 @@
-"""Which share of the explainable variance is explained: r² against the noise ceiling's.
+"""The share of the explainable variance that is explained: r² over the squared noise ceiling.
 
-A vertex's noise ceiling is the highest r that a perfect model could reach; it lies beside the
-ingested responses. No share is clipped: chance can put one above 1, and a negative r below 0.
+A vertex's noise ceiling is the highest r that a perfect model could reach; it is stored with the
+ingested responses. No share is clipped: by chance one can exceed 1, and a negative r is below 0.
 """
 
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ class Explained:
 def with_ceilings(vertices: pd.DataFrame, data: Path) -> pd.DataFrame:
     """Add each vertex's noise ceiling as a column; NaN where none is known.
 
-    vertices: rows of scores. data: the directory of shards. A subject that is not there, or was
-    ingested anew since with other content, has no ceilings.
+    vertices: rows of scores. data: the directory of shards. A subject that is absent, or
+    was ingested again with other content, has no ceilings.
     """
     places = vertices[["dataset", "subject", "data"]].drop_duplicates().astype(str)
     parts = [
@@ -59,7 +59,7 @@ def with_ceilings(vertices: pd.DataFrame, data: Path) -> pd.DataFrame:
 
 
 def has_data(shard: Path, data: str) -> bool:
-    """Tell whether a shard is there with the content of this digest."""
+    """Tell whether a shard exists with the content of this digest."""
     try:
         return Manifest.read(shard).data == data
     except ValueError:

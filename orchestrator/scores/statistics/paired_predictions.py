@@ -1,4 +1,4 @@
-"""What two methods predict of an ROI's test images, joined by row with the measured responses."""
+"""Predictions of two methods for an ROI's test images, joined with the measured responses."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class PredictedRoi:
-    """An ROI's test images: measured, and as two methods predict them."""
+    """An ROI's responses to test images: measured, and predicted by two methods."""
 
     roi_id: str
     vertex: Array
@@ -56,12 +56,14 @@ def read_subject_rois(
 ) -> Iterator[PredictedRoi]:
     """Yield a subject's ROIs with both methods' predictions, on the images that both have.
 
-    rois: of one subject, as of :func:`shared_rois`. missing: told, a line each, which ROIs
-    are not there. Raises ValueError naming a file of predictions that is damaged.
+    rois: of one subject, as of :func:`shared_rois`. missing: receives one line per ROI that is
+    not available. Raises ValueError naming a file of predictions that is damaged.
     """
     data = str(rois["data"].iloc[0])
     if not has_data(shard, data):
-        missing.extend(f"{shard}: no responses of the content that was scored" for _ in rois.index)
+        missing.extend(
+            f"{shard}: no responses with the content that was scored" for _ in rois.index
+        )
         return
     found = dict(_read(rois, runs, missing))
     if not found:

@@ -1,4 +1,4 @@
-"""The same trials under two protocols: how far their scores are apart."""
+"""The same trials under two protocols: the difference of their scores."""
 
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ class Gap:
 
     @property
     def difference(self) -> float:
-        """Mean r under the second protocol less that under the first."""
+        """Mean r under the second protocol minus that under the first."""
         return self.second - self.first
 
 

@@ -1,6 +1,6 @@
-"""Two methods over subjects: whether they differ by more than subjects do by chance.
+"""Two methods over subjects: whether they differ by more than chance over subjects.
 
-A subject counts once: its number is the mean over its ROIs of the ROI's number.
+Each subject counts once, with the mean over its ROIs.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ FEWEST_FOR_INTERVAL: Final = 3
 """Two subjects give a bootstrap three different means: no interval can be drawn from them."""
 FEWEST_FOR_TEST: Final = 2
 FLIPS: Final = 2**12
-"""Sign flips that are all tried, so for up to 12 subjects; of more, this many are drawn."""
+"""All sign flips are enumerated up to this number (12 subjects); beyond it, so many are drawn."""
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
 class SubjectBootstrap:
-    """How subjects are drawn, and signs where there are too many to try all."""
+    """How subjects are resampled, and signs where there are too many to enumerate."""
 
     n_draws: int = 10_000
     level: float = 0.95
@@ -42,24 +42,24 @@ class SubjectTest:
     b: str
     n_subjects: int
     difference: float
-    """Mean over subjects of mean r of a less mean r of b."""
+    """Mean over subjects of mean r of a minus mean r of b."""
     share_improved: float
     """Mean over subjects of the share of vertices in which a has the higher r."""
     share_interval: tuple[float, float] | None
     """Bootstrap of subjects."""
     t_p: float | None
-    """Paired t over subjects, two-sided; None also where all subjects differ by the same."""
+    """Paired t over subjects, two-sided; None also where all differences are equal."""
     flip_p: float | None
     """Sign-flip test over subjects, two-sided."""
     t_q: float | None = None
-    """t_p corrected over the rows that are no totals; None in a total."""
+    """t_p corrected over the rows that are not totals; None in a total."""
     flip_q: float | None = None
 
 
 def compare_over_subjects(pairs: Pairs, by: By, bootstrap: SubjectBootstrap) -> list[SubjectTest]:
     """Test two methods over subjects on every row that has pairs, and correct over the rows.
 
-    Totals repeat what the other rows hold: they are tested, but are no part of the correction.
+    Totals repeat the other rows: they are tested, but not part of the correction.
     """
     if pairs.frame.empty:
         return []
@@ -105,9 +105,9 @@ def _test(row: Row, pairs: Pairs, rois: pd.DataFrame, bootstrap: SubjectBootstra
 def subject_interval(
     values: Sequence[float] | Values, bootstrap: SubjectBootstrap
 ) -> tuple[float, float] | None:
-    """Draw subjects anew, with replacement, and take the percentiles of their mean.
+    """Resample subjects with replacement and take the percentiles of their mean.
 
-    values: (n_subjects,). None of fewer than FEWEST_FOR_INTERVAL.
+    values: (n_subjects,). None for fewer than FEWEST_FOR_INTERVAL.
     """
     values = np.asarray(values, dtype=np.float64)
     if len(values) < FEWEST_FOR_INTERVAL:
@@ -122,7 +122,7 @@ def subject_interval(
 def paired_t(differences: Values) -> float | None:
     """Test by a paired t, two-sided, whether the mean difference is 0. differences: (n_subjects,).
 
-    None of fewer than two subjects, or where all differ by the same: there is no variance.
+    None for fewer than two subjects, or where all differences are equal: no variance.
     """
     if len(differences) < FEWEST_FOR_TEST or np.ptp(differences) == 0:
         return None
@@ -134,7 +134,7 @@ def sign_flip(differences: Values, seed: int = 0) -> float | None:
 
     differences: (n_subjects,). p is the share of all 2ⁿ flips whose mean is at least as far from
     0, so at least 2 / 2ⁿ; of more than FLIPS, that many are drawn and 1 is added to both counts.
-    None of fewer than two subjects.
+    None for fewer than two subjects.
     """
     if len(differences) < FEWEST_FOR_TEST:
         return None

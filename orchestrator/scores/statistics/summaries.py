@@ -1,7 +1,7 @@
 """The numbers of a table of scores: means by ROI and subject, paired differences, intervals.
 
-Every number of a row is made in each ROI first, then averaged over the ROIs of a subject,
-then over subjects: a large ROI, or a subject with many ROIs, weighs no more than another.
+Every number of a row is computed within each ROI, averaged over the ROIs of a subject, then over
+subjects: a large ROI, or a subject with many ROIs, has no more weight than another.
 """
 
 import zlib
@@ -43,12 +43,12 @@ class Summary:
     n_rois: int
     n_subjects: int
     n_constant: int
-    """Vertices without an r, which no mean includes."""
+    """Vertices without an r, which enter no mean."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The vertices that two methods both have an r for, and how many they don't."""
+    """The vertices for which two methods have an r, and the number of the others."""
 
     a: str
     b: str
@@ -57,12 +57,12 @@ class Pairs:
     n_only_a: int
     n_only_b: int
     n_constant: int
-    """Vertices that both scored and at least one has no r for."""
+    """Vertices that both scored, but at least one without an r."""
 
 
 @dataclass(frozen=True)
 class PairedRois:
-    """Two methods in each ROI that both have scores on, measured once for many tables."""
+    """Two methods in each ROI that both scored, computed once for many tables."""
 
     a: str
     b: str
@@ -99,7 +99,7 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Mean r of a less mean r of b."""
+        """Mean r of a minus mean r of b."""
         return self.mean_a - self.mean_b
 
 
@@ -114,7 +114,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class LayerChoice:
-    """How many of a method's ROIs chose a layer, and how well it does on all of them."""
+    """The number of a method's ROIs that chose a layer, and its mean r on all of them."""
 
     method: str
     layer: str
@@ -123,7 +123,7 @@ class LayerChoice:
     r_chosen: float | None
     """Mean r of the ROIs that chose the layer."""
     r_at_layer: float | None
-    """Mean r at this layer over all ROIs, whichever they chose."""
+    """Mean r at this layer over all ROIs, whichever layer they chose."""
 
 
 def summarise(vertices: pd.DataFrame, by: By) -> list[Summary]:
@@ -195,7 +195,7 @@ def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
 
 
 def measure_rois(pairs: Pairs, bootstrap: Bootstrap) -> PairedRois:
-    """Average each ROI, and draw its mean difference anew: vertices with replacement."""
+    """Average each ROI, and bootstrap its mean difference over vertices."""
     numbers, drawn = {}, {}
     for roi, part in pairs.frame.groupby("roi_id", observed=True):
         a, b = part["a"].to_numpy(), part["b"].to_numpy()
@@ -211,8 +211,8 @@ def measure_rois(pairs: Pairs, bootstrap: Bootstrap) -> PairedRois:
 def compare(pairs: Pairs, by: By, bootstrap: Bootstrap) -> list[Comparison]:
     """Compare two methods on every row that has pairs, with the interval of the difference.
 
-    The vertices of each ROI are drawn anew, ROI by ROI, both methods of a vertex together;
-    ROIs and subjects stay as they are.
+    The vertices of each ROI are resampled, both methods of a vertex together; ROIs and subjects
+    are not resampled.
     """
     return compare_rois(measure_rois(pairs, bootstrap), by)
 
@@ -262,8 +262,8 @@ def draw_means(values: Values, n_draws: int, generator: np.random.Generator) -> 
 def choose_layers(vertices: pd.DataFrame, at_layers: pd.DataFrame) -> list[LayerChoice]:
     """Count which layer each ROI chose; ROIs without an r, and the streams, are left out.
 
-    vertices: one protocol and one trial per ROI and method. at_layers: a row a (method, ROI,
-    layer), r the mean over the ROI's vertices.
+    vertices: one protocol and one trial per ROI and method. at_layers: one row per
+    (method, ROI, layer), r the mean over the ROI's vertices.
     """
     scored = vertices.dropna(subset=["r"])
     choices = []

@@ -1,6 +1,6 @@
 """How well a backbone fine-tuned on one subject predicts another: one number per pair.
 
-As in every table, a number is made in each ROI, then averaged over the ROIs of the target.
+As in every table, a number is computed within each ROI, then averaged over the target's ROIs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,10 +34,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Transfers:
-    """One method's models on the ROIs of a row, by what they were fine-tuned and scored on."""
+    """One method's models on the ROIs of a row, by the subjects of fine-tuning and scoring."""
 
     method: str
-    """Of the evaluations, such as ``transfer-contrastive``."""
+    """Method of the evaluations, such as ``transfer-contrastive``."""
     row: Row
     models: tuple[str, ...]
     targets: tuple[str, ...]
@@ -48,9 +48,9 @@ class Transfers:
 
 
 def transfers(table: ScoreTable) -> list[Transfers]:
-    """Lay out every evaluated method on every ROI group.
+    """Tabulate every evaluated method on every ROI group.
 
-    table: one protocol, and one trial a (method, ROI, ROIs that the backbone was fine-tuned on).
+    table: one protocol, and one trial per (method, ROI, ROIs of the fine-tuning).
     """
     evaluated = evaluations_of(table)
     vertices = table.vertices
@@ -110,7 +110,7 @@ def _entry(rois: pd.DataFrame) -> Entry:
 
 
 def _roi_numbers(table: ScoreTable) -> pd.DataFrame:
-    """Make each trial's numbers on each ROI: mean r, and the share better than untuned."""
+    """Compute each trial's numbers on each ROI: mean r, and the share better than untuned."""
     vertices = table.vertices
     key = ["roi_id", "data", "vertex"]
     untuned = vertices.loc[vertices["method"] == UNTUNED, [*key, "r"]]
@@ -132,7 +132,7 @@ def _roi_numbers(table: ScoreTable) -> pd.DataFrame:
 
 
 def model_label(work_item: WorkItem) -> str:
-    """Name whom a backbone was fine-tuned on: ``subj01``, or the numbers of a pool, ``1+2+3``."""
+    """Name the subject of the fine-tuning, ``subj01``, or the numbers of a pool, ``1+2+3``."""
     rois = work_item.model.rois if isinstance(work_item, Evaluation) else work_item.rois
     subjects = list(dict.fromkeys(roi.subject for roi in rois))
     if len(subjects) == 1:

@@ -141,7 +141,7 @@ def test_export_writes_the_filtered_rows_of_the_protocol(runs, tmp_path, capsys)
         (["--compare", "pooled", "untuned"], "there are untuned, regression, contrastive"),
         (["--compare", "untuned"], "expected two methods"),
         (["--compare", "untuned", "untuned"], "two different methods"),
-        (["--compare", "--by", "layer"], "leave --compare away"),
+        (["--compare", "--by", "layer"], "omit --compare"),
         (["--export", "rows.json"], ".parquet or .csv"),
     ],
 )

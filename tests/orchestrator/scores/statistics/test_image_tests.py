@@ -150,7 +150,7 @@ def test_responses_ingested_anew_with_other_content_are_not_used(swept, tmp_path
     found = swept.compare(data=tmp_path / "data")
     assert found.vertices.empty
     assert len(found.missing) == len(swept.rois)
-    assert "no responses of the content" in found.missing[0]
+    assert "no responses with the content" in found.missing[0]
     assert summarise_over_images(found, "roi") == []
 
 
