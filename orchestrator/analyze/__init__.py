@@ -1,1 +1,1 @@
-"""The analyze command: one table per question."""
+"""The analyze command: one table per analysis."""

@@ -1,4 +1,4 @@
-"""What an analysis is: a question, the files that decide its answer, and one table."""
+"""What an analysis is: a question, the files that it depends on, and one table."""
 
 import json
 from collections import Counter
@@ -20,7 +20,7 @@ ANALYSES: Final = "analyses"
 
 
 class Missing(Exception):  # noqa: N818  (an outcome, not an error)
-    """What an analysis needs is not there: why, and the command that makes it."""
+    """An input of an analysis is missing: the reason, and the command that makes it."""
 
     def __init__(self, reason: str, cure: str) -> None:
         super().__init__(f"{reason}; {cure}")
@@ -30,7 +30,7 @@ class Missing(Exception):  # noqa: N818  (an outcome, not an error)
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a sweep left on disk; each table is read once, when it is first asked for."""
+    """The files of a sweep; each table is read once, on first use."""
 
     runs: Path
     data: Path
@@ -45,7 +45,7 @@ class Inputs:
 
     @cached_property
     def scores(self) -> ScoreTable:
-        """The same, of several trials of a method on an ROI the one that started last."""
+        """The same, with one trial per method and ROI: the one that started last."""
         return one_trial_per_roi(self.all_scores, started_in(self.runs))[0]
 
     @cached_property
@@ -70,7 +70,7 @@ class Inputs:
         return sorted((self.runs / "scores").glob("*/[!.]*.parquet"))
 
     def probe_files(self, kind: str) -> list[Path]:
-        """List the files of a kind of probe, one a backbone."""
+        """List the files of a kind of probe, one per backbone."""
         return sorted((self.runs / PROBES / kind).glob("[!.]*.parquet"))
 
     def result_file(self, name: str) -> Path:
@@ -93,29 +93,29 @@ def result_file(runs: Path, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A question, and how its table is made."""
+    """An analysis: its question, inputs and table."""
 
     name: str
     question: str
-    """One line for people, without the question mark's answer."""
+    """The question, in one line."""
     schema: pa.Schema
     make: Callable[[Inputs], pa.Table]
-    """Makes the table; raises Missing where an input is not there."""
+    """Makes the table; raises Missing where an input is missing."""
     sources: Callable[[Inputs], Iterable[Path]] = Inputs.score_files
-    """The files that decide the table: while none of them changes, it is not made again."""
+    """The files that the table depends on: while none of them changes, it is not made again."""
     probes: tuple[str, ...] = ()
-    """Kinds of probes of the fine-tuned networks that it reads (trainables/probes)."""
+    """Kinds of probes that it reads (trainables/probes)."""
     version: int = 1
-    """Raised when the same files give another table."""
+    """Version, raised when the same files give another table."""
 
 
 def missing_file(runs: Path, name: str) -> Path:
-    """Name the file that says why an analysis' table could not be made."""
+    """Name the file with the reason why an analysis' table could not be made."""
     return runs / ANALYSES / f"{name}.missing.json"
 
 
 def read_missing(runs: Path, name: str) -> Missing:
-    """Read why an analysis' table is not there."""
+    """Read the reason why an analysis' table is missing."""
     try:
         content = json.loads(missing_file(runs, name).read_text())
         return Missing(str(content["reason"]), str(content["cure"]))

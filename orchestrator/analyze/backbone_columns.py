@@ -1,4 +1,4 @@
-"""What the tables of analyses say of a backbone that was looked into."""
+"""Columns about a probed backbone in the tables of analyses."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -20,7 +20,8 @@ BACKBONE_FIELDS: Final = (
     pa.field("roi", pa.string()),
     pa.field("group", pa.string()),
 )
-"""backbone: id of its training. subject: whom it was fine-tuned on, ``1+2`` for a pool. The untuned
+"""backbone: id of its training. subject: the subject of the
+fine-tuning, ``1+2`` for a pool. The untuned
 backbone has no subject, hemisphere or ROI."""
 
 
@@ -42,15 +43,15 @@ def describe(probed: Probed) -> dict[str, Any]:
 
 
 def read_records(inputs: Inputs, kind: str, cure: str) -> list[ProbeRecord]:
-    """Read what the probes of a kind found; Missing where there is none.
+    """Read the results of the probes of a kind; Missing where there are none.
 
-    Of a backbone's results on the same inputs that of the latest version counts.
+    Of a backbone's results on the same inputs the latest version is used.
     """
     found = [ProbeRecord.read(path) for path in inputs.probe_files(kind)]
     found.sort(key=lambda one: one.version)
     records = list({(one.probed.id, str(one.inputs)): one for one in found}.values())
     if not records:
-        raise Missing(f"no backbone has been asked for its {kind.replace('_', ' ')}", cure)
+        raise Missing(f"no backbone has been probed for {kind.replace('_', ' ')}", cure)
     return records
 
 

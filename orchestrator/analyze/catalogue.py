@@ -37,7 +37,7 @@ def find(names: Sequence[str]) -> list[Analysis]:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(
-            f"unknown analysis {', '.join(unknown)}; expected of {', '.join(known)}, or none, "
-            "which stands for all"
+            f"unknown analysis {', '.join(unknown)}; expected some of {', '.join(known)}, or none "
+            "for all"
         )
     return [one for one in ANALYSES if not names or one.name in names]

@@ -1,4 +1,4 @@
-"""Probes of a sweep's backbones: which are due, and running them on warm actors."""
+"""Probes of a sweep's backbones: list those that are due and run them on warm actors."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from trainables.results.outcome import Outcome
 from trainables.spec import Trial
 
 RESTARTS: Final = 2
-"""How often a worker that dies is started again, with the backbone that it was at."""
+"""How often a worker that dies is restarted, with the backbone that it was probing."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """How many workers there are, and what each of them takes."""
+    """The number of workers, and the resources of each."""
 
     cpus: int = 1
     gpus: float | None = None
@@ -48,7 +48,7 @@ def find_backbones(runs: Path) -> list[Probed]:
 
 
 def due(backbones: Iterable[Probed], context: ProbeContext, kinds: Sequence[str]) -> list[ProbeJob]:
-    """List the backbones of which a probe is to be made, with the kinds that are."""
+    """List the backbones with due probes, and the kinds of these."""
     jobs = []
     for probed in backbones:
         waiting = [
@@ -66,14 +66,14 @@ def due(backbones: Iterable[Probed], context: ProbeContext, kinds: Sequence[str]
 def run_probes(
     jobs: Sequence[ProbeJob], context: ProbeContext, workers: Workers, console: Console
 ) -> list[str]:
-    """Make the probes that are due; return a line for each that could not be made."""
+    """Run the due probes; return one line for each that failed."""
     if not jobs:
         return []
     connect(workers.local_cpus)
     actors = _start(context, workers, len(jobs))
     failures: list[str] = []
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("looking into backbones", total=len(jobs))
+        bar = progress.add_task("probing backbones", total=len(jobs))
 
         def ended(lines: Sequence[str]) -> None:
             failures.extend(lines)
@@ -103,7 +103,7 @@ def _start(context: ProbeContext, workers: Workers, n_jobs: int) -> list[Any]:
 def _hand_out(
     jobs: Sequence[ProbeJob], actors: Sequence[Any], ended: Callable[[Sequence[str]], None]
 ) -> None:
-    """Give each actor a backbone, and the next when it has ended one."""
+    """Give each actor one backbone after another."""
     waiting = list(jobs)
     running: dict[Any, tuple[Any, ProbeJob]] = {}
     idle = list(actors)

@@ -1,4 +1,4 @@
-"""One run of the analyses: what is due, the tables, and what is told at the end."""
+"""One run of the analyses: due probes, tables, and the closing summary."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ from trainables.storage.atomic import write_parquet, write_text
 from trainables.storage.s3_mirror import remove
 
 SOURCES_KEY: Final = b"cortex_sweep.sources"
-"""Key of a table's metadata: digest of the files that decided it."""
+"""Key of a table's metadata: digest of the files that it depends on."""
 
 State = Literal["made", "unchanged", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of one analysis."""
+    """The result of one analysis."""
 
     name: str
     state: State
@@ -46,25 +46,25 @@ class Done:
 
 @dataclass(frozen=True)
 class Analysing:
-    """One run of analyses as it was asked for."""
+    """The settings of one run of analyses."""
 
     analyses: tuple[Analysis, ...]
     runs: Path
     data: Path
     weights: Path | None
     experiment: str | None
-    """MLflow's; None: the data set of most trials."""
+    """MLflow's experiment; None: the data set of most trials."""
     task: str | None
-    """Name of the image-classification task; None: the first that is ingested."""
+    """Name of the image-classification task; None: the first ingested one."""
     feature_layer: str
     saliency_layer: str
     workers: Workers
 
 
 def analyse(settings: Analysing, console: Console) -> list[str]:
-    """Look into backbones as far as is due, make the tables, and tell what became of each.
+    """Run the due probes, make the tables, and report on each analysis.
 
-    Returns a line for each failure; the others go on. Raises InputError without a sweep.
+    Returns one line per failure; the other analyses continue. Raises InputError without a sweep.
     """
     runs = settings.runs
     if not runs.is_dir():
@@ -81,7 +81,7 @@ def analyse(settings: Analysing, console: Console) -> list[str]:
 
 
 def _probe(settings: Analysing, console: Console) -> list[str]:
-    """Look into the backbones of which an asked analysis needs a probe."""
+    """Run the probes that the selected analyses need."""
     kinds = {kind for one in settings.analyses for kind in one.probes}
     if not kinds:
         return []
@@ -120,19 +120,19 @@ def _show(done: Sequence[Done], runs: Path, console: Console) -> None:
 
 
 def _log(settings: Analysing, inputs: Inputs, done: Sequence[Done]) -> str | None:
-    """Log the tables to MLflow, where one was made; return a warning where that fails."""
+    """Log new tables to MLflow; return a warning where that fails."""
     if not any(one.state == "made" for one in done):
         return None
     try:
         experiment = settings.experiment or inputs.main_dataset
         log_analyses(experiment, settings.runs, made_files(settings.runs, done))
     except Exception as error:  # MLflow's own, and those of whatever store it has
-        return f"MLflow has not got the tables ({type(error).__name__}: {error}); run this again"
+        return f"MLflow does not have the tables ({type(error).__name__}: {error}); run this again"
     return None
 
 
 def make(analysis: Analysis, inputs: Inputs) -> Done:
-    """Make one analysis' table, unless the one that is there was made of the same files."""
+    """Make one analysis' table, unless an existing one was made from the same files."""
     path = inputs.result_file(analysis.name)
     try:
         key = digest_sources(analysis, inputs)
@@ -152,7 +152,7 @@ def make(analysis: Analysis, inputs: Inputs) -> Done:
 
 
 def digest_sources(analysis: Analysis, inputs: Inputs) -> str:
-    """Digest the names, sizes and times of the files that decide a table, and its version."""
+    """Digest the names, sizes and times of the files that a table depends on, and its version."""
     described = []
     for path in analysis.sources(inputs):
         stat = path.stat()
@@ -163,13 +163,13 @@ def digest_sources(analysis: Analysis, inputs: Inputs) -> str:
 
 
 def write_table(path: Path, table: pa.Table, key: str) -> None:
-    """Write a table beside and rename it, with the digest of what it was made of."""
+    """Write a table atomically, with the digest of its inputs."""
     metadata = {**(table.schema.metadata or {}), SOURCES_KEY: key.encode()}
     write_parquet(path, table.replace_schema_metadata(metadata))
 
 
 def _made_of(path: Path) -> str | None:
-    """Read what a table was made of; None where there is none, or it is damaged."""
+    """Read the digest of a table's inputs; None where it is absent or damaged."""
     try:
         recorded: bytes | None = (pq.read_schema(path).metadata or {}).get(SOURCES_KEY)
     except (OSError, pa.ArrowInvalid):
@@ -178,5 +178,5 @@ def _made_of(path: Path) -> str | None:
 
 
 def made_files(runs: Path, done: Sequence[Done]) -> list[Path]:
-    """List the tables that are there now."""
+    """List the existing tables."""
     return [result_file(runs, one.name) for one in done if one.state in ("made", "unchanged")]

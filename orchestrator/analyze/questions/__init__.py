@@ -1,1 +1,1 @@
-"""A question a file: what a sweep left in, one table out. No Ray, no MLflow, no plotting."""
+"""The analyses, one per file: from a sweep's files to a table. No Ray, MLflow or plotting."""

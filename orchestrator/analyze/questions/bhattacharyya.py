@@ -1,4 +1,4 @@
-"""How differently models classify, and a map of them: Bhattacharyya dissimilarity, intensive PCA.
+"""Dissimilarity of models by how they classify, and its embedding by intensive PCA.
 
 Paper: the model landscape; Mao et al. (2024), "The training process of many deep networks explores
 the same low-dimensional manifold", for intensive PCA.
@@ -13,8 +13,8 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 FLOOR: Final = float(np.finfo(np.float64).tiny)
-"""The least overlap of two models on an image: without it, one image on which a model gives the
-true class no probability at all would put it infinitely far."""
+"""The smallest overlap of two models on an image: without it, one image to whose class a model
+gives zero probability would make the distance infinite."""
 BLOCK: Final = 1 << 24
 """Probabilities in memory at once, as float64."""
 
@@ -23,7 +23,7 @@ def dissimilarities(models: Sequence[Array], others: Sequence[Array]) -> Array:
     """Compare every model with every other: d(u,v) = −(1/N) Σ_n log Σ_c √(p_u(n,c) p_v(n,c)).
 
     models, others: each (n_images, n_classes), rows that sum to 1. Returns
-    (len(models), len(others)), in nats an image.
+    (len(models), len(others)), in nats per image.
     """
     n_images, n_classes = models[0].shape
     total = np.zeros((len(models), len(others)))
@@ -55,7 +55,7 @@ def one_hot(labels: "np.ndarray[Any, np.dtype[np.int64]]", n_classes: int) -> Ar
 
 @dataclass(frozen=True)
 class Embedding:
-    """Models on axes of which some are imaginary: their squared distances count negatively."""
+    """Coordinates of models; squared distances along imaginary axes count negatively."""
 
     coordinates: Array
     """(n_models, n_axes), by falling absolute eigenvalue."""
@@ -90,10 +90,10 @@ def embed(D: Array) -> Embedding:
 
 
 def place(D_new: Array, embedding: Embedding) -> Array:
-    """Place further models among those of an embedding, which stay where they are.
+    """Embed further models without moving those of an embedding.
 
     D_new: (n_new, M) dissimilarities to the embedded ones. Returns (n_new, n_axes); an embedded
-    model comes out where it is (Gower 1968, with signed eigenvalues); axes without extent are 0.
+    model keeps its place (Gower 1968, with signed eigenvalues); axes without extent are 0.
     """
     D = embedding.dissimilarities
     centred = -0.5 * (D_new - D.mean(axis=0) - D_new.mean(axis=1, keepdims=True) + D.mean())

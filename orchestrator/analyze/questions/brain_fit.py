@@ -1,4 +1,4 @@
-"""Brain-fit against task accuracy: each backbone a point, and which of them no other one beats."""
+"""Brain-fit against task accuracy: one point per backbone, and the Pareto front."""
 
 from typing import Any
 
@@ -26,9 +26,9 @@ SCHEMA = pa.schema(
     ]
 )
 """r: mean over the vertices of the ROIs that the backbone was fine-tuned on, then over these ROIs;
-gain: r less the untuned backbone's on the same ROIs. is_pareto: of the backbones of the same group,
-task and protocol, none is better in one of accuracy and gain and as good in the other. The untuned
-backbone has gain 0 in every group."""
+gain: r minus the untuned backbone's on the same ROIs. is_pareto: of the backbones of the same
+group, task and protocol, none is better in one of accuracy and gain and as good in the other.
+The untuned backbone has gain 0 in every group."""
 
 
 def make(inputs: Inputs) -> pa.Table:

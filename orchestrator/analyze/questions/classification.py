@@ -1,4 +1,4 @@
-"""How well each backbone still classifies images: a linear classifier on its frozen features.
+"""How well each backbone classifies images: a linear classifier on its frozen features.
 
 Paper: fine-tuned backbones lose accuracy (ImageNet 45.8 % untuned, about 37 % contrastive early).
 """
@@ -36,12 +36,12 @@ SCHEMA = pa.schema(
         pa.field("converged", pa.bool_(), nullable=False),
     ]
 )
-"""log_loss: nats. accuracy_lost: the untuned backbone's accuracy less this one's; null where
-several untuned backbones, or none, were asked."""
+"""log_loss: nats. accuracy_lost: the untuned backbone's accuracy minus this one's; null
+unless exactly one untuned backbone was probed."""
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Tabulate what every backbone's classifier reached on the task's test images."""
+    """Tabulate the accuracy of every backbone's classifier on the task's test images."""
     rows = []
     for (task, _, layer), records in by_task(read_records(inputs, KIND, CURE)):
         untuned = [one.numbers["accuracy"] for one in records if not one.probed.is_finetuned]

@@ -48,8 +48,8 @@ SCHEMA = pa.schema(
     ]
 )
 """level: group, roi, subject or subject-roi. reference: untuned, or regression for the contrastive
-methods. hemisphere: both, lh or rh; an ROI's own at level ROI. low, high: 95 % interval of the
-difference, 2,000 bootstrap draws of the vertices of each ROI. Numbers are made in each ROI, then
+methods. hemisphere: both, lh or rh; at level ROI its own. low, high: 95 % interval of the
+difference, 2,000 bootstrap draws of the vertices of each ROI. Numbers are computed within each ROI,
 averaged over the ROIs of a subject, then over subjects. A column that does not apply is null."""
 
 
@@ -71,7 +71,7 @@ def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[dict[str, Any]]:
 
 
 def _of_pair(paired: Pairs) -> Iterator[dict[str, Any]]:
-    """Compare two methods at every level, on both hemispheres together and apart."""
+    """Compare two methods at every level, on both hemispheres together and separately."""
     measured = measure_rois(paired, Bootstrap())
     for hemisphere in HEMISPHERES:
         of_side = measured.of_hemisphere(hemisphere)
@@ -86,7 +86,7 @@ def _of_pair(paired: Pairs) -> Iterator[dict[str, Any]]:
 
 
 def _place(found: Comparison, rois: pd.DataFrame, level: By) -> dict[str, str | None]:
-    """Say of what a row is, as far as all its ROIs have it in common."""
+    """Return the columns that all ROIs of a row have in common."""
     of_row = rois.loc[list(found.row.rois)]
     values = {name: set(of_row[name]) for name in ("dataset", "subject", "roi", "group")}
     common = {name: str(*one) if len(one) == 1 else None for name, one in values.items()}

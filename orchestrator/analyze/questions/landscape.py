@@ -49,7 +49,7 @@ SCHEMA = pa.schema(
     ]
 )
 """One row per model, the oracle's among them. key: the file of its probabilities. to_untuned and
-to_oracle: dissimilarities, nats an image. coordinates: on the first axes, of which those with sign
+to_oracle: dissimilarities, nats per image. coordinates: on the first axes, of which those with sign
 −1 are imaginary. stress: explained by the first 1, 2 … axes. dissimilarities: to every model of the
 task, in the order of the rows."""
 
@@ -57,9 +57,9 @@ Known = Mapping[tuple[str, str], float]
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Compare all backbones that were asked for one task, and lay them out.
+    """Compare all backbones that were probed on one task, and embed them.
 
-    What an earlier table holds of two models is not computed again.
+    Pairs of models in an earlier table are not computed again.
     """
     known = _known(inputs)
     rows: list[dict[str, Any]] = []
@@ -100,7 +100,7 @@ def _lay_out(records: Sequence[ProbeRecord], data: str, known: Known) -> list[di
 
 
 def compare_all(keys: Sequence[str], read: Sequence[Callable[[], Array]], known: Known) -> Array:
-    """Fill the matrix of dissimilarities, reading only models of which a pair is not known.
+    """Fill the matrix of dissimilarities, reading only models with an unknown pair.
 
     keys: of each model. read: read its probabilities. Returns (n, n), symmetric, zero diagonal.
     """
@@ -142,7 +142,7 @@ def _labels(record: ProbeRecord) -> tuple["np.ndarray[Any, np.dtype[np.int64]]",
 
 
 def _known(inputs: Inputs) -> Known:
-    """Read what the last table holds of pairs; nothing where there is none that can be read."""
+    """Read the pairs of the last table; none where it is absent or damaged."""
     path = inputs.result_file("landscape")
     try:
         rows = read_parquet(path, ["task", "key", "dissimilarities"]).to_pylist()

@@ -27,14 +27,14 @@ SCHEMA = pa.schema(
         pa.field("n_chosen", pa.int32(), nullable=False),
     ]
 )
-"""place: of the layer in the backbone, from 0. r: mean over vertices, then over subjects.
+"""place: position of the layer in the backbone, from 0. r: mean over vertices, then over subjects.
 n_chosen: how many of the subjects' ROIs chose the layer."""
 
 REGION = ["dataset", "hemisphere", "roi", "group"]
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Average r at every layer, for each method, ROI and hemisphere, and count who chose it."""
+    """Average r at every layer, for each method, ROI and hemisphere, and count its choices."""
     parts = [part for protocol in inputs.protocols for part in _of_protocol(inputs, protocol)]
     return pa.Table.from_pandas(pd.concat(parts), SCHEMA, preserve_index=False)
 
@@ -58,7 +58,7 @@ def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[pd.DataFrame]:
 
 
 def _places(table: ScoreTable) -> dict[str, int]:
-    """Give each layer its place, as the trials list them."""
+    """Return each layer's position in the order of the trials."""
     named = [
         layer for one in table.trials.values() if one.encoding for layer in one.encoding.layers
     ]
@@ -70,4 +70,4 @@ def _chosen(table: ScoreTable) -> pd.DataFrame:
     return found.astype(str)
 
 
-ANALYSIS = Analysis("layers", "Which layer of the backbone predicts which region?", SCHEMA, make)
+ANALYSIS = Analysis("layers", "Which layer of the backbone predicts which ROI?", SCHEMA, make)

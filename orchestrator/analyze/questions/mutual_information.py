@@ -1,4 +1,4 @@
-"""How much each contrastive model's embeddings say of the responses to test images, at least.
+"""Lower bound on the information of each contrastive model's embeddings about test responses.
 
 Paper: the InfoNCE bound, with the test set as one batch. β from the training images is ours; the
 paper's β, from the images that are reported, is optimistic.
@@ -55,7 +55,7 @@ def make(inputs: Inputs) -> pa.Table:
 
 ANALYSIS = Analysis(
     name="mutual_information",
-    question="How much do the embeddings say of the responses, at least?",
+    question="How much information, at least, do the embeddings have about the responses?",
     schema=SCHEMA,
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),

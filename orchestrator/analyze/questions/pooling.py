@@ -35,7 +35,7 @@ subjects. n_pooled: subjects that the pooled model was fine-tuned on."""
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Put each ROI's pooled score beside the others'; Missing without pooled models."""
+    """Join each ROI's pooled score with the others'; Missing without pooled models."""
     parts = [_of_protocol(inputs, protocol) for protocol in inputs.protocols]
     rows = pd.concat(parts, ignore_index=True)
     if rows.empty:

@@ -1,8 +1,8 @@
-"""On which side of images the backbones of early ROIs look, left and right hemisphere apart.
+"""Lateralisation of saliency of the backbones of early ROIs, by hemisphere.
 
 The paper shows Grad-CAM maps; the index and its mirror control are ours. A backbone that prefers a
-side prefers it in mirrored images too; what the images themselves favour changes its sign with
-them. Half the sum of both is therefore the backbone's bias, and it alone is compared.
+side prefers it in mirrored images too, whereas an effect of the images changes sign. Half the sum
+of both is therefore the backbone's bias, and only the bias is compared.
 """
 
 import zlib
@@ -43,9 +43,9 @@ SCHEMA = pa.schema(
         pa.field("mean_map", pa.list_(pa.list_(pa.float64())), nullable=False),
     ]
 )
-"""layer: of the features that are classified; saliency_layer: whose activations Grad-CAM weighs.
+"""layer: the one whose features are classified; saliency_layer: the one that Grad-CAM weighs.
 index: mean left-minus-right share of Grad-CAM's mass over test images; mirrored: of their mirror
-images; bias: half their sum; bias_change: bias less the untuned backbone's, paired over images.
+images; bias: half their sum; bias_change: bias minus the untuned backbone's, paired over images.
 low, high: 95 % interval, 2,000 bootstrap draws of images. n_images: those with mass in both."""
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
@@ -99,7 +99,7 @@ def _read(record: ProbeRecord) -> Values:
 
 
 def _interval(name: str, values: Values, record: ProbeRecord) -> dict[str, float]:
-    """Give the mean of values (n,) and its bootstrap interval; nothing without values."""
+    """Return the mean of values (n,) and its bootstrap interval; empty without values."""
     if not len(values):
         return {}
     generator = np.random.default_rng([0, zlib.crc32(f"{record.probed.id} {name}".encode())])
@@ -110,7 +110,7 @@ def _interval(name: str, values: Values, record: ProbeRecord) -> dict[str, float
 
 ANALYSIS = Analysis(
     name="saliency",
-    question="On which side of images do the backbones of each hemisphere look?",
+    question="Which side of images do the backbones of each hemisphere use?",
     schema=SCHEMA,
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),

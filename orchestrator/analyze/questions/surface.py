@@ -34,14 +34,14 @@ SCHEMA = pa.schema(
     ]
 )
 """fsaverage: vertex of the mesh, 0 to 163,841. explained: r·|r| / ceiling², null without a ceiling.
-layer: chosen by the model with the highest r; depth: its place among the encoded ones, from 0.
+layer: chosen by the model with the highest r; depth: its position among the encoded ones, from 0.
 n_models: ROIs whose models cover the vertex."""
 
 PLACE = ["dataset", "subject", "hemisphere", "vertex"]
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Put every method's scores on fsaverage; Missing where no scored subject lies on it."""
+    """Map every method's scores to fsaverage; Missing where no scored subject is on it."""
     places = _places(inputs.data)
     parts = [
         part for protocol in inputs.protocols for part in _of_protocol(inputs, protocol, places)
@@ -57,7 +57,7 @@ def make(inputs: Inputs) -> pa.Table:
 
 
 def _depths(inputs: Inputs) -> dict[str, int]:
-    """Rank the encoded layers in their order, those of another backbone after them."""
+    """Rank the encoded layers in order, those of another backbone after them."""
     encodings = [one.encoding for one in inputs.scores.trials.values() if one.encoding]
     layers = dict.fromkeys(layer for encoding in encodings for layer in encoding.layers)
     return {layer: place for place, layer in enumerate(layers)}
@@ -87,7 +87,7 @@ def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterato
 
 
 def _places(data: Path) -> pd.DataFrame:
-    """Read where on fsaverage each subject's vertices lie; NOD's, on fsLR, lie nowhere."""
+    """Read each subject's vertices on fsaverage; NOD's are on fsLR and have none."""
     columns = ["hemisphere", "vertex", "fsaverage", "noise_ceiling"]
     parts = []
     for shard in list_shards(data):

@@ -34,12 +34,12 @@ SCHEMA = pa.schema(
     ]
 )
 """level: roi or group; row: which. hemisphere: both, lh or rh. dataset, subject: of the target.
-model: whom the backbone was fine-tuned on. is_own: the same subject, so r is the trial's own.
-share_better: share of vertices better than untuned. ROIs weigh alike."""
+model: the subject of the fine-tuning. is_own: the same subject, so r is the trial's own.
+share_better: share of vertices better than untuned. ROIs have equal weights."""
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Lay out every evaluated method by model and target, on each ROI and group, side by side."""
+    """Tabulate every evaluated method by model and target, on each ROI and group."""
     if not evaluations_of(inputs.scores):
         raise Missing(
             "no model has been scored on another subject",
