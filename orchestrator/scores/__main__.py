@@ -138,7 +138,7 @@ def _check_compare(
         raise InputError(f"--compare {' '.join(compare)}: expected two different methods")
     if compare is not None and table.by in ("layer", "model"):
         what = "each method's layers" if table.by == "layer" else "each model beside untuned"
-        raise InputError(f"--by {table.by} shows {what}; leave --compare away")
+        raise InputError(f"--by {table.by} shows {what}; omit --compare")
     if statistics.stats and compare is None:
         raise InputError("--stats compares methods; give --compare A B, or --compare alone")
     if export.rows == "differences" and not (statistics.stats and export.export):
