@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,8 @@ import pyarrow as pa
 from orchestrator.scores.filters import one_trial_per_roi, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from trainables.spec import PROTOCOLS
+from trainables.spec.fields import Text
+from trainables.spec.records import read_record, record
 from trainables.storage.atomic import read_parquet
 
 PROBES: Final = "probes"
@@ -114,16 +116,24 @@ def missing_file(runs: Path, name: str) -> Path:
     return runs / ANALYSES / f"{name}.missing.json"
 
 
+@record
+class MissingNote:
+    """The content of that file."""
+
+    reason: Text
+    cure: Text
+
+
 def read_missing(runs: Path, name: str) -> Missing:
     """Read the reason why an analysis' table is missing."""
+    cure = f"run python -m orchestrator.analyze {name} --out {runs}"
     try:
-        content = json.loads(missing_file(runs, name).read_text())
-        return Missing(str(content["reason"]), str(content["cure"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return Missing(
-            "it has not been made yet", f"run python -m orchestrator.analyze {name} --out {runs}"
-        )
+        note = read_record(missing_file(runs, name), MissingNote, cure)
+    except FileNotFoundError:
+        return Missing("it has not been made yet", cure)
+    return Missing(note.reason, note.cure)
 
 
 def _as_json(missing: Missing) -> str:
-    return json.dumps({"reason": missing.reason, "cure": missing.cure}, indent=1) + "\n"
+    note = MissingNote(missing.reason, missing.cure)
+    return json.dumps(asdict(note), indent=1) + "\n"

@@ -14,12 +14,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Self
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import interrupt, interruptible
+from trainables.spec.fields import Int, Number, Text
+from trainables.spec.records import read_record, record
 from trainables.storage.atomic import write_text
 from trainables.storage.s3_mirror import create, is_large, pull, remove
 
@@ -44,21 +46,21 @@ def cancel_file(runs: Path) -> Path:
     return runs / OPERATION / "cancel"
 
 
-@dataclass(frozen=True)
+@record
 class LockOwner:
     """Who holds a run lock, as its file tells."""
 
-    key: str
+    key: Text
     """Drawn at random for each command."""
-    host: str
-    machine: str
+    host: Text
+    machine: Text
     """The kernel's boot and process namespace: where ``pid`` has a meaning."""
-    pid: int
-    born: str
+    pid: Int
+    born: Text
     """The process' start in clock ticks since boot: another process may get the same pid."""
-    command: str
-    since: float
-    renewed: float
+    command: Text
+    since: Number
+    renewed: Number
     """Seconds since 1970, by the owner's clock."""
 
     @classmethod
@@ -72,13 +74,16 @@ class LockOwner:
     def read(cls, path: Path) -> Self | None:
         """Read a run lock; None where nobody holds it, or the file says nothing."""
         try:
-            return cls(**json.loads(path.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+            return read_record(path, cls, "remove it")
+        except (FileNotFoundError, ValueError):
             return None
 
     def describe(self) -> str:
         """Say who it is, for people."""
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        try:
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        except (OverflowError, OSError, ValueError):
+            since = f"{self.since:g} s after 1970"
         return f"{self.command}, process {self.pid} on {self.host}, since {since}"
 
     def is_gone(self) -> bool | None:
@@ -159,12 +164,12 @@ def _check_free(runs: Path, number: int) -> None:
 def is_alive(path: Path, owner: LockOwner, wait: Callable[[float], None] = time.sleep) -> bool:
     """Tell whether a run lock's owner lives; where only its renewals can tell, watch for one.
 
-    Clocks of two hosts may differ, so an old renewal alone proves nothing.
+    Clocks of two hosts may differ, so an old renewal alone proves nothing, nor one in the future.
     """
     gone = owner.is_gone()
     if gone is not None:
         return not gone
-    if time.time() - owner.renewed < EXPIRES:
+    if abs(time.time() - owner.renewed) < EXPIRES:
         return True
     wait(2 * RENEW + 1)
     pull(path)

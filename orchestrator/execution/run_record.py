@@ -9,32 +9,40 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator
 
 from orchestrator.cli.errors import InputError
 from orchestrator.execution.run_lock import OPERATION
 from trainables.results.outcome import Outcome
+from trainables.spec.fields import Measure, Seconds, Size, Text, Timestamp, one_of
+from trainables.spec.records import read_record, record
 from trainables.storage.atomic import write_text
 
 PUBLISH_SECONDS: Final = 5.0
 
 
-@dataclass(frozen=True)
+MODULES: Final = ("orchestrator.sweep", "orchestrator.evaluate")
+"""Commands that are recorded, and that ``retry`` starts again."""
+
+
+@record
 class Command:
     """A sweep, evaluation or search as it was started, and what it had to do."""
 
-    module: str
-    """``orchestrator.sweep`` or ``orchestrator.evaluate``."""
-    arguments: tuple[str, ...]
-    directory: str
+    module: Annotated[Text, AfterValidator(one_of(("", *MODULES)))]
+    """One of MODULES; "" for a command that was not started from a command line."""
+    arguments: tuple[Text, ...]
+    directory: Text
     """Where it was started: paths of the arguments are relative to it."""
-    started: float
-    noun: str
-    trials: tuple[str, ...]
+    started: Timestamp
+    noun: Text
+    trials: tuple[Text, ...]
     """Ids of all trials, in the order of the plan."""
-    costs: Mapping[str, float]
+    costs: Mapping[Text, Seconds]
     """Estimated seconds of each trial that was not."""
-    epochs: Mapping[str, int]
+    epochs: Mapping[Text, Size]
 
     def write(self, runs: Path) -> None:
         """Write it beside and rename it."""
@@ -45,20 +53,32 @@ class Command:
         """Read the last command on a directory; raise InputError where there was none."""
         path = runs / OPERATION / "command.json"
         try:
-            content = json.loads(path.read_text())
-            content["trials"], content["arguments"] = (
-                tuple(content["trials"]),
-                tuple(content["arguments"]),
-            )
-            return cls(**content)
+            return read_record(path, cls, "the next sweep command writes it anew")
         except FileNotFoundError:
             raise InputError(
                 f"{runs}: no sweep has been run here; give --out the directory of one"
             ) from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise InputError(
-                f"{path}: damaged ({error}); the next sweep command writes it anew"
-            ) from error
+
+
+@record
+class RunningTrial:
+    """What a worker group was at: the fields of a job's progress."""
+
+    trial_id: Text
+    group: Text | None = None
+    stage: Text = "waiting"
+    epoch: Size = 0
+    loss: Measure | None = None
+    retrieval_top1: Measure | None = None
+    images_per_second: Measure | None = None
+
+
+@record
+class Running:
+    """What the workers were at, and when that was written."""
+
+    written: Timestamp
+    running: tuple[RunningTrial, ...]
 
 
 @dataclass
@@ -81,13 +101,13 @@ class Publisher:
             return
 
 
-def read_running(runs: Path) -> tuple[float | None, list[dict[str, Any]]]:
-    """Read what the workers were at, and when that was written; (None, []) where nothing is."""
+def read_running(runs: Path) -> Running | None:
+    """Read what the workers were at; None where nothing has been written."""
+    path = runs / OPERATION / "running.json"
     try:
-        content = json.loads((runs / OPERATION / "running.json").read_text())
-        return float(content["written"]), list(content["running"])
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
-        return None, []
+        return read_record(path, Running, "remove it; a running command writes it anew")
+    except FileNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rich.console import Console
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import duration, new_table
 from orchestrator.execution.run_lock import EXPIRES, LockOwner, cancel_file, owner_of
-from orchestrator.execution.run_record import Command, State, read_running, state_of
+from orchestrator.execution.run_record import Command, RunningTrial, State, read_running, state_of
 from trainables.storage.atomic import write_text
 
 CANCEL_SECONDS: Final = 90.0
@@ -28,8 +28,8 @@ def show_status(runs: Path, console: Console) -> None:
     state = state_of(command, runs, now)
     owner = owner_of(runs)
     lives = _lives(owner, now)
-    written, running = read_running(runs)
-    running = running if lives else []
+    published = read_running(runs) if lives else None
+    running = published.running if published else ()
     for line in (
         _of_owner(owner, lives=lives, now=now),
         f"{len(state.done)} of {len(command.trials)} {command.noun} done, {len(running)} running, "
@@ -37,8 +37,9 @@ def show_status(runs: Path, console: Console) -> None:
         *(_speed(command, state, now) if lives else ()),
     ):
         _say(console, line)
-    if running and written is not None:
-        console.print(_running_table(running, command, f"{duration(now - written)} ago"))
+    if published and running:
+        when = f"{duration(now - published.written)} ago"
+        console.print(_running_table(running, command, when))
     for trial_id, error in state.failed.items():
         _say(console, f"failed: {trial_id}: {error}")
     if not lives and (state.failed or state.left):
@@ -54,7 +55,7 @@ def _lives(owner: LockOwner | None, now: float) -> bool:
     if owner is None:
         return False
     gone = owner.is_gone()
-    return now - owner.renewed < EXPIRES if gone is None else not gone
+    return abs(now - owner.renewed) < EXPIRES if gone is None else not gone
 
 
 def _of_owner(owner: LockOwner | None, *, lives: bool, now: float) -> str:
@@ -74,17 +75,17 @@ def _speed(command: Command, state: State, now: float) -> list[str]:
     return [f"{state.ended} in {duration(elapsed)} ({rate:.3g} an hour){left}"]
 
 
-def _running_table(running: Sequence[dict[str, object]], command: Command, when: str) -> object:
+def _running_table(running: Sequence[RunningTrial], command: Command, when: str) -> object:
     table = new_table(f"at work, {when}", "")
     for heading in (command.noun, "stage", "epoch", "images/s"):
         table.add_column(heading, overflow="fold")
     for one in running:
-        rate, epochs = one["images_per_second"], command.epochs.get(str(one["trial_id"]))
+        rate, epochs = one.images_per_second, command.epochs.get(one.trial_id)
         table.add_row(
-            str(one["trial_id"]),
-            str(one["stage"]),
-            f"{one['epoch']}/{epochs}" if epochs else "",
-            f"{rate:,.0f}" if isinstance(rate, float) else "",
+            one.trial_id,
+            one.stage,
+            f"{one.epoch}/{epochs}" if epochs else "",
+            "" if rate is None else f"{rate:,.0f}",
         )
     return table
 

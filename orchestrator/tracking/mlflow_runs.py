@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from trainables.results.provenance import code_version
 from trainables.results.score_files import read_scores
 from trainables.spec import digest
 from trainables.storage.s3_mirror import address
-from trainables.training.checkpoints import LAST
+from trainables.training.checkpoints import LAST, Note
 
 PARENT: Final = "mlflow.parentRunId"
 MIRRORED: Final = "mirrored"
@@ -177,9 +177,7 @@ class Mirror:
                 shutil.copy(self._sweep.data / shard / MANIFEST, Path(scratch) / name)
             note = runs / "checkpoints" / trial.training_id / LAST
             if note.exists():
-                reference = {"directory": address(note.parent.resolve())} | json.loads(
-                    note.read_text()
-                )
+                reference = {"directory": address(note.parent.resolve())} | asdict(Note.read(note))
                 del reference["history"]
                 (Path(scratch) / "checkpoint.json").write_text(json.dumps(reference, indent=1))
             self._client.log_artifacts(run_id, scratch)

@@ -174,7 +174,7 @@ def test_a_manifest_with_a_hostile_name_is_refused(tmp_path: Path, key: str) -> 
     else:
         content[key] = "../elsewhere"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"manifest\.json: '\.\..* names no file"):
+    with pytest.raises(ValueError, match=r"manifest\.json: .*expected a name .*, found '\.\."):
         list_rois(tmp_path)
 
 

@@ -7,15 +7,17 @@ a directory without a manifest is not a subject.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
 
-from trainables.spec import NAME_RULE, Roi, digest, is_name
-from trainables.spec.rois import HEMISPHERES, ROI_ORDER
+from trainables.spec import Roi, digest
+from trainables.spec.fields import Count, Int, Name, Size, Text
+from trainables.spec.records import read_record, record
+from trainables.spec.rois import HEMISPHERES, ROI_ORDER, Hemisphere
 from trainables.storage.atomic import hash_file, read_parquet
 
 SCHEMA_VERSION: Final = 1
@@ -71,29 +73,31 @@ SURFACE_VERTEX_SCHEMA: Final = pa.schema(
 hemisphere's 32k fsLR mesh. prf_r2: variance that the pRF model explains, in the source's unit."""
 
 
-@dataclass(frozen=True)
+@record
 class Manifest:
     """What a subject's directory holds, written when all of it is there."""
 
-    dataset: str
-    subject: str
-    image_size: int
-    n_images: int
-    n_train: int
-    n_test: int
-    n_vertices: dict[str, int]
-    rois: dict[str, dict[str, int]]
+    _derived = ("data",)
+
+    dataset: Name
+    subject: Name
+    image_size: Count
+    n_images: Size
+    n_train: Size
+    n_test: Size
+    n_vertices: dict[Hemisphere, Size]
+    rois: dict[Hemisphere, dict[Name, Count]]
     """Vertices of each ROI: ``{"lh": {"V1v": 704, …}, "rh": …}``; empty ROIs are absent."""
-    split: str
-    split_digest: str
-    source: str
+    split: Text
+    split_digest: Text
+    source: Text
     """Digest of the source's files (small ones by content, others by size): a change is noticed."""
-    content: str
+    content: Text
     """Digest of the images, the responses and the ROI membership as they were written."""
-    files: dict[str, str]
+    files: dict[Name, Text]
     """SHA-256 of each file beside this manifest."""
-    schema_version: int = SCHEMA_VERSION
-    choices: dict[str, str] = field(default_factory=dict)
+    schema_version: Int = SCHEMA_VERSION
+    choices: dict[Text, Text] = field(default_factory=dict)
     """What else was decided at ingest, by name; none for the Algonauts layout."""
 
     @property
@@ -113,24 +117,11 @@ class Manifest:
     @classmethod
     def read(cls, shard: Path) -> Self:
         """Read a subject's manifest; raise ValueError naming the file when it can't be used."""
-        path = shard / MANIFEST
+        cure = f"remove {shard} and ingest this subject again"
         try:
-            content: dict[str, Any] = json.loads(path.read_text())
-            content.pop("data", None)
-            manifest = cls(**content)
-        except (OSError, json.JSONDecodeError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: not a manifest ({error}); ingest this subject again") from (
-                error
-            )
-        if manifest.schema_version != SCHEMA_VERSION:
-            raise ValueError(
-                f"{path}: schema version {manifest.schema_version}, this program reads "
-                f"{SCHEMA_VERSION}; remove {shard} and ingest again"
-            )
-        named = [manifest.dataset, manifest.subject, *manifest.roi_names, *manifest.files]
-        if wrong := [name for name in named if not is_name(name)]:
-            raise ValueError(f"{path}: {wrong[0]!r} names no file; expected {NAME_RULE}")
-        return manifest
+            return read_record(shard / MANIFEST, cls, cure)
+        except FileNotFoundError as error:
+            raise ValueError(f"{shard / MANIFEST}: no such file; {cure}") from error
 
     @property
     def roi_names(self) -> list[str]:

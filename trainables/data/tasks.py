@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,8 @@ from torch import Tensor
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import MANIFEST, TEST, TRAIN
 from trainables.spec import digest
+from trainables.spec.fields import Count, Int, Name, Size, Text
+from trainables.spec.records import read_record, record
 
 TASKS: Final = "tasks"
 TASK_SCHEMA_VERSION: Final = 1
@@ -41,27 +43,29 @@ def task_schema(image_size: int) -> pa.Schema:
     )
 
 
-@dataclass(frozen=True)
+@record
 class TaskManifest:
     """What a task's directory holds, written when all of it is there."""
 
-    name: str
-    image_size: int
-    n_images: int
-    n_train: int
-    n_test: int
-    classes: tuple[str, ...]
-    split: str
+    _derived = ("data",)
+
+    name: Name
+    image_size: Count
+    n_images: Size
+    n_train: Size
+    n_test: Size
+    classes: tuple[Text, ...]
+    split: Text
     """The rule in words."""
-    split_digest: str
+    split_digest: Text
     """Digest of names, labels and sides."""
-    source: str
+    source: Text
     """Digest of the source's files: names and sizes."""
-    content: str
+    content: Text
     """Digest of the images as they were written."""
-    files: dict[str, str]
+    files: dict[Name, Text]
     """SHA-256 of each file beside this manifest."""
-    schema_version: int = TASK_SCHEMA_VERSION
+    schema_version: Int = TASK_SCHEMA_VERSION
 
     @property
     def data(self) -> str:
@@ -75,22 +79,11 @@ class TaskManifest:
     @classmethod
     def read(cls, directory: Path) -> Self:
         """Read a task's manifest; raise ValueError naming the file when it can't be used."""
-        path = directory / MANIFEST
+        cure = f"remove {directory} and ingest the task again"
         try:
-            content: dict[str, Any] = json.loads(path.read_text())
-            content.pop("data", None)
-            manifest = cls(**{**content, "classes": tuple(content["classes"])})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f"{path}: not a task's manifest ({error}); remove {directory} and ingest the task "
-                "again"
-            ) from error
-        if manifest.schema_version != TASK_SCHEMA_VERSION:
-            raise ValueError(
-                f"{path}: schema version {manifest.schema_version}, this program reads "
-                f"{TASK_SCHEMA_VERSION}; remove {directory} and ingest again"
-            )
-        return manifest
+            return read_record(directory / MANIFEST, cls, cure)
+        except FileNotFoundError as error:
+            raise ValueError(f"{directory / MANIFEST}: no such file; {cure}") from error
 
 
 @dataclass(frozen=True)

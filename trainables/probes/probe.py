@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from trainables.spec import Trial, Untuned, digest
+from trainables.spec.fields import Int, Text
+from trainables.spec.records import parse, record
 from trainables.storage.atomic import read_parquet, write_parquet
 
 PROBES: Final = "probes"
@@ -98,7 +100,7 @@ def probe_file(kind: Kind, probed: Probed, context: ProbeContext) -> Path:
 
 def write_result(path: Path, kind: Kind, probed: Probed, inputs: Any, result: Result) -> None:
     """Write a probe's result beside and rename it."""
-    message = {
+    note = {
         "kind": kind.name,
         "version": kind.version,
         "id": probed.id,
@@ -106,8 +108,20 @@ def write_result(path: Path, kind: Kind, probed: Probed, inputs: Any, result: Re
         "inputs": inputs,
         "numbers": result.numbers,
     }
-    metadata = {**(result.rows.schema.metadata or {}), PROBE_KEY: json.dumps(message).encode()}
+    metadata = {**(result.rows.schema.metadata or {}), PROBE_KEY: json.dumps(note).encode()}
     write_parquet(path, result.rows.replace_schema_metadata(metadata))
+
+
+@record
+class ProbeNote:
+    """The metadata of a probe's result."""
+
+    kind: Text
+    version: Int
+    id: Text
+    model: Trial
+    inputs: Any
+    numbers: dict[Text, Any]
 
 
 @dataclass(frozen=True)
@@ -124,11 +138,9 @@ class ProbeRecord:
     def read(cls, path: Path) -> Self:
         """Read what a result's metadata tell; raise ValueError naming a damaged file."""
         try:
-            message = json.loads(pq.read_schema(path).metadata[PROBE_KEY])
-            probed = Probed(Trial.from_json(json.dumps(message["model"])))
-            numbers, version = dict(message["numbers"]), int(message["version"])
-            return cls(path, probed, message["inputs"], numbers, version)
-        except (OSError, ValueError, TypeError, KeyError, pa.ArrowInvalid) as error:
+            note = parse(ProbeNote, (pq.read_schema(path).metadata or {}).get(PROBE_KEY, b""))
+            return cls(path, Probed(note.model), note.inputs, note.numbers, note.version)
+        except (OSError, ValueError, pa.ArrowInvalid) as error:
             raise ValueError(
                 f"{path}: not a probe's result ({error}); remove it and run the analysis again"
             ) from error

@@ -1,18 +1,19 @@
 """What a training reports after each epoch."""
 
-from dataclasses import dataclass
+from trainables.spec.fields import Count, Measure
+from trainables.spec.records import record
 
 
-@dataclass(frozen=True)
+@record
 class EpochReport:
     """What a training says after each epoch."""
 
-    epoch: int
+    epoch: Count
     """Epochs done, from 1."""
-    loss: float
+    loss: Measure
     """Mean training loss over the epoch's images."""
-    seconds: float
-    images_per_second: float
-    retrieval_top1: float | None = None
+    seconds: Measure
+    images_per_second: Measure
+    retrieval_top1: Measure | None = None
     """Share of held-back images that pick their own response; None when none is held back."""
-    retrieval_median_rank: float | None = None
+    retrieval_median_rank: Measure | None = None

@@ -2,35 +2,48 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, Self
 
 from trainables.exceptions import ErrorKind, Failure
 from trainables.results.epoch_report import EpochReport
-from trainables.spec.evaluation import WorkItem, read_work_item
+from trainables.spec.evaluation import AnyWorkItem, WorkItem
+from trainables.spec.fields import Seconds, Text, Timestamp
+from trainables.spec.records import read_record, record
 from trainables.storage.atomic import write_text
 from trainables.storage.redaction import redact
 
 Status = Literal["finished", "failed", "stopped"]
 
 
-@dataclass(frozen=True)
+@record
 class Outcome:
     """A trial, or an evaluation, that has ended, well or not."""
 
-    trial: WorkItem
+    _derived = ("trial_id", "training_id")
+
+    trial: AnyWorkItem
     status: Status
-    host: str
-    device: str
-    started: float
-    """Seconds since 1970."""
-    seconds: dict[str, float]
+    host: Text
+    device: Text
+    started: Timestamp
+    seconds: dict[Text, Seconds]
     """Time of each step: reading, finetuning, features, encoding."""
     history: tuple[EpochReport, ...] = ()
-    error: str | None = None
+    error: Text | None = None
     error_kind: ErrorKind | None = None
     """None unless it has failed."""
+
+    @property
+    def trial_id(self) -> str:
+        """Name the scores and the MLflow run."""
+        return self.trial.id
+
+    @property
+    def training_id(self) -> str:
+        """Name the checkpoint."""
+        return self.trial.training_id
 
     def write(self, runs: Path) -> None:
         """Write the outcome beside and rename it, without the secrets that an error may tell."""
@@ -38,8 +51,8 @@ class Outcome:
             **asdict(self),
             "error": self.error and redact(self.error),
             "trial": json.loads(self.trial.to_json()),
-            "trial_id": self.trial.id,
-            "training_id": self.trial.training_id,
+            "trial_id": self.trial_id,
+            "training_id": self.training_id,
         }
         write_text(outcome_file(runs, self.trial.id), json.dumps(content, indent=1) + "\n")
 
@@ -49,17 +62,10 @@ class Outcome:
 
         Raises ValueError naming the file when it is damaged.
         """
-        path = outcome_file(runs, trial_id)
         try:
-            content = json.loads(path.read_text())
-            history = tuple(EpochReport(**report) for report in content.pop("history"))
-            trial = read_work_item(json.dumps(content.pop("trial")))
-            del content["trial_id"], content["training_id"]
-            return cls(trial=trial, history=history, **content)
+            return read_record(outcome_file(runs, trial_id), cls, "remove it")
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path}: not a trial's outcome ({error}); remove it") from error
 
 
 def outcome_file(runs: Path, trial_id: str) -> Path:

@@ -13,7 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from trainables.spec import Roi
-from trainables.spec.evaluation import WorkItem
+from trainables.spec.evaluation import AnyWorkItem, WorkItem
+from trainables.spec.fields import Size, Text
+from trainables.spec.records import parse, record
 from trainables.storage.atomic import read_parquet, write_parquet
 from trainables.storage.s3_mirror import pull
 
@@ -34,6 +36,17 @@ def prediction_schema(protocols: Sequence[str], n_vertices: int) -> pa.Schema:
     values = pa.list_(pa.float16(), n_vertices)
     columns = [pa.field(name, values, nullable=False) for name in protocols]
     return pa.schema([pa.field("index", pa.int32(), nullable=False), *columns])
+
+
+@record
+class About:
+    """The metadata of a file of predictions."""
+
+    trial: AnyWorkItem
+    roi: Roi
+    layers: dict[Text, Text]
+    """The layer that each protocol chose."""
+    vertices: tuple[Size, ...]
 
 
 @dataclass(frozen=True)
@@ -98,21 +111,21 @@ def read_predictions(path: Path, protocol: str) -> RoiPredictions | None:
     try:
         pull(path)
         table = read_parquet(path)
-        about = json.loads(table.schema.metadata[ABOUT])
-        if protocol not in about["layers"]:
+        about = parse(About, (table.schema.metadata or {}).get(ABOUT, b""))
+        if protocol not in about.layers:
             return None
-        vertex = np.array(about["vertices"], np.int32)
+        vertex = np.array(about.vertices, np.int32)
         flat = table[protocol].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return RoiPredictions(
-            Roi(**about["roi"]),
-            about["layers"][protocol],
+            about.roi,
+            about.layers[protocol],
             table["index"].to_numpy(),
             vertex,
             flat.reshape(len(table), len(vertex)),
         )
     except FileNotFoundError:
         raise
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise ValueError(
             f"{path}: not a readable file of predictions ({error}); remove it, and the scores of "
             "the same name, and run the sweep again"

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict
 from pydantic_core import PydanticCustomError
 
 NAME_RULE: Final = "letters, digits, '.', '_', '+' and '-', 64 at most, not first a sign"
-LAST_SECOND: Final = 253_370_764_800
-"""Of the year 9998, in seconds since 1970: the last that has a date in every time zone."""
+LAST_SECOND: Final = 2**36
+"""Seconds since 1970 of a day in the year 4147: far enough from the last year that has dates."""
 LONGEST: Final = 1e10
 """Seconds that a step may take, three centuries."""
 
@@ -45,6 +45,12 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _unicode(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
 def _named(value: str) -> str:
     if not is_name(value):
         raise refusal(f"a name that can be part of a path ({NAME_RULE})")
@@ -71,7 +77,7 @@ Seconds = Annotated[Number, Field(ge=0, le=LONGEST)]
 """A duration."""
 Flag = Annotated[bool, Strict()]
 """True or false."""
-Text = Annotated[str, Strict()]
-"""Any text."""
+Text = Annotated[str, Strict(), BeforeValidator(_unicode)]
+"""Any text; bytes of a file's name that are no Unicode are escaped."""
 Name = Annotated[str, Strict(), AfterValidator(_named)]
 """Text that may be part of a path, see NAME_RULE."""

@@ -76,7 +76,8 @@ def record(kind: type[T]) -> type[T]:
 def _validate(kind: Any, content: Any, handler: Callable[[Any], Any]) -> Any:
     """Validate a record's fields: an object of JSON, or the arguments of its class."""
     if isinstance(content, ArgsKwargs):
-        return handler(ArgsKwargs((), _checked(kind, content.kwargs or {})))
+        given = _checked(kind, content.kwargs or {})
+        return handler(ArgsKwargs((), {name: _plain(value) for name, value in given.items()}))
     if not isinstance(content, dict):
         return handler(content)
     derived = {name: content[name] for name in getattr(kind, "_derived", ()) if name in content}
@@ -96,7 +97,7 @@ def _checked(kind: Any, content: Mapping[str, Any]) -> dict[str, Any]:
             raise _error(f"schema version {_short(found)}, this program reads {version}")
     if unknown := sorted(map(str, set(content) - set(known))):
         raise _error(f"unknown keys {_short(unknown)}; expected {', '.join(known)}")
-    return {name: _plain(value) for name, value in content.items()}
+    return dict(content)
 
 
 def _error(message: str) -> PydanticCustomError:

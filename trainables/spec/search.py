@@ -9,7 +9,7 @@ from pydantic import Field, PlainValidator
 
 from trainables.spec.fields import Count, Int, Number, Positive, Size, refusal
 from trainables.spec.objectives import BatchSize, Contrastive
-from trainables.spec.records import build, one_kind_of, record
+from trainables.spec.records import one_kind_of, record
 from trainables.spec.rois import NOD_ROIS, STREAMS, Roi
 from trainables.spec.trial import Backbone, Trial
 from trainables.spec.values import digest, require
@@ -179,7 +179,8 @@ class Hyperparameters:
 
 def checked(values: Values) -> dict[str, Any]:
     """Return values in order; raise ValueError unless they are all the hyperparameters' numbers."""
-    return asdict(build(Hyperparameters, dict(values)))
+    given: Mapping[str, Any] = values
+    return asdict(Hyperparameters(**given))
 
 
 def name_of(values: Values) -> str:

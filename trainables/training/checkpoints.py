@@ -10,15 +10,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Final, Self
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
+from trainables.spec.fields import Count, Name, Text
+from trainables.spec.records import parse, record
 from trainables.storage.atomic import atomic_write, hash_file, hash_files, write_text
 from trainables.storage.s3_mirror import pull, remove
 
@@ -30,12 +33,29 @@ SAVING_SHARE: Final = 0.05
 """Most of a training's time that saving may take: AlexNet with Adam's state is 0.7 GB an epoch."""
 
 
+@record
+class Note:
+    """What ``last.json`` and ``best.json`` say of a checkpoint."""
+
+    epoch: Count
+    model: Name
+    """File of the model's weights."""
+    optimizer: Name | None
+    """File of the optimiser's state; None when the training is complete."""
+    sha256: dict[Name, Text]
+    history: Annotated[tuple[EpochReport, ...], Field(min_length=1)]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a note; raise ValueError where it is damaged, FileNotFoundError without any."""
+        return parse(cls, path.read_bytes())
+
+
 def read_history(directory: Path) -> tuple[EpochReport, ...]:
     """Read the epochs of a training's last checkpoint; none where it has none that is whole."""
     try:
-        note = json.loads((directory / LAST).read_text())
-        return tuple(EpochReport(**report) for report in note["history"])
-    except (OSError, ValueError, TypeError, KeyError):
+        return Note.read(directory / LAST).history
+    except (OSError, ValueError):
         return ()
 
 
@@ -68,14 +88,14 @@ class Checkpoints:
         """Load the last checkpoint; None when there is none that can be read whole."""
         pull(self._directory)
         try:
-            note = json.loads((self._directory / LAST).read_text())
-            json.loads((self._directory / BEST).read_text())  # it is needed to go on saving
-            history = tuple(EpochReport(**report) for report in note["history"])
-            model = _load(self._directory, note, "model", device)
-            optimizer = note["optimizer"] and _load(self._directory, note, "optimizer", device)
-        except (OSError, ValueError, TypeError, KeyError, SafetensorError):
+            note = Note.read(self._directory / LAST)
+            Note.read(self._directory / BEST)  # it is needed to go on saving
+            model = _load(self._directory, note, note.model, device)
+            name = note.optimizer
+            optimizer = None if name is None else _load(self._directory, note, name, device)
+        except (OSError, ValueError, SafetensorError):
             return None  # trained again from the start: the same trial, the same result
-        return Resumed(history, model, optimizer)
+        return Resumed(note.history, model, optimizer)
 
     def resume(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int
@@ -141,8 +161,7 @@ class Checkpoints:
 
     def finish(self, history: tuple[EpochReport, ...]) -> None:
         """Mark the training complete, and drop the optimiser's state."""
-        note = json.loads((self._directory / LAST).read_text())
-        self._note(LAST, history, note["model"], None)
+        self._note(LAST, history, Note.read(self._directory / LAST).model, None)
         self._remove_superseded()
 
     def _write(self, name: str, tensors: Mapping[str, Tensor]) -> str:
@@ -154,35 +173,24 @@ class Checkpoints:
     def _note(
         self, name: str, history: tuple[EpochReport, ...], model: str, optimizer: str | None
     ) -> None:
-        note: dict[str, Any] = {
-            "epoch": history[-1].epoch,
-            "model": model,
-            "optimizer": optimizer,
-            "sha256": hash_files(self._directory / one for one in (model, optimizer) if one),
-            "history": [asdict(report) for report in history],
-        }
-        write_text(self._directory / name, json.dumps(note, indent=1) + "\n")
+        hashes = hash_files(self._directory / one for one in (model, optimizer) if one)
+        note = Note(history[-1].epoch, model, optimizer, hashes, history)
+        write_text(self._directory / name, json.dumps(asdict(note), indent=1) + "\n")
 
     def _remove_superseded(self) -> None:
-        notes = [self._directory / name for name in (LAST, BEST)]
-        kept = {
-            json.loads(path.read_text())[kind]
-            for path in notes
-            if path.exists()
-            for kind in ("model", "optimizer")
-        }
+        paths = [self._directory / name for name in (LAST, BEST)]
+        notes = [Note.read(path) for path in paths if path.exists()]
+        kept = {name for note in notes for name in (note.model, note.optimizer)}
         pattern = "epoch-*.adam.safetensors" if self._keep_every_epoch else "epoch-*.safetensors"
         for path in [*self._directory.glob(pattern), *self._directory.glob(".*")]:
             if path.name not in kept:
                 remove(path)
 
 
-def _load(
-    directory: Path, note: Mapping[str, Any], kind: str, device: torch.device
-) -> dict[str, Tensor]:
+def _load(directory: Path, note: Note, name: str, device: torch.device) -> dict[str, Tensor]:
     """Load one of a checkpoint's files; raise ValueError where it is not what was saved."""
-    path = directory / note[kind]
-    if hash_file(path) != note["sha256"][path.name]:
+    path = directory / name
+    if hash_file(path) != note.sha256.get(name):
         raise ValueError(f"{path}: its content is not what was saved")
     return load_file(path, device=str(device))
 
@@ -198,13 +206,12 @@ def load_backbone(directory: Path) -> dict[str, Tensor]:
     note_file = directory / LAST
     pull(directory)
     try:
-        note = json.loads(note_file.read_text())
-        is_complete = note["optimizer"] is None
-        state = _load(directory, note, "model", torch.device("cpu"))
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        note = Note.read(note_file)
+        state = _load(directory, note, note.model, torch.device("cpu"))
+    except (OSError, ValueError, SafetensorError) as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ValueError(f"{note_file}: no usable checkpoint ({found}); {_CURE}") from error
-    if not is_complete:
+    if note.optimizer is not None:
         raise ValueError(f"{note_file}: its training is not complete; {_CURE}")
     backbone = {
         name.removeprefix(BACKBONE_PREFIX): value
@@ -212,7 +219,7 @@ def load_backbone(directory: Path) -> dict[str, Tensor]:
         if name.startswith(BACKBONE_PREFIX)
     }
     if not backbone:
-        raise ValueError(f"{directory / note['model']}: holds no weights of a backbone; {_CURE}")
+        raise ValueError(f"{directory / note.model}: holds no weights of a backbone; {_CURE}")
     return backbone
 
 

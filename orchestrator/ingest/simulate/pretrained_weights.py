@@ -1,11 +1,12 @@
 """Pretrain the small backbone on the simulator's own classes, in place of ImageNet's weights."""
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from orchestrator.ingest.simulate.scenes import CLASSES, compose, render
 from trainables.models import backbones
+from trainables.spec.fields import Count, Int, Measure, Positive, Share, Text
+from trainables.spec.records import parse, record
 from trainables.storage.atomic import atomic_write
 
 FIRST_STIMULUS: Final = 100_000
@@ -23,28 +26,31 @@ RECORD: Final = "pretraining"
 """The one key of the weights file's metadata: safetensors writes several in any order."""
 
 
-@dataclass(frozen=True)
+@record
 class PretrainingSettings:
     """How the stand-in weights are made."""
 
-    architecture: str = "narrow-alexnet"
-    n_train: int = 2400
-    n_test: int = 400
-    epochs: int = 8
-    batch_size: int = 32
-    learning_rate: float = 1e-3
+    architecture: Text = "narrow-alexnet"
+    n_train: Count = 2400
+    n_test: Count = 400
+    epochs: Count = 8
+    batch_size: Count = 32
+    learning_rate: Positive = 1e-3
     """The highest one of the one-cycle schedule (Smith, 2018)."""
-    dropout: float = 0.2
-    image_size: int = 64
+    dropout: Share = 0.2
+    image_size: Count = 64
     """Width and height of the images in pixels."""
-    n_threads: int = 1
+    n_threads: Count = 1
     """Threads that torch computes with; another number rounds differently."""
-    seed: int = 0
+    seed: Int = 0
 
-    def __post_init__(self) -> None:
-        for name in ("n_train", "n_test", "epochs", "batch_size", "n_threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"pretraining: {name} {getattr(self, name)} is below 1")
+
+@record
+class Pretraining:
+    """What the metadata of a weights file say of how it was made."""
+
+    settings: PretrainingSettings
+    accuracy: Measure
 
 
 def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Path:
@@ -70,14 +76,16 @@ def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Pat
 
 def read_accuracy(path: Path) -> float:
     """Read the test accuracy (a share) that was measured when the weights were made."""
-    return float(_record(path).get("accuracy", "nan"))
+    made = _pretraining(path)
+    return math.nan if made is None else made.accuracy
 
 
-def _record(path: Path) -> dict[str, Any]:
-    """Read what the metadata say of the pretraining; empty for weights from elsewhere."""
+def _pretraining(path: Path) -> Pretraining | None:
+    """Read what the metadata say of the pretraining; None for weights from elsewhere."""
     try:
         with safe_open(path, framework="pt") as stream:
-            return dict(json.loads((stream.metadata() or {}).get(RECORD, "{}")))
+            note = (stream.metadata() or {}).get(RECORD)
+        return None if note is None else parse(Pretraining, note)
     except Exception as error:  # safetensors has its own error type
         raise ValueError(
             f"{path}: expected weights in safetensors, found something else; remove it or name "
@@ -86,11 +94,12 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _check_same(path: Path, settings: PretrainingSettings) -> None:
-    found, asked = _record(path).get("settings"), asdict(settings)
-    if found != asked:
+    made = _pretraining(path)
+    found = "unknown settings" if made is None else asdict(made.settings)
+    if made is None or made.settings != settings:
         raise ValueError(
-            f"{path}: holds weights made with {found}, asked for {asked}; remove it or name "
-            "another file"
+            f"{path}: holds weights made with {found}, asked for {asdict(settings)}; remove it or "
+            "name another file"
         )
 
 

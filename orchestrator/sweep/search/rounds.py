@@ -18,9 +18,10 @@ from orchestrator.sweep.search.study import (
     record,
 )
 from trainables.results.outcome import Outcome
-from trainables.spec import Backbone, Roi, Trial, digest
+from trainables.spec import Backbone, Roi, Trial, digest, records
 from trainables.spec.evaluation import training_of
-from trainables.spec.search import Search, Value, checked, name_of
+from trainables.spec.fields import Measure, Size, Text
+from trainables.spec.search import Hyperparameters, Search, Value, name_of
 from trainables.storage.atomic import write_text
 from trainables.training.checkpoints import OF_SEARCHES, read_history, remove_checkpoints
 
@@ -32,6 +33,18 @@ class Round:
     number: int
     trials: tuple[tuple[str, Trial], ...]
     """(configuration, trial)."""
+
+
+@records.record
+class RoundFile:
+    """The file of a round: what it tries, and what its searcher knew."""
+
+    round: Size
+    searcher: Text
+    optuna: Text
+    known: dict[Text, Measure]
+    """Rank share of each configuration of the rounds before."""
+    configurations: dict[Text, Hyperparameters]
 
 
 @dataclass
@@ -92,29 +105,29 @@ class Progress:
             return
         new = list(dict.fromkeys(name for name, _ in now.trials))
         earlier = [one for one in self.records() if one.configuration not in new]
-        content = {
-            "round": now.number,
-            "searcher": self.searcher,
-            "optuna": optuna.__version__,
-            "known": rank_shares(earlier),
-            "configurations": {name: self.configurations[name] for name in new},
-        }
-        write_text(path, json.dumps(content, indent=1) + "\n")
+        content = RoundFile(
+            round=now.number,
+            searcher=self.searcher,
+            optuna=optuna.__version__,
+            known=rank_shares(earlier),
+            configurations={n: records.build(Hyperparameters, self.configurations[n]) for n in new},
+        )
+        write_text(path, json.dumps(asdict(content), indent=1) + "\n")
 
     def _read_round(self, number: int) -> dict[str, dict[str, Value]] | None:
         """Read the configurations of a round that was begun; None where it was not."""
         path = self._round_file(number)
         try:
-            content = json.loads(path.read_text())["configurations"]
-            found = {name_of(values): checked(values) for values in content.values()}
+            content = records.read_record(
+                path,
+                RoundFile,
+                f"remove {self.home}, and the same command starts the search anew, with the trials "
+                "that are done",
+            )
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f"{path}: not a round of a search ({error}); remove {self.home}, and the same "
-                "command starts the search anew, with the trials that are done"
-            ) from error
-        return found
+        found = [asdict(values) for values in content.configurations.values()]
+        return {name_of(values): values for values in found}
 
     def _trials(self, names: Sequence[str]) -> tuple[tuple[str, Trial], ...]:
         return tuple(

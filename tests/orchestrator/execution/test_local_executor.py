@@ -177,13 +177,14 @@ def test_what_is_running_is_written_down_for_status(home, monkeypatch) -> None:
             return super().run(trial, listener)
 
     def shown(trial_id: str) -> bool:
-        running = run_record.read_running(home / "runs")[1]
+        published = run_record.read_running(home / "runs")
+        running = published.running if published else ()
         seen.extend(running)
-        return any((one["trial_id"], one["stage"]) == (trial_id, "reading") for one in running)
+        return any((one.trial_id, one.stage) == (trial_id, "reading") for one in running)
 
     monkeypatch.setattr(local_executor, "TrialRunner", Patient)
     assert run_locally() == 0
-    assert {one["trial_id"] for one in seen} == {one.trial.id for one in outcomes(home / "runs")}
+    assert {one.trial_id for one in seen} == {one.trial.id for one in outcomes(home / "runs")}
 
 
 def test_no_module_of_ray_is_imported_and_large_shards_are_read_all_the_same(tmp_path) -> None:

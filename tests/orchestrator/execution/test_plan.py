@@ -137,7 +137,7 @@ def test_a_damaged_outcome_is_reported_by_name(tmp_path) -> None:
     trials = expand(three_methods, rois(1), None)
     end(tmp_path, trials[2], "finished")
     outcome_file(tmp_path, trials[2].id).write_text("{")
-    with pytest.raises(ValueError, match=f"{trials[2].id}.json: not a trial's outcome"):
+    with pytest.raises(ValueError, match=f"{trials[2].id}.json: not JSON"):
         make_plan(trials, tmp_path, COSTS)
 
 

@@ -107,8 +107,21 @@ def test_another_hosts_run_lock_holds_while_it_is_renewed_and_ends_when_it_is_no
     assert is_alive(path, old, renew)
 
 
-def test_a_damaged_run_lock_holds_nobody_up(tmp_path: Path) -> None:
-    first_lock(tmp_path).write_text("{")
+def test_an_owner_whose_clock_was_ahead_is_dead_when_it_renews_no_more(tmp_path: Path) -> None:
+    path = first_lock(tmp_path)
+    ahead = elsewhere(LockOwner.this_process("sweep"), age=-7200)
+    write(tmp_path, ahead)
+    assert not is_alive(path, ahead, lambda seconds: None)
+
+    def renew(seconds: float) -> None:
+        write(tmp_path, replace(ahead, renewed=ahead.renewed + 5))
+
+    assert is_alive(path, ahead, renew)
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 100_000, "[1]", "null", '{"key": 3}'])
+def test_a_damaged_run_lock_holds_nobody_up(tmp_path: Path, content: str) -> None:
+    first_lock(tmp_path).write_text(content)
     with acquire(tmp_path, "sweep demo"):
         assert owner_of(tmp_path) is not None
 

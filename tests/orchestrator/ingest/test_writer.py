@@ -222,8 +222,11 @@ def test_a_subject_of_other_settings_is_refused(source, out, settings, text):
     ("damage", "text"),
     [
         (lambda shard, source: (shard / VERTICES).unlink(), "vertices.parquet is missing"),
-        (lambda shard, source: (shard / "manifest.json").unlink(), "not a manifest"),
-        (lambda shard, source: (shard / "manifest.json").write_text("{"), "not a manifest"),
+        (lambda shard, source: (shard / "manifest.json").unlink(), r"manifest\.json: no such file"),
+        (
+            lambda shard, source: (shard / "manifest.json").write_text("{"),
+            r"manifest\.json: not JSON",
+        ),
         (
             lambda shard, source: np.save(
                 source / "subj01/roi_masks/lh.streams_challenge_space.npy", np.zeros(10, int)

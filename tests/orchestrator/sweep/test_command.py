@@ -155,10 +155,10 @@ def without_a_field(manifest: str) -> str:
     ("damage", "message"),
     [
         (other_version, "schema version 99, this program reads 1; remove"),
-        (lambda text: text[:100], "not a manifest"),
-        (lambda text: "[]", "not a manifest"),
-        (lambda text: "", "not a manifest"),
-        (without_a_field, "not a manifest"),
+        (lambda text: text[:100], "not JSON"),
+        (lambda text: "[]", "expected an object"),
+        (lambda text: "", "not JSON"),
+        (without_a_field, "n_images: missing"),
     ],
 )
 def test_a_manifest_that_cannot_be_used_is_refused_by_name(
@@ -236,7 +236,7 @@ def test_a_damaged_outcome_is_refused_by_name(home, capsys) -> None:
     Outcome(trial, "finished", "", "cpu", 0.0, {}).write(home / "runs")
     path = outcome_file(home / "runs", trial.id)
     path.write_text("{")
-    assert f"{path.name}: not a trial's outcome" in refusal(command(), home, capsys)
+    assert f"{path.name}: not JSON" in refusal(command(), home, capsys)
 
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(home, capsys) -> None:

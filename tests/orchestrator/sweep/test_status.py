@@ -115,7 +115,63 @@ def test_without_a_sweep_each_is_refused_in_one_line(
 def test_a_damaged_record_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / OPERATION / "command.json").write_text("[]")
     assert sweep.main(["status", "--out", str(runs)]) == 2
-    assert "command.json: damaged" in capsys.readouterr().err
+    assert "command.json: expected an object" in capsys.readouterr().err
+
+
+DEEP = "[" * 100_000
+FAR = 1e18
+"""A date in the far future, in seconds since 1970."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"started": "now"}, "started: expected a number, found 'now'"),
+        ({"started": [1]}, "started: expected a number, found [1]"),
+        ({"started": FAR}, "started: expected a value below"),
+        ({"trials": 3}, "trials: expected a list, found 3"),
+        ({"costs": {"a": "1"}}, "costs.a: expected a number, found '1'"),
+        ({"costs": {"a": 1e300}}, "costs.a: expected a value of at most"),
+        ({"epochs": {"a": 2.5}}, "epochs.a: expected an integer, found 2.5"),
+        ({"module": "antigravity"}, "module: expected one of"),
+        ({"when": 1}, "unknown keys ['when']; expected module, arguments"),
+    ],
+)
+def test_a_record_of_another_kind_is_refused_in_one_line(
+    runs: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], message: str
+) -> None:
+    path = runs / OPERATION / "command.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    for action in ("status", "retry"):
+        assert sweep.main([action, "--out", str(runs)]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {path}: {message}")
+        assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["operation/command.json", "operation/running.json", "trial"])
+@pytest.mark.parametrize("content", [DEEP, "{", '{"a": 1}', "[1]", "null", '{"written": "x"}'])
+def test_files_of_anything_else_are_refused_in_one_line(
+    runs: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
+) -> None:
+    path = runs / (f"trials/{TRIALS[0].id}.json" if name == "trial" else name)
+    with acquire(runs, "sweep paper"):
+        path.write_text(content)
+        assert sweep.main(["status", "--out", str(runs)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}: ")
+    assert error.count("\n") == 1
+
+
+def test_a_run_lock_from_the_far_future_is_shown(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = replace(LockOwner.this_process("sweep paper"), since=FAR, renewed=FAR)
+    (runs / OPERATION / "lock-000001.json").write_text(json.dumps(asdict(odd)))
+    assert "running: sweep paper" in status(runs, capsys)
+    other = replace(odd, machine="another")
+    (runs / OPERATION / "lock-000001.json").write_text(json.dumps(asdict(other)))
+    assert "died: sweep paper" in status(runs, capsys)
 
 
 @pytest.mark.parametrize("only_failed", [True, False])

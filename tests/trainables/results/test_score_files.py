@@ -1,6 +1,7 @@
 """Score files and outcomes: complete, self-describing, and refused when damaged."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainables.encoding.score_rois import RoiScores
+from trainables.exceptions import Failure
 from trainables.results.epoch_report import EpochReport
-from trainables.results.outcome import Outcome, outcome_file
+from trainables.results.outcome import Outcome, failed, outcome_file
 from trainables.results.score_files import (
     SCORE_SCHEMA,
     TRIAL_KEY,
@@ -219,15 +221,71 @@ def test_a_trial_that_has_not_ended_has_no_outcome(tmp_path) -> None:
     assert Outcome.read(tmp_path, TRIAL.id) is None
 
 
+def altered(**changes: object) -> str:
+    content = json.loads(json.dumps({"trial": json.loads(TRIAL.to_json())} | OUTCOME_FIELDS))
+    return json.dumps(content | changes)
+
+
+OUTCOME_FIELDS = {
+    "status": "finished",
+    "host": "a",
+    "device": "cpu",
+    "started": 1.0,
+    "seconds": {"reading": 1.0},
+    "history": [],
+    "error": None,
+    "trial_id": TRIAL.id,
+    "training_id": TRIAL.training_id,
+}
+
+
+def test_an_outcome_s_fields_are_read(tmp_path) -> None:
+    OUTCOME.write(tmp_path)
+    outcome_file(tmp_path, TRIAL.id).write_text(altered())
+    assert Outcome.read(tmp_path, TRIAL.id) == Outcome(
+        TRIAL, "finished", "a", "cpu", 1.0, {"reading": 1.0}
+    )
+
+
 @pytest.mark.parametrize(
-    "content", ["", "{", "null", "[]", "3", "{}", '{"history": [], "trial": {}}']
+    ("content", "message"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON .recursion limit exceeded"),
+        ("null", "expected an object, found None"),
+        ("[]", "expected an object, found"),
+        ("3", "expected an object, found 3"),
+        ("{}", "trial: missing"),
+        ('{"history": [], "trial": {}}', "trial.objective: missing"),
+        (altered(started=[1]), r"started: expected a number, found \[1\]"),
+        (altered(started="now"), "started: expected a number, found 'now'"),
+        (altered(started=1e18), "started: expected a value below .*, found 1e[+]18"),
+        (altered(seconds={"reading": "1"}), "seconds.reading: expected a number, found '1'"),
+        (altered(status="done"), "status: expected 'finished', 'failed' or 'stopped'"),
+        (altered(history=[{"epoch": 1}]), r"history\[0\].loss: missing"),
+        (altered(history=3), "history: expected a list, found 3"),
+        (altered(trial_id="another"), "trial_id: expected 'contrastive-.*, found 'another'"),
+        (altered(trial=[]), "trial: expected one of Trial, Evaluation, found"),
+        (
+            altered(trial=json.loads(TRIAL.to_json()) | {"seed": "seven"}),
+            "trial.seed: expected an integer, found 'seven'",
+        ),
+    ],
 )
-def test_a_damaged_outcome_is_refused_by_name(tmp_path, content) -> None:
+def test_a_damaged_outcome_is_refused_by_name(tmp_path, content, message) -> None:
     OUTCOME.write(tmp_path)
     path = outcome_file(tmp_path, TRIAL.id)
     path.write_text(content)
-    with pytest.raises(ValueError, match=f"{path.name}: not a trial's outcome .*remove it"):
+    with pytest.raises(ValueError, match=f"{path.name}: {message}.*; remove it$") as refusal:
         Outcome.read(tmp_path, TRIAL.id)
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_error_that_names_a_file_of_no_unicode_is_read_back(tmp_path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    failed(TRIAL, Failure("input", f"OSError: {name}")).write(tmp_path)
+    assert Outcome.read(tmp_path, TRIAL.id).error == r"OSError: caf\udce9.png"
 
 
 def test_an_outcome_of_binary_rubbish_is_refused_by_name(tmp_path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -254,26 +254,3 @@ def test_a_trial_with_any_value_in_any_place_is_read_as_it_is_or_refused_in_one_
     assert len(refusal) < 600
     if not refusal:
         assert Trial.from_json(read.to_json()) == read
-
-
-def strict_types(schema: Any, seen: set[int]) -> list[str]:
-    """List the types of a schema that would be converted to, as text to a number."""
-    found = []
-    if isinstance(schema, dict):
-        if schema.get("type") == "function-plain":  # a validator of our own decides
-            return []
-        if schema.get("type") in ("int", "float", "str", "bool") and not schema.get("strict"):
-            found.append(str(schema["type"]))
-        schema = list(schema.values())
-    if isinstance(schema, list | tuple) and id(schema) not in seen:
-        seen.add(id(schema))
-        for one in schema:
-            found += strict_types(one, seen)
-    return found
-
-
-def test_no_field_of_a_spec_converts_text_or_truth_to_numbers() -> None:
-    kinds = [Trial, Pooled, Regression, Contrastive, Ranges, LogUniform, IntegerRange, Choice]
-    for kind in kinds:
-        assert fields(kind)
-        assert strict_types(kind.__pydantic_core_schema__, set()) == [], kind

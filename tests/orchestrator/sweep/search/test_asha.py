@@ -165,7 +165,8 @@ def test_a_stop_that_was_decided_but_not_written_down_is_written_at_the_next_sta
     }
     Outcome(first, "finished", "", "", 0.0, {}, reports([0.5] * 4)).write(tmp_path)
     folder = progress.checkpoint(second)
-    note = {"history": [vars(one) for one in reports([0.1])]}
+    history = [vars(one) for one in reports([0.1])]
+    note = {"epoch": 1, "model": "a", "optimizer": None, "sha256": {}, "history": history}
     folder.mkdir(parents=True)
     write_text(folder / LAST, json.dumps(note))
     asha = RoiAsha(SEARCH, {second.id: scheduler_trial(second)})
