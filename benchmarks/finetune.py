@@ -22,6 +22,7 @@ from trainables.models import backbones
 from trainables.models.finetuned import build_model
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Contrastive
+from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import Checkpoints
 from trainables.training.finetune import finetune
@@ -121,7 +122,14 @@ def real_rate(problem: Problem) -> float:
     )
     backbone = backbones.build(problem.architecture).to(problem.images.device)
     with tempfile.TemporaryDirectory() as directory:
-        finetune(problem.objective, 0, backbone, [data], Checkpoints(Path(directory)), report)
+        finetune(
+            problem.objective,
+            0,
+            backbone,
+            [data],
+            Checkpoints(StoredDirectory(Path(directory))),
+            report,
+        )
     gaps = [after - before for before, after in pairwise(ends)]
     return len(problem.images) / median(gaps)
 

@@ -21,6 +21,7 @@ from trainables.data.rows import read_rows
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import Backbone, Contrastive, Encoding, Regression, Roi, Trial, Untuned
 from trainables.worker.context import RunContext
@@ -59,12 +60,15 @@ class _Lab:
 
     def run(self, trial: Trial, name: str, device: torch.device) -> tuple[np.ndarray, Outcome]:
         context = RunContext(
-            self.home / "data", self.home / name, self.weights, torch.get_num_threads()
+            self.home / "data",
+            RunDirectory(self.home / name),
+            self.weights,
+            torch.get_num_threads(),
         )
         outcome = TrialRunner(context, device).run(trial, _Quiet())
         if trial.encoding is None:
             return np.empty(0), outcome
-        table = read_scores(self.home / name, trial.id)
+        table = read_scores(RunDirectory(self.home / name), trial.id)
         return table.column("r").to_numpy(), outcome
 
 

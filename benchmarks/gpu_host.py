@@ -18,6 +18,7 @@ from trainables.models.finetuned import build_model
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Contrastive
 from trainables.storage.atomic import hash_file
+from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.checkpoints import Checkpoints, flatten_optimizer
 
 
@@ -40,7 +41,7 @@ def host(report: Report, device: torch.device, small: bool) -> None:
     history = (EpochReport(1, 1.0, 1.0, 1.0),)
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "checkpoint"
-        saver = Checkpoints(folder)
+        saver = Checkpoints(StoredDirectory(folder))
         report.measure("save a checkpoint", lambda: saver.save(history, model, optimizer), device)
         files = [one for one in folder.iterdir() if one.suffix == ".safetensors"]
         n_bytes = sum(one.stat().st_size for one in files)

@@ -101,8 +101,8 @@ def run(n_trials: int, n_worker_groups: int, scratch: Path) -> None:
     queue: Any = start_queue(0, n_worker_groups)
     meter = Meter(n_trials, ray.get(queue.pid.remote()))
     start = time.perf_counter()
-    with warm_worker_groups(queue, NoWork, WorkerGroupSize(), n_worker_groups, scratch):
-        run_jobs(jobs, queue, Schedule(2 * n_worker_groups, 0, scratch), meter)
+    with warm_worker_groups(queue, NoWork, WorkerGroupSize(), n_worker_groups, str(scratch)):
+        run_jobs(jobs, queue, Schedule(2 * n_worker_groups, 0, str(scratch)), meter)
     print(f"{n_trials} trials in {time.perf_counter() - start:.0f} s, start-up included")
 
 

@@ -25,6 +25,7 @@ from trainables.data.shards import list_rois
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores
 from trainables.spec import Contrastive, Roi, Trial
 
@@ -72,10 +73,10 @@ def _finish(home: Path, n: int) -> list[Trial]:
     trials = [Trial(Contrastive(), (roi,), seed=seed) for seed in range(n)]
     history = tuple(EpochReport(k, 2.0 / k, 3.0, 100.0, 0.1, 9.0) for k in range(1, EPOCHS + 1))
     for trial in trials:
-        write_scores(home / "runs", trial, [_scores(roi)])
+        write_scores(RunDirectory(home / "runs"), trial, [_scores(roi)])
         seconds = {"reading": 1.0, "finetuning": 9.0, "encoding": 2.0}
         outcome = Outcome(trial, "finished", "node-1", "cpu", 1.7e9, seconds, history)
-        outcome.write(home / "runs")
+        outcome.write(RunDirectory(home / "runs"))
     return trials
 
 
@@ -111,7 +112,7 @@ def _running(store: str, home: Path) -> Iterator[str]:
 
 def _measure(store: str, uri: str, home: Path, trials: list[Trial]) -> Measured:
     os.environ["MLFLOW_TRACKING_URI"] = uri
-    sweep = Sweep("bench", "paper", home / "data", home / "runs", "0123")
+    sweep = Sweep("bench", "paper", home / "data", RunDirectory(home / "runs"), "0123")
     start_tracker(sweep, print).close(complete=True)  # makes the schema, and sets what a sweep sets
     mirror, started = Mirror(sweep, uri), time.perf_counter()
     for trial in trials:

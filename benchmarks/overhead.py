@@ -88,8 +88,8 @@ def measure_warm(n_trials: int, n_worker_groups: int, scratch: Path) -> list[flo
     jobs = [Job(trial.id, trial.to_json(), trial.shards) for trial in trials]
     queue, ends = start_queue(0, n_worker_groups), Ends()
     start = time.perf_counter()
-    with warm_worker_groups(queue, NoWork, WorkerGroupSize(), n_worker_groups, scratch):
-        run_jobs(jobs, queue, Schedule(2 * n_worker_groups, 0, scratch), ends)
+    with warm_worker_groups(queue, NoWork, WorkerGroupSize(), n_worker_groups, str(scratch)):
+        run_jobs(jobs, queue, Schedule(2 * n_worker_groups, 0, str(scratch)), ends)
     return [0.0, *(end - start for end in ends.times)]
 
 

@@ -16,6 +16,7 @@ from orchestrator.execution.cost import Costs
 from orchestrator.execution.plan import make_plan
 from orchestrator.execution.ray_executor import make_job
 from orchestrator.sweep.spaces import expand
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Contrastive, Roi, Trial
 
 SUBJECTS = 20
@@ -39,7 +40,7 @@ def main() -> None:
         times = [time.perf_counter()]
         trials = expand(space, rois, None)
         times.append(time.perf_counter())
-        plan = make_plan(trials, Path(home) / "runs", costs)
+        plan = make_plan(trials, RunDirectory(Path(home) / "runs"), costs)
         times.append(time.perf_counter())
         ordered = round_robin(plan.waiting, 8, lambda work_item: work_item.shards)
         jobs = [make_job(work_item, costs, None) for work_item in ordered]

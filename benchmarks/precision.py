@@ -22,6 +22,7 @@ from search_spaces import demo
 from trainables.compute.device import use_threads
 from trainables.data.shards import list_rois
 from trainables.models.backbones import weights_name
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores, summarise
 from trainables.spec import PRECISIONS, Precision, Trial
 from trainables.worker.context import RunContext
@@ -44,13 +45,15 @@ def main() -> None:
     found: dict[tuple[str, Precision], list[float]] = defaultdict(list)
     seconds: dict[Precision, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as runs:
-        runner = TrialRunner(RunContext(options.data, Path(runs), options.weights), device)
+        runner = TrialRunner(
+            RunContext(options.data, RunDirectory(Path(runs)), options.weights), device
+        )
         for planned in demo_trials(options.data, options.weights):
             for seed in range(options.seeds):
                 for precision in PRECISIONS:
                     trial = replace(planned, seed=seed, precision=precision)
                     outcome = runner.run(trial, Silent())
-                    summary = summarise(read_scores(Path(runs), trial.id))
+                    summary = summarise(read_scores(RunDirectory(Path(runs)), trial.id))
                     found[trial.rois[0].name, precision].append(summary["nested_r_mean"])
                     seconds[precision] += [report.seconds for report in outcome.history]
             print(row(planned.rois[0].name, found), flush=True)

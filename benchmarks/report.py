@@ -17,6 +17,7 @@ from orchestrator.analyze.catalogue import ANALYSES
 from orchestrator.analyze.run import make
 from orchestrator.report.page import size_in_megabytes, write_report
 from trainables.encoding.score_rois import RoiScores
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores
 from trainables.spec import (
     ALEXNET_LAYERS,
@@ -49,14 +50,14 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=8)
     n_subjects = parser.parse_args().subjects
     with tempfile.TemporaryDirectory() as home:
-        inputs = Inputs(Path(home) / "runs", Path(home) / "data")
+        inputs = Inputs(RunDirectory(Path(home) / "runs"), Path(home) / "data")
         n_rois = write_programme(inputs.runs, n_subjects)
         start = time.perf_counter()
         for one in ANALYSES:
             done = make(one, inputs)
             print(f"{one.name:20} {done.state:10} {done.message[:60]}")
         analysed = time.perf_counter()
-        page = write_report(inputs, inputs.runs / "report.html")
+        page = write_report(inputs, inputs.runs.report)
         ended = time.perf_counter()
         print(
             f"{n_rois} ROIs x 5 methods: analyses {analysed - start:.1f} s, "
@@ -64,7 +65,7 @@ def main() -> None:
         )
 
 
-def write_programme(runs: Path, n_subjects: int) -> int:
+def write_programme(runs: RunDirectory, n_subjects: int) -> int:
     """Write every method's scores on every ROI; return how many ROIs there are."""
     generator = np.random.default_rng(0)
     roi_names = [
@@ -88,7 +89,7 @@ def write_programme(runs: Path, n_subjects: int) -> int:
     return sum(map(len, by_region.values()))
 
 
-def write(runs: Path, trial: Trial, roi: Roi, generator: np.random.Generator) -> None:
+def write(runs: RunDirectory, trial: Trial, roi: Roi, generator: np.random.Generator) -> None:
     """Write one ROI's scores under both protocols."""
     r = generator.normal(0.4, 0.1, roi.n_vertices)
     by_layer = np.stack([r - 0.01 * place for place in range(len(ALEXNET_LAYERS))])

@@ -21,7 +21,8 @@ import numpy as np
 
 from benchmarks.programme import POOLED, ROIS, SUBJECTS
 from benchmarks.simulated_cluster import Account, Cluster, Simulation, Task
-from trainables.results.outcome import Outcome
+from trainables.results.outcome import Outcome, read_outcomes
+from trainables.results.run_directory import RunDirectory
 
 SEEDS: Final = 3
 
@@ -132,8 +133,7 @@ def check(one: Path, two: Path) -> None:
 
 
 def _outcomes(runs: Path) -> list[Outcome]:
-    found = [Outcome.read(runs, path.stem) for path in sorted(runs.glob("trials/*.json"))]
-    return [outcome for outcome in found if outcome is not None]
+    return list(read_outcomes(RunDirectory(runs)))
 
 
 def _span(outcomes: Sequence[Outcome]) -> float:

@@ -32,6 +32,7 @@ from trainables.encoding.score_rois import RoiScores
 from trainables.models import backbones
 from trainables.models.heads import head_widths
 from trainables.results.prediction_files import write_predictions
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores
 from trainables.spec import Backbone, Contrastive, Encoding, Roi, Trial
 from trainables.training.batches import TrainingData
@@ -284,7 +285,7 @@ def _writing(size: Size, n_vertices: int, home: Path) -> Step:
     )
 
     def run() -> None:
-        write_predictions(home, trial, [scores], np.arange(n_test))
-        write_scores(home, trial, [scores])
+        write_predictions(RunDirectory(home), trial, [scores], np.arange(n_test))
+        write_scores(RunDirectory(home), trial, [scores])
 
     return Step("writing", 1.0, 0.0, "float32", 2.0 * 2 * n_test * n_vertices, run)

@@ -6,19 +6,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 import pyarrow as pa
 
 from orchestrator.scores.filters import one_trial_per_roi, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import PROTOCOLS
 from trainables.spec.fields import Text
 from trainables.spec.records import read_record, record
 from trainables.storage.atomic import read_parquet
-
-PROBES: Final = "probes"
-ANALYSES: Final = "analyses"
 
 
 class Missing(Exception):  # noqa: N818  (an outcome, not an error)
@@ -34,7 +31,7 @@ class Missing(Exception):  # noqa: N818  (an outcome, not an error)
 class Inputs:
     """The files of a sweep; each table is read once, on first use."""
 
-    runs: Path
+    runs: RunDirectory
     data: Path
 
     @cached_property
@@ -69,15 +66,15 @@ class Inputs:
 
     def score_files(self) -> Iterable[Path]:
         """List the files that hold scores."""
-        return sorted((self.runs / "scores").glob("*/[!.]*.parquet"))
+        return self.runs.score_files()
 
     def probe_files(self, kind: str) -> list[Path]:
         """List the files of a kind of probe, one per backbone."""
-        return sorted((self.runs / PROBES / kind).glob("[!.]*.parquet"))
+        return self.runs.probe_files(kind)
 
     def result_file(self, name: str) -> Path:
         """Name the file of an analysis' table."""
-        return result_file(self.runs, name)
+        return self.runs.analysis_file(name)
 
     def result(self, name: str) -> pa.Table:
         """Read another analysis' table; Missing where it has not been made."""
@@ -86,11 +83,6 @@ class Inputs:
             cure = f"run python -m orchestrator.analyze {name} --out {self.runs}"
             raise Missing(f"the table of {name} has not been made", cure)
         return read_parquet(path)
-
-
-def result_file(runs: Path, name: str) -> Path:
-    """Name the file of an analysis' table."""
-    return runs / ANALYSES / f"{name}.parquet"
 
 
 @dataclass(frozen=True)
@@ -111,24 +103,19 @@ class Analysis:
     """Version, raised when the same files give another table."""
 
 
-def missing_file(runs: Path, name: str) -> Path:
-    """Name the file with the reason why an analysis' table could not be made."""
-    return runs / ANALYSES / f"{name}.missing.json"
-
-
 @record
 class MissingNote:
-    """The content of that file."""
+    """The reason why an analysis' table could not be made, as its file holds it."""
 
     reason: Text
     cure: Text
 
 
-def read_missing(runs: Path, name: str) -> Missing:
+def read_missing(runs: RunDirectory, name: str) -> Missing:
     """Read the reason why an analysis' table is missing."""
     cure = f"run python -m orchestrator.analyze {name} --out {runs}"
     try:
-        note = read_record(missing_file(runs, name), MissingNote, cure)
+        note = read_record(runs.missing_file(name), MissingNote, cure)
     except FileNotFoundError:
         return Missing("it has not been made yet", cure)
     return Missing(note.reason, note.cure)

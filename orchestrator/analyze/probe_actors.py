@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import ray
@@ -15,7 +14,8 @@ from orchestrator.cluster.connection import connect
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import ProbeContext, Probed, probe_file
 from trainables.probes.prober import ProbeJob, Prober
-from trainables.results.outcome import Outcome
+from trainables.results.outcome import read_finished
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Trial
 
 RESTARTS: Final = 2
@@ -34,13 +34,10 @@ class Workers:
     """CPUs of a local Ray; None: this machine's."""
 
 
-def find_backbones(runs: Path) -> list[Probed]:
+def find_backbones(runs: RunDirectory) -> list[Probed]:
     """Find the backbones of a sweep's finished trials, each once; the untuned ones first."""
     found: dict[str, Probed] = {}
-    for path in sorted((runs / "trials").glob("[!.]*.json")):
-        outcome = Outcome.read(runs, path.stem)
-        if outcome is None or outcome.status != "finished":
-            continue
+    for outcome in read_finished(runs):
         if isinstance(outcome.trial, Trial) and outcome.trial.encoding is not None:
             probed = Probed(outcome.trial)
             found.setdefault(probed.id, probed)

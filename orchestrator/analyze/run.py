@@ -15,8 +15,6 @@ from orchestrator.analyze.analysis import (
     Inputs,
     Missing,
     _as_json,
-    missing_file,
-    result_file,
 )
 from orchestrator.analyze.probe_actors import Workers, due, find_backbones, run_probes
 from orchestrator.cli.errors import InputError
@@ -24,9 +22,9 @@ from orchestrator.cli.text import new_table
 from orchestrator.tracking.mlflow_runs import log_analyses
 from trainables.data.tasks import list_tasks
 from trainables.probes.probe import ProbeContext
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import digest
 from trainables.storage.atomic import write_parquet, write_text
-from trainables.storage.s3_mirror import remove
 
 SOURCES_KEY: Final = b"cortex_sweep.sources"
 """Key of a table's metadata: digest of the files that it depends on."""
@@ -49,7 +47,7 @@ class Analysing:
     """The settings of one run of analyses."""
 
     analyses: tuple[Analysis, ...]
-    runs: Path
+    runs: RunDirectory
     data: Path
     weights: Path | None
     experiment: str | None
@@ -67,7 +65,7 @@ def analyse(settings: Analysing, console: Console) -> list[str]:
     Returns one line per failure; the other analyses continue. Raises InputError without a sweep.
     """
     runs = settings.runs
-    if not runs.is_dir():
+    if not runs.path.is_dir():
         raise InputError(f"{runs}: no such directory; give --out the directory of a sweep")
     failures = _probe(settings, console)
     inputs = Inputs(runs, settings.data)
@@ -86,7 +84,7 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
     if not kinds:
         return []
     context = ProbeContext(
-        settings.runs.resolve(),
+        settings.runs.resolved(),
         settings.data.resolve(),
         torch.device("cpu"),
         settings.weights and settings.weights.resolve(),
@@ -110,7 +108,7 @@ def _task(settings: Analysing) -> Path | None:
     return tasks.get(settings.task or next(iter(tasks), ""))
 
 
-def _show(done: Sequence[Done], runs: Path, console: Console) -> None:
+def _show(done: Sequence[Done], runs: RunDirectory, console: Console) -> None:
     table = new_table(f"analyses of {runs}", "")
     for heading in ("analysis  ", "state  ", "rows, or why not"):
         table.add_column(heading, overflow="fold")
@@ -140,14 +138,14 @@ def make(analysis: Analysis, inputs: Inputs) -> Done:
             return Done(analysis.name, "unchanged", f"{pq.read_metadata(path).num_rows:,} rows")
         table = analysis.make(inputs)
     except Missing as missing:
-        remove(path)
-        write_text(missing_file(inputs.runs, analysis.name), _as_json(missing))
+        inputs.runs.remove(path)
+        write_text(inputs.runs.missing_file(analysis.name), _as_json(missing))
         return Done(analysis.name, "skipped", str(missing))
     except Exception as error:  # the others must go on, and this one be reported
         message = " ".join(str(error).split()) or type(error).__name__
         return Done(analysis.name, "failed", f"{type(error).__name__}: {message}")
     write_table(path, table, key)
-    remove(missing_file(inputs.runs, analysis.name))
+    inputs.runs.remove(inputs.runs.missing_file(analysis.name))
     return Done(analysis.name, "made", f"{table.num_rows:,} rows")
 
 
@@ -156,8 +154,8 @@ def digest_sources(analysis: Analysis, inputs: Inputs) -> str:
     described = []
     for path in analysis.sources(inputs):
         stat = path.stat()
-        inside = path.is_relative_to(inputs.runs)
-        name = str(path.relative_to(inputs.runs) if inside else path)
+        inside = path.is_relative_to(inputs.runs.path)
+        name = str(path.relative_to(inputs.runs.path) if inside else path)
         described.append([name, stat.st_size, stat.st_mtime_ns])
     return digest([analysis.version, str(analysis.schema), described])
 
@@ -177,6 +175,6 @@ def _made_of(path: Path) -> str | None:
     return None if recorded is None else recorded.decode()
 
 
-def made_files(runs: Path, done: Sequence[Done]) -> list[Path]:
+def made_files(runs: RunDirectory, done: Sequence[Done]) -> list[Path]:
     """List the existing tables."""
-    return [result_file(runs, one.name) for one in done if one.state in ("made", "unchanged")]
+    return [runs.analysis_file(one.name) for one in done if one.state in ("made", "unchanged")]

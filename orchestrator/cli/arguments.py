@@ -7,13 +7,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from cyclopts import Group, Parameter
 
 from orchestrator.cli.errors import InputError
+from trainables.results.run_directory import RunDirectory
 from trainables.storage.redaction import redact
-from trainables.storage.s3_mirror import is_large, place, pull
+from trainables.storage.stored_directory import StoredDirectory
+
+AnyDirectory = TypeVar("AnyDirectory", bound=StoredDirectory)
 
 DEMO: Final = Path("demo")
 """The demonstration's own directory."""
@@ -25,22 +28,29 @@ def read_with(read: Callable[[str], Any], metavar: str) -> Parameter:
     Where the parameter is given again, the last word counts.
     """
     return Parameter(
-        converter=lambda _, tokens: read(tokens[-1].value), n_tokens=1, metavar=metavar
+        converter=lambda _, tokens: read(tokens[-1].value),
+        n_tokens=1,
+        accepts_keys=False,
+        metavar=metavar,
     )
 
 
-def directory(text: str) -> Path:
-    """Read a directory of a command line: a local one, or ``s3://BUCKET/PREFIX``.
+def run_directory(text: str) -> RunDirectory:
+    """Open a sweep's directory of a command line: a local one, or ``s3://BUCKET/PREFIX``."""
+    return _open(RunDirectory, text)
 
-    What is small there, and not here, is copied to its mirror. Raises InputError when the bucket
-    cannot be read.
-    """
+
+def directory(text: str) -> Path:
+    """Open another directory of a command line: a local one, or ``s3://BUCKET/PREFIX``."""
+    return _open(StoredDirectory, text).path
+
+
+def _open(kind: type[AnyDirectory], text: str) -> AnyDirectory:
+    """Open a directory and fetch its small files; raise InputError when the bucket can't be."""
     try:
-        path = place(text)
-        pull(path, skip=is_large)
+        return kind.open(text)
     except (ValueError, OSError) as error:
         raise InputError(redact(str(error))) from error
-    return path
 
 
 def positive_integer(text: str) -> int:
@@ -82,8 +92,8 @@ PositiveInteger = Annotated[int, read_with(positive_integer, "N")]
 NameList = Annotated[tuple[str, ...], read_with(split_list, "LIST")]
 File = Annotated[Path, Parameter(metavar="FILE")]
 RunsDirectory = Annotated[
-    Path,
-    read_with(directory, "RUNS"),
+    RunDirectory,
+    read_with(run_directory, "RUNS"),
     Parameter(
         help="Directory of the sweep: a local one, or s3://BUCKET/PREFIX.",
         show_default="runs, or demo/runs where only that exists",
@@ -107,16 +117,16 @@ Experiment = Annotated[
 class Places:
     """A sweep's directory, its shards, and whether they are the demonstration's by default."""
 
-    runs: Path
+    runs: RunDirectory
     data: Path
     is_demo: bool
 
 
-def find_places(out: Path | None, data: Path | None = None) -> Places:
+def find_places(out: RunDirectory | None, data: Path | None = None) -> Places:
     """Complete the directories that a command was given with those that are usual."""
     is_demo = out is None and not Path("runs").is_dir() and (DEMO / "runs").is_dir()
-    runs = out or (DEMO / "runs" if is_demo else Path("runs"))
-    return Places(runs, data or runs.parent / "data", is_demo)
+    runs = out or RunDirectory(DEMO / "runs" if is_demo else Path("runs"))
+    return Places(runs, data or runs.path.parent / "data", is_demo)
 
 
 EXECUTION: Final = Group("Execution (none of these changes a result)", sort_key=3)

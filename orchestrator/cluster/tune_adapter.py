@@ -15,7 +15,6 @@ from ray.tune.schedulers import TrialScheduler
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.worker_groups import QueueLost, TrialFailed, listen
 from trainables.exceptions import Failure
-from trainables.storage.s3_mirror import address, is_mirror
 
 HEAD: Final = {"node:__internal_head__": 0.001}
 """What a proxy trial takes: a sliver of the head node, and no CPU, so it can't starve a group."""
@@ -40,8 +39,8 @@ class Schedule:
     concurrent: int
     """Trials under way at once: the groups, and one waiting for each so that none idles."""
     retries: int
-    scratch: Path
-    """Directory for Tune's own bookkeeping."""
+    scratch: str
+    """Path or address for Tune's own bookkeeping."""
 
 
 def run_jobs(
@@ -74,7 +73,7 @@ def run_jobs(
         ),
         run_config=tune.RunConfig(
             name=f"tune-{time.time_ns()}",
-            storage_path=address(schedule.scratch),
+            storage_path=schedule.scratch,
             failure_config=tune.FailureConfig(max_failures=schedule.retries),
             callbacks=[_Forward(watcher, lost)],
             stop=lost,
@@ -83,12 +82,6 @@ def run_jobs(
     ).fit()
     if lost.stop_all():
         raise QueueLost("the process of the trials' queue has ended")
-
-
-def scratch_of(out: Path) -> Path:
-    """Name the directory of Ray's own bookkeeping; beside one in S3, so as not to be copied."""
-    out = out.resolve()
-    return out.with_name(f"{out.name}.ray") if is_mirror(out) else out / "ray"
 
 
 class _Lost(tune.Stopper):

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import ray
@@ -18,7 +17,6 @@ from orchestrator.cli.process import WORKER_GROUP
 from orchestrator.cluster.jobs import Event, Job
 from orchestrator.cluster.worker_loop import MakeRunner, serve
 from trainables.exceptions import ErrorKind
-from trainables.storage.s3_mirror import address
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
@@ -51,11 +49,11 @@ class QueueLost(Exception):  # noqa: N818  (what happened to the machine, not to
 
 @contextmanager
 def warm_worker_groups(
-    queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, n_worker_groups: int, scratch: Path
+    queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, n_worker_groups: int, scratch: str
 ) -> Iterator[None]:
     """Keep groups serving the queue's jobs; end them, and all they hold, on leaving.
 
-    scratch: directory for Ray Train's own bookkeeping, on storage that all nodes share.
+    scratch: path or address for Ray Train's own bookkeeping, on storage that all nodes share.
     """
     left = threading.Event()
     threads = [
@@ -98,7 +96,7 @@ def _run_worker_group(queue: Any, trainer: "TorchTrainer", left: threading.Event
 
 
 def _trainer(
-    queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, name: str, scratch: Path
+    queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, name: str, scratch: str
 ) -> "TorchTrainer":
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -114,7 +112,7 @@ def _trainer(
         ),
         run_config=RunConfig(
             name=name,
-            storage_path=address(scratch),
+            storage_path=scratch,
             failure_config=FailureConfig(max_failures=MAX_RESTARTS),
         ),
     )

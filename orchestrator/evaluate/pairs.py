@@ -10,8 +10,8 @@ from orchestrator.cli.selection import subject_number
 from orchestrator.execution.plan import Plan
 from orchestrator.scores.score_table import is_named
 from trainables.data.stimuli import KnownStimuli
-from trainables.results.outcome import Outcome
-from trainables.results.score_files import score_file
+from trainables.results.outcome import read_finished
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Pooled, Roi, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, WorkItem, serves
 
@@ -42,13 +42,13 @@ class Choice:
     """Ids, beginnings of ids, or settings' 8 hex digits."""
 
 
-def find_models(runs: Path, rois: Sequence[Roi]) -> Models:
+def find_models(runs: RunDirectory, rois: Sequence[Roi]) -> Models:
     """Find the finished fine-tuned trials of a sweep; raise InputError when there is none.
 
     rois: all of the data directory. A model that was fine-tuned on others is left out: what it has
     seen can't be known.
     """
-    found = [outcome.trial for outcome in _finished(runs) if _is_finetuned(outcome.trial)]
+    found = [outcome.trial for outcome in read_finished(runs) if _is_finetuned(outcome.trial)]
     trials = [trial for trial in found if isinstance(trial, Trial)]
     known = set(rois)
     usable = tuple(trial for trial in trials if known.issuperset(trial.rois))
@@ -63,13 +63,6 @@ def find_models(runs: Path, rois: Sequence[Roi]) -> Models:
             "is given; give --data the directory that the sweep ran on"
         )
     return Models(usable, len(trials) - len(usable))
-
-
-def _finished(runs: Path) -> Iterable[Outcome]:
-    for path in sorted((runs / "trials").glob("[!.]*.json")):
-        outcome = Outcome.read(runs, path.stem)
-        if outcome is not None and outcome.status == "finished":
-            yield outcome
 
 
 def _is_finetuned(work_item: WorkItem) -> bool:
@@ -176,11 +169,11 @@ def baselines(evaluated: Iterable[Evaluation]) -> list[Trial]:
     return list(merged.values())
 
 
-def pair_notes(plan: Plan, models: Models, data: Path, runs: Path) -> tuple[str, ...]:
+def pair_notes(plan: Plan, models: Models, data: Path, runs: RunDirectory) -> tuple[str, ...]:
     """Count a plan's pairs: all, those done, and those that have overlapping test images."""
     evaluated = [work_item for work_item in plan.trials if isinstance(work_item, Evaluation)]
     pairs = [(work_item, roi) for work_item in evaluated for roi in work_item.rois]
-    n_done = sum(score_file(runs, work_item.id, roi).exists() for work_item, roi in pairs)
+    n_done = sum(runs.score_file(work_item.id, roi.id).exists() for work_item, roi in pairs)
     notes = [f"{len(pairs)} pairs of a model and an ROI: {n_done} done"]
     notes += _overlap_notes(pairs, KnownStimuli(data))
     if models.n_without_data:

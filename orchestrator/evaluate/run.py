@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console, RenderableType
@@ -38,6 +37,7 @@ from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.transfers import transfers
 from trainables.data.shards import list_rois
 from trainables.models.backbones import load
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import PROTOCOLS, Roi, Trial
 from trainables.spec.evaluation import WorkItem
 
@@ -135,9 +135,9 @@ def _work_items(
     return [*pairs, *untuned]
 
 
-def _closing(runs: Path, work_items: Sequence[WorkItem]) -> Iterable[RenderableType]:
+def _closing(runs: RunDirectory, work_items: Sequence[WorkItem]) -> Iterable[RenderableType]:
     """Yield the tables of what was evaluated, beside the sweep's own scores."""
-    if not any((runs / "scores" / one.id).is_dir() for one in work_items):
+    if not runs.has_scores(one.id for one in work_items):
         return
     table = read_score_table(runs)
     asked = {one.id for one in work_items}

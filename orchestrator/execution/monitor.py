@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,11 +13,11 @@ from orchestrator.execution.run_record import Publisher
 from orchestrator.execution.setup import epochs_of
 from orchestrator.tracking.background import Tracker
 from trainables.exceptions import Failure
-from trainables.results.event_log import TrialLog, log_file
-from trainables.results.outcome import failed, outcome_file
+from trainables.results.event_log import TrialLog
+from trainables.results.outcome import failed
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores, summarise
 from trainables.spec.evaluation import WorkItem
-from trainables.storage.s3_mirror import pull
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Measure:
     """What is shown where there is none."""
 
 
-def mean_r(runs: Path) -> Measure:
+def mean_r(runs: RunDirectory) -> Measure:
     """Show the mean r of a trial, under its first protocol by name."""
 
     def read(trial_id: str) -> float | None:
@@ -50,7 +49,7 @@ class Monitor:
     console: Console
     tracker: Tracker
     costs: Costs
-    runs: Path
+    runs: RunDirectory
     measure: Measure
     failures: dict[str, str] = field(default_factory=dict)
     """The last line of each error so far, by trial."""
@@ -98,14 +97,12 @@ class Watcher:
     display: Display
     tracker: Tracker
     trials: Mapping[str, WorkItem]
-    runs: Path
+    runs: RunDirectory
 
     def finished(self, trial_id: str) -> None:
         """Show that a trial is done, and have it mirrored."""
-        log = log_file(self.runs, trial_id)
-        for path in (outcome_file(self.runs, trial_id), self.runs / "scores" / trial_id, log):
-            with suppress(OSError):  # S3 is away: what is missing here is copied at the end
-                pull(path)
+        with suppress(OSError):  # S3 is away: what is missing here is copied at the end
+            self.runs.fetch_trial(self.trials[trial_id])
         self.display.finished(trial_id)
         self.tracker.due([trial_id])
 
@@ -116,7 +113,7 @@ class Watcher:
             failed(self.trials[trial_id], failure).write(self.runs)
         except OSError as full:
             error = f"{error} (which could not be written down: {full})"
-        TrialLog(log_file(self.runs, trial_id)).note("given up", error=_last_line(error))
+        TrialLog(self.runs.log_file(trial_id)).note("given up", error=_last_line(error))
         self.display.failed(trial_id, error)
         self.tracker.due([trial_id])
 

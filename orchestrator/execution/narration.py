@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console, RenderableType
 
 from orchestrator.execution.plan import Plan
 from orchestrator.tracking.mlflow_store import tracking_uri
+from trainables.results.run_directory import RunDirectory
 from trainables.storage.redaction import redact
-from trainables.storage.s3_mirror import address
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,11 @@ class Narrator:
         for table in tables:
             self.console.print(table)
 
-    def locate(self, runs: Path, experiment: str) -> None:
+    def locate(self, runs: RunDirectory, experiment: str) -> None:
         """Say where the results are."""
-        out = address(runs)
-        self.say(f"scores: {out}/scores   checkpoints: {out}/checkpoints")
-        self.say(f"more tables: python -m orchestrator.scores --out {out} --help")
+        scores, checkpoints = map(runs.address_of, (runs.all_scores, runs.all_checkpoints))
+        self.say(f"scores: {scores}   checkpoints: {checkpoints}")
+        self.say(f"more tables: python -m orchestrator.scores --out {runs} --help")
         self.say(f"MLflow: {redact(tracking_uri())}, experiment {experiment} (mlflow ui shows it)")
 
     def list_missing(

@@ -5,11 +5,11 @@ Evaluations are planned alike, from the list that ``pairs.py`` makes of a sweep'
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.execution.cost import Costs
 from trainables.results.outcome import Outcome
-from trainables.results.score_files import read_score_file, score_file
+from trainables.results.run_directory import RunDirectory
+from trainables.results.score_files import read_score_file
 from trainables.spec import Roi, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
 
@@ -33,7 +33,10 @@ class Plan:
 
 
 def make_plan(
-    trials: Sequence[WorkItem], runs: Path, costs: Costs, only: Collection[str] | None = None
+    trials: Sequence[WorkItem],
+    runs: RunDirectory,
+    costs: Costs,
+    only: Collection[str] | None = None,
 ) -> Plan:
     """Take away what is done, and order the rest: subject by subject, the longest first.
 
@@ -55,9 +58,9 @@ def make_plan(
     return Plan(tuple(trials), ordered, tuple(damaged))
 
 
-def _is_scored(runs: Path, trial: WorkItem, roi: Roi, damaged: list[str]) -> bool:
+def _is_scored(runs: RunDirectory, trial: WorkItem, roi: Roi, damaged: list[str]) -> bool:
     """Tell whether an ROI has scores that can be read; note it where they can't."""
-    path = score_file(runs, trial.id, roi)
+    path = runs.score_file(trial.id, roi.id)
     if not path.exists():
         return False
     try:

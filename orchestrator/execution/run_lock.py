@@ -20,10 +20,11 @@ from typing import Final, Self
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import interrupt, interruptible
+from trainables.results.run_directory import RunDirectory
 from trainables.spec.fields import Int, Number, Text
 from trainables.spec.records import read_record, record
 from trainables.storage.atomic import write_text
-from trainables.storage.s3_mirror import create, is_large, pull, remove
+from trainables.storage.s3_mirror import create
 
 RENEW: Final = 5.0
 """Seconds between renewals."""
@@ -31,19 +32,12 @@ EXPIRES: Final = 60.0
 """Seconds without renewal after which an owner on another host is taken for dead."""
 KEPT: Final = 8
 """Run locks of former owners that are left, the free and the dead."""
-OPERATION: Final = "operation"
-"""Directory, in a sweep's, of what is known of the command that runs."""
 
 
-def owner_of(runs: Path) -> "LockOwner | None":
+def owner_of(runs: RunDirectory) -> "LockOwner | None":
     """Read who holds a sweep's directory, alive or dead; None where nobody does."""
     numbers = _numbers(runs)
-    return LockOwner.read(_lock_file(runs, numbers[-1])) if numbers else None
-
-
-def cancel_file(runs: Path) -> Path:
-    """Name the file that asks the owner to stop."""
-    return runs / OPERATION / "cancel"
+    return LockOwner.read(runs.lock_file(numbers[-1])) if numbers else None
 
 
 @record
@@ -94,7 +88,7 @@ class LockOwner:
 
 
 @contextmanager
-def acquire(runs: Path, command: str) -> Iterator[None]:
+def acquire(runs: RunDirectory, command: str) -> Iterator[None]:
     """Hold a sweep's run lock within the block; create the directory where it is absent.
 
     Raises InputError, with who holds it, where somebody does; within the block KeyboardInterrupt,
@@ -109,7 +103,7 @@ def acquire(runs: Path, command: str) -> Iterator[None]:
     keeper.start()
     try:
         with interruptible():
-            pull(runs, skip=is_large, prune=True)
+            runs.fetch(prune=True)
             yield
     finally:
         ended.set()
@@ -117,9 +111,9 @@ def acquire(runs: Path, command: str) -> Iterator[None]:
         _release(path, owner)
 
 
-def _create_lock(runs: Path, owner: LockOwner) -> Path:
+def _create_lock(runs: RunDirectory, owner: LockOwner) -> Path:
     """Link the run lock into the next place; return its file."""
-    beside = runs / OPERATION / f".lock.{owner.key}"
+    beside = runs.new_lock_file(owner.key)
     beside.parent.mkdir(parents=True, exist_ok=True)
     beside.write_text(json.dumps(asdict(owner)))
     try:
@@ -127,33 +121,33 @@ def _create_lock(runs: Path, owner: LockOwner) -> Path:
             pass  # another has taken it in this instant
     finally:
         beside.unlink(missing_ok=True)
-    remove(cancel_file(runs))
+    runs.remove(runs.cancel_file)
     return path
 
 
-def _take(runs: Path, run_lock: Path) -> Path | None:
+def _take(runs: RunDirectory, run_lock: Path) -> Path | None:
     """Take the next number unless the last owner lives; None where another was faster."""
     numbers = _numbers(runs)
     last = numbers[-1] if numbers else 0
     _check_free(runs, last)
-    path = _lock_file(runs, last + 1)
+    path = runs.lock_file(last + 1)
     try:
         create(run_lock, path)
     except FileExistsError:
         return None
     if _numbers(runs)[-1] != last + 1:  # this number had been given, and cleared away since
-        remove(path)
+        runs.remove(path)
         return None
     for number in numbers:
         if number <= last + 1 - KEPT:
-            remove(_lock_file(runs, number))
+            runs.remove(runs.lock_file(number))
     return path
 
 
-def _check_free(runs: Path, number: int) -> None:
-    path = _lock_file(runs, number)
+def _check_free(runs: RunDirectory, number: int) -> None:
+    path = runs.lock_file(number)
     other = LockOwner.read(path)
-    if other is not None and is_alive(path, other):
+    if other is not None and is_alive(runs, path, other):
         raise InputError(
             f"{runs}: in use by {other.describe()}; two at once would do the same work: "
             f"wait for it, stop it by python -m orchestrator.sweep cancel --out {runs}, "
@@ -161,7 +155,9 @@ def _check_free(runs: Path, number: int) -> None:
         )
 
 
-def is_alive(path: Path, owner: LockOwner, wait: Callable[[float], None] = time.sleep) -> bool:
+def is_alive(
+    runs: RunDirectory, path: Path, owner: LockOwner, wait: Callable[[float], None] = time.sleep
+) -> bool:
     """Tell whether a run lock's owner lives; where only its renewals can tell, watch for one.
 
     Clocks of two hosts may differ, so an old renewal alone proves nothing, nor one in the future.
@@ -172,14 +168,13 @@ def is_alive(path: Path, owner: LockOwner, wait: Callable[[float], None] = time.
     if abs(time.time() - owner.renewed) < EXPIRES:
         return True
     wait(2 * RENEW + 1)
-    pull(path)
-    later = LockOwner.read(path)
+    later = LockOwner.read(runs.fetched(path))
     return later is not None and later != owner
 
 
-def _keep(runs: Path, path: Path, owner: LockOwner, ended: threading.Event) -> None:
+def _keep(runs: RunDirectory, path: Path, owner: LockOwner, ended: threading.Event) -> None:
     """Renew the run lock until the block has ended; interrupt the process when it has to stop."""
-    cancel = cancel_file(runs)
+    cancel = runs.cancel_file
     while not ended.wait(RENEW):
         try:
             there = owner_of(runs)
@@ -201,15 +196,10 @@ def _release(path: Path, owner: LockOwner) -> None:
             write_text(path, "")
 
 
-def _numbers(runs: Path) -> list[int]:
+def _numbers(runs: RunDirectory) -> list[int]:
     """List the numbers that were given, ascending; what else is there is up to date then."""
-    pull(runs / OPERATION)
-    files = (runs / OPERATION).glob("lock-*.json")
-    return sorted(int(file.stem.removeprefix("lock-")) for file in files)
-
-
-def _lock_file(runs: Path, number: int) -> Path:
-    return runs / OPERATION / f"lock-{number:06}.json"
+    runs.operation.fetch()
+    return runs.lock_numbers()
 
 
 def _machine() -> str:

@@ -8,14 +8,13 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator
 
 from orchestrator.cli.errors import InputError
-from orchestrator.execution.run_lock import OPERATION
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.spec.fields import Measure, Seconds, Size, Text, Timestamp, one_of
 from trainables.spec.records import read_record, record
 from trainables.storage.atomic import write_text
@@ -44,14 +43,14 @@ class Command:
     """Estimated seconds of each trial that was not."""
     epochs: Mapping[Text, Size]
 
-    def write(self, runs: Path) -> None:
+    def write(self, runs: RunDirectory) -> None:
         """Write it beside and rename it."""
-        write_text(runs / OPERATION / "command.json", json.dumps(asdict(self)) + "\n")
+        write_text(runs.command_file, json.dumps(asdict(self)) + "\n")
 
     @classmethod
-    def read(cls, runs: Path) -> Self:
+    def read(cls, runs: RunDirectory) -> Self:
         """Read the last command on a directory; raise InputError where there was none."""
-        path = runs / OPERATION / "command.json"
+        path = runs.command_file
         try:
             return read_record(path, cls, "the next sweep command writes it anew")
         except FileNotFoundError:
@@ -85,7 +84,7 @@ class Running:
 class Publisher:
     """Writes down what the workers are at, every few seconds."""
 
-    runs: Path
+    runs: RunDirectory
     _last: float = field(default=0.0)
 
     def __call__(self, running: Sequence[Mapping[str, Any]]) -> None:
@@ -96,14 +95,14 @@ class Publisher:
         self._last = now
         content = {"written": now, "running": list(running)}
         try:
-            write_text(self.runs / OPERATION / "running.json", json.dumps(content) + "\n")
+            write_text(self.runs.running_file, json.dumps(content) + "\n")
         except OSError:
             return
 
 
-def read_running(runs: Path) -> Running | None:
+def read_running(runs: RunDirectory) -> Running | None:
     """Read what the workers were at; None where nothing has been written."""
-    path = runs / OPERATION / "running.json"
+    path = runs.running_file
     try:
         return read_record(path, Running, "remove it; a running command writes it anew")
     except FileNotFoundError:
@@ -125,7 +124,7 @@ class State:
     """Estimated; None before the first trial has ended."""
 
 
-def state_of(command: Command, runs: Path, now: float) -> State:
+def state_of(command: Command, runs: RunDirectory, now: float) -> State:
     """Read from the outcomes how far a command's trials are.
 
     A failure from before the command was started is one that it tries again.

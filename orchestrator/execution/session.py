@@ -17,7 +17,6 @@ from orchestrator.execution.setup import command_of, outcomes
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep
 from trainables.data.shards import fingerprint
-from trainables.storage.s3_mirror import is_large, pull
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Session:
             complete = not failures
         finally:
             with suppress(OSError):  # S3 is away: the next command shows what is missing here
-                pull(runs, skip=is_large)
+                runs.fetch()
             unlogged = tracker.close(complete=complete)
             narrator.show(self.closing())
             narrator.locate(runs, tracked.experiment)

@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import Started
 from orchestrator.cluster.worker_resources import WorkerResources
+from trainables.results.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Locations:
 
     data: Path
     """Ingested shards."""
-    runs: Path
+    runs: RunDirectory
     """Scores, checkpoints and logs."""
     weights: Path | None = None
     """A state dict for every backbone to start from."""
@@ -77,7 +78,7 @@ class RunSettings:
         return self.locations.data
 
     @property
-    def runs(self) -> Path:
+    def runs(self) -> RunDirectory:
         """Name the directory of scores, checkpoints and logs."""
         return self.locations.runs
 

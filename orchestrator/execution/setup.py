@@ -10,6 +10,7 @@ from orchestrator.execution.run_record import Command
 from orchestrator.execution.settings import RunSettings
 from trainables.models.backbones import weights_name
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Trial
 from trainables.spec.evaluation import WorkItem
 from trainables.worker.context import RunContext
@@ -34,7 +35,7 @@ def name_weights(weights: Path | None) -> str | None:
     return weights_name(weights)
 
 
-def outcomes(runs: Path, trials: Sequence[WorkItem]) -> list[Outcome]:
+def outcomes(runs: RunDirectory, trials: Sequence[WorkItem]) -> list[Outcome]:
     """Read how these have ended, of those that have."""
     found = (Outcome.read(runs, trial.id) for trial in trials)
     return [outcome for outcome in found if outcome is not None]
@@ -73,7 +74,7 @@ def run_context_of(settings: RunSettings, share_of_gpu: float = 1.0) -> RunConte
     locations, options = settings.locations, settings.options
     return RunContext(
         locations.data.resolve(),
-        locations.runs.resolve(),
+        locations.runs.resolved(),
         locations.weights and locations.weights.resolve(),
         threads=settings.resources.cpus,
         keep_every_epoch=options.keep_every_epoch,

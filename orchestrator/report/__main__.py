@@ -47,7 +47,7 @@ def report(
 
     places = find_places(out, data)
     inputs = Inputs(places.runs, places.data)
-    written = write_report(inputs, page or places.runs / "report.html", mesh)
+    written = write_report(inputs, page or places.runs.report, mesh)
     sys.stdout.write(f"report: {written} ({size_in_megabytes(written):.1f} MB)\n")
 
 

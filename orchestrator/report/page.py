@@ -21,7 +21,7 @@ from orchestrator.report.sections.cortex import DEFAULT_MESH, load_mesh
 from orchestrator.report.sections.section import Section
 from orchestrator.report.sections.surface import section_on
 from trainables.data.shards import Manifest, list_shards
-from trainables.results.outcome import Outcome
+from trainables.results.outcome import Outcome, read_outcomes
 from trainables.results.provenance import code_version
 from trainables.spec import Trial
 from trainables.storage.atomic import read_parquet, write_text
@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:
 def _facts(inputs: Inputs) -> Iterator[tuple[str, str]]:
     """Describe what was run, as far as the files record it."""
     table = inputs.all_scores
-    outcomes = _outcomes(inputs.runs)
+    outcomes = list(read_outcomes(inputs.runs))
     yield "data", f"{', '.join(table.present('dataset'))}: {', '.join(table.present('subject'))}"
     splits = {Manifest.read(shard).split for shard in list_shards(inputs.data)}
     yield "split", ", ".join(sorted(splits)) or f"unknown: {inputs.data} has no shards"
@@ -120,11 +120,6 @@ def _facts(inputs: Inputs) -> Iterator[tuple[str, str]]:
     codes = [str(code) for code in table.vertices["code"].dropna().unique()]
     yield "program", f"scores by {', '.join(codes) or 'unknown'}; this page by {code_version()}"
     yield "written", date.today().isoformat()
-
-
-def _outcomes(runs: Path) -> list[Outcome]:
-    found = (Outcome.read(runs, path.stem) for path in sorted((runs / "trials").glob("[!.]*.json")))
-    return [outcome for outcome in found if outcome is not None]
 
 
 def _times(outcomes: Sequence[Outcome]) -> str:

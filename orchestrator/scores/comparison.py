@@ -25,6 +25,7 @@ from orchestrator.scores.statistics.noise_ceilings import explain, with_ceilings
 from orchestrator.scores.statistics.paired_predictions import PROTOCOL
 from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, compare_over_subjects
 from orchestrator.scores.statistics.summaries import pair
+from trainables.results.run_directory import RunDirectory
 
 SHOWN: Final = 2
 DIFFERENCES: Final = {
@@ -51,7 +52,7 @@ DIFFERENCES: Final = {
 class Places:
     """The directories of a sweep's results and of its data."""
 
-    runs: Path
+    runs: RunDirectory
     data: Path
 
 

@@ -1,7 +1,6 @@
 """Filters of a score table: by value, subject, trial; one trial or model per ROI."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import subject_number
 from orchestrator.scores.score_table import ScoreTable, is_named, setting_values
+from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import Evaluation
 
 SHOWN: Final = 4
@@ -133,7 +133,7 @@ def _some(names: Collection[str], separator: str = ", ") -> str:
     return separator.join([*shown, *more])
 
 
-def started_in(runs: Path) -> Callable[[str], float]:
+def started_in(runs: RunDirectory) -> Callable[[str], float]:
     """Return a function that gives a trial's start; a trial without an outcome is oldest."""
 
     def started(trial_id: str) -> float:

@@ -44,13 +44,14 @@ from orchestrator.scores.statistics.summaries import (
 from orchestrator.scores.statistics.transfers import transfers
 from orchestrator.scores.tidy_export import tidy_rows
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
 class ScoreQuery:
     """A query of the scores."""
 
-    runs: Path
+    runs: RunDirectory
     data: Path
     by: By | Literal["layer", "model"]
     compare: tuple[str, ...] | None

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from orchestrator.cli.errors import InputError
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import CODE_KEY, TRIAL_KEY, read_score_file
 from trainables.spec import Untuned, digest
 from trainables.spec.evaluation import WorkItem, read_work_item, training_of
@@ -63,14 +64,14 @@ class ScoreTable:
         return means[["method", "roi_id", "layer", "r"]]
 
 
-def read_score_table(runs: Path, trial_ids: Collection[str] | None = None) -> ScoreTable:
+def read_score_table(runs: RunDirectory, trial_ids: Collection[str] | None = None) -> ScoreTable:
     """Read the score files of a sweep: of all its trials, or of those named.
 
     Raises InputError when there is no score to read, or with a line for each damaged file.
     """
-    if not runs.is_dir():
+    if not runs.path.is_dir():
         raise InputError(f"{runs}: no such directory; give --out the directory of a sweep")
-    files = sorted((runs / "scores").glob("*/[!.]*.parquet"))
+    files = runs.score_files()
     if trial_ids is not None:
         files = [path for path in files if path.parent.name in trial_ids]
     if not files:

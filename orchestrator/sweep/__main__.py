@@ -29,6 +29,7 @@ from orchestrator.cli.arguments import (
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import FAILED, Started, leave
 from orchestrator.cli.selection import SelectionOptions
+from trainables.results.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from orchestrator.sweep.settings import SweepSettings
@@ -223,7 +224,7 @@ def _settings(
     run = run_settings(
         Locations(
             data=options.data or (DEMO / "data" if demo else Path("data")),
-            runs=options.out or (DEMO / "runs" if demo else Path("runs")),
+            runs=options.out or RunDirectory(DEMO / "runs" if demo else Path("runs")),
             weights=options.weights or (DEMO / "weights.safetensors" if demo else None),
         ),
         execution,

@@ -15,14 +15,15 @@ from rich.console import Console
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import duration, new_table
-from orchestrator.execution.run_lock import EXPIRES, LockOwner, cancel_file, owner_of
+from orchestrator.execution.run_lock import EXPIRES, LockOwner, owner_of
 from orchestrator.execution.run_record import Command, RunningTrial, State, read_running, state_of
+from trainables.results.run_directory import RunDirectory
 from trainables.storage.atomic import write_text
 
 CANCEL_SECONDS: Final = 90.0
 
 
-def show_status(runs: Path, console: Console) -> None:
+def show_status(runs: RunDirectory, console: Console) -> None:
     """Print how far the last command on a directory is; raise InputError where there was none."""
     command, now = Command.read(runs), time.time()
     state = state_of(command, runs, now)
@@ -90,7 +91,7 @@ def _running_table(running: Sequence[RunningTrial], command: Command, when: str)
     return table
 
 
-def cancel(runs: Path, console: Console) -> None:
+def cancel(runs: RunDirectory, console: Console) -> None:
     """Ask the owner of a run lock to stop, as Ctrl-C does, and wait until it has released it.
 
     Raises InputError where nothing runs, or the owner does not answer.
@@ -98,7 +99,7 @@ def cancel(runs: Path, console: Console) -> None:
     owner = owner_of(runs)
     if owner is None or not _lives(owner, time.time()):
         raise InputError(f"{runs}: nothing is running here; python -m orchestrator.sweep status")
-    write_text(cancel_file(runs), owner.key)
+    write_text(runs.cancel_file, owner.key)
     deadline = time.monotonic() + CANCEL_SECONDS
     while (there := owner_of(runs)) is not None and there.key == owner.key:
         if there.is_gone() or time.monotonic() > deadline:
@@ -125,7 +126,7 @@ class Retry:
     """Ids of the trials to run; None: all that are left."""
 
 
-def find_retry(runs: Path, *, only_failed: bool) -> Retry:
+def find_retry(runs: RunDirectory, *, only_failed: bool) -> Retry:
     """Find the last command on a directory, to run it again from where it was started.
 
     only_failed: leave out what has neither failed nor been done. Raises InputError where there is

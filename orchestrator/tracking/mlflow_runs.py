@@ -18,9 +18,9 @@ from mlflow.entities import Param, RunTag
 from orchestrator.tracking.mlflow_store import make_store, tracking_uri
 from orchestrator.tracking.run_contents import ended_ms, layer_tags, metrics, parameters
 from trainables.data.shards import MANIFEST, Manifest
-from trainables.results.event_log import log_file
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import digest
 from trainables.storage.s3_mirror import address
@@ -40,7 +40,7 @@ class Sweep:
     experiment: str
     space: str
     data: Path
-    runs: Path
+    runs: RunDirectory
     fingerprint: str
     command: str = "sweep"
     """``sweep``, or ``evaluate``, whose space is what it evaluates."""
@@ -52,7 +52,7 @@ class Sweep:
         """Tell this sweep from others: the same space into the same directory goes on."""
         named = [self.space] if self.command == "sweep" else [self.command, self.space]
         of_file = [self.hyperparameters] if self.hyperparameters else []
-        return digest([*named, address(self.runs.resolve()), *of_file])
+        return digest([*named, self.runs.resolved().address, *of_file])
 
 
 class Mirror:
@@ -85,7 +85,7 @@ class Mirror:
             "dataset_fingerprint": self._sweep.fingerprint,
             "code_version": self._code_version,
             "data": address(self._sweep.data.resolve()),
-            "runs": address(self._sweep.runs.resolve()),
+            "runs": self._sweep.runs.resolved().address,
         }
         if self._sweep.hyperparameters:
             tags["hyperparameters"] = self._sweep.hyperparameters
@@ -165,19 +165,20 @@ class Mirror:
 
     def _log_artifacts(self, run_id: str, outcome: Outcome) -> None:
         runs, trial = self._sweep.runs, outcome.trial
-        scores = runs / "scores" / trial.id
+        scores = runs.scores(trial.id)
         if scores.is_dir():
             self._client.log_artifacts(run_id, str(scores), "scores")
-        log = log_file(runs, trial.id)
+        log = runs.log_file(trial.id)
         if log.is_file():
             self._client.log_artifact(run_id, str(log), "log")
         with tempfile.TemporaryDirectory() as scratch:
             for shard in trial.shards:
                 name = MANIFEST if len(trial.shards) == 1 else f"{shard}-{MANIFEST}"
                 shutil.copy(self._sweep.data / shard / MANIFEST, Path(scratch) / name)
-            note = runs / "checkpoints" / trial.training_id / LAST
+            checkpoints = runs.resolved().checkpoints(trial.training_id)
+            note = checkpoints.path / LAST
             if note.exists():
-                reference = {"directory": address(note.parent.resolve())} | asdict(Note.read(note))
+                reference = {"directory": checkpoints.address} | asdict(Note.read(note))
                 del reference["history"]
                 (Path(scratch) / "checkpoint.json").write_text(json.dumps(reference, indent=1))
             self._client.log_artifacts(run_id, scratch)
@@ -187,7 +188,7 @@ class Mirror:
         self._client.set_terminated(self._parent, "FINISHED" if complete else "KILLED")
 
 
-def log_analyses(experiment: str, runs: Path, files: Sequence[Path]) -> str:
+def log_analyses(experiment: str, runs: RunDirectory, files: Sequence[Path]) -> str:
     """Log the tables of a sweep's analyses as artifacts of one run; return the run's id.
 
     May raise what MLflow raises. The run is found again, so that there is one for each RUNS.
@@ -197,9 +198,9 @@ def log_analyses(experiment: str, runs: Path, files: Sequence[Path]) -> str:
     client = MlflowClient(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment)
     number = str(found.experiment_id) if found else client.create_experiment(experiment)
-    key = digest(["analyses", address(runs.resolve())])
+    key = digest(["analyses", runs.resolved().address])
     known = client.search_runs([number], f"tags.analyses = '{key}'", max_results=1)
-    tags = {"analyses": key, "runs": address(runs.resolve()), "code_version": code_version()}
+    tags = {"analyses": key, "runs": runs.resolved().address, "code_version": code_version()}
     run = known[0] if known else client.create_run(number, tags=tags, run_name="analyses")
     for path in files:
         client.log_artifact(run.info.run_id, str(path), "analyses")

@@ -16,6 +16,7 @@ from orchestrator.ingest.task.sources import find_task
 from tests.builders.transfer_shards import Quiet
 from trainables.models.backbones import weights_name
 from trainables.probes.probe import ProbeContext
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import (
     Backbone,
     Contrastive,
@@ -63,7 +64,7 @@ class Looked:
     def run(self, objective: Objective, roi: int = 0) -> Trial:
         """Run a trial on an ROI; return it."""
         trial = Trial(objective, (self.rois[roi],), self.backbone, ENCODING)
-        place = RunContext(self.home / "data", self.runs, self.home / "weights.pt")
+        place = RunContext(self.home / "data", RunDirectory(self.runs), self.home / "weights.pt")
         assert TrialRunner(place, CPU).run(trial, Quiet()).status == "finished"
         return trial
 
@@ -93,7 +94,9 @@ def small_sweep(home: Path) -> Looked:
         torch.save(tiny_backbone().state_dict(), home / "weights.pt")
     backbone = Backbone("tiny", weights_name(home / "weights.pt"))
     task = write_colour_task(home)
-    context = ProbeContext(home / "runs", home / "data", CPU, home / "weights.pt", task, "4", "1")
+    context = ProbeContext(
+        RunDirectory(home / "runs"), home / "data", CPU, home / "weights.pt", task, "4", "1"
+    )
     looked = Looked(home, rois, backbone, context)
     for objective in (Untuned(), CONTRASTIVE, REGRESSION):
         looked.run(objective)

@@ -11,6 +11,7 @@ from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import TEST, read_vertices
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.prediction_files import write_predictions
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores
 from trainables.spec import Objective, Roi, Trial
 
@@ -58,7 +59,7 @@ def write_predicted(
             predictions=predicted.astype(np.float16) if keep else None,
         )
         trial = Trial(objective, (roi,), encoding=ENCODING)
-        write_predictions(runs, trial, [scores], index)
-        write_scores(runs, trial, [scores])
+        write_predictions(RunDirectory(runs), trial, [scores], index)
+        write_scores(RunDirectory(runs), trial, [scores])
         trials.append(trial)
     return trials

@@ -10,6 +10,7 @@ from benchmarks.small_shards import write_shards
 from trainables.data.shards import read_vertices
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores
 from trainables.spec import (
     Contrastive,
@@ -64,9 +65,9 @@ def write(
         )
         for protocol in protocols
     ]
-    write_scores(runs, trial, scores)
+    write_scores(RunDirectory(runs), trial, scores)
     if started is not None:
-        Outcome(trial, "finished", "node-1", "cpu", started, {}).write(runs)
+        Outcome(trial, "finished", "node-1", "cpu", started, {}).write(RunDirectory(runs))
     return trial
 
 

@@ -20,6 +20,7 @@ from benchmarks.small_shards import N_PATTERNS, N_VERTICES, ROIS, PlantedRows, w
 from trainables.data.shards import TEST, TRAIN, list_rois
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import (
     Backbone,
@@ -111,7 +112,7 @@ class TransferLab:
             torch.manual_seed(0)
             torch.save(narrow_backbone().state_dict(), home / "weights.pt")
         backbone = Backbone("narrow", backbones.weights_name(home / "weights.pt"))
-        place = RunContext(home / "data", home / "runs", home / "weights.pt")
+        place = RunContext(home / "data", RunDirectory(home / "runs"), home / "weights.pt")
         runner = TrialRunner(place, torch.device("cpu"))
         return cls(home, backbone, list_rois(home / "data"), runner)
 
@@ -129,7 +130,7 @@ class TransferLab:
     def run(self, work_item: WorkItem) -> pa.Table:
         """Run a trial or an evaluation; return its scores."""
         assert self.runner.run(work_item, Quiet()).status == "finished"
-        return read_scores(self.runs, work_item.id)
+        return read_scores(RunDirectory(self.runs), work_item.id)
 
 
 class Quiet:

@@ -22,6 +22,7 @@ from benchmarks.processes import born, descendants, kill
 from orchestrator.execution.run_lock import owner_of
 from tests.builders.sweep_process import Lab, scores_of
 from tests.faults.faults import FAULTS, Fault, Target
+from trainables.results.run_directory import RunDirectory
 
 WORK_SECONDS: Final = 3.0
 """The longest that a sweep works before the next fault, drawn anew each time."""
@@ -156,7 +157,7 @@ class Storm:
             time.sleep(0.5)
         parts = ("scores", "trials", "checkpoints", "predictions", "operation")
         hidden = [str(path) for part in parts for path in self.out.glob(f"{part}/**/.*")]
-        owner = owner_of(self.out)
+        owner = owner_of(RunDirectory(self.out))
         orphans = [f"process {pid}" for pid in self._alive()]
         return [*orphans, *hidden, *([owner.describe()] if owner else [])]
 

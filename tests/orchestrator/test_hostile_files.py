@@ -24,6 +24,7 @@ from trainables.data.shards import Manifest, list_rois
 from trainables.data.tasks import TaskManifest
 from trainables.models.backbones import read_state
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Roi, is_name
 
 STATE = {"a.weight": torch.arange(60.0).reshape(6, 10), "a.bias": torch.zeros(6)}
@@ -114,8 +115,8 @@ def test_notes_of_any_content_are_refused_by_name(
     home = tmp_path_factory.mktemp("notes")
     for name, read in {
         "manifest.json": lambda: Manifest.read(home),
-        "trials/a.json": lambda: Outcome.read(home, "a"),
-        "operation/command.json": lambda: Command.read(home),
+        "trials/a.json": lambda: Outcome.read(RunDirectory(home), "a"),
+        "operation/command.json": lambda: Command.read(RunDirectory(home)),
     }.items():
         (home / name).parent.mkdir(exist_ok=True)
         (home / name).write_text(json.dumps(content))

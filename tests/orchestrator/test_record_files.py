@@ -10,12 +10,14 @@ import pytest
 
 import orchestrator
 import trainables
-from orchestrator.analyze.analysis import missing_file, read_missing
+from orchestrator.analyze.analysis import read_missing
 from orchestrator.execution.run_record import Command, read_running
 from orchestrator.sweep.hyperparameters import read_hyperparameters
 from trainables.data.shards import Manifest
 from trainables.data.tasks import TaskManifest
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
+from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.checkpoints import LAST, load_backbone
 
 PACKAGES = (trainables, orchestrator)
@@ -60,11 +62,11 @@ def test_no_field_of_a_record_converts_text_or_truth_to_numbers() -> None:
 READERS: dict[str, Callable[[Path], object]] = {
     "manifest.json": Manifest.read,
     "tasks/manifest.json": lambda home: TaskManifest.read(home / "tasks"),
-    "trials/a.json": lambda home: Outcome.read(home, "a"),
-    "operation/command.json": Command.read,
-    "operation/running.json": read_running,
-    "analyses/layers.missing.json": lambda home: read_missing(home, "layers"),
-    f"checkpoints/{LAST}": lambda home: load_backbone(home / "checkpoints"),
+    "trials/a.json": lambda home: Outcome.read(RunDirectory(home), "a"),
+    "operation/command.json": lambda home: Command.read(RunDirectory(home)),
+    "operation/running.json": lambda home: read_running(RunDirectory(home)),
+    "analyses/layers.missing.json": lambda home: read_missing(RunDirectory(home), "layers"),
+    f"checkpoints/{LAST}": lambda home: load_backbone(StoredDirectory(home / "checkpoints")),
     "hyperparameters.json": lambda home: read_hyperparameters(home / "hyperparameters.json"),
 }
 
@@ -103,4 +105,6 @@ def test_a_file_of_anything_else_is_refused_in_one_line_with_a_cure(
 
 
 def test_the_readers_are_asked_for_the_files_they_read(tmp_path: Path) -> None:
-    assert missing_file(tmp_path, "layers") == tmp_path / "analyses/layers.missing.json"
+    assert (
+        RunDirectory(tmp_path).missing_file("layers") == tmp_path / "analyses/layers.missing.json"
+    )

@@ -74,7 +74,7 @@ def run(backbone: LoadedBackbone, context: ProbeContext) -> Result:
 def read_features(backbone: LoadedBackbone, context: ProbeContext, n_images: int) -> Tensor:
     """Pass the task's images through a backbone once: (n_images, n_features) float32."""
     budget = int(SHARE_FOR_FEATURES * free_bytes(context.device))
-    storage = Storage(context.device, budget, context.runs / "scratch")
+    storage = Storage(context.device, budget, context.runs.scratch)
     batches = read_task_batches(_task(context), BATCH[context.device.type])
     layer = context.feature_layer
     with extract(backbone.network, (layer,), batches, n_images, storage) as features:

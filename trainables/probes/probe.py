@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Trial, Untuned, digest
 from trainables.spec.fields import Int, Text
 from trainables.spec.records import parse, record
 from trainables.storage.atomic import read_parquet, write_parquet
+from trainables.storage.stored_directory import StoredDirectory
 
-PROBES: Final = "probes"
 PROBE_KEY: Final = b"cortex_sweep.probe"
 """Key of a result's metadata: JSON of the backbone, the kind, its inputs, and its numbers."""
 
@@ -47,7 +48,7 @@ class Probed:
 class ProbeContext:
     """Where probes run, and on what; of these only what a kind names as its inputs is in an id."""
 
-    runs: Path
+    runs: RunDirectory
     data: Path
     device: torch.device
     weights_file: Path | None = None
@@ -65,7 +66,7 @@ class LoadedBackbone:
 
     probed: Probed
     network: nn.Module
-    checkpoint: Path | None
+    checkpoint: StoredDirectory | None
     """Directory of the whole fine-tuned model's checkpoint; None for an untuned backbone."""
 
 
@@ -95,7 +96,7 @@ class Kind:
 def probe_file(kind: Kind, probed: Probed, context: ProbeContext) -> Path:
     """Name the file of a probe's result; it is there when the probe is done."""
     key = digest([kind.version, probed.id, kind.inputs(probed, context)])
-    return context.runs / PROBES / kind.name / f"{probed.id}-{key}.parquet"
+    return context.runs.probe_file(kind.name, f"{probed.id}-{key}")
 
 
 def write_result(path: Path, kind: Kind, probed: Probed, inputs: Any, result: Result) -> None:

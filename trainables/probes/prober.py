@@ -65,7 +65,7 @@ def load(probed: Probed, context: ProbeContext) -> LoadedBackbone:
     if not probed.is_finetuned:
         network = backbones.load(probed.model.backbone, context.weights_file)
         return LoadedBackbone(probed, _ready(network, context), None)
-    directory = context.runs / "checkpoints" / probed.model.training_id
+    directory = context.runs.checkpoints(probed.model.training_id)
     network = load_network(directory, probed.model.backbone.architecture)
     return LoadedBackbone(probed, _ready(network, context), directory)
 

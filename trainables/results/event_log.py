@@ -7,13 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.storage.atomic import append_line
 from trainables.storage.redaction import redact
-from trainables.storage.s3_mirror import upload
-
-
-def log_file(runs: Path, trial_id: str) -> Path:
-    """Name the file of a trial's log."""
-    return runs / "logs" / f"{trial_id}.jsonl"
 
 
 @dataclass(frozen=True)
@@ -35,10 +30,7 @@ class TrialLog:
             **message,
         }
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.write(redact(json.dumps(line)) + "\n")
-            if event != "epoch":  # of the many, the next stage tells
-                upload(self.path, self.path)
+            # Epochs are many: the next stage uploads them.
+            append_line(self.path, redact(json.dumps(line)), to_s3=event != "epoch")
         except OSError:
             return

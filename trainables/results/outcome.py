@@ -2,12 +2,13 @@
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Literal, Self
 
 from trainables.exceptions import ErrorKind, Failure
 from trainables.results.epoch_report import EpochReport
+from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import AnyWorkItem, WorkItem
 from trainables.spec.fields import Seconds, Text, Timestamp
 from trainables.spec.records import read_record, record
@@ -45,7 +46,7 @@ class Outcome:
         """Name the checkpoint."""
         return self.trial.training_id
 
-    def write(self, runs: Path) -> None:
+    def write(self, runs: RunDirectory) -> None:
         """Write the outcome beside and rename it, without the secrets that an error may tell."""
         content = {
             **asdict(self),
@@ -54,23 +55,34 @@ class Outcome:
             "trial_id": self.trial_id,
             "training_id": self.training_id,
         }
-        write_text(outcome_file(runs, self.trial.id), json.dumps(content, indent=1) + "\n")
+        write_text(runs.outcome_file(self.trial.id), json.dumps(content, indent=1) + "\n")
 
     @classmethod
-    def read(cls, runs: Path, trial_id: str) -> Self | None:
+    def read(cls, runs: RunDirectory, trial_id: str) -> Self | None:
         """Read a trial's outcome; None when it has none yet.
 
         Raises ValueError naming the file when it is damaged.
         """
         try:
-            return read_record(outcome_file(runs, trial_id), cls, "remove it")
+            return read_record(runs.outcome_file(trial_id), cls, "remove it")
         except FileNotFoundError:
             return None
 
 
-def outcome_file(runs: Path, trial_id: str) -> Path:
-    """Name the file of a trial's outcome."""
-    return runs / "trials" / f"{trial_id}.json"
+def read_outcomes(runs: RunDirectory) -> Iterator[Outcome]:
+    """Read the outcome of every trial and evaluation of a sweep, in the order of their ids.
+
+    Raises ValueError naming a file that is damaged.
+    """
+    for trial_id in runs.trial_ids():
+        outcome = Outcome.read(runs, trial_id)
+        if outcome is not None:
+            yield outcome
+
+
+def read_finished(runs: RunDirectory) -> Iterator[Outcome]:
+    """Read the outcomes of what has finished; those that failed or were stopped are left out."""
+    return (outcome for outcome in read_outcomes(runs) if outcome.status == "finished")
 
 
 def failed(trial: WorkItem, failure: Failure) -> Outcome:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Roi
 from trainables.spec.evaluation import AnyWorkItem, WorkItem
 from trainables.spec.fields import Size, Text
 from trainables.spec.records import parse, record
 from trainables.storage.atomic import read_parquet, write_parquet
-from trainables.storage.s3_mirror import pull
 
 if TYPE_CHECKING:
     from trainables.encoding.score_rois import RoiScores
@@ -67,13 +67,8 @@ class RoiPredictions:
         return replace(self, index=self.index[rows], values=self.values[rows])
 
 
-def prediction_file(runs: Path, trial_id: str, roi_id: str) -> Path:
-    """Name the file that holds a trial's predictions on an ROI."""
-    return runs / "predictions" / trial_id / f"{roi_id}.parquet"
-
-
 def write_predictions(
-    runs: Path, trial: WorkItem, scores: "Sequence[RoiScores]", index: np.ndarray[Any, Any]
+    runs: RunDirectory, trial: WorkItem, scores: "Sequence[RoiScores]", index: np.ndarray[Any, Any]
 ) -> Path | None:
     """Write one ROI's predictions, beside and rename; return the file, None without any.
 
@@ -92,7 +87,7 @@ def write_predictions(
     schema = prediction_schema(list(kept), len(vertex))
     lists = [_as_lists(values) for values in kept.values()]
     table = pa.table([pa.array(index.astype(np.int32)), *lists], schema=schema)
-    path = prediction_file(runs, trial.id, roi.id)
+    path = runs.prediction_file(trial.id, roi.id)
     described = table.replace_schema_metadata({ABOUT: json.dumps(about).encode()})
     write_parquet(path, described, use_dictionary=False)
     return path
@@ -109,7 +104,6 @@ def read_predictions(path: Path, protocol: str) -> RoiPredictions | None:
     Raises ValueError naming the file when it is damaged, FileNotFoundError when there is none.
     """
     try:
-        pull(path)
         table = read_parquet(path)
         about = parse(About, (table.schema.metadata or {}).get(ABOUT, b""))
         if protocol not in about.layers:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from trainables.results.provenance import code_version
-from trainables.spec import Roi
+from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import WorkItem, method_on
 from trainables.storage.atomic import read_parquet, write_parquet
 
@@ -53,14 +53,9 @@ CODE_KEY: Final = b"cortex_sweep.code"
 """Metadata of a score file: the trial as JSON, and the version of the program that scored it."""
 
 
-def score_file(runs: Path, trial_id: str, roi: Roi) -> Path:
-    """Name the file of a trial's or evaluation's scores on an ROI; it exists when complete."""
-    return runs / "scores" / trial_id / f"{roi.id}.parquet"
-
-
-def write_scores(runs: Path, trial: WorkItem, scores: "Sequence[RoiScores]") -> Path:
+def write_scores(runs: RunDirectory, trial: WorkItem, scores: "Sequence[RoiScores]") -> Path:
     """Write one ROI's scores, all protocols, beside and rename; return the file."""
-    path = score_file(runs, trial.id, scores[0].roi)
+    path = runs.score_file(trial.id, scores[0].roi.id)
     table = pa.concat_tables([_rows(trial, one) for one in scores])
     message = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code_version().encode()}
     table = table.replace_schema_metadata(message)
@@ -99,13 +94,12 @@ def _rows(trial: WorkItem, scores: "RoiScores") -> pa.Table:
     )
 
 
-def read_scores(runs: Path, trial_id: str) -> pa.Table:
+def read_scores(runs: RunDirectory, trial_id: str) -> pa.Table:
     """Read all scores of a trial; an empty table when there are none.
 
     Raises ValueError naming the file that can't be read.
     """
-    files = sorted((runs / "scores" / trial_id).glob("[!.]*.parquet"))
-    tables = [read_score_file(path) for path in files]
+    tables = [read_score_file(path) for path in runs.score_files(trial_id)]
     return pa.concat_tables(tables) if tables else SCORE_SCHEMA.empty_table()
 
 

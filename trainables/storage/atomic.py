@@ -48,6 +48,15 @@ def write_text(path: Path, text: str) -> None:
         beside.write_text(text)
 
 
+def append_line(path: Path, line: str, *, to_s3: bool) -> None:
+    """Append a line to a text file; to_s3: and put the whole file to S3, for a mirror's path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(line + "\n")
+    if to_s3:
+        upload(path, path)
+
+
 def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
     """Write a table whole, with a checksum a page; options are ``pyarrow.parquet``'s."""
     with atomic_write(path) as beside:

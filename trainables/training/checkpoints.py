@@ -23,10 +23,8 @@ from trainables.results.epoch_report import EpochReport
 from trainables.spec.fields import Count, Name, Text
 from trainables.spec.records import parse, record
 from trainables.storage.atomic import atomic_write, hash_file, hash_files, write_text
-from trainables.storage.s3_mirror import pull, remove
+from trainables.storage.stored_directory import StoredDirectory
 
-OF_SEARCHES: Final = Path("hyperparameter_search") / "checkpoints"
-"""Where the checkpoints of a search's trials lie in RUNS, apart from those that are kept."""
 LAST: Final = "last.json"
 BEST: Final = "best.json"
 SAVING_SHARE: Final = 0.05
@@ -51,17 +49,12 @@ class Note:
         return parse(cls, path.read_bytes())
 
 
-def read_history(directory: Path) -> tuple[EpochReport, ...]:
+def read_history(directory: StoredDirectory) -> tuple[EpochReport, ...]:
     """Read the epochs of a training's last checkpoint; none where it has none that is whole."""
     try:
-        return Note.read(directory / LAST).history
+        return Note.read(directory.path / LAST).history
     except (OSError, ValueError):
         return ()
-
-
-def remove_checkpoints(directory: Path) -> None:
-    """Remove a training's checkpoints, if there are any; what can't be removed stays."""
-    remove(directory)
 
 
 @dataclass(frozen=True)
@@ -77,8 +70,9 @@ class Resumed:
 class Checkpoints:
     """The checkpoints of one training, in a directory of its own."""
 
-    def __init__(self, directory: Path, *, keep_every_epoch: bool = False) -> None:
-        self._directory = directory
+    def __init__(self, directory: StoredDirectory, *, keep_every_epoch: bool = False) -> None:
+        self._stored = directory
+        self._directory = directory.path
         self._keep_every_epoch = keep_every_epoch
         self._saved_at: float | None = None
         self._save_seconds = 0.0
@@ -86,7 +80,7 @@ class Checkpoints:
 
     def load(self, device: torch.device) -> Resumed | None:
         """Load the last checkpoint; None when there is none that can be read whole."""
-        pull(self._directory)
+        self._stored.fetch_all()
         try:
             note = Note.read(self._directory / LAST)
             Note.read(self._directory / BEST)  # it is needed to go on saving
@@ -184,7 +178,7 @@ class Checkpoints:
         pattern = "epoch-*.adam.safetensors" if self._keep_every_epoch else "epoch-*.safetensors"
         for path in [*self._directory.glob(pattern), *self._directory.glob(".*")]:
             if path.name not in kept:
-                remove(path)
+                self._stored.remove(path)
 
 
 def _load(directory: Path, note: Note, name: str, device: torch.device) -> dict[str, Tensor]:
@@ -198,16 +192,16 @@ def _load(directory: Path, note: Note, name: str, device: torch.device) -> dict[
 BACKBONE_PREFIX: Final = "backbone."
 
 
-def load_backbone(directory: Path) -> dict[str, Tensor]:
+def load_backbone(directory: StoredDirectory) -> dict[str, Tensor]:
     """Load the backbone's weights of a complete training, on the CPU.
 
     Raises ValueError naming the checkpoint, and the cure, when it is missing or damaged.
     """
-    note_file = directory / LAST
-    pull(directory)
+    note_file = directory.path / LAST
+    directory.fetch_all()
     try:
         note = Note.read(note_file)
-        state = _load(directory, note, note.model, torch.device("cpu"))
+        state = _load(directory.path, note, note.model, torch.device("cpu"))
     except (OSError, ValueError, SafetensorError) as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ValueError(f"{note_file}: no usable checkpoint ({found}); {_CURE}") from error
@@ -219,11 +213,11 @@ def load_backbone(directory: Path) -> dict[str, Tensor]:
         if name.startswith(BACKBONE_PREFIX)
     }
     if not backbone:
-        raise ValueError(f"{directory / note.model}: holds no weights of a backbone; {_CURE}")
+        raise ValueError(f"{directory.path / note.model}: holds no weights of a backbone; {_CURE}")
     return backbone
 
 
-def load_network(directory: Path, architecture: str) -> nn.Module:
+def load_network(directory: StoredDirectory, architecture: str) -> nn.Module:
     """Build a backbone with the weights of a complete training, on the CPU.
 
     Raises ValueError naming the checkpoint when it is missing, damaged, or of another backbone.

@@ -6,8 +6,9 @@ from pathlib import Path
 from torch import nn
 
 from trainables.compute.precision import Numerics
+from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import WorkItem, training_of
-from trainables.training.checkpoints import OF_SEARCHES
+from trainables.storage.stored_directory import StoredDirectory
 from trainables.worker.subject_cache import CachedSubject
 
 
@@ -16,7 +17,7 @@ class RunContext:
     """Where a trial runs: what changes nothing in its result, so nothing in its id."""
 
     data: Path
-    runs: Path
+    runs: RunDirectory
     weights_file: Path | None = None
     threads: int = 1
     """Threads of a worker on the CPU. (Another number may round sums otherwise.)"""
@@ -32,16 +33,9 @@ class RunContext:
     feature_budget: int | None = None
     """Bytes of features to hold on the device; None: a share of what is free. More are on disk."""
 
-    @property
-    def scratch(self) -> Path:
-        """Name the directory for what memory can't hold."""
-        return self.runs / "scratch"
-
-    def checkpoint(self, trial: WorkItem) -> Path:
-        """Name the directory of a trial's checkpoints; those that are removed lie apart."""
-        return (
-            self.runs / ("checkpoints" if self.keep_backbones else OF_SEARCHES) / trial.training_id
-        )
+    def checkpoint(self, trial: WorkItem) -> StoredDirectory:
+        """Return the directory of a trial's checkpoints; those that are removed lie apart."""
+        return self.runs.checkpoints(trial.training_id, of_search=not self.keep_backbones)
 
 
 @dataclass(frozen=True)

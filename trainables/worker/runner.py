@@ -13,16 +13,14 @@ from trainables.data.stimuli import KnownStimuli
 from trainables.exceptions import OutOfMemory, Stopped
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
-from trainables.results.event_log import TrialLog, log_file
+from trainables.results.event_log import TrialLog
 from trainables.results.outcome import Outcome
 from trainables.spec import Finetuned, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, WorkItem
-from trainables.storage.s3_mirror import pull
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import (
     Checkpoints,
     load_network,
-    remove_checkpoints,
 )
 from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
 from trainables.training.finetune import finetune
@@ -53,7 +51,9 @@ class TrialRunner:
         self._context = context
         self._device = device
         self._process_group = process_group
-        self._subjects = SubjectCache(context.data, device, context.image_budget, context.scratch)
+        self._subjects = SubjectCache(
+            context.data, device, context.image_budget, context.runs.scratch
+        )
         self._scorer = SubjectScorer(context, device, KnownStimuli(context.data))
 
     def run(self, trial: WorkItem, listener: Listener) -> Outcome:
@@ -63,9 +63,9 @@ class TrialRunner:
         weights or checkpoint don't serve, OutOfMemory, and Diverged; a stopped trial is an
         outcome, not an error.
         """
-        log = TrialLog(log_file(self._context.runs, trial.id))
-        for path in (log.path, self._context.runs / "scores" / trial.id):
-            pull(path)  # where an earlier try was on another machine
+        runs = self._context.runs
+        runs.fetch_trial(trial)  # where an earlier try was on another machine
+        log = TrialLog(runs.log_file(trial.id))
         log.note("started", device=device_name(self._device))
         try:
             with torch_set_for(numerics_of(trial)):
@@ -127,7 +127,7 @@ class TrialRunner:
         )
         outcome.write(self._context.runs)
         if not self._context.keep_backbones:
-            remove_checkpoints(self._context.checkpoint(trial))
+            self._context.checkpoint(trial).remove()
         return outcome
 
     def _finetune(

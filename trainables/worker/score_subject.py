@@ -13,7 +13,7 @@ from trainables.encoding.features import Storage, extract
 from trainables.encoding.protocols import MIN_ROWS, Split
 from trainables.encoding.score_rois import RoiScores, Targets, score_rois
 from trainables.results.prediction_files import write_predictions
-from trainables.results.score_files import score_file, write_scores
+from trainables.results.score_files import write_scores
 from trainables.spec import Encoding, Roi
 from trainables.spec.evaluation import Evaluation, WorkItem, training_of
 from trainables.worker.context import PreparedTrial, RunContext, numerics_of
@@ -38,7 +38,7 @@ class SubjectScorer:
         runs, trial = self.context.runs, work_item.trial
         for shard, held in work_item.subjects.items():
             rois = [roi for roi in trial.rois if roi.shard == shard]
-            done = all(score_file(runs, trial.id, roi).exists() for roi in rois)
+            done = all(runs.score_file(trial.id, roi.id).exists() for roi in rois)
             if len(work_item.subjects) == 1 or not done:
                 self._score_subject(
                     replace(work_item, subjects={shard: held}), encoding, rois, clock
@@ -56,7 +56,7 @@ class SubjectScorer:
         budget = self.context.feature_budget
         if budget is None:
             budget = int(SHARE_FOR_FEATURES * free_bytes(self.device))
-        storage = Storage(self.device, budget, self.context.scratch)
+        storage = Storage(self.device, budget, self.context.runs.scratch)
         with clock.step("features"):
             batches = images.batches(torch.from_numpy(rows), FEATURE_BATCH[self.device.type])
             features = extract(work_item.network, encoding.layers, batches, len(rows), storage)

@@ -1,7 +1,6 @@
 """Tables of scores for the terminal: summaries, comparisons, layers, a sweep's closing table."""
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Final
 
 from rich.table import Table
@@ -20,6 +19,7 @@ from orchestrator.scores.statistics.summaries import (
     compare,
     pair,
 )
+from trainables.results.run_directory import RunDirectory
 
 OPTIMISTIC: Final = {
     "paper": "paper is optimistic for every method: it chooses layer and alpha, and reports r, "
@@ -141,7 +141,10 @@ def unpaired(pairs: Pairs) -> str | None:
 
 
 def closing_table(
-    runs: Path, trial_ids: Collection[str], by: By = "group", bootstrap: Bootstrap | None = None
+    runs: RunDirectory,
+    trial_ids: Collection[str],
+    by: By = "group",
+    bootstrap: Bootstrap | None = None,
 ) -> Table | None:
     """Compare every fine-tuned method of a sweep with untuned under ``nested``.
 
@@ -149,7 +152,7 @@ def closing_table(
     protocol. Raises ValueError when a score file is damaged.
     """
     bootstrap = bootstrap or Bootstrap()
-    if not any((runs / "scores" / trial_id).is_dir() for trial_id in trial_ids):
+    if not runs.has_scores(trial_ids):
         return None
     table = read_score_table(runs, trial_ids)
     nested = table.where(table.vertices["protocol"] == "nested")

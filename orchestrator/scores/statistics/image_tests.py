@@ -21,6 +21,7 @@ from orchestrator.scores.statistics.paired_predictions import (
     read_subject_rois,
     shared_rois,
 )
+from trainables.results.run_directory import RunDirectory
 
 FALSE_DISCOVERIES: Final = 0.05
 """The expected share of false discoveries among vertices called better, or worse."""
@@ -66,7 +67,7 @@ class ImageComparison:
 def compare_over_images(
     vertices: pd.DataFrame,
     methods: tuple[str, str],
-    places: tuple[Path, Path],
+    places: tuple[RunDirectory, Path],
     draw: ImageBootstrap,
 ) -> ImageTests:
     """Test every vertex of the ROIs that both methods scored, and correct within each subject.

@@ -12,8 +12,8 @@ from orchestrator.scores.rows import ROI_COLUMNS, rois_of
 from orchestrator.scores.statistics.image_bootstrap import Predicted
 from orchestrator.scores.statistics.noise_ceilings import has_data
 from trainables.data.rows import fixed_width, read_rows
-from trainables.results.prediction_files import RoiPredictions, prediction_file, read_predictions
-from trainables.storage.s3_mirror import pull
+from trainables.results.prediction_files import RoiPredictions, read_predictions
+from trainables.results.run_directory import RunDirectory
 
 PROTOCOL: Final = "nested"
 """The one protocol that predicts a test image once."""
@@ -52,7 +52,7 @@ def shared_rois(vertices: pd.DataFrame, methods: tuple[str, str]) -> pd.DataFram
 
 
 def read_subject_rois(
-    rois: pd.DataFrame, runs: Path, shard: Path, missing: list[str]
+    rois: pd.DataFrame, runs: RunDirectory, shard: Path, missing: list[str]
 ) -> Iterator[PredictedRoi]:
     """Yield a subject's ROIs with both methods' predictions, on the images that both have.
 
@@ -75,13 +75,11 @@ def read_subject_rois(
 
 
 def _read(
-    rois: pd.DataFrame, runs: Path, missing: list[str]
+    rois: pd.DataFrame, runs: RunDirectory, missing: list[str]
 ) -> Iterator[tuple[str, tuple[RoiPredictions, RoiPredictions]]]:
     for row in rois.itertuples():
         roi, trials = str(row.Index), (str(row.trial_id_a), str(row.trial_id_b))
-        files = [prediction_file(runs, trial, roi) for trial in trials]
-        for path in files:
-            pull(path)
+        files = [runs.fetched(runs.prediction_file(trial, roi)) for trial in trials]
         absent = [path for path in files if not path.is_file()]
         if absent:
             missing.append(f"{absent[0]}: no predictions were kept")

@@ -18,12 +18,14 @@ from orchestrator.sweep.search.study import (
     record,
 )
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Roi, Trial, digest, records
 from trainables.spec.evaluation import training_of
 from trainables.spec.fields import Measure, Size, Text
 from trainables.spec.search import Hyperparameters, Search, Value, name_of
 from trainables.storage.atomic import write_text
-from trainables.training.checkpoints import OF_SEARCHES, read_history, remove_checkpoints
+from trainables.storage.stored_directory import StoredDirectory
+from trainables.training.checkpoints import read_history
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,15 @@ class Progress:
     searcher: str
     rois: Sequence[Roi]
     backbone: Backbone
-    runs: Path
+    runs: RunDirectory
     configurations: dict[str, dict[str, Value]] = field(default_factory=dict)
 
     @property
-    def home(self) -> Path:
+    def home(self) -> StoredDirectory:
         """Name the directory of what the search ends in."""
         rois = [(roi.id, roi.data) for roi in self.rois]
         content = [self.search.id, asdict(self.backbone), self.searcher, rois]
-        return self.runs / "hyperparameter_search" / digest(content)
+        return self.runs.search(digest(content))
 
     def rounds(self) -> Iterator[Round]:
         """Yield the rounds, each proposed when the one before has ended; stop where one has not."""
@@ -78,22 +80,22 @@ class Progress:
             if not all(self.ended(trial) for _, trial in now.trials):
                 return
 
-    def checkpoint(self, trial: Trial) -> Path:
+    def checkpoint(self, trial: Trial) -> StoredDirectory:
         """Name the directory of a trial's checkpoints, there until it has ended."""
-        return self.runs / OF_SEARCHES / trial.training_id
+        return self.runs.checkpoints(trial.training_id, of_search=True)
 
     def remove_checkpoints(self, now: Round) -> None:
         """Remove those of a round's ended trials that no worker removed: of diverged ones, say."""
         for _, trial in now.trials:
             if self.ended(trial) is not None:
-                remove_checkpoints(self.checkpoint(trial))
+                self.checkpoint(trial).remove()
 
     def _propose(self, number: int) -> dict[str, dict[str, Value]]:
         n = min(self.search.per_round, self.search.n_configurations - len(self.configurations))
         return propose(self.study(number), self.search, n, self.configurations)
 
     def _round_file(self, number: int) -> Path:
-        return self.home / f"round-{number:02d}.json"
+        return self.home.path / f"round-{number:02d}.json"
 
     def write_round(self, now: Round) -> None:
         """Write down what a round tries and what its searcher knew, once, before it is run.

@@ -20,7 +20,7 @@ from rich.console import Console
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import select
 from orchestrator.cli.text import duration
-from orchestrator.cluster.tune_adapter import Schedule, run_jobs, scratch_of
+from orchestrator.cluster.tune_adapter import Schedule, run_jobs
 from orchestrator.cluster.worker_groups import QueueLost
 from orchestrator.execution.monitor import Measure, Monitor
 from orchestrator.execution.ray_executor import WarmQueue, connect_and_report, make_job, warm_queue
@@ -94,7 +94,7 @@ def _show_plan(settings: SweepSettings, progress: Progress, console: Console) ->
         f"rounds of {search.per_round}: {n_trials} trials, {len(records)} done "
         f"({n_stopped} stopped); in round {current.number + 1}",
         f"at most {duration(left)} of work is left, were no trial stopped",
-        f"ends in {progress.home}",
+        f"ends in {progress.home.address}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -158,7 +158,7 @@ class _SearchRun:
                 progress.write_round(now)
                 monitor = Monitor(self.console, tracker, costs, run.runs, self._measure)
                 failures = self._run_round(now, warm, monitor)
-                write_history(progress.home, progress.records())
+                write_history(progress.home.path, progress.records())
                 progress.remove_checkpoints(now)
                 if failures:
                     return failures
@@ -201,7 +201,7 @@ class _SearchRun:
         jobs = [make_job(one, costs, stall_timeout, awaits_scheduler=True) for one in waiting]
         # No proxy trial waits beside those at work: the order in which trials of an ROI are
         # compared is then that of the round, with one group.
-        schedule = Schedule(warm.n, retries, scratch_of(run.runs))
+        schedule = Schedule(warm.n, retries, run.runs.ray_storage)
         with monitor.display(waiting, warm.progress, warm.missing) as display:
             run_jobs(jobs, warm.queue, schedule, monitor.watcher(display, waiting), asha)
             _settle(warm.queue)
@@ -224,7 +224,7 @@ class _SearchRun:
         *_, last = progress.rounds()
         records = progress.records()
         ranked = standings(progress.configurations, records)
-        write_history(progress.home, records)
+        write_history(progress.home.path, records)
         ends = [o.started + sum(o.seconds.values()) for _, o in progress.outcomes()]
         found = Found(
             space=identity.space,
@@ -238,8 +238,8 @@ class _SearchRun:
             code_version=code_version(),
             date=datetime.fromtimestamp(max(ends), UTC).isoformat(timespec="seconds"),
         )
-        frozen = freeze(progress.home, ranked, found)
-        figures = draw(progress.home, progress.study(last.number + 1), ranked)
+        frozen = freeze(progress.home.path, ranked, found)
+        figures = draw(progress.home.path, progress.study(last.number + 1), ranked)
         self.console.print(best_table(ranked))
         self._say(f"figures: {', '.join(str(path) for path in figures)}")
         self._say(f"hyperparameters: {frozen}")

@@ -16,6 +16,7 @@ from tests.builders.transfer_shards import Quiet
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import ProbeContext, ProbeRecord
 from trainables.probes.prober import Prober
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Encoding, Trial, Untuned
 from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
@@ -30,20 +31,26 @@ def context(tmp_path: Path) -> ProbeContext:
     rois = write_shards(tmp_path / "data")
     weights = tmp_path / "weights.safetensors"
     backbone = Backbone("narrow-alexnet", write_weights(weights))
-    place = RunContext(tmp_path / "data", tmp_path / "runs", weights)
+    place = RunContext(tmp_path / "data", RunDirectory(tmp_path / "runs"), weights)
     encoding = Encoding(layers=("classifier.5",), protocols=("nested",), n_folds=3)
     for objective, roi in ((Untuned(), 0), (CONTRASTIVE, 0), (CONTRASTIVE, 1)):
         trial = Trial(objective, (rois[roi],), backbone, encoding)
         assert TrialRunner(place, CPU).run(trial, Quiet()).status == "finished"
     task = write_colour_task(tmp_path, size=64)
     return ProbeContext(
-        tmp_path / "runs", tmp_path / "data", CPU, weights, task, "classifier.5", "features.10"
+        RunDirectory(tmp_path / "runs"),
+        tmp_path / "data",
+        CPU,
+        weights,
+        task,
+        "classifier.5",
+        "features.10",
     )
 
 
 def records(context: ProbeContext) -> dict[str, object]:
     """Read the numbers of every result, by kind and backbone."""
-    paths = sorted((context.runs / "probes").glob("*/*.parquet"))
+    paths = sorted((context.runs.path / "probes").glob("*/*.parquet"))
     return {f"{path.parent.name}/{path.name}": ProbeRecord.read(path).numbers for path in paths}
 
 
@@ -70,7 +77,7 @@ def test_a_killed_worker_costs_nothing(
     over_ray = records(context)
     assert len(over_ray) == 3 + 3 + 2  # classification, saliency, information
     assert due(find_backbones(context.runs), context, ALL) == []
-    (context.runs / "probes").rename(context.runs / "probes-over-ray")
+    (context.runs.path / "probes").rename(context.runs.path / "probes-over-ray")
     prober = Prober(context, 1, CPU)
     for job in jobs:
         assert prober.probe(job) == []

@@ -23,6 +23,8 @@ from trainables.probes.info_nce import best_beta, bound
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import ProbeRecord
 from trainables.probes.prober import Prober
+from trainables.results.run_directory import RunDirectory
+from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.checkpoints import Checkpoints
 
 ALL = tuple(kind.name for kind in KINDS)
@@ -36,7 +38,7 @@ def looked(tmp_path, monkeypatch):
 
 def probe(looked, kinds=ALL):
     """Make all that is due; return how many backbones that were."""
-    jobs = due(find_backbones(looked.runs), looked.context, kinds)
+    jobs = due(find_backbones(RunDirectory(looked.runs)), looked.context, kinds)
     prober = Prober(looked.context, 1, CPU)
     for job in jobs:
         assert prober.probe(job) == []
@@ -67,7 +69,7 @@ def test_every_backbone_is_passed_once_and_a_new_one_costs_one_pass(looked, pass
 
 
 def test_the_untuned_backbone_is_one_whatever_subjects_it_is_scored_on(looked):
-    found = find_backbones(looked.runs)
+    found = find_backbones(RunDirectory(looked.runs))
     assert [probed.is_finetuned for probed in found] == [False, True, True]
     assert len({probed.id for probed in found}) == 3
 
@@ -90,7 +92,7 @@ def test_colours_are_reported_apart_and_the_result_is_whole(looked):
 def test_a_missing_checkpoint_is_reported_and_the_others_go_on(looked):
     [directory] = (looked.runs / "checkpoints").glob("contrastive-*")
     (directory / "last.json").unlink()
-    jobs = due(find_backbones(looked.runs), looked.context, ("classification",))
+    jobs = due(find_backbones(RunDirectory(looked.runs)), looked.context, ("classification",))
     message = [Prober(looked.context, 1, CPU).probe(job) for job in jobs]
     assert [len(lines) for lines in message] == [0, 1, 0]
     assert "no usable checkpoint" in message[1][0]
@@ -109,7 +111,7 @@ def test_information_is_what_the_embeddings_say(looked):
     [roi] = trial.rois
     model = build_model(trial.objective, tiny_backbone(), 32, [roi.n_vertices], trial.seed)
     directory = looked.runs / "checkpoints" / trial.training_id
-    model.load_state_dict(Checkpoints(directory).load(CPU).model)
+    model.load_state_dict(Checkpoints(StoredDirectory(directory)).load(CPU).model)
     model.eval()
     subject = read_subject(looked.home / "data" / roi.shard)
     images = loading.read_images(looked.home / "data" / roi.shard, CPU)
@@ -136,7 +138,7 @@ def test_information_is_what_the_embeddings_say(looked):
 
 def test_every_analysis_that_has_its_input_makes_its_table_once(looked):
     probe(looked)
-    inputs = Inputs(looked.runs, looked.home / "data")
+    inputs = Inputs(RunDirectory(looked.runs), looked.home / "data")
     done = {one.name: make(one, inputs) for one in ANALYSES}
     assert len(done) == 10
     skipped = {name for name, one in done.items() if one.state == "skipped"}
@@ -145,7 +147,10 @@ def test_every_analysis_that_has_its_input_makes_its_table_once(looked):
     for one in ANALYSES:
         if one.name not in skipped:
             assert pq.read_schema(inputs.result_file(one.name)).equals(one.schema)
-            assert make(one, Inputs(looked.runs, looked.home / "data")).state == "unchanged"
+            assert (
+                make(one, Inputs(RunDirectory(looked.runs), looked.home / "data")).state
+                == "unchanged"
+            )
 
 
 def test_every_analysis_has_a_section(looked):
@@ -156,10 +161,10 @@ def test_every_analysis_has_a_section(looked):
 def test_a_new_backbone_changes_only_what_it_is_in(looked):
     probe(looked)
     for one in ANALYSES:
-        make(one, Inputs(looked.runs, looked.home / "data"))
+        make(one, Inputs(RunDirectory(looked.runs), looked.home / "data"))
     looked.run(CONTRASTIVE, roi=4)
     probe(looked)
-    inputs = Inputs(looked.runs, looked.home / "data")
+    inputs = Inputs(RunDirectory(looked.runs), looked.home / "data")
     states = {one.name: make(one, inputs).state for one in ANALYSES}
     assert looked.rois[4].name == "EBA"
     assert states["saliency"] == "unchanged"
@@ -167,7 +172,7 @@ def test_a_new_backbone_changes_only_what_it_is_in(looked):
 
 
 def test_what_is_missing_is_reported_with_its_cure(tmp_path):
-    inputs = Inputs(tmp_path, tmp_path)
+    inputs = Inputs(RunDirectory(tmp_path), tmp_path)
     with pytest.raises(Missing, match=r"orchestrator\.sweep"):
         inputs.all_scores  # noqa: B018
     [one] = find(["classification"])

@@ -21,7 +21,7 @@ from tests.builders.transfer_shards import (
     write_subjects,
 )
 from trainables.models import backbones
-from trainables.results.outcome import outcome_file
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Untuned
 
 OWN_ROI = ("rois", "--models", "regression-nsd-subj01", "--subjects", "1", "--rois", "V1v")
@@ -302,7 +302,7 @@ def test_two_seeds_of_a_model_count_as_several_trials_of_it(
     lab.run(model)
     [again] = evaluations([model], [lab.roi(3)], is_any, exclude_training_images=False)
     lab.run(again)
-    started = json.loads(outcome_file(lab.runs, again.id).read_text())["started"]
+    started = json.loads(RunDirectory(lab.runs).outcome_file(again.id).read_text())["started"]
     assert started > 0
     shown = " ".join(shown_scores(capsys, "--by", "model").split())
     assert "transfer-regression: several trials on 1 of its ROIs, the last started" in shown

@@ -25,6 +25,7 @@ from orchestrator.scores.score_table import setting_of
 from tests.builders.transfer_shards import NOD_ROIS, weights_on, write_subjects
 from trainables.data.shards import list_rois
 from trainables.results.outcome import Outcome, Status
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import (
     Backbone,
     Contrastive,
@@ -115,7 +116,7 @@ def test_the_untuned_baseline_is_one_trial_a_subject_and_encoding() -> None:
 
 
 def record(runs: Path, trial: Trial, status: Status = "finished") -> Trial:
-    Outcome(trial, status, "", "cpu", 1.0, {"finetuning": 1.0}).write(runs)
+    Outcome(trial, status, "", "cpu", 1.0, {"finetuning": 1.0}).write(RunDirectory(runs))
     return trial
 
 
@@ -125,19 +126,19 @@ def test_finished_finetuned_trials_of_the_data_at_hand_are_models(tmp_path) -> N
     record(tmp_path, SINGLE[1], "failed")
     record(tmp_path, SINGLE[2], "stopped")
     record(tmp_path, a_trial(Contrastive(), Roi("nsd", "subj01", "lh", "V1v", 20, "older")))
-    found = find_models(tmp_path, ROIS)
+    found = find_models(RunDirectory(tmp_path), ROIS)
     assert set(found.trials) == set(kept)
     assert found.n_without_data == 1
 
 
 def test_a_sweep_s_directory_without_models_is_refused(tmp_path) -> None:
     with pytest.raises(InputError, match="holds no finished fine-tuned trial; run python -m"):
-        find_models(tmp_path, ROIS)
+        find_models(RunDirectory(tmp_path), ROIS)
     record(tmp_path, SINGLE[0])
     with pytest.raises(
         InputError, match="none of its 1 fine-tuned trials was fine-tuned on the data"
     ):
-        find_models(tmp_path, NOD_SUBJECT_ROIS)
+        find_models(RunDirectory(tmp_path), NOD_SUBJECT_ROIS)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def notes(tmp_path) -> Notes:
             models.trials, rois, is_transfer, exclude_training_images=exclude_training_images
         )
         plan = Plan(tuple(found), tuple(found))
-        return pair_notes(plan, models, data, tmp_path / "runs")
+        return pair_notes(plan, models, data, RunDirectory(tmp_path / "runs"))
 
     return count
 

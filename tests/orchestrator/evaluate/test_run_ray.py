@@ -14,6 +14,7 @@ from orchestrator.evaluate.pairs import evaluations, is_transfer
 from tests.builders.sweep_process import Lab, scores_of
 from tests.builders.transfer_shards import Quiet
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Encoding, Regression, Trial
 from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
@@ -34,7 +35,7 @@ def lab(tmp_path) -> Iterator[Lab]:
     targets = [roi for roi in rois if roi.name == "V1v" and roi.hemisphere == "lh"]
     models = [Trial(Regression(batch_size=32, epochs=1), (c,), backbone, ENCODING) for c in targets]
     before = torch.get_num_threads()
-    place = RunContext(tmp_path / "data", tmp_path / "expected", weights)
+    place = RunContext(tmp_path / "data", RunDirectory(tmp_path / "expected"), weights)
     runner = TrialRunner(place, torch.device("cpu"))
     for model in models:
         runner.run(model, Quiet())
@@ -76,7 +77,7 @@ def test_a_killed_evaluation_goes_on_skips_what_is_done_and_fails_only_what_must
     failures = [path for path in runs.glob("trials/transfer-*.json") if _status(path) == "failed"]
     assert len(failures) == 2
     for path in failures:
-        outcome = Outcome.read(runs, path.stem)
+        outcome = Outcome.read(RunDirectory(runs), path.stem)
         assert outcome is not None
         assert "no usable checkpoint" in str(outcome.error)
     _check_scores_and_runs(lab)

@@ -13,7 +13,8 @@ from orchestrator.execution.cost import GIB, Costs
 from orchestrator.execution.dry_run import SHOWN, show_plan
 from orchestrator.execution.plan import Plan, make_plan
 from orchestrator.sweep.spaces import expand
-from trainables.results.score_files import CODE_KEY, SCORE_SCHEMA, TRIAL_KEY, score_file
+from trainables.results.run_directory import RunDirectory
+from trainables.results.score_files import CODE_KEY, SCORE_SCHEMA, TRIAL_KEY
 from trainables.spec import Backbone, Contrastive, Pooled, Trial, Untuned
 from trainables.storage.atomic import write_parquet
 
@@ -44,7 +45,7 @@ def printed(plan: Plan, costs: Costs, concurrent: int | None = 2) -> str:
 
 def test_the_plan_counts_trials_by_subject_and_method(planned) -> None:
     runs, trials, costs = planned
-    text = printed(make_plan(trials, runs, costs), costs)
+    text = printed(make_plan(trials, RunDirectory(runs), costs), costs)
     rows = [[part.strip() for part in line.strip("│ ").split("│")] for line in text.splitlines()]
     counted = [row[:4] for row in rows if row[0].startswith("nsd-")]
     assert counted == [
@@ -62,22 +63,22 @@ def test_what_is_done_is_counted_and_not_in_the_time(planned) -> None:
         for roi in trial.rois:
             message = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: b"0"}
             table = SCORE_SCHEMA.empty_table().replace_schema_metadata(message)
-            write_parquet(score_file(runs, trial.id, roi), table)
-    text = printed(make_plan(trials, runs, costs), costs)
+            write_parquet(RunDirectory(runs).score_file(trial.id, roi.id), table)
+    text = printed(make_plan(trials, RunDirectory(runs), costs), costs)
     assert "12 trials: 12 done, 0 to run; about 0 s of work, 0 s with 2 at once" in text
 
 
 def test_more_at_once_take_less_time(planned) -> None:
     runs, trials, costs = planned
     costs = replace(costs, scale=1e6, _known={})
-    plan = make_plan(trials, runs, costs)
+    plan = make_plan(trials, RunDirectory(runs), costs)
     times = [printed(plan, costs, n).split("of work, ")[1].split(" with")[0] for n in (1, 4)]
     assert float(times[0].split()[0]) == pytest.approx(4 * float(times[1].split()[0]), rel=0.1)
 
 
 def test_the_basis_of_the_estimate_is_reported(planned) -> None:
     runs, trials, costs = planned
-    plan = make_plan(trials, runs, costs)
+    plan = make_plan(trials, RunDirectory(runs), costs)
     assert "estimated from the backbone's arithmetic" in printed(plan, costs)
     corrected = replace(costs, scale=2.5, _known={})
     assert "2.5 times the arithmetic" in printed(plan, corrected)
@@ -87,7 +88,7 @@ def test_small_trials_fit(planned, monkeypatch) -> None:
     runs, trials, costs = planned
     monkeypatch.setattr(dry_run, "_device_memory", lambda n: {"the device": 64 * GIB})
     assert "every trial fits the device (64.0 GiB)" in printed(
-        make_plan(trials, runs, costs), costs
+        make_plan(trials, RunDirectory(runs), costs), costs
     )
 
 
@@ -96,7 +97,7 @@ def test_trials_that_will_not_fit_are_named_with_their_need_and_the_cure(
 ) -> None:
     runs, trials, costs = planned
     monkeypatch.setattr(dry_run, "_device_memory", lambda n: {"the device": 1000})
-    plan = make_plan(trials * 1, runs, costs)
+    plan = make_plan(trials * 1, RunDirectory(runs), costs)
     text = printed(plan, costs)
     assert "12 trials won't fit the device (0.0 GiB); lower --max-concurrent" in text
     assert all(trial.id in text for trial in plan.waiting)
@@ -106,7 +107,7 @@ def test_a_long_list_of_what_will_not_fit_is_cut_and_counted(planned, monkeypatc
     runs, trials, costs = planned
     seeds = [replace(trial, seed=1) for trial in trials if trial.method != "untuned"]
     monkeypatch.setattr(dry_run, "_device_memory", lambda n: {"the device": 1000})
-    text = printed(make_plan([*trials, *seeds], runs, costs), costs)
+    text = printed(make_plan([*trials, *seeds], RunDirectory(runs), costs), costs)
     assert f"… and {22 - SHOWN} more" in text
 
 
@@ -114,7 +115,9 @@ def test_pooled_trials_are_counted_by_their_subjects_and_notes_are_shown(planned
     runs, trials, costs = planned
     alike = tuple(trial.rois[0] for trial in trials if trial.rois[0].id.endswith("lh-V1v"))
     pooled = [Trial(Pooled(hidden_dim=h), alike[::2], BACKBONE) for h in ("mean", 9)]
-    plan = replace(make_plan([*trials, *pooled], runs, costs), notes=("nothing [is] pooled",))
+    plan = replace(
+        make_plan([*trials, *pooled], RunDirectory(runs), costs), notes=("nothing [is] pooled",)
+    )
     assert plan.waiting[0].method.startswith("pooled")
     text = printed(plan, costs)
     rows = [[part.strip() for part in line.strip("│ ").split("│")] for line in text.splitlines()]
@@ -126,12 +129,12 @@ def test_pooled_trials_are_counted_by_their_subjects_and_notes_are_shown(planned
 def test_workers_of_a_trial_leave_fewer_trials_at_once(planned, monkeypatch) -> None:
     runs, trials, costs = planned
     monkeypatch.setattr(dry_run.os, "sched_getaffinity", lambda pid: set(range(8)))
-    text = printed(make_plan(trials, runs, costs), replace(costs, workers=4), None)
+    text = printed(make_plan(trials, RunDirectory(runs), costs), replace(costs, workers=4), None)
     assert "with 2 at once" in text
     assert "shared by 8" in text
 
 
 def test_showing_a_plan_writes_nothing(planned) -> None:
     runs, trials, costs = planned
-    printed(make_plan(trials, runs, costs), costs)
+    printed(make_plan(trials, RunDirectory(runs), costs), costs)
     assert not runs.exists()

@@ -24,6 +24,7 @@ from orchestrator.execution.settings import Locations, RunSettings
 from orchestrator.sweep import __main__ as sweep
 from trainables.models import backbones
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import WorkItem
 from trainables.worker.runner import TrialRunner
 
@@ -94,7 +95,9 @@ def run_locally(*more: str) -> int:
 
 
 def outcomes(runs: Path) -> list[Outcome]:
-    found = [Outcome.read(runs, path.stem) for path in sorted(runs.glob("trials/*.json"))]
+    found = [
+        Outcome.read(RunDirectory(runs), path.stem) for path in sorted(runs.glob("trials/*.json"))
+    ]
     return [outcome for outcome in found if outcome is not None]
 
 
@@ -160,7 +163,10 @@ def test_every_trial_has_its_run_in_mlflow(home, store) -> None:
     runs = client.search_runs([client.get_experiment_by_name("mirrored").experiment_id])
     assert {run.info.status for run in runs} == {"FINISHED"}
     names = {run.info.run_name for run in runs}
-    assert names == {"sweep space", *(one.trial.id for one in outcomes(home / "runs"))}
+    assert names == {
+        "sweep space",
+        *(one.trial.id for one in outcomes(home / "runs")),
+    }
 
 
 def test_what_is_running_is_written_down_for_status(home, monkeypatch) -> None:

@@ -8,8 +8,9 @@ import pytest
 from orchestrator.execution.plan import make_plan
 from orchestrator.sweep.spaces import expand
 from tests.builders.planned_rois import ALL_ROIS, COSTS, rois, three_methods
-from trainables.results.outcome import Outcome, outcome_file
-from trainables.results.score_files import SCORE_SCHEMA, score_file
+from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
+from trainables.results.score_files import SCORE_SCHEMA
 from trainables.spec import (
     Contrastive,
     Pooled,
@@ -20,16 +21,17 @@ from trainables.storage.atomic import write_parquet
 
 
 def score(runs: Path, trial: Trial, roi: Roi) -> None:
-    write_parquet(score_file(runs, trial.id, roi), SCORE_SCHEMA.empty_table())
+    write_parquet(RunDirectory(runs).score_file(trial.id, roi.id), SCORE_SCHEMA.empty_table())
 
 
 def end(runs: Path, trial: Trial, status: str) -> None:
-    Outcome(trial, status, "host", "cpu", 0.0, {}).write(runs)
+    Outcome(trial, status, "host", "cpu", 0.0, {}).write(RunDirectory(runs))
 
 
 def test_planning_twice_gives_the_same_trials_in_the_same_order(tmp_path) -> None:
     first, second = (
-        make_plan(expand(three_methods, ALL_ROIS, None), tmp_path, COSTS) for _ in range(2)
+        make_plan(expand(three_methods, ALL_ROIS, None), RunDirectory(tmp_path), COSTS)
+        for _ in range(2)
     )
     assert [trial.id for trial in first.waiting] == [trial.id for trial in second.waiting]
     assert first == second
@@ -37,12 +39,16 @@ def test_planning_twice_gives_the_same_trials_in_the_same_order(tmp_path) -> Non
 
 def test_the_order_does_not_depend_on_the_order_of_the_space(tmp_path) -> None:
     trials = expand(three_methods, ALL_ROIS, None)
-    first, second = (make_plan(t, tmp_path, COSTS).waiting for t in (trials, trials[::-1]))
+    first, second = (
+        make_plan(t, RunDirectory(tmp_path), COSTS).waiting for t in (trials, trials[::-1])
+    )
     assert [trial.id for trial in first] == [trial.id for trial in second]
 
 
 def test_trials_run_subject_by_subject_and_the_longest_first(tmp_path) -> None:
-    plan = make_plan(expand(three_methods, rois(2, "subj02") + rois(2), None), tmp_path, COSTS)
+    plan = make_plan(
+        expand(three_methods, rois(2, "subj02") + rois(2), None), RunDirectory(tmp_path), COSTS
+    )
     assert [(*trial.shards, trial.method) for trial in plan.waiting] == [
         (shard, method)
         for shard in ("nsd-subj01", "nsd-subj02")
@@ -55,7 +61,7 @@ def test_trials_of_several_subjects_run_first_and_wait_whole(tmp_path) -> None:
     pooled = Trial(Pooled(), alike)
     trials = [*expand(three_methods, alike, None), pooled]
     score(tmp_path, pooled, alike[0])
-    waiting = make_plan(trials, tmp_path, COSTS).waiting
+    waiting = make_plan(trials, RunDirectory(tmp_path), COSTS).waiting
     assert waiting[0] == pooled
     assert [trial.shards[0] for trial in waiting[1:]] == ["nsd-subj01"] * 3 + ["nsd-subj02"] * 3
 
@@ -64,14 +70,14 @@ def test_a_trial_whose_scores_are_there_is_done(tmp_path) -> None:
     trials = expand(three_methods, rois(2), None)
     done = trials[1]
     score(tmp_path, done, done.rois[0])
-    plan = make_plan(trials, tmp_path, COSTS)
+    plan = make_plan(trials, RunDirectory(tmp_path), COSTS)
     assert {trial.id for trial in plan.waiting} == {t.id for t in trials} - {done.id}
     assert plan.n_done == 1
     assert len(plan.trials) == 5
 
 
 def waiting_untuned(runs: Path) -> tuple[Roi, ...]:
-    waiting = make_plan(expand(three_methods, rois(3), None), runs, COSTS).waiting
+    waiting = make_plan(expand(three_methods, rois(3), None), RunDirectory(runs), COSTS).waiting
     return next(trial for trial in waiting if trial.method == "untuned").rois
 
 
@@ -94,7 +100,7 @@ def test_an_untuned_trial_that_was_cut_or_lost_scores_is_scored_whole(tmp_path) 
 def test_scores_of_another_trial_on_the_same_roi_do_not_count(tmp_path) -> None:
     trials = expand(three_methods, rois(1), None)
     score(tmp_path, replace(trials[1], seed=9), rois(1)[0])
-    assert len(make_plan(trials, tmp_path, COSTS).waiting) == 3
+    assert len(make_plan(trials, RunDirectory(tmp_path), COSTS).waiting) == 3
 
 
 def test_a_damaged_score_file_is_named_and_its_roi_scored_again(tmp_path) -> None:
@@ -103,9 +109,9 @@ def test_a_damaged_score_file_is_named_and_its_roi_scored_again(tmp_path) -> Non
         for roi in trial.rois:
             score(tmp_path, trial, roi)
     [finetuned, *_] = [trial for trial in trials if trial.method == "contrastive"]
-    path = score_file(tmp_path, finetuned.id, finetuned.rois[0])
+    path = RunDirectory(tmp_path).score_file(finetuned.id, finetuned.rois[0].id)
     path.write_bytes(path.read_bytes()[:-9])
-    plan = make_plan(trials, tmp_path, COSTS)
+    plan = make_plan(trials, RunDirectory(tmp_path), COSTS)
     assert [trial.id for trial in plan.waiting] == [finetuned.id]
     assert plan.notes == (f"{path}: damaged; it is scored again",)
 
@@ -115,7 +121,7 @@ def test_when_all_is_scored_nothing_waits(tmp_path) -> None:
     for trial in trials:
         for roi in trial.rois:
             score(tmp_path, trial, roi)
-    plan = make_plan(trials, tmp_path, COSTS)
+    plan = make_plan(trials, RunDirectory(tmp_path), COSTS)
     assert plan.waiting == ()
     assert plan.n_done == len(plan.trials)
 
@@ -124,27 +130,27 @@ def test_when_all_is_scored_nothing_waits(tmp_path) -> None:
 def test_a_failed_trial_is_planned_again_and_a_stopped_one_is_not(tmp_path, status, waits) -> None:
     trials = expand(three_methods, rois(1), None)
     end(tmp_path, trials[2], status)
-    assert (trials[2] in make_plan(trials, tmp_path, COSTS).waiting) is waits
+    assert (trials[2] in make_plan(trials, RunDirectory(tmp_path), COSTS).waiting) is waits
 
 
 def test_a_finished_outcome_without_its_scores_is_planned_again(tmp_path) -> None:
     trials = expand(three_methods, rois(1), None)
     end(tmp_path, trials[2], "finished")
-    assert trials[2] in make_plan(trials, tmp_path, COSTS).waiting
+    assert trials[2] in make_plan(trials, RunDirectory(tmp_path), COSTS).waiting
 
 
 def test_a_damaged_outcome_is_reported_by_name(tmp_path) -> None:
     trials = expand(three_methods, rois(1), None)
     end(tmp_path, trials[2], "finished")
-    outcome_file(tmp_path, trials[2].id).write_text("{")
+    RunDirectory(tmp_path).outcome_file(trials[2].id).write_text("{")
     with pytest.raises(ValueError, match=f"{trials[2].id}.json: not JSON"):
-        make_plan(trials, tmp_path, COSTS)
+        make_plan(trials, RunDirectory(tmp_path), COSTS)
 
 
 def test_a_trial_that_is_not_encoded_is_done_when_it_has_ended(tmp_path) -> None:
     trial = Trial(Contrastive(validation=0.1), (rois(1)[0],), encoding=None)
-    assert make_plan([trial], tmp_path, COSTS).waiting == (trial,)
+    assert make_plan([trial], RunDirectory(tmp_path), COSTS).waiting == (trial,)
     end(tmp_path, trial, "finished")
-    assert make_plan([trial], tmp_path, COSTS).waiting == ()
+    assert make_plan([trial], RunDirectory(tmp_path), COSTS).waiting == ()
     end(tmp_path, trial, "failed")
-    assert make_plan([trial], tmp_path, COSTS).waiting == (trial,)
+    assert make_plan([trial], RunDirectory(tmp_path), COSTS).waiting == (trial,)

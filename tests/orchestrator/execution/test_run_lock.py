@@ -17,19 +17,19 @@ from orchestrator.execution import run_lock
 from orchestrator.execution.run_lock import (
     EXPIRES,
     KEPT,
-    OPERATION,
     LockOwner,
     acquire,
-    cancel_file,
     is_alive,
     owner_of,
 )
+from trainables.results.run_directory import RunDirectory
 
 ACQUIRE = """
 import sys, time
 from pathlib import Path
 from orchestrator.execution.run_lock import acquire
-with acquire(Path(sys.argv[1]), "sweep paper"):
+from trainables.results.run_directory import RunDirectory
+with acquire(RunDirectory(Path(sys.argv[1])), "sweep paper"):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -50,7 +50,7 @@ def elsewhere(owner: LockOwner, *, age: float) -> LockOwner:
 
 
 def first_lock(runs: Path) -> Path:
-    path = runs / OPERATION / "lock-000001.json"
+    path = runs / "operation" / "lock-000001.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -60,31 +60,31 @@ def write(runs: Path, owner: LockOwner) -> None:
 
 
 def test_a_second_owner_is_refused_and_reported_who_holds_it(tmp_path: Path) -> None:
-    with acquire(tmp_path, "sweep paper"), pytest.raises(InputError) as refused:
-        acquire(tmp_path, "sweep demo").__enter__()
+    with acquire(RunDirectory(tmp_path), "sweep paper"), pytest.raises(InputError) as refused:
+        acquire(RunDirectory(tmp_path), "sweep demo").__enter__()
     message = str(refused.value)
     assert f"in use by sweep paper, process {os.getpid()} on " in message
     assert "sweep cancel" in message
-    assert owner_of(tmp_path) is None
+    assert owner_of(RunDirectory(tmp_path)) is None
     assert list(first_lock(tmp_path).parent.iterdir()) == [first_lock(tmp_path)]
 
 
 def test_another_process_holds_it_until_it_is_killed(tmp_path: Path) -> None:
     process = start_owner(tmp_path)
     with pytest.raises(InputError, match=f"process {process.pid} on"):
-        acquire(tmp_path, "sweep demo").__enter__()
+        acquire(RunDirectory(tmp_path), "sweep demo").__enter__()
     process.kill()
     process.wait()
-    with acquire(tmp_path, "sweep demo"):
-        found = owner_of(tmp_path)
+    with acquire(RunDirectory(tmp_path), "sweep demo"):
+        found = owner_of(RunDirectory(tmp_path))
         assert found is not None
         assert found.pid == os.getpid()
 
 
 def test_a_process_with_a_dead_holders_number_is_not_taken_for_it(tmp_path: Path) -> None:
     write(tmp_path, replace(LockOwner.this_process("sweep"), born="1"))
-    with acquire(tmp_path, "sweep demo"):
-        assert owner_of(tmp_path) != LockOwner.read(first_lock(tmp_path))
+    with acquire(RunDirectory(tmp_path), "sweep demo"):
+        assert owner_of(RunDirectory(tmp_path)) != LockOwner.read(first_lock(tmp_path))
 
 
 def test_another_hosts_run_lock_holds_while_it_is_renewed_and_ends_when_it_is_not(
@@ -93,44 +93,44 @@ def test_another_hosts_run_lock_holds_while_it_is_renewed_and_ends_when_it_is_no
     path = first_lock(tmp_path)
     fresh = elsewhere(LockOwner.this_process("sweep"), age=EXPIRES - 10)
     write(tmp_path, fresh)
-    assert is_alive(path, fresh)
+    assert is_alive(RunDirectory(tmp_path), path, fresh)
     old = elsewhere(fresh, age=EXPIRES + 10)
     write(tmp_path, old)
     waited: list[float] = []
-    assert not is_alive(path, old, waited.append)
+    assert not is_alive(RunDirectory(tmp_path), path, old, waited.append)
     [seconds] = waited
     assert seconds > 2 * run_lock.RENEW  # an old renewal may be another clock's
 
     def renew(seconds: float) -> None:
         write(tmp_path, replace(old, renewed=old.renewed + 5))
 
-    assert is_alive(path, old, renew)
+    assert is_alive(RunDirectory(tmp_path), path, old, renew)
 
 
 def test_an_owner_whose_clock_was_ahead_is_dead_when_it_renews_no_more(tmp_path: Path) -> None:
     path = first_lock(tmp_path)
     ahead = elsewhere(LockOwner.this_process("sweep"), age=-7200)
     write(tmp_path, ahead)
-    assert not is_alive(path, ahead, lambda seconds: None)
+    assert not is_alive(RunDirectory(tmp_path), path, ahead, lambda seconds: None)
 
     def renew(seconds: float) -> None:
         write(tmp_path, replace(ahead, renewed=ahead.renewed + 5))
 
-    assert is_alive(path, ahead, renew)
+    assert is_alive(RunDirectory(tmp_path), path, ahead, renew)
 
 
 @pytest.mark.parametrize("content", ["{", "[" * 100_000, "[1]", "null", '{"key": 3}'])
 def test_a_damaged_run_lock_holds_nobody_up(tmp_path: Path, content: str) -> None:
     first_lock(tmp_path).write_text(content)
-    with acquire(tmp_path, "sweep demo"):
-        assert owner_of(tmp_path) is not None
+    with acquire(RunDirectory(tmp_path), "sweep demo"):
+        assert owner_of(RunDirectory(tmp_path)) is not None
 
 
 def test_former_run_locks_are_cleared_away(tmp_path: Path) -> None:
     for _ in range(KEPT + 3):
-        with acquire(tmp_path, "sweep demo"):
+        with acquire(RunDirectory(tmp_path), "sweep demo"):
             pass
-    assert len(list((tmp_path / OPERATION).iterdir())) == KEPT
+    assert len(list((tmp_path / "operation").iterdir())) == KEPT
     assert not first_lock(tmp_path).exists()
 
 
@@ -139,16 +139,16 @@ def test_a_number_given_long_ago_is_not_taken_again(
 ) -> None:
     """A process that slept between its look and its grasp finds that others were there."""
     for _ in range(KEPT + 3):
-        with acquire(tmp_path, "sweep demo"):
+        with acquire(RunDirectory(tmp_path), "sweep demo"):
             pass
     numbers, looks = run_lock._numbers, [[]]
     monkeypatch.setattr(run_lock, "_numbers", lambda runs: looks.pop() if looks else numbers(runs))
-    with acquire(tmp_path, "sweep late"):
-        found = owner_of(tmp_path)
+    with acquire(RunDirectory(tmp_path), "sweep late"):
+        found = owner_of(RunDirectory(tmp_path))
     assert found is not None
     assert found.command == "sweep late"
     assert not first_lock(tmp_path).exists()
-    assert numbers(tmp_path)[-1] == KEPT + 4
+    assert numbers(RunDirectory(tmp_path))[-1] == KEPT + 4
 
 
 def test_of_many_that_see_a_dead_owner_exactly_one_takes_over(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_of_many_that_see_a_dead_owner_exactly_one_takes_over(tmp_path: Path) ->
     def contend(number: int) -> None:
         begin.wait()
         try:
-            with acquire(tmp_path, f"sweep {number}"):
+            with acquire(RunDirectory(tmp_path), f"sweep {number}"):
                 owners.append(number)
                 leave.wait(30)
         except InputError:
@@ -184,9 +184,9 @@ def test_the_owner_is_interrupted(
     other = elsewhere(LockOwner.this_process("sweep paper"), age=0)
 
     def work() -> None:
-        with acquire(tmp_path, "sweep demo"):
+        with acquire(RunDirectory(tmp_path), "sweep demo"):
             if cause == "cancelled":
-                cancel_file(tmp_path).write_text("")
+                RunDirectory(tmp_path).cancel_file.write_text("")
             else:
                 later = first_lock(tmp_path).with_name("lock-000002.json")
                 later.write_text(json.dumps(asdict(replace(other, key="another"))))
@@ -196,23 +196,23 @@ def test_the_owner_is_interrupted(
         work()
     message = {"cancelled": "asked to stop by sweep cancel", "taken over": "on node-7, since"}
     assert message[cause] in capfd.readouterr().err
-    assert (owner_of(tmp_path) is not None) == (cause == "taken over")
+    assert (owner_of(RunDirectory(tmp_path)) is not None) == (cause == "taken over")
 
 
 def test_a_request_to_stop_an_earlier_owner_stops_no_later_one(tmp_path: Path) -> None:
-    with acquire(tmp_path, "sweep paper"):
-        cancel_file(tmp_path).write_text("a key of old")
-    with acquire(tmp_path, "sweep demo"):
-        assert not cancel_file(tmp_path).exists()
+    with acquire(RunDirectory(tmp_path), "sweep paper"):
+        RunDirectory(tmp_path).cancel_file.write_text("a key of old")
+    with acquire(RunDirectory(tmp_path), "sweep demo"):
+        assert not RunDirectory(tmp_path).cancel_file.exists()
 
 
 def test_the_run_lock_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_lock, "RENEW", 0.02)
-    with acquire(tmp_path, "sweep demo"):
-        first = owner_of(tmp_path)
+    with acquire(RunDirectory(tmp_path), "sweep demo"):
+        first = owner_of(RunDirectory(tmp_path))
         assert first is not None
         deadline = time.monotonic() + 10
-        while owner_of(tmp_path) == first:
+        while owner_of(RunDirectory(tmp_path)) == first:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -223,7 +223,7 @@ def test_a_command_in_the_background_is_interrupted_too(
 ) -> None:
     kept = signal.signal(signal.SIGINT, before)
     try:
-        with acquire(tmp_path, "sweep demo"):
+        with acquire(RunDirectory(tmp_path), "sweep demo"):
             assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         assert signal.getsignal(signal.SIGINT) is before
     finally:

@@ -19,6 +19,7 @@ from orchestrator.mlflow_server.server import Secrets
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
 from tests.orchestrator.tracking.test_mlflow_runs import finish, rois
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Trial, Untuned
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -42,7 +43,9 @@ def client(server: Server, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
 @pytest.fixture
 def sweep(tmp_path: Path) -> Sweep:
     write_shards(tmp_path / "data")
-    return Sweep(f"nsd-{uuid4().hex}", "paper", tmp_path / "data", tmp_path / "runs", "0123")
+    return Sweep(
+        f"nsd-{uuid4().hex}", "paper", tmp_path / "data", RunDirectory(tmp_path / "runs"), "0123"
+    )
 
 
 def children(client: MlflowClient, sweep: Sweep) -> set[str]:

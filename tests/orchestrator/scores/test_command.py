@@ -14,7 +14,7 @@ from orchestrator.scores.__main__ import main
 from orchestrator.scores.display.score_tables import closing_table
 from orchestrator.scores.statistics.summaries import Bootstrap
 from tests.builders.small_scores import METHODS, roi, write, write_sweep
-from trainables.results.score_files import score_file
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 
 DRAWS = Bootstrap(n_draws=200)
@@ -166,7 +166,7 @@ def test_untuned_alone_cannot_be_compared(tmp_path, capsys) -> None:
 
 
 def test_a_damaged_file_is_named(tmp_path, capsys) -> None:
-    path = score_file(tmp_path, write(tmp_path, Untuned(), roi(), [0.1]).id, roi())
+    path = RunDirectory(tmp_path).score_file(write(tmp_path, Untuned(), roi(), [0.1]).id, roi().id)
     path.write_bytes(b"PAR1")
     assert main(["--out", str(tmp_path)]) == 2
     assert str(path) in capsys.readouterr().err
@@ -192,7 +192,9 @@ def test_the_closing_table_compares_this_sweeps_finetuned_methods_with_untuned(t
     ]
     write(tmp_path, Contrastive(), roi("PPA"), [0.9])
     write(tmp_path, Untuned(), roi("PPA"), [0.1])
-    shown = "\n".join(lines_of(closing_table(tmp_path, [t.id for t in trials], "roi", DRAWS), 80))
+    shown = "\n".join(
+        lines_of(closing_table(RunDirectory(tmp_path), [t.id for t in trials], "roi", DRAWS), 80)
+    )
     assert labels(shown) == ["V1v", "hV4", "EBA", "all early", "all"]
     assert shown.count("+0.200 +0.200 +0.200") == 5
     assert "PPA" not in shown
@@ -200,14 +202,14 @@ def test_the_closing_table_compares_this_sweeps_finetuned_methods_with_untuned(t
 
 def test_the_closing_table_is_by_group_unless_asked(runs) -> None:
     ids = [path.name for path in (runs / "scores").iterdir()]
-    shown = "\n".join(lines_of(closing_table(runs, ids, bootstrap=DRAWS)))
+    shown = "\n".join(lines_of(closing_table(RunDirectory(runs), ids, bootstrap=DRAWS)))
     assert labels(shown) == ["early", "higher", "all"]
 
 
 def test_there_is_no_closing_table_without_pairs(tmp_path) -> None:
-    assert closing_table(tmp_path, ["untuned-nsd-subj01-00000000"]) is None
+    assert closing_table(RunDirectory(tmp_path), ["untuned-nsd-subj01-00000000"]) is None
     trials = [
         write(tmp_path, Untuned(), roi(), [0.1]),
         write(tmp_path, Contrastive(), roi(), [0.1], ("paper",)),
     ]
-    assert closing_table(tmp_path, [trial.id for trial in trials]) is None
+    assert closing_table(RunDirectory(tmp_path), [trial.id for trial in trials]) is None

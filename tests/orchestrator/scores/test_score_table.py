@@ -20,7 +20,8 @@ from orchestrator.scores.filters import (
 )
 from orchestrator.scores.score_table import ScoreTable, read_score_table, setting_of
 from tests.builders.small_scores import roi, write, write_sweep
-from trainables.results.score_files import SCORE_SCHEMA, TRIAL_KEY, read_scores, score_file
+from trainables.results.run_directory import RunDirectory
+from trainables.results.score_files import SCORE_SCHEMA, TRIAL_KEY, read_scores
 from trainables.spec import Contrastive, Untuned
 
 V1, EBA = roi(), roi("EBA")
@@ -28,13 +29,15 @@ R = [0.5, np.nan, -0.25, 0.75]
 
 
 def chosen(runs: Path) -> tuple[ScoreTable, list[str]]:
-    return one_trial_per_roi(read_score_table(runs), started_in(runs))
+    return one_trial_per_roi(read_score_table(RunDirectory(runs)), started_in(RunDirectory(runs)))
 
 
 def test_every_row_of_every_file_is_read_with_its_roi_and_group(tmp_path) -> None:
     trials = [write(tmp_path, Untuned(), V1, R), write(tmp_path, Contrastive(), EBA, R)]
-    vertices = read_score_table(tmp_path).vertices
-    assert len(vertices) == sum(len(read_scores(tmp_path, trial.id)) for trial in trials)
+    vertices = read_score_table(RunDirectory(tmp_path)).vertices
+    assert len(vertices) == sum(
+        len(read_scores(RunDirectory(tmp_path), trial.id)) for trial in trials
+    )
     found = vertices[["method", "roi_id", "group"]].drop_duplicates().astype(str)
     assert sorted(found.itertuples(index=False, name=None)) == [
         ("contrastive", "nsd-subj01-lh-EBA", "higher"),
@@ -44,37 +47,37 @@ def test_every_row_of_every_file_is_read_with_its_roi_and_group(tmp_path) -> Non
 
 def test_a_null_r_is_nan_in_the_table(tmp_path) -> None:
     write(tmp_path, Untuned(), V1, R)
-    np.testing.assert_array_equal(read_score_table(tmp_path).vertices["r"], R)
+    np.testing.assert_array_equal(read_score_table(RunDirectory(tmp_path)).vertices["r"], R)
 
 
 def test_only_the_named_trials_are_read(tmp_path) -> None:
     wanted = write(tmp_path, Untuned(), V1, R)
     write(tmp_path, Contrastive(), V1, R)
-    assert read_score_table(tmp_path, [wanted.id]).present("trial_id") == [wanted.id]
+    assert read_score_table(RunDirectory(tmp_path), [wanted.id]).present("trial_id") == [wanted.id]
 
 
 def test_a_half_written_file_is_not_read(tmp_path) -> None:
     trial = write(tmp_path, Untuned(), V1, R)
     (tmp_path / "scores" / trial.id / ".nsd-subj01-lh-EBA.parquet.17").write_text("half")
     (tmp_path / "scores" / trial.id / ".half.parquet").write_text("half")
-    assert len(read_score_table(tmp_path).vertices) == 4
+    assert len(read_score_table(RunDirectory(tmp_path)).vertices) == 4
 
 
 @pytest.mark.parametrize("below", ["", "absent"])
 def test_a_directory_without_scores_is_refused(tmp_path, below) -> None:
     with pytest.raises(InputError, match=r"no such directory|holds no scores"):
-        read_score_table(tmp_path / below)
+        read_score_table(RunDirectory(tmp_path / below))
 
 
 def test_each_damaged_file_is_named_on_a_line_of_its_own(tmp_path) -> None:
     files = [
-        score_file(tmp_path, write(tmp_path, objective, V1, R).id, V1)
+        RunDirectory(tmp_path).score_file(write(tmp_path, objective, V1, R).id, V1.id)
         for objective in (Untuned(), Contrastive())
     ]
     files[0].write_bytes(b"PAR1")
     pq.write_table(pq.read_table(files[1]).replace_schema_metadata(None), files[1])
     with pytest.raises(InputError) as error:
-        read_score_table(tmp_path)
+        read_score_table(RunDirectory(tmp_path))
     assert len(error.value.lines) == 2
     assert all(any(str(path) in line for line in error.value.lines) for path in files)
 
@@ -89,7 +92,7 @@ def test_a_setting_is_the_same_on_every_roi_and_differs_with_the_seed(tmp_path) 
 def test_layers_that_were_not_chosen_are_averaged_too(tmp_path) -> None:
     write(tmp_path, Untuned(), V1, R, layer="classifier.5")
     write(tmp_path, Untuned(), EBA, [0.2] * 4, layer="features.2")
-    means = read_score_table(tmp_path).at_layers().set_index(["roi_id", "layer"])["r"]
+    means = read_score_table(RunDirectory(tmp_path)).at_layers().set_index(["roi_id", "layer"])["r"]
     assert means["nsd-subj01-lh-V1v", "classifier.5"] == pytest.approx(1 / 3)
     assert means["nsd-subj01-lh-V1v", "features.2"] == pytest.approx(1 / 3 - 0.1)
     assert means["nsd-subj01-lh-EBA", "features.2"] == pytest.approx(0.2)
@@ -97,7 +100,7 @@ def test_layers_that_were_not_chosen_are_averaged_too(tmp_path) -> None:
 
 def test_layers_follow_the_restriction(tmp_path) -> None:
     write_sweep(tmp_path)
-    table = keep_values(read_score_table(tmp_path), "rois", "roi", ["EBA"])
+    table = keep_values(read_score_table(RunDirectory(tmp_path)), "rois", "roi", ["EBA"])
     assert set(table.at_layers()["roi_id"]) == {"nsd-subj01-lh-EBA", "nsd-subj02-lh-EBA"}
 
 
@@ -114,12 +117,14 @@ def test_what_is_not_there_is_refused_with_what_is(
 ) -> None:
     write_sweep(tmp_path)
     with pytest.raises(InputError, match=message):
-        keep(read_score_table(tmp_path))
+        keep(read_score_table(RunDirectory(tmp_path)))
 
 
 def test_subjects_are_kept_by_number(tmp_path) -> None:
     write_sweep(tmp_path)
-    assert keep_subjects(read_score_table(tmp_path), [2]).present("subject") == ["subj02"]
+    assert keep_subjects(read_score_table(RunDirectory(tmp_path)), [2]).present("subject") == [
+        "subj02"
+    ]
 
 
 def test_naming_a_trial_keeps_the_other_methods(tmp_path) -> None:
@@ -127,7 +132,7 @@ def test_naming_a_trial_keeps_the_other_methods(tmp_path) -> None:
     wanted = write(tmp_path, Contrastive(), V1, R)
     write(tmp_path, Contrastive(), V1, R, seed=1)
     for name in (wanted.id, wanted.id[:-2], setting_of(wanted)):
-        kept = keep_trials(read_score_table(tmp_path), [name])
+        kept = keep_trials(read_score_table(RunDirectory(tmp_path)), [name])
         assert kept.present("trial_id") == sorted([untuned.id, wanted.id])
 
 
@@ -173,12 +178,12 @@ def test_an_untuned_trial_on_new_data_replaces_the_old(tmp_path) -> None:
 def test_exported_parquet_holds_the_kept_rows_as_they_were(tmp_path) -> None:
     trial = write(tmp_path, Untuned(), V1, R)
     write(tmp_path, Untuned(), EBA, R)
-    kept = keep_values(read_score_table(tmp_path), "rois", "roi", ["V1v"])
+    kept = keep_values(read_score_table(RunDirectory(tmp_path)), "rois", "roi", ["V1v"])
     path = tmp_path / "rows.parquet"
     assert export_vertices(kept, path) == 4
     exported = pq.read_table(path)
     assert exported.select(SCORE_SCHEMA.names).schema.types == SCORE_SCHEMA.types
-    original = pq.read_table(score_file(tmp_path, trial.id, V1)).to_pandas()
+    original = pq.read_table(RunDirectory(tmp_path).score_file(trial.id, V1.id)).to_pandas()
     pd.testing.assert_frame_equal(exported.select(SCORE_SCHEMA.names).to_pandas(), original)
     assert TRIAL_KEY not in (exported.schema.metadata or {})
 
@@ -186,7 +191,7 @@ def test_exported_parquet_holds_the_kept_rows_as_they_were(tmp_path) -> None:
 def test_exported_csv_reads_back(tmp_path) -> None:
     write(tmp_path, Untuned(), V1, R)
     path = tmp_path / "rows.csv"
-    export_vertices(read_score_table(tmp_path), path)
+    export_vertices(read_score_table(RunDirectory(tmp_path)), path)
     frame = pd.read_csv(path)
     np.testing.assert_array_equal(frame["r"], R)
     layers = [float(value) for value in frame["r_by_layer"][0].split(";")]
@@ -198,4 +203,4 @@ def test_exported_csv_reads_back(tmp_path) -> None:
 def test_an_export_that_cannot_be_written_is_refused(tmp_path, name) -> None:
     write(tmp_path, Untuned(), V1, R)
     with pytest.raises(InputError, match="--export"):
-        export_vertices(read_score_table(tmp_path), tmp_path / name)
+        export_vertices(read_score_table(RunDirectory(tmp_path)), tmp_path / name)

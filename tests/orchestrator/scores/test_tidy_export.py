@@ -17,12 +17,17 @@ from tests.builders.small_scores import roi, write, write_sweep
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 
 
 def rows(home: Path) -> list[dict]:
     runs = home / "runs"
-    table = tidy_rows(read_score_table(runs), home / "data", partial(Outcome.read, runs))
+    table = tidy_rows(
+        read_score_table(RunDirectory(runs)),
+        home / "data",
+        partial(Outcome.read, RunDirectory(runs)),
+    )
     assert table.schema == TIDY_SCHEMA
     return table.to_pylist()
 
@@ -33,7 +38,9 @@ def test_a_finetuned_roi_has_every_column(tmp_path) -> None:
     objective = Contrastive(temperature=0.1, epochs=2)
     trial = write(tmp_path / "runs", objective, v1, [0.3, -0.1, np.nan, 0.95], seed=3)
     history = (EpochReport(1, 2.5, 1.0, 10.0), EpochReport(2, 2.0, 1.0, 10.0))
-    Outcome(trial, "finished", "node-1", "cpu", 0.0, {}, history).write(tmp_path / "runs")
+    Outcome(trial, "finished", "node-1", "cpu", 0.0, {}, history).write(
+        RunDirectory(tmp_path / "runs")
+    )
     (row,) = rows(tmp_path)
     assert json.loads(row.pop("hyperparameters"))["temperature"] == 0.1
     assert row.pop("setting")

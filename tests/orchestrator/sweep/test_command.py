@@ -13,7 +13,8 @@ from benchmarks.small_shards import write_shards, write_weights
 from orchestrator.sweep import __main__ as sweep
 from trainables.data.shards import MANIFEST, list_rois
 from trainables.models import backbones
-from trainables.results.outcome import Outcome, outcome_file
+from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Contrastive, Encoding, Trial
 
 SPACE = """\
@@ -233,8 +234,8 @@ def test_a_damaged_outcome_is_refused_by_name(home, capsys) -> None:
     backbone = Backbone("tiny", backbones.weights_name(home / "weights.safetensors"))
     roi = list_rois(home / "data")[0]
     trial = Trial(Contrastive(epochs=2), (roi,), backbone, Encoding(layers=("1",)))
-    Outcome(trial, "finished", "", "cpu", 0.0, {}).write(home / "runs")
-    path = outcome_file(home / "runs", trial.id)
+    Outcome(trial, "finished", "", "cpu", 0.0, {}).write(RunDirectory(home / "runs"))
+    path = RunDirectory(home / "runs").outcome_file(trial.id)
     path.write_text("{")
     assert f"{path.name}: not JSON" in refusal(command(), home, capsys)
 

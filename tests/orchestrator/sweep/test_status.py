@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.execution.run_lock import OPERATION, LockOwner, acquire
+from orchestrator.execution.run_lock import LockOwner, acquire
 from orchestrator.execution.run_record import Command, Publisher, state_of
 from orchestrator.sweep import __main__ as sweep
 from orchestrator.sweep.settings import SweepSettings
 from tests.builders.small_scores import ENCODING, roi
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Trial
 
 TRIALS = [
@@ -25,11 +26,17 @@ TRIALS = [
 def runs(tmp_path: Path) -> Path:
     """A sweep begun 100 s ago: one trial was done before, one since, one has failed since."""
     runs = tmp_path / "runs"
-    command(time.time() - 100, tmp_path).write(runs)
-    Outcome(TRIALS[0], "finished", "a", "cpu", time.time() - 900, {"reading": 1.0}).write(runs)
-    Outcome(TRIALS[1], "finished", "a", "cpu", time.time() - 90, {"reading": 30.0}).write(runs)
+    command(time.time() - 100, tmp_path).write(RunDirectory(runs))
+    Outcome(TRIALS[0], "finished", "a", "cpu", time.time() - 900, {"reading": 1.0}).write(
+        RunDirectory(runs)
+    )
+    Outcome(TRIALS[1], "finished", "a", "cpu", time.time() - 90, {"reading": 30.0}).write(
+        RunDirectory(runs)
+    )
     error = "Traceback\n  …\nValueError: no room"
-    Outcome(TRIALS[2], "failed", "a", "cpu", time.time() - 50, {}, error=error).write(runs)
+    Outcome(TRIALS[2], "failed", "a", "cpu", time.time() - 50, {}, error=error).write(
+        RunDirectory(runs)
+    )
     return runs
 
 
@@ -55,8 +62,8 @@ def status(runs: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_the_state_is_read_from_outcomes(runs: Path) -> None:
-    found = Command.read(runs)
-    state = state_of(found, runs, found.started + 100)
+    found = Command.read(RunDirectory(runs))
+    state = state_of(found, RunDirectory(runs), found.started + 100)
     assert state.done == (TRIALS[0].id, TRIALS[1].id)
     assert state.failed == {TRIALS[2].id: "ValueError: no room"}
     assert state.left == (TRIALS[3].id,)
@@ -65,8 +72,8 @@ def test_the_state_is_read_from_outcomes(runs: Path) -> None:
 
 
 def test_a_failure_of_an_earlier_command_is_to_be_tried_again(runs: Path) -> None:
-    later = replace(Command.read(runs), started=time.time())
-    state = state_of(later, runs, time.time() + 1)
+    later = replace(Command.read(RunDirectory(runs)), started=time.time())
+    state = state_of(later, RunDirectory(runs), time.time() + 1)
     assert state.failed == {}
     assert state.left == (TRIALS[2].id, TRIALS[3].id)
     assert state.seconds_left is None
@@ -75,11 +82,11 @@ def test_a_failure_of_an_earlier_command_is_to_be_tried_again(runs: Path) -> Non
 def test_status_of_a_sweep_that_runs(
     runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_100_seconds = Command.read(runs).started + 100
+    at_100_seconds = Command.read(RunDirectory(runs)).started + 100
     monkeypatch.setattr(time, "time", lambda: at_100_seconds)
     at = {"trial_id": TRIALS[3].id, "stage": "finetuning", "epoch": 7, "images_per_second": 321.4}
-    with acquire(runs, "sweep paper"):
-        Publisher(runs)([at])
+    with acquire(RunDirectory(runs), "sweep paper"):
+        Publisher(RunDirectory(runs))([at])
         shown = status(runs, capsys)
     assert "running: sweep paper, process " in shown
     assert "2 of 4 trials done, 1 running, 1 failed, 0 waiting" in shown
@@ -94,7 +101,7 @@ def test_status_of_a_sweep_that_has_ended_or_died(
 ) -> None:
     assert "nothing is running" in status(runs, capsys)
     dead = replace(LockOwner.this_process("sweep paper"), born="1")
-    (runs / OPERATION / "lock-000001.json").write_text(json.dumps(asdict(dead)))
+    RunDirectory(runs).lock_file(1).write_text(json.dumps(asdict(dead)))
     shown = status(runs, capsys)
     assert "died: sweep paper" in shown
     assert "0 running, 1 failed, 1 waiting" in shown
@@ -113,7 +120,7 @@ def test_without_a_sweep_each_is_refused_in_one_line(
 
 
 def test_a_damaged_record_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (runs / OPERATION / "command.json").write_text("[]")
+    RunDirectory(runs).command_file.write_text("[]")
     assert sweep.main(["status", "--out", str(runs)]) == 2
     assert "command.json: expected an object" in capsys.readouterr().err
 
@@ -140,7 +147,7 @@ FAR = 1e18
 def test_a_record_of_another_kind_is_refused_in_one_line(
     runs: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], message: str
 ) -> None:
-    path = runs / OPERATION / "command.json"
+    path = RunDirectory(runs).command_file
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     for action in ("status", "retry"):
         assert sweep.main([action, "--out", str(runs)]) == 2
@@ -155,7 +162,7 @@ def test_files_of_anything_else_are_refused_in_one_line(
     runs: Path, capsys: pytest.CaptureFixture[str], name: str, content: str
 ) -> None:
     path = runs / (f"trials/{TRIALS[0].id}.json" if name == "trial" else name)
-    with acquire(runs, "sweep paper"):
+    with acquire(RunDirectory(runs), "sweep paper"):
         path.write_text(content)
         assert sweep.main(["status", "--out", str(runs)]) == 2
     error = capsys.readouterr().err
@@ -167,10 +174,10 @@ def test_a_run_lock_from_the_far_future_is_shown(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = replace(LockOwner.this_process("sweep paper"), since=FAR, renewed=FAR)
-    (runs / OPERATION / "lock-000001.json").write_text(json.dumps(asdict(odd)))
+    RunDirectory(runs).lock_file(1).write_text(json.dumps(asdict(odd)))
     assert "running: sweep paper" in status(runs, capsys)
     other = replace(odd, machine="another")
-    (runs / OPERATION / "lock-000001.json").write_text(json.dumps(asdict(other)))
+    RunDirectory(runs).lock_file(1).write_text(json.dumps(asdict(other)))
     assert "died: sweep paper" in status(runs, capsys)
 
 
@@ -195,6 +202,6 @@ def test_retry_starts_the_command_as_it_was(
 
 def test_retry_where_all_is_done_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for trial in TRIALS:
-        Outcome(trial, "finished", "a", "cpu", time.time(), {}).write(runs)
+        Outcome(trial, "finished", "a", "cpu", time.time(), {}).write(RunDirectory(runs))
     assert sweep.main(["retry", "--failed", "--out", str(runs)]) == 2
     assert "no trial has failed" in capsys.readouterr().err

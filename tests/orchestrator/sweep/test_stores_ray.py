@@ -14,6 +14,7 @@ from orchestrator.scores.score_table import read_score_table
 from orchestrator.sweep.__main__ import main as operate
 from tests.builders.s3_server import BUCKET, s3
 from tests.builders.sweep_process import Lab, scores_of
+from trainables.results.run_directory import RunDirectory
 from trainables.storage.s3_mirror import place, pull
 
 LACKS = missing()
@@ -59,7 +60,7 @@ def test_postgresql_and_s3_equal_sqlite_and_a_local_disk(
     assert "4 of 4 trials done" in capsys.readouterr().out
     pull(place(out))
     assert scores_of(place(out)).equals(scores_of(undisturbed))
-    assert len(read_score_table(place(out)).trials) == 4
+    assert len(read_score_table(RunDirectory(place(out))).trials) == 4
 
     client = MlflowClient(server.client["MLFLOW_TRACKING_URI"])
     experiment = client.get_experiment_by_name("nsd")

@@ -20,6 +20,7 @@ from orchestrator.tracking.mlflow_store import make_store
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores, summarise, write_scores
 from trainables.spec import Contrastive, Pooled, Roi, Trial, Untuned
 
@@ -47,7 +48,9 @@ def store(tmp_path_factory) -> Iterator[str]:
 def sweep(tmp_path) -> Sweep:
     """A sweep of its own in an experiment of its own."""
     write_shards(tmp_path / "data")
-    return Sweep(f"nsd-{uuid4().hex}", "paper", tmp_path / "data", tmp_path / "runs", "0123")
+    return Sweep(
+        f"nsd-{uuid4().hex}", "paper", tmp_path / "data", RunDirectory(tmp_path / "runs"), "0123"
+    )
 
 
 def rois(sweep: Sweep) -> list[Roi]:
@@ -170,7 +173,7 @@ def test_metrics_are_by_epoch_and_the_scores_at_the_end(sweep, store) -> None:
 def test_artifacts_are_the_scores_the_manifest_and_where_the_checkpoint_is(sweep, store) -> None:
     trial = finetuned(sweep)
     finish(sweep, trial)
-    note = sweep.runs / "checkpoints" / trial.training_id / "last.json"
+    note = sweep.runs.checkpoints(trial.training_id).path / "last.json"
     note.parent.mkdir(parents=True)
     note.write_text(json.dumps({"epoch": 3, "model": "m", "optimizer": None, "history": []}))
     Mirror(sweep, store).write(trial.id)

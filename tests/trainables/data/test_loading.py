@@ -14,6 +14,7 @@ from trainables.data import loading
 from trainables.data.loading import read_images, read_subject
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import list_rois
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import Backbone, Contrastive, Encoding, Trial
 from trainables.worker.context import RunContext
@@ -119,8 +120,8 @@ def test_a_trial_whose_images_are_streamed_scores_as_a_resident_one(shard, tmp_p
     roi = list_rois(data)[0]
     trial = Trial(Contrastive(batch_size=32, epochs=2), (roi,), backbone, encoding)
     for name, budget in (("resident", None), ("streamed", 0)):
-        place = RunContext(data, home / name, weights, image_budget=budget)
+        place = RunContext(data, RunDirectory(home / name), weights, image_budget=budget)
         TrialRunner(place, CPU).run(trial, Silent())
-    tables = [read_scores(home / name, trial.id) for name in ("resident", "streamed")]
+    tables = [read_scores(RunDirectory(home / name), trial.id) for name in ("resident", "streamed")]
     assert tables[0].num_rows == roi.n_vertices
     assert tables[0].equals(tables[1])

@@ -26,7 +26,8 @@ from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import gram
 from trainables.encoding.ridge import Fold, correlate_each, predict_each
 from trainables.encoding.score_rois import Targets, score_rois
-from trainables.results.prediction_files import prediction_file, read_predictions
+from trainables.results.prediction_files import read_predictions
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 
 __all__ = ["place", "without_ray"]  # fixtures
@@ -122,9 +123,13 @@ def measured_on(shard: Path, hemisphere: str) -> np.ndarray:
 def test_a_trial_s_file_joins_with_the_shards_to_the_score_s_r(place: Place) -> None:
     trial, runs = place.untuned(0, 1, 3), place.home / "runs"
     place.runner().run(trial, Listener())
-    rows = [row for row in read_scores(runs, trial.id).to_pylist() if row["protocol"] == "nested"]
+    rows = [
+        row
+        for row in read_scores(RunDirectory(runs), trial.id).to_pylist()
+        if row["protocol"] == "nested"
+    ]
     for one in trial.rois:
-        found = read_predictions(prediction_file(runs, trial.id, one.id), "nested")
+        found = read_predictions(RunDirectory(runs).prediction_file(trial.id, one.id), "nested")
         mine = [r for r in rows if (r["hemisphere"], r["roi"]) == (one.hemisphere, one.name)]
         assert found.roi == one
         assert [row["vertex"] for row in mine] == found.vertex.tolist()
@@ -141,7 +146,7 @@ def test_predictions_can_be_declined_without_a_change_of_scores(place: Place) ->
     place.runner("with").run(trial, Listener())
     place.runner("without", keep_predictions=False).run(trial, Listener())
     kept, bare = (
-        read_scores(place.home / name, trial.id).drop_columns(["host"]).to_pylist()
+        read_scores(RunDirectory(place.home / name), trial.id).drop_columns(["host"]).to_pylist()
         for name in ("with", "without")
     )
     assert kept == bare
@@ -160,7 +165,7 @@ def test_a_trial_without_the_nested_protocol_writes_no_predictions(place: Place)
 def test_a_damaged_file_of_predictions_is_named_with_its_cure(place: Place, damage) -> None:
     trial, runs = place.untuned(2), place.home / "runs"
     place.runner().run(trial, Listener())
-    path = prediction_file(runs, trial.id, trial.rois[0].id)
+    path = RunDirectory(runs).prediction_file(trial.id, trial.rois[0].id)
     assert read_predictions(path, "paper") is None
     path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
     with pytest.raises(ValueError, match=f"{path.name}: not a readable file .*run the sweep again"):

@@ -18,6 +18,7 @@ from trainables.models.losses import contrastive_loss, retrieval
 from trainables.models.pooled import PooledModel, pooled_widths
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Pooled
+from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.batches import TrainingData, epoch_steps
 from trainables.training.checkpoints import Checkpoints
 from trainables.training.finetune import finetune
@@ -183,7 +184,7 @@ def run_finetuning(
         0,
         backbone,
         planted(),
-        Checkpoints(directory),
+        Checkpoints(StoredDirectory(directory)),
         lambda report: report.epoch != stop_after,
     )
     return backbone.state_dict(), history

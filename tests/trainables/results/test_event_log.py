@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from trainables.results.epoch_report import EpochReport
-from trainables.results.event_log import TrialLog, log_file
+from trainables.results.event_log import TrialLog
+from trainables.results.run_directory import RunDirectory
 from trainables.worker.progress import Logged, Silent
 
 
@@ -14,7 +15,7 @@ def read(path: Path) -> list[dict[str, object]]:
 
 
 def test_lines_are_there_as_soon_as_things_happen(tmp_path: Path) -> None:
-    log = TrialLog(log_file(tmp_path, "a-trial"))
+    log = TrialLog(RunDirectory(tmp_path).log_file("a-trial"))
     listener = Logged(Silent(), log)
     listener.stage("reading")
     assert [line["event"] for line in read(log.path)] == ["stage"]
@@ -27,10 +28,10 @@ def test_lines_are_there_as_soon_as_things_happen(tmp_path: Path) -> None:
 
 def test_a_second_try_goes_on_in_the_same_file(tmp_path: Path) -> None:
     for _ in range(2):
-        TrialLog(log_file(tmp_path, "a-trial")).note("started")
-    assert len(read(log_file(tmp_path, "a-trial"))) == 2
+        TrialLog(RunDirectory(tmp_path).log_file("a-trial")).note("started")
+    assert len(read(RunDirectory(tmp_path).log_file("a-trial"))) == 2
 
 
 def test_a_disk_that_refuses_it_costs_only_the_line(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file where the directory should be")
-    TrialLog(log_file(tmp_path, "a-trial")).note("started")
+    TrialLog(RunDirectory(tmp_path).log_file("a-trial")).note("started")

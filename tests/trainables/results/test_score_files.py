@@ -14,13 +14,13 @@ import pytest
 from trainables.encoding.score_rois import RoiScores
 from trainables.exceptions import Failure
 from trainables.results.epoch_report import EpochReport
-from trainables.results.outcome import Outcome, failed, outcome_file
+from trainables.results.outcome import Outcome, failed
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import (
     SCORE_SCHEMA,
     TRIAL_KEY,
     read_score_file,
     read_scores,
-    score_file,
     summarise,
     write_scores,
 )
@@ -59,7 +59,9 @@ def roi_scores(protocol: str = "nested", roi: Roi = ROI, r: np.ndarray = R) -> R
 
 
 def written(runs: Path) -> Path:
-    return write_scores(runs, TRIAL, [roi_scores("nested"), roi_scores("paper", r=R / 2)])
+    return write_scores(
+        RunDirectory(runs), TRIAL, [roi_scores("nested"), roi_scores("paper", r=R / 2)]
+    )
 
 
 def test_a_row_is_written_for_each_vertex_and_protocol(tmp_path) -> None:
@@ -98,7 +100,7 @@ def test_a_constant_vertex_has_null_r_and_alpha_and_keeps_its_row(tmp_path) -> N
 
 def test_r_keeps_all_its_digits(tmp_path) -> None:
     deterministic = np.array([1 / 3, np.nan, -1e-17, 1.0])
-    path = write_scores(tmp_path, TRIAL, [roi_scores(r=deterministic)])
+    path = write_scores(RunDirectory(tmp_path), TRIAL, [roi_scores(r=deterministic)])
     assert read_score_file(path)["r"].to_pylist() == [1 / 3, None, -1e-17, 1.0]
 
 
@@ -110,15 +112,15 @@ def test_the_file_says_which_trial_made_it(tmp_path) -> None:
 def test_the_file_is_named_by_trial_and_roi_and_nothing_lies_beside_it(tmp_path) -> None:
     path = written(tmp_path)
     assert path == tmp_path / "scores" / TRIAL.id / "nsd-subj01-lh-V1v.parquet"
-    assert path == score_file(tmp_path, TRIAL.id, ROI)
+    assert path == RunDirectory(tmp_path).score_file(TRIAL.id, ROI.id)
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_all_rois_of_a_trial_are_read_together(tmp_path) -> None:
     other = replace(ROI, name="EBA")
     written(tmp_path)
-    write_scores(tmp_path, TRIAL, [roi_scores(roi=other)])
-    table = read_scores(tmp_path, TRIAL.id)
+    write_scores(RunDirectory(tmp_path), TRIAL, [roi_scores(roi=other)])
+    table = read_scores(RunDirectory(tmp_path), TRIAL.id)
     assert sorted(set(table["roi"].to_pylist())) == ["EBA", "V1v"]
     assert len(table) == 12
 
@@ -126,11 +128,11 @@ def test_all_rois_of_a_trial_are_read_together(tmp_path) -> None:
 def test_a_half_written_file_of_a_killed_process_is_not_read(tmp_path) -> None:
     path = written(tmp_path)
     path.with_name(f".{path.name}.4711").write_bytes(b"PAR1 half")
-    assert len(read_scores(tmp_path, TRIAL.id)) == 8
+    assert len(read_scores(RunDirectory(tmp_path), TRIAL.id)) == 8
 
 
 def test_a_trial_without_scores_reads_as_an_empty_table(tmp_path) -> None:
-    table = read_scores(tmp_path, TRIAL.id)
+    table = read_scores(RunDirectory(tmp_path), TRIAL.id)
     assert (len(table), table.schema) == (0, SCORE_SCHEMA)
     assert summarise(table) == {}
 
@@ -158,7 +160,7 @@ def test_the_summary_counts_and_averages_each_protocol(tmp_path) -> None:
 
 
 def test_an_roi_of_constant_vertices_has_counts_but_no_mean(tmp_path) -> None:
-    path = write_scores(tmp_path, TRIAL, [roi_scores(r=np.full(4, np.nan))])
+    path = write_scores(RunDirectory(tmp_path), TRIAL, [roi_scores(r=np.full(4, np.nan))])
     assert summarise(read_score_file(path)) == {"nested_n_vertices": 4, "nested_n_constant": 4}
 
 
@@ -177,7 +179,7 @@ def test_a_damaged_score_file_is_refused_by_name(tmp_path, damage) -> None:
     with pytest.raises(ValueError, match=f"{path.name}: not a readable score file .*remove it"):
         read_score_file(path)
     with pytest.raises(ValueError, match=path.name):
-        read_scores(tmp_path, TRIAL.id)
+        read_scores(RunDirectory(tmp_path), TRIAL.id)
 
 
 def without_layer(table: pa.Table) -> pa.Table:
@@ -199,26 +201,26 @@ def test_a_score_file_of_another_schema_is_refused_by_name(
 
 
 def test_an_outcome_comes_back_as_it_was_written(tmp_path) -> None:
-    OUTCOME.write(tmp_path)
-    assert Outcome.read(tmp_path, TRIAL.id) == OUTCOME
+    OUTCOME.write(RunDirectory(tmp_path))
+    assert Outcome.read(RunDirectory(tmp_path), TRIAL.id) == OUTCOME
 
 
 def test_a_failed_outcome_keeps_its_error(tmp_path) -> None:
     failed = replace(OUTCOME, status="failed", history=(), error="Traceback …\nValueError: no")
-    failed.write(tmp_path)
-    assert Outcome.read(tmp_path, TRIAL.id) == failed
+    failed.write(RunDirectory(tmp_path))
+    assert Outcome.read(RunDirectory(tmp_path), TRIAL.id) == failed
 
 
 def test_an_outcome_can_be_read_by_a_person_with_its_ids(tmp_path) -> None:
-    OUTCOME.write(tmp_path)
-    content = json.loads(outcome_file(tmp_path, TRIAL.id).read_text())
+    OUTCOME.write(RunDirectory(tmp_path))
+    content = json.loads(RunDirectory(tmp_path).outcome_file(TRIAL.id).read_text())
     assert content["trial_id"] == TRIAL.id
     assert content["training_id"] == TRIAL.training_id
     assert content["trial"]["objective"]["method"] == "contrastive"
 
 
 def test_a_trial_that_has_not_ended_has_no_outcome(tmp_path) -> None:
-    assert Outcome.read(tmp_path, TRIAL.id) is None
+    assert Outcome.read(RunDirectory(tmp_path), TRIAL.id) is None
 
 
 def altered(**changes: object) -> str:
@@ -240,9 +242,9 @@ OUTCOME_FIELDS = {
 
 
 def test_an_outcome_s_fields_are_read(tmp_path) -> None:
-    OUTCOME.write(tmp_path)
-    outcome_file(tmp_path, TRIAL.id).write_text(altered())
-    assert Outcome.read(tmp_path, TRIAL.id) == Outcome(
+    OUTCOME.write(RunDirectory(tmp_path))
+    RunDirectory(tmp_path).outcome_file(TRIAL.id).write_text(altered())
+    assert Outcome.read(RunDirectory(tmp_path), TRIAL.id) == Outcome(
         TRIAL, "finished", "a", "cpu", 1.0, {"reading": 1.0}
     )
 
@@ -274,22 +276,22 @@ def test_an_outcome_s_fields_are_read(tmp_path) -> None:
     ],
 )
 def test_a_damaged_outcome_is_refused_by_name(tmp_path, content, message) -> None:
-    OUTCOME.write(tmp_path)
-    path = outcome_file(tmp_path, TRIAL.id)
+    OUTCOME.write(RunDirectory(tmp_path))
+    path = RunDirectory(tmp_path).outcome_file(TRIAL.id)
     path.write_text(content)
     with pytest.raises(ValueError, match=f"{path.name}: {message}.*; remove it$") as refusal:
-        Outcome.read(tmp_path, TRIAL.id)
+        Outcome.read(RunDirectory(tmp_path), TRIAL.id)
     assert "\n" not in str(refusal.value)
 
 
 def test_an_error_that_names_a_file_of_no_unicode_is_read_back(tmp_path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
-    failed(TRIAL, Failure("input", f"OSError: {name}")).write(tmp_path)
-    assert Outcome.read(tmp_path, TRIAL.id).error == r"OSError: caf\udce9.png"
+    failed(TRIAL, Failure("input", f"OSError: {name}")).write(RunDirectory(tmp_path))
+    assert Outcome.read(RunDirectory(tmp_path), TRIAL.id).error == r"OSError: caf\udce9.png"
 
 
 def test_an_outcome_of_binary_rubbish_is_refused_by_name(tmp_path) -> None:
-    OUTCOME.write(tmp_path)
-    path = damaged(outcome_file(tmp_path, TRIAL.id), b"\xff\xfe\x00\x01")
+    OUTCOME.write(RunDirectory(tmp_path))
+    path = damaged(RunDirectory(tmp_path).outcome_file(TRIAL.id), b"\xff\xfe\x00\x01")
     with pytest.raises(ValueError, match=path.name):
-        Outcome.read(tmp_path, TRIAL.id)
+        Outcome.read(RunDirectory(tmp_path), TRIAL.id)

@@ -14,7 +14,8 @@ from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep
 from trainables.data.shards import list_rois
 from trainables.results.event_log import TrialLog
-from trainables.results.outcome import Outcome, outcome_file
+from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Trial, Untuned
 from trainables.storage.redaction import SECRET_VARIABLES, redact
 
@@ -56,14 +57,17 @@ def test_an_error_that_holds_a_secret_is_written_and_printed_without_it(
     write_shards(tmp_path / "data")
     trial = Trial(Untuned(), tuple(list_rois(tmp_path / "data")[:1]))
     message = f"no access with key {PASSWORD} to s3://bucket"
-    Outcome(trial, "failed", "node-1", "cpu", 0.0, {}, error=message).write(tmp_path)
+    Outcome(trial, "failed", "node-1", "cpu", 0.0, {}, error=message).write(RunDirectory(tmp_path))
     TrialLog(tmp_path / "log.jsonl").note("failed", error=message)
 
     def refuse() -> None:
         raise InputError(message)
 
     assert run(refuse) == 2
-    written = [outcome_file(tmp_path, trial.id).read_text(), (tmp_path / "log.jsonl").read_text()]
+    written = [
+        RunDirectory(tmp_path).outcome_file(trial.id).read_text(),
+        (tmp_path / "log.jsonl").read_text(),
+    ]
     for text in (*written, capsys.readouterr().err):
         assert PASSWORD not in text
         assert "no access with key *** to s3://bucket" in text
@@ -78,7 +82,7 @@ def test_a_store_out_of_reach_is_reported_without_its_password(
     warnings: list[str] = []
     write_shards(tmp_path / "data")
     tracker = start_tracker(
-        Sweep("nsd", "paper", tmp_path / "data", tmp_path, "0"), warnings.append
+        Sweep("nsd", "paper", tmp_path / "data", RunDirectory(tmp_path), "0"), warnings.append
     )
     tracker.due(["a"])
     tracker.close(complete=True)

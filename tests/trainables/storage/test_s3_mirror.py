@@ -18,6 +18,7 @@ from orchestrator.sweep.__main__ import main as sweep
 from tests.builders.s3_server import BUCKET, s3
 from trainables.data.rows import read_rows
 from trainables.data.shards import list_rois
+from trainables.results.run_directory import RunDirectory
 from trainables.storage.atomic import atomic_write, read_parquet, write_parquet, write_text
 from trainables.storage.s3_mirror import (
     address,
@@ -28,7 +29,7 @@ from trainables.storage.s3_mirror import (
     remove,
     upload_directory,
 )
-from trainables.training.checkpoints import remove_checkpoints
+from trainables.storage.stored_directory import StoredDirectory
 
 RUNS = f"s3://{BUCKET}/lab/runs"
 Machine = Callable[[str], None]
@@ -141,7 +142,7 @@ def test_large_files_wait_until_they_are_asked_for(machine: Machine) -> None:
 def test_removing_is_removing_in_s3(client: Any, machine: Machine) -> None:
     write_text(place(RUNS) / "checkpoints" / "t" / "last.json", "{}")
     write_text(place(RUNS) / "checkpoints" / "u" / "last.json", "{}")
-    remove_checkpoints(place(RUNS) / "checkpoints" / "t")
+    StoredDirectory(place(RUNS) / "checkpoints" / "t").remove()
     assert keys(client) == ["lab/runs/checkpoints/u/last.json"]
 
 
@@ -171,14 +172,14 @@ def test_an_ingested_subject_is_read_from_s3_and_its_manifest_comes_last(
 def test_one_holds_a_directory_in_s3_whatever_the_machine(
     machine: Machine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with acquire(place(RUNS), "sweep paper"):
+    with acquire(RunDirectory(place(RUNS)), "sweep paper"):
         machine("second")
         with pytest.raises(InputError, match=f"in use by sweep paper, process {os.getpid()}"):
-            acquire(place(RUNS), "sweep demo").__enter__()
+            acquire(RunDirectory(place(RUNS)), "sweep demo").__enter__()
         machine("first")
     machine("second")
-    with acquire(place(RUNS), "sweep demo"):
-        owner = owner_of(place(RUNS))
+    with acquire(RunDirectory(place(RUNS)), "sweep demo"):
+        owner = owner_of(RunDirectory(place(RUNS)))
         assert owner is not None
         assert owner.command == "sweep demo"
     assert sweep(["cancel", "--out", RUNS]) == 2
@@ -193,7 +194,7 @@ def test_of_many_exactly_one_holds_a_directory_in_s3(machine: Machine) -> None:
     def contend(number: int) -> None:
         begin.wait()
         try:
-            with acquire(place(RUNS), f"sweep {number}"):
+            with acquire(RunDirectory(place(RUNS)), f"sweep {number}"):
                 held.append(number)
                 leave.wait(60)
         except InputError:
@@ -231,7 +232,7 @@ def test_a_name_that_leaves_its_directory_is_refused(client: Any, machine: Machi
 def test_what_was_removed_in_s3_is_not_taken_for_done(client: Any, machine: Machine) -> None:
     write_text(place(RUNS) / "scores" / "t" / "a.parquet", "x")
     client.delete_object(Bucket=BUCKET, Key="lab/runs/scores/t/a.parquet")
-    with acquire(place(RUNS), "sweep paper"):
+    with acquire(RunDirectory(place(RUNS)), "sweep paper"):
         assert not (place(RUNS) / "scores" / "t" / "a.parquet").exists()
 
 

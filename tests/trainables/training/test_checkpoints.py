@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trainables.results.epoch_report import EpochReport
+from trainables.storage.stored_directory import StoredDirectory
 from trainables.training import checkpoints as module
 from trainables.training.checkpoints import (
     BEST,
@@ -40,7 +41,9 @@ class Training:
             torch.manual_seed(0)
             self.model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.1)
-        self.checkpoints = Checkpoints(directory, keep_every_epoch=keep_every_epoch)
+        self.checkpoints = Checkpoints(
+            StoredDirectory(directory), keep_every_epoch=keep_every_epoch
+        )
         self.history: tuple[EpochReport, ...] = ()
 
     def step(self) -> None:
@@ -80,7 +83,7 @@ def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path) -> None:
 
 
 def test_nothing_is_loaded_where_nothing_was_saved(tmp_path) -> None:
-    assert Checkpoints(tmp_path / "absent").load(CPU) is None
+    assert Checkpoints(StoredDirectory(tmp_path / "absent")).load(CPU) is None
 
 
 def kill_at(monkeypatch, call: int) -> list[str]:
@@ -127,7 +130,7 @@ def test_a_kill_at_any_write_of_a_save_leaves_this_checkpoint_or_the_one_before(
             kill_at(patch, call)
             with pytest.raises(Killed):
                 training.epoch(0.2, 1.0)
-        loaded = Checkpoints(tmp_path / str(call)).load(CPU)
+        loaded = Checkpoints(StoredDirectory(tmp_path / str(call))).load(CPU)
         model, optimizer = before if len(loaded.history) == 1 else training.state()
         assert same(loaded.model, model)
         assert same(loaded.optimizer, optimizer)
@@ -163,7 +166,7 @@ def test_a_kill_while_finishing_leaves_the_last_epoch(tmp_path) -> None:
             kill_at(patch, call)
             with pytest.raises(Killed):
                 training.checkpoints.finish(training.history)
-        loaded = Checkpoints(tmp_path / str(call)).load(CPU)
+        loaded = Checkpoints(StoredDirectory(tmp_path / str(call))).load(CPU)
         assert same(loaded.model, training.state()[0])
         assert loaded.history == training.history
 
@@ -304,7 +307,7 @@ def test_saving_is_skipped_while_it_would_take_too_much_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainables.training.checkpoints.SAVING_SHARE", 1e-9)
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = Checkpoints(StoredDirectory(tmp_path))
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.Adam(model.parameters())
     tops = [0.1, 0.9, 0.3, 0.2]
@@ -326,15 +329,15 @@ def test_saving_is_skipped_while_it_would_take_too_much_time(
 
 
 def test_a_turned_bit_in_weights_is_found_and_the_checkpoint_not_used(tmp_path) -> None:
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = Checkpoints(StoredDirectory(tmp_path))
     model = nn.Linear(3, 2)
     optimizer = torch.optim.Adam(model.parameters())
     checkpoints.save((EpochReport(1, 0.5, 1.0, 10.0),), model, optimizer)
-    assert Checkpoints(tmp_path).load(torch.device("cpu")) is not None
+    assert Checkpoints(StoredDirectory(tmp_path)).load(torch.device("cpu")) is not None
     path = tmp_path / "epoch-0001.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert Checkpoints(tmp_path).load(torch.device("cpu")) is None
+    assert Checkpoints(StoredDirectory(tmp_path)).load(torch.device("cpu")) is None
     with pytest.raises(ValueError, match="its content is not what was saved"):
-        load_backbone(tmp_path)
+        load_backbone(StoredDirectory(tmp_path))

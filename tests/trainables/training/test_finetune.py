@@ -14,6 +14,7 @@ from trainables.data.images import Images, ResidentImages, StreamedImages
 from trainables.exceptions import Diverged, Stopped
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import FULL, PRECISIONS, Contrastive, Finetuned, Precision, Regression
+from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import Checkpoints
 from trainables.training.finetune import finetune
@@ -94,7 +95,7 @@ def run_finetuning(
         seed,
         backbone,
         [data or planted()],
-        Checkpoints(directory),
+        Checkpoints(StoredDirectory(directory)),
         listener or Listener(),
         forward_config=ForwardConfig(precision=precision),
     )
@@ -165,7 +166,7 @@ def test_a_training_killed_after_any_epoch_ends_as_an_undisturbed_one(
             raise Killed
         return True
 
-    checkpoints = Checkpoints(tmp_path / "killed")
+    checkpoints = Checkpoints(StoredDirectory(tmp_path / "killed"))
     with pytest.raises(Killed):
         finetune(objective, 0, tiny_backbone(), [planted()], checkpoints, die)
     loaded = checkpoints.load(CPU)
@@ -198,7 +199,9 @@ def test_a_training_killed_within_an_epoch_ends_as_an_undisturbed_one(tmp_path) 
 def test_a_complete_training_resumed_trains_nothing_and_gives_its_weights(tmp_path) -> None:
     first = run_finetuning(tmp_path)
     listener, backbone = Listener(), tiny_backbone()
-    history = finetune(CONTRASTIVE, 0, backbone, [planted()], Checkpoints(tmp_path), listener)
+    history = finetune(
+        CONTRASTIVE, 0, backbone, [planted()], Checkpoints(StoredDirectory(tmp_path)), listener
+    )
     assert listener.reports == []
     assert_same(first, (backbone.state_dict(), history))
     assert history == first[1]
@@ -215,7 +218,7 @@ def test_streamed_images_train_as_resident_ones_to_the_bit(tmp_path, objective) 
 
 
 def test_a_training_asked_to_stop_keeps_its_checkpoint_and_its_history(tmp_path) -> None:
-    checkpoints = Checkpoints(tmp_path)
+    checkpoints = Checkpoints(StoredDirectory(tmp_path))
     with pytest.raises(Stopped) as stopped:
         finetune(CONTRASTIVE, 0, tiny_backbone(), [planted()], checkpoints, Listener(stop_after=2))
     assert [report.epoch for report in stopped.value.history] == [1, 2]
@@ -231,7 +234,7 @@ def test_a_stop_after_the_last_epoch_changes_nothing(tmp_path) -> None:
         0,
         tiny_backbone(),
         [planted()],
-        Checkpoints(tmp_path),
+        Checkpoints(StoredDirectory(tmp_path)),
         Listener(stop_after=last),
     )
     assert len(history) == last
@@ -240,7 +243,12 @@ def test_a_stop_after_the_last_epoch_changes_nothing(tmp_path) -> None:
 def test_every_epoch_is_reported_once_and_in_order(tmp_path) -> None:
     listener = Listener()
     history = finetune(
-        CONTRASTIVE, 0, tiny_backbone(), [planted()], Checkpoints(tmp_path), listener
+        CONTRASTIVE,
+        0,
+        tiny_backbone(),
+        [planted()],
+        Checkpoints(StoredDirectory(tmp_path)),
+        listener,
     )
     assert tuple(listener.reports) == history
     assert [report.epoch for report in history] == [1, 2, 3, 4]
@@ -327,7 +335,7 @@ def test_a_loss_that_is_not_a_number_ends_the_training_and_names_the_cure(
     data.responses[3, 0] = float("nan")
     with pytest.raises(Diverged, match=r"not a number in epoch 1; lower learning_rate"):
         run_finetuning(tmp_path, replace(objective, validation=0.0), data)
-    assert Checkpoints(tmp_path).load(CPU) is None
+    assert Checkpoints(StoredDirectory(tmp_path)).load(CPU) is None
 
 
 @pytest.mark.parametrize("objective", [Contrastive, Regression])
@@ -360,11 +368,15 @@ def test_the_reported_loss_is_the_mean_over_images_not_over_batches(tmp_path) ->
     frozen = Regression(learning_rate=1e-30, batch_size=16, epochs=1)
     backbone = tiny_backbone()
     backbone[3].p = 0.0
-    history = finetune(frozen, 0, backbone, [data], Checkpoints(tmp_path / "a"), Listener())
+    history = finetune(
+        frozen, 0, backbone, [data], Checkpoints(StoredDirectory(tmp_path / "a")), Listener()
+    )
     whole = replace(frozen, batch_size=18)
     backbone = tiny_backbone()
     backbone[3].p = 0.0
-    at_once = finetune(whole, 0, backbone, [data], Checkpoints(tmp_path / "b"), Listener())
+    at_once = finetune(
+        whole, 0, backbone, [data], Checkpoints(StoredDirectory(tmp_path / "b")), Listener()
+    )
     assert history[0].loss == pytest.approx(at_once[0].loss, rel=1e-5)
 
 

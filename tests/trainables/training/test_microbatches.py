@@ -22,7 +22,7 @@ from tests.trainables.worker.test_runner import (
 from trainables.exceptions import OutOfMemory
 from trainables.models import heads
 from trainables.models.finetuned import build_model
-from trainables.results.event_log import log_file
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Regression
 from trainables.training.distributed import SINGLE_PROCESS
 from trainables.training.microbatches import Microbatcher, can_be_split
@@ -130,7 +130,7 @@ def test_a_trial_out_of_memory_is_finetuned_in_smaller_parts_to_the_same_scores(
     assert len(found) == len(expected) > 0
     for one, other in zip(found, expected, strict=True):
         assert one["r"] == pytest.approx(other["r"], abs=1e-4)
-    assert "8 images at a time" in log_file(place.home / "runs", trial.id).read_text()
+    assert "8 images at a time" in RunDirectory(place.home / "runs").log_file(trial.id).read_text()
 
 
 def test_a_trial_that_no_part_fits_is_reported_with_its_cure(

@@ -18,6 +18,7 @@ from trainables.models.backbones import normalise
 from trainables.models.finetuned import FinetunedModel, build_model, embedder_of
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Contrastive, Pooled, Regression
+from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import Checkpoints
 from trainables.training.distributed import (
@@ -217,7 +218,7 @@ def train(
             0,
             network,
             subjects(),
-            Checkpoints(directory),
+            Checkpoints(StoredDirectory(directory)),
             report,
             process_group=process_group,
         )
@@ -239,7 +240,7 @@ def diverge(process_group: TrialProcessGroup, directory: Path) -> str:
             0,
             backbone(),
             data,
-            Checkpoints(directory),
+            Checkpoints(StoredDirectory(directory)),
             lambda report: True,
             process_group=process_group,
         )

@@ -22,7 +22,7 @@ from orchestrator.ingest.writer import write_subject
 from trainables.data import loading
 from trainables.data.shards import list_rois
 from trainables.models.backbones import weights_name
-from trainables.results.score_files import score_file
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Contrastive, Encoding, Trial, Untuned
 from trainables.worker import subject_cache
 from trainables.worker.context import RunContext
@@ -60,14 +60,16 @@ def mean_scores(home: Path, runs: Path, roi_names: tuple[str, ...]) -> dict[str,
     """Run an untuned and a contrastive trial on each ROI; return the mean r of each trial."""
     weights = home / "weights.safetensors"
     backbone = Backbone("narrow-alexnet", weights_name(weights))
-    runner = TrialRunner(RunContext(home / "data", runs, weights), torch.device("cpu"))
+    runner = TrialRunner(
+        RunContext(home / "data", RunDirectory(runs), weights), torch.device("cpu")
+    )
     found = {}
     for roi in list_rois(home / "data"):
         for objective in (Untuned(), Contrastive(batch_size=64, epochs=2)):
             if roi.name in roi_names and roi.hemisphere == "lh":
                 trial = Trial(objective, (roi,), backbone, ENCODING)
                 runner.run(trial, Quiet())
-                r = pads.dataset(score_file(runs, trial.id, roi)).to_table()["r"]
+                r = pads.dataset(RunDirectory(runs).score_file(trial.id, roi.id)).to_table()["r"]
                 found[f"{trial.method} {roi.name}"] = pc.mean(r).as_py()
     return found
 

@@ -13,6 +13,7 @@ from torch import nn
 from benchmarks import small_shards
 from trainables.models import backbones
 from trainables.models.backbones import weights_name
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import Backbone, Contrastive, Encoding, Pooled, Roi, Trial
 from trainables.worker.context import RunContext
@@ -86,7 +87,7 @@ def test_pooled_beats_single_subject_in_early_rois_where_a_component_is_shared(
     rois: list[Roi], tmp_path: Path
 ) -> None:
     backbone = Backbone("tiny", weights_name(tmp_path / "weights.pt"))
-    place = RunContext(tmp_path / "data", tmp_path / "runs", tmp_path / "weights.pt")
+    place = RunContext(tmp_path / "data", RunDirectory(tmp_path / "runs"), tmp_path / "weights.pt")
     runner = TrialRunner(place, torch.device("cpu"))
     means: dict[tuple[str, str], list[float]] = defaultdict(list)
     for roi_name in EARLY:
@@ -107,7 +108,7 @@ def test_pooled_beats_single_subject_in_early_rois_where_a_component_is_shared(
         for name, some in trials.items():
             for trial in some:
                 runner.run(trial, Quiet())
-                table = read_scores(tmp_path / "runs", trial.id).to_pandas()
+                table = read_scores(RunDirectory(tmp_path / "runs"), trial.id).to_pandas()
                 means[name, roi_name] += list(table.groupby("subject")["r"].mean())
     assert all(len(by_subject) == len(SUBJECTS) for by_subject in means.values())
     for order in ("sequential", "interleaved"):

@@ -23,14 +23,13 @@ from trainables.exceptions import Failure, Stopped
 from trainables.models import backbones
 from trainables.models.backbones import weights_name
 from trainables.results.epoch_report import EpochReport
-from trainables.results.event_log import log_file
-from trainables.results.outcome import Outcome, failed, outcome_file
+from trainables.results.outcome import Outcome, failed
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import (
     SCORE_SCHEMA,
     TRIAL_KEY,
     read_score_file,
     read_scores,
-    score_file,
 )
 from trainables.spec import (
     Backbone,
@@ -43,7 +42,7 @@ from trainables.spec import (
     Untuned,
 )
 from trainables.spec.evaluation import Evaluation
-from trainables.training.checkpoints import LAST, OF_SEARCHES
+from trainables.training.checkpoints import LAST
 from trainables.worker import score_subject, subject_cache
 from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
@@ -74,7 +73,9 @@ class Place:
     backbone: Backbone
 
     def context(self, name: str = "runs", **changes) -> RunContext:
-        return RunContext(self.home / "data", self.home / name, self.home / "weights.pt", **changes)
+        return RunContext(
+            self.home / "data", RunDirectory(self.home / name), self.home / "weights.pt", **changes
+        )
 
     def runner(self, name: str = "runs", **changes) -> TrialRunner:
         return TrialRunner(self.context(name, **changes), CPU)
@@ -130,7 +131,7 @@ def place(tmp_path) -> Place:
 
 
 def scores(place: Place, trial: Trial, name: str = "runs") -> list[dict]:
-    return read_scores(place.home / name, trial.id).drop_columns(["host"]).to_pylist()
+    return read_scores(RunDirectory(place.home / name), trial.id).drop_columns(["host"]).to_pylist()
 
 
 def mean_r(place: Place, trial: Trial, name: str = "runs") -> float:
@@ -145,7 +146,7 @@ def test_an_untuned_trial_scores_all_its_rois_in_one_pass(place) -> None:
     assert listener.stages == ["reading", "features", "encoding"]
     assert listener.epochs == []
     for roi in trial.rois:
-        table = read_score_file(score_file(place.home / "runs", trial.id, roi))
+        table = read_score_file(RunDirectory(place.home / "runs").score_file(trial.id, roi.id))
         assert table.schema == SCORE_SCHEMA
         assert len(table) == 2 * roi.n_vertices
     assert not (place.home / "runs" / "checkpoints").exists()
@@ -157,10 +158,12 @@ def test_a_finetuned_trial_leaves_scores_checkpoint_log_and_outcome(place, objec
     outcome = place.runner().run(trial, listener)
     assert listener.stages == ["reading", "finetuning", "features", "encoding"]
     assert [report.epoch for report in listener.epochs] == [1, 2]
-    assert outcome == Outcome.read(runs, trial.id)
+    assert outcome == Outcome.read(RunDirectory(runs), trial.id)
     assert outcome.history == tuple(listener.epochs)
     assert set(outcome.seconds) == set(listener.stages)
-    lines = [json.loads(line) for line in log_file(runs, trial.id).read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in RunDirectory(runs).log_file(trial.id).read_text().splitlines()
+    ]
     stages = [line["stage"] for line in lines if line["event"] == "stage"]
     assert stages == listener.stages
     epochs = [
@@ -172,7 +175,7 @@ def test_a_finetuned_trial_leaves_scores_checkpoint_log_and_outcome(place, objec
     assert (lines[0]["event"], lines[-1]["event"]) == ("started", "finished")
     assert lines[-1]["seconds"] == outcome.seconds
     assert (runs / "checkpoints" / trial.training_id / LAST).exists()
-    path = score_file(runs, trial.id, trial.rois[0])
+    path = RunDirectory(runs).score_file(trial.id, trial.rois[0].id)
     assert Trial.from_json(pq.read_schema(path).metadata[TRIAL_KEY].decode()) == trial
     rows = scores(place, trial)
     assert {row["protocol"] for row in rows} == {"nested", "paper"}
@@ -258,7 +261,7 @@ def test_a_trial_interrupted_between_epochs_resumes_to_the_same_scores(place) ->
     trial = place.trial()
     with pytest.raises(Killed):
         place.runner("killed").run(trial, Dying())
-    assert Outcome.read(place.home / "killed", trial.id) is None
+    assert Outcome.read(RunDirectory(place.home / "killed"), trial.id) is None
     listener = Listener()
     place.runner("killed").run(trial, listener)
     assert [report.epoch for report in listener.epochs] == [2]
@@ -298,7 +301,7 @@ def test_a_trial_stopped_after_an_epoch_is_an_outcome_without_scores(place) -> N
     outcome = place.runner().run(trial, Listener(stop_after=1))
     assert outcome.status == "stopped"
     assert [report.epoch for report in outcome.history] == [1]
-    assert Outcome.read(place.home / "runs", trial.id) == outcome
+    assert Outcome.read(RunDirectory(place.home / "runs"), trial.id) == outcome
     assert scores(place, trial) == []
 
 
@@ -311,7 +314,7 @@ def test_data_that_has_changed_since_planning_is_refused(place) -> None:
     stale = replace(place.trial(), rois=(replace(place.rois[0], data="00000000"),))
     with pytest.raises(ValueError, match=r"nsd-subj01: its content is .*planned on 00000000; plan"):
         place.runner().run(stale, Listener())
-    assert not outcome_file(place.home / "runs", stale.id).exists()
+    assert not RunDirectory(place.home / "runs").outcome_file(stale.id).exists()
 
 
 def test_an_roi_of_other_vertices_than_planned_is_refused(place) -> None:
@@ -346,10 +349,12 @@ def test_every_epoch_s_weights_are_kept_on_request(place) -> None:
 
 def test_a_trial_that_could_not_be_done_is_an_outcome_with_its_error(place) -> None:
     outcome = failed(place.trial(), Failure("input", "ValueError: no"))
-    outcome.write(place.home / "runs")
-    content = json.loads(outcome_file(place.home / "runs", outcome.trial.id).read_text())
+    outcome.write(RunDirectory(place.home / "runs"))
+    content = json.loads(
+        RunDirectory(place.home / "runs").outcome_file(outcome.trial.id).read_text()
+    )
     assert (content["status"], content["error"]) == ("failed", "ValueError: no")
-    assert Outcome.read(place.home / "runs", outcome.trial.id).error_kind == "input"
+    assert Outcome.read(RunDirectory(place.home / "runs"), outcome.trial.id).error_kind == "input"
 
 
 def test_a_worker_that_shares_a_gpu_takes_its_share_of_the_memory(place, monkeypatch) -> None:
@@ -399,9 +404,9 @@ def test_a_pooled_trial_scores_each_subject_s_roi_with_one_backbone_and_one_pass
     assert len(passes) == 2
     assert passes[0] is passes[1]
     assert [report.epoch for report in listener.epochs] == [1, 2]
-    assert outcome == Outcome.read(place.home / "runs", trial.id)
+    assert outcome == Outcome.read(RunDirectory(place.home / "runs"), trial.id)
     for roi in trial.rois:
-        path = score_file(place.home / "runs", trial.id, roi)
+        path = RunDirectory(place.home / "runs").score_file(trial.id, roi.id)
         rows = read_score_file(path).to_pylist()
         assert {(r["subject"], r["hemisphere"], r["roi"]) for r in rows} == {
             (roi.subject, "lh", "V1v")
@@ -427,7 +432,7 @@ def test_a_pooled_trial_goes_on_where_its_encoding_was_interrupted(place) -> Non
     trial, runs = place.pooled(), place.home / "runs"
     place.runner().run(trial, Listener())
     expected = scores(place, trial)
-    done, lost = (score_file(runs, trial.id, roi) for roi in trial.rois)
+    done, lost = (RunDirectory(runs).score_file(trial.id, roi.id) for roi in trial.rois)
     before = done.stat().st_mtime_ns
     lost.unlink()
     listener = Listener()
@@ -473,7 +478,7 @@ def test_a_trial_that_is_not_encoded_is_finetuned_and_passes_no_test_image(
     listener, runs = Listener(), place.home / "runs"
     outcome = place.runner().run(trial, listener)
     assert (outcome.status, listener.stages) == ("finished", ["reading", "finetuning"])
-    assert Outcome.read(runs, trial.id) == outcome
+    assert Outcome.read(RunDirectory(runs), trial.id) == outcome
     assert (runs / "checkpoints" / trial.training_id / LAST).exists()
     assert not (runs / "scores").exists()
 
@@ -490,7 +495,7 @@ def test_a_search_keeps_no_checkpoint_of_an_ended_trial_and_touches_no_other(
     outcome = place.runner(keep_backbones=False).run(trial, Listener(stop_after))
     assert outcome.status == ("stopped" if stop_after else "finished")
     assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == before
-    assert list((runs / OF_SEARCHES).iterdir()) == []
+    assert list((runs / "hyperparameter_search" / "checkpoints").iterdir()) == []
 
 
 def test_a_trial_of_a_search_that_was_killed_resumes_at_its_checkpoint(place, monkeypatch) -> None:
@@ -558,7 +563,7 @@ def test_a_deterministic_trial_repeats_to_the_bit_and_leaves_torch_as_it_was(
     for name, trial in (("one", deterministic), ("two", deterministic), ("fast", place.trial())):
         runner = place.runner(name)
         assert runner.run(trial, Listener()).status == "finished"
-        rows.append(read_scores(place.home / name, trial.id).column("r").to_numpy())
+        rows.append(read_scores(RunDirectory(place.home / name), trial.id).column("r").to_numpy())
     assert seen == [True, False]
     assert not torch.are_deterministic_algorithms_enabled()
     np.testing.assert_array_equal(rows[0], rows[1])

@@ -38,7 +38,8 @@ from trainables.data.rows import read_rows
 from trainables.data.stimuli import KnownStimuli, Stimuli
 from trainables.models import backbones
 from trainables.results.outcome import Outcome
-from trainables.results.score_files import TRIAL_KEY, read_score_file, score_file
+from trainables.results.run_directory import RunDirectory
+from trainables.results.score_files import TRIAL_KEY, read_score_file
 from trainables.spec import Trial, Untuned
 from trainables.spec.evaluation import Evaluation
 from trainables.storage.atomic import hash_file
@@ -120,9 +121,9 @@ def test_scores_name_the_model_the_target_and_what_was_seen(lab, quick) -> None:
     assert only(scores, "trained_on") == "nsd-subj01-lh-V1v"
     counts = {name: only(scores, name) for name in ("n_overlap", "n_excluded", "n_test")}
     assert counts == {"n_overlap": 20, "n_excluded": 0, "n_test": 50}
-    path = score_file(lab.runs, evaluation.id, lab.roi(2))
+    path = RunDirectory(lab.runs).score_file(evaluation.id, lab.roi(2).id)
     read_score_file(path)
-    outcome = Outcome.read(lab.runs, evaluation.id)
+    outcome = Outcome.read(RunDirectory(lab.runs), evaluation.id)
     assert outcome is not None
     assert outcome.trial == evaluation
     assert set(outcome.seconds) == {"reading", "features", "encoding"}
@@ -304,7 +305,7 @@ def test_an_all_pairs_transfer_does_one_pass_a_backbone_and_target_subject(lab, 
     assert len(ran) == len(passes) == len(wanted) == 3 * 2 * 3
     assert set(ran) == wanted
     assert set(passes) == {200}
-    plan = make_plan(planned, lab.runs, Costs.read(lab.home / "data", gpus=False))
+    plan = make_plan(planned, RunDirectory(lab.runs), Costs.read(lab.home / "data", gpus=False))
     assert (plan.n_done, plan.waiting) == (18, ())
 
 
@@ -324,10 +325,10 @@ def test_only_the_rois_without_scores_are_planned_again(lab) -> None:
     [evaluation] = evaluations([model], rois, is_any, exclude_training_images=False)
     lab.run(evaluation.scoring(rois[:2]))
     costs = Costs.read(lab.home / "data", gpus=False)
-    plan = make_plan([evaluation], lab.runs, costs)
+    plan = make_plan([evaluation], RunDirectory(lab.runs), costs)
     assert [work.rois for work in plan.waiting] == [tuple(rois[2:])]
     lab.run(plan.waiting[0])
-    assert make_plan([evaluation], lab.runs, costs).waiting == ()
+    assert make_plan([evaluation], RunDirectory(lab.runs), costs).waiting == ()
 
 
 def copied(lab: TransferLab, quick: Trial, home: Path) -> tuple[TransferLab, Path, Evaluation]:
@@ -418,5 +419,5 @@ def test_models_of_nsd_are_scored_on_nod_beside_untuned(lab, quick) -> None:
 def test_the_whole_evaluation_is_in_its_score_file(lab, quick) -> None:
     evaluation = Evaluation(quick, (lab.roi(3),))
     lab.run(evaluation)
-    path = score_file(lab.runs, evaluation.id, lab.roi(3))
+    path = RunDirectory(lab.runs).score_file(evaluation.id, lab.roi(3).id)
     assert Evaluation.from_json(pq.read_schema(path).metadata[TRIAL_KEY].decode()) == evaluation

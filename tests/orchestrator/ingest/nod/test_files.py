@@ -48,6 +48,7 @@ from tests.builders.planned_rois import COSTS
 from tests.builders.small_scores import write as write_score
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import VERTICES, Manifest, list_rois, read_vertices
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Untuned
 from trainables.spec.rois import (
     EARLY,
@@ -445,6 +446,6 @@ def test_a_space_plans_nod_rois_like_others(source, tmp_path) -> None:
     own = tmp_path / "space.py"
     own.write_text(OWN_SPACE)
     trials = expand(load_space(str(own)), chosen, None)
-    assert len(make_plan(trials, tmp_path / "runs", COSTS).waiting) == 1 + 4
+    assert len(make_plan(trials, RunDirectory(tmp_path / "runs"), COSTS).waiting) == 1 + 4
     write_score(tmp_path / "runs", Untuned(), chosen[0], [0.25] * 4)
-    assert set(read_score_table(tmp_path / "runs").vertices["group"]) == {"early"}
+    assert set(read_score_table(RunDirectory(tmp_path / "runs")).vertices["group"]) == {"early"}

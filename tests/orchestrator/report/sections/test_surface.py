@@ -14,18 +14,19 @@ from orchestrator.report.sections.section import Interactive, Picture
 from orchestrator.report.sections.surface import section_on
 from tests.builders.small_scores import columns_of, write
 from trainables.data.shards import VERTICES
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 
 
 @pytest.fixture
 def inputs(tmp_path):
     rois = {roi.id: roi for roi in write_shards(tmp_path / "data", n_images=20)}
-    inputs = Inputs(tmp_path / "runs", tmp_path / "data")
+    inputs = Inputs(RunDirectory(tmp_path / "runs"), tmp_path / "data")
     v1v, v2d = rois["nsd-subj01-lh-V1v"], rois["nsd-subj01-lh-V2d"]  # columns 0-7 and 4-9
     for where, high in ((v1v, 0.5), (v2d, 0.7)):
         for objective, r in ((Untuned(), 0.3), (Contrastive(), high)):
             values = np.full(where.n_vertices, r)
-            write(inputs.runs, objective, where, values, vertex=columns_of(inputs.data, where))
+            write(inputs.runs.path, objective, where, values, vertex=columns_of(inputs.data, where))
     return inputs
 
 

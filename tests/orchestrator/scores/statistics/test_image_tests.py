@@ -23,7 +23,8 @@ from orchestrator.scores.statistics.image_tests import (
 )
 from tests.builders.small_predictions import measured, write_predicted
 from trainables.data.shards import MANIFEST
-from trainables.results.prediction_files import prediction_file, read_predictions
+from trainables.results.prediction_files import read_predictions
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 
 DRAW = ImageBootstrap(n_draws=300)
@@ -49,7 +50,9 @@ class Swept:
 
     def compare(self, runs: Path | None = None, data: Path | None = None) -> ImageTests:
         runs, data = runs or self.runs, data or self.data
-        return compare_over_images(read_score_table(runs).vertices, METHODS, (runs, data), DRAW)
+        return compare_over_images(
+            read_score_table(RunDirectory(runs)).vertices, METHODS, (RunDirectory(runs), data), DRAW
+        )
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ def test_every_shared_vertex_of_every_roi_is_tested(swept, tests) -> None:
 
 def test_predictions_and_responses_are_joined_by_row(swept, tests) -> None:
     """r of the stored predictions with the shards' responses is the r of the scores."""
-    vertices = read_score_table(swept.runs).vertices
+    vertices = read_score_table(RunDirectory(swept.runs)).vertices
     scored = vertices.pivot_table(
         index=["roi_id", "vertex"], columns="method", values="r", observed=True
     )
@@ -86,7 +89,9 @@ def test_an_roi_is_the_bootstrap_of_its_own_predictions(swept, tests) -> None:
     roi, number = swept.rois[3], 3
     index, y = measured(swept.data / roi.shard, roi)
     a, b = (
-        read_predictions(prediction_file(swept.runs, trials[number].id, roi.id), "nested").values
+        read_predictions(
+            RunDirectory(swept.runs).prediction_file(trials[number].id, roi.id), "nested"
+        ).values
         for trials in (swept.finetuned, swept.untuned)
     )
     expected = bootstrap_vertices(Predicted(y, a, b), draw_counts(len(index), DRAW, roi.shard))
@@ -176,7 +181,7 @@ def test_streams_are_corrected_apart() -> None:
 def test_methods_on_partly_other_images_are_compared_on_those_they_share(swept, tmp_path) -> None:
     from orchestrator.scores.statistics.paired_predictions import _on_the_same_images
 
-    path = prediction_file(swept.runs, swept.finetuned[0].id, swept.rois[0].id)
+    path = RunDirectory(swept.runs).prediction_file(swept.finetuned[0].id, swept.rois[0].id)
     whole = read_predictions(path, "nested")
     part = whole.take(np.arange(70, 10, -1))
     a, b = _on_the_same_images(whole, part)

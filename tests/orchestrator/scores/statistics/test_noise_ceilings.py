@@ -14,6 +14,7 @@ from orchestrator.scores.statistics.noise_ceilings import explain, shares, with_
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
 from tests.builders.small_scores import roi, write
 from trainables.data.shards import VERTEX_SCHEMA, VERTICES
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Roi, Untuned
 
 
@@ -35,7 +36,7 @@ def v1(tmp_path) -> Roi:
 
 def scored(home: Path, where: Roi, r: list[float]) -> pd.DataFrame:
     write(home / "runs", Untuned(), where, r)
-    return with_ceilings(read_score_table(home / "runs").vertices, home / "data")
+    return with_ceilings(read_score_table(RunDirectory(home / "runs")).vertices, home / "data")
 
 
 def test_shares_are_r_squared_of_ceiling_squared_with_the_sign_of_r(tmp_path, v1) -> None:
@@ -65,7 +66,7 @@ def test_without_ceilings_a_share_is_none(tmp_path, v1) -> None:
 
 def test_ceilings_of_other_content_or_of_no_shard_are_not_used(tmp_path, v1) -> None:
     write(tmp_path / "runs", Untuned(), roi("V1v"), [0.1, 0.2])  # of the data 0123abcd
-    vertices = read_score_table(tmp_path / "runs").vertices
+    vertices = read_score_table(RunDirectory(tmp_path / "runs")).vertices
     for data in (tmp_path / "data", tmp_path / "absent"):
         assert with_ceilings(vertices, data)["noise_ceiling"].isna().all()
 
@@ -79,7 +80,9 @@ def test_shares_are_averaged_over_rois_then_subjects(tmp_path) -> None:
     for one in chosen:
         if (one.subject, one.name) in r:
             write(tmp_path / "runs", Untuned(), one, [r[one.subject, one.name]] * 3)
-    vertices = with_ceilings(read_score_table(tmp_path / "runs").vertices, tmp_path / "data")
+    vertices = with_ceilings(
+        read_score_table(RunDirectory(tmp_path / "runs")).vertices, tmp_path / "data"
+    )
     (early,) = explain(vertices, "group")
     assert early.share == pytest.approx(((1.0 + 0.25) / 2 + 0.04) / 2)
 
@@ -88,7 +91,7 @@ def test_a_gap_is_the_difference_on_vertices_that_both_protocols_score(tmp_path)
     write(tmp_path, Untuned(), roi("V1v"), [0.1, 0.2, 0.3], ("nested",))
     write(tmp_path, Contrastive(), roi("V1v"), [0.4, 0.4], ("nested", "paper"))
     write(tmp_path, Contrastive(), roi("EBA"), [0.4, np.nan], ("nested", "paper"))
-    vertices = read_score_table(tmp_path).vertices
+    vertices = read_score_table(RunDirectory(tmp_path)).vertices
     is_paper = vertices["protocol"] == "paper"
     vertices.loc[is_paper, "r"] += np.where(vertices.loc[is_paper, "vertex"] == 0, 0.1, -0.02)
     gaps = {one.row.label: one for one in protocol_gaps(vertices, ("nested", "paper"), "roi")}
@@ -101,4 +104,7 @@ def test_a_gap_is_the_difference_on_vertices_that_both_protocols_score(tmp_path)
 def test_protocols_of_different_trials_are_not_set_side_by_side(tmp_path) -> None:
     write(tmp_path, Contrastive(), roi(), [0.1], ("nested",))
     write(tmp_path, Contrastive(temperature=0.1), roi(), [0.1], ("paper",))
-    assert protocol_gaps(read_score_table(tmp_path).vertices, ("nested", "paper"), "roi") == []
+    assert (
+        protocol_gaps(read_score_table(RunDirectory(tmp_path)).vertices, ("nested", "paper"), "roi")
+        == []
+    )

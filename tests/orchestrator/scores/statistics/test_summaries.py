@@ -23,6 +23,7 @@ from orchestrator.scores.statistics.summaries import (
     summarise,
 )
 from tests.builders.small_scores import roi, write, write_sweep
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 from trainables.spec.rois import roi_group_of
 
@@ -30,7 +31,7 @@ DRAWS = Bootstrap(n_draws=400)
 
 
 def vertices_of(runs: Path, protocol: str = "nested") -> pd.DataFrame:
-    vertices = read_score_table(runs).vertices
+    vertices = read_score_table(RunDirectory(runs)).vertices
     return vertices[vertices["protocol"] == protocol]
 
 
@@ -240,7 +241,9 @@ def test_layers_are_counted_by_the_rois_that_chose_them(tmp_path) -> None:
     write(tmp_path, Untuned(), roi("hV4"), [0.5, 0.5], layer="classifier.5")
     write(tmp_path, Untuned(), roi("EBA"), [np.nan], layer="features.2")
     write(tmp_path, Untuned(), roi("ventral"), [0.9], layer="features.2")
-    choices = choose_layers(vertices_of(tmp_path), read_score_table(tmp_path).at_layers())
+    choices = choose_layers(
+        vertices_of(tmp_path), read_score_table(RunDirectory(tmp_path)).at_layers()
+    )
     first, second = choices
     assert (first.layer, first.n_chosen, first.n_rois) == ("features.2", 1, 2)
     assert first.r_chosen == pytest.approx(0.3)
@@ -252,7 +255,7 @@ def test_two_data_sets_are_never_averaged_together(tmp_path) -> None:
     nod = replace(roi(), dataset="nod", subject="sub-01", name="V1")
     write(tmp_path / "runs", Untuned(), roi(), [0.2, 0.4])
     write(tmp_path / "runs", Untuned(), nod, [0.8, 0.9])
-    rois = rois_of(read_score_table(tmp_path / "runs").vertices)
+    rois = rois_of(read_score_table(RunDirectory(tmp_path / "runs")).vertices)
     for by in ("group", "roi", "subject"):
         for row in rows_by(rois, by):
             assert len({name.split("-")[0] for name in row.rois}) == 1

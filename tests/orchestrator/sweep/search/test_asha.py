@@ -15,6 +15,7 @@ from search_spaces.hyperparameter_search import SEARCH as HYPERPARAMETER_SEARCH
 from tests.orchestrator.sweep.search.test_study import SEARCH, VALUES, rois
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.storage.atomic import write_text
 from trainables.training.checkpoints import LAST
 
@@ -159,17 +160,17 @@ def test_a_stop_that_was_decided_but_not_written_down_is_written_at_the_next_sta
     first, second = (
         SEARCH.trial(VALUES | {"temperature": t}, roi, SEARCH.backbone) for t in (0.3, 0.5)
     )
-    progress = Progress(SEARCH, "optuna", [roi], SEARCH.backbone, tmp_path)
+    progress = Progress(SEARCH, "optuna", [roi], SEARCH.backbone, RunDirectory(tmp_path))
     progress.configurations |= {
         name: VALUES | {"temperature": t} for name, t in (("a", 0.3), ("b", 0.5))
     }
-    Outcome(first, "finished", "", "", 0.0, {}, reports([0.5] * 4)).write(tmp_path)
-    folder = progress.checkpoint(second)
+    Outcome(first, "finished", "", "", 0.0, {}, reports([0.5] * 4)).write(RunDirectory(tmp_path))
+    folder = progress.checkpoint(second).path
     history = [vars(one) for one in reports([0.1])]
     note = {"epoch": 1, "model": "a", "optimizer": None, "sha256": {}, "history": history}
     folder.mkdir(parents=True)
     write_text(folder / LAST, json.dumps(note))
     asha = RoiAsha(SEARCH, {second.id: scheduler_trial(second)})
     assert prime(asha, progress, [second]) == []
-    ended = Outcome.read(tmp_path, second.id)
+    ended = Outcome.read(RunDirectory(tmp_path), second.id)
     assert (ended.status, [one.epoch for one in ended.history]) == ("stopped", [1])

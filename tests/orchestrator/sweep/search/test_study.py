@@ -20,6 +20,7 @@ from orchestrator.sweep.search.study import (
 from orchestrator.sweep.spaces import load_search
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Encoding, Roi, Trial, Untuned
 from trainables.spec.search import (
     PARAMETERS,
@@ -191,10 +192,10 @@ def test_proposals_lie_in_their_ranges_and_none_is_made_twice() -> None:
 @pytest.fixture
 def progress(tmp_path) -> Progress:
     """A search on two ROIs whose first round has ended, written down as it was run."""
-    progress = Progress(SEARCH, "optuna", rois()[2:4], SEARCH.backbone, tmp_path)
+    progress = Progress(SEARCH, "optuna", rois()[2:4], SEARCH.backbone, RunDirectory(tmp_path))
     for number, (_, trial) in enumerate(begin(progress).trials):
         history = (EpochReport(1, 1.0, 1.0, 1.0, number / 10),)
-        Outcome(trial, "finished", "", "", float(number), {}, history).write(tmp_path)
+        Outcome(trial, "finished", "", "", float(number), {}, history).write(RunDirectory(tmp_path))
     return progress
 
 
@@ -219,7 +220,7 @@ def test_a_round_that_was_begun_goes_on_with_its_configurations_whatever_would_b
 
 def test_a_round_s_file_says_what_its_searcher_knew_and_is_written_once(progress) -> None:
     second = begin(progress)
-    path = progress.home / "round-01.json"
+    path = progress.home.path / "round-01.json"
     content, before = json.loads(path.read_text()), path.stat().st_mtime_ns
     first = list(progress.configurations)[:4]
     assert list(content["known"]) == first
@@ -231,7 +232,7 @@ def test_a_round_s_file_says_what_its_searcher_knew_and_is_written_once(progress
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"configurations": {"a": {"tau": 1}}}'])
 def test_a_damaged_round_is_refused_by_name(progress, text) -> None:
-    (progress.home / "round-00.json").write_text(text)
+    (progress.home.path / "round-00.json").write_text(text)
     with pytest.raises(ValueError, match=r"round-00\.json: .*; remove .* starts the search anew"):
         list(progress.rounds())
 
@@ -244,14 +245,14 @@ def test_a_round_that_finds_fewer_new_configurations_than_asked_loses_none(tmp_p
         per_round=2,
         n_configurations=6,
     )
-    progress = Progress(search, "random", rois()[2:3], search.backbone, tmp_path)
+    progress = Progress(search, "random", rois()[2:3], search.backbone, RunDirectory(tmp_path))
     tried = []
     for now in progress.rounds():
         progress.write_round(now)
         for name, trial in now.trials:
             tried.append(name)
             history = (EpochReport(1, 1.0, 1.0, 1.0, 0.1),)
-            Outcome(trial, "finished", "", "", 0.0, {}, history).write(tmp_path)
+            Outcome(trial, "finished", "", "", 0.0, {}, history).write(RunDirectory(tmp_path))
     assert len(tried) == len(set(tried)) == 3
 
 
