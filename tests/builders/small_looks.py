@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
-from torch import nn
 
 from benchmarks.small_shards import write_shards
 from orchestrator.ingest.images import decode_cropped
 from orchestrator.ingest.task.run import write_task
 from orchestrator.ingest.task.sources import find_task
-from tests.builders.transfer_shards import Quiet
+from tests.builders.listeners import Quiet
+from tests.builders.tiny_backbone import tiny_backbone
 from trainables.models.backbones import weights_name
 from trainables.probes.probe import ProbeContext
 from trainables.results.run_directory import RunDirectory
@@ -35,17 +35,6 @@ SIZE = 32
 ENCODING = Encoding(layers=("1", "4"), alphas=(1.0, 100.0))
 CONTRASTIVE = Contrastive(learning_rate=1e-3, batch_size=16, epochs=1)
 REGRESSION = Regression(learning_rate=1e-3, batch_size=16, epochs=1)
-
-
-def tiny_backbone() -> nn.Module:
-    """Build a backbone of two layers that can be asked: "1", its maps, and "4", its features."""
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 4, stride=4),
-        nn.ReLU(inplace=True),
-        nn.Flatten(),
-        nn.Dropout(0.2),
-        nn.Linear(8 * 8 * 8, 20),
-    )
 
 
 @dataclass(frozen=True)
@@ -89,9 +78,7 @@ def write_colour_task(home: Path, n: int = 60, size: int = SIZE) -> Path:
 def small_sweep(home: Path) -> Looked:
     """Run an untuned, a contrastive and a regression trial on one ROI."""
     rois = write_shards(home / "data", image_size=SIZE)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        torch.save(tiny_backbone().state_dict(), home / "weights.pt")
+    torch.save(tiny_backbone().state_dict(), home / "weights.pt")
     backbone = Backbone("tiny", weights_name(home / "weights.pt"))
     task = write_colour_task(home)
     context = ProbeContext(

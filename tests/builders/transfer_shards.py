@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.small_shards import N_PATTERNS, N_VERTICES, ROIS, PlantedRows, write_subject
+from tests.builders.listeners import Quiet
 from trainables.data.shards import TEST, TRAIN, list_rois
 from trainables.models import backbones
-from trainables.results.epoch_report import EpochReport
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import (
@@ -131,17 +131,6 @@ class TransferLab:
         """Run a trial or an evaluation; return its scores."""
         assert self.runner.run(work_item, Quiet()).status == "finished"
         return read_scores(RunDirectory(self.runs), work_item.id)
-
-
-class Quiet:
-    """Hears everything, and lets it go on."""
-
-    def stage(self, name: str) -> None:
-        """Pass over it."""
-
-    def epoch(self, report: EpochReport) -> bool:
-        """Let the trial go on."""
-        return True
 
 
 def mean_r(scores: pa.Table, protocol: str = "nested") -> float:

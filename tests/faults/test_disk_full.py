@@ -13,15 +13,16 @@ from benchmarks.small_shards import write_shards
 from orchestrator.execution.monitor import Watcher
 from orchestrator.ingest.writer import write_subject
 from tests.builders.algonauts_folder import write_folder
-from tests.orchestrator.ingest.algonauts.test_files import inspect
-from tests.orchestrator.ingest.test_writer import SETTINGS, batches
-from tests.trainables.worker.test_runner import Listener, Place, place, scores, without_ray
+from tests.builders.algonauts_ingest import SETTINGS, batches, inspect
+from tests.builders.tiny_runs import Listener, Place, scores
 from trainables.data.shards import list_rois, list_shards
 from trainables.results.score_files import read_score_file
 from trainables.training.checkpoints import read_history
 
-__all__ = ["place", "without_ray"]  # fixtures
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+pytestmark = [
+    pytest.mark.usefixtures("without_ray"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root"),
+]
 SIZES_KIB = (4, 24, 48, 96, 128, 160, 192, 224, 256, 320)
 
 

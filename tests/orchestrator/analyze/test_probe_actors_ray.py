@@ -11,8 +11,8 @@ from rich.console import Console
 from benchmarks.processes import descendants, kill
 from benchmarks.small_shards import write_shards, write_weights
 from orchestrator.analyze.probe_actors import Workers, due, find_backbones, run_probes
+from tests.builders.listeners import Quiet
 from tests.builders.small_looks import CONTRASTIVE, CPU, write_colour_task
-from tests.builders.transfer_shards import Quiet
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import ProbeContext, ProbeRecord
 from trainables.probes.prober import Prober

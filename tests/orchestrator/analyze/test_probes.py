@@ -11,7 +11,8 @@ from orchestrator.analyze.probe_actors import due, find_backbones
 from orchestrator.analyze.questions.brain_fit import on_front
 from orchestrator.analyze.run import make
 from orchestrator.report.sections.catalogue import SECTIONS
-from tests.builders.small_looks import CONTRASTIVE, CPU, small_sweep, tiny_backbone
+from tests.builders.small_looks import CONTRASTIVE, CPU, small_sweep
+from tests.builders.tiny_backbone import tiny_backbone
 from trainables.data import loading
 from trainables.data.loading import read_subject
 from trainables.data.shards import read_vertices

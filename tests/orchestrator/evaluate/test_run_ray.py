@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from benchmarks.processes import kill, wait_for
 from benchmarks.small_shards import write_shards, write_weights
 from orchestrator.evaluate.pairs import evaluations, is_transfer
+from tests.builders.listeners import Quiet
 from tests.builders.sweep_process import Lab, scores_of
-from tests.builders.transfer_shards import Quiet
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Encoding, Regression, Trial

@@ -5,6 +5,7 @@ import sys
 import threading
 from bdb import BdbQuit
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,6 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from safetensors.torch import save_file
-from torch import nn
 
 from benchmarks.processes import wait_for
 from benchmarks.small_shards import write_shards, write_weights
@@ -22,6 +22,7 @@ from orchestrator.execution import local_executor, progress, run_record
 from orchestrator.execution.local_executor import LocalExecutor
 from orchestrator.execution.settings import Locations, RunSettings
 from orchestrator.sweep import __main__ as sweep
+from tests.builders.tiny_backbone import tiny_backbone
 from trainables.models import backbones
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
@@ -65,10 +66,6 @@ def trials(rois):
 """
 
 
-def tiny_backbone() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 8))
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One MLflow store for all: to make one takes seconds."""
@@ -78,11 +75,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def home(tmp_path, monkeypatch, store) -> Iterator[Path]:
     """A working directory with data, a space of three trials, and the weights they start from."""
-    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_backbone)
+    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", partial(tiny_backbone, 64))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     write_shards(tmp_path / "data", n_images=60)
     (tmp_path / "space.py").write_text(SPACE)
-    save_file(tiny_backbone().state_dict(), tmp_path / "weights.safetensors")
+    save_file(tiny_backbone(64).state_dict(), tmp_path / "weights.safetensors")
     monkeypatch.chdir(tmp_path)
     n_threads = torch.get_num_threads()
     yield tmp_path

@@ -22,7 +22,7 @@ from tests.builders.algonauts_folder import (
     write_folder,
     write_noise_ceilings,
 )
-from tests.orchestrator.ingest.algonauts.test_files import inspect
+from tests.builders.algonauts_ingest import SETTINGS, batches, inspect
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import (
     TEST,
@@ -34,16 +34,6 @@ from trainables.data.shards import (
     read_vertices,
 )
 from trainables.storage.atomic import hash_files
-
-SETTINGS = Settings("paper", 8)
-
-
-def batches(subject, n_images=5):
-    """Decode without Ray."""
-    for first in range(0, len(subject.images), n_images):
-        paths = subject.images[first : first + n_images]
-        raw = [decode_image(path, 8).tobytes() for path in paths]
-        yield first, pa.array(raw, pa.binary(3 * 8 * 8))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from orchestrator.mlflow_server.postgres import binaries, postgres
 from orchestrator.mlflow_server.server import Secrets
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
-from tests.orchestrator.tracking.test_mlflow_runs import finish, rois
+from tests.builders.mirrored_runs import finish, rois
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Trial, Untuned
 

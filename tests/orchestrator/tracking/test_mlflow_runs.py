@@ -1,98 +1,20 @@
-"""MLflow mirrors the files: all of it, once, whatever happens to the store in between."""
+"""What MLflow holds of a sweep: parents, children, metrics, tags and files."""
 
 import json
-import socket
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
-import numpy as np
 import pytest
 from mlflow import MlflowClient
 
 from benchmarks.small_shards import write_shards
 from orchestrator.tracking import mlflow_store
-from orchestrator.tracking.background import Tracker, start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
 from orchestrator.tracking.mlflow_store import make_store
-from trainables.encoding.score_rois import RoiScores
-from trainables.results.epoch_report import EpochReport
+from tests.builders.mirrored_runs import finetuned, finish, rois, runs_of
 from trainables.results.outcome import Outcome
-from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import read_scores, summarise, write_scores
-from trainables.spec import Contrastive, Pooled, Roi, Trial, Untuned
-
-HISTORY = (
-    EpochReport(1, 2.0, 3.0, 100.0, 0.25, 4.0),
-    EpochReport(2, 1.5, 3.0, 110.0, 0.5, 2.0),
-    EpochReport(3, 1.0, 3.0, 120.0),
-)
-SECONDS = {"reading": 1.0, "finetuning": 9.0, "encoding": 2.0}
-WAIT = 60
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Iterator[str]:
-    """One SQLite store for the module; artifacts go beside it."""
-    home = tmp_path_factory.mktemp("mlflow")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        uri = f"sqlite:///{home}/mlflow.db"
-        MlflowClient(tracking_uri=uri).search_experiments()  # makes the schema
-        yield uri
-
-
-@pytest.fixture
-def sweep(tmp_path) -> Sweep:
-    """A sweep of its own in an experiment of its own."""
-    write_shards(tmp_path / "data")
-    return Sweep(
-        f"nsd-{uuid4().hex}", "paper", tmp_path / "data", RunDirectory(tmp_path / "runs"), "0123"
-    )
-
-
-def rois(sweep: Sweep) -> list[Roi]:
-    from trainables.data.shards import list_rois
-
-    return list_rois(sweep.data)
-
-
-def finish(sweep: Sweep, trial: Trial, started: float = 1.7e9, r: float = 0.5) -> Outcome:
-    """Write a trial's files as a worker would."""
-    for roi in trial.rois:
-        n = roi.n_vertices
-        scores = RoiScores(
-            roi=roi,
-            protocol="nested",
-            layer="features.2",
-            layers=("features.2",),
-            vertex=np.arange(n, dtype=np.int32),
-            alpha=np.full(n, 10.0),
-            r=np.linspace(r - 0.1, r + 0.1, n),
-            r_by_layer=np.linspace(r - 0.1, r + 0.1, n)[None],
-            choice_by_layer=np.array([0.1]),
-            n_test=15,
-        )
-        write_scores(sweep.runs, trial, [scores])
-    history = () if trial.method == "untuned" else HISTORY
-    outcome = Outcome(trial, "finished", "node-1", "cpu", started, SECONDS, history)
-    outcome.write(sweep.runs)
-    return outcome
-
-
-def finetuned(sweep: Sweep, roi: int = 0) -> Trial:
-    return Trial(Contrastive(learning_rate=2e-4), (rois(sweep)[roi],))
-
-
-def runs_of(sweep: Sweep, store: str) -> tuple[list, list]:
-    """Return an experiment's parent runs and child runs."""
-    client = MlflowClient(tracking_uri=store)
-    experiment = client.get_experiment_by_name(sweep.experiment)
-    found = client.search_runs([experiment.experiment_id])
-    children = [run for run in found if PARENT in run.data.tags]
-    return [run for run in found if run not in children], children
+from trainables.results.score_files import read_scores, summarise
+from trainables.spec import Pooled, Trial, Untuned
 
 
 def only_child(sweep: Sweep, store: str):
@@ -286,125 +208,6 @@ def test_another_space_into_the_same_experiment_is_another_parent(sweep, store) 
     Mirror(replace(sweep, space="demo"), store)
     Mirror(sweep, store)
     assert len(runs_of(sweep, store)[0]) == 2
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.mark.slow
-def test_what_a_store_that_was_down_has_missed_is_written_when_it_is_back(
-    sweep, store, monkeypatch
-) -> None:
-    trials = [finetuned(sweep, roi) for roi in range(3)]
-    for trial in trials:
-        finish(sweep, trial)
-    ids = [trial.id for trial in trials]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port()}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    warnings: list[str] = []
-    start = time.monotonic()
-    tracker = start_tracker(sweep, warnings.append)
-    tracker.due(ids)
-    assert tracker.close(complete=True) == ids
-    assert time.monotonic() - start < 30
-    assert warnings[-1].startswith("MLflow (http://127.0.0.1:")
-    assert "\n" not in warnings[-1]
-
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    tracker = start_tracker(sweep, warnings.append)
-    tracker.due(ids)
-    assert tracker.close(complete=True) == []
-    [parent], children = runs_of(sweep, store)
-    assert parent.info.status == "FINISHED"
-    assert {child.data.tags["trial_id"] for child in children} == set(ids)
-
-
-class FakeMirror:
-    """Notes what it is asked to write; fails while it is told to."""
-
-    def __init__(self) -> None:
-        self.down: Exception | None = None
-        self.opened = 0
-        self.written: list[str] = []
-        self.closed: list[bool] = []
-
-    def open(self) -> "FakeMirror":
-        self.opened += 1
-        if self.down:
-            raise self.down
-        return self
-
-    def write(self, trial_id: str) -> None:
-        if self.down:
-            raise self.down
-        self.written.append(trial_id)
-
-    def close(self, *, complete: bool) -> None:
-        self.closed.append(complete)
-
-
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def test_trials_are_written_in_order_and_the_parent_closed_last() -> None:
-    mirror, warnings = FakeMirror(), []
-    tracker = Tracker(mirror.open, warnings.append)
-    tracker.due(["a", "b"])
-    tracker.due(["c"])
-    assert tracker.close(complete=True) == []
-    assert mirror.written == ["a", "b", "c"]
-    assert mirror.closed == [True]
-    assert mirror.opened == 1
-    assert warnings == []
-
-
-@pytest.mark.parametrize("down", [ConnectionError("refused\nwith details"), RuntimeError()])
-def test_a_store_that_is_down_raises_nothing_and_its_trials_are_reported(down) -> None:
-    mirror, warnings = FakeMirror(), []
-    mirror.down = down
-    tracker = Tracker(mirror.open, warnings.append)
-    tracker.due(["a", "b"])
-    assert tracker.close(complete=True) == ["a", "b"]
-    assert mirror.closed == []
-    assert "details" not in warnings[-1]
-    assert warnings[-1].endswith(("refused", "RuntimeError"))
-
-
-def test_a_store_that_is_down_is_not_asked_once_for_every_trial() -> None:
-    mirror = FakeMirror()
-    mirror.down = ConnectionError("refused")
-    slow_open = mirror.open
-
-    def open_slowly() -> FakeMirror:
-        time.sleep(0.05)
-        return slow_open()
-
-    tracker = Tracker(open_slowly, lambda warning: None)
-    tracker.due([f"t{number}" for number in range(600)])
-    assert len(tracker.close(complete=False)) == 600
-    assert mirror.opened <= 5
-
-
-def test_trials_that_a_store_missed_are_written_with_the_next_one() -> None:
-    mirror, warnings = FakeMirror(), []
-    mirror.down = ConnectionError("refused")
-    tracker = Tracker(mirror.open, warnings.append)
-    tracker.due(["a"])
-    wait_until(lambda: warnings)
-    mirror.down = None
-    tracker.due(["b"])
-    wait_until(lambda: len(mirror.written) == 2)
-    assert mirror.written == ["a", "b"]
-    assert tracker.close(complete=False) == []
-    assert mirror.closed == [False]
 
 
 def test_a_store_whose_making_was_cut_is_made_anew(tmp_path, monkeypatch) -> None:

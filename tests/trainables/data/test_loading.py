@@ -10,6 +10,7 @@ import ray
 import torch
 
 from benchmarks.small_shards import write_shards, write_weights
+from tests.builders.listeners import Quiet
 from trainables.data import loading
 from trainables.data.loading import read_images, read_subject
 from trainables.data.rows import fixed_width, read_rows
@@ -25,15 +26,6 @@ pytestmark = pytest.mark.ray
 CPU = torch.device("cpu")
 N_IMAGES = 150
 """Three row groups, the last of them short."""
-
-
-class Silent:
-    """Hears how a trial goes and lets it go on."""
-
-    def stage(self, name: str) -> None: ...
-
-    def epoch(self, report: object) -> bool:
-        return True
 
 
 @pytest.fixture(params=["by the worker", "by Ray Data"])
@@ -121,7 +113,7 @@ def test_a_trial_whose_images_are_streamed_scores_as_a_resident_one(shard, tmp_p
     trial = Trial(Contrastive(batch_size=32, epochs=2), (roi,), backbone, encoding)
     for name, budget in (("resident", None), ("streamed", 0)):
         place = RunContext(data, RunDirectory(home / name), weights, image_budget=budget)
-        TrialRunner(place, CPU).run(trial, Silent())
+        TrialRunner(place, CPU).run(trial, Quiet())
     tables = [read_scores(RunDirectory(home / name), trial.id) for name in ("resident", "streamed")]
     assert tables[0].num_rows == roi.n_vertices
     assert tables[0].equals(tables[1])

@@ -9,7 +9,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
-from tests.trainables.encoding.test_protocols import (
+from tests.builders.layer_features import (
     LAYERS,
     N_TRAIN,
     N,
@@ -20,7 +20,7 @@ from tests.trainables.encoding.test_protocols import (
     simulate,
     split,
 )
-from tests.trainables.worker.test_runner import Listener, Place, place, without_ray
+from tests.builders.tiny_runs import Listener, Place
 from trainables.data.rows import fixed_width, read_rows
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import gram
@@ -30,7 +30,7 @@ from trainables.results.prediction_files import read_predictions
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 
-__all__ = ["place", "without_ray"]  # fixtures
+pytestmark = pytest.mark.usefixtures("without_ray")
 
 
 def with_predictions(layers, Y, **options):

@@ -1,3 +1,5 @@
+"""The protocols against plain loops, and what each looks at."""
+
 from pathlib import Path
 
 import numpy as np
@@ -7,59 +9,25 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
+from tests.builders.layer_features import (
+    ALPHAS,
+    CPU,
+    LAYERS,
+    N_TRAIN,
+    N_VERTICES,
+    N,
+    encoding,
+    only,
+    roi,
+    score,
+    simulate,
+    split,
+)
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import gram
 from trainables.encoding.protocols import Split, contiguous_folds, score_layer
-from trainables.encoding.score_rois import RoiScores, Targets, score_rois
-from trainables.spec import PROTOCOLS, Encoding, Protocol, Roi
-
-CPU = torch.device("cpu")
-LAYERS = ("shallow", "middle", "deep")
-ALPHAS = (0.1, 10.0, 1e3, 1e5)
-N, N_TRAIN, N_VERTICES = 120, 80, 9
-
-
-def encoding(*protocols: Protocol, n_components: int = 20, n_folds: int = 5) -> Encoding:
-    return Encoding(LAYERS, protocols or PROTOCOLS, n_components, ALPHAS, n_folds)
-
-
-def roi(roi_name: str, n_vertices: int, hemisphere: str = "lh") -> Roi:
-    return Roi("simulated", "subj01", hemisphere, roi_name, n_vertices, "none")
-
-
-def split(n: int = N, n_train: int = N_TRAIN, seed: int = 0) -> Split:
-    order = np.random.default_rng(seed).permutation(n)
-    return Split(order[:n_train], order[n_train:], n)
-
-
-def simulate(
-    seed: int = 0, n_vertices: int = N_VERTICES, noise: float = 1.0
-) -> tuple[dict[str, Tensor], np.ndarray]:
-    """Three layers, of which each third of the vertices follows one, and their responses."""
-    generator = torch.Generator().manual_seed(seed)
-    layers = {
-        name: torch.randn(N, width, generator=generator)
-        for name, width in zip(LAYERS, (40, 25, 150), strict=True)
-    }
-    parts = [
-        X @ torch.randn(X.shape[1], n_vertices // 3, generator=generator) / X.shape[1] ** 0.5
-        for X in layers.values()
-    ]
-    Y = torch.cat(parts, dim=1)
-    return layers, (Y + noise * torch.randn(Y.shape, generator=generator)).numpy()
-
-
-def score(layers: dict[str, Tensor], Y: np.ndarray, settings: Encoding, **options):
-    rois = options.pop("rois", [(roi("V1v", Y.shape[1]), np.arange(Y.shape[1]))])
-    targets = Targets.gather({"lh": Y}, rois, CPU)
-    parts = options.pop("split", split())
-    return score_rois(FeatureStore(layers), targets, parts, settings, **options)
-
-
-def only(layers: dict[str, Tensor], Y: np.ndarray, protocol: Protocol, **options) -> RoiScores:
-    (scores,) = score(layers, Y, encoding(protocol), **options)
-    return scores
-
+from trainables.encoding.score_rois import Targets, score_rois
+from trainables.spec import PROTOCOLS, Protocol
 
 # --- A slow, obvious implementation of the protocols, with scikit-learn ---
 
@@ -233,61 +201,6 @@ def test_scores_of_an_roi_do_not_depend_on_other_rois() -> None:
     together = score(layers, Y, encoding("nested"), rois=rois)[1]
     assert alone.layer == together.layer
     np.testing.assert_allclose(alone.r_by_layer, together.r_by_layer, atol=1e-6)
-
-
-def test_an_roi_of_four_vertices_is_scored() -> None:
-    layers, Y = simulate()
-    scores = only(layers, Y, "nested", rois=[(roi("mTL-bodies", 4), np.arange(4))])
-    assert scores.r.shape == scores.alpha.shape == (4,)
-    assert scores.r_by_layer.shape == (3, 4)
-    assert scores.n_constant == 0
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_constant_vertex_has_no_r_is_counted_and_changes_no_choice(protocol) -> None:
-    layers, Y = simulate()
-    usual = only(layers, Y[:, 1:], protocol)
-    Y[:, 0] = 3.7
-    scores = only(layers, Y, protocol)
-    assert scores.n_constant == 1
-    assert np.isnan([scores.r[0], scores.alpha[0], *scores.r_by_layer[:, 0]]).all()
-    assert scores.layer == usual.layer
-    np.testing.assert_allclose(scores.r[1:], usual.r, atol=1e-6)
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_vertex_constant_in_one_held_out_block_has_no_r(protocol) -> None:
-    layers, Y = simulate()
-    rows = split().rows_for(protocol)
-    Y[rows[8:16], 2] = -1.0  # the second block of `paper`; half of the first two of the others
-    _, held_out = list(contiguous_folds(split().rows_for("paper"), 5))[1]
-    assert protocol != "paper" or held_out.tolist() == rows[8:16].tolist()
-    Y[split().train[16:32], 2] = -1.0
-    assert np.isnan(only(layers, Y, protocol).r[2])
-
-
-def test_a_vertex_constant_over_the_test_images_has_no_r_but_still_a_say_in_the_layer() -> None:
-    layers, Y = simulate()
-    usual = only(layers, Y, "nested")
-    Y[split().test, 2] = 5.0
-    scores = only(layers, Y, "nested")
-    assert scores.n_constant == 1
-    np.testing.assert_array_equal(scores.choice_by_layer, usual.choice_by_layer)
-
-
-def test_a_dead_layer_is_not_chosen() -> None:
-    layers, Y = simulate()
-    dead = {name: torch.zeros_like(X) if name == "middle" else X for name, X in layers.items()}
-    scores = only(dead, Y, "nested")
-    assert scores.layer != "middle"
-    assert np.isnan(scores.r_by_layer[1]).all()
-    assert not np.isnan(scores.r).any()
-
-
-def test_an_roi_without_any_r_names_the_first_layer_and_counts_all() -> None:
-    layers, Y = simulate()
-    scores = only(layers, np.ones_like(Y), "nested")
-    assert (scores.layer, scores.n_constant) == ("shallow", N_VERTICES)
 
 
 def test_shuffled_responses_score_zero_nested_and_more_by_the_paper() -> None:

@@ -1,16 +1,29 @@
+"""Ridge on principal components, against scikit-learn, himalaya and SciPy."""
+
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from himalaya.ridge import solve_ridge_svd
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import pearsonr
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
+from tests.builders.ridge_cases import (
+    ALPHAS,
+    N_VERTICES,
+    SPECTRA,
+    TEST,
+    TRAIN,
+    N,
+    decaying,
+    generator,
+    normal,
+    ours,
+    responses,
+)
 from trainables.compute import truncated_eigh
 from trainables.compute.precision import Numerics
 from trainables.encoding import ridge
@@ -19,9 +32,6 @@ from trainables.encoding.pca import FewFeatures, gram, read_layer
 from trainables.encoding.ridge import Fold, correlate_each, score_fold
 from trainables.models.backbones import build
 
-ALPHAS = tuple(10.0**power for power in range(-1, 8))
-N, N_TRAIN, N_VERTICES = 260, 200, 12
-TRAIN, TEST = torch.arange(N_TRAIN), torch.arange(N_TRAIN, N)
 LAYERS = ("features.5", "features.12", "classifier.2", "classifier.6")
 
 
@@ -45,44 +55,6 @@ def scikit_learn(X: Tensor, Y: Tensor, n_components: int, train=TRAIN, test=TEST
     Y64 = Y.double().numpy()
     fits = [Ridge(alpha=alpha).fit(A, Y64[train]) for alpha in ALPHAS]
     return np.array([pearson(B @ fit.coef_.T, Y64[test]) for fit in fits])
-
-
-def ours(X: Tensor, Y: Tensor, n_components: int = 1000, train=TRAIN, test=TEST) -> np.ndarray:
-    return score_fold(gram([X]), (train, test), Y, ALPHAS, n_components).numpy()
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=generator(seed))
-
-
-def responses(X: Tensor, seed: int = 1) -> Tensor:
-    """Responses that the features explain half of."""
-    Z = X.double() - X.double().mean(0)
-    signal = Z @ normal(X.shape[1], N_VERTICES, seed=seed).double()
-    return (signal / signal.std(0) + normal(len(X), N_VERTICES, seed=seed + 1)).float()
-
-
-def decaying(n_features: int, low: float) -> Tensor:
-    return normal(N, n_features) * torch.logspace(2, low, n_features)
-
-
-SPECTRA = {
-    "plain": normal(N, 600),
-    "a mean of 10,000": normal(N, 600) + 1e4,
-    "a mean of its own for each feature": 0.1 * normal(N, 600) + 1e3 * normal(1, 600, seed=5),
-    "decaying by 6 decades": decaying(600, -4),
-    "fewer features than images": decaying(80, -2),
-    "one feature": normal(N, 1),
-    "each image twice": normal(N, 600)[torch.arange(N) // 2],
-    "rank 20": normal(N, 20) @ normal(20, 600, seed=5),
-    "small": 1e-4 * normal(N, 600),
-    "large": 1e5 * normal(N, 600),
-    "mostly zero, as after a ReLU": torch.relu(normal(N, 600) - 2),
-}
 
 
 @pytest.mark.parametrize("name", SPECTRA)
@@ -223,48 +195,6 @@ def test_each_vertex_at_its_own_alpha_equals_all_at_all_alphas() -> None:
     torch.testing.assert_close(each, every[chosen, torch.arange(N_VERTICES)], rtol=0, atol=1e-6)
 
 
-def test_gram_of_chunks_equals_gram_of_the_whole() -> None:
-    X = SPECTRA["plain"]
-    torch.testing.assert_close(gram(X.split([1, 250, 349], dim=1)), gram([X]))
-
-
-def test_gram_equals_centred_inner_products_in_float64() -> None:
-    X = SPECTRA["a mean of 10,000"]
-    Z = X.double() - X.double().mean(0)
-    torch.testing.assert_close(gram([X]), Z @ Z.T, rtol=1e-12, atol=1e-7)
-
-
-def test_gram_of_fewer_images_than_blocks_is_whole() -> None:
-    X = normal(3, 5).double()
-    Z = X - X.mean(0)
-    torch.testing.assert_close(gram([X]), Z @ Z.T)
-
-
-def test_gram_does_not_change_the_features() -> None:
-    X = normal(20, 5).double()
-    before = X.clone()
-    gram([X])
-    assert torch.equal(X, before)
-
-
-def test_gram_of_nothing_raises() -> None:
-    with pytest.raises(ValueError, match="no features"):
-        gram([])
-
-
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_a_diverged_backbone_raises(bad) -> None:
-    X = normal(20, 5).index_put((torch.tensor(3), torch.tensor(2)), torch.tensor(bad))
-    with pytest.raises(ValueError, match="diverged"):
-        gram([X])
-
-
-def test_a_large_mean_costs_no_digits() -> None:
-    X = normal(N, 600).double()
-    Y = responses(X)
-    np.testing.assert_allclose(ours(X + 1e6, Y), ours(X, Y), atol=1e-6)
-
-
 def test_constant_vertices_score_nan_and_leave_the_others_alone() -> None:
     X = SPECTRA["plain"]
     Y = responses(X)
@@ -315,65 +245,6 @@ def test_chunks_of_vertices_give_what_all_at_once_give(monkeypatch) -> None:
     whole = ours(X, Y)
     monkeypatch.setattr(ridge, "CHUNK_BYTES", 4 * 5 * len(ALPHAS) * len(TEST))
     np.testing.assert_allclose(ours(X, Y), whole, atol=1e-6)
-
-
-PROPERTY = settings(max_examples=15, deadline=None)
-SMALL = torch.arange(30), torch.arange(30, 45)
-seeds = st.integers(0, 2**31)
-
-
-def small(seed: int) -> tuple[Tensor, Tensor]:
-    return normal(45, 25, seed=seed), normal(45, 6, seed=seed + 1).double()
-
-
-def small_r(X: Tensor, Y: Tensor, rows: tuple[Tensor, Tensor] = SMALL) -> np.ndarray:
-    return ours(X, Y, 20, *rows)
-
-
-@PROPERTY
-@given(seeds, st.floats(1e-6, 1e6), st.floats(-1e3, 1e3))
-def test_r_ignores_scale_and_shift_of_the_responses(seed, scale, shift) -> None:
-    X, Y = small(seed)
-    np.testing.assert_allclose(small_r(X, scale * (Y + shift)), small_r(X, Y), atol=1e-5)
-
-
-@PROPERTY
-@given(seeds)
-def test_r_changes_sign_with_the_responses_of_the_test_images(seed) -> None:
-    X, Y = small(seed)
-    flipped = Y.clone()
-    flipped[SMALL[1]] *= -1
-    np.testing.assert_allclose(small_r(X, flipped), -small_r(X, Y), atol=1e-6)
-
-
-@PROPERTY
-@given(seeds, st.floats(-1e4, 1e4))
-def test_r_ignores_a_shift_of_the_features(seed, shift) -> None:
-    X, Y = small(seed)
-    moved = X.double() + shift * normal(25, seed=seed + 2).double()
-    np.testing.assert_allclose(small_r(moved, Y), small_r(X, Y), atol=1e-5)
-
-
-@PROPERTY
-@given(seeds)
-def test_r_ignores_the_order_of_images_within_a_side(seed) -> None:
-    X, Y = small(seed)
-    rows = tuple(side[torch.randperm(len(side), generator=generator(seed))] for side in SMALL)
-    np.testing.assert_allclose(small_r(X, Y, rows), small_r(X, Y), atol=1e-5)
-
-
-@PROPERTY
-@given(seeds, st.sets(st.integers(0, 5), min_size=1))
-def test_r_of_a_vertex_does_not_depend_on_the_others(seed, chosen) -> None:
-    X, Y = small(seed)
-    columns = sorted(chosen)
-    np.testing.assert_allclose(small_r(X, Y[:, columns]), small_r(X, Y)[:, columns], atol=1e-6)
-
-
-@PROPERTY
-@given(seeds)
-def test_r_lies_between_minus_one_and_one(seed) -> None:
-    assert np.abs(small_r(*small(seed))).max() <= 1 + 1e-6
 
 
 @pytest.mark.gpu

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.builders.tiny_backbone import tiny_backbone
 from trainables.models.backbones import normalise
 from trainables.models.finetuned import build_model, count_logits
 from trainables.models.heads import (
@@ -22,20 +23,14 @@ from trainables.spec import Contrastive, Regression
 N_LOGITS = 7
 
 
-def tiny_backbone() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        return nn.Sequential(
-            nn.Conv2d(3, 4, 5, stride=4),
-            nn.ReLU(inplace=True),
-            nn.AdaptiveAvgPool2d(2),
-            nn.Flatten(),
-            nn.Linear(16, N_LOGITS),
-        )
-
-
 def contrastive(n_vertices: int, seed: int = 0, objective: Contrastive | None = None):
-    model = build_model(objective or Contrastive(), tiny_backbone(), 16, [n_vertices], seed)
+    model = build_model(
+        objective or Contrastive(),
+        tiny_backbone(16, n_logits=N_LOGITS, dropout=0.0),
+        16,
+        [n_vertices],
+        seed,
+    )
     assert isinstance(model, ContrastiveModel)
     return model
 
@@ -121,14 +116,18 @@ def test_the_model_s_loss_is_that_of_its_embeddings_at_its_temperature() -> None
 
 
 def test_images_are_normalised_before_the_backbone() -> None:
-    model = build_model(Regression(), tiny_backbone(), 16, [4], seed=0)
+    model = build_model(
+        Regression(), tiny_backbone(16, n_logits=N_LOGITS, dropout=0.0), 16, [4], seed=0
+    )
     images = some_images()
     expected = model.readout(model.backbone(normalise(images)))
     torch.testing.assert_close(model.embed_images(images), expected)
 
 
 def test_regression_is_one_linear_map_with_bias_under_mean_squared_error() -> None:
-    model = build_model(Regression(), tiny_backbone(), 16, [6], seed=0)
+    model = build_model(
+        Regression(), tiny_backbone(16, n_logits=N_LOGITS, dropout=0.0), 16, [6], seed=0
+    )
     assert isinstance(model, RegressionModel)
     assert model.readout.weight.shape == (6, N_LOGITS)
     assert model.readout.bias is not None
@@ -145,7 +144,10 @@ def differs(first: nn.Module, second: nn.Module) -> bool:
 
 @pytest.mark.parametrize("objective", [Contrastive(), Regression()])
 def test_a_seed_makes_the_same_weights_and_another_seed_others(objective) -> None:
-    first, again, other = (build_model(objective, tiny_backbone(), 16, [9], s) for s in (3, 3, 4))
+    first, again, other = (
+        build_model(objective, tiny_backbone(16, n_logits=N_LOGITS, dropout=0.0), 16, [9], s)
+        for s in (3, 3, 4)
+    )
     assert not differs(first, again)
     assert differs(first, other)
 
@@ -166,12 +168,14 @@ def test_weights_do_not_depend_on_the_global_generator() -> None:
 
 def test_an_image_size_that_the_backbone_does_not_take_is_refused_with_the_size() -> None:
     with pytest.raises(ValueError, match=r"does not take images of 4 x 4 pixels .*--image-size"):
-        build_model(Regression(), tiny_backbone(), 4, [6], seed=0)
+        build_model(Regression(), tiny_backbone(16, n_logits=N_LOGITS, dropout=0.0), 4, [6], seed=0)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_counting_logits_leaves_the_backbone_s_mode_and_state(training) -> None:
-    backbone = nn.Sequential(tiny_backbone(), nn.BatchNorm1d(N_LOGITS)).train(training)
+    backbone = nn.Sequential(
+        tiny_backbone(16, n_logits=N_LOGITS, dropout=0.0), nn.BatchNorm1d(N_LOGITS)
+    ).train(training)
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     assert count_logits(backbone, 16) == N_LOGITS
     assert backbone.training is training
@@ -179,7 +183,7 @@ def test_counting_logits_leaves_the_backbone_s_mode_and_state(training) -> None:
 
 
 def test_a_refused_image_size_leaves_the_backbone_s_mode() -> None:
-    backbone = tiny_backbone().train()
+    backbone = tiny_backbone(16, n_logits=N_LOGITS, dropout=0.0).train()
     with pytest.raises(ValueError, match="4 x 4"):
         count_logits(backbone, 4)
     assert backbone.training

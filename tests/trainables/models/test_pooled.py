@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.small_shards import plant
+from tests.builders.tiny_backbone import tiny_backbone
 from trainables.data.images import ResidentImages, split_batches
 from trainables.exceptions import Stopped
 from trainables.models.finetuned import build_model
@@ -29,20 +30,8 @@ OBJECTIVE = Pooled(learning_rate=3e-3, batch_size=16, epochs=3, validation=0.2)
 N_VERTICES = (6, 15, 12)
 
 
-def tiny_backbone() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        return nn.Sequential(
-            nn.Conv2d(3, 16, 4, stride=4),
-            nn.ReLU(inplace=True),
-            nn.Flatten(),
-            nn.Dropout(0.1),
-            nn.Linear(16 * (SIZE // 4) ** 2, 20),
-        )
-
-
 def pooled(objective: Pooled = OBJECTIVE, seed: int = 0) -> PooledModel:
-    return build_model(objective, tiny_backbone(), SIZE, N_VERTICES, seed)
+    return build_model(objective, tiny_backbone(SIZE, 16), SIZE, N_VERTICES, seed)
 
 
 def some_images(n: int = 5) -> Tensor:
@@ -178,7 +167,7 @@ def planted(n: int = 60) -> list[TrainingData]:
 def run_finetuning(
     directory: Path, objective: Pooled = OBJECTIVE, stop_after: int | None = None
 ) -> tuple[dict[str, Tensor], tuple[EpochReport, ...]]:
-    backbone = tiny_backbone()
+    backbone = tiny_backbone(SIZE, 16)
     history = finetune(
         objective,
         0,

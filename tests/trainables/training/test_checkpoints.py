@@ -1,4 +1,4 @@
-"""Checkpoints: whole after a kill at any moment, small on disk, exact when loaded."""
+"""Checkpoints: saved, restored, kept, superseded and found damaged."""
 
 import json
 from dataclasses import replace
@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
+from tests.builders.tiny_checkpoints import CPU, Training, names, report, same
 from trainables.results.epoch_report import EpochReport
 from trainables.storage.stored_directory import StoredDirectory
-from trainables.training import checkpoints as module
 from trainables.training.checkpoints import (
     BEST,
     LAST,
@@ -21,55 +21,6 @@ from trainables.training.checkpoints import (
     load_backbone,
     restore_optimizer,
 )
-
-CPU = torch.device("cpu")
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing may catch it."""
-
-
-def report(epoch: int, top1: float | None = None, rank: float | None = None) -> EpochReport:
-    return EpochReport(epoch, 1.0 / epoch, 0.5, 100.0, top1, rank)
-
-
-class Training:
-    """A small model under Adam that saves after every step."""
-
-    def __init__(self, directory: Path, *, keep_every_epoch: bool = False) -> None:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            self.model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.1)
-        self.checkpoints = Checkpoints(
-            StoredDirectory(directory), keep_every_epoch=keep_every_epoch
-        )
-        self.history: tuple[EpochReport, ...] = ()
-
-    def step(self) -> None:
-        x = torch.randn(5, 3, generator=torch.Generator().manual_seed(len(self.history)))
-        self.optimizer.zero_grad()
-        self.model(x).square().sum().backward()
-        self.optimizer.step()
-
-    def epoch(self, top1: float | None = None, rank: float | None = None) -> None:
-        self.step()
-        self.history = (*self.history, report(len(self.history) + 1, top1, rank))
-        self.checkpoints.save(self.history, self.model, self.optimizer)
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        return (
-            {name: value.clone() for name, value in self.model.state_dict().items()},
-            {name: value.clone() for name, value in flatten_optimizer(self.optimizer).items()},
-        )
-
-
-def names(directory: Path) -> set[str]:
-    return {path.name for path in directory.iterdir()}
-
-
-def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
 def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path) -> None:
@@ -84,106 +35,6 @@ def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path) -> None:
 
 def test_nothing_is_loaded_where_nothing_was_saved(tmp_path) -> None:
     assert Checkpoints(StoredDirectory(tmp_path / "absent")).load(CPU) is None
-
-
-def kill_at(monkeypatch, call: int) -> list[str]:
-    """Have the process end at the call-th write, half of it done; return the writes so far."""
-    calls: list[str] = []
-
-    def killing(name: str, write):
-        def instead(*arguments, **options):
-            calls.append(name)
-            if len(calls) == call:
-                if name == "write_text":
-                    write(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                elif name == "save_file":
-                    arguments[1].write_bytes(b"half a file")
-                raise Killed
-            return write(*arguments, **options)
-
-        return instead
-
-    monkeypatch.setattr(module, "save_file", killing("save_file", module.save_file))
-    for name in ("replace", "write_text", "unlink"):
-        monkeypatch.setattr(Path, name, killing(name, getattr(Path, name)))
-    return calls
-
-
-def count_writes(action) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        calls = kill_at(patch, 0)
-        action()
-        return len(calls)
-
-
-def test_a_kill_at_any_write_of_a_save_leaves_this_checkpoint_or_the_one_before(tmp_path) -> None:
-    rehearsal = Training(tmp_path / "rehearsal")
-    rehearsal.epoch(0.1, 2.0)
-    n_writes = count_writes(lambda: rehearsal.epoch(0.2, 1.0))
-    assert n_writes == 10  # two states and two notes, each written and renamed; two files removed
-    found = []
-    for call in range(1, n_writes + 1):
-        training = Training(tmp_path / str(call))
-        training.epoch(0.1, 2.0)
-        before = training.state()
-        with pytest.MonkeyPatch.context() as patch:
-            kill_at(patch, call)
-            with pytest.raises(Killed):
-                training.epoch(0.2, 1.0)
-        loaded = Checkpoints(StoredDirectory(tmp_path / str(call))).load(CPU)
-        model, optimizer = before if len(loaded.history) == 1 else training.state()
-        assert same(loaded.model, model)
-        assert same(loaded.optimizer, optimizer)
-        found.append(len(loaded.history))
-    assert found == sorted(found)
-    assert set(found) == {1, 2}
-
-
-def test_a_kill_at_any_write_does_not_lose_the_best_epoch(tmp_path) -> None:
-    for call in range(1, 11):
-        training = Training(tmp_path / str(call))
-        training.epoch(0.1, 2.0)
-        before = training.history, training.state()
-        with pytest.MonkeyPatch.context() as patch:
-            kill_at(patch, call)
-            with pytest.raises(Killed):
-                training.epoch(0.9, 1.0)
-        again = Training(tmp_path / str(call))
-        again.history = again.checkpoints.load(CPU).history
-        if again.history == before[0]:
-            again.epoch(0.9, 1.0)
-        again.epoch(0.2, 1.0)
-        best = json.loads((tmp_path / str(call) / BEST).read_text())
-        assert best["epoch"] == 2
-        assert (tmp_path / str(call) / best["model"]).exists()
-
-
-def test_a_kill_while_finishing_leaves_the_last_epoch(tmp_path) -> None:
-    for call in (1, 2, 3):
-        training = Training(tmp_path / str(call))
-        training.epoch()
-        with pytest.MonkeyPatch.context() as patch:
-            kill_at(patch, call)
-            with pytest.raises(Killed):
-                training.checkpoints.finish(training.history)
-        loaded = Checkpoints(StoredDirectory(tmp_path / str(call))).load(CPU)
-        assert same(loaded.model, training.state()[0])
-        assert loaded.history == training.history
-
-
-def test_what_a_kill_left_behind_is_removed_by_the_next_save(tmp_path) -> None:
-    training = Training(tmp_path)
-    training.epoch()
-    (tmp_path / ".epoch-0002.safetensors.99999").write_bytes(b"half")
-    (tmp_path / "epoch-0009.adam.safetensors").write_bytes(b"orphan")
-    (tmp_path / ".last.json.99999").write_text("{")
-    training.epoch()
-    assert names(tmp_path) == {
-        LAST,
-        BEST,
-        "epoch-0002.safetensors",
-        "epoch-0002.adam.safetensors",
-    }
 
 
 def test_superseded_files_are_removed_but_the_best_state_stays(tmp_path) -> None:

@@ -1,57 +1,33 @@
-"""Fine-tuning: repeatable and resumable bit for bit, and it learns what is planted."""
+"""Fine-tuning: repeatable, learns what is planted, and trains on training images alone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.small_shards import plant
+from tests.builders.tiny_backbone import tiny_backbone
+from tests.builders.tiny_finetuning import (
+    BOTH,
+    CONTRASTIVE,
+    CPU,
+    REGRESSION,
+    SIZE,
+    Listener,
+    assert_same,
+    planted,
+    run_finetuning,
+)
 from trainables.data.images import Images, ResidentImages, StreamedImages
-from trainables.exceptions import Diverged, Stopped
-from trainables.results.epoch_report import EpochReport
-from trainables.spec import FULL, PRECISIONS, Contrastive, Finetuned, Precision, Regression
+from trainables.exceptions import Diverged
+from trainables.spec import PRECISIONS, Contrastive, Regression
 from trainables.storage.stored_directory import StoredDirectory
-from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import Checkpoints
 from trainables.training.finetune import finetune
-from trainables.training.synchronised import ForwardConfig
 
-CPU = torch.device("cpu")
-SIZE = 16
-CONTRASTIVE = Contrastive(learning_rate=3e-3, batch_size=16, epochs=4, validation=0.2)
-REGRESSION = Regression(learning_rate=3e-3, batch_size=16, epochs=4, validation=0.2)
-BOTH = pytest.mark.parametrize("objective", [CONTRASTIVE, REGRESSION], ids=lambda o: o.method)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def tiny_backbone() -> nn.Module:
-    """Build a backbone with dropout, as AlexNet has, from a fixed seed."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        return nn.Sequential(
-            nn.Conv2d(3, 16, 4, stride=4),
-            nn.ReLU(inplace=True),
-            nn.Flatten(),
-            nn.Dropout(0.1),
-            nn.Linear(16 * (SIZE // 4) ** 2, 20),
-        )
-
-
-def planted(n: int = 60, n_vertices: int = 10, seed: int = 0) -> TrainingData:
-    images, responses = plant(n, SIZE, n_vertices, np.random.default_rng(seed))
-    rows = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    return TrainingData(ResidentImages(torch.from_numpy(images)), torch.from_numpy(responses), rows)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def streamed(images: Images) -> StreamedImages:
@@ -64,57 +40,8 @@ def streamed(images: Images) -> StreamedImages:
     return StreamedImages(images.n_images, images.image_size, read, CPU)
 
 
-@dataclass
-class Listener:
-    """Notes reports, and asks to stop after an epoch."""
-
-    stop_after: int | None = None
-    reports: list[EpochReport] = field(default_factory=list)
-
-    def __call__(self, report: EpochReport) -> bool:
-        self.reports.append(report)
-        return report.epoch != self.stop_after
-
-
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
-def run_finetuning(
-    directory: Path,
-    objective: Finetuned = CONTRASTIVE,
-    data: TrainingData | None = None,
-    seed: int = 0,
-    precision: Precision = FULL,
-    listener: Listener | None = None,
-) -> tuple[dict[str, Tensor], tuple[EpochReport, ...]]:
-    """Tune a fresh backbone; return its weights and the reports."""
-    backbone = tiny_backbone()
-    history = finetune(
-        objective,
-        seed,
-        backbone,
-        [data or planted()],
-        Checkpoints(StoredDirectory(directory)),
-        listener or Listener(),
-        forward_config=ForwardConfig(precision=precision),
-    )
-    return backbone.state_dict(), history
-
-
-def measured(history: tuple[EpochReport, ...]) -> list[tuple[float | None, ...]]:
-    """Take from reports what does not depend on the clock."""
-    return [(r.epoch, r.loss, r.retrieval_top1, r.retrieval_median_rank) for r in history]
-
-
 def flat(state: dict[str, Tensor]) -> Tensor:
     return torch.cat([value.flatten() for value in state.values()])
-
-
-def assert_same(first, second) -> None:
-    assert measured(first[1]) == measured(second[1])
-    assert first[0].keys() == second[0].keys()
-    assert all(torch.equal(first[0][name], second[0][name]) for name in first[0])
 
 
 @BOTH
@@ -130,15 +57,8 @@ def test_bfloat16_trains_nearly_alike_and_keeps_weights_of_float32(tmp_path) -> 
     for a, b in zip(full[1], half[1], strict=True):
         assert a.loss != b.loss
         assert a.loss == pytest.approx(b.loss, rel=0.02)
-    before, after, half_after = map(flat, (tiny_backbone().state_dict(), full[0], half[0]))
+    before, after, half_after = map(flat, (tiny_backbone(SIZE, 16).state_dict(), full[0], half[0]))
     assert (half_after - after).norm() < 0.3 * (after - before).norm()
-
-
-def test_a_training_in_bfloat16_that_was_stopped_ends_as_an_undisturbed_one(tmp_path) -> None:
-    undisturbed = run_finetuning(tmp_path / "undisturbed", precision="bfloat16")
-    with pytest.raises(Stopped):
-        run_finetuning(tmp_path / "stopped", precision="bfloat16", listener=Listener(stop_after=2))
-    assert_same(run_finetuning(tmp_path / "stopped", precision="bfloat16"), undisturbed)
 
 
 def test_another_seed_gives_other_weights(tmp_path) -> None:
@@ -153,61 +73,6 @@ def test_the_global_generator_is_left_as_it_was(tmp_path) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize("epoch", [1, 2, 3, 4])
-@pytest.mark.parametrize("saving", ["every epoch", "seldom"])
-def test_a_training_killed_after_any_epoch_ends_as_an_undisturbed_one(
-    tmp_path, monkeypatch, objective, epoch, saving
-) -> None:
-    share = {"every epoch": 1e9, "seldom": 1e-9}[saving]
-    monkeypatch.setattr("trainables.training.checkpoints.SAVING_SHARE", share)
-
-    def die(report: EpochReport) -> bool:
-        if report.epoch == epoch:
-            raise Killed
-        return True
-
-    checkpoints = Checkpoints(StoredDirectory(tmp_path / "killed"))
-    with pytest.raises(Killed):
-        finetune(objective, 0, tiny_backbone(), [planted()], checkpoints, die)
-    loaded = checkpoints.load(CPU)
-    n_saved = min(epoch - 1, {"every epoch": 9, "seldom": 1}[saving])
-    assert (len(loaded.history) if loaded else 0) == n_saved
-    assert_same(
-        run_finetuning(tmp_path / "killed", objective),
-        run_finetuning(tmp_path / "straight", objective),
-    )
-
-
-def test_a_training_killed_within_an_epoch_ends_as_an_undisturbed_one(tmp_path) -> None:
-    data = planted()
-    n_batches = 0
-
-    def dying(rows: Tensor) -> Iterator[Tensor]:
-        nonlocal n_batches
-        for part in torch.split(rows, 16):
-            n_batches += 1
-            if n_batches == 7:
-                raise Killed
-            yield data.images.tensor[part]
-
-    doomed = replace(data, images=StreamedImages(60, SIZE, dying, CPU))
-    with pytest.raises(Killed):
-        run_finetuning(tmp_path / "killed", data=doomed)
-    assert_same(run_finetuning(tmp_path / "killed"), run_finetuning(tmp_path / "straight"))
-
-
-def test_a_complete_training_resumed_trains_nothing_and_gives_its_weights(tmp_path) -> None:
-    first = run_finetuning(tmp_path)
-    listener, backbone = Listener(), tiny_backbone()
-    history = finetune(
-        CONTRASTIVE, 0, backbone, [planted()], Checkpoints(StoredDirectory(tmp_path)), listener
-    )
-    assert listener.reports == []
-    assert_same(first, (backbone.state_dict(), history))
-    assert history == first[1]
-
-
-@BOTH
 def test_streamed_images_train_as_resident_ones_to_the_bit(tmp_path, objective) -> None:
     data = planted()
     stream = replace(data, images=streamed(data.images))
@@ -217,35 +82,12 @@ def test_streamed_images_train_as_resident_ones_to_the_bit(tmp_path, objective) 
     )
 
 
-def test_a_training_asked_to_stop_keeps_its_checkpoint_and_its_history(tmp_path) -> None:
-    checkpoints = Checkpoints(StoredDirectory(tmp_path))
-    with pytest.raises(Stopped) as stopped:
-        finetune(CONTRASTIVE, 0, tiny_backbone(), [planted()], checkpoints, Listener(stop_after=2))
-    assert [report.epoch for report in stopped.value.history] == [1, 2]
-    loaded = checkpoints.load(CPU)
-    assert loaded.history == stopped.value.history
-    assert loaded.optimizer is not None
-
-
-def test_a_stop_after_the_last_epoch_changes_nothing(tmp_path) -> None:
-    last = CONTRASTIVE.epochs
-    history = finetune(
-        CONTRASTIVE,
-        0,
-        tiny_backbone(),
-        [planted()],
-        Checkpoints(StoredDirectory(tmp_path)),
-        Listener(stop_after=last),
-    )
-    assert len(history) == last
-
-
 def test_every_epoch_is_reported_once_and_in_order(tmp_path) -> None:
     listener = Listener()
     history = finetune(
         CONTRASTIVE,
         0,
-        tiny_backbone(),
+        tiny_backbone(SIZE, 16),
         [planted()],
         Checkpoints(StoredDirectory(tmp_path)),
         listener,
@@ -359,28 +201,22 @@ def test_the_smallest_rois_train(tmp_path, objective, n_vertices) -> None:
 @BOTH
 def test_the_backbone_is_finetuned_in_place_and_every_layer_of_it(tmp_path, objective) -> None:
     finetuned, _ = run_finetuning(tmp_path, replace(objective, epochs=1))
-    untuned = tiny_backbone().state_dict()
+    untuned = tiny_backbone(SIZE, 16).state_dict()
     assert all(not torch.equal(finetuned[name], untuned[name]) for name in untuned)
 
 
 def test_the_reported_loss_is_the_mean_over_images_not_over_batches(tmp_path) -> None:
     data = planted(n=18)
     frozen = Regression(learning_rate=1e-30, batch_size=16, epochs=1)
-    backbone = tiny_backbone()
+    backbone = tiny_backbone(SIZE, 16)
     backbone[3].p = 0.0
     history = finetune(
         frozen, 0, backbone, [data], Checkpoints(StoredDirectory(tmp_path / "a")), Listener()
     )
     whole = replace(frozen, batch_size=18)
-    backbone = tiny_backbone()
+    backbone = tiny_backbone(SIZE, 16)
     backbone[3].p = 0.0
     at_once = finetune(
         whole, 0, backbone, [data], Checkpoints(StoredDirectory(tmp_path / "b")), Listener()
     )
     assert history[0].loss == pytest.approx(at_once[0].loss, rel=1e-5)
-
-
-def test_a_damaged_checkpoint_is_trained_again_to_the_same_weights(tmp_path) -> None:
-    first = run_finetuning(tmp_path)
-    (tmp_path / "last.json").write_text("{")
-    assert_same(first, run_finetuning(tmp_path))

@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision import models as published
 
-from tests.trainables.worker.test_runner import (
+from tests.builders.tiny_runs import (
     CONTRASTIVE,
     REGRESSION,
     Listener,
     Place,
-    place,
     scores,
-    without_ray,
 )
 from trainables.exceptions import OutOfMemory
 from trainables.models import heads
@@ -28,7 +26,8 @@ from trainables.training.distributed import SINGLE_PROCESS
 from trainables.training.microbatches import Microbatcher, can_be_split
 from trainables.training.synchronised import ForwardConfig, SharedModel
 
-__all__ = ["place", "without_ray"]  # fixtures
+pytestmark = pytest.mark.usefixtures("without_ray")
+
 N = 23
 OBJECTIVES = (Contrastive(), Regression())
 

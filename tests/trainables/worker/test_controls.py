@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from orchestrator.ingest.images import decode_image
 from orchestrator.ingest.settings import Settings
 from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
 from orchestrator.ingest.writer import write_subject
+from tests.builders.listeners import Quiet
 from trainables.data import loading
 from trainables.data.shards import list_rois
 from trainables.models.backbones import weights_name
@@ -33,16 +33,6 @@ N_IMAGES = 360
 ENCODING = Encoding(layers=("features.2", "features.5"), n_folds=3)
 
 pytestmark = pytest.mark.slow
-
-
-class Quiet:
-    """A listener that lets everything go on."""
-
-    def stage(self, name: str) -> None:
-        return
-
-    def epoch(self, report: Any) -> bool:
-        return True
 
 
 @pytest.fixture(scope="module")

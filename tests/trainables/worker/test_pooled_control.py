@@ -1,6 +1,7 @@
 """The positive control of pooling: what subjects share is learned better from all of them."""
 
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from benchmarks import small_shards
+from tests.builders.listeners import Quiet
+from tests.builders.tiny_backbone import tiny_backbone
 from trainables.models import backbones
 from trainables.models.backbones import weights_name
 from trainables.results.run_directory import RunDirectory
@@ -26,18 +28,6 @@ EARLY = ("V1v", "V2d", "hV4")
 N_PATTERNS = 6
 TRAINING: dict[str, Any] = {"learning_rate": 1e-3, "batch_size": 32, "epochs": 20}
 ENCODING = Encoding(layers=("6",), alphas=(0.1, 1.0, 10.0, 100.0, 1e3, 1e4), n_folds=3)
-
-
-def tiny_backbone() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 16, 4, stride=4),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Dropout(0.2),
-        nn.Linear(16 * 64, 32),
-        nn.ReLU(),
-        nn.Linear(32, 20),
-    )
 
 
 def plant_energy(
@@ -63,21 +53,13 @@ def plant_energy(
     return images.clip(0, 255).astype(np.uint8), responses.astype(np.float32)
 
 
-class Quiet:
-    def stage(self, name: str) -> None:
-        return
-
-    def epoch(self, report: Any) -> bool:
-        return True
-
-
 @pytest.fixture
 def rois(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Roi]:
     monkeypatch.setattr(small_shards, "plant", plant_energy)
-    monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_backbone)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        torch.save(tiny_backbone().state_dict(), tmp_path / "weights.pt")
+    monkeypatch.setitem(
+        backbones.OWN_ARCHITECTURES, "tiny", partial(tiny_backbone, width=16, hidden=32)
+    )
+    torch.save(tiny_backbone(width=16, hidden=32).state_dict(), tmp_path / "weights.pt")
     return small_shards.write_shards(
         tmp_path / "data", SUBJECTS, n_images=200, image_size=32, shared_patterns=5
     )

@@ -7,7 +7,6 @@ from PIL import Image
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import parse_subjects
 from orchestrator.ingest.algonauts.files import find_subjects
-from orchestrator.ingest.algonauts.inspection import Findings, Subject, inspect_subject
 from orchestrator.ingest.images import decode_image
 from tests.builders.algonauts_folder import (
     NAMES,
@@ -18,17 +17,9 @@ from tests.builders.algonauts_folder import (
     write_folder,
     write_noise_ceilings,
 )
+from tests.builders.algonauts_ingest import inspect
 
 LAYOUTS = ("subject-first", "split-first")
-
-
-def inspect(root, subject=1, noise_ceilings=None, split="paper") -> Subject:
-    findings = Findings()
-    (files,) = find_subjects(root, [subject], noise_ceilings)
-    checked = inspect_subject(files, split, findings, lambda count: None)
-    assert findings.complaints == []
-    assert checked is not None
-    return checked
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

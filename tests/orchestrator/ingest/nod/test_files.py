@@ -1,102 +1,42 @@
-"""Reading a sound NOD folder: real CIFTI files, z-scores, the vertices kept, both atlases."""
+"""Reading a sound NOD folder."""
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.io
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
-from nibabel.cifti2.cifti2_axes import BrainModelAxis
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.selection import Selection, parse_rois, select
-from orchestrator.execution.plan import make_plan
-from orchestrator.ingest.checked import Findings, Subject
+from orchestrator.ingest.checked import Subject
 from orchestrator.ingest.images import decode_image
-from orchestrator.ingest.nod.atlas import read_atlas
-from orchestrator.ingest.nod.cifti import Grayordinates
 from orchestrator.ingest.nod.files import find_subjects
-from orchestrator.ingest.nod.inspection import inspect_nod_subject
 from orchestrator.ingest.nod.selection import best
 from orchestrator.ingest.nod.trials import read_label_file, stimulus_of
 from orchestrator.ingest.settings import NodChoices, Settings
-from orchestrator.ingest.simulate.nod import simulate_nod
 from orchestrator.ingest.splits import stimulus_fraction
-from orchestrator.ingest.writer import read_existing, write_subject
-from orchestrator.scores.score_table import read_score_table
-from orchestrator.sweep.spaces import expand, load_search, load_space
+from orchestrator.ingest.writer import read_existing
 from tests.builders.nod_folder import (
     N_TRIALS,
     RUNS,
-    SETTINGS,
     NodFolder,
     add_subcortex,
     planted,
     read,
-    relabel,
-    write,
 )
-from tests.builders.planned_rois import COSTS
-from tests.builders.small_scores import write as write_score
+from tests.builders.nod_ingest import SIZE, ingest, inspect, same
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import VERTICES, Manifest, list_rois, read_vertices
-from trainables.results.run_directory import RunDirectory
-from trainables.spec import Untuned
 from trainables.spec.rois import (
-    EARLY,
     HEMISPHERES,
     NOD_ROIS,
-    NSD_OF_NOD,
-    ROI_FAMILIES,
     roi_group_of,
 )
-
-SIZE = 8
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    """A simulated folder; a test that changes it takes a copy."""
-    root = tmp_path_factory.mktemp("nod") / "source"
-    simulate_nod(root, SETTINGS)
-    return root
-
-
-@pytest.fixture
-def folder(source, tmp_path) -> NodFolder:
-    return NodFolder(Path(shutil.copytree(source, tmp_path / "source")))
-
-
-def inspect(root: Path, subject: int = 1, split: str = "paper", atlas=None, **choices) -> Subject:
-    findings = Findings()
-    chosen = NodChoices(**choices)
-    (files,) = find_subjects(root, [subject], chosen.sessions, atlas)
-    looked: list[int] = []
-    checked = inspect_nod_subject(chosen, files, split, findings, looked.append)
-    assert findings.complaints == []
-    assert checked is not None
-    assert sum(looked) == len(checked.images) == files.count_images()
-    return checked
-
-
-def batches(subject: Subject) -> Iterator[tuple[int, pa.Array]]:
-    """Decode without Ray."""
-    raw = [decode_image(path, SIZE).tobytes() for path in subject.images]
-    yield 0, pa.array(raw, pa.binary(3 * SIZE * SIZE))
-
-
-def ingest(root: Path, out: Path, subject: int = 1, **choices) -> Manifest:
-    checked = inspect(root, subject, **choices)
-    settings = Settings("paper", SIZE, NodChoices(**choices).record())
-    return write_subject(checked, batches(checked), out, settings)
 
 
 def best_by_hand(half, top: int) -> dict[str, list[int]]:
@@ -283,17 +223,6 @@ def test_the_stimulus_split_hashes_the_names_of_images(source) -> None:
     assert set(subject.stimuli).isdisjoint(inspect(source, 2).stimuli)
 
 
-def same(one: Subject, other: Subject) -> bool:
-    pairs = [(one.hemispheres[s], other.hemispheres[s]) for s in HEMISPHERES]
-    return (
-        one.stimuli == other.stimuli
-        and one.images == other.images
-        and all((a.surface.fslr == b.surface.fslr).all() for a, b in pairs)
-        and all((a.regions[r] == b.regions[r]).all() for a, b in pairs for r in NOD_ROIS)
-        and all((one.responses()[s] == other.responses()[s]).all() for s in HEMISPHERES)
-    )
-
-
 @pytest.mark.parametrize("gone", ["labels", "events"])
 def test_label_files_and_events_name_the_same_images(folder, gone) -> None:
     both = inspect(folder.root)
@@ -316,76 +245,6 @@ def test_betas_with_and_without_subcortex_are_the_same(folder) -> None:
     before = inspect(folder.root)
     for run in RUNS:
         add_subcortex(folder.betas(*run))
-    assert same(inspect(folder.root), before)
-
-
-def labels_of(folder: NodFolder) -> np.ndarray:
-    return read(folder.atlas)[0][0].astype(int)
-
-
-def mat(folder: NodFolder, labels: np.ndarray, name: str = "glasser_MMP", **more) -> Path:
-    path = folder.root.parent / "MMP_mpmLR32k.mat"
-    scipy.io.savemat(path, {name: labels[None, :], **more})
-    return path
-
-
-def swapped(key: int) -> int:
-    """Number the right hemisphere first, as the atlas's first release does."""
-    return 0 if key == 0 else key + 180 if key <= 180 else key - 180
-
-
-def test_a_mat_file_of_the_cortex_or_of_all_grayordinates_gives_the_same_rois(folder) -> None:
-    before, labels = inspect(folder.root), labels_of(folder)
-    cortex = mat(folder, labels, other=np.arange(len(labels) + 1))
-    assert same(inspect(folder.root, atlas=cortex), before)
-    assert same(inspect(folder.root, atlas=mat(folder, labels, "atlas")), before)
-    # As long as the pRF file, which has the subcortex too.
-    everywhere = mat(folder, np.concatenate([labels, np.zeros(12)]))
-    assert same(inspect(folder.root, atlas=everywhere), before)
-
-
-@pytest.mark.parametrize("name", ["{}", "area {}"])
-def test_a_dlabel_is_read_by_names_or_else_by_keys_of_either_numbering(folder, name) -> None:
-    before = inspect(folder.root)
-    relabel(folder.atlas, swapped, name.format)
-    assert same(inspect(folder.root), before)
-
-
-def test_the_numbers_of_the_areas_are_those_of_the_atlas(tmp_path) -> None:
-    """Labels without vertices or names, over columns of which the first are not of the cortex."""
-    labels = [9, 9, 1, 4, 5, 6, 2, 181, 184, 185, 186, 360]
-    path = tmp_path / "labels.mat"
-    left, right = np.arange(2, 7, dtype=np.int32), np.arange(7, 12, dtype=np.int32)
-    places = Grayordinates(12, {"lh": left, "rh": right}, {"lh": 10 * left, "rh": 10 * right})
-    expected = {
-        "lh": {"V1": [20], "V2": [30], "V3": [40], "V4": [50]},
-        "rh": {"V1": [70], "V2": [80], "V3": [90], "V4": [100]},
-    }
-    for array in (labels, labels[2:]):
-        scipy.io.savemat(path, {"glasser_MMP": np.array(array)})
-        found = read_atlas(path, [places])
-        assert {
-            side: {roi_name: vertices.tolist() for roi_name, vertices in roi_names.items()}
-            for side, roi_names in found.items()
-        } == expected
-
-
-def test_names_go_before_keys(folder) -> None:
-    before = inspect(folder.root)
-    relabel(folder.atlas, lambda key: key and 1000 - key, lambda name: name)
-    assert same(inspect(folder.root), before)
-
-
-def test_an_atlas_of_the_whole_mesh_is_read_where_the_betas_are(folder) -> None:
-    before = inspect(folder.root)
-    values, rows, columns = read(folder.atlas)
-    whole = BrainModelAxis.from_surface(np.arange(32_492), 32_492, "CortexLeft")
-    whole += BrainModelAxis.from_surface(np.arange(32_492), 32_492, "CortexRight")
-    labels = np.zeros((1, len(whole)))
-    left = np.count_nonzero(columns.name == "CIFTI_STRUCTURE_CORTEX_LEFT")
-    labels[0, columns.vertex[:left]] = values[0, :left]
-    labels[0, 32_492 + columns.vertex[left:]] = values[0, left:]
-    write(folder.atlas, labels, rows, whole)
     assert same(inspect(folder.root), before)
 
 
@@ -413,39 +272,3 @@ def test_runs_are_in_the_order_of_their_numbers_not_of_their_names(folder) -> No
     ]
     assert [run.name for run in files.runs][-2:] == ["session 2 run 9", "session 2 run 10"]
     assert files.runs[-1].events.is_file()
-
-
-def test_every_nod_roi_is_early_and_served_by_an_early_nsd_roi() -> None:
-    assert set(NSD_OF_NOD.values()) <= set(ROI_FAMILIES["prf-visualrois"])
-    assert set(NOD_ROIS) <= set(EARLY)
-    assert parse_rois("V4,V1,EBA") == ("V1", "V4", "EBA")
-
-
-OWN_SPACE = """
-from trainables.spec import Contrastive, Trial, Untuned
-
-def trials(rois):
-    for roi in rois:
-        yield Trial(Untuned(), (roi,))
-        yield Trial(Contrastive(), (roi,))
-"""
-
-
-def test_the_papers_spaces_leave_nod_to_the_evaluation(source, tmp_path) -> None:
-    ingest(source, tmp_path)
-    nod = list_rois(tmp_path)
-    nsd = [replace(nod[0], dataset="nsd", subject="subj01", name="V1v", n_vertices=30)]
-    for name in ("paper", "pooled"):
-        assert list(load_space(name)(nod)) == []
-    assert load_search("hyperparameter_search").choose_rois([*nod, *nsd]) == nsd
-
-
-def test_a_space_plans_nod_rois_like_others(source, tmp_path) -> None:
-    ingest(source, tmp_path)
-    chosen = select(list_rois(tmp_path), Selection((1,), ("lh",), parse_rois("early")))
-    own = tmp_path / "space.py"
-    own.write_text(OWN_SPACE)
-    trials = expand(load_space(str(own)), chosen, None)
-    assert len(make_plan(trials, RunDirectory(tmp_path / "runs"), COSTS).waiting) == 1 + 4
-    write_score(tmp_path / "runs", Untuned(), chosen[0], [0.25] * 4)
-    assert set(read_score_table(RunDirectory(tmp_path / "runs")).vertices["group"]) == {"early"}

@@ -15,7 +15,7 @@ from orchestrator.scores.statistics.subject_tests import (
     sign_flip,
     subject_interval,
 )
-from tests.orchestrator.scores.statistics.test_summaries import made_up
+from tests.builders.made_up_pairs import made_up
 
 DRAW = SubjectBootstrap(n_draws=2000)
 

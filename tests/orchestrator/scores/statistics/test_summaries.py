@@ -10,22 +10,21 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.scores.rows import ROI_COLUMNS, method_order, roi_weights, rois_of, rows_by
+from orchestrator.scores.rows import method_order, roi_weights, rois_of, rows_by
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.summaries import (
     Bootstrap,
     Comparison,
-    Pairs,
     choose_layers,
     compare,
     draw_means,
     pair,
     summarise,
 )
+from tests.builders.made_up_pairs import made_up
 from tests.builders.small_scores import roi, write, write_sweep
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
-from trainables.spec.rois import roi_group_of
 
 DRAWS = Bootstrap(n_draws=400)
 
@@ -33,28 +32,6 @@ DRAWS = Bootstrap(n_draws=400)
 def vertices_of(runs: Path, protocol: str = "nested") -> pd.DataFrame:
     vertices = read_score_table(RunDirectory(runs)).vertices
     return vertices[vertices["protocol"] == protocol]
-
-
-def made_up(*places: tuple[str, str], a: np.ndarray, b: np.ndarray) -> Pairs:
-    """Pair a (n_rois, n_vertices) with b, on ROIs of (subject, roi)."""
-    frames = [
-        pd.DataFrame(
-            {
-                "roi_id": f"nsd-{subject}-lh-{roi_name}",
-                **dict(
-                    zip(
-                        ROI_COLUMNS,
-                        ("nsd", subject, "lh", roi_name, roi_group_of(roi_name)),
-                        strict=True,
-                    )
-                ),
-                "a": a[number],
-                "b": b[number],
-            }
-        )
-        for number, (subject, roi_name) in enumerate(places)
-    ]
-    return Pairs("contrastive", "untuned", pd.concat(frames), 0, 0, 0)
 
 
 def only(comparisons: list[Comparison], label: str) -> Comparison:

@@ -12,7 +12,7 @@ from orchestrator.sweep.search.asha import RoiAsha, SchedulerTrial
 from orchestrator.sweep.search.rounds import Progress, prime, scheduler_trial
 from orchestrator.sweep.search.study import Record, rank_shares
 from search_spaces.hyperparameter_search import SEARCH as HYPERPARAMETER_SEARCH
-from tests.orchestrator.sweep.search.test_study import SEARCH, VALUES, rois
+from tests.builders.small_searches import SEARCH, VALUES, rois
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory

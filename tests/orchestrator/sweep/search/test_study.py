@@ -1,14 +1,11 @@
-"""Which ROIs a search draws, how configurations rank, and that a study is rebuilt the same."""
+"""What a search draws, ranks and proposes."""
 
-import json
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.sweep.search import rounds as rounds_module
-from orchestrator.sweep.search.rounds import Progress, Round
 from orchestrator.sweep.search.study import (
     Record,
     build_study,
@@ -18,66 +15,23 @@ from orchestrator.sweep.search.study import (
     record,
 )
 from orchestrator.sweep.spaces import load_search
+from tests.builders.small_searches import SEARCH, VALUES, one, rois, rounds
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
-from trainables.results.run_directory import RunDirectory
-from trainables.spec import Contrastive, Encoding, Roi, Trial, Untuned
+from trainables.spec import Contrastive, Encoding, Trial, Untuned
 from trainables.spec.search import (
     PARAMETERS,
     Choice,
     IntegerRange,
     LogUniform,
-    Ranges,
-    Search,
     name_of,
 )
-
-RANGES = Ranges(
-    temperature=LogUniform(0.1, 1.0),
-    learning_rate=LogUniform(1e-5, 1e-3),
-    epochs=IntegerRange(2, 8),
-    batch_size=Choice((16, 64)),
-    hidden_ratio=LogUniform(0.4, 1.6),
-    embedding_ratio=Choice((0.2,)),
-)
-SEARCH = Search(
-    RANGES,
-    n_rois=4,
-    min_vertices=20,
-    n_configurations=12,
-    per_round=4,
-    grace_period=1,
-    reduction_factor=2,
-)
-VALUES = {
-    "temperature": 0.3,
-    "learning_rate": 1e-4,
-    "epochs": 4,
-    "batch_size": 16,
-    "hidden_ratio": 0.8,
-    "embedding_ratio": 0.2,
-}
-
-
-def rois() -> list[Roi]:
-    """Two subjects, both hemispheres, four ROIs of 19 to 22 vertices, and a large stream."""
-    sizes = {"V1v": 19, "V2v": 20, "V3v": 21, "EBA": 22, "ventral": 500}
-    return [
-        Roi("nsd", subject, side, roi_name, n, "data")
-        for subject in ("subj01", "subj02")
-        for side in ("lh", "rh")
-        for roi_name, n in sizes.items()
-    ]
 
 
 def outcome(status: str = "finished", **more) -> Outcome:
     trial = SEARCH.trial(VALUES, rois()[2], SEARCH.backbone)
     history = tuple(EpochReport(n, 1.0, 1.0, 1.0, n / 10) for n in (1, 2))
     return Outcome(trial, status, "", "", 0.0, {}, **{"history": history, **more})
-
-
-def one(configuration: str, roi: str, epochs: int, top1: float, of: int = 10) -> Record:
-    return Record(configuration, roi, epochs, of, top1, epochs < of)
 
 
 def test_rois_are_drawn_from_those_of_more_than_the_least_vertices_without_streams() -> None:
@@ -138,18 +92,6 @@ def test_a_diverged_training_ranks_below_all_and_another_failure_is_no_result() 
     assert not diverged(outcome("failed", error=named, error_kind="input"))
 
 
-def rounds(searcher: str = "optuna", search: Search = SEARCH):
-    """Play a search in which a lower temperature is always better."""
-    known, records = {}, []
-    for number in range(search.n_rounds):
-        study = build_study(search, searcher, number, known, records)
-        new = propose(study, search, search.per_round, known)
-        known |= new
-        for name, values in new.items():
-            records += [one(name, "V1v", 10, 1 - values["temperature"])]
-    return known, records
-
-
 @pytest.mark.parametrize("searcher", ["optuna", "random"])
 def test_a_study_rebuilt_from_the_records_proposes_the_same(searcher) -> None:
     known, records = rounds(searcher)
@@ -187,80 +129,6 @@ def test_proposals_lie_in_their_ranges_and_none_is_made_twice() -> None:
         assert values["epochs"] in range(2, 9)
         assert values["batch_size"] in (16, 64)
         assert SEARCH.objective(values).validation == 0.1
-
-
-@pytest.fixture
-def progress(tmp_path) -> Progress:
-    """A search on two ROIs whose first round has ended, written down as it was run."""
-    progress = Progress(SEARCH, "optuna", rois()[2:4], SEARCH.backbone, RunDirectory(tmp_path))
-    for number, (_, trial) in enumerate(begin(progress).trials):
-        history = (EpochReport(1, 1.0, 1.0, 1.0, number / 10),)
-        Outcome(trial, "finished", "", "", float(number), {}, history).write(RunDirectory(tmp_path))
-    return progress
-
-
-def begin(progress: Progress) -> Round:
-    """Propose the round that waits, and write it down."""
-    *_, now = progress.rounds()
-    progress.write_round(now)
-    return now
-
-
-def test_a_round_that_was_begun_goes_on_with_its_configurations_whatever_would_be_proposed(
-    progress, monkeypatch
-) -> None:
-    second = begin(progress)
-    assert second.number == 1
-    monkeypatch.setattr(rounds_module, "propose", lambda *_: pytest.fail("proposed again"))
-    again = Progress(SEARCH, "optuna", progress.rois, SEARCH.backbone, progress.runs)
-    assert list(again.rounds())[-1] == second
-    assert again.configurations == progress.configurations
-    assert list(again.configurations.values()) == list(progress.configurations.values())
-
-
-def test_a_round_s_file_says_what_its_searcher_knew_and_is_written_once(progress) -> None:
-    second = begin(progress)
-    path = progress.home.path / "round-01.json"
-    content, before = json.loads(path.read_text()), path.stat().st_mtime_ns
-    first = list(progress.configurations)[:4]
-    assert list(content["known"]) == first
-    assert content["known"] == rank_shares(progress.records())
-    assert list(content["configurations"]) == list(progress.configurations)[4:]
-    progress.write_round(second)
-    assert path.stat().st_mtime_ns == before
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"configurations": {"a": {"tau": 1}}}'])
-def test_a_damaged_round_is_refused_by_name(progress, text) -> None:
-    (progress.home.path / "round-00.json").write_text(text)
-    with pytest.raises(ValueError, match=r"round-00\.json: .*; remove .* starts the search anew"):
-        list(progress.rounds())
-
-
-def test_a_round_that_finds_fewer_new_configurations_than_asked_loses_none(tmp_path) -> None:
-    fixed = {name: Choice((VALUES[name],)) for name in PARAMETERS}
-    search = replace(
-        SEARCH,
-        ranges=Ranges(**{**fixed, "batch_size": Choice((8, 16, 32))}),
-        per_round=2,
-        n_configurations=6,
-    )
-    progress = Progress(search, "random", rois()[2:3], search.backbone, RunDirectory(tmp_path))
-    tried = []
-    for now in progress.rounds():
-        progress.write_round(now)
-        for name, trial in now.trials:
-            tried.append(name)
-            history = (EpochReport(1, 1.0, 1.0, 1.0, 0.1),)
-            Outcome(trial, "finished", "", "", 0.0, {}, history).write(RunDirectory(tmp_path))
-    assert len(tried) == len(set(tried)) == 3
-
-
-def test_a_space_of_few_configurations_ends_with_all_of_them() -> None:
-    fixed = {name: Choice((VALUES[name],)) for name in PARAMETERS}
-    search = replace(SEARCH, ranges=Ranges(**{**fixed, "batch_size": Choice((16, 64))}))
-    study = build_study(search, "random", 0, {}, [])
-    assert len(propose(study, search, 4, {})) == 2
 
 
 @pytest.mark.parametrize(

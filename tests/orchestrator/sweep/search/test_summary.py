@@ -19,7 +19,7 @@ from orchestrator.sweep.hyperparameters import (
 from orchestrator.sweep.search.figures import FORMATS, draw_importance, draw_parallel, importance
 from orchestrator.sweep.search.study import build_study
 from orchestrator.sweep.search.summary import SHORT, best_table, freeze, standings, summarise_best
-from tests.orchestrator.sweep.search.test_study import SEARCH, VALUES, one, rois, rounds
+from tests.builders.small_searches import SEARCH, VALUES, one, rois, rounds
 from trainables.spec import Contrastive, Pooled, Regression, Trial, Untuned
 from trainables.spec.search import PARAMETERS
 

@@ -1,0 +1,130 @@
+"""The queue with a scheduler that decides after each report, and as it closes."""
+
+import asyncio
+
+import pytest
+
+from orchestrator.cluster import trial_queue
+from orchestrator.cluster.jobs import AGAIN, END, Job
+from orchestrator.cluster.trial_queue import TrialQueue
+from tests.builders.queue_scenario import job, run
+
+pytestmark = pytest.mark.usefixtures("short_polls")
+
+
+def test_who_asks_for_an_event_too_early_is_asked_to_ask_again() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        assert await queue.next_event("a", 0) is None
+
+    run(scenario)
+
+
+def test_closing_ends_groups_that_wait_and_groups_that_ask_later(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+
+    async def scenario(queue: TrialQueue) -> None:
+        waiting = asyncio.create_task(queue.take("g1"))
+        await asyncio.sleep(0)
+        await queue.close()
+        assert await asyncio.wait_for(waiting, 5) == END
+        assert await queue.take("g2") == END
+
+    run(scenario)
+
+
+def test_a_closed_queue_hands_out_nothing_that_still_waits() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a"))
+        await queue.close()
+        assert await queue.take("g1") == END
+
+    run(scenario)
+
+
+def test_two_groups_never_work_on_one_job_whatever_the_order_of_calls() -> None:
+    async def serve(queue: TrialQueue, group: str, done: list[str]) -> None:
+        while (got := await queue.take(group)) != END:
+            if got != AGAIN:
+                await queue.report(got.trial_id, {"epoch": 1})
+                await asyncio.sleep(0)
+                done.append(got.trial_id)
+                await queue.finish(got.trial_id, {}, None)
+
+    async def scenario(queue: TrialQueue) -> None:
+        done: list[str] = []
+        groups = [asyncio.create_task(serve(queue, f"g{n}", done)) for n in range(4)]
+        names = [f"t{n}" for n in range(40)]
+        for n, name in enumerate(names):
+            await queue.submit(job(name, f"nsd-subj0{n % 3}"))
+        while len(done) < len(names):
+            await asyncio.sleep(0.001)
+        await queue.close()
+        await asyncio.gather(*groups)
+        assert sorted(done) == sorted(names)
+
+    run(scenario)
+
+
+def test_jobs_that_train_the_same_checkpoint_run_one_after_another() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(Job("a", "{}", ("nsd-subj01",), "same"))
+        await queue.submit(Job("b", "{}", ("nsd-subj01",), "same"))
+        await queue.submit(Job("c", "{}", ("nsd-subj01",), "other"))
+        assert (await queue.take("g1")).trial_id == "a"
+        assert (await queue.take("g2")).trial_id == "c"
+        await queue.finish("c", {}, None)
+        assert await queue.take("g2") == AGAIN
+        await queue.finish("a", {}, None)
+        assert (await queue.take("g2")).trial_id == "b"
+
+    run(scenario)
+
+
+def awaiting_job(name: str) -> Job:
+    return Job(name, "{}", ("nsd-subj01",), awaits_scheduler=True)
+
+
+def test_a_scheduled_job_waits_until_its_listener_asks_for_the_next_event(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(awaiting_job("a"))
+        await queue.take("g1")
+        report = asyncio.create_task(queue.report("a", {"epoch": 1}))
+        assert await queue.next_event("a", 0) == {"epoch": 1}
+        await asyncio.sleep(0.05)
+        assert not report.done()
+        following = asyncio.create_task(queue.next_event("a", 1))
+        assert await asyncio.wait_for(report, 5)
+        following.cancel()
+
+    run(scenario)
+
+
+def test_a_scheduled_job_that_is_stopped_frees_its_worker_at_that_very_report(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(awaiting_job("a"))
+        await queue.submit(awaiting_job("b"))
+        await queue.take("g1")
+        report = asyncio.create_task(queue.report("a", {"epoch": 1}))
+        assert await queue.next_event("a", 0) == {"epoch": 1}
+        await queue.stop("a")
+        assert not await asyncio.wait_for(report, 5)
+        await queue.finish("a", {"seconds": 1.0}, None)
+        assert (await asyncio.wait_for(queue.take("g1"), 5)).trial_id == "b"
+
+    run(scenario)
+
+
+def test_a_scheduled_job_goes_on_when_nobody_listens_for_long(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "DECISION_SECONDS", 0.02)
+
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(awaiting_job("a"))
+        await queue.take("g1")
+        assert await asyncio.wait_for(queue.report("a", {"epoch": 1}), 5)
+
+    run(scenario)

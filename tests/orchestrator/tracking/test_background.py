@@ -1,0 +1,130 @@
+"""MLflow written in the background: in order, and later where its store was down."""
+
+import socket
+import time
+
+import pytest
+
+from orchestrator.tracking.background import Tracker, start_tracker
+from tests.builders.mirrored_runs import finetuned, finish, runs_of
+
+WAIT = 60
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.slow
+def test_what_a_store_that_was_down_has_missed_is_written_when_it_is_back(
+    sweep, store, monkeypatch
+) -> None:
+    trials = [finetuned(sweep, roi) for roi in range(3)]
+    for trial in trials:
+        finish(sweep, trial)
+    ids = [trial.id for trial in trials]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    warnings: list[str] = []
+    start = time.monotonic()
+    tracker = start_tracker(sweep, warnings.append)
+    tracker.due(ids)
+    assert tracker.close(complete=True) == ids
+    assert time.monotonic() - start < 30
+    assert warnings[-1].startswith("MLflow (http://127.0.0.1:")
+    assert "\n" not in warnings[-1]
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    tracker = start_tracker(sweep, warnings.append)
+    tracker.due(ids)
+    assert tracker.close(complete=True) == []
+    [parent], children = runs_of(sweep, store)
+    assert parent.info.status == "FINISHED"
+    assert {child.data.tags["trial_id"] for child in children} == set(ids)
+
+
+class FakeMirror:
+    """Notes what it is asked to write; fails while it is told to."""
+
+    def __init__(self) -> None:
+        self.down: Exception | None = None
+        self.opened = 0
+        self.written: list[str] = []
+        self.closed: list[bool] = []
+
+    def open(self) -> "FakeMirror":
+        self.opened += 1
+        if self.down:
+            raise self.down
+        return self
+
+    def write(self, trial_id: str) -> None:
+        if self.down:
+            raise self.down
+        self.written.append(trial_id)
+
+    def close(self, *, complete: bool) -> None:
+        self.closed.append(complete)
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_trials_are_written_in_order_and_the_parent_closed_last() -> None:
+    mirror, warnings = FakeMirror(), []
+    tracker = Tracker(mirror.open, warnings.append)
+    tracker.due(["a", "b"])
+    tracker.due(["c"])
+    assert tracker.close(complete=True) == []
+    assert mirror.written == ["a", "b", "c"]
+    assert mirror.closed == [True]
+    assert mirror.opened == 1
+    assert warnings == []
+
+
+@pytest.mark.parametrize("down", [ConnectionError("refused\nwith details"), RuntimeError()])
+def test_a_store_that_is_down_raises_nothing_and_its_trials_are_reported(down) -> None:
+    mirror, warnings = FakeMirror(), []
+    mirror.down = down
+    tracker = Tracker(mirror.open, warnings.append)
+    tracker.due(["a", "b"])
+    assert tracker.close(complete=True) == ["a", "b"]
+    assert mirror.closed == []
+    assert "details" not in warnings[-1]
+    assert warnings[-1].endswith(("refused", "RuntimeError"))
+
+
+def test_a_store_that_is_down_is_not_asked_once_for_every_trial() -> None:
+    mirror = FakeMirror()
+    mirror.down = ConnectionError("refused")
+    slow_open = mirror.open
+
+    def open_slowly() -> FakeMirror:
+        time.sleep(0.05)
+        return slow_open()
+
+    tracker = Tracker(open_slowly, lambda warning: None)
+    tracker.due([f"t{number}" for number in range(600)])
+    assert len(tracker.close(complete=False)) == 600
+    assert mirror.opened <= 5
+
+
+def test_trials_that_a_store_missed_are_written_with_the_next_one() -> None:
+    mirror, warnings = FakeMirror(), []
+    mirror.down = ConnectionError("refused")
+    tracker = Tracker(mirror.open, warnings.append)
+    tracker.due(["a"])
+    wait_until(lambda: warnings)
+    mirror.down = None
+    tracker.due(["b"])
+    wait_until(lambda: len(mirror.written) == 2)
+    assert mirror.written == ["a", "b"]
+    assert tracker.close(complete=False) == []
+    assert mirror.closed == [False]

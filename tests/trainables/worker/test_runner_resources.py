@@ -1,0 +1,114 @@
+"""A runner's memory and disk: streamed images, features on disk, shares of a GPU, failures."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.builders.tiny_runs import (
+    CPU,
+    ENCODING,
+    REGRESSION,
+    Listener,
+    scores,
+)
+from trainables.compute.device import free_bytes
+from trainables.exceptions import Failure
+from trainables.results.outcome import Outcome, failed
+from trainables.results.run_directory import RunDirectory
+from trainables.worker.runner import TrialRunner
+
+pytestmark = pytest.mark.usefixtures("without_ray")
+
+
+def test_images_that_do_not_fit_are_streamed_to_the_same_scores(place) -> None:
+    trial = place.trial()
+    place.runner("resident").run(trial, Listener())
+    place.runner("streamed", image_budget=1000).run(trial, Listener())
+    assert scores(place, trial, "resident") == scores(place, trial, "streamed")
+
+
+def test_features_that_do_not_fit_are_on_disk_to_the_same_scores_and_removed(place) -> None:
+    trial = place.untuned(0)
+    place.runner("memory").run(trial, Listener())
+    place.runner("on-disk", feature_budget=1000).run(trial, Listener())
+    assert scores(place, trial, "memory") == scores(place, trial, "on-disk")
+    assert list((place.home / "on-disk" / "scratch").iterdir()) == []
+
+
+def test_data_that_has_changed_since_planning_is_refused(place) -> None:
+    stale = replace(place.trial(), rois=(replace(place.rois[0], data="00000000"),))
+    with pytest.raises(ValueError, match=r"nsd-subj01: its content is .*planned on 00000000; plan"):
+        place.runner().run(stale, Listener())
+    assert not RunDirectory(place.home / "runs").outcome_file(stale.id).exists()
+
+
+def test_an_roi_of_other_vertices_than_planned_is_refused(place) -> None:
+    stale = replace(place.trial(), rois=(replace(place.rois[0], n_vertices=9),))
+    with pytest.raises(ValueError, match=r"nsd-subj01-lh-V1v: 8 vertices .*planned on 9; plan"):
+        place.runner().run(stale, Listener())
+
+
+def test_missing_rows_are_refused(place) -> None:
+    (place.home / "data" / "nsd-subj01" / "rows-00000.parquet").unlink()
+    with pytest.raises((ValueError, OSError)):
+        place.runner().run(place.trial(), Listener())
+
+
+def test_a_runner_serves_on_after_a_trial_that_failed(place) -> None:
+    runner = place.runner()
+    doomed = replace(place.trial(), encoding=replace(ENCODING, layers=("absent",)))
+    with pytest.raises(ValueError, match=r"unknown layers \['absent'\]"):
+        runner.run(doomed, Listener())
+    assert runner.run(place.trial(REGRESSION), Listener()).status == "finished"
+
+
+def test_every_epoch_s_weights_are_kept_on_request(place) -> None:
+    trial = place.trial()
+    place.runner(keep_every_epoch=True).run(trial, Listener())
+    kept = (place.home / "runs" / "checkpoints" / trial.training_id).glob("epoch-*")
+    assert sorted(path.name for path in kept) == [
+        "epoch-0001.safetensors",
+        "epoch-0002.safetensors",
+    ]
+
+
+def test_a_trial_that_could_not_be_done_is_an_outcome_with_its_error(place) -> None:
+    outcome = failed(place.trial(), Failure("input", "ValueError: no"))
+    outcome.write(RunDirectory(place.home / "runs"))
+    content = json.loads(
+        RunDirectory(place.home / "runs").outcome_file(outcome.trial.id).read_text()
+    )
+    assert (content["status"], content["error"]) == ("failed", "ValueError: no")
+    assert Outcome.read(RunDirectory(place.home / "runs"), outcome.trial.id).error_kind == "input"
+
+
+def test_a_worker_that_shares_a_gpu_takes_its_share_of_the_memory(place, monkeypatch) -> None:
+    shares = []
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda share, device: shares.append(share)
+    )
+    for share in (0.25, 1.0):
+        TrialRunner(place.context(share_of_gpu=share), torch.device("cuda"))
+    assert shares == [0.25]
+
+
+def test_what_is_free_of_a_gpu_is_at_most_this_process_s_share(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (70, 100))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 10)
+    for share, expected in ((1.0, 70), (0.5, 40)):
+        # As torch: it asks for the device's number.
+        monkeypatch.setattr(
+            torch.cuda,
+            "get_per_process_memory_fraction",
+            lambda d, share=share: {3: share}[d.index],
+        )
+        assert free_bytes(torch.device("cuda")) == expected
+        assert free_bytes(torch.device("cuda:3")) == expected
+
+
+def test_free_memory_is_measured() -> None:
+    assert free_bytes(CPU) > 2**20
