@@ -6,6 +6,7 @@ reports next.
 """
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ from orchestrator.cluster.jobs import (
 from orchestrator.cluster.queue_metrics import QueueMetrics
 from orchestrator.cluster.subject_locality import SubjectLocality
 from trainables.exceptions import Failure
+
+_logger = logging.getLogger(__name__)
 
 DECISION_SECONDS: Final = 600.0
 """The longest that a job that awaits its scheduler waits for who listens to it; then it goes on."""
@@ -88,6 +91,7 @@ class TrialQueue:
         if job is not None:
             entry = self._entries[job.trial_id]
             entry.alive, entry.worker = time.monotonic(), worker
+            _logger.info("%s: given to %s", job.trial_id, group)
             return job
         return END if self._closed else AGAIN
 
@@ -138,6 +142,7 @@ class TrialQueue:
     def _died(self, entry: QueueEntry) -> bool:
         """Count a death; tell whether the job is worth another try."""
         entry.n_failures += 1
+        _logger.warning("%s: %s", entry.job.trial_id, entry.last_failure.message)
         if entry.stopped or entry.n_failures > self._retries:
             why = entry.last_failure
             lost = f"its worker process died {entry.n_failures} times ({why.message})"
@@ -221,6 +226,7 @@ class TrialQueue:
         message = {"error": failure.message, "kind": failure.kind} if failure else {"error": None}
         entry.events.append({"done": True, **message})
         entry.ended = True
+        _logger.info("%s: %s", entry.job.trial_id, failure.kind if failure else "finished")
         self._metrics.ended(entry.progress.group, failed=failure is not None)
         if entry.stopped:  # nobody listens any more
             self._entries.pop(entry.job.trial_id, None)

@@ -6,6 +6,7 @@ What counts is a sign of life of the trial, a step that begins or an epoch that 
 the trial takes in all.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -18,6 +19,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.cli.process import interrupt
 from orchestrator.cluster.jobs import Stuck
+
+_logger = logging.getLogger(__name__)
 
 CHECK_SECONDS: Final = 5.0
 MIN_STALL_TIMEOUT: Final = 900.0
@@ -53,6 +56,7 @@ def _watch(queue: Any, ended: threading.Event) -> None:
             ray.get(queue.nodes_died.remote(dead), timeout=CHECK_SECONDS)
             stuck: list[Stuck] = ray.get(queue.stuck.remote(), timeout=CHECK_SECONDS)
             for one in stuck:
+                _logger.info("%s: no progress, ending its worker %d", one.trial_id, one.pid)
                 _end(one)
         except (ray.exceptions.RayError, TimeoutError):
             continue  # the queue is busy or gone, or a node: the next time will tell

@@ -4,6 +4,7 @@ The first worker of a group asks the queue and reports to it; the others hear fr
 to do. Where they are no longer in step, the worker fails, and Ray Train starts the group anew.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from ray import cloudpickle as pickle
 
 from orchestrator.cli.environment import WORKER, set_environment
 from orchestrator.cluster.jobs import END, Job, Reply, Worker
+from orchestrator.cluster.process_logs import log_to_stderr
 from trainables.exceptions import Abandoned, Diverged, ProcessGroupBroken, Stopped, WorkerLost
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from trainables.results.outcome import Outcome
     from trainables.spec.evaluation import WorkItem
     from trainables.training.distributed import TrialProcessGroup
+
+_logger = logging.getLogger(__name__)
 
 
 class Runner(Protocol):
@@ -48,12 +52,15 @@ def serve(config: dict[str, Any]) -> None:
     from trainables.training.distributed import join_process_group
 
     set_environment(WORKER)
+    log_to_stderr()
     queue, group = config["queue"], str(config["group"])
     process_group = join_process_group()
     make_runner: MakeRunner = pickle.loads(config["make_runner"])
     runner = make_runner(get_device(), process_group)
 
     worker = Worker(ray.get_runtime_context().get_node_id(), os.getpid())
+    rank, size = process_group.rank, process_group.size
+    _logger.info("%s: worker %d of %d serves trials", group, rank + 1, size)
 
     def take() -> Job | Reply:
         answer: Job | Reply = ray.get(queue.take.remote(group, worker))
@@ -65,6 +72,7 @@ def serve(config: dict[str, Any]) -> None:
                 do = _serve_one if process_group.is_first else _run_rank
                 do(runner, queue, job)
     except (ray.exceptions.RayActorError, Abandoned):
+        _logger.warning("%s: the queue is gone", group)
         return  # the queue is gone, and with it the sweep that this worker served
 
 
@@ -84,6 +92,7 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
     except Exception as error:
         ray.get(queue.finish.remote(job.trial_id, {}, failure_of(error)))
         if device_failure(error) is not None:
+            _logger.warning("%s: its device failed, so this process starts anew", job.trial_id)
             raise  # a process whose device failed, or is full, serves no other trial: start anew
 
 

@@ -5,6 +5,7 @@ differs is the model that ``build_model`` makes of the objective. Several proces
 training: each passes its rows of every batch, and the first one reports and saves for all.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from trainables.training.checkpoints import Checkpoints
 from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
 from trainables.training.retrieval import with_retrieval
 from trainables.training.synchronised import WHOLE_BATCHES, ForwardConfig, SharedModel
+
+_logger = logging.getLogger(__name__)
 
 History = tuple[EpochReport, ...]
 Report = Callable[[EpochReport], bool]
@@ -79,6 +82,8 @@ def finetune(
 
     training, history, is_complete = process_group.together(begin)
     process_group.check_same((len(history), is_complete), "epochs of the checkpoint, complete")
+    if history:
+        _logger.info("resumed after epoch %d of %d", history[-1].epoch, objective.epochs)
     if is_complete:
         return history
     shared = SharedModel(process_group, training.model, forward_config)
@@ -134,6 +139,8 @@ def _end_epoch(
     """Measure retrieval, report and save; return the history, and whether to stop."""
     done = with_retrieval(history[-1], training.model, training.subjects, training.held_out)
     history = (*history[:-1], done)
+    epochs, rate = training.objective.epochs, done.images_per_second
+    _logger.info("epoch %d of %d: loss %.4g, %.0f images/s", done.epoch, epochs, done.loss, rate)
     is_last = done.epoch == training.objective.epochs
     is_stopped = not report(done) and not is_last
     final = is_last or is_stopped

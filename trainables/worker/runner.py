@@ -1,5 +1,6 @@
 """One trial, or evaluation, on a warm worker: read, fine-tune, encode, write the scores."""
 
+import logging
 import socket
 import time
 
@@ -30,6 +31,8 @@ from trainables.worker.context import PreparedTrial, RunContext, numerics_of
 from trainables.worker.progress import Clock, Listener, Logged, Silent
 from trainables.worker.score_subject import SubjectScorer
 from trainables.worker.subject_cache import SubjectCache
+
+_logger = logging.getLogger(__name__)
 
 
 class TrialRunner:
@@ -67,13 +70,17 @@ class TrialRunner:
         runs.fetch_trial(trial)  # where an earlier try was on another machine
         log = TrialLog(runs.log_file(trial.id))
         log.note("started", device=device_name(self._device))
+        _logger.info("%s: started on %s", trial.id, device_name(self._device))
         try:
             with torch_set_for(numerics_of(trial)):
                 outcome = self._run(trial, Logged(listener, log))
         except Exception as error:
             log.note("failed", error=f"{type(error).__name__}: {error}")
+            _logger.warning("%s: failed, %s: %s", trial.id, type(error).__name__, error)
             raise
         log.note(outcome.status, seconds=outcome.seconds)
+        seconds = sum(outcome.seconds.values())
+        _logger.info("%s: %s after %.1f s", trial.id, outcome.status, seconds)
         return outcome
 
     def _run(self, trial: WorkItem, listener: Listener) -> Outcome:
@@ -151,6 +158,7 @@ class TrialRunner:
                 if device_failure(error) != "out-of-memory":
                     raise
                 part = self._smaller_microbatch(work_item, objective, part)
+            _logger.warning("%s: out of memory, again with %d images at a time", trial.id, part)
             del work_item  # and nothing refers to the failed try any more: its memory is free
             clock.listener.stage(f"finetuning, {part} images at a time")
             work_item = self._read_alone(trial)

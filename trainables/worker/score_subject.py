@@ -1,5 +1,6 @@
 """Score a network on the images and responses of one subject after another."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,6 +19,8 @@ from trainables.spec import Encoding, Roi
 from trainables.spec.evaluation import Evaluation, WorkItem, training_of
 from trainables.worker.context import PreparedTrial, RunContext, numerics_of
 from trainables.worker.progress import Clock
+
+_logger = logging.getLogger(__name__)
 
 FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
 """Images at once: on a CPU, larger ones leave the memory that the allocator reuses."""
@@ -77,6 +80,7 @@ class SubjectScorer:
             mine = [_counted(one, overlap, (full, split)) for one in scores if one.roi == roi]
             write_predictions(self.context.runs, trial, mine, rows[compact.test])
             write_scores(self.context.runs, trial, mine)
+            _logger.info("%s: scored %s", trial.id, roi.id)
 
 
 def _without_training_images(trial: WorkItem, split: Split, overlap: Overlap) -> Split:

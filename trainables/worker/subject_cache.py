@@ -1,5 +1,6 @@
 """The subjects that a warm worker holds: responses and images, while they are of use."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,8 @@ from trainables.data.images import Images, ResidentImages, StreamedImages
 from trainables.data.loading import Subject, read_images, read_subject
 from trainables.spec.evaluation import WorkItem
 from trainables.storage.s3_mirror import pull
+
+_logger = logging.getLogger(__name__)
 
 SHARE_FOR_IMAGES: Final = 0.4
 
@@ -52,8 +55,7 @@ class SubjectCache:
         wanted = {roi.shard: roi.data for roi in trial.rois}
         known = {name for name, data in wanted.items() if self._has(name, data)}
         if known != set(wanted):
-            # Let go of what this trial has no use for before reading more.
-            self._cached = {name: self._cached[name] for name in self._cached if name in known}
+            self._evict(set(self._cached) - known)  # before more is read
         for name, data in wanted.items():
             if name not in known:
                 self._cached[name] = self._read(name, data)
@@ -61,7 +63,12 @@ class SubjectCache:
 
     def clear(self) -> None:
         """Hold no subject any more."""
-        self._cached = {}
+        self._evict(set(self._cached))
+
+    def _evict(self, names: set[str]) -> None:
+        for name in sorted(names):
+            _logger.info("%s: evicted", name)
+            del self._cached[name]
 
     def _has(self, name: str, data: str) -> bool:
         return name in self._cached and self._cached[name].subject.manifest.data == data
@@ -76,8 +83,10 @@ class SubjectCache:
                 f"{data}; plan again, or ingest the data that was planned on"
             )
         if _bytes(subject) <= self._bytes_left():
+            _logger.info("%s: read, %d images on the device", name, subject.manifest.n_images)
             return CachedSubject(subject, ResidentImages(read_images(shard, self._device)))
         n_images, size = subject.manifest.n_images, subject.manifest.image_size
+        _logger.info("%s: read, %d images streamed from disk", name, n_images)
         stream = StreamedImages(n_images, size, DiskImages(shard, self._scratch).read, self._device)
         return CachedSubject(subject, stream)
 
