@@ -90,3 +90,24 @@ def test_without_scores_there_is_one_clear_line(tmp_path, capsys):
     assert message.count("\n") == 1
     assert "orchestrator.sweep" in message
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"started": 1e18}, "started: expected a value below"),
+        ({"started": [1]}, "started: expected a number, found [1]"),
+        ({"history": [["deep"]]}, "history[0]: expected an object, found ['deep']"),
+        (None, "not JSON (recursion limit exceeded"),
+    ],
+)
+def test_a_damaged_outcome_is_refused_in_one_line(tmp_path, capsys, changes, message):
+    runs = tmp_path / "runs"
+    trial = write(runs, Contrastive(), roi("V1v"), [0.1, 0.2, 0.3, 0.4], started=1.0)
+    path = RunDirectory(runs).outcome_file(trial.id)
+    content = json.loads(path.read_text()) | (changes or {})
+    path.write_text("[" * 100_000 if changes is None else json.dumps(content))
+    assert main(["--out", str(runs)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}: {message}")
+    assert error.count("\n") == 1
