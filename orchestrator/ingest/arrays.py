@@ -1,4 +1,4 @@
-"""Read a source's .npy files, and refuse the ones that are not what they should be."""
+"""Read a source's .npy files, and refuse those with unexpected content."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from orchestrator.cli.errors import InputError
 
 SCAN_BYTES: Final = 64 << 20
-"""How much of a response matrix is looked at, or held, at once."""
+"""How much of a response matrix is checked, or kept in memory, at once."""
 SHOWN: Final = 5
-"""How many offenders a complaint names before it only counts them."""
+"""How many items an error names before it only counts them."""
 
 
 def open_array(path: Path, what: str) -> NDArray[Any]:
-    """Map an .npy file into memory without reading it; raise InputError when it is none."""
+    """Map an .npy file into memory without reading it; raise InputError when it is not one."""
     if not path.is_file():
         raise InputError(f"{path}: {what} missing; download it again")
     try:
@@ -72,7 +72,7 @@ def read_labels(path: Path, n_vertices: int | None) -> NDArray[np.integer[Any]]:
     labels = open_array(path, "ROI mask")
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(
-            f"{path}: expected one integer label a vertex, found {labels.dtype} of "
+            f"{path}: expected one integer label per vertex, found {labels.dtype} of "
             f"{labels.shape}; download it again"
         )
     _check_length(path, "labels", len(labels), n_vertices)
@@ -82,7 +82,7 @@ def read_labels(path: Path, n_vertices: int | None) -> NDArray[np.integer[Any]]:
 def read_mesh(path: Path, n_vertices: int | None) -> NDArray[np.int32]:
     """Read the fsaverage vertex of each response column, (n_vertices,), ascending.
 
-    The file marks the vertices of the fsaverage mesh that are there with 1, the others with 0.
+    The file marks the present vertices of the fsaverage mesh with 1, the others with 0.
     Raises InputError when it holds anything else, or not n_vertices ones.
     """
     marks = open_array(path, "fsaverage mesh vertices")
@@ -99,13 +99,13 @@ def read_mesh(path: Path, n_vertices: int | None) -> NDArray[np.int32]:
 def read_noise_ceiling(path: Path, n_vertices: int | None) -> NDArray[np.float32]:
     """Read the highest r that a perfect model could reach at each vertex, (n_vertices,).
 
-    NaN where it is not known. Raises InputError for another shape or length, or values that are
-    no correlations.
+    NaN where unknown. Raises InputError for another shape or length, or values that are not
+    correlations.
     """
     ceiling = open_array(path, "noise ceiling")
     if ceiling.ndim != 1 or not np.issubdtype(ceiling.dtype, np.floating):
         raise InputError(
-            f"{path}: expected one float a vertex, found {ceiling.dtype} of {ceiling.shape}; "
+            f"{path}: expected one float per vertex, found {ceiling.dtype} of {ceiling.shape}; "
             "save it as a 1-D float array"
         )
     _check_length(path, "noise ceilings", len(ceiling), n_vertices)

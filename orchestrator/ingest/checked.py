@@ -1,4 +1,4 @@
-"""A subject whose source has been checked, and the complaints about one that is not sound."""
+"""A subject whose source has been checked, and the problems of one that is invalid."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -57,7 +57,7 @@ def read_ceiling(
     ncsnr = open_array(path, "ncsnr")
     if ncsnr.ndim != 1 or not np.issubdtype(ncsnr.dtype, np.floating):
         raise InputError(
-            f"{path}: expected one float a vertex, found {ncsnr.dtype} of {ncsnr.shape}; "
+            f"{path}: expected one float per vertex, found {ncsnr.dtype} of {ncsnr.shape}; "
             "save it as a 1-D float array"
         )
     if n_vertices is not None and len(ncsnr) != n_vertices:

@@ -1,7 +1,7 @@
 """Which images train and which test: decided once, at ingest, and stored as a column.
 
 ``stimulus`` (the default) gives an image the same side for every subject who saw it, so that a
-model that was fitted to other subjects has not seen this subject's test images either.
+model that was fitted to other subjects was not fitted to this subject's test images either.
 ``paper`` is the published permutation, which is per subject and does not promise that.
 In both, ``order`` counts a subject's images from 0 with all training images first.
 """
@@ -22,11 +22,11 @@ MIN_TRAIN: Final = 2
 
 @dataclass(frozen=True)
 class Split:
-    """The side of each of a subject's images, and its place in the split's order."""
+    """The side of each of a subject's images, and its position in the split's order."""
 
     name: SplitName
     sides: tuple[str, ...]
-    """``train`` or ``test``, one an image."""
+    """``train`` or ``test``, one per image."""
     orders: tuple[int, ...]
     """A permutation of 0 … n - 1, training images first."""
     digest: str

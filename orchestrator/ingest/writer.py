@@ -1,4 +1,4 @@
-"""Write one checked subject as a shard directory: all of it, or none."""
+"""Write one checked subject as a shard directory: all of it, or nothing."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ from trainables.storage.s3_mirror import upload_directory
 
 
 class Source(Protocol):
-    """One subject's files, in whatever layout."""
+    """One subject's files, in any layout."""
 
     @property
     def subject(self) -> str:
@@ -42,7 +42,7 @@ class Source(Protocol):
         """Name the directory that this subject is written to."""
 
     def count_images(self) -> int:
-        """Count the images that there are to look at."""
+        """Count the images to check."""
 
     def digest(self) -> str:
         """Digest the source, so that a change is noticed."""
@@ -54,9 +54,9 @@ _PARTIAL: Final = re.compile(r"\..+\.partial-(\d+)")
 
 
 def read_existing(files: Source, out: Path, settings: Settings) -> Manifest | None:
-    """Read the manifest of a subject that is already there as it would be written, or None.
+    """Read the manifest of an existing subject that equals the one to write, or None.
 
-    Raises InputError when what is there was made from another source or with other settings.
+    Raises InputError when it was made from another source or with other settings.
     """
     shard = out / files.shard
     if not shard.exists():
@@ -77,7 +77,7 @@ def read_existing(files: Source, out: Path, settings: Settings) -> Manifest | No
         if manifest.choices.get(name) != choice
     ]
     if manifest.source != files.digest():
-        differences.append("its source's files (or noise ceilings) were others")
+        differences.append("it was made from other source files (or noise ceilings)")
     if differences:
         raise InputError(
             f"{shard}: already there, but {', '.join(differences)}; remove this directory to "
@@ -91,7 +91,7 @@ def write_subject(
 ) -> Manifest:
     """Pair a subject's images with their responses and write both; all of it appears at once.
 
-    images: of every row, in order. Where they stop with an error, nothing is left behind.
+    images: of every row, in order. If they stop with an error, nothing is left behind.
     """
     with new_directory(out, subject.shard) as partial:
         rows = _write_rows(subject, images, partial, settings.image_size)
@@ -102,7 +102,7 @@ def write_subject(
 
 
 def remove_stale(out: Path) -> None:
-    """Remove what ingests that were killed have left in a data directory."""
+    """Remove what killed ingests left in a data directory."""
     for path in out.glob(".*.partial-*"):
         match = _PARTIAL.fullmatch(path.name)
         if match and not _alive(int(match[1])):
@@ -123,7 +123,7 @@ def _alive(process: int) -> bool:
 
 @contextmanager
 def new_directory(out: Path, name: str) -> Iterator[Path]:
-    """Make a hidden directory to fill, and give it its name at the end; remove it on any error."""
+    """Create a hidden directory to fill, rename it at the end, and remove it on any error."""
     partial = out / f".{name}.partial-{os.getpid()}"
     partial.mkdir(parents=True)
     try:
@@ -220,7 +220,7 @@ def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, 
 
 
 def _content(rows: str, hemispheres: Mapping[str, Hemisphere]) -> str:
-    """Digest rows and ROIs: two masks of equal counts must not pass for one another."""
+    """Digest rows and ROIs, so that two masks with equal counts differ."""
     regions = {
         name: {roi_name: vertices.tolist() for roi_name, vertices in half.regions.items()}
         for name, half in hemispheres.items()

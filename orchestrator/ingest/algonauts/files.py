@@ -31,7 +31,7 @@ _SPLIT_FIRST: Final = ("training_images", "training_fmri", "roi_masks")
 
 @dataclass(frozen=True)
 class SubjectFiles:
-    """The paths of one subject's files; any of them may turn out to be missing."""
+    """The paths of one subject's files, any of which may be missing."""
 
     subject: str
     """``subj01`` …, whatever the layout calls it."""
@@ -58,7 +58,7 @@ class SubjectFiles:
         return f"{DATASET}-{self.subject}"
 
     def count_images(self) -> int:
-        """Count the images that there are to look at, for the progress bar."""
+        """Count the images to check, for the progress bar."""
         return sum(1 for _ in self.images.iterdir()) if self.images.is_dir() else 0
 
     def digest(self) -> str:
@@ -77,7 +77,7 @@ class SubjectFiles:
 
 
 def fingerprint(path: Path) -> str:
-    """Tell an image or a large file by its size, a small file by its content."""
+    """Identify an image or a large file by its size, a small file by its content."""
     if not path.is_file():
         return "absent"
     size = path.stat().st_size

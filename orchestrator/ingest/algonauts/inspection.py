@@ -1,4 +1,4 @@
-"""Look at all of a source before anything is written, and list all that is wrong with it."""
+"""Check a whole source before anything is written, and list every problem."""
 
 import re
 from collections import Counter
@@ -36,7 +36,7 @@ def inspect_subject(
 ) -> Subject | None:
     """Check one subject's files; note what is wrong in findings, and return None if anything is.
 
-    looked: told how many images were looked at since the last call.
+    looked: called with the number of images checked since the last call.
     """
     before = len(findings.complaints)
     images = findings.attempt(list_images, files.images)

@@ -1,8 +1,8 @@
 """Read an ROI family's mapping file without running what it may contain.
 
 ``mapping_prf-visualrois.npy`` is ``np.save(path, {1: "V1v", …})``: an .npy header, then a pickle.
-A pickle can name any function to call, so this one may name only what NumPy writes for such a
-dict, and even those names lead to the stand-ins below instead of to NumPy.
+A pickle can name any function to call. This one may name only what NumPy writes for such a dict,
+and even these names resolve to the stand-ins below instead of NumPy.
 """
 
 import pickle
@@ -16,11 +16,11 @@ from orchestrator.cli.errors import InputError
 from trainables.spec import is_name
 
 MAX_BYTES: Final = 1 << 20
-"""A real mapping has a few hundred bytes; more is another file, or a trap."""
+"""A real mapping has a few hundred bytes; a larger file is something else, or malicious."""
 
 
 class _RefusedError(pickle.UnpicklingError):
-    """Something that no mapping needs, which was not loaded."""
+    """Something that no mapping needs, and that was not loaded."""
 
 
 class _Dtype:

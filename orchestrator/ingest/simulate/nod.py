@@ -42,7 +42,7 @@ PICTURE_SIZES: Final = ((500, 375), (375, 500), (500, 333), (333, 500), (500, 50
 
 
 def simulate_nod(out: Path, settings: NodSimulation) -> None:
-    """Write the simulated subjects to out, or nothing where they are already.
+    """Write the simulated subjects to out, or nothing if they exist.
 
     Raises ValueError when out holds other settings' subjects, or anything else.
     """

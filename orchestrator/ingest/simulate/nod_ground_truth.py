@@ -24,7 +24,7 @@ FIRST_STIMULUS: Final = 200_000
 """Stimuli from here on are no NSD subject's, and pretraining has not seen them either."""
 PRF_MAPS: Final = ("ang", "ecc", "rfsize", "R2")
 OTHER_R2: Final = 5.0
-"""The highest R² (per cent) of a vertex that only has noise."""
+"""The highest R² (per cent) of a vertex that has only noise."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Pretraining:
 
 
 def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Path:
-    """Write the stand-in weights to path (safetensors), or nothing where they are already.
+    """Write the stand-in weights to path (safetensors), or nothing if they exist.
 
     The whole state dict is kept, with its 1000 outputs, of which the first few are the classes.
     The metadata hold the settings and the test accuracy. Raises ValueError when path holds

@@ -1,7 +1,7 @@
 """Procedural images: objects of eight classes before a textured background, like photographs.
 
-A scene is a description (what is where, in which light), drawn from a seed and the number of
-the stimulus alone, and an image is a pure function of it: the same stimulus has the same pixels
+A scene is a description (objects, places, light), drawn from a seed and the stimulus number only,
+and an image is a pure function of it: the same stimulus has the same pixels
 for every subject. Coordinates run from -1 to 1, rightwards and upwards from the image's centre.
 """
 

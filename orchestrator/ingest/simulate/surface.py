@@ -64,7 +64,7 @@ def brain_models(surfaces: Mapping[str, SimulatedSurface]) -> BrainModelAxis:
 
 
 def with_subcortex(cortex: BrainModelAxis) -> BrainModelAxis:
-    """Add grayordinates that are no vertices."""
+    """Add grayordinates that are not vertices."""
     voxels = np.stack([np.arange(N_SUBCORTICAL), *np.zeros((2, N_SUBCORTICAL))], axis=1)
     everywhere: BrainModelAxis = cortex + BrainModelAxis(
         name=["CIFTI_STRUCTURE_THALAMUS_LEFT"] * N_SUBCORTICAL,

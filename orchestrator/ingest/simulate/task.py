@@ -1,4 +1,4 @@
-"""Write a simulated image-classification task: the scenes, a directory a class.
+"""Write a simulated image-classification task: the scenes, one directory per class.
 
 No subject sees these images, and the stand-in weights were not trained on them.
 """
@@ -32,7 +32,7 @@ class TaskSimulation:
 
 
 def simulate_task(out: Path, settings: TaskSimulation) -> None:
-    """Write the simulated task to out, or nothing where it is already.
+    """Write the simulated task to out, or nothing if it exists.
 
     Raises ValueError when out holds another simulation, or anything else.
     """

@@ -1,4 +1,4 @@
-"""Ingest an image-classification task: find, look at everything, then write all of it or none."""
+"""Ingest an image-classification task: find it, check everything, then write all or nothing."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,10 +27,10 @@ def ingest_task(
     image_size: int = 224,
     num_cpus: int | None = None,
 ) -> TaskManifest:
-    """Write a task's images and labels as shards to ``out/tasks/name``, and say how many.
+    """Write a task's images and labels as shards to ``out/tasks/name``, and report their number.
 
-    A task that is there already is skipped. Raises InputError with everything that is wrong in
-    the source, before anything is written.
+    An existing task is skipped. Raises InputError with every problem of the source, before
+    anything is written.
     """
     if not is_name(name):
         raise InputError(f"--name {name!r}: expected {NAME_RULE}")
@@ -49,7 +49,7 @@ def ingest_task(
 
 
 def _read_existing(found: TaskSource, directory: Path, image_size: int) -> TaskManifest | None:
-    """Read a task that is there as it would be written, or None; refuse another one."""
+    """Read an existing task that equals the one to write, or None; refuse a different one."""
     if not directory.exists():
         return None
     try:
@@ -62,7 +62,7 @@ def _read_existing(found: TaskSource, directory: Path, image_size: int) -> TaskM
     if manifest.image_size != image_size:
         differences.append(f"its image size is {manifest.image_size}, not {image_size}")
     if manifest.source != found.digest():
-        differences.append("its source's files were others")
+        differences.append("it was made from other source files")
     if differences:
         raise InputError(
             f"{directory}: already there, but {', '.join(differences)}; remove this directory to "
@@ -95,7 +95,7 @@ def write_task(
 ) -> TaskManifest:
     """Write a task's rows and manifest; all of it appears at once.
 
-    images: of every row, in order. Where they stop with an error, nothing is left behind.
+    images: of every row, in order. If they stop with an error, nothing is left behind.
     """
     with new_directory(tasks, name) as partial:
         content = _write_rows(found, images, partial, image_size)

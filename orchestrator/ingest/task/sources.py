@@ -1,6 +1,6 @@
 """Where an image-classification task's images and labels are: ImageFolder, or torchvision's sets.
 
-Nothing is downloaded: a folder on disk is read as its owner has unpacked it.
+Nothing is downloaded: a folder on disk is read as it was unpacked.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ class TaskSource:
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """Say which images train and which test: SPLIT_RULE."""
+        """Assign images to training and test by SPLIT_RULE."""
         import torch  # seconds to import, and not for --help
 
         n_images = len(self.images)
@@ -48,7 +48,7 @@ class TaskSource:
 
     @property
     def split_digest(self) -> str:
-        """Digest what the images are called, what they show, and on which side they are."""
+        """Digest the images' names, classes and sides."""
         return digest([self.names, self.labels, self.classes, self.sides])
 
     def digest(self) -> str:
@@ -58,7 +58,7 @@ class TaskSource:
 
 
 def find_task(source: Path, kind: TaskFormat) -> TaskSource:
-    """Find a task's images and labels; raise InputError with all that is wrong with them."""
+    """Find a task's images and labels; raise InputError with every problem."""
     if not source.is_dir():
         raise InputError(f"{source}: no such directory; give the folder that holds the images")
     found = _READERS[kind](source)
@@ -71,7 +71,7 @@ def find_task(source: Path, kind: TaskFormat) -> TaskSource:
 def _complaints(found: TaskSource) -> list[str]:
     if len(found.classes) < 2:
         return [
-            f"{found.root}: expected a directory a class, two at least, found "
+            f"{found.root}: expected one directory per class, at least two, found "
             f"{len(found.classes)}; give the directory that holds the classes"
         ]
     in_all = Counter(found.labels)
@@ -86,14 +86,14 @@ def _complaints(found: TaskSource) -> list[str]:
             )
         elif not training[label]:
             lines.append(
-                f"{found.root}: of class {name}, none of the {in_all[label]} images is among the "
+                f"{found.root}: class {name}: none of the {in_all[label]} images is among the "
                 "85 % that train; add some, or remove it"
             )
     return lines
 
 
 def _image_folder(source: Path) -> TaskSource:
-    """Read a directory a class, with images at any depth; classes and images by name."""
+    """Read one directory per class, with images at any depth; classes and images by name."""
     return _read_folders(source, source, "**/*")
 
 
@@ -150,7 +150,7 @@ def _from_samples(source: Path, samples: Any, classes: Any) -> TaskSource:
 
 
 def _torchvision(source: Path, expected: str, name: str, **options: Any) -> Any:
-    """Open one of torchvision's data sets where it lies, without a download."""
+    """Open one of torchvision's data sets on disk, without a download."""
     from torchvision import datasets  # seconds to import
 
     try:

@@ -58,8 +58,8 @@ def test_repeats_that_are_none_are_refused(text) -> None:
     ("ncsnr", "text"),
     [
         (np.ones(9), "9 values of ncsnr, but the responses have 10 vertices"),
-        (np.ones((10, 1)), "expected one float a vertex"),
-        (np.ones(10, int), "expected one float a vertex"),
+        (np.ones((10, 1)), "expected one float per vertex"),
+        (np.ones(10, int), "expected one float per vertex"),
         (np.r_[-0.1, np.ones(9)], "1 negative or infinite, at vertices 0"),
         (np.r_[np.ones(9), np.inf], "at vertices 9"),
     ],

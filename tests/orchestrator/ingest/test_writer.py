@@ -221,7 +221,7 @@ def test_a_subject_of_other_settings_is_refused(source, out, settings, text):
             lambda shard, source: np.save(
                 source / "subj01/roi_masks/lh.streams_challenge_space.npy", np.zeros(10, int)
             ),
-            r"its source's files \(or noise ceilings\) were others",
+            r"it was made from other source files \(or noise ceilings\)",
         ),
     ],
 )

@@ -110,7 +110,7 @@ MALFORMED = {
     ),
     "a mask of floats": (
         lambda f: np.save(f.mask("rh"), np.zeros(8)),
-        "rh.prf-visualrois_challenge_space.npy: expected one integer label a vertex, found float64",
+        "rh.prf-visualrois_challenge_space.npy: expected one integer label per vertex",
     ),
     "a label without a name": (
         lambda f: relabel(f.mask("lh", "floc-bodies"), 9),

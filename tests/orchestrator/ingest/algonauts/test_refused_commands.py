@@ -73,7 +73,7 @@ def test_a_subject_that_is_not_there_is_refused(tmp_path, capsys):
     [
         (lambda f: (f / "subj01/rh.npy").unlink(), "rh.npy: noise ceiling missing"),
         (lambda f: np.save(f / "subj01/lh.npy", np.ones(9)), "9 noise ceilings, but the responses"),
-        (lambda f: np.save(f / "subj01/lh.npy", np.ones((10, 1))), "expected one float a vertex"),
+        (lambda f: np.save(f / "subj01/lh.npy", np.ones((10, 1))), "expected one float per vertex"),
         (lambda f: np.save(f / "subj01/lh.npy", np.full(10, 71.0)), "expected correlations from 0"),
     ],
 )

@@ -191,7 +191,7 @@ def test_the_same_source_gives_the_same_data_and_any_choice_another(source, tmp_
     [
         ({"top": 10}, "it was made with top 50, not 10; remove this directory"),
         ({"zscore": "run-matrix"}, "made with zscore run, not run-matrix"),
-        ({"sessions": (2,)}, "made with sessions 1-4, not 2, its source's files"),
+        ({"sessions": (2,)}, "made with sessions 1-4, not 2, it was made from other source files"),
     ],
 )
 def test_a_subject_of_other_choices_is_refused(source, tmp_path, choices, text) -> None:
