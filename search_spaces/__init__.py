@@ -1,1 +1,10 @@
 """Which trials exist: one file per search space, each with a function ``trials(rois)``."""
+
+__all__ = [
+    "demo",
+    "hyperparameter_search",
+    "hyperparameter_search_demo",
+    "paper",
+    "pooled",
+    "pooled_interleaved",
+]

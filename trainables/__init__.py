@@ -1,5 +1,19 @@
-"""What one trial does: read its images, fine-tune a backbone, encode, score."""
+"""What one trial is and does: read its images, fine-tune a backbone, encode, score."""
 
 import logging
+
+__all__ = [
+    "compute",
+    "data",
+    "encoding",
+    "exceptions",
+    "models",
+    "probes",
+    "results",
+    "spec",
+    "storage",
+    "training",
+    "worker",
+]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # whoever wants the logs adds another

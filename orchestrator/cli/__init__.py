@@ -1,1 +1,3 @@
-"""What every command line shares: arguments, errors, the process's exit."""
+"""What every command line shares: the program, parameters, input errors, exit codes and text."""
+
+__all__ = ["app", "arguments", "environment", "errors", "process", "selection", "text"]

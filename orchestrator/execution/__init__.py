@@ -1,1 +1,18 @@
-"""Planning and running trials on a cluster."""
+"""Running planned work: what it costs, who may run on a directory, and where it runs.
+
+A session runs a plan through an executor, on a Ray cluster or in this process.
+"""
+
+__all__ = [
+    "dry_run",
+    "executor",
+    "monitor",
+    "options",
+    "plan",
+    "ray_executor",
+    "run_lock",
+    "run_record",
+    "session",
+    "settings",
+    "setup",
+]

@@ -1,1 +1,3 @@
-"""From a data set's folders on disk to checked shards."""
+"""The ingest command: from a data set's folders to checked shards. One package per layout."""
+
+__all__ = ["run", "settings", "simulate", "task"]

@@ -1,1 +1,3 @@
-"""MLflow as a lab runs it: a tracking server with passwords, on PostgreSQL, by one command."""
+"""The mlflow_server command: a tracking server with passwords, on PostgreSQL."""
+
+__all__: list[str] = []

@@ -1,1 +1,3 @@
-"""The report command: one self-contained page."""
+"""The report command: one self-contained page about a sweep."""
+
+__all__: list[str] = []

@@ -1,1 +1,3 @@
-"""The sweep command: run a search space."""
+"""The sweep command: run a search space, or a search for hyperparameters."""
+
+__all__: list[str] = []

@@ -1,1 +1,3 @@
 """Devices, numerical precision and linear algebra."""
+
+__all__ = ["device", "failures", "linear_algebra", "precision", "truncated_eigh"]

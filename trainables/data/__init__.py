@@ -1,1 +1,3 @@
 """Ingested shards, image-classification tasks, and the loading of images."""
+
+__all__ = ["disk_images", "images", "loading", "rows", "shards", "stimuli", "tasks"]

@@ -1,1 +1,3 @@
-"""Backbones, readout heads, the pooled model and losses."""
+"""Backbones, readout heads, the models that are fine-tuned, and their losses."""
+
+__all__ = ["backbones", "finetuned", "heads", "losses", "pooled"]

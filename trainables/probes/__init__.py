@@ -1,1 +1,3 @@
-"""What a fine-tuned network still knows: one file a kind of probe, one result a backbone."""
+"""Measurements on one backbone: one file per kind of probe, one result file per backbone."""
+
+__all__ = ["kinds", "probe", "prober"]

@@ -1,1 +1,11 @@
-"""The files that a trial leaves: outcome, scores, predictions, event log."""
+"""The files that a trial leaves: outcome, scores, predictions and event log."""
+
+__all__ = [
+    "epoch_report",
+    "event_log",
+    "outcome",
+    "prediction_files",
+    "provenance",
+    "run_directory",
+    "score_files",
+]

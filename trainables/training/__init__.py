@@ -1,1 +1,3 @@
-"""Fine-tuning: batches, epochs, checkpoints, data-parallel workers."""
+"""Fine-tuning: batches, epochs, checkpoints and data-parallel workers."""
+
+__all__ = ["batches", "checkpoints", "distributed", "finetune", "microbatches", "synchronised"]

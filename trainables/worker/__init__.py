@@ -1,1 +1,3 @@
-"""One trial on a warm worker, from data to scores."""
+"""One trial on a worker, from data to scores."""
+
+__all__ = ["context", "runner"]

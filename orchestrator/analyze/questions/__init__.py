@@ -1,1 +1,14 @@
 """The analyses, one per file: from a sweep's files to a table. No Ray, MLflow or plotting."""
+
+__all__ = [
+    "brain_fit",
+    "classification",
+    "improvement",
+    "landscape",
+    "layers",
+    "mutual_information",
+    "pooling",
+    "saliency",
+    "surface",
+    "transfer",
+]

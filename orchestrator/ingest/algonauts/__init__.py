@@ -1,1 +1,3 @@
-"""The Algonauts 2023 layouts of NSD."""
+"""The layouts of the Algonauts 2023 packaging of NSD: their files, and checks before reading."""
+
+__all__ = ["command", "files", "inspection"]

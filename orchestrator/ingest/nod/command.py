@@ -10,6 +10,14 @@ from orchestrator.cli.selection import Subjects
 from orchestrator.ingest.options import Shards, SubjectOptions
 from orchestrator.ingest.settings import TOP, NodChoices, Settings, ZScore
 
+Sessions = Annotated[
+    Subjects,
+    Parameter(
+        help="ImageNet sessions to read, such as 1-4.",
+        show_default="those of 1-4 that are there",
+    ),
+]
+
 
 def nod(
     source: Annotated[Path, Parameter(help="Folder with derivatives, stimuli and sub-01 …")],
@@ -39,13 +47,7 @@ def nod(
             "and standard deviation, as the published code does."
         ),
     ] = "run",
-    sessions: Annotated[
-        Subjects | None,
-        Parameter(
-            help="ImageNet sessions to read, such as 1-4.",
-            show_default="those of 1-4 that are there",
-        ),
-    ] = None,
+    sessions: Sessions | None = None,
 ) -> None:
     """Read a NOD folder (OpenNeuro ds004496) into one directory of shards per subject.
 

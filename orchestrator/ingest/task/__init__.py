@@ -1,1 +1,3 @@
-"""Image-classification tasks."""
+"""Image-classification tasks: ImageFolder, and data sets of torchvision."""
+
+__all__ = ["command", "run"]

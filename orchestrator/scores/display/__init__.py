@@ -1,1 +1,3 @@
-"""Tables on the terminal."""
+"""Tables of scores, tests and transfer on the terminal."""
+
+__all__ = ["score_tables", "statistics_tables", "transfer_tables"]

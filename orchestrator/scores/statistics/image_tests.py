@@ -89,7 +89,7 @@ def compare_over_images(
             drawn[one.roi_id] = tested.drawn_mean
             images[one.roi_id] = one.index.tobytes()
             parts.append(_rows(one, tested, of_subject))
-    frame = _corrected(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
+    frame = corrected(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
     return ImageTests(*methods, frame, rois.loc[list(drawn)], drawn, images, missing)
 
 
@@ -110,7 +110,7 @@ def _rows(one: PredictedRoi, tested: VertexDifferences, rois: pd.DataFrame) -> p
     )
 
 
-def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
+def corrected(frame: pd.DataFrame) -> pd.DataFrame:
     """Add q: p corrected over the vertices of a subject, its streams apart."""
     family = [frame["dataset"], frame["subject"], frame["group"] == "streams"]
     q = frame.groupby(family)["p"].transform(lambda p: np.array(adjust(p.tolist()), np.float64))

@@ -88,12 +88,13 @@ def _read(
         if a is None or b is None or not np.array_equal(a.vertex, b.vertex):
             missing.append(f"{files[0]}: no predictions of the same vertices under {PROTOCOL}")
             continue
-        yield roi, _on_the_same_images(a, b)
+        yield roi, on_the_same_images(a, b)
 
 
-def _on_the_same_images(
+def on_the_same_images(
     a: RoiPredictions, b: RoiPredictions
 ) -> tuple[RoiPredictions, RoiPredictions]:
+    """Keep the images that both have predictions of, in one order."""
     if np.array_equal(a.index, b.index):
         return a, b
     _, rows_a, rows_b = np.intersect1d(a.index, b.index, return_indices=True)

@@ -1,1 +1,3 @@
-"""A search for hyperparameters: rounds of trials, schedulers rebuilt, and what it ends in."""
+"""A search for hyperparameters: its rounds, its schedulers, and the files that it ends in."""
+
+__all__ = ["run"]

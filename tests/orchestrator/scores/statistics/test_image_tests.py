@@ -165,7 +165,7 @@ def test_without_data_nothing_is_tested(swept, tmp_path) -> None:
 
 
 def test_streams_are_corrected_apart() -> None:
-    from orchestrator.scores.statistics.image_tests import _corrected
+    from orchestrator.scores.statistics.image_tests import corrected
 
     frame = pd.DataFrame(
         {
@@ -175,16 +175,16 @@ def test_streams_are_corrected_apart() -> None:
             "p": [0.01, 0.04, 0.01, np.nan],
         }
     )
-    np.testing.assert_allclose(_corrected(frame)["q"], [0.02, 0.04, 0.01, np.nan])
+    np.testing.assert_allclose(corrected(frame)["q"], [0.02, 0.04, 0.01, np.nan])
 
 
 def test_methods_on_partly_other_images_are_compared_on_those_they_share(swept, tmp_path) -> None:
-    from orchestrator.scores.statistics.paired_predictions import _on_the_same_images
+    from orchestrator.scores.statistics.paired_predictions import on_the_same_images
 
     path = RunDirectory(swept.runs).prediction_file(swept.finetuned[0].id, swept.rois[0].id)
     whole = read_predictions(path, "nested")
     part = whole.take(np.arange(70, 10, -1))
-    a, b = _on_the_same_images(whole, part)
+    a, b = on_the_same_images(whole, part)
     np.testing.assert_array_equal(a.index, b.index)
     np.testing.assert_array_equal(a.values, b.values)
     assert len(a.index) == 60
