@@ -41,7 +41,10 @@ class LocalExecutor:
         return f"in this process, on {device_name(self._device)}, one after another"
 
     def run(self, plan: Plan, monitor: Monitor) -> Mapping[str, str]:
-        """Run what waits, in order; a failure is an outcome, and the others are run."""
+        """Run what waits, in order; a failure is an outcome, and the others are run.
+
+        Raises InputError when the device has failed, which this process can't use any more.
+        """
         share = min(1.0, self._settings.resources.gpus or 1.0)
         runner = TrialRunner(run_context_of(self._settings, share_of_gpu=share), self._device)
         waiting = plan.waiting
@@ -53,6 +56,7 @@ class LocalExecutor:
                     watcher.finished(work_item.id)
                 else:
                     watcher.failed(work_item.id, failure)
+                    _check_device(failure)
         return monitor.failures
 
     def _try(self, runner: TrialRunner, work_item: WorkItem) -> Failure | None:
@@ -66,6 +70,8 @@ class LocalExecutor:
                 raise KeyboardInterrupt from None  # the debugger was left: so is the sweep
             except Exception as error:
                 failure = failure_of(error)
+                if failure.kind == "device":
+                    return failure
             else:
                 return None
             finally:
@@ -91,6 +97,16 @@ class _Listener:
         self._progress.retrieval_top1 = report.retrieval_top1
         self._progress.images_per_second = report.images_per_second
         return True
+
+
+def _check_device(failure: Failure) -> None:
+    """Refuse to go on where the device has failed: each further trial would fail for that alone."""
+    if failure.kind == "device":
+        last = failure.message.strip().splitlines()[-1]
+        raise InputError(
+            f"the device has failed ({last}), and this process can't use it any more; the same "
+            "command goes on here in a new one"
+        )
 
 
 def _device_for(gpus: float | None) -> torch.device:

@@ -141,6 +141,17 @@ def test_a_failure_is_an_outcome_with_its_error_and_the_other_trials_are_run(
     assert faulty.calls[4:] == [failed.trial.id]
 
 
+def test_a_sweep_ends_with_its_device(home, faulty, capsys) -> None:
+    faulty.errors = {1: RuntimeError("CUDA error: an illegal memory access was encountered")}
+    assert run_locally() == 2
+    assert len(faulty.calls) == 1
+    assert "illegal memory access was encountered), and this process" in capsys.readouterr().err
+    [failed] = outcomes(home / "runs")
+    assert failed.status == "failed"
+    assert run_locally() == 0
+    assert {one.status for one in outcomes(home / "runs")} == {"finished"}
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), BdbQuit()])
 def test_a_sweep_that_is_interrupted_goes_on_where_it_was(home, faulty, capsys, stop) -> None:
     faulty.errors = {2: stop}
