@@ -15,7 +15,7 @@ from trainables.compute.precision import full_float32
 from trainables.models.backbones import layer_extractor, normalise, out_of_place
 
 CHUNK_BYTES: Final = 8 * 2**20
-"""Bytes of float32 features handed out at once: what a processor's cache holds beside its use."""
+"""Bytes of float32 features per chunk, so that a chunk fits a processor's cache."""
 MIN_COLUMNS: Final = 1024
 """Fewest features handed out at once: few would read a large Gram matrix too often."""
 
@@ -67,7 +67,7 @@ class FeatureStore:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Name the layers, in the order they were asked for."""
+        """Name the layers, in the order of the request."""
         return tuple(self._layers)
 
     @property
@@ -92,7 +92,7 @@ class FeatureStore:
         return self._layers[layer].shape[1]
 
     def close(self) -> None:
-        """Let the activations go and remove their files."""
+        """Release the activations and remove their files."""
         self._layers.clear()
         if self._directory is not None:
             self._directory.cleanup()

@@ -54,12 +54,12 @@ class FewFeatures:
 
     @property
     def device(self) -> torch.device:
-        """Tell where the features are."""
+        """Return the device of the features."""
         return self.X.device
 
 
 Layer = Tensor | FewFeatures
-"""What components are found from: a Gram matrix of images, or few features themselves."""
+"""The input of a PCA: a Gram matrix of images, or the features where they are few."""
 
 
 def read_layer(chunks: Iterable[Tensor], n_features: int, n_images: int) -> Layer:
@@ -155,7 +155,7 @@ def _of_features(
 
 
 def _floor(squares: Tensor) -> Tensor:
-    """Bound what rounding makes of a component without variance. squares: of each image's norm."""
+    """Bound the rounding error of a component without variance. squares: of each image's norm."""
     return ROUNDING * len(squares) * torch.finfo(squares.dtype).eps * squares.max()
 
 
@@ -164,7 +164,7 @@ def _n_kept(variances: Tensor, floor: Tensor, n_train: int) -> int:
 
 
 def _centre_scores(scores: Tensor) -> Tensor:
-    """Centre columns over rows; a column that only rounding tells from a constant becomes 0."""
+    """Centre columns over rows; a column that is constant up to rounding becomes 0."""
     centred = scores - scores.mean(dim=0)
     noise = 1e-12 * scores.abs().amax(dim=0)
     return torch.where(centred.abs().amax(dim=0) > noise, centred, 0.0)

@@ -54,15 +54,15 @@ class Split:
         return rows[~np.isin(rows, self.unmeasured)]
 
     def rows_for(self, protocol: Protocol) -> Rows:
-        """List the rows that a protocol looks at."""
+        """List the rows that a protocol uses."""
         if protocol == "nested":
             return np.concatenate([self.train, self.test])
         return self.test if protocol == "paper" else self.released
 
     def compact(self, protocols: Sequence[Protocol]) -> tuple[Rows, "Split"]:
-        """List the rows that the protocols need, ascending, and the split of those rows alone.
+        """List the rows that the protocols need, ascending, and the split of only those rows.
 
-        Images that no protocol looks at need not pass through the backbone.
+        Images that no protocol uses need not pass through the backbone.
         """
         rows = np.unique(np.concatenate([self.rows_for(protocol) for protocol in protocols]))
         train, test, unmeasured = (
@@ -97,7 +97,7 @@ class LayerScores:
     alpha: Tensor
     """The alpha of highest mean r over folds; NaN where there is no r."""
     choice: Tensor
-    """That mean r: what layers are chosen by."""
+    """That mean r, by which layers are chosen."""
     r: Tensor
     """The reported r."""
     refit: Fold | None = None

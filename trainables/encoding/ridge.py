@@ -25,7 +25,7 @@ every change from one to the other.
 
 @dataclass(frozen=True)
 class Responses:
-    """A chunk of vertices of a fold: standardised responses, and what cannot be scored."""
+    """A chunk of vertices of a fold: standardised responses, and which vertices have no r."""
 
     train: Tensor
     """Centred over the training rows, unit norm: (n_train, n_vertices) float32."""

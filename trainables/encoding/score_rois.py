@@ -36,7 +36,7 @@ class RoiScores:
     r_by_layer: Values
     """(n_layers, n_vertices) reported r at every layer, each at its own chosen alpha."""
     choice_by_layer: Values
-    """(n_layers,) mean over vertices of what the layer was chosen by."""
+    """(n_layers,) mean over vertices of the r by which the layer was chosen."""
     n_test: int
     """Images that r is measured on."""
     n_overlap: int = 0

@@ -1,4 +1,4 @@
-"""The model that an objective makes of a backbone, and what training needs of it."""
+"""The model that an objective builds on a backbone, and its interface for training."""
 
 from collections.abc import Sequence
 from typing import Protocol, overload
@@ -14,11 +14,11 @@ FinetunedModel = ContrastiveModel | RegressionModel | PooledModel
 
 
 class Embedder(Protocol):
-    """What training needs of a model: a subject's readouts and embeddings, and their loss."""
+    """Interface of a model for training: a subject's readouts and embeddings, and their loss."""
 
     @property
     def head(self) -> nn.Sequential:
-        """Give what embeds readouts, of images and of responses alike."""
+        """Return the module that embeds readouts of images and of responses."""
         ...
 
     def read_images(self, images: Tensor) -> Tensor:

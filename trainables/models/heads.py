@@ -1,4 +1,4 @@
-"""What stands on a backbone while it is fine-tuned: readouts and the shared projection head."""
+"""Modules on top of a backbone during fine-tuning: readouts and the shared projection head."""
 
 from math import floor
 from typing import Final

@@ -1,4 +1,4 @@
-"""What fine-tuning minimises, and how well it retrieves the right response."""
+"""Losses of fine-tuning, and retrieval of the right response."""
 
 from dataclasses import dataclass
 

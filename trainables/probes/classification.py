@@ -1,4 +1,4 @@
-"""What a backbone still knows of images: logistic regression on its frozen features.
+"""Classification of images by logistic regression on a backbone's frozen features.
 
 Paper: classifier.5, standardised, multinomial logistic regression, 85 % of the images to train.
 """
@@ -30,22 +30,22 @@ SCHEMA: Final = pa.schema(
         pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
     ]
 )
-"""A row a test image: its place in the task, its class, and the probability of each class."""
+"""One row per test image: its index in the task, its class, and the probability of each class."""
 
 
 def applies(probed: Probed, context: ProbeContext) -> str | None:
-    """Say why a backbone can't be asked: there is no task."""
+    """Return the reason why a backbone can't be probed: there is no task."""
     return None if context.task is not None else "no image-classification task is ingested"
 
 
 def inputs(probed: Probed, context: ProbeContext) -> Any:
-    """Name what decides the result beside the backbone: the task's images, and the layer."""
+    """Name the inputs beside the backbone: the task's images, and the layer."""
     manifest = TaskManifest.read(_task(context))
     return {"task": manifest.name, "data": manifest.data, "layer": context.feature_layer, "C": C}
 
 
 def run(backbone: LoadedBackbone, context: ProbeContext) -> Result:
-    """Fit a head on the training images' features, and measure it on the test images'.
+    """Fit a head on the features of training images, and measure it on those of test images.
 
     Writes the head beside the result, before it.
     """

@@ -43,7 +43,7 @@ class Classifier(nn.Module):
 
 
 def saliency_maps(classifier: Classifier, layer: str, images: Tensor, labels: Tensor) -> Tensor:
-    """Weigh a layer's activations by what they do for the true class, negative parts left out.
+    """Weigh a layer's activations by their gradient for the true class; keep positive parts.
 
     images: (n, 3, s, s) uint8 on the classifier's device, labels: (n,). Returns (n, h, w), h and
     w of the layer's activations: Grad-CAM. Raises ValueError where the layer has no left and right.
@@ -61,7 +61,7 @@ def saliency_maps(classifier: Classifier, layer: str, images: Tensor, labels: Te
 
 
 def lateralisation(maps: Tensor) -> Tensor:
-    """Tell on which side a map's mass is: (left − right) / (left + right), 1 all left.
+    """Compute a map's lateralisation index: (left − right) / (left + right), 1 all left.
 
     maps: (n, h, w), none negative. A middle column counts for neither side. Returns (n,); NaN
     where a map has no mass.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 BETAS: Final = np.logspace(-2, 2, 1000)
-"""The paper's grid of what the temperature is multiplied by."""
+"""The paper's grid of factors of the temperature."""
 BLOCK: Final = 1 << 24
 """Entries of scaled critics in memory at once, as float64."""
 

@@ -1,4 +1,4 @@
-"""Every kind of probe, in the order in which a backbone is looked into."""
+"""Every kind of probe, in the order in which a backbone is probed."""
 
 from typing import Final
 

@@ -39,13 +39,13 @@ many; nats_beta_test: with β from the test images themselves. ceiling: log of n
 
 
 def applies(probed: Probed, context: ProbeContext) -> str | None:
-    """Say why a backbone can't be asked: nothing embeds responses beside it."""
+    """Return the reason why a backbone can't be probed: nothing embeds responses."""
     embeds = isinstance(probed.model.objective, Contrastive | Pooled)
     return None if embeds else f"a {probed.model.method} model embeds no responses"
 
 
 def inputs(probed: Probed, context: ProbeContext) -> Any:
-    """Name what decides the result beside the model: nothing, as its id holds its ROIs' data."""
+    """Name the inputs beside the model: none, since its id includes its ROIs' data."""
     return {"rois": [[roi.id, roi.data] for roi in probed.model.rois]}
 
 

@@ -24,9 +24,9 @@ PROBE_KEY: Final = b"cortex_sweep.probe"
 
 @dataclass(frozen=True)
 class Probed:
-    """A backbone to look into: a fine-tuned trial's, or the one that fine-tuning starts from.
+    """A backbone to probe: a fine-tuned trial's, or the one that fine-tuning starts from.
 
-    The untuned backbone is the same whatever subject it was scored on, so its id names none.
+    The untuned backbone is the same for every subject, so its id names none.
     """
 
     model: Trial
@@ -46,7 +46,7 @@ class Probed:
 
 @dataclass(frozen=True)
 class ProbeContext:
-    """Where probes run, and on what; of these only what a kind names as its inputs is in an id."""
+    """Directories, device and layers of probes; only a kind's inputs are part of an id."""
 
     runs: RunDirectory
     data: Path
@@ -72,7 +72,7 @@ class LoadedBackbone:
 
 @dataclass(frozen=True)
 class Result:
-    """What a probe found: rows, and the few numbers that sum them up."""
+    """The result of a probe: rows, and a few summary numbers."""
 
     rows: pa.Table
     numbers: dict[str, Any]
@@ -86,7 +86,7 @@ class Kind:
     applies: Callable[[Probed, ProbeContext], str | None]
     """None where the probe can be made; else why not, for people."""
     inputs: Callable[[Probed, ProbeContext], Any]
-    """JSON-able content of all that decides the result, beside the backbone itself."""
+    """JSON-compatible content of everything that decides the result, beside the backbone."""
     run: Callable[[LoadedBackbone, ProbeContext], Result]
     needs: str | None = None
     """The kind whose result of the same backbone it reads."""
@@ -100,7 +100,7 @@ def probe_file(kind: Kind, probed: Probed, context: ProbeContext) -> Path:
 
 
 def write_result(path: Path, kind: Kind, probed: Probed, inputs: Any, result: Result) -> None:
-    """Write a probe's result beside and rename it."""
+    """Write a probe's result atomically."""
     note = {
         "kind": kind.name,
         "version": kind.version,
@@ -137,7 +137,7 @@ class ProbeRecord:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what a result's metadata tell; raise ValueError naming a damaged file."""
+        """Read a result's metadata; raise ValueError naming a damaged file."""
         try:
             note = parse(ProbeNote, (pq.read_schema(path).metadata or {}).get(PROBE_KEY, b""))
             return cls(path, Probed(note.model), note.inputs, note.numbers, note.version)

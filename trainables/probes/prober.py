@@ -1,4 +1,4 @@
-"""A worker that looks into backbones, one after another, each loaded once for all probes due."""
+"""A worker that probes one backbone after another, each loaded once for all its due probes."""
 
 import traceback
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Where backbones of early ROIs look, by Grad-CAM: on a task's test images and on their mirrors."""
+"""Saliency of backbones of early ROIs by Grad-CAM: on test images and on their mirror images."""
 
 from typing import Any, Final
 
@@ -27,12 +27,12 @@ SCHEMA: Final = pa.schema(
         pa.field("map", pa.list_(pa.float32())),
     ]
 )
-"""A row a test image. lateralisation: left-minus-right share of the map's mass; null where it has
-none. …_mirrored: of the mirrored image. map: row by row, of the first few images."""
+"""One row per test image. lateralisation: left-minus-right share of the map's mass; null where it
+has none. …_mirrored: of the mirrored image. map: row by row, of the first few images."""
 
 
 def applies(probed: Probed, context: ProbeContext) -> str | None:
-    """Say why a backbone is not looked at: the untuned one and those of one early ROI are."""
+    """Return the reason why a backbone is not probed: only untuned and early-ROI ones are."""
     if context.task is None:
         return CLASSIFICATION.applies(probed, context)
     if not probed.is_finetuned:
@@ -44,7 +44,7 @@ def applies(probed: Probed, context: ProbeContext) -> str | None:
 
 
 def inputs(probed: Probed, context: ProbeContext) -> Any:
-    """Name what decides the result beside the backbone: its classifier, and the layer."""
+    """Name the inputs beside the backbone: its classifier, and the layer."""
     return {**CLASSIFICATION.inputs(probed, context), "saliency_layer": context.saliency_layer}
 
 
