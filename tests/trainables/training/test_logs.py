@@ -11,6 +11,7 @@ from benchmarks.small_shards import plant
 from trainables.data.images import ResidentImages
 from trainables.exceptions import Stopped
 from trainables.spec import Contrastive
+from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import Checkpoints
 from trainables.training.finetune import finetune
@@ -26,7 +27,7 @@ def test_epochs_and_a_resume_are_logged(tmp_path, caplog) -> None:
     def messages(stop_after: int | None) -> list[str]:
         caplog.clear()
         backbone = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 5))
-        finetune(objective, 0, backbone, [data], Checkpoints(tmp_path),
+        finetune(objective, 0, backbone, [data], Checkpoints(StoredDirectory(tmp_path)),
                  lambda report: report.epoch != stop_after)  # fmt: skip
         return [record.getMessage().partition(": loss")[0] for record in caplog.records]
 
