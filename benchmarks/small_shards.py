@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from trainables.data.data_directory import MANIFEST
 from trainables.data.rows import RowWriter
 from trainables.data.shards import (
-    MANIFEST,
     TEST,
     TRAIN,
     VERTEX_SCHEMA,

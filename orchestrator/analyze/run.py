@@ -20,6 +20,7 @@ from orchestrator.analyze.probe_actors import Workers, due, find_backbones, run_
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import new_table
 from orchestrator.tracking.mlflow_runs import log_analyses
+from trainables.data.data_directory import DataDirectory
 from trainables.data.tasks import list_tasks
 from trainables.probes.probe import ProbeContext
 from trainables.results.run_directory import RunDirectory
@@ -93,7 +94,9 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
         settings.saliency_layer,
     )
     jobs = due(find_backbones(settings.runs), context, sorted(kinds))
-    return run_probes(jobs, context, settings.workers, console)
+    failures = run_probes(jobs, context, settings.workers, console)
+    settings.runs.fetch()  # other nodes may have written results
+    return failures
 
 
 def _task(settings: Analysing) -> Path | None:
@@ -102,8 +105,8 @@ def _task(settings: Analysing) -> Path | None:
     if settings.task is not None and settings.task not in tasks:
         there = ", ".join(tasks) or "none"
         raise InputError(
-            f"--task {settings.task}: not in {settings.data / 'tasks'}, where there is {there}; "
-            "run python -m orchestrator.ingest task"
+            f"--task {settings.task}: not in {DataDirectory(settings.data).tasks}, where there is "
+            f"{there}; run python -m orchestrator.ingest task"
         )
     return tasks.get(settings.task or next(iter(tasks), ""))
 

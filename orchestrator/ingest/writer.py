@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Hemisphere, Subject
 from orchestrator.ingest.settings import Settings
+from trainables.data.data_directory import MANIFEST, publish
 from trainables.data.rows import RowWriter
 from trainables.data.shards import (
-    MANIFEST,
     SURFACE_VERTEX_SCHEMA,
     VERTEX_SCHEMA,
     VERTICES,
@@ -27,7 +27,6 @@ from trainables.data.shards import (
     row_schema,
 )
 from trainables.storage.atomic import hash_files, write_parquet, write_text
-from trainables.storage.s3_mirror import upload_directory
 
 
 class Source(Protocol):
@@ -131,7 +130,7 @@ def new_directory(out: Path, name: str) -> Iterator[Path]:
         if (out / name).exists():
             raise InputError(f"{out / name}: another ingest has just written it; run this again")
         partial.rename(out / name)
-        upload_directory(out / name, last=MANIFEST)
+        publish(out / name)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -17,13 +17,13 @@ from mlflow.entities import Param, RunTag
 
 from orchestrator.tracking.mlflow_store import make_store, tracking_uri
 from orchestrator.tracking.run_contents import ended_ms, layer_tags, metrics, parameters
-from trainables.data.shards import MANIFEST, Manifest
+from trainables.data.data_directory import MANIFEST, DataDirectory
+from trainables.data.shards import Manifest
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import digest
-from trainables.storage.s3_mirror import address
 from trainables.training.checkpoints import LAST, Note
 
 PARENT: Final = "mlflow.parentRunId"
@@ -84,7 +84,7 @@ class Mirror:
             "space": self._sweep.space,
             "dataset_fingerprint": self._sweep.fingerprint,
             "code_version": self._code_version,
-            "data": address(self._sweep.data.resolve()),
+            "data": DataDirectory(self._sweep.data).resolved().address,
             "runs": self._sweep.runs.resolved().address,
         }
         if self._sweep.hyperparameters:

@@ -1,3 +1,12 @@
 """Ingested shards, image-classification tasks, and the loading of images."""
 
-__all__ = ["disk_images", "images", "loading", "rows", "shards", "stimuli", "tasks"]
+__all__ = [
+    "data_directory",
+    "disk_images",
+    "images",
+    "loading",
+    "rows",
+    "shards",
+    "stimuli",
+    "tasks",
+]

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from trainables.data.data_directory import row_file
 from trainables.data.rows import fixed_width
 from trainables.data.shards import TEST, TRAIN, Manifest
 from trainables.spec.rois import HEMISPHERES
 from trainables.storage.atomic import VERIFIED
-from trainables.storage.s3_mirror import pull
 
 if TYPE_CHECKING:
     import ray.data
@@ -136,8 +136,9 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
 def _read(path: Path, group: int, columns: tuple[str, ...]) -> pa.Table:
     """Read columns of a row group; raise ValueError, with the cure, when the file is damaged."""
     try:
-        pull(path)  # a task may run on another node
-        return pq.ParquetFile(path, **VERIFIED).read_row_group(group, columns=list(columns))
+        return pq.ParquetFile(row_file(path), **VERIFIED).read_row_group(
+            group, columns=list(columns)
+        )
     except (OSError, pa.ArrowException) as error:
         raise ValueError(
             f"{path}: damaged ({error}); remove its directory and ingest again"

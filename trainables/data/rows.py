@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
+from trainables.data.data_directory import row_files
 from trainables.spec.rois import HEMISPHERES
 from trainables.storage.atomic import CHECKED, VERIFIED
-from trainables.storage.s3_mirror import pull
 
 ROWS_PER_ROW_GROUP: Final = 64
 
@@ -24,8 +24,7 @@ def read_rows(shard: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
     Without Ray.
     """
-    pull(shard)
-    files = sorted(str(path) for path in shard.glob("rows-*.parquet"))
+    files = [str(path) for path in row_files(shard)]
     options = pads.ParquetFragmentScanOptions(**VERIFIED)
     checked = pads.ParquetFileFormat(default_fragment_scan_options=options)
     for batch in pads.dataset(files, format=checked).to_batches(

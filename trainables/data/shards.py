@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 
+from trainables.data.data_directory import MANIFEST
 from trainables.spec import Roi, digest
 from trainables.spec.fields import Count, Int, Name, Size, Text
 from trainables.spec.records import read_record, record
@@ -21,7 +22,6 @@ from trainables.spec.rois import HEMISPHERES, ROI_ORDER, Hemisphere
 from trainables.storage.atomic import hash_file, read_parquet
 
 SCHEMA_VERSION: Final = 1
-MANIFEST: Final = "manifest.json"
 VERTICES: Final = "vertices.parquet"
 
 TRAIN: Final = "train"

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 
+from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
 from trainables.data.shards import TEST, TRAIN, Manifest
 from trainables.spec import Roi, Trial, Untuned
@@ -70,7 +71,7 @@ class KnownStimuli:
         """
         key = (roi.shard, roi.data)
         if key not in self._read:
-            shard = self._data / roi.shard
+            shard = DataDirectory(self._data).subject(roi.shard)
             stimuli = Stimuli.read(shard) if shard.is_dir() else None
             if stimuli is None or stimuli.data != roi.data:
                 found = "is not there" if stimuli is None else f"is {stimuli.data} now"

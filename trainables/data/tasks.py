@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.data.data_directory import MANIFEST, TASKS
 from trainables.data.rows import fixed_width, read_rows
-from trainables.data.shards import MANIFEST, TEST, TRAIN
+from trainables.data.shards import TEST, TRAIN
 from trainables.spec import digest
 from trainables.spec.fields import Count, Int, Name, Size, Text
 from trainables.spec.records import read_record, record
 
-TASKS: Final = "tasks"
 TASK_SCHEMA_VERSION: Final = 1
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from trainables.compute.device import use_threads
+from trainables.data.data_directory import fetch_small
 from trainables.models import backbones
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import LoadedBackbone, ProbeContext, Probed, probe_file, write_result
@@ -32,6 +33,8 @@ class Prober:
         use_threads(threads)
         found = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._context = replace(context, device=device or found)
+        if context.task is not None:
+            fetch_small(context.task)  # what planned the probes may be another node
 
     def probe(self, job: ProbeJob) -> list[str]:
         """Make the probes of a backbone that are due, and write their results.

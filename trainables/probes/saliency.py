@@ -53,7 +53,7 @@ def run(backbone: LoadedBackbone, context: ProbeContext) -> Result:
 
     Raises ValueError where the backbone has no classifier yet.
     """
-    weight, bias = read_head(head_file(backbone.probed, context))
+    weight, bias = read_head(context.runs.fetched(head_file(backbone.probed, context)))
     classifier = Classifier(backbone.network, context.feature_layer, weight.float(), bias.float())
     return look(classifier.to(context.device).eval(), context)
 

@@ -8,11 +8,11 @@ from typing import Final
 import torch
 
 from trainables.compute.device import free_bytes
+from trainables.data.data_directory import row_files
 from trainables.data.disk_images import DiskImages
 from trainables.data.images import Images, ResidentImages, StreamedImages
 from trainables.data.loading import Subject, read_images, read_subject
 from trainables.spec.evaluation import WorkItem
-from trainables.storage.s3_mirror import pull
 
 _logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class SubjectCache:
 
     def _read(self, name: str, data: str) -> CachedSubject:
         shard = self._data / name
-        pull(shard)
+        row_files(shard)
         subject = read_subject(shard)
         if subject.manifest.data != data:
             raise ValueError(

@@ -12,9 +12,10 @@ from orchestrator.ingest.run import bar, check_out, progress_bars
 from orchestrator.ingest.settings import TaskFormat
 from orchestrator.ingest.task.sources import SPLIT_RULE, TaskSource, find_task
 from orchestrator.ingest.writer import Batch, new_directory, remove_stale
+from trainables.data.data_directory import MANIFEST, TASKS
 from trainables.data.rows import RowWriter
-from trainables.data.shards import MANIFEST, TRAIN
-from trainables.data.tasks import TASKS, TaskManifest, task_schema
+from trainables.data.shards import TRAIN
+from trainables.data.tasks import TaskManifest, task_schema
 from trainables.spec import NAME_RULE, is_name
 from trainables.storage.atomic import hash_files, write_text
 

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from benchmarks.small_shards import write_shards
 from tests.builders.sweep_command import SPACE, command, contents, refusal
-from trainables.data.shards import MANIFEST, list_rois
+from trainables.data.data_directory import MANIFEST
+from trainables.data.shards import list_rois
 from trainables.models import backbones
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory

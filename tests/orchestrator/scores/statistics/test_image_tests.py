@@ -22,7 +22,7 @@ from orchestrator.scores.statistics.image_tests import (
     summarise_over_images,
 )
 from tests.builders.small_predictions import measured, write_predicted
-from trainables.data.shards import MANIFEST
+from trainables.data.data_directory import MANIFEST
 from trainables.results.prediction_files import read_predictions
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
