@@ -191,7 +191,7 @@ def test_what_is_running_is_written_down_for_status(home, monkeypatch) -> None:
             return super().run(trial, listener)
 
     def shown(trial_id: str) -> bool:
-        published = run_record.read_running(home / "runs")
+        published = run_record.read_running(RunDirectory(home / "runs"))
         running = published.running if published else ()
         seen.extend(running)
         return any((one.trial_id, one.stage) == (trial_id, "reading") for one in running)
