@@ -1,4 +1,4 @@
-"""What a trial, an evaluation and a search are: frozen values named by their content."""
+"""Specifications of trials, evaluations and searches: frozen values named by their content."""
 
 from trainables.spec.evaluation import (
     Evaluation,

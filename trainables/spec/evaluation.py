@@ -1,4 +1,4 @@
-"""What an evaluation is: a fine-tuned backbone scored on a subject's ROIs, without training."""
+"""Evaluations: a fine-tuned backbone scored on a subject's ROIs, without training."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ OTHER_REGION: Final = "other-region"
 
 
 def serves(own: Roi, target: Roi) -> bool:
-    """Tell whether a model of one ROI serves another: the same area and hemisphere.
+    """Return whether a model of one ROI serves another: the same area and hemisphere.
 
     NOD's areas are served by the NSD ROIs that stand for them.
     """
@@ -30,8 +30,8 @@ def serves(own: Roi, target: Roi) -> bool:
 class Evaluation:
     """A fine-tuned trial's backbone, scored on one subject's ROIs as the trial's encoding says.
 
-    PCA and ridge are fitted anew on the subject's own images. The id does not depend on which
-    of the subject's ROIs are scored, so that they share one pass over the images.
+    PCA and ridge regression are fitted to the images of the scored subject. The id does not
+    depend on which of that subject's ROIs are scored, so they share one pass over the images.
     """
 
     model: Trial
@@ -44,7 +44,7 @@ class Evaluation:
         require(
             not isinstance(model.objective, Untuned), f"{model.id}: expected a fine-tuned trial"
         )
-        require(model.encoding is not None, f"{model.id}: expected a trial that is encoded")
+        require(model.encoding is not None, f"{model.id}: expected a trial with an encoding")
         require(len(self.rois) > 0, "an evaluation needs at least one ROI")
         shards = sorted({roi.shard for roi in self.rois})
         require(len(shards) == 1, f"an evaluation's ROIs must be of one subject, found {shards}")
@@ -56,7 +56,7 @@ class Evaluation:
 
     @property
     def method(self) -> str:
-        """Name the method: ``transfer-contrastive``, of another data set ``nod-contrastive``.
+        """Name the method: ``transfer-contrastive``, or ``nod-contrastive`` on NOD's subjects.
 
         ``-no-overlap`` after it stands for scores without the images that the backbone was trained
         on.
@@ -73,7 +73,7 @@ class Evaluation:
         return "-no-overlap" if self.exclude_training_images else ""
 
     def method_on(self, roi: Roi) -> str:
-        """Name the method of an ROI's scores, so that a table mixes them with no others.
+        """Name the method of an ROI's scores, so that tables keep them apart from other scores.
 
         It is :attr:`method` where the backbone was fine-tuned on the same ROI and hemisphere of
         other subjects (of NSD, for an ROI of NOD), the model's own on an ROI that it was fine-tuned
@@ -106,7 +106,7 @@ class Evaluation:
 
     @property
     def trained_on(self) -> str | None:
-        """Name the ROIs that the backbone was fine-tuned on, with spaces between."""
+        """Name the ROIs that the backbone was fine-tuned on, separated by spaces."""
         return self.model.trained_on
 
     @property
@@ -116,8 +116,8 @@ class Evaluation:
 
     @property
     def encoding(self) -> Encoding:
-        """Return the model's encoding, which its scores here share with its own."""
-        assert self.model.encoding is not None  # seen in __post_init__
+        """Return the model's encoding, which this evaluation uses too."""
+        assert self.model.encoding is not None  # checked in __post_init__
         return self.model.encoding
 
     @property
@@ -130,7 +130,7 @@ class Evaluation:
         return replace(self, rois=tuple(rois))
 
     def to_json(self) -> str:
-        """Serialise for a queue, a record or a file's metadata."""
+        """Serialise to JSON, for a queue, a record or a file's metadata."""
         return json.dumps({**asdict(self), "model": json.loads(self.model.to_json())})
 
     @classmethod
@@ -140,7 +140,7 @@ class Evaluation:
 
 
 WorkItem = Trial | Evaluation
-"""What a worker is given to do: each has an id, the ROIs to score, and the shards it reads."""
+"""One unit of work for a worker: it has an id, ROIs to score, and shards to read."""
 
 
 def _kind(content: Mapping[str, object]) -> type[WorkItem]:
@@ -158,10 +158,10 @@ def read_work_item(text: str | bytes) -> WorkItem:
 
 
 def method_on(work_item: WorkItem, roi: Roi) -> str:
-    """Name the method of a work's scores on one of its ROIs."""
+    """Name the method of a work item's scores on one of its ROIs."""
     return work_item.method_on(roi) if isinstance(work_item, Evaluation) else work_item.method
 
 
 def training_of(work_item: WorkItem) -> Trial:
-    """Return the trial whose settings made a work's scores: itself, or the evaluated model."""
+    """Return the trial that produced the model: the work item itself, or the evaluated model."""
     return work_item.model if isinstance(work_item, Evaluation) else work_item

@@ -1,7 +1,7 @@
 """The types of fields of specs and records, as pydantic validates them.
 
-Nothing is converted that could mean two things: text never becomes a number, nor true an integer.
-A float without a fraction is an integer, an integer is a float.
+Only unambiguous values are converted: a float without a fraction is accepted as an integer, and
+an integer as a float. Text never becomes a number, and a Boolean never becomes an integer.
 """
 
 import re
@@ -11,27 +11,27 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 from pydantic_core import PydanticCustomError
 
-NAME_RULE: Final = "letters, digits, '.', '_', '+' and '-', 64 at most, not first a sign"
+NAME_RULE: Final = "letters, digits, '.', '_', '+' and '-', at most 64, first a letter or digit"
 LAST_SECOND: Final = 2**36
-"""Seconds since 1970 of a day in the year 4147: far enough from the last year that has dates."""
+"""Latest accepted time, in seconds since 1970: in the year 4147, well within what dates can be."""
 LONGEST: Final = 1e10
-"""Seconds that a step may take, three centuries."""
+"""The longest accepted duration of a step, in seconds: three centuries."""
 
 
 def is_name(text: object) -> bool:
-    """Tell whether a dataset, a subject or an ROI may be called so: it becomes part of paths."""
+    """Return whether text can name a dataset, subject or ROI, and so be part of a path."""
     return (
         isinstance(text, str) and re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,63}", text, re.A) is not None
     )
 
 
 def refusal(expected: str) -> PydanticCustomError:
-    """Make the error that a validator raises: what it expected; what it found is added."""
+    """Make a validator's error from what it expected; the value found is added later."""
     return PydanticCustomError("expected", "expected {expected}", {"expected": expected})
 
 
 def one_of(values: Collection[str]) -> Callable[[str], str]:
-    """Make a validator that accepts some texts only."""
+    """Make a validator that accepts only the given texts."""
 
     def check(value: str) -> str:
         if value not in values:
@@ -70,14 +70,14 @@ Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, lt=1)]
 """A number from 0 to below 1."""
 Measure = Annotated[float, Strict()]
-"""Something that was measured: a number that may be infinite, or not a number."""
+"""A measured number, which may be infinite or NaN."""
 Timestamp = Annotated[Number, Field(ge=0, lt=LAST_SECOND)]
 """Seconds since 1970."""
 Seconds = Annotated[Number, Field(ge=0, le=LONGEST)]
-"""A duration."""
+"""A duration in seconds."""
 Flag = Annotated[bool, Strict()]
 """True or false."""
 Text = Annotated[str, Strict(), BeforeValidator(_unicode)]
-"""Any text; bytes of a file's name that are no Unicode are escaped."""
+"""Any text; bytes of a file name that are not valid Unicode are escaped."""
 Name = Annotated[str, Strict(), AfterValidator(_named)]
-"""Text that may be part of a path, see NAME_RULE."""
+"""Text that may be part of a path; see NAME_RULE."""

@@ -1,4 +1,4 @@
-"""The objectives: how a backbone is fine-tuned, or not, with the paper's settings as defaults."""
+"""The objectives: how a backbone is fine-tuned, if at all. Defaults are the paper's settings."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
@@ -9,12 +9,12 @@ from trainables.spec.fields import Count, Int, Positive, Share, refusal
 from trainables.spec.records import one_kind_of, record
 
 BatchSize = Annotated[Int, Field(ge=2)]
-"""Images of a batch: contrastive learning needs two, and so does batch normalisation."""
+"""Images per batch, at least 2: contrastive learning and batch normalisation need two."""
 
 
 @record
 class Untuned:
-    """The pretrained backbone as it is: the baseline that every fine-tuned backbone must beat."""
+    """The pretrained backbone, unchanged: the baseline for every fine-tuned backbone."""
 
     method = "untuned"
     _derived = ("method",)
@@ -22,7 +22,7 @@ class Untuned:
 
 @record
 class Regression:
-    """Fine-tune backbone and a linear map to the responses on mean squared error (paper, 2.3)."""
+    """Fine-tune backbone and a linear map to the responses by mean squared error (paper, 2.3)."""
 
     method = "regression"
     _derived = ("method",)
@@ -73,28 +73,28 @@ HeadWidth = Annotated[int | Literal["mean"], PlainValidator(_head_width)]
 
 @record
 class Pooled:
-    """Tune one backbone contrastively on the same ROI of several subjects (METHOD: pooled models).
+    """Fine-tune one backbone contrastively on an ROI of several subjects (METHOD: pooled models).
 
-    Backbone, image readout and head are shared; each subject has a response readout of its own.
+    Backbone, image readout and head are shared; each subject has a separate response readout.
     """
 
     _derived = ("method",)
 
     learning_rate: Positive = 1e-4
     batch_size: BatchSize = 1024
-    """Images of a batch, all of one subject."""
+    """Images per batch, all of one subject."""
     epochs: Count = 30
     temperature: Positive = 0.3
     hidden_dim: HeadWidth = MEAN
     """Width of the shared head's input: the subjects' mean number of vertices, or a constant."""
     order: Order = "sequential"
-    """How an epoch visits subjects: one after another (the paper's), or batches in random turns."""
+    """Order of an epoch's batches: subject after subject (the paper's), or randomly interleaved."""
     validation: Share = 0.0
     """Share of each subject's training images held back to measure retrieval after each epoch."""
 
     @property
     def method(self) -> str:
-        """``pooled-avg`` or ``pooled-const``, by what sets the head's width."""
+        """``pooled-avg`` for a mean head width, ``pooled-const`` for a constant one."""
         return "pooled-avg" if self.hidden_dim == MEAN else "pooled-const"
 
 
@@ -118,4 +118,4 @@ def _kind(content: Mapping[str, object]) -> type[Objective]:
 
 
 AnyObjective = Annotated[Objective, one_kind_of(Objective, _kind)]
-"""Any objective; its JSON names its method."""
+"""Any objective; its JSON includes the method's name."""

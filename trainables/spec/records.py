@@ -1,7 +1,7 @@
-"""Records: frozen dataclasses that are validated when they are made and when they are read.
+"""Records: frozen dataclasses that are validated when constructed and when read from JSON.
 
-Every spec, and every JSON that the program writes for itself to read, is one. pydantic validates
-them; an error is one line with the field, what was expected and what was found.
+Every spec is a record, and so is every JSON file that the program writes and reads back. pydantic
+validates them; an error is one line with the field, the expected value and the value found.
 """
 
 import reprlib
@@ -20,7 +20,7 @@ from trainables.spec.fields import refusal
 T = TypeVar("T")
 
 MAX_BYTES: Final = 64 * 2**20
-"""Size of the largest JSON file that is read: the plan of some 300,000 trials."""
+"""Largest JSON file that is read, in bytes: enough for a plan of some 300,000 trials."""
 
 EXPECTED: Final[Mapping[str, str]] = {
     "bool_type": "true or false",
@@ -39,18 +39,18 @@ EXPECTED: Final[Mapping[str, str]] = {
     "too_short": "at least {min_length} of them",
     "tuple_type": "a list",
 }
-"""What pydantic's kinds of errors expected, in our words."""
+"""The expected value for each of pydantic's kinds of errors, in this program's words."""
 
 _HOOK: Final = "_validate_record"
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(kind: type[T]) -> type[T]:
-    """Make a class a frozen dataclass whose fields are validated, from Python and from JSON.
+    """Make a class a frozen dataclass with fields validated on construction and on reading.
 
-    Fields have types of trainables.spec.fields. NumPy's scalars and arrays, paths and lists are
-    taken for what they stand for; other types raise ValueError in one line. ``_derived``, if the
-    class has it, names properties that stand in its JSON too and must agree with the fields.
+    Fields have types of trainables.spec.fields. NumPy scalars and arrays, paths and lists are
+    converted to plain values; other types raise ValueError in one line. ``_derived``, if defined,
+    lists properties that are also written to the JSON and must agree with the fields when read.
     """
     hook: Any = classmethod(_validate)
     setattr(kind, _HOOK, model_validator(mode="wrap")(hook))
@@ -74,7 +74,7 @@ def record(kind: type[T]) -> type[T]:
 
 
 def _validate(kind: Any, content: Any, handler: Callable[[Any], Any]) -> Any:
-    """Validate a record's fields: an object of JSON, or the arguments of its class."""
+    """Validate a record's fields, from a JSON object or from the arguments of its class."""
     if isinstance(content, ArgsKwargs):
         given = _checked(kind, content.kwargs or {})
         return handler(ArgsKwargs((), {name: _plain(value) for name, value in given.items()}))
@@ -105,7 +105,7 @@ def _error(message: str) -> PydanticCustomError:
 
 
 def _plain(value: Any) -> Any:
-    """Turn NumPy's values, paths and sequences into plain ones; refuse what has no order."""
+    """Convert NumPy values, paths and sequences to plain values; refuse unordered collections."""
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, PurePath):
@@ -113,14 +113,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | Iterator):
         return tuple(map(_plain, value))
     if isinstance(value, set | frozenset):
-        raise refusal(f"a list, which has an order, not the set {_short(value)}")
+        raise refusal(f"an ordered list, not the set {_short(value)}")
     return {k: _plain(v) for k, v in value.items()} if type(value) is dict else value
 
 
 def describe(error: ValidationError, before: str = "") -> str:
-    """Describe the first of a validation's errors in one line.
+    """Describe the first error of a failed validation in one line.
 
-    before: put in front of the field's name, where the error is of a field.
+    before: put in front of the field's name, if the error concerns a field.
     """
     first, *others = error.errors(include_url=False)
     kind, context = first["type"], first.get("ctx", {})
@@ -162,10 +162,10 @@ def _short(value: object) -> str:
 
 
 def one_kind_of(kinds: Any, choose: Callable[[Mapping[str, Any]], Any] | None = None) -> Any:
-    """Make the validator of a field that holds one of several kinds of records.
+    """Make the validator of a field that accepts several kinds of records.
 
-    kinds: their union. choose: gives the kind of a JSON object, or raises refusal(); without it
-    only records that have been made are taken.
+    kinds: their union. choose: returns the kind for a JSON object, or raises refusal(); without
+    it, only instances of these kinds are accepted.
     """
 
     def validate(value: Any) -> Any:
@@ -184,13 +184,13 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def build(kind: type[T], content: object) -> T:
-    """Build a record of what was parsed from JSON; raise ValueError in one line."""
+    """Build a record from parsed JSON; raise ValueError in one line."""
     made: T = build_any(kind, content)
     return made
 
 
 def build_any(kind: Any, content: object) -> Any:
-    """Build a value of any type that fields can have, as a union of records."""
+    """Build a value of any type that a field can have, for example a union of records."""
     try:
         return _adapter(kind).validate_python(content)
     except ValidationError as error:
@@ -203,7 +203,7 @@ def parse(kind: type[T], text: str | bytes) -> T:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON; raise ValueError in one line, also where it is more than 200 levels deep."""
+    """Parse JSON; raise ValueError in one line, also for more than 200 levels of nesting."""
     try:
         return from_json(text)
     except ValueError as error:
@@ -213,7 +213,7 @@ def parse_json(text: str | bytes) -> Any:
 def read_record(path: Path, kind: type[T], cure: str) -> T:
     """Read a record from its file.
 
-    Raises ValueError with the path, the field, what was expected and found, and the cure;
+    Raises ValueError with the path, the field, the expected and the found value, and the cure;
     FileNotFoundError when there is no such file.
     """
     try:

@@ -30,8 +30,8 @@ HEMISPHERES: Final = ("lh", "rh")
 Hemisphere = Annotated[Text, AfterValidator(one_of(HEMISPHERES))]
 
 NSD_OF_NOD: Final[Mapping[str, str]] = {"V1": "V1v", "V2": "V2v", "V3": "V3v", "V4": "hV4"}
-"""NOD's ROIs, areas of the HCP-MMP atlas, and the NSD ROI whose models serve each of them, in the
-same hemisphere. HCP-MMP does not divide V1, V2 and V3 into a ventral and a dorsal part."""
+"""For each of NOD's ROIs (areas of the HCP-MMP atlas), the NSD ROI whose models are evaluated on
+it, in the same hemisphere. HCP-MMP does not divide V1, V2 and V3 into ventral and dorsal parts."""
 NOD_ROIS: Final = tuple(NSD_OF_NOD)
 
 EARLY: Final = (*ROI_FAMILIES["prf-visualrois"], *NOD_ROIS)
@@ -46,7 +46,7 @@ ROI_ORDER: Final = (*EARLY, *HIGHER, *STREAMS)
 
 
 def roi_group_of(roi_name: str) -> str:
-    """Name the group (``early``, ``higher`` or ``streams``) that an ROI is reported in."""
+    """Return the ROI group that tables report an ROI in: ``early``, ``higher`` or ``streams``."""
     if roi_name in EARLY:
         return "early"
     return "streams" if roi_name in STREAMS else "higher"
@@ -54,7 +54,7 @@ def roi_group_of(roi_name: str) -> str:
 
 @record
 class Roi:
-    """One (subject, hemisphere, ROI) of a dataset: what a model is fitted to and scored on."""
+    """One ROI in one hemisphere of one subject, which models are fitted to and scored on."""
 
     dataset: Name
     subject: Name

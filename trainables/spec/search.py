@@ -1,4 +1,4 @@
-"""What a search for hyperparameters is: frozen values that a search space declares."""
+"""Hyperparameter searches, as frozen values that a search space declares."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ Values = Mapping[str, Value]
 
 
 def _value(value: Any) -> Value:
-    """Take a finite number, an integer where it has no fraction: 256.0 is 256."""
+    """Return a finite number, converted to an integer if it has no fraction: 256.0 is 256."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not abs(value) < 2**63:
         raise refusal("a finite number")
@@ -28,7 +28,7 @@ def _value(value: Any) -> Value:
 
 @record
 class LogUniform:
-    """A positive number, as likely in each decade between low and high."""
+    """A positive number from low to high, uniform in its logarithm."""
 
     low: Number
     high: Number
@@ -39,7 +39,7 @@ class LogUniform:
 
 @record
 class IntegerRange:
-    """A whole number from low to high, both included."""
+    """An integer from low to high, both included."""
 
     low: Int
     high: Int
@@ -65,7 +65,7 @@ IntegersOrChoice = Annotated[IntegerRange | Choice, one_kind_of(IntegerRange | C
 
 @record
 class Ranges:
-    """Where each hyperparameter of the contrastive objective is looked for."""
+    """The range of each hyperparameter of the contrastive objective."""
 
     temperature: AnyRange
     learning_rate: AnyRange
@@ -82,48 +82,48 @@ class Ranges:
             require(not fraction, f"{name}: expected integers, found {fraction}")
 
     def items(self) -> list[tuple[str, Range]]:
-        """List the names with their ranges, in order."""
+        """Return the names with their ranges, in order of declaration."""
         return [(name, getattr(self, name)) for name in PARAMETERS]
 
     def most(self, name: str) -> float:
-        """Give the largest value that a hyperparameter may have."""
+        """Return the largest value that a hyperparameter may have."""
         found: Range = getattr(self, name)
         return max(found.values) if isinstance(found, Choice) else found.high
 
     @property
     def largest(self) -> dict[str, Value]:
-        """Give the configuration of all the largest values."""
+        """Return the configuration with every hyperparameter at its largest value."""
         return {name: self.most(name) for name in PARAMETERS}
 
     @property
     def most_epochs(self) -> int:
-        """Give the most epochs that a configuration may have."""
+        """Return the largest number of epochs that a configuration may have."""
         return int(self.most("epochs"))
 
 
 PARAMETERS: Final = tuple(item.name for item in fields(Ranges))
 WHOLE: Final = ("epochs", "batch_size")
-"""Hyperparameters that are whole numbers."""
+"""Hyperparameters that are integers."""
 
 
 @record
 class Search:
-    """A search: on which ROIs, over what, and how it is cut short."""
+    """A hyperparameter search: its ROIs, its ranges, and its rule for stopping trials early."""
 
     ranges: Ranges
     n_rois: Count
     min_vertices: Size
-    """ROIs must have more."""
+    """Only ROIs with more vertices than this are searched on."""
     n_configurations: Count
     per_round: Count
-    """Configurations proposed at once, from what the rounds before have found."""
+    """Configurations proposed per round, from the results of earlier rounds."""
     grace_period: Count
     """Epochs before a trial may be stopped."""
     reduction_factor: Annotated[Number, Field(gt=1)]
-    """Of the trials that reach a rung, about one in so many goes on."""
+    """About one in this many of the trials that reach a rung continues."""
     backbone: Backbone = field(default_factory=Backbone)
     validation: Annotated[Number, Field(gt=0, lt=1)] = 0.1
-    """Share of the training images held back, on which configurations are ranked by retrieval."""
+    """Share of the training images held out, on which retrieval ranks the configurations."""
     seed: Int = 0
 
     def __post_init__(self) -> None:
@@ -135,7 +135,7 @@ class Search:
 
     @property
     def id(self) -> str:
-        """Hash what is searched for, where and how."""
+        """Hash all fields of the search to 8 hex digits."""
         ranges = {n: {"kind": type(one).__name__, **asdict(one)} for n, one in self.ranges.items()}
         return digest({**asdict(self), "ranges": ranges})
 
@@ -145,10 +145,10 @@ class Search:
         return -(-self.n_configurations // self.per_round)
 
     def choose_rois(self, rois: Sequence[Roi]) -> list[Roi]:
-        """Draw n_rois of the ROIs with enough vertices; all if there are fewer.
+        """Draw n_rois of the ROIs with enough vertices, or return all if there are fewer.
 
-        Streams and NOD's areas are left out: NOD's models are NSD's. The same ROIs come out
-        whatever the order they are given in, sorted by id.
+        Streams and NOD's areas are left out (NOD is evaluated with NSD's models). The draw does
+        not depend on the order of rois; the result is sorted by id.
         """
         left_out = (*STREAMS, *NOD_ROIS)
         large = [c for c in rois if c.n_vertices > self.min_vertices and c.name not in left_out]
@@ -157,17 +157,17 @@ class Search:
         return sorted(drawn, key=lambda roi: roi.id)
 
     def objective(self, values: Values) -> Contrastive:
-        """Make the objective of a configuration; raise ValueError on unknown or missing names."""
+        """Build a configuration's objective; raise ValueError on unknown or missing names."""
         return Contrastive(**checked(values), validation=self.validation)
 
     def trial(self, values: Values, roi: Roi, backbone: Backbone) -> Trial:
-        """Make the trial of a configuration on an ROI: fine-tuned and ranked, not encoded."""
+        """Build the trial of a configuration on an ROI: fine-tuned and ranked, not encoded."""
         return Trial(self.objective(values), (roi,), backbone, encoding=None, seed=self.seed)
 
 
 @record
 class Hyperparameters:
-    """A configuration: a value of each hyperparameter that a search may set."""
+    """A configuration: one value for each hyperparameter of a search."""
 
     temperature: Positive
     learning_rate: Positive
@@ -178,11 +178,11 @@ class Hyperparameters:
 
 
 def checked(values: Values) -> dict[str, Any]:
-    """Return values in order; raise ValueError unless they are all the hyperparameters' numbers."""
+    """Return values in order; raise ValueError unless there is a valid one per hyperparameter."""
     given: Mapping[str, Any] = values
     return asdict(Hyperparameters(**given))
 
 
 def name_of(values: Values) -> str:
-    """Name a configuration by its content."""
+    """Name a configuration by a hash of its content."""
     return digest(checked(values))

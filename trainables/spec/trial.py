@@ -1,7 +1,7 @@
-"""What a trial is: frozen, validated values, and the ids made of their content.
+"""Trials: frozen, validated values, with ids made from their content.
 
-An id is a readable prefix and eight hex digits of the content that changes the science.
-Devices, workers and paths are not in it, so the same trial has the same id everywhere.
+An id is a readable prefix and eight hex digits that hash whatever affects the scientific result.
+Devices, workers and paths are excluded, so a trial has the same id on every machine.
 """
 
 import json
@@ -37,7 +37,7 @@ ALEXNET_LAYERS: Final = (
 
 
 FROM_FILE: Final = "file"
-"""Weights of a search space that leaves the file to ``--weights``."""
+"""Value of Backbone.weights in a search space that takes the weights from ``--weights``."""
 
 
 @record
@@ -46,15 +46,15 @@ class Backbone:
 
     architecture: Text = "alexnet"
     weights: Text = "IMAGENET1K_V1"
-    """torchvision's name of the weights, or ``sha256:…`` of a state dict given by file.
+    """torchvision's name of the weights, or ``sha256:…`` of a state-dict file.
 
-    A search space may say ``file`` (FROM_FILE): the plan puts the hash of ``--weights`` there.
+    A search space may use ``file`` (FROM_FILE): planning replaces it by the hash of ``--weights``.
     """
 
 
 @record
 class Encoding:
-    """How features predict responses: exact PCA, ridge, and the protocols that choose."""
+    """How features predict responses: PCA, ridge regression, and protocols of model selection."""
 
     layers: Annotated[tuple[Text, ...], Field(min_length=1)] = ALEXNET_LAYERS
     protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("nested",)
@@ -69,29 +69,27 @@ class Encoding:
 class Trial:
     """One backbone, fine-tuned (or not) and scored on its ROIs.
 
-    An untuned trial is the backbone on one subject's images: its id does not depend on which
-    of the subject's ROIs are scored, so that they share one pass over the images. A pooled
-    trial is fine-tuned on all its ROIs, one a subject, in their order.
+    An untuned trial applies the pretrained backbone to one subject's images. Its id does not
+    depend on which of the subject's ROIs are scored, so they share one pass over the images. A
+    pooled trial is fine-tuned on all its ROIs, one per subject, in the given order.
     """
 
     objective: AnyObjective
     rois: tuple[Roi, ...]
     backbone: Backbone = field(default_factory=Backbone)
     encoding: Encoding | None = field(default_factory=Encoding)
-    """None: the trial is fine-tuned and judged by its retrieval alone; no test image is looked
-    at."""
+    """None: the trial is fine-tuned and ranked by its retrieval only; no test image is used."""
     seed: Int = 0
     precision: Precision = FULL
-    """What the images pass the backbone in while it is fine-tuned; all else, and scores, are
-    float32."""
+    """Precision of the backbone's forward pass in fine-tuning; everything else is float32."""
     deterministic: Flag = False
-    """Whether nothing takes a fast path: full float32, bitwise reproducible on one machine."""
+    """Use full float32 and no fast path: bitwise reproducible results on one machine."""
 
     def __post_init__(self) -> None:
         require(len(self.rois) > 0, "a trial needs at least one ROI")
         require(
             self.precision == FULL or not isinstance(self.objective, Untuned),
-            f"an untuned trial fine-tunes nothing in {self.precision}",
+            f"an untuned trial is of float32, found {self.precision}",
         )
         require(
             self.precision == FULL or not self.deterministic,
@@ -127,12 +125,12 @@ class Trial:
 
     @cached_property
     def shards(self) -> tuple[str, ...]:
-        """Name the dataset directories that hold this trial's images, one a subject."""
+        """Name the dataset directories that hold this trial's images, one per subject."""
         return tuple(dict.fromkeys(roi.shard for roi in self.rois))
 
     @property
     def trained_on(self) -> str | None:
-        """Name the ROIs of the fine-tuning, with spaces between; None when untuned."""
+        """Name the ROIs of the fine-tuning, separated by spaces; None when untuned."""
         finetuned = not isinstance(self.objective, Untuned)
         return " ".join(roi.id for roi in self.rois) if finetuned else None
 
@@ -160,25 +158,25 @@ class Trial:
 
     @cached_property
     def training_id(self) -> str:
-        """Name the checkpoint: everything that changes the fine-tuned weights, and nothing else."""
+        """Name the checkpoint, by exactly the settings that affect the fine-tuned weights."""
         return f"{self.method}-{self._place}-{digest(self._training)}"
 
     @cached_property
     def id(self) -> str:
-        """Name the scores and the MLflow run: the training and how it is encoded."""
+        """Name the scores and the MLflow run, by the training and the encoding."""
         if self.encoding is None:
             return self.training_id
         content = {**self._training, "encoding": asdict(self.encoding)}
         return f"{self.method}-{self._place}-{digest(content)}"
 
     def in_precision(self, precision: Precision) -> Self:
-        """Return the same trial in a precision; an untuned one as it is."""
+        """Return the same trial in a precision; an untuned trial is returned unchanged."""
         if isinstance(self.objective, Untuned):
             return self
         return replace(self, precision=precision)
 
     def as_deterministic(self) -> Self:
-        """Return the same trial on no fast path, in float32."""
+        """Return the same trial as a deterministic one, in float32."""
         return replace(self, precision=FULL, deterministic=True)
 
     def scoring(self, rois: Iterable[Roi]) -> Self:
@@ -186,7 +184,7 @@ class Trial:
         return replace(self, rois=tuple(rois))
 
     def to_json(self) -> str:
-        """Serialise for a queue, a record or a file's metadata."""
+        """Serialise to JSON, for a queue, a record or a file's metadata."""
         return json.dumps(
             {**asdict(self), "objective": {"method": self.method, **asdict(self.objective)}}
         )

@@ -11,6 +11,6 @@ def require(condition: bool, message: str) -> None:
 
 
 def digest(content: object) -> str:
-    """Hash JSON-able content to 8 hex digits, whatever the order of its keys."""
+    """Hash JSON-serialisable content to 8 hex digits, independent of the order of keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -81,7 +81,7 @@ def test_arrays_lists_and_iterators_are_sequences_and_sets_are_none() -> None:
     for alphas in (np.logspace(0, 2, 3), [1, 10, 100], iter([np.int64(1), 10.0, 100])):
         assert Encoding(alphas=alphas) == expected
     assert hash(Encoding(layers=["a", "b"])) == hash(Encoding(layers=("a", "b")))
-    with pytest.raises(ValueError, match=r"Encoding.*: expected a list, which has an order, not"):
+    with pytest.raises(ValueError, match=r"Encoding.*: expected an ordered list, not"):
         Encoding(layers={"a", "b"})
     with pytest.raises(ValueError, match=r"^Encoding.layers: expected a list, found 'features.5'"):
         Encoding(layers="features.5")

@@ -155,7 +155,7 @@ def test_a_precision_other_than_float32_has_ids_of_its_own() -> None:
 def test_an_untuned_trial_has_no_precision() -> None:
     untuned = Trial(Untuned(), (ROI,))
     assert untuned.in_precision("bfloat16") is untuned
-    with pytest.raises(ValueError, match="an untuned trial fine-tunes nothing in bfloat16"):
+    with pytest.raises(ValueError, match="an untuned trial is of float32, found bfloat16"):
         replace(untuned, precision="bfloat16")
     with pytest.raises(
         ValueError, match=r"Trial.precision: expected 'float32' or 'bfloat16', found 'float16'"
