@@ -1,4 +1,4 @@
-"""A trial's log: one JSON a line as things happen, so that it tells of a trial that was killed."""
+"""A trial's log: one line of JSON per event, written at once, so it survives a killed trial."""
 
 import json
 import os
@@ -13,14 +13,14 @@ from trainables.storage.redaction import redact
 
 @dataclass(frozen=True)
 class TrialLog:
-    """Appends to a trial's log; a try after a kill goes on in the same file."""
+    """Appends events to a trial's log; a retry continues the same file."""
 
     path: Path
 
     def note(self, event: str, **message: object) -> None:
-        """Write a line: when, where, what happened, and more about it.
+        """Append a line: time, host, event, and further fields.
 
-        A disk that refuses it costs the line, not the trial.
+        If the write fails, the line is lost and the trial continues.
         """
         line = {
             "time": round(time.time(), 3),
@@ -30,7 +30,7 @@ class TrialLog:
             **message,
         }
         try:
-            # Epochs are many: the next stage uploads them.
+            # Not after each epoch: there are many, and the next stage uploads their lines too.
             append_line(self.path, redact(json.dumps(line)), to_s3=event != "epoch")
         except OSError:
             return

@@ -1,4 +1,4 @@
-"""How a trial, or an evaluation, ended: one JSON each, for tracking and the next run to read."""
+"""How a trial or an evaluation ended: one JSON file each, read by tracking and later runs."""
 
 import json
 import time
@@ -20,7 +20,7 @@ Status = Literal["finished", "failed", "stopped"]
 
 @record
 class Outcome:
-    """A trial, or an evaluation, that has ended, well or not."""
+    """The end of a trial or an evaluation: finished, stopped or failed."""
 
     _derived = ("trial_id", "training_id")
 
@@ -30,11 +30,11 @@ class Outcome:
     device: Text
     started: Timestamp
     seconds: dict[Text, Seconds]
-    """Time of each step: reading, finetuning, features, encoding."""
+    """Seconds of each step: reading, finetuning, features, encoding."""
     history: tuple[EpochReport, ...] = ()
     error: Text | None = None
     error_kind: ErrorKind | None = None
-    """None unless it has failed."""
+    """None unless the trial failed."""
 
     @property
     def trial_id(self) -> str:
@@ -47,7 +47,7 @@ class Outcome:
         return self.trial.training_id
 
     def write(self, runs: RunDirectory) -> None:
-        """Write the outcome beside and rename it, without the secrets that an error may tell."""
+        """Write the outcome atomically, with secrets in its error redacted."""
         content = {
             **asdict(self),
             "error": self.error and redact(self.error),
@@ -59,7 +59,7 @@ class Outcome:
 
     @classmethod
     def read(cls, runs: RunDirectory, trial_id: str) -> Self | None:
-        """Read a trial's outcome; None when it has none yet.
+        """Read a trial's outcome; return None if there is none yet.
 
         Raises ValueError naming the file when it is damaged.
         """
@@ -70,7 +70,7 @@ class Outcome:
 
 
 def read_outcomes(runs: RunDirectory) -> Iterator[Outcome]:
-    """Read the outcome of every trial and evaluation of a sweep, in the order of their ids.
+    """Read the outcomes of all trials and evaluations of a sweep, sorted by id.
 
     Raises ValueError naming a file that is damaged.
     """
@@ -81,12 +81,12 @@ def read_outcomes(runs: RunDirectory) -> Iterator[Outcome]:
 
 
 def read_finished(runs: RunDirectory) -> Iterator[Outcome]:
-    """Read the outcomes of what has finished; those that failed or were stopped are left out."""
+    """Read the outcomes of finished trials and evaluations, not of failed or stopped ones."""
     return (outcome for outcome in read_outcomes(runs) if outcome.status == "finished")
 
 
 def failed(trial: WorkItem, failure: Failure) -> Outcome:
-    """Make the outcome of a trial that could not be done."""
+    """Make the outcome of a failed trial."""
     return Outcome(
         trial,
         "failed",

@@ -1,4 +1,4 @@
-"""The predictions of test images: one row per image, one Parquet file a (trial, ROI).
+"""Predicted responses to test images: one Parquet file per (trial, ROI), one row per image.
 
 ``RUNS/predictions/<trial id>/<roi id>.parquet`` is written before the scores of the ROI.
 """
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from trainables.encoding.score_rois import RoiScores
 
 ABOUT: Final = b"cortex_sweep.predictions"
-"""Metadata: trial, ROI, and of each protocol its layer; the vertices, in the lists' order."""
+"""Metadata key: trial, ROI, the layer of each protocol, and the vertices in the lists' order."""
 
 
 def prediction_schema(protocols: Sequence[str], n_vertices: int) -> pa.Schema:
-    """Declare one test image with its predictions, a column a protocol.
+    """Return the schema of a test image's predictions, with one column per protocol.
 
-    index: row of the response file, as in the subject's shards. Then, for each protocol that has
-    one prediction per image, float16 of mean 0 and variance 1 over the images, one a vertex;
-    NaN where the vertex has no r.
+    ``index`` is the row of the response file, as in the subject's shards. The column of a protocol
+    that makes one prediction per image is a list of float16, one per vertex, of mean 0 and
+    variance 1 over images; NaN where the vertex has no r.
     """
     values = pa.list_(pa.float16(), n_vertices)
     columns = [pa.field(name, values, nullable=False) for name in protocols]
@@ -40,7 +40,7 @@ def prediction_schema(protocols: Sequence[str], n_vertices: int) -> pa.Schema:
 
 @record
 class About:
-    """The metadata of a file of predictions."""
+    """The metadata of a prediction file."""
 
     trial: AnyWorkItem
     roi: Roi
@@ -60,19 +60,19 @@ class RoiPredictions:
     vertex: np.ndarray[Any, np.dtype[np.int32]]
     """(n_vertices,) columns of the hemisphere's responses."""
     values: np.ndarray[Any, np.dtype[np.float16]]
-    """(n_test, n_vertices), of mean 0 and variance 1 over images; NaN without an r."""
+    """(n_test, n_vertices), of mean 0 and variance 1 over images; NaN where a vertex has no r."""
 
     def take(self, rows: np.ndarray[Any, Any]) -> "RoiPredictions":
-        """Keep some of the images, by their place here."""
+        """Select images by their positions in ``index``."""
         return replace(self, index=self.index[rows], values=self.values[rows])
 
 
 def write_predictions(
     runs: RunDirectory, trial: WorkItem, scores: "Sequence[RoiScores]", index: np.ndarray[Any, Any]
 ) -> Path | None:
-    """Write one ROI's predictions, beside and rename; return the file, None without any.
+    """Write one ROI's predictions atomically; return the file, or None without predictions.
 
-    index: the test images' rows of the response file, as the rows of the predictions.
+    index: (n_test,) rows of the response file, in the order of the predictions' rows.
     """
     kept = {one.protocol: one.predictions for one in scores if one.predictions is not None}
     if not kept:
@@ -99,9 +99,9 @@ def _as_lists(values: np.ndarray[Any, np.dtype[np.float16]]) -> pa.FixedSizeList
 
 
 def read_predictions(path: Path, protocol: str) -> RoiPredictions | None:
-    """Read an ROI's predictions under a protocol; None when the file has none of it.
+    """Read an ROI's predictions under a protocol; return None if the file has none.
 
-    Raises ValueError naming the file when it is damaged, FileNotFoundError when there is none.
+    Raises ValueError naming the file if it is damaged, FileNotFoundError if it does not exist.
     """
     try:
         table = read_parquet(path)
@@ -121,6 +121,6 @@ def read_predictions(path: Path, protocol: str) -> RoiPredictions | None:
         raise
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise ValueError(
-            f"{path}: not a readable file of predictions ({error}); remove it, and the scores of "
+            f"{path}: not a readable prediction file ({error}); remove it, and the scores of "
             "the same name, and run the sweep again"
         ) from error

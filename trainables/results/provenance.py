@@ -1,4 +1,4 @@
-"""Which version of this program runs."""
+"""The version of the running program."""
 
 import subprocess
 from functools import cache
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @cache
 def code_version() -> str:
-    """Name this program's version: its git commit where there is one, else its release.
+    """Return this program's version: its git commit if there is one, else its release.
 
-    Looked up once a process: a worker's code is what it was when the worker started.
+    Looked up once per process, because a worker runs the code that it started with.
     """
     here = Path(__file__).parent
     try:

@@ -1,4 +1,4 @@
-"""Every path of a sweep's directory, which commands call RUNS, and what S3 has of it.
+"""All paths of a sweep's directory, which commands call RUNS, and fetching them from S3.
 
 ====================================== =========================================================
 ``trials/ID.json``                     how a trial or evaluation ended
@@ -6,11 +6,11 @@
 ``predictions/ID/ROI.parquet``         its predictions of that ROI's test images
 ``logs/ID.jsonl``                      its events
 ``checkpoints/TRAINING/``              the weights of a training
-``probes/KIND/….parquet``              what a probe of a backbone found
+``probes/KIND/….parquet``              the results of a probe of a backbone
 ``analyses/NAME.parquet``              the table of an analysis, or ``NAME.missing.json``
-``hyperparameter_search/DIGEST/``      what a search ends in; ``checkpoints/`` of its trials
-``operation/``                         run locks, and records of the command that runs
-``report.html``, ``scratch/``, ``ray/`` the report; what memory can't hold; Ray's bookkeeping
+``hyperparameter_search/DIGEST/``      the result of a search; ``checkpoints/`` of its trials
+``operation/``                         run locks, and records of the running command
+``report.html``, ``scratch/``, ``ray/`` the report; data too large for memory; Ray's files
 ====================================== =========================================================
 """
 
@@ -22,7 +22,7 @@ from trainables.spec.evaluation import WorkItem
 from trainables.storage.stored_directory import StoredDirectory
 
 _PARQUET: Final = "[!.]*.parquet"
-"""Tables, without those that are being written."""
+"""Matches tables, but not the temporary files of atomic writes."""
 
 
 class RunDirectory(StoredDirectory):
@@ -59,7 +59,7 @@ class RunDirectory(StoredDirectory):
         return sorted(self.all_scores.glob(pattern))
 
     def has_scores(self, trial_ids: Iterable[str]) -> bool:
-        """Tell whether any of these trials has a directory of scores."""
+        """Return whether any of these trials has a directory of scores."""
         return any(self.scores(trial_id).is_dir() for trial_id in trial_ids)
 
     def prediction_file(self, trial_id: str, roi_id: str) -> Path:
@@ -68,13 +68,13 @@ class RunDirectory(StoredDirectory):
 
     @property
     def all_checkpoints(self) -> Path:
-        """Directory of the checkpoints of all trainings that are kept."""
+        """Directory of all trainings' checkpoints, except those of searches."""
         return self.path / "checkpoints"
 
     def checkpoints(self, training_id: str, *, of_search: bool = False) -> StoredDirectory:
         """Return the directory of a training's checkpoints.
 
-        of_search: of a search's trial, whose checkpoints are removed when it has ended.
+        of_search: for a trial of a search, whose checkpoints are removed when it has ended.
         """
         home = self._searches / "checkpoints" if of_search else self.all_checkpoints
         return StoredDirectory(home / training_id)
@@ -84,11 +84,11 @@ class RunDirectory(StoredDirectory):
         return self.path / "hyperparameter_search"
 
     def search(self, digest: str) -> StoredDirectory:
-        """Return the directory of what a hyperparameter search ends in."""
+        """Return the directory of a hyperparameter search's result."""
         return StoredDirectory(self._searches / digest)
 
     def probe_file(self, kind: str, name: str) -> Path:
-        """Name the file of what a kind of probe found."""
+        """Name the file of the results of a kind of probe on a backbone."""
         return self.path / "probes" / kind / f"{name}.parquet"
 
     def probe_files(self, kind: str) -> list[Path]:
@@ -96,11 +96,11 @@ class RunDirectory(StoredDirectory):
         return sorted((self.path / "probes" / kind).glob(_PARQUET))
 
     def analysis_file(self, name: str) -> Path:
-        """Name the file of an analysis' table."""
+        """Name the file of an analysis's table."""
         return self.path / "analyses" / f"{name}.parquet"
 
     def missing_file(self, name: str) -> Path:
-        """Name the file that says why an analysis' table could not be made."""
+        """Name the file that says why an analysis's table could not be made."""
         return self.path / "analyses" / f"{name}.missing.json"
 
     @property
@@ -110,19 +110,19 @@ class RunDirectory(StoredDirectory):
 
     @property
     def scratch(self) -> Path:
-        """Directory for what memory can't hold."""
+        """Directory for data too large for memory."""
         return self.path / "scratch"
 
     @property
     def ray_storage(self) -> str:
-        """Address of Ray's own bookkeeping; beside a directory in S3, so that it is not fetched."""
+        """Address of Ray's files; next to a directory in S3, so that ``fetch`` skips them."""
         path = self.path.resolve()
         beside = path.with_name(f"{path.name}.ray")
         return self.address_of(beside) if self.is_in_s3 else str(path / "ray")
 
     @property
     def operation(self) -> StoredDirectory:
-        """Directory of what is known of the command that runs."""
+        """Directory of the run locks and of the running command's records."""
         return StoredDirectory(self.path / "operation")
 
     def lock_file(self, number: int) -> Path:
@@ -130,11 +130,11 @@ class RunDirectory(StoredDirectory):
         return self.operation.path / f"lock-{number:06}.json"
 
     def new_lock_file(self, key: str) -> Path:
-        """Name the file that a run lock is written to before it takes a number."""
+        """Name the file that a run lock is written to before it acquires a number."""
         return self.operation.path / f".lock.{key}"
 
     def lock_numbers(self) -> list[int]:
-        """List the numbers of the run locks that are here, ascending."""
+        """List the numbers of the existing run locks, ascending."""
         files = self.operation.path.glob("lock-*.json")
         return sorted(int(file.stem.removeprefix("lock-")) for file in files)
 
@@ -145,18 +145,18 @@ class RunDirectory(StoredDirectory):
 
     @property
     def command_file(self) -> Path:
-        """File of the command that was started last."""
+        """File that records the most recently started command."""
         return self.operation.path / "command.json"
 
     @property
     def running_file(self) -> Path:
-        """File of what the workers are at."""
+        """File of the work in progress on each worker."""
         return self.operation.path / "running.json"
 
     def fetch_trial(self, work_item: WorkItem) -> None:
-        """Copy what S3 has of a trial but for its predictions and weights, where it differs.
+        """Download a trial's files that differ from S3's, except predictions and weights.
 
-        Its outcome, scores, log, and the notes beside its checkpoints.
+        These are its outcome, scores, log, and the notes of its checkpoints.
         """
         name = work_item.id
         for path in (self.outcome_file(name), self.scores(name), self.log_file(name)):

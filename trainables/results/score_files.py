@@ -1,6 +1,6 @@
-"""The table of scores: one row per vertex and protocol, one Parquet file a (trial, ROI).
+"""The table of scores: one Parquet file per (trial, ROI), one row per vertex and protocol.
 
-An evaluation's scores lie as a trial's do, by the evaluation's id.
+An evaluation's scores are stored like a trial's, under the evaluation's id.
 """
 
 import math
@@ -42,19 +42,19 @@ SCORE_SCHEMA: Final = pa.schema(
         pa.field("n_excluded", pa.int32(), nullable=False),
     ]
 )
-"""r, alpha: null where a vertex is constant, so has no score. r_by_layer: reported r at each of
-the trial's layers (in the file's metadata), NaN where there is none. trained_on: ids of the ROIs
-that the backbone was fine-tuned on, with spaces between; null where it was not. n_overlap: how many
-of the subject's test images it was trained on. n_excluded: images that r leaves out for that
-reason."""
+"""r, alpha: null where a vertex is constant and has no score. r_by_layer: r at each of the trial's
+layers (listed in the file's metadata), NaN where there is none. trained_on: ids of the ROIs that
+the backbone was fine-tuned on, separated by spaces; null if untuned. n_overlap: number of the
+subject's test images that the backbone was trained on. n_excluded: number of test images excluded
+from r for that reason."""
 
 TRIAL_KEY: Final = b"cortex_sweep.trial"
 CODE_KEY: Final = b"cortex_sweep.code"
-"""Metadata of a score file: the trial as JSON, and the version of the program that scored it."""
+"""Metadata keys of a score file: the trial as JSON, and the program version that scored it."""
 
 
 def write_scores(runs: RunDirectory, trial: WorkItem, scores: "Sequence[RoiScores]") -> Path:
-    """Write one ROI's scores, all protocols, beside and rename; return the file."""
+    """Write one ROI's scores, of all protocols, atomically; return the file."""
     path = runs.score_file(trial.id, scores[0].roi.id)
     table = pa.concat_tables([_rows(trial, one) for one in scores])
     message = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code_version().encode()}
@@ -95,16 +95,16 @@ def _rows(trial: WorkItem, scores: "RoiScores") -> pa.Table:
 
 
 def read_scores(runs: RunDirectory, trial_id: str) -> pa.Table:
-    """Read all scores of a trial; an empty table when there are none.
+    """Read all scores of a trial; return an empty table if there are none.
 
-    Raises ValueError naming the file that can't be read.
+    Raises ValueError naming a file that can't be read.
     """
     tables = [read_score_file(path) for path in runs.score_files(trial_id)]
     return pa.concat_tables(tables) if tables else SCORE_SCHEMA.empty_table()
 
 
 def read_score_file(path: Path) -> pa.Table:
-    """Read one score file; raise ValueError naming it when it is damaged or of another schema."""
+    """Read one score file; raise ValueError naming it if it is damaged or of another schema."""
     try:
         table = read_parquet(path)
     except (OSError, pa.ArrowException) as error:
@@ -121,7 +121,7 @@ def read_score_file(path: Path) -> pa.Table:
 
 
 def summarise(table: pa.Table) -> dict[str, float]:
-    """Summarise scores: mean and median r, share above 0 and the count without an r, by protocol.
+    """Summarise scores by protocol: mean and median r, share above 0, and number without an r.
 
     Keys are ``{protocol}_r_mean``, ``_r_median``, ``_share_positive``, ``_n_vertices``,
     ``_n_constant``. A protocol without any r has only its counts.

@@ -1,3 +1,3 @@
-"""Files and directories: written atomically, mirrored in S3, free of secrets."""
+"""Atomic writes, directories mirrored in S3, and redaction of secrets."""
 
 __all__ = ["atomic", "redaction", "s3_mirror", "stored_directory"]

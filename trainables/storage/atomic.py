@@ -1,7 +1,7 @@
-"""Files that are there whole or not at all, and that tell when their content has changed.
+"""Atomic writes, and checksums that detect damaged files.
 
-What is written goes to a file beside, is flushed to the disk, and is renamed; a write that fails
-leaves nothing. Parquet pages carry checksums, which reading verifies.
+A file is written to a temporary file in the same directory, flushed to disk and renamed; a write
+that fails leaves nothing behind. Parquet pages carry checksums, which reading verifies.
 """
 
 import hashlib
@@ -17,17 +17,17 @@ import pyarrow.parquet as pq
 from trainables.storage.s3_mirror import upload
 
 CHECKED: Final[dict[str, Any]] = {"write_page_checksum": True}
-"""How every Parquet file is written."""
+"""Options with which every Parquet file is written."""
 VERIFIED: Final[dict[str, Any]] = {"page_checksum_verification": True}
-"""How every Parquet file of ours is read."""
+"""Options with which this program's Parquet files are read."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a file to write beside a path; on leaving, it takes the path's place.
+    """Yield a temporary file to write to, which replaces path when the block ends.
 
-    Where the block raises, as on a full disk, nothing of it is left and the path is as it was. A
-    mirror's file is in S3 before it is in its place here.
+    If the block raises, as on a full disk, the temporary file is removed and path is unchanged. A
+    file of a mirror is uploaded to S3 before it is renamed here.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -43,13 +43,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole."""
+    """Write a text file atomically."""
     with atomic_write(path) as beside:
         beside.write_text(text)
 
 
 def append_line(path: Path, line: str, *, to_s3: bool) -> None:
-    """Append a line to a text file; to_s3: and put the whole file to S3, for a mirror's path."""
+    """Append a line to a text file; to_s3: also upload the whole file, if path is in a mirror."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(line + "\n")
@@ -58,15 +58,15 @@ def append_line(path: Path, line: str, *, to_s3: bool) -> None:
 
 
 def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
-    """Write a table whole, with a checksum a page; options are ``pyarrow.parquet``'s."""
+    """Write a table atomically, with one checksum per page; options are ``pyarrow.parquet``'s."""
     with atomic_write(path) as beside:
         pq.write_table(table, beside, **{"compression": "zstd", **CHECKED, **options})
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a table, verifying its pages.
+    """Read a table and verify the checksums of its pages.
 
-    Raises OSError or pyarrow's errors where the file is damaged.
+    Raises OSError or pyarrow's errors if the file is damaged.
     """
     return pq.read_table(path, columns=columns and list(columns), **VERIFIED)
 
@@ -78,5 +78,5 @@ def hash_file(path: Path) -> str:
 
 
 def hash_files(paths: Iterable[Path]) -> dict[str, str]:
-    """Hash files by name, in name order."""
+    """Hash files (SHA-256, hex); return the hashes by file name, sorted by name."""
     return {path.name: hash_file(path) for path in sorted(paths)}

@@ -1,4 +1,4 @@
-"""What must not be printed: passwords in addresses, and secrets of the environment."""
+"""Redaction of passwords in addresses and of secret environment variables."""
 
 import os
 import re
@@ -14,12 +14,12 @@ SECRET_VARIABLES: Final = (
 )
 HIDDEN: Final = "***"
 SHORTEST: Final = 6
-"""Shorter values are no secrets, and would be found in ordinary words."""
+"""Minimum characters of a secret: shorter values would also match parts of ordinary words."""
 _IN_ADDRESS: Final = re.compile(r"(?<=://)([^\s/:@]*):[^\s/]+@")
 
 
 def redact(text: str) -> str:
-    """Hide passwords of addresses, and the values of SECRET_VARIABLES, wherever a text has them."""
+    """Replace passwords in addresses, and the values of SECRET_VARIABLES, by ``***``."""
     for name in SECRET_VARIABLES:
         value = os.environ.get(name, "")
         if len(value) >= SHORTEST:

@@ -1,11 +1,11 @@
-"""Directories in S3, through a mirror of their files on the machine that works with them.
+"""Directories in S3, used through a mirror of their files on the local machine.
 
-``s3://BUCKET/PREFIX`` becomes ``<cache>/cortex-sweep-s3/BUCKET/PREFIX``, a local path; its place in
-S3 is read off the path itself, on any machine. S3 is the truth, the mirror a copy: what is written
-goes to S3 first, whole, as one object; what is read is copied first where S3 has another version.
-An object appears at once or not at all, and the files that say what counts (a manifest, the note of
-a checkpoint, a score file) are written last. For paths that are no mirror, nothing here does
-anything.
+``s3://BUCKET/PREFIX`` becomes the local path ``<cache>/cortex-sweep-s3/BUCKET/PREFIX``, from which
+any machine can derive the address in S3. S3 is authoritative and the mirror is a copy: a file is
+uploaded as one object before it appears locally, and before a file is read, it is downloaded if S3
+has a different version. Objects appear atomically, and the files that refer to others (a manifest,
+the note of a checkpoint, a score file) are written last. For a path outside a mirror, all functions
+here that transfer files do nothing.
 """
 
 import os
@@ -22,23 +22,23 @@ SCHEME: Final = "s3://"
 MARK: Final = "cortex-sweep-s3"
 CACHE_VARIABLE: Final = "CORTEX_SWEEP_CACHE"
 LARGE: Final = (".safetensors",)
-"""Endings of what is copied only when asked for by its own directory or name."""
+"""Suffixes of files that are copied only when their directory or name is requested."""
 
 
 _PULLED: Final = re.compile(r"\.(\d+)-\d+\.pulled$")
-"""The process and thread that a half-made copy is named by."""
+"""Matches a partial download, which is named by the process and thread that make it."""
 
 
 def is_large(path: Path) -> bool:
-    """Tell whether a file is copied only when it is needed: weights, images, predictions."""
+    """Return whether a file is copied only when needed: weights, images, predictions."""
     of_images = path.name.startswith("rows-")
     return path.suffix in LARGE or of_images or path.parts[-3:-2] == ("predictions",)
 
 
 def place(text: str) -> Path:
-    """Give the local path of a directory, which is a mirror where the text is ``s3://…``.
+    """Return the local path of a directory: a mirror for ``s3://…``, else the path itself.
 
-    Raises ValueError where the address has no bucket, or holds more than a bucket and a prefix.
+    Raises ValueError if the address has no bucket, or more than a bucket and a prefix.
     """
     if not text.startswith(SCHEME):
         return Path(text)
@@ -53,18 +53,18 @@ def place(text: str) -> Path:
 
 
 def address(path: Path) -> str:
-    """Name a path as people do: ``s3://…`` for a mirror."""
+    """Return the address of a path to show to users: ``s3://…`` for a mirror."""
     found = _origin(path)
     return f"{SCHEME}{found[0]}/{found[1]}" if found else str(path)
 
 
 def is_mirror(path: Path) -> bool:
-    """Tell whether a path stands for one in S3."""
+    """Return whether a path is in a mirror of S3."""
     return _origin(path) is not None
 
 
 def _origin(path: Path) -> tuple[str, str] | None:
-    """Read the bucket and key off a path; None where it is no mirror, or a hidden, partial file."""
+    """Derive bucket and key from a path; return None outside a mirror."""
     parts = path.parts
     if MARK not in parts:
         return None
@@ -73,7 +73,7 @@ def _origin(path: Path) -> tuple[str, str] | None:
 
 
 def upload(source: Path, path: Path) -> None:
-    """Put a file's content to S3 as the mirror's path; it is there whole or not at all."""
+    """Upload a file's content atomically, as the S3 object of a mirror's path."""
     found = _origin(path)
     if found is None or any(part.startswith(".") for part in Path(found[1]).parts):
         return
@@ -83,16 +83,16 @@ def upload(source: Path, path: Path) -> None:
 
 
 def upload_directory(directory: Path, last: str) -> None:
-    """Put the files of a new directory to S3, the one that says what counts last."""
+    """Upload the files of a new directory; last: name of the file that refers to the others."""
     if _origin(directory) is not None:
         for path in sorted(directory.iterdir(), key=lambda one: one.name == last):
             upload(path, path)
 
 
 def create(source: Path, path: Path) -> None:
-    """Give a file its name unless it is taken, atomically: by a hard link, or a conditional put.
+    """Create path from source atomically unless it exists, by a hard link or a conditional put.
 
-    Raises FileExistsError where it is taken.
+    Raises FileExistsError if path exists.
     """
     found = _origin(path)
     if found is None:
@@ -111,7 +111,7 @@ def create(source: Path, path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a directory, in S3 and here, if it is there."""
+    """Remove a file or a directory, in S3 and locally, if it exists."""
     found = _origin(path)
     if found is not None:
         with _s3_errors(path):
@@ -126,10 +126,10 @@ def remove(path: Path) -> None:
 def pull(
     path: Path, *, skip: Callable[[Path], bool] = lambda path: False, prune: bool = False
 ) -> None:
-    """Copy what S3 has at a path, or below it, where the mirror has another version or none.
+    """Download the objects at a path or below it that are missing or different in the mirror.
 
-    skip: files to leave where they are. prune: remove what S3 has not; only for who holds the
-    directory alone. Raises OSError where S3 can't be read.
+    skip: files not to download. prune: remove local files that S3 does not have; only safe for
+    the sole user of the directory. Raises OSError if S3 can't be read.
     """
     found = _origin(path)
     if found is None:
@@ -150,7 +150,7 @@ def pull(
 
 
 def _listed(bucket: str, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """List the object of a key, or all below it."""
+    """List the object with this key and all objects below it."""
     for page in _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
         for about in page.get("Contents", ()):
             name = about["Key"]
@@ -182,20 +182,20 @@ def _download(bucket: str, about: dict[str, Any], local: Path) -> None:
 
 
 def _is_being_pulled(local: Path) -> bool:
-    """Tell whether a file is a copy that another command of this machine is about to finish."""
+    """Return whether a file is a partial download of a process that still runs on this machine."""
     found = _PULLED.search(local.name)
     return found is not None and Path(f"/proc/{found[1]}").exists()
 
 
 def _mark(local: Path, about: dict[str, Any]) -> None:
-    """Give a copy the time of its object, by which another version is reported."""
+    """Set a copy's modification time to its object's, by which changed versions are detected."""
     when = about["LastModified"].timestamp()
     os.utime(local, (when, when))
 
 
 @contextmanager
 def _s3_errors(path: Path) -> Iterator[None]:
-    """Turn the client's errors into an OSError that names the place and the cure."""
+    """Convert the client's errors to an OSError that names the address and the cure."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -203,14 +203,14 @@ def _s3_errors(path: Path) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError, Boto3Error) as error:
         raise OSError(
-            f"{address(path)}: {' '.join(str(error).split())}; see that the bucket is there and "
-            "that your keys (aws configure, or AWS_… variables) may use it"
+            f"{address(path)}: {' '.join(str(error).split())}; check that the bucket exists and "
+            "that your keys (aws configure, or AWS_… variables) can access it"
         ) from error
 
 
 @cache
 def _client() -> Any:
-    """Connect as boto3 does: keys, region and AWS_ENDPOINT_URL from the environment or ~/.aws."""
+    """Connect with boto3: keys, region and AWS_ENDPOINT_URL from the environment or ~/.aws."""
     import boto3
     from botocore.config import Config
 

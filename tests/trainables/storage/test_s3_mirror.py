@@ -237,5 +237,5 @@ def test_what_was_removed_in_s3_is_not_taken_for_done(client: Any, machine: Mach
 
 
 def test_a_bucket_that_is_not_there_is_reported(machine: Machine) -> None:
-    with pytest.raises(InputError, match=r"s3://none/runs: .*see that the bucket"):
+    with pytest.raises(InputError, match=r"s3://none/runs: .*check that the bucket"):
         directory("s3://none/runs")
