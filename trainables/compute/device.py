@@ -1,4 +1,4 @@
-"""The device that computes: its name, its free memory, its threads."""
+"""The compute device: its name, free memory and threads."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 
 def free_bytes(device: torch.device) -> int:
-    """Measure the memory that is free: the GPU's, of this process's share, or this machine's."""
+    """Return the free bytes of a GPU, within this process's share of it, or of this machine."""
     if device.type == "cuda":
         device = indexed(device)
         free, total = torch.cuda.mem_get_info(device)
@@ -20,18 +20,18 @@ def free_bytes(device: torch.device) -> int:
 
 
 def indexed(device: torch.device) -> torch.device:
-    """Return a device by its number: some of torch's functions take no bare ``cuda``."""
+    """Return a device with its index: some functions of torch do not accept a bare ``cuda``."""
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", torch.cuda.current_device())
     return device
 
 
 def use_threads(n_threads: int) -> None:
-    """Have torch and every BLAS of this process compute with n_threads on the CPU."""
+    """Set the number of CPU threads of torch and of every BLAS library in this process."""
     torch.set_num_threads(n_threads)
     threadpool_limits(n_threads, user_api="blas")
 
 
 def device_name(device: torch.device) -> str:
-    """Name a device as people do: ``cpu``, or the GPU's model."""
+    """Return a device's name to show to users: ``cpu``, or the GPU's model."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,4 +1,4 @@
-"""Which kind of error an exception is: by its type, and by its text where a device has no type."""
+"""Classify exceptions: by type, and by text for device errors that have no type of their own."""
 
 import traceback
 from typing import Final, Literal
@@ -17,10 +17,10 @@ _BROKEN: Final = ("CUDA error", "CUBLAS_STATUS_", "CUDNN_STATUS_", "cuDNN error"
 
 
 def device_failure(error: BaseException) -> Literal["out-of-memory", "device"] | None:
-    """Tell whether an error is a device's, or this machine's: no memory left, or a failure.
+    """Classify an error as out of memory or a failed device; return None for other errors.
 
-    torch raises a plain RuntimeError for many of them, which differs by its text alone; no other
-    function looks at such texts.
+    torch raises a plain RuntimeError for many of these, distinguishable only by its text. No other
+    function inspects the text of an error.
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "out-of-memory"
@@ -34,7 +34,7 @@ def device_failure(error: BaseException) -> Literal["out-of-memory", "device"] |
 
 
 def kind_of(error: BaseException) -> ErrorKind:
-    """Find the kind of an error that has ended a trial."""
+    """Return the kind of an error that ended a trial."""
     if isinstance(error, Diverged):
         return "diverged"
     if isinstance(error, OutOfMemory):
@@ -47,5 +47,5 @@ def kind_of(error: BaseException) -> ErrorKind:
 
 
 def failure_of(error: Exception) -> Failure:
-    """Describe an error that has ended a trial, with its traceback."""
+    """Describe an error that ended a trial, with its traceback."""
     return Failure(kind_of(error), "".join(traceback.format_exception(error)))

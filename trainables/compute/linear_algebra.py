@@ -1,7 +1,7 @@
-"""The operations that encoding spends its time in, by the fastest exact library for the device.
+"""The operations that dominate the time of encoding, by the fastest exact library per device.
 
-On a CPU that is OpenBLAS, through NumPy and SciPy: MKL, which torch brings, keeps its best code
-from other makers' processors (docs/method-encoding.md has the figures). On a GPU it is torch.
+On a CPU this is OpenBLAS, through NumPy and SciPy: MKL, which torch uses, does not run its fastest
+code on processors of other makers (measurements: docs/method-encoding.md). On a GPU it is torch.
 """
 
 from typing import Final
@@ -12,11 +12,11 @@ from scipy.linalg import blas, eigh
 from torch import Tensor
 
 BLOCKS: Final = 8
-"""Row blocks of a Gram matrix on a GPU: the lower triangle of blocks is 56 % of it."""
+"""Row blocks of a Gram matrix on a GPU; the lower triangle of blocks is 56 % of the matrix."""
 
 
 def add_gram(K: Tensor, X: Tensor) -> None:
-    """Add X Xᵀ to the lower triangle of K, in place; what lies above it means nothing.
+    """Add X Xᵀ to the lower triangle of K, in place; the upper triangle is undefined.
 
     K: (n, n), contiguous. X: (n, m), contiguous. Both float64.
     """
@@ -26,12 +26,12 @@ def add_gram(K: Tensor, X: Tensor) -> None:
             stop = min(start + size, len(X))
             K[start:stop, :stop].addmm_(X[start:stop], X[:stop].T)
         return
-    # Rows here are columns to Fortran, so this lower triangle is its upper one.
+    # Fortran sees the row-major K transposed: its upper triangle is the lower one here.
     blas.dsyrk(1.0, X.numpy().T, beta=1.0, c=K.numpy().T, trans=1, lower=0, overwrite_c=1)
 
 
 def decompose(K: Tensor) -> tuple[Tensor, Tensor]:
-    """Decompose a symmetric matrix, which may be overwritten: K = V diag(w) Vᵀ, w ascending."""
+    """Decompose a symmetric (n, n) matrix, in place if possible: K = V diag(w) Vᵀ, w ascending."""
     if K.is_cuda:
         values, vectors = torch.linalg.eigh(K)
         return values, vectors
@@ -40,9 +40,9 @@ def decompose(K: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def largest_of(K: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Find the k largest eigenvalues, ascending, and vectors of a symmetric matrix.
+    """Compute the k largest eigenvalues, ascending, and eigenvectors of a symmetric matrix.
 
-    Its lower triangle is looked at.
+    K: (n, n); only its lower triangle is read. Returns (k,) and (n, k).
     """
     if K.is_cuda:
         values, vectors = torch.linalg.eigh(K)
@@ -66,7 +66,7 @@ def multiply(A: Tensor, B: Tensor) -> Tensor:
 def scale_rows(A: Tensor, weights: Tensor) -> Tensor:
     """Multiply each row by its weight: (n, m), (n,) -> (n, m).
 
-    On a CPU by NumPy's one thread: torch's would hold up those of the next product.
+    On a CPU, NumPy does this in one thread: torch's threads would slow down the next product.
     """
     if A.is_cuda:
         return weights[:, None] * A
@@ -76,17 +76,17 @@ def scale_rows(A: Tensor, weights: Tensor) -> Tensor:
 def upper_product(R: Tensor, B: Tensor) -> Tensor:
     """Multiply by an upper triangular matrix: (k, k), (k, m) -> (k, m), both float32.
 
-    On a CPU that is half the operations, and B is overwritten.
+    On a CPU this takes half the operations of a full product, and overwrites B.
     """
     if R.is_cuda:
         return R @ B
-    # Rows here are columns to Fortran, to which this is Bᵀ Rᵀ.
+    # Fortran sees row-major matrices transposed: this is Bᵀ Rᵀ to it.
     product = blas.strmm(1.0, R.numpy().T, B.numpy().T, side=1, lower=1, overwrite_b=1)
     return torch.from_numpy(product.T)
 
 
 def column_products(A: Tensor, B: Tensor) -> Tensor:
-    """Multiply column by column: (…, n, v), (…, n, v) -> (…, v), one pass over both."""
+    """Compute inner products of columns, in one pass: (…, n, v), (…, n, v) -> (…, v)."""
     if A.is_cuda:
         return (A * B).sum(dim=-2)
     return torch.from_numpy(np.einsum("...nv,...nv->...v", A.numpy(), B.numpy()))

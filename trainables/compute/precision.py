@@ -1,4 +1,4 @@
-"""Numerics: full float32 where a score is computed, and all of a deterministic trial."""
+"""Numerics: full float32 for scores, and for everything in a deterministic trial."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import torch
 
-_BACKENDS: Final[Any] = torch.backends  # its operations are declared at run time only
+_BACKENDS: Final[Any] = torch.backends  # its operations are only declared at run time
 _OPERATIONS: Final[tuple[Any, ...]] = (
     _BACKENDS.cuda.matmul,
     _BACKENDS.cudnn.conv,  # TF32 by default: 10 bits of mantissa
@@ -18,13 +18,13 @@ _OPERATIONS: Final[tuple[Any, ...]] = (
 
 @dataclass(frozen=True)
 class Numerics:
-    """How a trial's numbers are computed, by fast paths or by bitwise reproducible ones."""
+    """How a trial's numbers are computed: on fast paths, or bitwise reproducibly."""
 
     deterministic: bool = False
-    """Compute in full float32, by kernels that repeat bit by bit on one machine, on no fast path.
+    """Compute in full float32, by kernels that are bitwise reproducible on one machine.
 
-    What may take a fast path is given this value; torch's own switches are set by
-    :func:`torch_set_for`.
+    Functions with a fast path take this value as an argument; :func:`torch_set_for` sets torch's
+    own switches.
     """
 
 
@@ -33,9 +33,9 @@ FAST: Final = Numerics()
 
 @contextmanager
 def torch_set_for(numerics: Numerics) -> Iterator[None]:
-    """Set torch's process-wide switches as numerics ask for, and put back what was set before.
+    """Set torch's process-wide switches for numerics within the block, then restore them.
 
-    A kernel that torch has no repeatable version of is warned of, and used.
+    A kernel without a deterministic version in torch is used with a warning.
     """
     if not numerics.deterministic:
         yield
@@ -52,7 +52,7 @@ def torch_set_for(numerics: Numerics) -> Iterator[None]:
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Compute products and convolutions with all 24 bits, and put back what was set before."""
+    """Compute products and convolutions with all 24 bits within the block, then restore."""
     before = [operation.fp32_precision for operation in _OPERATIONS]
     for operation in _OPERATIONS:
         operation.fp32_precision = "ieee"

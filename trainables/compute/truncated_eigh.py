@@ -1,8 +1,8 @@
-"""The largest eigenvalues of a symmetric matrix and their vectors, as PCA wants them.
+"""The largest eigenvalues of a symmetric matrix and their eigenvectors, for PCA.
 
-Where a few of many are wanted, block Lanczos finds in float32 the space that they span, and what
-is within it is solved in float64 (Rayleigh and Ritz). The residual of every vector tells whether
-that was enough; if not, Lanczos too is in float64. Where they are too many for it, all are found.
+For few components of many, block Lanczos finds the subspace that they span in float32, and the
+problem within it is solved in float64 (Rayleigh-Ritz). If the residual of a vector is too large,
+Lanczos is repeated in float64. For too many components, a full eigendecomposition is computed.
 """
 
 from typing import Final
@@ -15,28 +15,28 @@ from trainables.compute.linear_algebra import decompose, largest_of, multiply, o
 from trainables.compute.precision import FAST, Numerics
 
 TRUNCATED_ROWS: Final = 3000
-"""Rows from which some components may be found sooner than all of them."""
+"""Smallest number of rows for which truncation can be faster than a full eigendecomposition."""
 SPARE: Final = 64
-"""Components found beside those asked for: what float32 mixes up at the cut is theirs."""
+"""Components computed beyond k, because float32 mixes components close to the cut."""
 RESIDUAL: Final = 1e-2
-"""Largest |K v − w v| / w of a component found by truncation; beyond it rounding has spoilt it."""
+"""Largest accepted residual |K v − w v| / w of a component; a larger one is due to rounding."""
 ENOUGH: Final = 2e-3
-"""The same where Lanczos ends: what is left is nearly all rounding then."""
+"""Residual at which Lanczos stops: what remains is nearly all rounding."""
 BLOCK: Final = 128
-"""Vectors that are multiplied at once."""
+"""Vectors per block of Lanczos."""
 FIRST_LOOK: Final = 2.6
-"""Dimensions a component before residuals are looked at for the first time."""
+"""Dimensions of the subspace, per component, at the first check of residuals."""
 LAST_LOOK: Final = 0.5
-"""Dimensions a row beyond which all components would be found as soon."""
+"""Dimensions of the subspace, per row, above which a full eigendecomposition is as fast."""
 GROWTH: Final = 1.2
-"""Dimensions of a look, in those of the one before."""
+"""Factor by which the subspace grows between checks of residuals."""
 
 
 def leading_components(K: Tensor, k: int, numerics: Numerics = FAST) -> tuple[Tensor, Tensor]:
-    """Find the k largest eigenvalues of a symmetric matrix and their vectors: K V = V diag(w).
+    """Compute the k largest eigenvalues and eigenvectors of a symmetric matrix: K V = V diag(w).
 
-    K: (n, n) float64; it may be overwritten. Returns w, (k,), descending, and V, (n, k), in K's
-    precision.
+    K: (n, n) float64; it may be overwritten. Returns w, (k,), descending, and V, (n, k), both
+    float64.
     """
     found = _truncated(K, k) if is_truncated(len(K), k, numerics) else None
     values, vectors = found or decompose(K)
@@ -44,15 +44,15 @@ def leading_components(K: Tensor, k: int, numerics: Numerics = FAST) -> tuple[Te
 
 
 def is_truncated(n: int, k: int, numerics: Numerics) -> bool:
-    """Tell whether k components of n rows are looked for without the others."""
+    """Return whether k components of n rows are computed by truncation."""
     first_look = FIRST_LOOK * (k + SPARE) + BLOCK
     return not numerics.deterministic and n >= TRUNCATED_ROWS and first_look <= LAST_LOOK * n
 
 
 def _truncated(K: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
-    """Find the k largest components, ascending; in float64 throughout where float32 is not enough.
+    """Compute the k largest components, ascending; all in float64 if float32 is not enough.
 
-    None where they are too many of the dimensions that the matrix has, or that it needs.
+    Return None if truncation would not be faster than a full eigendecomposition.
     """
     try:
         for rounded in (K.float(), K):
@@ -66,7 +66,7 @@ def _truncated(K: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
 
 
 def _within(K: Tensor, V: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
-    """Solve for the k largest within a span, ascending; None where a residual is too large."""
+    """Solve for the k largest within V's span, ascending; None if a residual is too large."""
     KV = multiply(K, V)
     L = torch.linalg.cholesky(multiply(V.T, V))
     half = torch.linalg.solve_triangular(L, multiply(V.T, KV), upper=False)
@@ -78,16 +78,16 @@ def _within(K: Tensor, V: Tensor, k: int) -> tuple[Tensor, Tensor] | None:
 
 
 def dominant_vectors(K: Tensor, k: int, residual: float) -> Tensor | None:
-    """Find orthonormal vectors that span the k dominant eigenvectors of a symmetric matrix.
+    """Compute orthonormal vectors that span the k dominant eigenvectors of a symmetric matrix.
 
-    Block Lanczos from a fixed random start, every block orthogonalised to all before it (Golub and
-    Van Loan, Matrix Computations, 10.3). K: (n, n), of either precision. Returns (n, k + SPARE),
-    by ascending eigenvalue; None where a residual |K v − w v| / w of the k is above the bound
-    still when the vectors are too many to save time.
+    Block Lanczos from a fixed random start, with every block orthogonalised to all earlier ones
+    (Golub and Van Loan, Matrix Computations, 10.3). K: (n, n), float32 or float64. Returns
+    (n, k + SPARE), by ascending eigenvalue; None if a residual |K v − w v| / w of the k is still
+    above the bound when the subspace is too large to save time.
     """
     n = len(K)
     most, look = int(LAST_LOOK * n), FIRST_LOOK * (k + SPARE)
-    basis = K.new_empty(most + 2 * BLOCK, n)  # in rows; of the system's memory, what is written
+    basis = K.new_empty(most + 2 * BLOCK, n)  # by rows; only written pages take memory
     inner = K.new_zeros(most + BLOCK, most + BLOCK)
     basis[:BLOCK] = orthonormal(_start(n).to(K))[0].T
     for size in range(0, most, BLOCK):

@@ -1,4 +1,4 @@
-"""The batches of an epoch: shuffled, and each of one subject."""
+"""The shuffled batches of an epoch, each from a single subject."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from trainables.training.distributed import TrialProcessGroup
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What one backbone is fine-tuned on: images by row, and an ROI's response to each row.
+    """The data that a backbone is fine-tuned on: images, and an ROI's responses to them.
 
-    responses: (n_images, n_vertices) float32 on the device. rows: the training rows, in the
-    split's order.
+    responses: (n_images, n_vertices) float32 on the device. rows: (n_train,) indices of the
+    training images, in the split's order.
     """
 
     images: Images
@@ -25,28 +25,28 @@ class TrainingData:
     rows: Tensor
 
     def held_back(self, share: float) -> tuple[Tensor, Tensor]:
-        """Split the rows into those to train on and the last share, held back."""
+        """Split rows into those to train on and a held-out share at the end."""
         n_held = floor(share * len(self.rows))
         cut = len(self.rows) - n_held
         if cut < 2:
-            raise ValueError(f"{cut} training images left of {len(self.rows)}; at least 2 needed")
+            raise ValueError(f"{cut} training images left of {len(self.rows)}; expected at least 2")
         return self.rows[:cut], self.rows[cut:]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One batch: a subject by number, and rows of its images."""
+    """One batch: the number of a subject, and rows of its images."""
 
     subject: int
     rows: Tensor
 
 
 def epoch_steps(rows: Sequence[Tensor], batch_size: int, order: Order) -> list[Step]:
-    """Shuffle every subject's rows and cut them into batches; draws from torch's generator.
+    """Shuffle every subject's rows and split them into batches, with torch's generator.
 
     rows: the training rows of each subject. ``sequential``: subject after subject.
-    ``interleaved``: the same batches in a random order, so that at any point of the epoch a
-    subject's turn is as likely as its share of the batches that are left.
+    ``interleaved``: the same batches in a random order, so that at any point of the epoch the
+    next batch is a subject's with a probability equal to its share of the remaining batches.
     """
     steps = [
         Step(subject, part)
@@ -60,7 +60,7 @@ def epoch_steps(rows: Sequence[Tensor], batch_size: int, order: Order) -> list[S
 
 @dataclass(frozen=True)
 class Batch:
-    """The share that one process has of a batch, in memory."""
+    """One process's share of a batch, in memory."""
 
     subject: int
     images: Tensor
@@ -74,7 +74,7 @@ class Batch:
 def read_batches(
     subjects: Sequence[TrainingData], steps: Sequence[Step], process_group: TrialProcessGroup
 ) -> Iterator[Batch]:
-    """Read the batches of an epoch's steps, of each the rows of this process."""
+    """Read the batches of an epoch's steps: of each, the rows of this process."""
     own = [step.rows[process_group.share(len(step.rows))] for step in steps]
     streams = [
         data.images.parts([r for s, r in zip(steps, own, strict=True) if s.subject == number])

@@ -1,8 +1,8 @@
-"""A training's checkpoints: safetensors, and a small JSON that says which one counts.
+"""A training's checkpoints: safetensors files, and two JSON notes that refer to them.
 
-``last.json`` and ``best.json`` name a state file each and are renamed into place after it, so
-that a process killed at any moment leaves the checkpoint before. Files that neither names are
-removed, unless every epoch is kept.
+``last.json`` and ``best.json`` each name a state file, and are written atomically after it. A
+process killed at any moment therefore leaves the previous checkpoint intact. Files that neither
+note names are removed, unless every epoch is kept.
 """
 
 import json
@@ -28,12 +28,12 @@ from trainables.storage.stored_directory import StoredDirectory
 LAST: Final = "last.json"
 BEST: Final = "best.json"
 SAVING_SHARE: Final = 0.05
-"""Most of a training's time that saving may take: AlexNet with Adam's state is 0.7 GB an epoch."""
+"""Largest share of a training's time to spend on saving: AlexNet and Adam's state are 0.7 GB."""
 
 
 @record
 class Note:
-    """What ``last.json`` and ``best.json`` say of a checkpoint."""
+    """The content of ``last.json`` and ``best.json``: a checkpoint's files and history."""
 
     epoch: Count
     model: Name
@@ -45,12 +45,12 @@ class Note:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a note; raise ValueError where it is damaged, FileNotFoundError without any."""
+        """Read a note; raise ValueError if it is damaged, FileNotFoundError if it is absent."""
         return parse(cls, path.read_bytes())
 
 
 def read_history(directory: StoredDirectory) -> tuple[EpochReport, ...]:
-    """Read the epochs of a training's last checkpoint; none where it has none that is whole."""
+    """Read the epoch reports of a training's last checkpoint; () without a valid checkpoint."""
     try:
         return Note.read(directory.path / LAST).history
     except (OSError, ValueError):
@@ -59,7 +59,7 @@ def read_history(directory: StoredDirectory) -> tuple[EpochReport, ...]:
 
 @dataclass(frozen=True)
 class Resumed:
-    """A training as its last checkpoint left it."""
+    """The state of a training at its last checkpoint."""
 
     history: tuple[EpochReport, ...]
     model: dict[str, Tensor]
@@ -68,7 +68,7 @@ class Resumed:
 
 
 class Checkpoints:
-    """The checkpoints of one training, in a directory of its own."""
+    """Writes and loads the checkpoints of one training, in a separate directory."""
 
     def __init__(self, directory: StoredDirectory, *, keep_every_epoch: bool = False) -> None:
         self._stored = directory
@@ -79,24 +79,24 @@ class Checkpoints:
         self._unsaved_best: tuple[tuple[EpochReport, ...], dict[str, Tensor]] | None = None
 
     def load(self, device: torch.device) -> Resumed | None:
-        """Load the last checkpoint; None when there is none that can be read whole."""
+        """Load the last checkpoint; return None if there is none, or if it is damaged."""
         self._stored.fetch_all()
         try:
             note = Note.read(self._directory / LAST)
-            Note.read(self._directory / BEST)  # it is needed to go on saving
+            Note.read(self._directory / BEST)  # needed for saving further epochs
             model = _load(self._directory, note, note.model, device)
             name = note.optimizer
             optimizer = None if name is None else _load(self._directory, note, name, device)
         except (OSError, ValueError, SafetensorError):
-            return None  # trained again from the start: the same trial, the same result
+            return None  # trained again from the start, with the same result
         return Resumed(note.history, model, optimizer)
 
     def resume(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int
     ) -> tuple[tuple[EpochReport, ...], bool]:
-        """Put a model and its optimiser in the state of the last checkpoint, if there is one.
+        """Load the last checkpoint, if there is one, into a model and its optimiser.
 
-        Returns the reports of its epochs, and whether it is of a complete training of so many.
+        Returns the reports of its epochs, and whether it completes a training of ``epochs`` epochs.
         """
         resumed = self.load(next(model.parameters()).device)
         if resumed is None:
@@ -115,9 +115,9 @@ class Checkpoints:
         *,
         final: bool,
     ) -> None:
-        """Save the state after an epoch, unless saving would take too much of the time.
+        """Save the state after an epoch, unless saving would take too large a share of the time.
 
-        The final epoch is always saved, and so is the best one, from memory if need be.
+        The final epoch is always saved, and so is the best one, from memory if necessary.
         """
         best = history[-1].epoch == best_epoch(history)
         if not (final or self._is_due()):
@@ -143,18 +143,18 @@ class Checkpoints:
     def save(
         self, history: tuple[EpochReport, ...], model: nn.Module, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Write the state after an epoch; it becomes ``last``, and ``best`` when it is."""
+        """Write the state after an epoch as ``last``, and as ``best`` if it is the best so far."""
         epoch = history[-1].epoch
         model_file = self._write(f"epoch-{epoch:04d}.safetensors", model.state_dict())
         state = self._write(f"epoch-{epoch:04d}.adam.safetensors", flatten_optimizer(optimizer))
-        # ``best`` before ``last``: a training killed in between makes the same epoch again.
+        # ``best`` before ``last``: a training killed in between repeats the same epoch.
         if epoch == best_epoch(history):
             self._note(BEST, history, model_file, None)
         self._note(LAST, history, model_file, state)
         self._remove_superseded()
 
     def finish(self, history: tuple[EpochReport, ...]) -> None:
-        """Mark the training complete, and drop the optimiser's state."""
+        """Mark the training as complete, and remove the optimiser's state."""
         self._note(LAST, history, Note.read(self._directory / LAST).model, None)
         self._remove_superseded()
 
@@ -182,10 +182,10 @@ class Checkpoints:
 
 
 def _load(directory: Path, note: Note, name: str, device: torch.device) -> dict[str, Tensor]:
-    """Load one of a checkpoint's files; raise ValueError where it is not what was saved."""
+    """Load one of a checkpoint's files; raise ValueError if its content was changed."""
     path = directory / name
     if hash_file(path) != note.sha256.get(name):
-        raise ValueError(f"{path}: its content is not what was saved")
+        raise ValueError(f"{path}: its content differs from what was saved")
     return load_file(path, device=str(device))
 
 
@@ -193,9 +193,9 @@ BACKBONE_PREFIX: Final = "backbone."
 
 
 def load_backbone(directory: StoredDirectory) -> dict[str, Tensor]:
-    """Load the backbone's weights of a complete training, on the CPU.
+    """Load the weights of a fully trained backbone, on the CPU.
 
-    Raises ValueError naming the checkpoint, and the cure, when it is missing or damaged.
+    Raises ValueError naming the checkpoint and the cure if it is missing or damaged.
     """
     note_file = directory.path / LAST
     directory.fetch_all()
@@ -218,9 +218,9 @@ def load_backbone(directory: StoredDirectory) -> dict[str, Tensor]:
 
 
 def load_network(directory: StoredDirectory, architecture: str) -> nn.Module:
-    """Build a backbone with the weights of a complete training, on the CPU.
+    """Build a backbone with the weights of a completed training, on the CPU.
 
-    Raises ValueError naming the checkpoint when it is missing, damaged, or of another backbone.
+    Raises ValueError naming the checkpoint if it is missing, damaged, or of another backbone.
     """
     state, network = load_backbone(directory), backbones.build(architecture)
     backbones.check_fit(state, network, f"{directory}: its backbone does not fit {architecture}")
@@ -232,7 +232,7 @@ _CURE: Final = "remove the scores of its trials and run the sweep again, which t
 
 
 def best_epoch(history: tuple[EpochReport, ...]) -> int:
-    """Name the epoch of the highest retrieval; the last one when none was measured."""
+    """Return the epoch with the best retrieval, or the last one if none was measured."""
     measured = [report for report in history if report.retrieval_top1 is not None]
     if not measured:
         return history[-1].epoch
@@ -244,13 +244,13 @@ def _quality(report: EpochReport) -> tuple[float, float]:
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Flatten an optimiser's state to named tensors: ``{parameter number}.{name}``."""
+    """Flatten an optimiser's state to tensors named ``{parameter number}.{name}``."""
     state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
     return {f"{i}.{name}": value for i, values in state.items() for name, value in values.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimiser the state that :func:`flatten_optimizer` made."""
+    """Load a state that :func:`flatten_optimizer` made into an optimiser."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split(".", 1)

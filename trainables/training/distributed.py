@@ -1,7 +1,7 @@
-"""Several workers at one trial: who they are, how they agree, and how they fail together.
+"""Process groups: several workers share one trial, agree on decisions and fail together.
 
-All workers of a process group make the same calls in the same order. The first one alone talks to
-the queue and writes files; the others learn its decisions from it.
+All workers of a process group make the same calls in the same order. Only the first reports to the
+queue and writes files; it broadcasts its decisions to the others.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,15 +19,15 @@ from trainables.exceptions import Abandoned, ProcessGroupBroken, WorkerLost
 Decision = TypeVar("Decision")
 
 COLLECTIVE_TIMEOUT: Final = timedelta(days=30)
-"""How long workers wait for the first one's word: it may encode, or have no job, for hours.
+"""How long workers wait for the first one's broadcast: it may encode, or have no job, for hours.
 
-One whose process is gone is noticed at once, by its closed connection.
+A worker whose process has ended is noticed at once, by its closed connection.
 """
 
 
 @dataclass(frozen=True)
 class TrialProcessGroup:
-    """The workers that share a trial, as one of them sees them."""
+    """The workers that share a trial, from the point of view of one of them."""
 
     rank: int = 0
     size: int = 1
@@ -38,24 +38,24 @@ class TrialProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Tell whether this worker reports, writes and encodes for all."""
+        """Whether this worker reports, writes and encodes for all."""
         return self.rank == 0
 
     def share(self, n: int) -> slice:
-        """Say which of n rows are this worker's: contiguous, and as even as can be."""
+        """Return this worker's slice of n rows; slices are contiguous and as even as possible."""
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Return the sum of all workers' tensors of one shape; raise WorkerLost without them."""
+        """Sum tensors of equal shape over all workers; raise WorkerLost if one does not answer."""
         total = tensor.detach().clone(memory_format=torch.contiguous_format)
         with _heard():
             dist.all_reduce(total, group=self.tensors)
         return total
 
     def decide(self, decide: Callable[[], Decision]) -> Decision:
-        """Have the first worker decide, and all know its answer.
+        """Call decide on the first worker, and return its result on all workers.
 
-        An error of the first worker is raised there, and Abandoned by the others.
+        An error is raised on the first worker, and as Abandoned on the others.
         """
         if self.size == 1:
             return decide()
@@ -80,9 +80,9 @@ class TrialProcessGroup:
         return words[0]
 
     def together(self, do: Callable[[], Decision]) -> Decision:
-        """Do what every worker does for itself, and go on only when all of them could.
+        """Call a function on every worker, and continue only if it succeeded on all of them.
 
-        The first worker raises its own error; otherwise a failure is raised as Abandoned.
+        The first worker raises its own error; every other failure is raised as Abandoned.
         """
         if self.size == 1:
             return do()
@@ -102,13 +102,13 @@ class TrialProcessGroup:
         return done
 
     def check_same(self, value: object, what: str) -> None:
-        """Raise Abandoned when a worker's value is not the first one's."""
+        """Raise Abandoned if a worker's value differs from the first worker's."""
         first = self.decide(lambda: value)
         self.together(lambda: _require_same(value, first, what))
 
     @contextmanager
     def in_step(self) -> Iterator[None]:
-        """Run what workers do in lockstep: an error of one alone breaks the process group."""
+        """Run a block in lockstep on all workers: an error of one breaks the process group."""
         try:
             yield
         except ProcessGroupBroken:
@@ -123,7 +123,7 @@ SINGLE_PROCESS: Final = TrialProcessGroup()
 
 
 def join_process_group(timeout: timedelta = COLLECTIVE_TIMEOUT) -> TrialProcessGroup:
-    """Join this process's torch.distributed group; SINGLE_PROCESS where there is none."""
+    """Join this process's torch.distributed group; return SINGLE_PROCESS if there is none."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return SINGLE_PROCESS
     words = dist.new_group(backend="gloo", timeout=timeout)
@@ -137,14 +137,14 @@ def _describe(error: Exception) -> str:
 def _require_same(value: object, first: object, what: str) -> None:
     if value != first:
         raise ValueError(
-            f"{what}: {value!r} here, {first!r} at the first worker; data and runs must lie on "
+            f"{what}: {value!r} on this worker, {first!r} on the first; data and runs must be on "
             "storage that all workers share"
         )
 
 
 @contextmanager
 def _heard() -> Iterator[None]:
-    """Tell a lost worker from other errors: torch.distributed raises RuntimeError for it."""
+    """Convert torch.distributed's RuntimeError for a lost worker to WorkerLost."""
     try:
         yield
     except RuntimeError as error:

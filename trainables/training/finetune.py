@@ -1,8 +1,8 @@
 """Fine-tune a backbone on brain responses: one recipe for a single subject and for several.
 
-A training of one subject is a pooled one of a single subject as far as this loop goes; what
-differs is the model that ``build_model`` makes of the objective. Several processes may share a
-training: each passes its rows of every batch, and the first one reports and saves for all.
+The loop treats a training of one subject as a pooled training of a single subject; they differ
+only in the model that ``build_model`` makes from the objective. Several processes may share a
+training: each processes its rows of every batch, and the first reports and saves for all.
 """
 
 import logging
@@ -47,7 +47,7 @@ class Training:
     def build(
         cls, objective: Finetuned, seed: int, backbone: nn.Module, subjects: Sequence[TrainingData]
     ) -> "Training":
-        """Put an objective's head on a backbone, on the device of the responses."""
+        """Build the model and its optimiser from an objective, on the device of the responses."""
         n_vertices = [data.responses.shape[1] for data in subjects]
         model = build_model(objective, backbone, subjects[0].images.image_size, n_vertices, seed)
         model = model.to(subjects[0].responses.device)
@@ -70,10 +70,10 @@ def finetune(
 ) -> History:
     """Fine-tune a backbone in place, from its last checkpoint if there is one.
 
-    subjects: one, or those of a pooled training in the order in which a sequential epoch visits
-    them; the backbone is on the device of their responses. Every process of a group calls this
-    alike. forward_config: how images pass the backbone. Returns the reports of all epochs. Raises
-    Stopped when report returns False, Diverged when the loss is not a number.
+    subjects: one subject, or those of a pooled training in the order in which a sequential epoch
+    visits them; the backbone is on the device of their responses. Every process of a group makes
+    this same call. forward_config: the backbone's forward pass. Returns the reports of all epochs.
+    Raises Stopped if report returns False, Diverged if the loss is NaN.
     """
 
     def begin() -> tuple[Training, History, bool]:
@@ -103,16 +103,16 @@ def finetune(
 def train_epoch(
     training: Training, shared: SharedModel, process_group: TrialProcessGroup, epoch: int
 ) -> EpochReport:
-    """Train one epoch; a group's processes pass their rows of each batch.
+    """Train one epoch; each process of a group processes its rows of each batch.
 
-    Draws from torch's generators, which are alike in all processes. Raises Diverged, in every
-    process, when the loss is not a number.
+    Draws from torch's generators, which have the same state in all processes. Raises Diverged, in
+    every process, if the loss is NaN.
     """
     start = time.perf_counter()
     objective, optimizer = training.objective, training.optimizer
     order = objective.order if isinstance(objective, Pooled) else "sequential"
     training.model.train()
-    # Summed on the device: reading a loss a batch would make the host wait for each.
+    # Summed on the device: reading each batch's loss would make the host wait for every batch.
     device = training.subjects[0].responses.device
     total = torch.zeros((), dtype=torch.float64, device=device)
     with process_group.in_step():
@@ -136,7 +136,7 @@ def train_epoch(
 def _end_epoch(
     training: Training, history: History, checkpoints: Checkpoints, report: Report
 ) -> tuple[History, bool]:
-    """Measure retrieval, report and save; return the history, and whether to stop."""
+    """Measure retrieval, report and save; return the history and whether to stop."""
     done = with_retrieval(history[-1], training.model, training.subjects, training.held_out)
     history = (*history[:-1], done)
     epochs, rate = training.objective.epochs, done.images_per_second
@@ -150,7 +150,7 @@ def _end_epoch(
 
 @contextmanager
 def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Seed shuffling and dropout from trial and epoch, so that resuming draws the same."""
+    """Seed shuffling and dropout by trial and epoch, so that a resumed training draws the same."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(1_000_003 * seed + epoch)

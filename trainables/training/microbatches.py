@@ -1,8 +1,8 @@
-"""A batch's images passed in parts, for a device that can't hold the activations of all.
+"""Microbatches, for devices without enough memory for a whole batch's activations.
 
-The backbone and its readout are passed part by part, and no part's activations are kept: the
-backward pass computes them again. What follows sees the readouts of the whole batch, so loss and
-gradients are those of the whole batch, but for the rounding of sums.
+Backbone and readout process one part of the batch at a time, and its activations are not kept: the
+backward pass recomputes them. The head and the loss get the readouts of the whole batch, so loss
+and gradients equal those of the whole batch up to the rounding of sums.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,18 +16,18 @@ from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
 DROPOUTS: Final = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, StochasticDepth)
-"""Modules that multiply by a random mask, drawn for as many rows as they are given."""
+"""Modules that multiply by a random mask, drawn for all rows of their input."""
 SMALLEST: Final = 8
-"""Images of the smallest part that is tried."""
+"""Images of the smallest microbatch that is tried."""
 
 
 def can_be_split(backbone: nn.Module) -> bool:
-    """Tell whether a backbone treats each image by itself: BatchNorm does not."""
+    """Return whether a backbone processes images independently; BatchNorm does not."""
     return not any(isinstance(module, _BatchNorm) for module in backbone.modules())
 
 
 class Microbatcher:
-    """Pass batches in parts of so many images; masks are drawn for the whole batch, as without."""
+    """Processes batches in parts of ``size`` images; masks are drawn for the whole batch."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -37,7 +37,7 @@ class Microbatcher:
         self._n_drawn = 0
 
     def read(self, read: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        """Read a batch's images out: (n, 3, s, s) -> (n, hidden)."""
+        """Compute the readout of a batch's images: (n, 3, s, s) -> (n, hidden)."""
         self._masks, self._n = [], len(images)
         starts = range(0, self._n, self._size)
         rows = [slice(start, min(start + self._size, self._n)) for start in starts]
@@ -54,7 +54,7 @@ class Microbatcher:
         return read(images)
 
     def drop(self, module: nn.Module, x: Tensor) -> Tensor:
-        """Use this part's rows of the mask that a dropout draws for the whole batch."""
+        """Apply this part's rows of the dropout mask that is drawn for the whole batch."""
         forward: Callable[[nn.Module, Tensor], Tensor] = type(module).forward
         if not module.training:
             return forward(module, x)
@@ -71,7 +71,7 @@ class Microbatcher:
 def replaced_forwards(
     model: nn.Module, replacement: Callable[[nn.Module], Callable[[Tensor], Tensor] | None]
 ) -> Iterator[None]:
-    """Have some modules compute otherwise within the block; their parameters keep their names."""
+    """Replace the forward of some modules within the block; parameters keep their names."""
     changed = []
     for module in model.modules():
         forward = replacement(module)

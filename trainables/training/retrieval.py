@@ -1,4 +1,4 @@
-"""Retrieval after an epoch: how often a held-out image picks its own response."""
+"""Retrieval after an epoch: how often a held-out image is matched to its own response."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,10 +21,10 @@ def with_retrieval(
     subjects: Sequence[TrainingData],
     held_out: Sequence[Tensor],
 ) -> EpochReport:
-    """Add the retrieval among held-out images, measured without dropout and as one batch.
+    """Add the retrieval among held-out images to a report, measured without dropout in one batch.
 
-    held_out: rows of each subject's images. Retrieval is within each subject's images, averaged
-    over the subjects; the report is returned as it is where no subject has two such images.
+    held_out: rows of each subject's images. Retrieval is measured within each subject and averaged
+    over subjects; if no subject has two held-out images, the report is returned unchanged.
     """
     model.eval()
     found = [

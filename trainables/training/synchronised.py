@@ -1,9 +1,9 @@
-"""One batch passed through one model by several workers, as if a single one held it all.
+"""Synchronised training: several workers share each batch, as if a single worker processed it.
 
-Each worker embeds its rows. BatchNorm takes its statistics over all rows, dropout draws the mask
-of the whole batch and uses its rows of it, and embeddings are gathered, so that every worker
-computes the loss of the whole batch. A worker's gradients are then the part that its rows
-contribute, and their sum over the workers is the gradient of one worker.
+Each worker embeds its rows. BatchNorm computes its statistics over all rows, dropout draws the mask
+of the whole batch and applies its own rows, and embeddings are gathered, so that every worker
+computes the loss of the whole batch. A worker's gradients are the contribution of its rows, and
+their sum over workers is the gradient that a single worker would compute.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,9 +26,9 @@ from trainables.training.microbatches import DROPOUTS, Microbatcher, replaced_fo
 
 
 class _Gather(Function):
-    """Put every worker's rows into one tensor.
+    """Gather every worker's rows into one tensor.
 
-    What follows is computed alike by every worker, so each has the whole gradient of its rows.
+    Every worker computes the same from the result, so each has the whole gradient of its rows.
     """
 
     @staticmethod
@@ -50,7 +50,7 @@ class _Statistics:
     mean: Tensor
     inverse_std: Tensor
     count: int
-    """Values a channel."""
+    """Values per channel."""
 
 
 class _Normalise(Function):
@@ -89,22 +89,22 @@ class _Normalise(Function):
 
 @dataclass(frozen=True)
 class ForwardConfig:
-    """How images pass the backbone: in parts or whole, and in which precision."""
+    """The backbone's forward pass: in microbatches or whole batches, and its precision."""
 
     microbatcher: Microbatcher | None = None
-    """None: batches are passed whole, as they must be by a process group."""
+    """None: whole batches, which a process group requires."""
     precision: Precision = FULL
 
 
 WHOLE_BATCHES: Final = ForwardConfig()
-"""Whole batches, in float32."""
+"""Forward pass of whole batches in float32."""
 
 
 class SharedModel:
-    """A model that the workers of a process group train together, each on its rows of a batch.
+    """A model that a process group trains together, each worker on its rows of a batch.
 
-    Raises ValueError when several workers are to pass images in another precision than float32:
-    they sum their statistics in it.
+    Raises ValueError for several workers with a precision other than float32, because they sum
+    their statistics in float32.
     """
 
     def __init__(
@@ -126,9 +126,9 @@ class SharedModel:
 
     @contextmanager
     def synchronised(self) -> Iterator[None]:
-        """Have BatchNorm and dropout regard the whole batch, within the block.
+        """Apply BatchNorm and dropout to the whole batch within the block.
 
-        The modules stay what they are, and so do the names of their parameters.
+        The modules and the names of their parameters stay the same.
         """
         with replaced_forwards(self._model, self._shared_forward):
             yield
@@ -144,7 +144,7 @@ class SharedModel:
         return partial(self._drop, module) if isinstance(module, DROPOUTS) else None
 
     def loss(self, embedder: Embedder, images: Tensor, responses: Tensor, n: int) -> Tensor:
-        """Compute the loss of a batch of n images, of which this worker passes its share."""
+        """Compute the loss of a batch of n images, of which this worker processes its share."""
         self._n = n
         embedded = self._embed(embedder, images), embedder.embed_responses(responses)
         if self._process_group.size == 1:
@@ -162,11 +162,11 @@ class SharedModel:
 
     @property
     def _dtype(self) -> torch.dtype:
-        """Tell the precision of the model's own numbers."""
+        """The precision of the model's parameters."""
         return next(self._model.parameters()).dtype
 
     def sum_gradients(self) -> None:
-        """Make every worker's gradients the sum of all workers'."""
+        """Replace every worker's gradients by their sum over workers."""
         if self._process_group.size == 1:
             return
         gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
@@ -176,7 +176,7 @@ class SharedModel:
             gradient.copy_(part.view_as(gradient))
 
     def _drop(self, module: nn.Module, x: Tensor) -> Tensor:
-        """Draw the mask of the whole batch, as one worker would, and use this worker's rows."""
+        """Draw the mask of the whole batch, as a single worker would; apply this worker's rows."""
         forward = type(module).forward
         if not module.training:
             return forward(module, x)  # type: ignore[no-any-return]
@@ -188,7 +188,7 @@ class SharedModel:
         return masked
 
     def _normalise(self, norm: _BatchNorm, x: Tensor) -> Tensor:
-        """Normalise by the mean and variance of all workers' rows, and keep running ones."""
+        """Normalise by the mean and variance of all workers' rows; update the running ones."""
         if not norm.training:
             return type(norm).forward(norm, x)
         count = self._rows_per_image(x) * self._n * prod(x.shape[2:])
@@ -203,12 +203,12 @@ class SharedModel:
         return normalised
 
     def _rows_per_image(self, x: Tensor) -> int:
-        """Count a layer's rows an image: more than one where it cuts images into windows."""
+        """Count a layer's rows per image: more than one if it divides images into windows."""
         own = self._process_group.share(self._n)
         n_rows, n_own = len(x), int(own.stop - own.start)
         if self._n >= self._process_group.size:
             return n_rows // n_own
-        # Fewer images than workers: one without an image can't tell.
+        # A worker without an image (fewer images than workers) can't count them.
         return int(self._process_group.sum(torch.tensor([n_rows], device=x.device))) // self._n
 
 
@@ -218,7 +218,7 @@ def _sum(x: Tensor) -> Tensor:
 
 
 def _along(values: Tensor, x: Tensor) -> Tensor:
-    """View a value a channel so that it multiplies x: (n, n_channels, …)."""
+    """Reshape one value per channel to broadcast with x: (n, n_channels, …)."""
     return values.view(1, -1, *[1] * (x.dim() - 2))
 
 

@@ -1,4 +1,4 @@
-"""Where a trial runs, and a trial with its network and subjects in memory."""
+"""The context that a trial runs in, and a trial with its network and subjects in memory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,33 +14,33 @@ from trainables.worker.subject_cache import CachedSubject
 
 @dataclass(frozen=True)
 class RunContext:
-    """Where a trial runs: what changes nothing in its result, so nothing in its id."""
+    """Paths, resources and options that a trial runs with; they do not affect its result or id."""
 
     data: Path
     runs: RunDirectory
     weights_file: Path | None = None
     threads: int = 1
-    """Threads of a worker on the CPU. (Another number may round sums otherwise.)"""
+    """CPU threads of a worker. (Another number may round sums differently.)"""
     share_of_gpu: float = 1.0
-    """Of a GPU's memory, where several workers share one."""
+    """Share of a GPU's memory that this worker may use."""
     keep_every_epoch: bool = False
     keep_backbones: bool = True
-    """False for a search, which needs a trial's checkpoints only until the trial has ended."""
+    """False for a search, which needs a trial's checkpoints only until the trial ends."""
     keep_predictions: bool = True
-    """Write what the refit of ``nested`` predicts of each test image."""
+    """Write the predictions of test images by the refitted model of the protocol ``nested``."""
     image_budget: int | None = None
-    """Bytes of images to hold on the device; None: a share of what is free. More are streamed."""
+    """Image bytes to keep on the device; None: a share of its free memory. More are streamed."""
     feature_budget: int | None = None
-    """Bytes of features to hold on the device; None: a share of what is free. More are on disk."""
+    """Feature bytes to keep on the device; None: a share of its free memory. More go to disk."""
 
     def checkpoint(self, trial: WorkItem) -> StoredDirectory:
-        """Return the directory of a trial's checkpoints; those that are removed lie apart."""
+        """Return the directory of a trial's checkpoints; those of a search are kept apart."""
         return self.runs.checkpoints(trial.training_id, of_search=not self.keep_backbones)
 
 
 @dataclass(frozen=True)
 class PreparedTrial:
-    """A trial or evaluation with its network, and its subjects by the name of their shard."""
+    """A trial or evaluation with its network, and its subjects by shard name."""
 
     trial: WorkItem
     network: nn.Module
@@ -48,5 +48,5 @@ class PreparedTrial:
 
 
 def numerics_of(item: WorkItem) -> Numerics:
-    """Say how the numbers of a trial are computed; an evaluation's as those of its model."""
+    """Return the numerics of a trial; for an evaluation, those of its model."""
     return Numerics(training_of(item).deterministic)

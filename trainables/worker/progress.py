@@ -1,4 +1,4 @@
-"""Who hears how a trial goes, and the clock of its steps."""
+"""Listeners to a trial's progress, and the timing of its steps."""
 
 import time
 from collections.abc import Iterator
@@ -11,31 +11,31 @@ from trainables.results.event_log import TrialLog
 
 
 class Listener(Protocol):
-    """Who is told how a trial goes."""
+    """Receives a trial's progress."""
 
     def stage(self, name: str) -> None:
-        """Hear that a step begins."""
+        """Handle the start of a step."""
         ...
 
     def epoch(self, report: EpochReport) -> bool:
-        """Hear of an epoch; return False to stop the trial."""
+        """Handle the report of an epoch; return False to stop the trial."""
         ...
 
 
 class Silent:
-    """A listener that nobody hears, as of a worker that assists."""
+    """A listener that ignores progress, for the assisting workers of a process group."""
 
     def stage(self, name: str) -> None:
-        """Pass over it."""
+        """Ignore the start of a step."""
 
     def epoch(self, report: EpochReport) -> bool:
-        """Let the trial go on."""
+        """Return True: the trial continues."""
         return True
 
 
 @dataclass
 class Clock:
-    """Seconds of each step so far, over all subjects."""
+    """Measures the seconds of each step, summed over subjects."""
 
     listener: Listener
     seconds: dict[str, float] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Clock:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Time a step, or a further part of one."""
+        """Time a step; repeated steps add up."""
         start = time.perf_counter()
         try:
             yield
@@ -59,17 +59,17 @@ class Clock:
 
 @dataclass(frozen=True)
 class Logged:
-    """Passes on how a trial goes, and writes it down."""
+    """Forwards a trial's progress to a listener and writes it to the trial's log."""
 
     listener: Listener
     log: TrialLog
 
     def stage(self, name: str) -> None:
-        """Note that a step begins."""
+        """Log and forward the start of a step."""
         self.log.note("stage", stage=name)
         self.listener.stage(name)
 
     def epoch(self, report: EpochReport) -> bool:
-        """Note an epoch."""
+        """Log and forward the report of an epoch."""
         self.log.note("epoch", **asdict(report))
         return self.listener.epoch(report)

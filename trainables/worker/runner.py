@@ -1,4 +1,4 @@
-"""One trial, or evaluation, on a warm worker: read, fine-tune, encode, write the scores."""
+"""Run a trial or evaluation on a warm worker: read, fine-tune, encode, write scores."""
 
 import logging
 import socket
@@ -36,9 +36,9 @@ _logger = logging.getLogger(__name__)
 
 
 class TrialRunner:
-    """Run trials and evaluations one after another, keeping subjects while they are of use.
+    """Runs trials and evaluations one after another, and caches subjects between them.
 
-    process_group: the workers that share each trial; the first one runs it, and the others assist.
+    process_group: the workers that share each trial; the first runs it, and the others assist.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class TrialRunner:
         self._scorer = SubjectScorer(context, device, KnownStimuli(context.data))
 
     def run(self, trial: WorkItem, listener: Listener) -> Outcome:
-        """Run a trial from clean state, write its scores, log and outcome, and return the last.
+        """Run a trial from a clean state, write its scores, log and outcome; return the outcome.
 
-        An evaluation is run alike, with the backbone of a checkpoint. Raises ValueError when data,
-        weights or checkpoint don't serve, OutOfMemory, and Diverged; a stopped trial is an
-        outcome, not an error.
+        An evaluation is run in the same way, with the backbone of a checkpoint. Raises ValueError
+        for unusable data, weights or checkpoints, OutOfMemory, and Diverged; a stopped trial is
+        an outcome, not an error.
         """
         runs = self._context.runs
-        runs.fetch_trial(trial)  # where an earlier try was on another machine
+        runs.fetch_trial(trial)  # an earlier attempt may have run on another machine
         log = TrialLog(runs.log_file(trial.id))
         log.note("started", device=device_name(self._device))
         _logger.info("%s: started on %s", trial.id, device_name(self._device))
@@ -101,10 +101,9 @@ class TrialRunner:
         return self._outcome(trial, clock, started, history, stopped=False)
 
     def run_rank(self, trial: WorkItem) -> None:
-        """Tune with the other workers of the process group; the first one does the rest alone.
+        """Fine-tune with the other workers of the process group; the first does the rest alone.
 
-        Raises Stopped, or Abandoned when another worker fails, as all workers of the process group
-        do.
+        Raises Stopped, or Abandoned if another worker fails, in all workers of the process group.
         """
         try:
             if isinstance(trial, Trial) and not isinstance(trial.objective, Untuned):
@@ -140,7 +139,7 @@ class TrialRunner:
     def _finetune(
         self, trial: Trial, clock: Clock
     ) -> tuple[PreparedTrial, tuple[EpochReport, ...]]:
-        """Read what the trial is about, and fine-tune its backbone unless it stays untuned."""
+        """Read the trial's data and backbone, and fine-tune the backbone unless untuned."""
         objective, process_group = trial.objective, self._process_group
         if isinstance(objective, Untuned):
             with clock.step("reading"):
@@ -158,15 +157,15 @@ class TrialRunner:
                 if device_failure(error) != "out-of-memory":
                     raise
                 part = self._smaller_microbatch(work_item, objective, part)
-            _logger.warning("%s: out of memory, again with %d images at a time", trial.id, part)
-            del work_item  # and nothing refers to the failed try any more: its memory is free
+            _logger.warning("%s: out of memory, retrying with %d images at a time", trial.id, part)
+            del work_item  # the last reference to the failed attempt: frees its memory
             clock.listener.stage(f"finetuning, {part} images at a time")
             work_item = self._read_alone(trial)
 
     def _train(
         self, work_item: PreparedTrial, trial: Trial, listener: Listener, part: int | None
     ) -> tuple[EpochReport, ...]:
-        """Tune the backbone, from the last checkpoint; part: images that are passed at a time."""
+        """Fine-tune the backbone from its last checkpoint; part: images per microbatch."""
         data = self._process_group.together(lambda: self._training_data(work_item))
         checkpoints = Checkpoints(
             self._context.checkpoint(work_item.trial),
@@ -187,20 +186,20 @@ class TrialRunner:
     def _smaller_microbatch(
         self, work_item: PreparedTrial, objective: Finetuned, part: int | None
     ) -> int:
-        """Halve the images that are passed at a time; raise OutOfMemory where that is no way."""
+        """Halve the images per microbatch; raise OutOfMemory if that is not possible."""
         smaller = (part or objective.batch_size) // 2
         where = f"{work_item.trial.id}: out of memory on {device_name(self._device)}"
-        cure = "take a smaller batch_size, a device with more memory, or --workers-per-trial"
+        cure = "use a smaller batch_size, a device with more memory, or --workers-per-trial"
         if self._process_group.size > 1:
             raise OutOfMemory(f"{where}, shared by {self._process_group.size} workers; {cure}")
         if not can_be_split(work_item.network):
             raise OutOfMemory(f"{where}, and its BatchNorm needs whole batches; {cure}")
         if smaller < SMALLEST:
-            raise OutOfMemory(f"{where}, also with {part} images at a time; {cure}")
+            raise OutOfMemory(f"{where}, even with {part} images at a time; {cure}")
         return smaller
 
     def _read_alone(self, trial: Trial) -> PreparedTrial:
-        """Read anew what a trial is about, with nothing else in this worker's memory."""
+        """Read a trial's data and backbone again, with nothing else in this worker's memory."""
         self._subjects.clear()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -220,7 +219,7 @@ class TrialRunner:
             return PreparedTrial(evaluation, network.to(self._device), subjects)
 
     def _training_data(self, work_item: PreparedTrial) -> list[TrainingData]:
-        """Take the responses to fine-tune on: of each of the trial's ROIs, in their order."""
+        """Return the data to fine-tune on, one for each of the trial's ROIs, in their order."""
         data = []
         for roi in work_item.trial.rois:
             held = work_item.subjects[roi.shard]

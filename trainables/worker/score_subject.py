@@ -23,7 +23,7 @@ from trainables.worker.progress import Clock
 _logger = logging.getLogger(__name__)
 
 FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
-"""Images at once: on a CPU, larger ones leave the memory that the allocator reuses."""
+"""Images per batch: larger ones on a CPU exceed the blocks that its allocator reuses."""
 
 SHARE_FOR_FEATURES: Final = 0.25
 
@@ -37,7 +37,7 @@ class SubjectScorer:
     stimuli: KnownStimuli
 
     def score(self, work_item: PreparedTrial, encoding: Encoding, clock: Clock) -> None:
-        """Score the trial's ROIs; of a pooled trial, the subjects that have no scores yet."""
+        """Score the trial's ROIs; for a pooled trial, only subjects without scores."""
         runs, trial = self.context.runs, work_item.trial
         for shard, held in work_item.subjects.items():
             rois = [roi for roi in trial.rois if roi.shard == shard]
@@ -84,7 +84,7 @@ class SubjectScorer:
 
 
 def _without_training_images(trial: WorkItem, split: Split, overlap: Overlap) -> Split:
-    """Return the images to measure r on: where overlapping ones are to be excluded, the others."""
+    """Return the split to measure r on, without overlapping images if they are to be excluded."""
     if not (isinstance(trial, Evaluation) and trial.exclude_training_images):
         return split
     left = split.without(overlap.rows)
@@ -98,6 +98,6 @@ def _without_training_images(trial: WorkItem, split: Split, overlap: Overlap) ->
 
 
 def _counted(scores: RoiScores, overlap: Overlap, splits: tuple[Split, Split]) -> RoiScores:
-    """Add how many images the backbone has seen, and how many are left out for that."""
+    """Add the number of test images in the backbone's training set, and the number excluded."""
     full, left = (len(split.rows_for(scores.protocol)) for split in splits)
     return replace(scores, n_overlap=overlap.n_test, n_excluded=full - left)

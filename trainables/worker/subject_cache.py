@@ -1,4 +1,4 @@
-"""The subjects that a warm worker holds: responses and images, while they are of use."""
+"""The cache of subjects on a warm worker: responses and images of recent trials."""
 
 import logging
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ class CachedSubject:
 
     @property
     def bytes_on_device(self) -> int:
-        """Count the bytes of the images that are held on the device."""
+        """Return the bytes of the images that are kept on the device."""
         return _bytes(self.subject) if isinstance(self.images, ResidentImages) else 0
 
 
 class SubjectCache:
-    """The subjects of the last trials, within a budget of bytes of images on the device.
+    """Caches the subjects of recent trials, within a budget of image bytes on the device.
 
-    budget: None stands for a share of the memory that is free, or would be without the images.
-    scratch: directory for the images that the device can't hold.
+    budget: None: a share of the memory that would be free without cached images. scratch:
+    directory for images that exceed the budget.
     """
 
     def __init__(self, data: Path, device: torch.device, budget: int | None, scratch: Path) -> None:
@@ -47,22 +47,22 @@ class SubjectCache:
         self._cached: dict[str, CachedSubject] = {}
 
     def of(self, trial: WorkItem) -> dict[str, CachedSubject]:
-        """Return a trial's subjects by the name of their shard, reading those that are not held.
+        """Return a trial's subjects by shard name, reading those that are not cached.
 
-        Images beyond the budget are streamed. Raises ValueError when the data has changed since
-        the trial was planned.
+        Images beyond the budget are streamed. Raises ValueError if the data has changed since the
+        trial was planned.
         """
         wanted = {roi.shard: roi.data for roi in trial.rois}
         known = {name for name, data in wanted.items() if self._has(name, data)}
         if known != set(wanted):
-            self._evict(set(self._cached) - known)  # before more is read
+            self._evict(set(self._cached) - known)  # free memory before reading
         for name, data in wanted.items():
             if name not in known:
                 self._cached[name] = self._read(name, data)
         return {name: self._cached[name] for name in wanted}
 
     def clear(self) -> None:
-        """Hold no subject any more."""
+        """Remove all subjects from the cache."""
         self._evict(set(self._cached))
 
     def _evict(self, names: set[str]) -> None:

@@ -21,7 +21,7 @@ from trainables.exceptions import Diverged, OutOfMemory, ProcessGroupBroken, Wor
         (RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED"), "device"),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), None),
         (ValueError("CUDA error: out of memory"), None),
-        (OutOfMemory("out of memory on a GPU, also with 8 images at a time"), None),
+        (OutOfMemory("out of memory on a GPU, even with 8 images at a time"), None),
     ],
     ids=str,
 )

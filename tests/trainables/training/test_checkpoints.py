@@ -190,5 +190,5 @@ def test_a_turned_bit_in_weights_is_found_and_the_checkpoint_not_used(tmp_path) 
     content[-1] ^= 1
     path.write_bytes(content)
     assert Checkpoints(StoredDirectory(tmp_path)).load(torch.device("cpu")) is None
-    with pytest.raises(ValueError, match="its content is not what was saved"):
+    with pytest.raises(ValueError, match="its content differs from what was saved"):
         load_backbone(StoredDirectory(tmp_path))

@@ -165,7 +165,7 @@ def test_rows_that_are_not_for_training_are_never_read(tmp_path) -> None:
 
 
 def test_too_few_images_left_to_train_on_are_refused() -> None:
-    with pytest.raises(ValueError, match="1 training images left of 3; at least 2 needed"):
+    with pytest.raises(ValueError, match="1 training images left of 3; expected at least 2"):
         planted(n=3).held_back(0.67)
 
 

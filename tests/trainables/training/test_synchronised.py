@@ -145,7 +145,10 @@ def test_what_one_worker_can_not_do_is_left_by_all_and_reported_by_its_name(
 def test_workers_notice_that_they_do_not_see_the_same(process_groups) -> None:
     for worker in process_groups[3]:
         assert worker["agreed"]["same"] == "nothing"
-        assert "worker 2: ValueError: rank: 2 here, 0 at the first" in worker["agreed"]["differ"]
+        assert (
+            "worker 2: ValueError: rank: 2 on this worker, 0 on the first"
+            in worker["agreed"]["differ"]
+        )
 
 
 def test_tensors_are_summed_over_workers(process_groups) -> None:
