@@ -1,3 +1,3 @@
-"""What every command line shares: the program, parameters, input errors, exit codes and text."""
+"""Shared by all command lines: the program, parameters, input errors, exit codes and text."""
 
 __all__ = ["app", "arguments", "environment", "errors", "process", "selection", "text"]

@@ -1,7 +1,7 @@
-"""Command lines: an app for each command, and the way from arguments to an exit code.
+"""Command lines: one app per command, from arguments to an exit code.
 
 A command is a function; its parameters are annotated types and frozen dataclasses, whose docstrings
-are the help. Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
+are the help. Nothing here imports Ray or torch, so ``--help`` and input errors are immediate.
 """
 
 import sys
@@ -17,11 +17,11 @@ from orchestrator.cli.process import Started, run
 PROGRAM: Final = "cortex-sweep"
 
 StartedParameter = Annotated[Started, Parameter(parse=False)]
-"""A parameter of a command that is how the command was started; no flag sets it."""
+"""A parameter that receives how the command was started; it has no flag."""
 
 
 def new_app(name: str, summary: str | None = None) -> App:
-    """Make an app without commands; summary: its help, where it has no default command."""
+    """Make an app without commands; summary: its help, if it has no default command."""
     return App(
         name=name,
         help=summary,
@@ -33,7 +33,7 @@ def new_app(name: str, summary: str | None = None) -> App:
 
 
 def new_program() -> App:
-    """Make the program that every command belongs to."""
+    """Make the program that all commands belong to."""
     program = new_app(
         PROGRAM,
         "Fine-tune image networks to predict visual cortex, and score them vertex by vertex.",
@@ -44,7 +44,7 @@ def new_program() -> App:
 
 
 def _version() -> str:
-    from importlib.metadata import version  # not needed but here
+    from importlib.metadata import version  # only needed here
 
     return version(PROGRAM)
 
@@ -54,7 +54,7 @@ def run_app(
 ) -> int:
     """Run one command of the program; return its exit code.
 
-    arguments: those after the command's name; None: the process's. only: see :class:`Started`.
+    arguments: after the command's name; None: those of the process. only: see :class:`Started`.
     """
     program = new_program()
     program.command(app)
@@ -63,9 +63,9 @@ def run_app(
 
 
 def run_program(program: App, arguments: Sequence[str], only: Collection[str] | None = None) -> int:
-    """Run the program; return the exit code: the command's own (None: 0), 2 for bad input.
+    """Run the program; return the command's exit code (0 for None), or 2 for bad input.
 
-    arguments: the command's name, and its arguments. only: see :class:`Started`.
+    arguments: the command's name and its arguments. only: see :class:`Started`.
     """
     codes: list[int] = []
 
@@ -105,13 +105,13 @@ def _parse(
 
 
 def _import_commands(program: App) -> None:
-    """Import the commands that are registered by a path, whose help is shown."""
+    """Import the commands that are registered by import path, to show their help."""
     for name in program:
         program[name]
 
 
 def _message(error: CycloptsError) -> str:
-    """Describe in one line what cannot be parsed."""
+    """Describe a parsing error in one line."""
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         return f"unexpected argument {error.unused_tokens[0]!r}; --help shows what is expected"
     if isinstance(error, CoercionError) and isinstance(error.__cause__, InputError):

@@ -1,6 +1,6 @@
-"""Parameters that several commands have: where files are, and how work is spread over a cluster.
+"""Parameters that several commands share: directories, and the use of a cluster.
 
-Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
+Nothing here imports Ray or torch, so ``--help`` and input errors are immediate.
 """
 
 import math
@@ -19,13 +19,13 @@ from trainables.storage.stored_directory import StoredDirectory
 AnyDirectory = TypeVar("AnyDirectory", bound=StoredDirectory)
 
 DEMO: Final = Path("demo")
-"""The demonstration's own directory."""
+"""The directory of the demonstration."""
 
 
 def read_with(read: Callable[[str], Any], metavar: str) -> Parameter:
-    """Declare a parameter of one word, read by a function that raises InputError.
+    """Declare a parameter of one word, parsed by a function that raises InputError.
 
-    Where the parameter is given again, the last word counts.
+    If the parameter is given several times, the last one counts.
     """
     return Parameter(
         converter=lambda _, tokens: read(tokens[-1].value),
@@ -36,17 +36,17 @@ def read_with(read: Callable[[str], Any], metavar: str) -> Parameter:
 
 
 def run_directory(text: str) -> RunDirectory:
-    """Open a sweep's directory of a command line: a local one, or ``s3://BUCKET/PREFIX``."""
+    """Open a sweep's directory from the command line: a path, or ``s3://BUCKET/PREFIX``."""
     return _open(RunDirectory, text)
 
 
 def directory(text: str) -> Path:
-    """Open another directory of a command line: a local one, or ``s3://BUCKET/PREFIX``."""
+    """Open another directory from the command line: a path, or ``s3://BUCKET/PREFIX``."""
     return _open(StoredDirectory, text).path
 
 
 def _open(kind: type[AnyDirectory], text: str) -> AnyDirectory:
-    """Open a directory and fetch its small files; raise InputError when the bucket can't be."""
+    """Open a directory and fetch its small files; raise InputError if S3 can't be read."""
     try:
         return kind.open(text)
     except (ValueError, OSError) as error:
@@ -54,25 +54,25 @@ def _open(kind: type[AnyDirectory], text: str) -> AnyDirectory:
 
 
 def positive_integer(text: str) -> int:
-    """Read a whole number above zero; raise InputError for anything else."""
+    """Parse an integer above 0; raise InputError for anything else."""
     if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"{text!r}: expected a whole number above 0")
+        raise InputError(f"{text!r}: expected an integer above 0")
     return int(text)
 
 
 def gpu_share(text: str) -> float:
-    """Read a number of GPUs: a share of one, or whole ones; raise InputError for anything else."""
+    """Parse a share of a GPU or a number of whole GPUs; raise InputError for anything else."""
     try:
         share = float(text)
     except ValueError:
         share = -1.0
     if not (0 <= share <= 1 or (share > 1 and share.is_integer())):
-        raise InputError(f"{text!r}: expected 0, a share below 1, or whole GPUs")
+        raise InputError(f"{text!r}: expected 0, a share below 1, or a whole number of GPUs")
     return share
 
 
 def minutes(text: str) -> float:
-    """Read minutes as seconds; raise InputError unless they are above 0 and finite."""
+    """Parse minutes and return seconds; raise InputError unless they are positive and finite."""
     try:
         number = float(text)
     except ValueError:
@@ -83,7 +83,7 @@ def minutes(text: str) -> float:
 
 
 def split_list(text: str) -> tuple[str, ...]:
-    """Split a list such as ``nested,paper`` at its commas."""
+    """Split a list such as ``nested,paper`` at commas."""
     return tuple(part.strip() for part in text.split(","))
 
 
@@ -95,16 +95,16 @@ RunsDirectory = Annotated[
     RunDirectory,
     read_with(run_directory, "RUNS"),
     Parameter(
-        help="Directory of the sweep: a local one, or s3://BUCKET/PREFIX.",
-        show_default="runs, or demo/runs where only that exists",
+        help="Directory of the sweep: a path, or s3://BUCKET/PREFIX.",
+        show_default="runs, or demo/runs if only that exists",
     ),
 ]
 DataDirectory = Annotated[
     Path,
     read_with(directory, "DATA"),
     Parameter(
-        help="Directory of the ingested shards: a local one, or s3://BUCKET/PREFIX.",
-        show_default="data, beside RUNS",
+        help="Directory of the ingested shards: a path, or s3://BUCKET/PREFIX.",
+        show_default="data, next to RUNS",
     ),
 ]
 Experiment = Annotated[
@@ -115,7 +115,7 @@ Experiment = Annotated[
 
 @dataclass(frozen=True)
 class Places:
-    """A sweep's directory, its shards, and whether they are the demonstration's by default."""
+    """A sweep's directory, its shards, and whether they default to the demonstration's."""
 
     runs: RunDirectory
     data: Path
@@ -123,7 +123,7 @@ class Places:
 
 
 def find_places(out: RunDirectory | None, data: Path | None = None) -> Places:
-    """Complete the directories that a command was given with those that are usual."""
+    """Replace directories that were not given by their defaults."""
     is_demo = out is None and not Path("runs").is_dir() and (DEMO / "runs").is_dir()
     runs = out or RunDirectory(DEMO / "runs" if is_demo else Path("runs"))
     return Places(runs, data or runs.path.parent / "data", is_demo)
@@ -138,17 +138,17 @@ class WorkerOptions:
     """The size of a worker, and how many there are."""
 
     cpus_per_trial: PositiveInteger = 1
-    """CPUs of a worker, and its threads; another number may round sums differently."""
+    """CPUs and threads of a worker; another number may round sums differently."""
     gpus_per_trial: Annotated[
         float | None,
         read_with(gpu_share, "X"),
-        Parameter(show_default="1 where the cluster has any, else 0"),
+        Parameter(show_default="1 if the cluster has GPUs, else 0"),
     ] = None
-    """GPUs of a worker; 0.5 is half of one."""
+    """GPUs of a worker; with 0.5, two workers share a GPU."""
     max_concurrent: Annotated[
-        PositiveInteger | None, Parameter(show_default="as many as the cluster holds")
+        PositiveInteger | None, Parameter(show_default="as many as fit the cluster")
     ] = None
-    """Trials at once."""
+    """Maximum number of trials that run at once."""
 
 
 @Parameter(name="*", group=EXECUTION)
@@ -159,29 +159,29 @@ class ExecutionOptions(WorkerOptions):
     share_gpus: Flag = False
     """Let as many trials share a GPU as fit in its memory, at most 4."""
     retries: Annotated[int, Parameter(metavar="N")] = 1
-    """Further attempts at a trial that failed."""
+    """Further attempts at a failed trial."""
     no_predictions: Flag = False
-    """Keep no predictions of test images (2 bytes per image and vertex), which `scores --stats`
-    needs."""
+    """Do not keep the predictions of test images (2 bytes per image and vertex), which
+    `scores --stats` needs."""
     stall_timeout: Annotated[
         float | None,
         read_with(minutes, "MINUTES"),
         Parameter(show_default="10 times the trial's estimated duration, at least 15"),
     ] = None
-    """Minutes that a trial may go without beginning a step or ending an epoch; after them its
-    worker is restarted, which counts as an attempt."""
+    """Minutes that a trial may run without starting a step or finishing an epoch; then its worker
+    is restarted, which counts as an attempt."""
     local: Flag = False
-    """Run the trials in this process, one after another and without Ray, so that a debugger works;
+    """Run the trials one after another in this process, without Ray, for example under a debugger;
     the scores are the same."""
     dry_run: Flag = False
     """Print the plan and exit."""
 
     def check(self) -> None:
-        """Raise InputError for options that contradict one another."""
+        """Raise InputError for contradictory options."""
         if self.share_gpus and self.gpus_per_trial is not None:
             raise InputError(
                 f"--share-gpus --gpus-per-trial {self.gpus_per_trial:g}: --share-gpus chooses the "
-                "share; give one of the two"
+                "share; give only one of the two"
             )
         if self.retries < 0:
             raise InputError(f"--retries {self.retries}: expected 0 or more")

@@ -1,7 +1,7 @@
-"""The environment of this program's processes, set once where a process starts.
+"""Environment variables of this program's processes, set once at the start of each process.
 
-Libraries read these variables late, and have no arguments in their place. What the user has set
-stays as it is.
+The libraries that read them offer no arguments instead. A variable that the user has set is not
+changed.
 """
 
 import os
@@ -9,31 +9,31 @@ from collections.abc import Mapping
 from typing import Final
 
 DRIVER: Final[Mapping[str, str]] = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # scores and MLflow are our record
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # score files and MLflow replace them
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # as many as run at once, and no warning of them
-    "RAY_AIR_NEW_OUTPUT": "0",  # the older output is silent when asked to be
-    # A sweep has more processes than cores, most of them asleep: no cause for a warning.
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",  # as many as run at once, without a warning
+    "RAY_AIR_NEW_OUTPUT": "0",  # the older output can be silenced
+    # A sweep has more processes than cores, but most of them sleep: no warning is needed.
     "RAY_worker_maximum_startup_concurrency": "16",
-    # A group that loses its node resumes at the trial's checkpoint: it needs no notice, and the
-    # watcher is one more process to start for every group.
+    # A group that loses its node resumes at the trial's checkpoint and needs no advance notice,
+    # and the watcher would be one more process to start for every group.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    # A store that is down answers within seconds instead of MLflow's default of minutes.
+    # Calls to a store that is down fail within seconds instead of MLflow's default of minutes.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    # A server's client prints two lines a run that ends.
+    # The client of a server prints two lines for each run that ends.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""Of a command's own process."""
+"""Variables of a command's process."""
 
 WORKER: Final[Mapping[str, str]] = {
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS is bitwise reproducible only so
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS needs it to be bitwise reproducible
 }
-"""Of a process that computes: cuBLAS reads it when it is first used."""
+"""Variables of a worker process; cuBLAS reads its variable at first use."""
 
 
 def set_environment(*parts: Mapping[str, str]) -> None:
-    """Set what is not set yet, in this process and those that it starts."""
+    """Set variables that are not set yet, in this process and its child processes."""
     for part in parts:
         for name, value in part.items():
             os.environ.setdefault(name, value)

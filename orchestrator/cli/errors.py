@@ -1,8 +1,8 @@
-"""Input that a user can correct."""
+"""Errors in input that the user can correct."""
 
 
 class InputError(ValueError):
-    """Input that a user can mend: one line a complaint, each with its path and its cure."""
+    """Invalid input that the user can correct: one line per problem, with its path and cure."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))

@@ -1,6 +1,6 @@
-"""What every command shares: errors of bad input, and subjects on the command line.
+"""Run a command in this process: exit codes, input errors and interrupts.
 
-Nothing here imports Ray or torch, so ``--help`` and every refusal are immediate.
+Nothing here imports Ray or torch, so ``--help`` and input errors are immediate.
 """
 
 import os
@@ -20,14 +20,14 @@ FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
 WORKER_GROUP: Final = "group-"
-"""How the names of threads begin that wait for a group of workers to end."""
+"""Prefix of the names of threads that wait for a worker group to end."""
 
 
 def run(body: Callable[[], None]) -> int:
-    """Run a command's body and return its exit code, telling bad input in plain lines.
+    """Run a command's body and return its exit code; print input errors as plain lines.
 
-    A ValueError (every complaint of an InputError) or an OSError becomes ``error: …`` on stderr
-    and code 2, an interrupt code 130. Anything else is a defect and keeps its traceback.
+    A ValueError (each line of an InputError) or an OSError becomes ``error: …`` on stderr and
+    code 2, an interrupt code 130. Any other exception is a bug and keeps its traceback.
     """
     set_environment(DRIVER, WORKER)
     try:
@@ -51,10 +51,10 @@ def _refuse(*lines: str) -> int:
 
 
 def leave(code: int) -> None:
-    """End the process; at once when threads still wait for trials, or for a node that never comes.
+    """End the process, immediately if threads still wait for trials or for a missing node.
 
-    They would ask Ray after its shutdown, which ends the process with another code. Ray ends what
-    a driver started when the driver is gone, as after a kill.
+    They would call Ray after its shutdown, which ends the process with another exit code. Ray ends
+    everything that a driver started when the driver exits, as after a kill.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -67,10 +67,10 @@ def leave(code: int) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Have :func:`interrupt` heard within the block, by a command in the background too.
+    """Make :func:`interrupt` work within the block, also for a command in the background.
 
-    Shells have Ctrl-C ignored by what a script starts with ``&``; what is to be cancelled must not
-    ignore it.
+    Processes that a script starts with ``&`` ignore Ctrl-C; a command that can be cancelled must
+    not.
     """
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if not ignored or threading.current_thread() is not threading.main_thread():
@@ -84,16 +84,16 @@ def interruptible() -> Iterator[None]:
 
 
 def interrupt(why: str) -> None:
-    """Stop this process as Ctrl-C does, from any of its threads, and say why."""
+    """Stop this process as Ctrl-C does, from any of its threads, and print why."""
     os.write(2, f"stopping: {why}\n".encode())
     os.kill(os.getpid(), signal.SIGINT)
 
 
 @dataclass(frozen=True)
 class Started:
-    """How a command was started, so that it can be started again."""
+    """How a command was started, so that it can be repeated."""
 
     module: str = ""
     arguments: tuple[str, ...] = ()
     only: Collection[str] | None = None
-    """Ids of the trials to run of those that are left; None: all."""
+    """Ids of the waiting trials to run; None: all."""

@@ -1,7 +1,7 @@
-"""Which subjects, hemispheres and ROIs a command is restricted to.
+"""The subjects, hemispheres and ROIs that a command is restricted to.
 
 Nothing here imports Ray or torch, nor specs of trials before they are needed, so ``--help`` and
-every refusal are immediate.
+input errors are immediate.
 """
 
 import re
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def parse_subjects(text: str) -> tuple[int, ...]:
-    """Read a list of subjects such as ``1,5-8``: ascending, each once.
+    """Parse a list of subjects such as ``1,5-8``; return them ascending, without duplicates.
 
-    Raises InputError when a part is neither a positive number nor a range.
+    Raises InputError if a part is neither a positive number nor a range.
     """
     subjects: set[int] = set()
     for part in text.split(","):
@@ -30,13 +30,13 @@ def parse_subjects(text: str) -> tuple[int, ...]:
             raise InputError(f"{text!r}: expected numbers and ranges such as 1,5-8")
         start, stop = int(first), int(last) if dash else int(first)
         if not 1 <= start <= stop <= 999:
-            raise InputError(f"{text!r}: {part.strip()!r} is no range of 1 to 999")
+            raise InputError(f"{text!r}: {part.strip()!r} is not a range within 1 to 999")
         subjects.update(range(start, stop + 1))
     return tuple(sorted(subjects))
 
 
 def subject_number(subject: str) -> int | None:
-    """Read a subject's number from its name in any data set.
+    """Return the number in a subject's name in any data set, or None.
 
     >>> subject_number("subj01"), subject_number("sub-09"), subject_number("pilot")
     (1, 9, None)
@@ -50,7 +50,7 @@ Subjects = Annotated[tuple[int, ...], read_with(parse_subjects, "LIST")]
 
 @dataclass(frozen=True)
 class Selection:
-    """Which ROIs a sweep is restricted to; None stands for all."""
+    """The ROIs that a sweep is restricted to; None means all."""
 
     subjects: tuple[int, ...] | None = None
     hemispheres: tuple[str, ...] = ("lh", "rh")
@@ -58,9 +58,9 @@ class Selection:
 
 
 def parse_rois(text: str) -> tuple[str, ...]:
-    """Read a list of ROIs and groups, such as ``early,EBA``, in the order of tables.
+    """Parse a list of ROIs and ROI groups such as ``early,EBA``; return ROIs in tables' order.
 
-    Raises InputError naming what is unknown.
+    Raises InputError naming unknown ones.
     """
     from trainables.spec.rois import EARLY, HIGHER, ROI_ORDER, STREAMS
 
@@ -70,15 +70,15 @@ def parse_rois(text: str) -> tuple[str, ...]:
     if unknown:
         raise InputError(
             f"rois: unknown {', '.join(map(repr, unknown))}; expected early, higher, streams, "
-            f"or of {', '.join(ROI_ORDER)}"
+            f"or any of {', '.join(ROI_ORDER)}"
         )
-    # "early" is a group and a stream's name too: as a word on the command line it is the group.
+    # "early" names a group and a stream; on the command line it means the group.
     chosen = {roi_name for part in parts for roi_name in groups.get(part, (part,))}
     return tuple(roi_name for roi_name in ROI_ORDER if roi_name in chosen)
 
 
 def select(rois: "Sequence[Roi]", selection: Selection) -> "list[Roi]":
-    """Keep the chosen ROIs; raise InputError, with what there is, when none is left."""
+    """Return the selected ROIs; raise InputError listing what exists if none is left."""
     subjects = {roi.subject: subject_number(roi.subject) for roi in rois}
     absent = sorted(set(selection.subjects or ()) - set(subjects.values()))
     if absent:
@@ -94,7 +94,7 @@ def select(rois: "Sequence[Roi]", selection: Selection) -> "list[Roi]":
         and (selection.rois is None or roi.name in selection.rois)
     ]
     if not chosen:
-        raise InputError("no ROI of the data is in the chosen subjects, hemispheres and ROIs")
+        raise InputError("the selected subjects, hemispheres and ROIs match no ROI of the data")
     return chosen
 
 
@@ -104,7 +104,7 @@ SELECTION: Final = Group("Selection of ROIs (default: all)", sort_key=2)
 @Parameter(name="*", group=SELECTION)
 @dataclass(frozen=True)
 class SelectionOptions:
-    """Which ROIs a command is restricted to."""
+    """The options that select ROIs."""
 
     subjects: Subjects | None = None
     """Numbers and ranges such as 1,5-8."""
@@ -114,7 +114,7 @@ class SelectionOptions:
     """Groups early, higher, streams, and ROIs such as V1v,EBA."""
 
     def read(self) -> Selection:
-        """Read the chosen ROIs; raise InputError naming the option to mend."""
+        """Parse the selection; raise InputError naming the invalid option."""
         from trainables.spec.rois import HEMISPHERES
 
         hemispheres = split_list(self.hemispheres)

@@ -1,11 +1,11 @@
-"""How numbers, durations and tables look on the terminal."""
+"""Format numbers, durations and tables for the terminal."""
 
 from rich import box
 from rich.table import Table
 
 
 def duration(seconds: float) -> str:
-    """Write a duration as people do: ``45 s``, ``12 min``, ``3.5 h``."""
+    """Format a duration: ``45 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -15,7 +15,7 @@ NONE = "–"
 
 
 def new_table(title: str, caption: str) -> Table:
-    """Make an empty table, with its caption beneath it."""
+    """Make an empty table with a title and a caption beneath it."""
     return Table(
         title=title,
         title_justify="left",
@@ -29,27 +29,27 @@ def new_table(title: str, caption: str) -> Table:
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number of things: ``1 subject``, ``2 subjects``."""
+    """Format a count with its noun: ``1 subject``, ``2 subjects``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def as_r(value: float | None) -> str:
-    """Write a correlation."""
+    """Format a correlation to three decimals."""
     return NONE if value is None else f"{value:.3f}"
 
 
 def as_difference(value: float) -> str:
-    """Write a difference of correlations, with its sign."""
+    """Format a difference of correlations to three decimals, with its sign."""
     return f"{value:+.3f}"
 
 
 def as_percent(share: float | None) -> str:
-    """Write a share in per cent."""
+    """Format a share in per cent."""
     return NONE if share is None else f"{share:.1%}"
 
 
 def as_p(p: float | None) -> str:
-    """Write a p-value to three decimals; a smaller one as such, never as 0."""
+    """Format a p-value to three decimals, or as ``<.001``; never as 0."""
     if p is None:
         return NONE
     return f"{p:.3f}" if p >= 0.001 else "<.001"

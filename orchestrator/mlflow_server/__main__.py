@@ -32,23 +32,23 @@ def mlflow_server(
     artifacts: Annotated[
         str | None,
         Parameter(
-            metavar="DIR|s3://…", help="Where artifacts are kept.", show_default="HOME/artifacts"
+            metavar="DIR|s3://…", help="Directory of artifacts.", show_default="HOME/artifacts"
         ),
     ] = None,
     database: Annotated[
         str | None,
         Parameter(
             metavar="postgresql://…",
-            help="A PostgreSQL that runs already. Its user may create tables; its password is best "
-            "kept in ~/.pgpass.",
-            show_default="one of its own",
+            help="Address of a running PostgreSQL. Its user needs the right to create tables; keep "
+            "its password in ~/.pgpass.",
+            show_default="a private PostgreSQL in HOME",
         ),
     ] = None,
 ) -> None:
     """Serve MLflow with passwords, on PostgreSQL, until Ctrl-C."""
     from orchestrator.mlflow_server.server import ServerSettings, serve
 
-    # As on Ctrl-C: the servers are ended, whoever asks for it.
+    # SIGTERM ends the servers as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with interruptible():
         serve(ServerSettings(home, host, port, artifacts, database))

@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own: its files in one directory, on loopback, ended with its command."""
+"""A private PostgreSQL: files in one directory, on loopback only, ended with its command."""
 
 import os
 import shutil
@@ -17,12 +17,12 @@ from orchestrator.cli.errors import InputError
 
 USER: Final = "mlflow"
 DATABASES: Final = ("mlflow", "mlflow_auth")
-"""The tracking store, and MLflow's users."""
+"""The databases of the tracking store and of MLflow's users."""
 START_SECONDS: Final = 60.0
 
 
 def binaries() -> Path:
-    """Find the directory of PostgreSQL's server programs; raise InputError where there is none."""
+    """Find the directory of PostgreSQL's server programs; raise InputError if there is none."""
     on_path = shutil.which("postgres")
     debian = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda one: int(one.parts[-3])
@@ -31,7 +31,7 @@ def binaries() -> Path:
     if not found:
         raise InputError(
             "postgres: not installed; install PostgreSQL's server (Debian: apt install postgresql) "
-            "or give the address of one that runs: --database postgresql://USER@HOST/NAME"
+            "or give the address of a running one: --database postgresql://USER@HOST/NAME"
         )
     return found[0].parent
 
@@ -46,10 +46,10 @@ def free_port() -> int:
 
 @contextmanager
 def postgres(home: Path, password: str) -> Iterator[dict[str, str]]:
-    """Have PostgreSQL run within the block; give the addresses of its databases, with password.
+    """Run PostgreSQL within the block; yield the addresses of its databases, with password.
 
-    home: where its files lie; made when absent. It listens on loopback alone and asks for the
-    password. PostgreSQL refuses to run as root: then its user ``postgres`` owns the files.
+    home: the directory of its files, created if absent. It listens on loopback only and requires
+    the password. PostgreSQL refuses to run as root; its user ``postgres`` then owns the files.
     """
     programs, owner = binaries(), _owner()
     if not (home / "PG_VERSION").exists():
@@ -65,17 +65,17 @@ def postgres(home: Path, password: str) -> Iterator[dict[str, str]]:
         _await(process, port, password, home.parent / "postgres.log")
         yield {name: _address(port, password, name) for name in DATABASES}
     finally:
-        process.send_signal(signal.SIGINT)  # does not wait for clients to let go
+        process.send_signal(signal.SIGINT)  # does not wait for clients to disconnect
         process.wait()
 
 
 def _owner() -> dict[str, Any]:
-    """Say as whom PostgreSQL runs, as arguments of subprocess."""
+    """Return the user that PostgreSQL runs as, as arguments of subprocess."""
     return {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
 
 
 def _initialise(home: Path, programs: Path, owner: dict[str, Any], password: str) -> None:
-    """Make the files beside and rename, so that a half-made database is never taken for one."""
+    """Create the database files in a temporary directory and rename it, so they are complete."""
     beside = home.with_name(f".{home.name}.{os.getpid()}")
     beside.mkdir(mode=0o700, parents=True)
     with tempfile.NamedTemporaryFile("w", suffix=".pw") as secret:
@@ -91,7 +91,7 @@ def _initialise(home: Path, programs: Path, owner: dict[str, Any], password: str
         )
     if done.returncode:
         shutil.rmtree(beside)
-        reach = "; its user postgres must reach --home: take one that is not in a closed directory"
+        reach = "; the user postgres needs access to --home: choose one whose parents it can enter"
         raise InputError(
             f"{home}: PostgreSQL could not be set up: {done.stderr.strip()}{reach if owner else ''}"
         )
@@ -103,7 +103,7 @@ def _address(port: int, password: str, database: str) -> str:
 
 
 def _await(process: "subprocess.Popen[bytes]", port: int, password: str, log: Path) -> None:
-    """Wait until it answers, and make the databases that are not there."""
+    """Wait until PostgreSQL answers, and create missing databases."""
     import psycopg
 
     deadline = time.monotonic() + START_SECONDS
@@ -116,5 +116,5 @@ def _await(process: "subprocess.Popen[bytes]", port: int, password: str, log: Pa
             return
         except psycopg.OperationalError:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise InputError(f"PostgreSQL does not start; what it says is in {log}") from None
+                raise InputError(f"PostgreSQL does not start; its messages are in {log}") from None
             time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""MLflow's server with passwords, on PostgreSQL."""
+"""Run MLflow's server with passwords, on PostgreSQL."""
 
 import os
 import secrets
@@ -31,7 +31,7 @@ auth_cache_ttl_seconds = 60
 
 @dataclass(frozen=True)
 class Secrets:
-    """What only the server and its users may know, in a file of the home, mode 0600."""
+    """The secrets of the server and its users, kept in a file of the home with mode 0600."""
 
     admin: str
     database: str
@@ -39,7 +39,7 @@ class Secrets:
 
     @classmethod
     def of(cls, home: Path) -> "Secrets":
-        """Read them; draw them at the first start."""
+        """Read the secrets of a home; at the first start, draw and write them."""
         path = home / "secrets"
         if not path.exists():
             write_private(path, "\n".join(secrets.token_urlsafe(24) for _ in range(3)))
@@ -51,7 +51,7 @@ class Secrets:
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Where the server listens, and what it keeps where."""
+    """The address that the server listens on, and where it stores data."""
 
     home: Path
     host: str
@@ -59,11 +59,11 @@ class ServerSettings:
     artifacts: str | None
     """A directory or an S3 prefix; None: in the home."""
     database: str | None
-    """Address of a PostgreSQL that runs; None: one of its own, in the home."""
+    """Address of a running PostgreSQL; None: a private one, in the home."""
 
 
 def serve(settings: ServerSettings) -> None:
-    """Serve until interrupted; raise InputError when a server does not start, or ends."""
+    """Serve until interrupted; raise InputError if a server does not start, or ends."""
     home = settings.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     known = Secrets.of(home)
@@ -74,7 +74,7 @@ def serve(settings: ServerSettings) -> None:
             _await(process, address, home / "mlflow.log")
             _report(address, home, tracking)
             process.wait()
-            raise InputError(f"the server has ended; what it says is in {home / 'mlflow.log'}")
+            raise InputError(f"the server has ended; its messages are in {home / 'mlflow.log'}")
         finally:
             process.terminate()
             process.wait()
@@ -92,7 +92,7 @@ def _databases(given: str | None, home: Path, known: Secrets) -> Iterator[tuple[
 def _start(
     settings: ServerSettings, home: Path, known: Secrets, tracking: str, users: str
 ) -> "subprocess.Popen[bytes]":
-    """Start MLflow's server; what is secret goes by files and environment, not by arguments."""
+    """Start MLflow's server; pass secrets by files and environment, not by arguments."""
     write_private(home / "auth.ini", AUTH.format(database=users, admin=ADMIN))
     environment = {
         **os.environ,
@@ -131,14 +131,14 @@ def _report(address: str, home: Path, tracking: str) -> None:
     )
     sys.stdout.write(
         f"MLflow: {address}, user {ADMIN}; store {redact(tracking)}\n"
-        f"before a sweep: . {client}   (holds the password; only you can read it)\n"
+        f"before a sweep: . {client}   (contains the password; only you can read it)\n"
         "Ctrl-C ends it; the same command starts it again\n"
     )
     sys.stdout.flush()
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole."""
+    """Write a file atomically that only its owner can read."""
     before = os.umask(0o077)
     try:
         write_text(path, text)

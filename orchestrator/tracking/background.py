@@ -1,4 +1,4 @@
-"""Keeping MLflow up to date beside a sweep, in a thread that nothing waits for."""
+"""Keep MLflow up to date during a sweep, in a background thread."""
 
 import logging
 import queue
@@ -11,7 +11,7 @@ from trainables.storage.redaction import redact
 
 
 class Tracker:
-    """Mirror trials in a thread of its own, so that a slow or dead MLflow holds up nothing."""
+    """Mirrors trials in a separate thread, so that a slow or unreachable MLflow delays nothing."""
 
     def __init__(self, open_mirror: Callable[[], Mirror], warn: Callable[[str], None]) -> None:
         self._open = open_mirror
@@ -23,12 +23,12 @@ class Tracker:
         self._thread.start()
 
     def due(self, trial_ids: Sequence[str]) -> None:
-        """Have trials mirrored soon."""
+        """Schedule trials for mirroring."""
         for trial_id in trial_ids:
             self._due.put(trial_id)
 
     def close(self, *, complete: bool) -> list[str]:
-        """Mirror what is left, end the parent run, and return the trials that MLflow has not got.
+        """Mirror pending trials, end the parent run, and return the trials missing in MLflow.
 
         complete: whether every trial of the sweep is finished.
         """
@@ -41,7 +41,7 @@ class Tracker:
 
     def _work(self) -> None:
         while True:
-            # All that is due at once: a store that is down is asked once, not once a trial.
+            # All pending trials at once: a store that is down is called once, not once per trial.
             due = [self._due.get()]
             while not self._due.empty():
                 due.append(self._due.get())
@@ -51,14 +51,14 @@ class Tracker:
             self._try_pending()
 
     def _try_pending(self) -> None:
-        """Write what is pending; keep what can't be written for the next time."""
+        """Write pending trials; keep those that can't be written for the next attempt."""
         kept: list[str] = []
         while self._pending:
             trial_id = self._pending.pop(0)
             if not self._attempt(lambda mirror, due=trial_id: mirror.write(due)):  # type: ignore[misc]
                 kept.append(trial_id)
                 if not self._attempt(lambda mirror: None):
-                    break  # the store is down; otherwise it is this trial that it refuses
+                    break  # the store is down; otherwise it rejects only this trial
         self._pending = [*kept, *self._pending]
 
     def _attempt(self, action: Callable[[Mirror], None]) -> bool:
@@ -66,7 +66,7 @@ class Tracker:
             if self._mirror is None:
                 self._mirror = self._open()
             action(self._mirror)
-        except Exception as error:  # whatever a store raises: the files keep the results
+        except Exception as error:  # whatever the store raises: results are safe in files
             self._mirror = None
             message = (str(error).splitlines() or [type(error).__name__])[0]
             self._warn(redact(f"MLflow ({tracking_uri()}): {message[:200]}"))
@@ -75,7 +75,7 @@ class Tracker:
 
 
 def start_tracker(sweep: Sweep, warn: Callable[[str], None]) -> Tracker:
-    """Start mirroring a sweep to the store that the environment names."""
+    """Start mirroring a sweep to the tracking store named by the environment."""
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return Tracker(lambda: Mirror(sweep, tracking_uri()), warn)

@@ -1,7 +1,7 @@
-"""Runs in MLflow as a mirror of the outcome and score files, which are the truth.
+"""Runs in MLflow that mirror the outcome and score files; the files are authoritative.
 
-A parent run stands for a sweep, a child run for each trial. What MLflow has not got, because it
-was down or its database is new, is written by the next trial's end or the next run of the sweep.
+A sweep has a parent run, with one child run per trial. Runs that are missing, because MLflow was
+down or its database is new, are written when the next trial ends or the sweep is run again.
 """
 
 import json
@@ -28,14 +28,14 @@ from trainables.training.checkpoints import LAST, Note
 
 PARENT: Final = "mlflow.parentRunId"
 MIRRORED: Final = "mirrored"
-"""Tag: digest of what the run was written from; another digest means that it is out of date."""
+"""Tag: digest of the files that the run was written from; if it differs, the run is outdated."""
 BATCH: Final = 900
-"""Metrics a call: MLflow takes 1,000."""
+"""Metrics per call; MLflow's limit is 1,000."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What the parent run says, and where the files of its trials or evaluations are."""
+    """The content of the parent run, and where its trials' or evaluations' files are."""
 
     experiment: str
     space: str
@@ -43,20 +43,20 @@ class Sweep:
     runs: RunDirectory
     fingerprint: str
     command: str = "sweep"
-    """``sweep``, or ``evaluate``, whose space is what it evaluates."""
+    """``sweep``, or ``evaluate``, for which ``space`` is the kind of evaluation."""
     hyperparameters: str | None = None
-    """Digest of the frozen file whose values the trials have, where one was given."""
+    """Digest of the hyperparameter file that the trials use, if one was given."""
 
     @property
     def key(self) -> str:
-        """Tell this sweep from others: the same space into the same directory goes on."""
+        """Identify this sweep: the same space on the same directory continues the same run."""
         named = [self.space] if self.command == "sweep" else [self.command, self.space]
         of_file = [self.hyperparameters] if self.hyperparameters else []
         return digest([*named, self.runs.resolved().address, *of_file])
 
 
 class Mirror:
-    """MLflow's runs of one sweep. Every method may raise what MLflow raises."""
+    """Writes MLflow's runs of one sweep. Every method may raise MLflow's exceptions."""
 
     def __init__(self, sweep: Sweep, uri: str) -> None:
         make_store(uri)
@@ -94,7 +94,7 @@ class Mirror:
         return str(run.info.run_id)
 
     def _find_children(self) -> dict[str, tuple[str, str]]:
-        """Map each trial id to its run and what it was mirrored from."""
+        """Map each trial id to its run's id and its MIRRORED tag."""
         known, token = {}, None
         while True:
             page = self._client.search_runs(
@@ -108,7 +108,7 @@ class Mirror:
                 return known
 
     def write(self, trial_id: str) -> None:
-        """Write a trial's run from its files; nothing when it is there and up to date."""
+        """Write a trial's run from its files, unless it exists and is up to date."""
         outcome = Outcome.read(self._sweep.runs, trial_id)
         if outcome is None:
             return
@@ -121,7 +121,7 @@ class Mirror:
             run_id = self._create(outcome)
         else:
             self._client.update_run(run_id, status="RUNNING")
-            self._client.set_tag(run_id, "error", "")  # what an earlier try said is over
+            self._client.set_tag(run_id, "error", "")  # clear an earlier attempt's error
         self._log(run_id, outcome, scores)
         self._log_artifacts(run_id, outcome)
         status = "FAILED" if outcome.status == "failed" else "FINISHED"
@@ -191,7 +191,7 @@ class Mirror:
 def log_analyses(experiment: str, runs: RunDirectory, files: Sequence[Path]) -> str:
     """Log the tables of a sweep's analyses as artifacts of one run; return the run's id.
 
-    May raise what MLflow raises. The run is found again, so that there is one for each RUNS.
+    May raise MLflow's exceptions. An existing run is reused, so that there is one for each RUNS.
     """
     uri = tracking_uri()
     make_store(uri)

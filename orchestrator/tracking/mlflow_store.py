@@ -1,4 +1,4 @@
-"""The store that MLflow's runs are in: its address, and how a local one is made."""
+"""The store of MLflow's runs: its address, and the creation of a local one."""
 
 import os
 import secrets
@@ -12,22 +12,21 @@ DEFAULT_URI: Final = f"{SQLITE}mlflow.db"
 
 
 def tracking_uri() -> str:
-    """Name the store: MLFLOW_TRACKING_URI, or SQLite in the working directory."""
+    """Return the store's address: MLFLOW_TRACKING_URI, or SQLite in the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
 def make_store(uri: str) -> None:
-    """Make an SQLite store beside and link it: a process killed meanwhile leaves no half of one.
+    """Create an SQLite store atomically, under a temporary name that is then linked.
 
-    MLflow can't open a database whose first migration was cut. Other stores, and one that is
-    there, are left alone.
+    MLflow can't open a database whose first migration was interrupted. Other kinds of stores, and
+    an existing one, are left unchanged.
     """
     path = Path(uri.removeprefix(SQLITE))
     if not uri.startswith(SQLITE) or path.exists():
         return
-    beside = path.with_name(
-        f".{path.name}.{secrets.token_hex(4)}"
-    )  # MLflow knows names it has seen
+    # A random name, because MLflow remembers the names of stores that it has opened.
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         MlflowClient(tracking_uri=f"{SQLITE}{beside}").search_experiments(max_results=1)
         os.link(beside, path)

@@ -1,4 +1,4 @@
-"""What the MLflow run of a trial holds, computed from its outcome and its scores."""
+"""The content of a trial's MLflow run, computed from its outcome and scores."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -14,11 +14,11 @@ from trainables.spec.evaluation import Evaluation
 
 
 def parameters(outcome: Outcome) -> dict[str, object]:
-    """List what a trial, or an evaluation, is: MLflow's parameters."""
+    """Return the settings of a trial or an evaluation as MLflow's parameters."""
     work_item = outcome.trial
     if isinstance(work_item, Trial):
         return _trial_params(work_item)
-    # What is scored may grow, and parameters can't change: the model's place alone is named.
+    # Parameters can't change, but further ROIs may be scored: only the model's place is named.
     model = {f"model_{name}": value for name, value in _trial_params(work_item.model).items()}
     return {
         "method": work_item.method,
@@ -33,7 +33,7 @@ def parameters(outcome: Outcome) -> dict[str, object]:
 
 def _trial_params(trial: Trial) -> dict[str, object]:
     roi = trial.rois[0]
-    # An untuned run is a subject's, whatever ROIs were scored first: parameters can't change.
+    # Parameters can't change, but further ROIs may be scored: an untuned run names its subject.
     of_subject = trial.method == "untuned"
     return {
         "method": trial.method,
@@ -56,9 +56,9 @@ def _fields(encoding: Encoding | None) -> dict[str, object]:
 
 
 def metrics(outcome: Outcome, scores: pa.Table) -> list[Metric]:
-    """List the metrics of a trial: by epoch, and at its end.
+    """Return the metrics of a trial, of each epoch and of its end.
 
-    scores: one row per vertex and protocol, as :func:`read_scores` gives them.
+    scores: one row per vertex and protocol, as returned by :func:`read_scores`.
     """
     summary = summarise(scores) | _per_roi(outcome, scores) | _overlap_metrics(scores)
     return [*_epoch_metrics(outcome), *_final_metrics(outcome, summary)]
@@ -81,12 +81,12 @@ def _final_metrics(outcome: Outcome, summary: dict[str, float]) -> Iterable[Metr
 
 
 def ended_ms(outcome: Outcome) -> int:
-    """Tell when a trial ended, in milliseconds since 1970."""
+    """Return when a trial ended, in milliseconds since 1970."""
     return int(1000 * (outcome.started + sum(outcome.seconds.values())))
 
 
 def _per_roi(outcome: Outcome, scores: pa.Table) -> dict[str, float]:
-    """Add the mean r of each ROI, where a trial has several: by subject where it has several."""
+    """Return the mean r of each ROI if a trial has several, by subject if it has several."""
     work_item = outcome.trial
     pooled = len(work_item.shards) > 1
     if isinstance(work_item, Trial) and work_item.method != "untuned" and not pooled:
@@ -109,7 +109,7 @@ def _overlap_metrics(scores: pa.Table) -> dict[str, float]:
 
 
 def layer_tags(outcome: Outcome, scores: pa.Table) -> dict[str, str]:
-    """Name the layer that each protocol chose, where a trial has one ROI."""
+    """Return the layer that each protocol chose, if the trial has only one ROI."""
     work_item = outcome.trial
     several = (
         isinstance(work_item, Evaluation)

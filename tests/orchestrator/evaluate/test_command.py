@@ -73,7 +73,10 @@ def test_a_command_that_cannot_be_meant_is_refused_in_one_line(
         ([], "evaluate: expected a command: transfer, nod, pooled, rois;"),
         (["guess"], 'Unknown command "guess"'),
         (["rois"], "parameter --models requires an argument"),
-        (["transfer", "--gpus-per-trial", "1.5"], "expected 0, a share below 1, or whole GPUs"),
+        (
+            ["transfer", "--gpus-per-trial", "1.5"],
+            "expected 0, a share below 1, or a whole number of GPUs",
+        ),
         (["transfer", "--model-subjects", "1-"], "expected numbers and ranges"),
         (["transfer", "--weights", "w.pt"], "Unknown option: --weights"),
         (["transfer", "--keep-every-epoch"], "Unknown option: --keep-every-epoch"),

@@ -192,7 +192,7 @@ def test_a_postgresql_that_does_not_start_is_reported_with_its_log(tmp_path: Pat
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "PG_VERSION").write_text("9.1\n")
     with (
-        pytest.raises(ValueError, match=r"does not start; what it says is in .*postgres\.log"),
+        pytest.raises(ValueError, match=r"does not start; its messages are in .*postgres\.log"),
         postgres(tmp_path / "postgres", "secret"),
     ):
         pass

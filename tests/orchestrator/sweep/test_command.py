@@ -32,7 +32,7 @@ from trainables.spec import Backbone, Contrastive, Encoding, Trial
         (command("--subjects", "7"), "subjects: 7 not in the data, which has subj01"),
         (command("--hemispheres", "left"), "--hemispheres 'left': expected lh, rh or lh,rh"),
         (command("--hemispheres", ""), "--hemispheres ''"),
-        (command("--rois", "RSC"), "no ROI of the data is in the chosen"),
+        (command("--rois", "RSC"), "match no ROI of the data"),
         (command(weights="absent.pt"), "absent.pt: no such file; give --weights a state dict"),
         (
             command("--workers-per-trial", "2", "--gpus-per-trial", "0.5"),
@@ -52,16 +52,19 @@ def test_a_command_that_cannot_be_meant_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--gpus-per-trial", "1.5"], "'1.5': expected 0, a share below 1, or whole GPUs"),
+        (
+            ["--gpus-per-trial", "1.5"],
+            "'1.5': expected 0, a share below 1, or a whole number of GPUs",
+        ),
         (["--gpus-per-trial", "-1"], "'-1': expected 0"),
         (["--gpus-per-trial", "nan"], "'nan': expected 0"),
         (["--gpus-per-trial", "inf"], "'inf': expected 0"),
         (["--gpus-per-trial", "many"], "'many': expected 0"),
-        (["--cpus-per-trial", "0"], "'0': expected a whole number above 0"),
-        (["--workers-per-trial", "0"], "'0': expected a whole number above 0"),
-        (["--max-concurrent", "none"], "'none': expected a whole number above 0"),
+        (["--cpus-per-trial", "0"], "'0': expected an integer above 0"),
+        (["--workers-per-trial", "0"], "'0': expected an integer above 0"),
+        (["--max-concurrent", "none"], "'none': expected an integer above 0"),
         (["--subjects", "1-"], "--subjects '1-': expected numbers and ranges"),
-        (["--subjects", "5-1"], "is no range of 1 to 999"),
+        (["--subjects", "5-1"], "is not a range within 1 to 999"),
         (["--retries", "x"], '--retries: unable to convert "x" into int'),
         (
             ["--precision", "float64"],
@@ -83,7 +86,7 @@ def test_a_flag_that_cannot_be_read_is_refused_in_one_line(
     [
         (
             ("--share-gpus", "--gpus-per-trial", "0.5"),
-            "--share-gpus chooses the share; give one of the two",
+            "--share-gpus chooses the share; give only one of the two",
         ),
         (("--share-gpus", "--workers-per-trial", "2"), "need a GPU each; give one of the two"),
     ],
