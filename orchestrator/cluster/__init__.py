@@ -1,6 +1,6 @@
-"""Ray: how a process connects, how many worker groups there are, what they serve, the watchdog.
+"""Ray: connections, the number of worker groups, the queue that they serve, and the watchdog.
 
-Workers stay warm from trial to trial; a queue hands them jobs.
+Workers stay alive from trial to trial and take jobs from a queue.
 """
 
 __all__ = [

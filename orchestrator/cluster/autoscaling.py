@@ -1,4 +1,4 @@
-"""What a cluster may grow to: the nodes that its autoscaler starts when trials wait for them."""
+"""The nodes that a cluster's autoscaler may start when trials wait for them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,21 +9,21 @@ from typing import Any, Final
 import yaml
 
 BOOTSTRAP: Final = Path("~/ray_bootstrap_config.yaml")
-"""Where ``ray up`` leaves the cluster's configuration, on the head alone."""
+"""Where ``ray up`` writes the cluster's configuration, on the head node only."""
 
 
 @dataclass(frozen=True)
 class NodeType:
-    """A kind of node that the autoscaler may start."""
+    """A type of node that the autoscaler may start, and their largest number."""
 
     resources: Mapping[str, float]
     at_most: int
 
 
 def node_types(bootstrap: Path = BOOTSTRAP) -> list[NodeType]:
-    """List the kinds of worker nodes that the autoscaler of this head may start.
+    """List the types of worker nodes that the autoscaler of this head node may start.
 
-    Empty where nothing scales this cluster, or the file is no cluster's configuration.
+    Empty if the cluster has no autoscaler, or if the file is not a cluster's configuration.
     """
     try:
         config = yaml.safe_load(bootstrap.expanduser().read_text())
@@ -43,7 +43,7 @@ def _resources(declared: Mapping[str, Any]) -> dict[str, float]:
 
 
 def grown(now: Mapping[str, float], types: list[NodeType]) -> dict[str, float]:
-    """Add to a cluster's resources those of one node of each kind: what a worker may find."""
+    """Add one node of each type to a cluster's resources: the resources it can grow to offer."""
     total = Counter({name: float(value) for name, value in now.items()})
     for one in types:
         total.update(one.resources)

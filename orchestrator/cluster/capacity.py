@@ -1,6 +1,6 @@
-"""How many trials run at once: by the processors, GPUs and memory that the cluster has.
+"""The number of trials that run at once, from the CPUs, GPUs and memory of the cluster.
 
-Trials share a GPU only where its memory holds them all, by their sizes and before anything runs.
+Trials share a GPU only if its memory fits all of them, as estimated before anything runs.
 """
 
 import os
@@ -17,19 +17,19 @@ from orchestrator.cluster.autoscaling import NodeType, grown, node_types
 from orchestrator.cluster.worker_resources import WorkerResources
 
 CPUS_FOR_READING: Final = 1.0
-"""Left to Ray Data's tasks, the queue and this process, which use one without asking for it."""
+"""CPUs left to Ray Data, the queue and this process, which use them without requesting them."""
 
 
 @dataclass(frozen=True)
 class WorkerGroupSize:
-    """The resources of one group: of each of its workers, and how many there are."""
+    """The resources of one worker group: those of each worker, and the number of workers."""
 
     cpus: float = 1.0
     gpus: float = 0.0
     workers: int = 1
 
     def fits(self, resources: Mapping[str, float]) -> int:
-        """Count the groups that a cluster's resources hold, beside Ray Data's reading."""
+        """Count the groups that fit a cluster's resources, besides Ray Data's reading."""
         free_cpus = resources.get("CPU", 0.0) - CPUS_FOR_READING
         by_cpu = int((free_cpus + 1e-6) // (self.cpus * self.workers))
         if self.gpus == 0:
@@ -38,7 +38,7 @@ class WorkerGroupSize:
         return max(0, min(by_cpu, by_gpu))
 
     def fits_when_grown(self, types: Sequence[NodeType]) -> int:
-        """Count the groups on all nodes that an autoscaler may start; no worker spans two nodes."""
+        """Count the groups that fit all nodes an autoscaler may start, each worker on one node."""
         return sum(one.at_most * self._on_node(one.resources) for one in types) // self.workers
 
     def _on_node(self, resources: Mapping[str, float]) -> int:
@@ -47,7 +47,7 @@ class WorkerGroupSize:
         return min(by_cpu, by_gpu)
 
     def missing(self, resources: Mapping[str, float]) -> str:
-        """Say what one group needs and what the cluster has."""
+        """Describe what one group needs and what the cluster has, with the cure."""
         need = f"{self.cpus:g} CPU" + (f" and {self.gpus:g} GPU" if self.gpus else "")
         cure = "Lower --cpus-per-trial or --gpus-per-trial"
         if self.workers > 1:
@@ -55,44 +55,44 @@ class WorkerGroupSize:
             cure = "Lower --workers-per-trial, --cpus-per-trial or --gpus-per-trial"
         has = f"{resources.get('CPU', 0):g} CPU and {resources.get('GPU', 0):g} GPU"
         return (
-            f"a trial needs {need}, and reading {CPUS_FOR_READING:g} CPU more; "
-            f"this Ray cluster has {has}. {cure}, or give the cluster more"
+            f"a trial needs {need}, and reading data {CPUS_FOR_READING:g} CPU more; "
+            f"this Ray cluster has {has}. {cure}, or add nodes to the cluster"
         )
 
 
 GIB: Final = 2**30
 CONTEXT: Final = GIB // 2
-"""Bytes that a process takes of a GPU for its libraries, whatever it computes."""
+"""GPU memory in bytes that the libraries of each process use, whatever it computes."""
 USABLE: Final = 0.95
-"""Of a GPU's memory: the rest is the driver's, and lost between blocks."""
+"""Share of a GPU's memory that is usable; the rest is lost to the driver and to fragmentation."""
 MAX_TRIALS_PER_GPU: Final = 4
-"""Trials that share a GPU when asked to pack: they take turns at its arithmetic."""
+"""Maximum number of trials that share a GPU with --share-gpus, in time slices."""
 SLIVER: Final = 0.01
-"""Of a GPU: what asking for its memory takes."""
+"""Share of a GPU that the task which reads its memory size reserves."""
 NOT_SHARED: Final = (
-    "--share-gpus: no GPU could be asked for its memory yet, so each serves one trial; give the "
-    "share yourself, as --gpus-per-trial 0.5"
+    "--share-gpus: no GPU's memory size could be read yet, so each GPU runs one trial; give the "
+    "share yourself, for example --gpus-per-trial 0.5"
 )
 ANSWER_SECONDS: Final = 120.0
-"""For a GPU to tell its memory: its node may be starting Python for the first time."""
+"""Timeout for reading a GPU's memory size: its node may be starting Python for the first time."""
 
 
 @dataclass(frozen=True)
 class WorkerGroups:
-    """The worker groups of a sweep."""
+    """The size and number of a sweep's worker groups."""
 
     size: WorkerGroupSize
     n: int
     note: str | None = None
-    """What to tell of their number, where memory has decided it."""
+    """A message about their number, if memory limits it."""
 
 
 def size_worker_groups(asked: WorkerResources, n_waiting: int, largest: int) -> WorkerGroups:
-    """Decide on the worker groups: their size, and how many there are.
+    """Choose the size and number of the worker groups.
 
-    n_waiting: trials to run. largest: bytes that the largest of them needs. Where the cluster is
-    scaled by need, groups wait for the nodes that it may yet start. Raises InputError, with what
-    is missing, when not one fits, or those that are to share a GPU don't fit it together.
+    n_waiting: trials to run. largest: bytes that the largest of them needs. On a cluster with an
+    autoscaler, groups wait for the nodes that it may still start. Raises InputError saying what is
+    missing if no group fits, or if the trials that are to share a GPU do not fit its memory.
     """
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     types = node_types() if os.environ.get("RAY_ADDRESS") else []
@@ -127,23 +127,23 @@ def _n_sharing(share: float) -> int:
 
 
 def _within_memory(groups: WorkerGroups, largest: int, memory: int) -> WorkerGroups:
-    """Leave out groups that a cluster's memory, where it is known, does not hold by CPUs alone."""
+    """Limit the number of groups without GPUs to those that fit the cluster's memory, if known."""
     n_fit = max(1, memory // (largest * groups.size.workers)) if memory else groups.n
     if n_fit >= groups.n:
         return groups
     note = (
-        f"{n_fit} at once where {groups.n} have a CPU: one needs up to {largest / GIB:.1f} GiB of "
-        f"memory, and Ray has {memory / GIB:.1f} GiB; --max-concurrent {groups.n} runs more"
+        f"{n_fit} at once, although CPUs allow {groups.n}: one needs up to {largest / GIB:.1f} GiB "
+        f"of memory, Ray has {memory / GIB:.1f} GiB; --max-concurrent {groups.n} overrides this"
     )
     return WorkerGroups(groups.size, n_fit, note)
 
 
 def share_of_gpu(asked: float | None, largest: int, memory: int | None) -> float:
-    """Check the share of a GPU that each trial takes, or choose it.
+    """Check or choose the share of a GPU for each trial.
 
-    asked: a share below 1; None: the smallest that memory allows, down to a quarter. largest:
-    bytes of the largest trial. memory: bytes of a GPU; None: it can't be asked, as where no node
-    with one is up yet. Raises InputError when so many trials don't fit together.
+    asked: a share below 1; None: the smallest that memory allows, at least a quarter. largest:
+    bytes of the largest trial. memory: bytes of a GPU; None: unknown, as when no node with a GPU
+    is up yet. Raises InputError if that many trials do not fit together.
     """
     if memory is None:
         return 1.0 if asked is None else asked
@@ -161,8 +161,8 @@ def share_of_gpu(asked: float | None, largest: int, memory: int | None) -> float
 
 
 def gpu_memory() -> int | None:
-    """Ask each node for the memory of its GPUs; return the least, None where none answers."""
-    # A process holds a little of the GPU while it lives: it ends after the call.
+    """Return the smallest memory, in bytes, of any node's GPUs; None if no node answers."""
+    # A process uses some GPU memory while it lives, so it ends after the call.
     ask = ray.remote(num_cpus=0, num_gpus=SLIVER, max_calls=1)(_memory_of_gpu)
     asked = [
         ask.options(

@@ -1,4 +1,4 @@
-"""Connect to Ray: the cluster that RAY_ADDRESS names, or a local one of this process."""
+"""Connect to Ray: to the cluster that RAY_ADDRESS names, or to a local one of this process."""
 
 import logging
 import os
@@ -22,18 +22,18 @@ def connect(
     include_dashboard: bool = False,
     object_store_memory: int | None = None,
 ) -> str:
-    """Connect this process to Ray, quietly, and return its dashboard's address ("" for none).
+    """Connect this process to Ray, without output; return the dashboard's address, or "".
 
-    A local Ray listens on loopback alone. With RAY_ADDRESS set, that cluster is joined and the
-    arguments, which size a local Ray, are not used. object_store_memory: bytes; by default 30 %
-    of the machine's memory, at most 2 GiB.
+    A local Ray listens on loopback only. With RAY_ADDRESS set, this process joins that cluster,
+    and the arguments, which size a local Ray, are ignored. object_store_memory: bytes; by default
+    30 % of the machine's memory, at most 2 GiB.
     """
     quieten()
     options: dict[str, Any] = {"ignore_reinit_error": True}
     joined = os.environ.get("RAY_ADDRESS", "")
     if not ray.is_initialized() and (not joined or _is_on_loopback_alone(joined)):
-        # Ray listens on, and asks for, a machine's outer address unless it takes itself for a Ray
-        # of one machine, as it does on macOS; there is no public argument for that.
+        # Ray listens on, and connects to, the machine's external address, unless it assumes a
+        # cluster of one machine, as it does on macOS; there is no public argument for this.
         ray_constants.ENABLE_RAY_CLUSTER = False
     if not ray.is_initialized() and not joined:
         options |= {
@@ -47,7 +47,7 @@ def connect(
 
 
 def _is_on_loopback_alone(address: str) -> bool:
-    """Tell whether the Ray at HOST:PORT is reached by this machine itself, and by no other."""
+    """Return whether the Ray at HOST:PORT is only reachable from this machine."""
     host, _, port = address.rpartition(":")
     if host not in LOOPBACK or not port.isdecimal():
         return False
@@ -60,7 +60,7 @@ def _is_on_loopback_alone(address: str) -> bool:
 
 
 def quieten() -> None:
-    """Turn off Ray Data's progress bars and its INFO lines: commands draw their own."""
+    """Turn off Ray Data's progress bars and INFO lines; commands display progress themselves."""
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.enable_operator_progress_bars = False
@@ -68,11 +68,11 @@ def quieten() -> None:
 
 
 def default_object_store() -> int:
-    """Size a local object store, in bytes: 30 % of the machine's memory, at most 2 GiB."""
+    """Return the bytes of a local object store: 30 % of the machine's memory, at most 2 GiB."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(MAX_OBJECT_STORE, int(memory * SHARE_OF_MEMORY))
 
 
 def local_cpus() -> int:
-    """Count the CPUs of a local Ray: this machine's, and one more for Ray Data's reading."""
+    """Return the CPUs of a local Ray: this machine's, and one more for Ray Data's reading."""
     return len(os.sched_getaffinity(0)) + 1

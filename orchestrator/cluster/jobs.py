@@ -1,4 +1,4 @@
-"""Jobs of the trial queue, and what is known of them."""
+"""Jobs of the trial queue, and their state."""
 
 import math
 import time
@@ -18,24 +18,24 @@ END: Final[Reply] = "end"
 
 @dataclass(frozen=True)
 class Job:
-    """What a group is given: a trial by id and content."""
+    """A job for a worker group: a trial by id and content."""
 
     trial_id: str
     trial: str
     """The trial as JSON."""
     shards: tuple[str, ...]
-    """The subjects whose images it reads."""
+    """Names of the shards of the subjects whose images it reads."""
     training_id: str = ""
-    """Its checkpoint's name: of jobs that share one, a single one runs at a time."""
+    """Name of its checkpoint; jobs with the same checkpoint run one at a time."""
     stall_timeout: float = math.inf
-    """Seconds that it may go without a sign of progress."""
+    """Seconds that it may run without progress."""
     awaits_scheduler: bool = False
-    """Whether a scheduler may stop it: its worker waits at each report until it is heard."""
+    """Whether a scheduler may stop it; if so, its worker waits for a decision at each report."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """The process of a group that asks the queue."""
+    """The process of a worker group that takes jobs from the queue."""
 
     node: str
     """Ray's id of its node."""
@@ -44,7 +44,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Stuck:
-    """A worker whose trial shows no progress."""
+    """A worker whose trial makes no progress."""
 
     trial_id: str
     node: str
@@ -53,7 +53,7 @@ class Stuck:
 
 @dataclass
 class Progress:
-    """A job as the terminal and the dashboard show it."""
+    """A job's progress, as the terminal and the dashboard show it."""
 
     trial_id: str
     group: str | None = None
@@ -65,25 +65,25 @@ class Progress:
 
 
 UNKNOWN: Final = Failure("worker-lost", "out of memory, or killed")
-"""Of a worker's process that has gone without a word."""
+"""Failure of a worker process that ended without a message."""
 
 
 @dataclass
 class QueueEntry:
-    """What the queue knows of a job."""
+    """A job in the queue, with its state."""
 
     job: Job
     progress: Progress
     events: list[Event] = field(default_factory=list)
     n_failures: int = 0
     last_failure: Failure = UNKNOWN
-    """Why its last worker died, as far as it is known."""
+    """Why its last worker process died, as far as known."""
     heard: int = 0
-    """Events that the listener is done with: it has asked for the next."""
+    """Number of events that the listener has processed."""
     alive: float = field(default_factory=time.monotonic)
-    """When it last showed progress."""
+    """Monotonic time of its last progress."""
     worker: Worker | None = None
     ended_at: float | None = None
-    """When its worker was ended for being stuck; None once its group has come back."""
+    """Monotonic time at which its stuck worker was ended; None once its group is back."""
     stopped: bool = False
     ended: bool = False

@@ -1,4 +1,4 @@
-"""The order in which groups are given a plan: each its own subjects, as far as that goes."""
+"""The order of jobs, chosen so that each worker group can keep to its own subjects."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -12,11 +12,12 @@ S = TypeVar("S")
 def round_robin(
     plan: Sequence[T], n_worker_groups: int, subjects_of: Callable[[T], tuple[S, ...]]
 ) -> list[T]:
-    """Reorder a plan so that what is next is always of as many subjects as there are groups.
+    """Reorder a plan so that the next jobs always cover as many subjects as there are groups.
 
-    Only the front of a plan is handed out at any time. Subject after subject, all groups would
-    read the same one, and each of them every subject; round-robin each keeps to its own. Within a
-    subject the order stays, and so do trials of several subjects, which come first.
+    Only the first jobs of a plan are available to groups at any time. Ordered by subject, all
+    groups would read the same subject, and in the end every subject; in round-robin order, each
+    group keeps to its own. The order within a subject is unchanged, and trials of several subjects
+    stay first.
     """
     several = [one for one in plan if len(subjects_of(one)) > 1]
     by_subject: dict[S, list[T]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Logs of the processes that Ray starts: to standard error, which Ray keeps in its worker logs."""
+"""Logs of the processes that Ray starts, on standard error, which Ray saves in worker logs."""
 
 import logging
 from typing import Final
@@ -10,15 +10,15 @@ FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats a record, tracebacks included, without the secrets that it may hold."""
+    """Formats log records, including tracebacks, with secrets redacted."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record as one text."""
+        """Format a record and redact its secrets."""
         return redact(super().format(record))
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Have this program's packages log to standard error; a second call changes nothing."""
+    """Make this program's packages log to standard error; further calls change nothing."""
     for name in PACKAGES:
         logger = logging.getLogger(name)
         logger.setLevel(level)
@@ -27,4 +27,4 @@ def log_to_stderr(level: int = logging.INFO) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(RedactingFormatter(FORMAT))
         logger.addHandler(handler)
-        logger.propagate = False  # Ray's own handlers of the root would write it again
+        logger.propagate = False  # else Ray's root handlers would write it twice

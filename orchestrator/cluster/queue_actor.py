@@ -11,7 +11,7 @@ from orchestrator.cluster.trial_queue import TrialQueue
 
 
 class QueueActor(TrialQueue):
-    """The queue in a process of its own."""
+    """The queue in a separate process."""
 
     def __init__(self, retries: int, n_worker_groups: int) -> None:
         log_to_stderr()
@@ -19,9 +19,9 @@ class QueueActor(TrialQueue):
 
 
 def start_queue(retries: int, n_worker_groups: int) -> Any:
-    """Start the queue's actor beside this process, by a name that the dashboard shows.
+    """Start the queue's actor on this process's node, under a name that the dashboard shows.
 
-    On another node it would be lost with that node.
+    On another node, it would be lost if that node failed.
     """
     here = ray.get_runtime_context().get_node_id()
     named = ray.remote(QueueActor).options(

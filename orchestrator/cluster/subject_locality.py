@@ -1,4 +1,4 @@
-"""Which subjects each worker group has in memory, and the job that suits a group best."""
+"""The subjects that each worker group has in memory, and the choice of a group's next job."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from orchestrator.cluster.jobs import Job
 
 
 class SubjectLocality:
-    """The shards that each worker group has in memory, as far as its jobs tell."""
+    """Tracks the shards that each worker group has in memory, inferred from its jobs."""
 
     def __init__(self) -> None:
         self._cached: dict[str, tuple[str, ...]] = {}
 
     def choose(self, group: str, jobs: Sequence[Job]) -> Job:
-        """Choose a group's next job, and note which subjects it will have in memory then.
+        """Choose a group's next job, and record the subjects that it will then have in memory.
 
-        Jobs of subjects that the group has in memory go first, then those of subjects that the
-        fewest groups have. Of equal ones, the first.
+        Jobs of subjects that the group has in memory come first, then those of subjects that the
+        fewest groups have. Among equals, the first job in the list is chosen.
         """
         cached = self._cached.get(group, ())
         elsewhere = Counter(chain.from_iterable(self._cached.values()))
@@ -36,5 +36,5 @@ def _cached_share(job: Job, cached: tuple[str, ...]) -> float:
 
 
 def _still_cached(cached: tuple[str, ...], shards: tuple[str, ...]) -> tuple[str, ...]:
-    """Say what a group has after a job: as before when nothing was read, else the job's own."""
+    """Return a group's shards after a job: unchanged if nothing was read, else the job's."""
     return cached if set(shards) <= set(cached) else shards

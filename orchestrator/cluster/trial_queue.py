@@ -1,8 +1,8 @@
-"""The queue between Tune's trials and the warm worker groups: one small actor, no work of its own.
+"""The queue between Tune's trials and the warm worker groups: one small actor without workload.
 
-Groups take jobs and report; Tune's proxy trials submit and listen. A group whose process died
-gets its job again when it comes back. Stopping is cooperative: a worker learns of it when it
-reports next.
+Groups take jobs and report; Tune's proxy trials submit jobs and listen. A group whose process died
+gets its job again after its restart. Stopping is cooperative: a worker is told to stop at its next
+report.
 """
 
 import asyncio
@@ -31,18 +31,18 @@ from trainables.exceptions import Failure
 _logger = logging.getLogger(__name__)
 
 DECISION_SECONDS: Final = 600.0
-"""The longest that a job that awaits its scheduler waits for who listens to it; then it goes on."""
+"""How long a job waits for its scheduler's decision before it continues without one."""
 RESTART_GRACE_SECONDS: Final = 120.0
-"""For a group to start anew after its worker was ended; then others take its job."""
+"""How long a group may take to restart after its worker was ended; then others take its job."""
 POLL_SECONDS: Final = 5.0
-"""The longest that a call to the queue stays open."""
+"""How long a call to the queue stays open at most."""
 
 
 class TrialQueue:
-    """Jobs waiting, running and just ended. Every method is short; waiting is by polling calls.
+    """Waiting, running and just ended jobs. Every method is short; callers wait by polling.
 
-    A job that has ended is forgotten when its listener leaves, so a long sweep is as quick at its
-    end as at its beginning.
+    An ended job is removed when its listener leaves, so the queue does not slow down over a long
+    sweep.
     """
 
     def __init__(self, retries: int, n_worker_groups: int = 1) -> None:
@@ -57,11 +57,11 @@ class TrialQueue:
         self._metrics = QueueMetrics()
 
     async def pid(self) -> int:
-        """Tell the process of this actor."""
+        """Return the process id of this actor."""
         return os.getpid()
 
     async def submit(self, job: Job) -> None:
-        """Put a job in the queue; a job that is waiting or running stays as it is."""
+        """Add a job to the queue, unless it is already waiting or running."""
         entry = self._entries.get(job.trial_id)
         if entry is None or entry.ended or entry.stopped:
             self._entries[job.trial_id] = QueueEntry(job, Progress(job.trial_id))
@@ -72,11 +72,11 @@ class TrialQueue:
         await self._notify()
 
     async def take(self, group: str, worker: Worker | None = None) -> Job | Reply:
-        """Give a group its next job, or tell it to ask again or to end.
+        """Return a group's next job, or tell it to ask again or to end.
 
-        Jobs of the subjects that the group holds go first, then those of subjects that the fewest
-        groups hold. A group that still has a job has lost
-        its process in the midst: it gets the job again, as often as retries allow.
+        Jobs of subjects that the group has in memory come first, then those of subjects that the
+        fewest groups have. A group that still has a job has lost its process during that job, and
+        gets it again, as often as retries allow.
         """
         lost = self._running(group)
         if lost is not None and self._died(lost):
@@ -96,9 +96,9 @@ class TrialQueue:
         return END if self._closed else AGAIN
 
     async def stuck(self) -> list[Stuck]:
-        """List the workers whose trial has gone without progress for longer than its stall timeout.
+        """List the workers whose trial made no progress for longer than its stall timeout.
 
-        Each is named once: it is to be ended, and its group will come back for the trial.
+        Each is listed once. The caller ends it, and its group takes the trial again.
         """
         now, found = time.monotonic(), []
         for entry in self._entries.values():
@@ -111,14 +111,14 @@ class TrialQueue:
                 entry.worker, entry.ended_at = None, now
                 found.append(Stuck(entry.job.trial_id, worker.node, worker.pid))
             elif entry.ended_at is not None and now - entry.ended_at > RESTART_GRACE_SECONDS:
-                self._hand_on(entry)  # its group finds no place any more
+                self._hand_on(entry)  # its group could not restart
         await self._notify()
         return found
 
     async def nodes_died(self, nodes: Sequence[str]) -> None:
-        """Hear which nodes are dead: the jobs of their workers go to whichever group asks next.
+        """Return the jobs of dead nodes' workers to the queue, for the next group that asks.
 
-        Their own groups may wait for a node that never comes.
+        Their own groups may wait forever for another node.
         """
         for entry in self._entries.values():
             if entry.worker is not None and not entry.ended and entry.worker.node in nodes:
@@ -127,7 +127,7 @@ class TrialQueue:
         await self._notify()
 
     def _hand_on(self, entry: QueueEntry) -> None:
-        """Put a job whose worker is gone before all that wait, as often as retries allow."""
+        """Put a job without a worker at the head of the queue, as often as retries allow."""
         entry.worker = entry.ended_at = None
         if self._died(entry):
             entry.progress.group, entry.progress.stage = None, "waiting"
@@ -140,7 +140,7 @@ class TrialQueue:
         return None
 
     def _died(self, entry: QueueEntry) -> bool:
-        """Count a death; tell whether the job is worth another try."""
+        """Count a worker's death; return whether the job has attempts left."""
         entry.n_failures += 1
         _logger.warning("%s: %s", entry.job.trial_id, entry.last_failure.message)
         if entry.stopped or entry.n_failures > self._retries:
@@ -166,7 +166,7 @@ class TrialQueue:
         return job
 
     def _is_free(self, entry: QueueEntry) -> bool:
-        """Tell whether no other job is training the same checkpoint."""
+        """Return whether no other job is training the same checkpoint."""
         return not any(
             one.job.training_id == entry.job.training_id
             for one in self._entries.values()
@@ -174,18 +174,18 @@ class TrialQueue:
         )
 
     async def stage(self, trial_id: str, name: str) -> bool:
-        """Hear that a trial's next step begins; False when it should stop."""
+        """Record the start of a trial's next step; return False if it should stop."""
         entry = self._entries.get(trial_id)
         if entry is None:
-            return False  # another worker has done it
+            return False  # another worker has finished it
         entry.progress.stage, entry.alive = name, time.monotonic()
         return not entry.stopped
 
     async def report(self, trial_id: str, event: Event) -> bool:
-        """Hear of an epoch; False when the trial should stop.
+        """Record an epoch; return False if the trial should stop.
 
-        A job that awaits its scheduler is answered when its listener has dealt with the epoch, so
-        that a stopped one trains no epoch more and frees its worker at once.
+        For a job that awaits its scheduler, this returns when its listener has processed the epoch,
+        so that a stopped job trains no further epoch and frees its worker at once.
         """
         entry = self._entries.get(trial_id)
         if entry is None:
@@ -201,15 +201,15 @@ class TrialQueue:
         return not entry.stopped
 
     async def _await_decision(self, entry: QueueEntry) -> None:
-        """Wait until the listener has dealt with all events, or drops the job."""
+        """Wait until the listener has processed all events, or drops the job."""
         n_events, deadline = len(entry.events), time.monotonic() + DECISION_SECONDS
         while entry.heard < n_events and not (entry.stopped or entry.ended):
             if time.monotonic() > deadline:
-                return  # whoever listened is gone for good
+                return  # the listener is gone for good
             await self._wait()
 
     async def finish(self, trial_id: str, event: Event, failure: Failure | None) -> None:
-        """Hear that a job is over: its last metrics, or why it has failed."""
+        """Record the end of a job: its last metrics, or why it failed."""
         entry = self._entries.get(trial_id)
         if entry is not None and not entry.ended:
             if failure is None:
@@ -218,7 +218,7 @@ class TrialQueue:
         await self._notify()
 
     async def set_failure_reason(self, trial_id: str, reason: str) -> None:
-        """Hear why a group is about to start anew, for the error of a job that fails by it."""
+        """Record why a group is about to restart, for the error of the job if it fails."""
         if trial_id in self._entries:
             self._entries[trial_id].last_failure = Failure("worker-lost", reason)
 
@@ -228,11 +228,11 @@ class TrialQueue:
         entry.ended = True
         _logger.info("%s: %s", entry.job.trial_id, failure.kind if failure else "finished")
         self._metrics.ended(entry.progress.group, failed=failure is not None)
-        if entry.stopped:  # nobody listens any more
+        if entry.stopped:  # its listener has left
             self._entries.pop(entry.job.trial_id, None)
 
     async def next_event(self, trial_id: str, number: int) -> Event | None:
-        """Give a trial's event by number, as soon as there is one; None: ask again."""
+        """Return a trial's event by number, as soon as it exists; None: ask again."""
         entry = self._entries[trial_id]
         if number > entry.heard:
             entry.heard = number
@@ -242,10 +242,10 @@ class TrialQueue:
         return entry.events[number] if number < len(entry.events) else None
 
     async def stop(self, trial_id: str) -> None:
-        """Hear that a trial's listener leaves.
+        """Stop a trial, because its listener leaves.
 
-        One that waits is dropped at once, one that runs at its next report, one that has ended is
-        forgotten.
+        A waiting trial is dropped at once, a running one stops at its next report, and an ended one
+        is removed.
         """
         entry = self._entries.get(trial_id)
         if entry is None:
@@ -257,7 +257,7 @@ class TrialQueue:
         await self._notify()
 
     async def running(self) -> list[dict[str, Any]]:
-        """List the progress of the jobs that groups are at."""
+        """List the progress of the running jobs."""
         return [
             asdict(entry.progress)
             for entry in self._entries.values()
@@ -265,7 +265,7 @@ class TrialQueue:
         ]
 
     async def lose_worker_group(self, group: str, error: str) -> None:
-        """Fail the job of a group that has ended for good; all jobs, when no group is left."""
+        """Fail the job of a group that has ended for good, or all jobs if no group is left."""
         failure = Failure("worker-lost", error)
         self._n_worker_groups -= 1
         lost = [self._running(group)]
@@ -279,7 +279,7 @@ class TrialQueue:
         await self._notify()
 
     async def close(self) -> None:
-        """End the groups: each is told so when it asks next, whatever still waits."""
+        """End each group when it next asks for a job, even if jobs are waiting."""
         self._closed = True
         await self._notify()
 

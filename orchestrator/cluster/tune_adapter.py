@@ -17,18 +17,18 @@ from orchestrator.cluster.worker_groups import QueueLost, TrialFailed, listen
 from trainables.exceptions import Failure
 
 HEAD: Final = {"node:__internal_head__": 0.001}
-"""What a proxy trial takes: a sliver of the head node, and no CPU, so it can't starve a group."""
+"""Resources of a proxy trial: a small share of the head node, and no CPU that a group needs."""
 
 
 class Watcher(Protocol):
-    """Who is reported, in the driver, how trials go."""
+    """Receives, in the driver, how each trial ended."""
 
     def finished(self, trial_id: str) -> None:
-        """Hear that a trial is done."""
+        """Handle a finished trial."""
         ...
 
     def failed(self, trial_id: str, failure: Failure) -> None:
-        """Hear that a trial has failed as often as retries allow."""
+        """Handle a trial that has failed in all its attempts."""
         ...
 
 
@@ -37,10 +37,10 @@ class Schedule:
     """How Tune runs a sweep's jobs."""
 
     concurrent: int
-    """Trials under way at once: the groups, and one waiting for each so that none idles."""
+    """Trials submitted at once: one per group, and one waiting for each so that none idles."""
     retries: int
     scratch: str
-    """Path or address for Tune's own bookkeeping."""
+    """Path or address for Tune's files."""
 
 
 def run_jobs(
@@ -50,11 +50,11 @@ def run_jobs(
     watcher: Watcher,
     scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Run every job through Tune, in order; return when all have ended.
+    """Run all jobs through Tune, in order; return when all have ended.
 
-    scheduler: judges the trials by their reports; None: each runs to its end. The watcher hears
-    of a stopped trial as of a finished one, which may be before its worker has written it down.
-    Raises KeyboardInterrupt on Ctrl-C, at once, and QueueLost when the queue is gone.
+    scheduler: decides from the reports which trials to stop; None: all trials run to their end. A
+    stopped trial is reported to the watcher as finished, possibly before its worker has written the
+    outcome. Raises KeyboardInterrupt on Ctrl-C, at once, and QueueLost if the queue is gone.
     """
     by_id = {job.trial_id: job for job in jobs}
     lost = _Lost()
@@ -81,7 +81,7 @@ def run_jobs(
         ),
     ).fit()
     if lost.stop_all():
-        raise QueueLost("the process of the trials' queue has ended")
+        raise QueueLost("the process of the trial queue has ended")
 
 
 class _Lost(tune.Stopper):
@@ -91,19 +91,19 @@ class _Lost(tune.Stopper):
         self._is_lost = threading.Event()
 
     def __reduce__(self) -> Any:
-        """Pickle as a new one: Tune saves its stopper, but an event can't be saved."""
+        """Pickle as a new object: Tune saves its stopper, but an event can't be pickled."""
         return (_Lost, ())
 
     def found(self) -> None:
-        """Hear that the queue is gone."""
+        """Record that the queue is gone."""
         self._is_lost.set()
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Stop no single trial."""
+        """Return False: single trials are not stopped."""
         return False
 
     def stop_all(self) -> bool:
-        """Stop all once the queue is gone."""
+        """Return whether to stop all trials, because the queue is gone."""
         return self._is_lost.is_set()
 
 
@@ -117,14 +117,14 @@ def _name(trial: Any) -> str:
 
 
 class _Forward(tune.Callback):
-    """Tell a watcher what Tune says of its trials."""
+    """Forwards the ends of Tune's trials to a watcher."""
 
     def __init__(self, watcher: Watcher, lost: _Lost) -> None:
         self._watcher = watcher
         self._lost = lost
 
     def __reduce__(self) -> Any:
-        """Pickle as a plain callback: Tune saves its callbacks, but a terminal can't be saved."""
+        """Pickle as a plain callback: Tune saves its callbacks, but a terminal can't be pickled."""
         return (tune.Callback, ())
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -132,11 +132,11 @@ class _Forward(tune.Callback):
         self._watcher.finished(_name(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Find out from a trial that is to be tried again whether that is of any use."""
+        """Check whether the queue still exists before a trial is retried."""
         self._queue_is_lost(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Forward the failure of a trial that is not tried again."""
+        """Forward the failure of a trial that is not retried."""
         if not self._queue_is_lost(trial):
             self._watcher.failed(_name(trial), _failure_of(trial))
 
@@ -147,9 +147,9 @@ class _Forward(tune.Callback):
 
 
 def _failure_of(trial: Any) -> Failure:
-    """Find out why a trial has failed: what its worker said, or that its proxy is gone."""
+    """Return why a trial failed: its worker's error, or the loss of its proxy trial."""
     raised = _raised_by(trial)
-    # What Tune's own get_error reads is a copy that is made later: it lacks the last try.
+    # Tune's get_error reads a copy that is made later, and lacks the last attempt.
     file = Path(trial.error_file or "")
     message = file.read_text() if file.is_file() else str(trial.get_error())
     if isinstance(raised, TrialFailed):
@@ -159,7 +159,7 @@ def _failure_of(trial: Any) -> Failure:
 
 
 def _raised_by(trial: Any) -> BaseException | None:
-    """Read the exception of a trial's last try; None where Tune has kept none."""
+    """Read the exception of a trial's last attempt; None if Tune saved none."""
     file = Path(trial.pickled_error_file or "")
     if not file.is_file():
         return None

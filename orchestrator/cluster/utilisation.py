@@ -1,4 +1,4 @@
-"""How much of the groups' time went into trials."""
+"""The share of the worker groups' time that was spent on trials."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from trainables.results.outcome import Outcome
 def describe_utilisation(
     outcomes: Sequence[Outcome], n_worker_groups: int, began: float, ended: float
 ) -> str | None:
-    """Say what groups did between two times, in seconds since 1970; None without a trial.
+    """Describe the use of groups between two times, in seconds since 1970; None without trials.
 
-    outcomes: those of trials that began between the two are regarded.
+    outcomes: only trials that began between these times are counted.
     """
     seen = [one for one in outcomes if began <= one.started <= ended]
     whole = n_worker_groups * (ended - began)

@@ -1,9 +1,7 @@
-"""A watchdog on progress: a worker that shows none for too long is ended, its trial tried again.
+"""A watchdog: a worker without progress for too long is ended, and its trial is retried.
 
-It also tells the queue which nodes are dead, so that other groups take their trials.
-
-What counts is a sign of life of the trial, a step that begins or an epoch that ends, not how long
-the trial takes in all.
+It also reports dead nodes to the queue, so that other groups take their trials. Progress means that
+a step begins or an epoch ends; the total duration of a trial is not limited.
 """
 
 import logging
@@ -24,19 +22,19 @@ _logger = logging.getLogger(__name__)
 
 CHECK_SECONDS: Final = 5.0
 MIN_STALL_TIMEOUT: Final = 900.0
-"""Seconds that any trial may take for a step."""
+"""Seconds that any trial may spend on one step, at least."""
 TIMES_ESTIMATE: Final = 10.0
-"""How many times its whole estimated time a trial may take for a step."""
+"""A trial may spend this many times its total estimated duration on one step."""
 
 
 def stall_timeout_for(estimate: float) -> float:
-    """Say how many seconds a trial may go without a sign of progress."""
+    """Return the seconds that a trial may run without progress; estimate: its total seconds."""
     return max(MIN_STALL_TIMEOUT, TIMES_ESTIMATE * estimate)
 
 
 @contextmanager
 def watched(queue: Any) -> Iterator[None]:
-    """End workers that are stuck, within the block."""
+    """End stuck workers while the block runs."""
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(queue, ended), name="watchdog", daemon=True)
     thread.start()
@@ -50,7 +48,7 @@ def _watch(queue: Any, ended: threading.Event) -> None:
     while not ended.wait(CHECK_SECONDS):
         dead = _dead_nodes()
         if dead is None or ray.get_runtime_context().get_node_id() in dead:
-            interrupt("Ray has ended on this machine; give the same command again, it goes on here")
+            interrupt("Ray has ended on this machine; run the same command again to resume")
             return
         try:
             ray.get(queue.nodes_died.remote(dead), timeout=CHECK_SECONDS)
@@ -59,11 +57,11 @@ def _watch(queue: Any, ended: threading.Event) -> None:
                 _logger.info("%s: no progress, ending its worker %d", one.trial_id, one.pid)
                 _end(one)
         except (ray.exceptions.RayError, TimeoutError):
-            continue  # the queue is busy or gone, or a node: the next time will tell
+            continue  # the queue or a node is busy or gone: check again later
 
 
 def _dead_nodes() -> list[str] | None:
-    """List the nodes that have died; None where Ray itself has ended, so that nobody knows."""
+    """List the nodes that have died; None if Ray itself has ended, so that they are unknown."""
     try:
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     except ray.exceptions.RayError:

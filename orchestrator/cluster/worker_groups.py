@@ -1,7 +1,7 @@
 """Warm worker groups: long-lived Ray Train workers that serve trial after trial.
 
-Each group is one ``TorchTrainer`` whose workers ask the queue for jobs until the sweep ends.
-Tune's trials are light: they submit a job and forward its reports, so Tune schedules as usual.
+Each group is one ``TorchTrainer`` whose workers take jobs from the queue until the sweep ends.
+Tune's trials are proxies: they submit a job and forward its reports, so Tune schedules as usual.
 """
 
 import threading
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 from orchestrator.cluster.capacity import WorkerGroupSize
 
 MAX_RESTARTS: Final = 1000
-"""Restarts of a group over a whole sweep; the queue bounds how often one trial is tried."""
+"""Restarts of a group over a whole sweep; the queue limits the attempts at each trial."""
 JOIN_SECONDS: Final = 60.0
-"""For all groups to end, once the queue has told them."""
+"""How long to wait for the groups to end after the queue was closed."""
 
 
 class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
     """A trial ended with an error on its worker.
 
-    args: the kind of error, and its text, so that it is pickled with both.
+    args: the kind of error and its text, so that both are pickled.
     """
 
     def __init__(self, kind: ErrorKind, message: str) -> None:
@@ -44,16 +44,16 @@ class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
 
 
 class QueueLost(Exception):  # noqa: N818  (what happened to the machine, not to a trial)
-    """The queue's process, or its node, is gone: nothing can be said of the trials."""
+    """The queue's process or its node is gone, so the state of the trials is unknown."""
 
 
 @contextmanager
 def warm_worker_groups(
     queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, n_worker_groups: int, scratch: str
 ) -> Iterator[None]:
-    """Keep groups serving the queue's jobs; end them, and all they hold, on leaving.
+    """Run groups that serve the queue's jobs within the block; then end them and their workers.
 
-    scratch: path or address for Ray Train's own bookkeeping, on storage that all nodes share.
+    scratch: path or address for Ray Train's files, on storage that all nodes share.
     """
     left = threading.Event()
     threads = [
@@ -74,22 +74,22 @@ def warm_worker_groups(
     try:
         yield
     except BaseException:
-        left.set()  # interrupted: nobody waits for trials, and no group is missed
+        left.set()  # interrupted: the groups' ends are expected
         raise
     try:
         ray.get(queue.close.remote(), timeout=JOIN_SECONDS)
     except ray.exceptions.RayActorError:
-        left.set()  # the workers find it gone, and end by themselves
+        left.set()  # the queue is gone, and the workers end by themselves
     deadline = time.monotonic() + JOIN_SECONDS
-    for thread in threads:  # one whose node has died may wait for another for ever
+    for thread in threads:  # a group whose node died may wait forever for another
         thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _run_worker_group(queue: Any, trainer: "TorchTrainer", left: threading.Event) -> None:
-    """Run a group to its end; one that fails for good gives its job up."""
+    """Run a group to its end; if it fails for good, fail its job."""
     try:
         trainer.fit()
-    except Exception as error:  # the sweep goes on with the other groups
+    except Exception as error:  # the sweep continues with the other groups
         if not left.is_set():
             message = f"worker group {trainer.run_config.name} ended: {error}"
             ray.get(queue.lose_worker_group.remote(trainer.run_config.name, message))
@@ -102,7 +102,7 @@ def _trainer(
     from ray.train.torch import TorchTrainer
 
     resources = {"CPU": size.cpus} | ({"GPU": size.gpus} if size.gpus else {})
-    # Pickled here, so that the group's controller need not import what its workers run.
+    # Pickled here, so that the group's controller does not import the workers' code.
     pickled: bytes = pickle.dumps(make_runner)  # type: ignore[no-untyped-call]
     return TorchTrainer(
         serve,
@@ -119,9 +119,9 @@ def _trainer(
 
 
 def listen(queue: Any, job: Job) -> Iterator[Event]:
-    """Submit a job and yield its reports until it is done; drop the job when left earlier.
+    """Submit a job and yield its reports until it ends; drop the job if closed earlier.
 
-    Raises TrialFailed with the worker's error when the job fails, QueueLost without a queue.
+    Raises TrialFailed with the worker's error if the job fails, QueueLost if the queue is gone.
     """
     try:
         ray.get(queue.submit.remote(job))
@@ -138,6 +138,6 @@ def listen(queue: Any, job: Job) -> Iterator[Event]:
             number += 1
             yield event
     except ray.exceptions.RayActorError as error:
-        raise QueueLost("the trials' queue is gone") from error
+        raise QueueLost("the trial queue is gone") from error
     finally:
         queue.stop.remote(job.trial_id)

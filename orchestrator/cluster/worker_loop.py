@@ -1,7 +1,7 @@
-"""What a warm worker does: serve the queue's jobs, alone or with the other workers of its group.
+"""The loop of a warm worker: serve the queue's jobs, alone or with the other workers of its group.
 
-The first worker of a group asks the queue and reports to it; the others hear from the first what
-to do. Where they are no longer in step, the worker fails, and Ray Train starts the group anew.
+The first worker of a group takes jobs from the queue and reports to it; it broadcasts the jobs to
+the others. If they are no longer in step, the worker fails, and Ray Train restarts the group.
 """
 
 import logging
@@ -30,23 +30,23 @@ _logger = logging.getLogger(__name__)
 
 
 class Runner(Protocol):
-    """What a worker does with a trial, or an evaluation."""
+    """Runs trials and evaluations on a worker."""
 
     def run(self, trial: "WorkItem", listener: Any) -> "Outcome":
-        """Run a trial as the first worker, telling the listener how it goes."""
+        """Run a trial as the first worker of a group, reporting progress to the listener."""
         ...
 
     def run_rank(self, trial: "WorkItem") -> None:
-        """Do another worker's part of a trial."""
+        """Run the part of a trial of any other worker of a group."""
         ...
 
 
 MakeRunner = Callable[["torch.device", "TrialProcessGroup"], Runner]
-"""Makes a worker's runner, on its device and for its process group, when the worker starts."""
+"""Makes a worker's runner when the worker starts, from its device and process group."""
 
 
 def serve(config: dict[str, Any]) -> None:
-    """Serve a queue's jobs, one after another, on one warm Ray Train worker."""
+    """Serve a queue's jobs one after another on one warm Ray Train worker."""
     from ray.train.torch import get_device
 
     from trainables.training.distributed import join_process_group
@@ -73,11 +73,11 @@ def serve(config: dict[str, Any]) -> None:
                 do(runner, queue, job)
     except (ray.exceptions.RayActorError, Abandoned):
         _logger.warning("%s: the queue is gone", group)
-        return  # the queue is gone, and with it the sweep that this worker served
+        return  # without the queue, the sweep has ended
 
 
 def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
-    """Run one job; an error is the job's outcome, and the worker goes on."""
+    """Run one job; an error becomes the job's outcome, and the worker continues."""
     from trainables.compute.failures import device_failure, failure_of
     from trainables.spec.evaluation import read_work_item
 
@@ -92,12 +92,12 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
     except Exception as error:
         ray.get(queue.finish.remote(job.trial_id, {}, failure_of(error)))
         if device_failure(error) is not None:
-            _logger.warning("%s: its device failed, so this process starts anew", job.trial_id)
-            raise  # a process whose device failed, or is full, serves no other trial: start anew
+            _logger.warning("%s: its device failed, so this process restarts", job.trial_id)
+            raise  # a process whose device failed, or is full, can't run another trial: restart
 
 
 def _run_rank(runner: Runner, queue: Any, job: Job) -> None:
-    """Help with one job; what all workers raise alike is told by the first."""
+    """Assist with one job; errors that all workers raise are reported by the first."""
     from trainables.spec.evaluation import read_work_item
 
     try:
@@ -110,14 +110,14 @@ def _run_rank(runner: Runner, queue: Any, job: Job) -> None:
 
 
 def _report_failure(queue: Any, job: Job, error: "Exception") -> None:
-    """Say why a group has to start anew; of a worker that is gone, nothing is known."""
+    """Report why a group has to restart; nothing is known of a lost worker."""
     if not isinstance(error, WorkerLost):
         ray.get(queue.set_failure_reason.remote(job.trial_id, str(error)))
 
 
 @dataclass(frozen=True)
 class _Listener:
-    """Forward a trial's progress to the queue."""
+    """Forwards a trial's progress to the queue."""
 
     queue: Any
     trial_id: str
@@ -135,7 +135,7 @@ class _Listener:
 
 
 def _gpu_bytes() -> int | None:
-    """Ask for the most memory that the trial has used of its GPU; None without one."""
+    """Return the peak GPU memory of the trial, in bytes; None without a GPU."""
     import torch
 
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None

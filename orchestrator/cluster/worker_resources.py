@@ -1,18 +1,18 @@
-"""What a command asks for its workers. Nothing here imports Ray."""
+"""The resources that a command requests for its workers. Nothing here imports Ray."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class WorkerResources:
-    """The resources that a command asks for: of each worker, and how many there may be."""
+    """The requested resources of each worker, and the number of workers and trials."""
 
     cpus: int = 1
     gpus: float | None = None
-    """None: one where there is any."""
+    """GPUs of a worker; None: one if the cluster has GPUs, else 0."""
     workers: int = 1
-    """Workers that share one trial."""
+    """Workers that share each trial."""
     max_concurrent: int | None = None
-    """Trials at once; None: as many as fit."""
+    """Maximum number of trials at once; None: as many as fit."""
     share_gpus: bool = False
-    """Whether as many trials share a GPU as its memory holds."""
+    """Whether as many trials share a GPU as fit in its memory."""

@@ -71,7 +71,7 @@ def test_sharing_gpus_on_gpus_that_cannot_be_asked_is_reported(cluster) -> None:
     groups = size_worker_groups(asked(share_gpus=True), 100, 8 * GIB)
     assert (groups.size.gpus, groups.n) == (1.0, 2)
     assert groups.note is not None
-    assert "no GPU could be asked for its memory yet" in groups.note
+    assert "no GPU's memory size could be read yet" in groups.note
 
 
 def test_sharing_gpus_without_a_gpu_changes_nothing(cluster) -> None:
@@ -85,8 +85,8 @@ def test_trials_on_cpus_are_no_more_than_memory_holds(cluster) -> None:
     groups = size_worker_groups(asked(), 100, 7 * GIB)
     assert groups.n == 3
     assert groups.note == (
-        "3 at once where 16 have a CPU: one needs up to 7.0 GiB of memory, and Ray has 24.0 GiB; "
-        "--max-concurrent 16 runs more"
+        "3 at once, although CPUs allow 16: one needs up to 7.0 GiB of memory, Ray has 24.0 GiB; "
+        "--max-concurrent 16 overrides this"
     )
     assert size_worker_groups(asked(at_once=5), 100, 7 * GIB).n == 5
     assert size_worker_groups(asked(workers=2), 100, 7 * GIB).n == 1
