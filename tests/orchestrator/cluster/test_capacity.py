@@ -96,7 +96,7 @@ def test_trials_on_cpus_are_no_more_than_memory_holds(cluster) -> None:
 
 def test_what_no_group_fits_is_reported(cluster) -> None:
     cluster(CPU=1.0)
-    with pytest.raises(InputError, match="a trial needs 1 CPU, and reading 1 CPU more"):
+    with pytest.raises(InputError, match="a trial needs 1 CPU, and reading data 1 CPU more"):
         size_worker_groups(asked(), 100, GIB)
 
 

@@ -21,10 +21,10 @@ def outcome(started: float, seconds: float) -> Outcome:
     ],
 )
 def test_times_of_this_run_alone_are_shared_out(n_worker_groups: int, message: str) -> None:
-    outcomes = [outcome(20.0, 30.0), outcome(60.0, 30.0), outcome(-50.0, 40.0)]
-    assert describe_utilisation(outcomes, n_worker_groups, 0.0, 100.0) == message
+    outcomes = [outcome(120.0, 30.0), outcome(160.0, 30.0), outcome(50.0, 40.0)]
+    assert describe_utilisation(outcomes, n_worker_groups, 100.0, 200.0) == message
 
 
 def test_nothing_is_said_without_a_trial() -> None:
-    assert describe_utilisation([], 2, 0.0, 100.0) is None
-    assert describe_utilisation([outcome(-50.0, 40.0)], 2, 0.0, 100.0) is None
+    assert describe_utilisation([], 2, 100.0, 200.0) is None
+    assert describe_utilisation([outcome(50.0, 40.0)], 2, 100.0, 200.0) is None

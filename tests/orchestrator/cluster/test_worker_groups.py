@@ -32,13 +32,15 @@ def test_groups_fit_by_the_resources_of_all_their_workers(size, resources, n_wor
 def test_what_a_group_of_several_workers_lacks_is_reported_with_the_cure() -> None:
     message = WorkerGroupSize(1, 1, workers=8).missing({"CPU": 17.0, "GPU": 4.0})
     assert message.startswith(
-        "a trial needs 8 workers of 1 CPU and 1 GPU each, and reading 1 CPU more; "
+        "a trial needs 8 workers of 1 CPU and 1 GPU each, and reading data 1 CPU more; "
         "this Ray cluster has 17 CPU and 4 GPU. Lower --workers-per-trial, "
     )
 
 
 def test_what_a_group_of_one_worker_lacks_is_reported_without_workers() -> None:
-    assert "a trial needs 4 CPU, and reading 1 CPU more" in WorkerGroupSize(4).missing({"CPU": 2.0})
+    assert "a trial needs 4 CPU, and reading data 1 CPU more" in WorkerGroupSize(4).missing(
+        {"CPU": 2.0}
+    )
     assert "workers" not in WorkerGroupSize(4).missing({"CPU": 2.0})
 
 
