@@ -1,4 +1,4 @@
-"""Running planned work: what it costs, who may run on a directory, and where it runs.
+"""Run planned work: its costs, the lock on its directory, and the place where it runs.
 
 A session runs a plan through an executor, on a Ray cluster or in this process.
 """

@@ -1,7 +1,7 @@
-"""What a trial costs before it is run: seconds from arithmetic, bytes from sizes.
+"""Estimate a trial's cost before it runs: seconds from operation counts, bytes from sizes.
 
-The arithmetic is counted exactly on the backbone; the rates are round figures of one CPU core and
-one large GPU, corrected by what the finished trials of the same sweep have taken.
+The backbone's operations are counted exactly; the rates are round figures for one CPU core and one
+large GPU, corrected by the measured durations of the same sweep's finished trials.
 """
 
 from collections.abc import Iterable
@@ -27,45 +27,45 @@ from trainables.spec.evaluation import WorkItem
 from trainables.worker.context import numerics_of
 
 CORE_FLOPS: Final = 8e10
-"""Useful float32 operations a second of one CPU core in a convolutional network."""
+"""Effective float32 operations per second of one CPU core in a convolutional network."""
 GPU_FLOPS: Final = 1.5e13
-"""The same of one large GPU, in full float32."""
+"""Effective operations per second of one large GPU, in full float32."""
 EIGEN_FLOPS: Final = 10.0
-"""Operations of a symmetric eigendecomposition, over n³."""
+"""Operations of a symmetric eigendecomposition, divided by n³."""
 TRUNCATED_FLOPS: Final = 25.0
-"""The same where k components are found by truncation, over n² k: as measured, in those of a
-core."""
+"""Operations of a truncated eigendecomposition of k components, divided by n² k: its measured time
+in operations of a CPU core."""
 GIB: Final = 2**30
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one trial, or evaluation, takes on one worker."""
+    """The estimated cost of one trial or evaluation on one worker."""
 
     seconds: float
     bytes: int
-    """Largest memory in use at once, on a CPU host or on the GPU."""
+    """Peak memory, on a CPU host or on the GPU."""
 
 
 @dataclass(frozen=True)
 class BackboneSize:
-    """The arithmetic and memory of one image in a backbone."""
+    """The operations and memory of one image in a backbone."""
 
     flops: float
     """Operations of one forward pass."""
     activation_bytes: int
-    """Outputs of all layers."""
+    """Bytes of the outputs of all layers."""
     parameter_bytes: int
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Estimates for the trials on one data directory."""
+    """Estimates the costs of trials on one data directory."""
 
     manifests: dict[str, Manifest]
     flops_per_second: float = CORE_FLOPS
     scale: float = 1.0
-    """Measured seconds over estimated ones, the median over finished trials."""
+    """Ratio of measured to estimated seconds, the median over finished trials."""
     workers: int = 1
     """Workers that share the fine-tuning of a trial."""
     threads: int = 1
@@ -80,7 +80,7 @@ class Costs:
         return cls(manifests, rate, workers=workers, threads=threads)
 
     def calibrated(self, outcomes: Iterable[Outcome]) -> "Costs":
-        """Return the same costs, corrected by what finished trials took from start to end."""
+        """Return the same costs, corrected by the measured durations of finished trials."""
         ratios = [
             sum(outcome.seconds.values()) / self.estimate(outcome.trial).seconds
             for outcome in outcomes
@@ -99,7 +99,7 @@ class Costs:
         manifests = [self.manifests[shard] for shard in trial.shards]
         size = measure_backbone(trial.backbone.architecture, manifests[0].image_size)
         head = _head_weights(trial)
-        # Training holds weights, gradients and Adam's two moments; encoding a few Gram matrices.
+        # Training keeps weights, gradients and Adam's two moments; encoding, a few Gram matrices.
         flops, training = 0.0, 4 * (size.parameter_bytes + 4 * head)
         held = encoding = 0
         for manifest in manifests:
@@ -122,13 +122,13 @@ class Costs:
         """Count the operations of fine-tuning on one subject, for one of the workers."""
         if isinstance(trial.objective, Untuned):
             return 0.0
-        # Forward and twice backward; the head sees an image and the response to it.
+        # The backward pass costs twice the forward pass; the head processes image and response.
         an_image = 3 * (size.flops + 4.0 * head)
         return an_image * manifest.n_train * trial.objective.epochs / self.workers
 
 
 def _like_trial(work_item: WorkItem) -> Trial:
-    """Return the trial that costs the same: an evaluation is one pass and the encoding."""
+    """Return a trial of equal cost: an evaluation is one pass over images and the encoding."""
     if isinstance(work_item, Trial):
         return work_item
     deterministic = work_item.model.deterministic
@@ -156,7 +156,7 @@ def _head_weights(trial: Trial) -> int:
 def _encoding_flops(
     settings: Encoding, rois: Iterable[Roi], manifest: Manifest, numerics: Numerics
 ) -> float:
-    """Count the eigendecompositions, and the products with every vertex's responses."""
+    """Count operations of the eigendecompositions and of products with all vertices' responses."""
     total = 0.0
     n_vertices = sum(roi.n_vertices for roi in rois)
     for protocol in settings.protocols:
@@ -178,9 +178,9 @@ def _factorisation_flops(n: float, k: int, numerics: Numerics) -> float:
 
 @cache
 def measure_backbone(architecture: str, image_size: int) -> BackboneSize:
-    """Count a backbone's operations and bytes for one image, without computing it.
+    """Count a backbone's operations and bytes for one image, without computing the output.
 
-    Raises ValueError when there is no such backbone, or it takes no images of that size.
+    Raises ValueError if there is no such backbone, or if it does not accept images of that size.
     """
     with torch.device("meta"):
         network = backbones.build(architecture).eval()
@@ -199,7 +199,7 @@ def measure_backbone(architecture: str, image_size: int) -> BackboneSize:
             network(image)
     except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
         raise ValueError(
-            f"{architecture} does not take images of {image_size} x {image_size} pixels; "
+            f"{architecture} does not accept images of {image_size} x {image_size} pixels; "
             "ingest with another --image-size"
         ) from error
     parameters = sum(p.numel() * p.element_size() for p in network.parameters())

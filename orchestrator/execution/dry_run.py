@@ -1,4 +1,4 @@
-"""What a sweep or evaluation would do: its trials, their time and memory, what won't fit."""
+"""Show what a sweep or evaluation would do: trials, their time and memory, and what won't fit."""
 
 import os
 from collections import Counter
@@ -19,7 +19,7 @@ SHOWN: Final = 12
 def show_plan(
     plan: Plan, costs: Costs, concurrent: int | None, console: Console, noun: str = "trials"
 ) -> None:
-    """Print a plan: a line a (subject, method), totals, and the trials that won't fit."""
+    """Print a plan: one line per (subject, method), totals, and the trials that won't fit."""
     n_cpus = len(os.sched_getaffinity(0))
     n_workers = concurrent or max(1, n_cpus // (costs.workers * costs.threads))
     console.print(_table(plan, costs, noun))
@@ -32,9 +32,9 @@ def show_plan(
     for note in plan.notes:
         console.print(note, highlight=False, markup=False)
     basis = (
-        "estimated from the backbone's arithmetic and a round figure for this kind of device"
+        "estimated from operation counts and a typical speed of this kind of device"
         if costs.scale == 1.0
-        else f"corrected by the trials that are done: {costs.scale:.2g} times the arithmetic"
+        else f"estimated from operation counts and finished trials (factor {costs.scale:.2g})"
     )
     console.print(f"time is {basis}", highlight=False)
     _show_what_does_not_fit(plan, costs, n_workers * costs.workers, console)
@@ -59,7 +59,7 @@ def _table(plan: Plan, costs: Costs, noun: str) -> Table:
 
 
 def _row(trial: WorkItem) -> tuple[str, str]:
-    """Name the row that a trial is counted in: its subject, or how many it has; its method."""
+    """Name the row that counts a trial: its subject, or its number of subjects; its method."""
     if len(trial.shards) == 1:
         return trial.shards[0], trial.method
     return f"{trial.rois[0].dataset}, {len(trial.shards)} subjects", trial.method
@@ -85,7 +85,7 @@ def _show_what_does_not_fit(plan: Plan, costs: Costs, n_workers: int, console: C
 
 
 def _device_memory(n_workers: int) -> Mapping[str, int]:
-    """Measure what each worker may use: a GPU's memory where there is one, else its share here."""
+    """Return the bytes each worker may use, by device: a GPU's, else its share of this machine."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Where planned work runs: on a Ray cluster, or in this process."""
+"""Executors of planned work: on a Ray cluster, or in this process."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -10,21 +10,21 @@ from orchestrator.execution.settings import RunSettings
 
 
 class Executor(Protocol):
-    """Runs the work that waits in a plan, and reports how it goes."""
+    """Runs the waiting work of a plan and reports its progress."""
 
     def connect(self) -> str:
-        """Make ready; return a line that says where the work runs."""
+        """Prepare to run; return a line that says where the work runs."""
         ...
 
     def run(self, plan: Plan, monitor: Monitor) -> Mapping[str, str]:
-        """Run what waits; return the last line of the error of each that failed, by id."""
+        """Run the waiting work; return the last line of each failed trial's error, by id."""
         ...
 
 
 def executor_for(settings: RunSettings, costs: Costs) -> Executor:
-    """Choose where work runs; Ray, which takes seconds to import, is imported only for its own.
+    """Choose the executor; Ray, which takes seconds to import, is imported only if it is used.
 
-    Raises InputError when this process can't run the work as asked.
+    Raises InputError if this process can't run the work as requested.
     """
     if settings.local:
         from orchestrator.execution.local_executor import LocalExecutor

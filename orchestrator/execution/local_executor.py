@@ -1,7 +1,7 @@
-"""Work in this process, one trial after another, without Ray: for a debugger, and small machines.
+"""Run trials one after another in this process, without Ray: for debuggers and small machines.
 
-The trials, their order, their files and their scores are those of a cluster with one worker. What
-a cluster adds is missing: nobody restarts a worker that hangs, or one that runs out of memory.
+Trials, their order, files and scores are the same as on a cluster with one worker. Unlike on a
+cluster, a process that hangs or is killed for lack of memory is not restarted.
 """
 
 from bdb import BdbQuit
@@ -26,9 +26,9 @@ from trainables.worker.runner import TrialRunner
 
 
 class LocalExecutor:
-    """Runs work in this process.
+    """Runs work one trial after another in this process.
 
-    Raises InputError when a GPU is asked for, and this process has none.
+    Raises InputError if a GPU is requested and this process has none.
     """
 
     def __init__(self, settings: RunSettings) -> None:
@@ -37,13 +37,13 @@ class LocalExecutor:
         self._running: Progress | None = None
 
     def connect(self) -> str:
-        """Say where the work runs."""
+        """Return a line that names this process's device."""
         return f"in this process, on {device_name(self._device)}, one after another"
 
     def run(self, plan: Plan, monitor: Monitor) -> Mapping[str, str]:
-        """Run what waits, in order; a failure is an outcome, and the others are run.
+        """Run the waiting work in order; a failed trial does not stop the others.
 
-        Raises InputError when the device has failed, which this process can't use any more.
+        Raises InputError if the device has failed, because this process can't use it any more.
         """
         share = min(1.0, self._settings.resources.gpus or 1.0)
         runner = TrialRunner(run_context_of(self._settings, share_of_gpu=share), self._device)
@@ -60,14 +60,14 @@ class LocalExecutor:
         return monitor.failures
 
     def _try(self, runner: TrialRunner, work_item: WorkItem) -> Failure | None:
-        """Run a trial as often as retries allow; return why it failed, or None when it is done."""
+        """Run a trial as often as retries allow; return why it failed, or None if it succeeded."""
         failure = None
         for _ in range(self._settings.options.retries + 1):
             self._running = Progress(work_item.id, group="local", stage="starting")
             try:
                 runner.run(work_item, _Listener(self._running))
             except BdbQuit:
-                raise KeyboardInterrupt from None  # the debugger was left: so is the sweep
+                raise KeyboardInterrupt from None  # quitting the debugger ends the sweep
             except Exception as error:
                 failure = failure_of(error)
                 if failure.kind == "device":
@@ -100,21 +100,21 @@ class _Listener:
 
 
 def _check_device(failure: Failure) -> None:
-    """Refuse to go on where the device has failed: each further trial would fail for that alone."""
+    """Raise InputError if the device has failed, because every further trial would fail too."""
     if failure.kind == "device":
         last = failure.message.strip().splitlines()[-1]
         raise InputError(
-            f"the device has failed ({last}), and this process can't use it any more; the same "
-            "command goes on here in a new one"
+            f"the device has failed ({last}), and this process can't use it any more; run the same "
+            "command again to resume in a new process"
         )
 
 
 def _device_for(gpus: float | None) -> torch.device:
-    """Choose the GPU where there is one, unless none is asked for."""
+    """Return the GPU if there is one, unless none is requested."""
     has_gpu = torch.cuda.is_available()
     if gpus and not has_gpu:
         raise InputError(
-            f"--local --gpus-per-trial {gpus:g}: this process has no GPU; leave the flag out, or "
+            f"--local --gpus-per-trial {gpus:g}: this process has no GPU; omit the option, or "
             "run on the cluster without --local"
         )
     return torch.device("cuda" if has_gpu and gpus != 0 else "cpu")

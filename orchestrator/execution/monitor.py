@@ -1,4 +1,4 @@
-"""Who hears how work goes: the terminal, MLflow's mirror, and the record of failures."""
+"""Report the progress of work to the terminal, to MLflow and to the record of failures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,17 +22,17 @@ from trainables.spec.evaluation import WorkItem
 
 @dataclass(frozen=True)
 class Measure:
-    """The number that the terminal shows of a finished trial."""
+    """The number that the terminal shows for a finished trial."""
 
     read: Callable[[str], float | None]
-    """Reads it, by the trial's id; None where there is none."""
+    """Reads the number by the trial's id; None if there is none."""
     name: str
     none: str
-    """What is shown where there is none."""
+    """Text to show if there is no number."""
 
 
 def mean_r(runs: RunDirectory) -> Measure:
-    """Show the mean r of a trial, under its first protocol by name."""
+    """Make the measure of a trial's mean r, under its alphabetically first protocol."""
 
     def read(trial_id: str) -> float | None:
         summary = summarise(read_scores(runs, trial_id))
@@ -44,7 +44,7 @@ def mean_r(runs: RunDirectory) -> Measure:
 
 @dataclass(frozen=True)
 class Monitor:
-    """Makes, for the work that an executor runs, its display and its watcher."""
+    """Makes the display and the watcher for the work that an executor runs."""
 
     console: Console
     tracker: Tracker
@@ -52,7 +52,7 @@ class Monitor:
     runs: RunDirectory
     measure: Measure
     failures: dict[str, str] = field(default_factory=dict)
-    """The last line of each error so far, by trial."""
+    """The last line of each error so far, by trial id."""
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -66,10 +66,10 @@ class Monitor:
         *,
         redraws: bool = True,
     ) -> Display:
-        """Make the display of some work.
+        """Make the display for some work.
 
-        progress: asks for what is running. missing: asks what is lacking for another worker.
-        redraws: whether running trials are shown on a terminal, in lines that are drawn again.
+        progress: returns the running trials. missing: describes what is missing for another worker.
+        redraws: whether a terminal shows running trials in lines that are redrawn.
         """
         return Display(
             self.console,
@@ -86,13 +86,13 @@ class Monitor:
         )
 
     def watcher(self, display: Display, waiting: Sequence[WorkItem]) -> "Watcher":
-        """Make what passes on how each of some work has ended."""
+        """Make the watcher for some work, which forwards how each trial ended."""
         return Watcher(display, self.tracker, {one.id: one for one in waiting}, self.runs)
 
 
 @dataclass(frozen=True)
 class Watcher:
-    """Pass on what happens to the terminal and to MLflow, and write failures down."""
+    """Forwards the ends of trials to the terminal and MLflow, and writes failures to disk."""
 
     display: Display
     tracker: Tracker
@@ -100,19 +100,19 @@ class Watcher:
     runs: RunDirectory
 
     def finished(self, trial_id: str) -> None:
-        """Show that a trial is done, and have it mirrored."""
-        with suppress(OSError):  # S3 is away: what is missing here is copied at the end
+        """Show a finished trial and schedule it for mirroring."""
+        with suppress(OSError):  # S3 is unreachable: missing files are fetched at the end
             self.runs.fetch_trial(self.trials[trial_id])
         self.display.finished(trial_id)
         self.tracker.due([trial_id])
 
     def failed(self, trial_id: str, failure: Failure) -> None:
-        """Write down that a trial has failed, show it, and have it mirrored."""
+        """Write a failed trial's outcome, show it, and schedule it for mirroring."""
         error = failure.message
         try:
             failed(self.trials[trial_id], failure).write(self.runs)
         except OSError as full:
-            error = f"{error} (which could not be written down: {full})"
+            error = f"{error} (which could not be written to disk: {full})"
         TrialLog(self.runs.log_file(trial_id)).note("given up", error=_last_line(error))
         self.display.failed(trial_id, error)
         self.tracker.due([trial_id])

@@ -1,4 +1,4 @@
-"""What a run says on the terminal before, and after, its trials."""
+"""The messages of a run on the terminal, before and after its trials."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,26 +17,26 @@ class Narrator:
 
     console: Console
     noun: str
-    """What is counted."""
+    """What is counted: ``trials`` or ``evaluations``."""
 
     def say(self, text: str) -> None:
         """Print a line."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def announce(self, plan: Plan) -> None:
-        """Say how much there is to do, and what is to be known of it."""
+        """Print the number of trials, and the notes of the plan."""
         n_waiting = len(plan.waiting)
         self.say(f"{len(plan.trials)} {self.noun}: {plan.n_done} done, {n_waiting} to run")
         for note in plan.notes:
             self.say(note)
 
     def show(self, tables: Iterable[RenderableType]) -> None:
-        """Print the tables that a run ends with."""
+        """Print the closing tables of a run."""
         for table in tables:
             self.console.print(table)
 
     def locate(self, runs: RunDirectory, experiment: str) -> None:
-        """Say where the results are."""
+        """Print where the results are."""
         scores, checkpoints = map(runs.address_of, (runs.all_scores, runs.all_checkpoints))
         self.say(f"scores: {scores}   checkpoints: {checkpoints}")
         self.say(f"more tables: python -m orchestrator.scores --out {runs} --help")
@@ -45,14 +45,14 @@ class Narrator:
     def list_missing(
         self, failures: Mapping[str, str], unlogged: Sequence[str], warnings: Sequence[str]
     ) -> None:
-        """Say what has failed, and what MLflow has not got, with the cure."""
+        """Print which trials failed and which are missing in MLflow, with the cure."""
         if unlogged:
             self.say(warnings[-1] if warnings else "MLflow could not be written")
             self.say(
                 f"{len(unlogged)} {self.noun} are not in MLflow yet; nothing is lost: "
-                "run the same command again when it is back"
+                "run the same command again when MLflow is back"
             )
         if failures:
-            self.say(f"{len(failures)} {self.noun} failed; the same command tries them again:")
+            self.say(f"{len(failures)} {self.noun} failed; run the same command to retry them:")
         for trial_id, error in failures.items():
             self.say(f"  {trial_id}: {error}")

@@ -1,4 +1,4 @@
-"""From the parameters of a command line to the settings of a run."""
+"""Convert the parameters of a command line to the settings of a run."""
 
 from orchestrator.cli.arguments import ExecutionOptions
 from orchestrator.cli.process import Started
@@ -15,7 +15,7 @@ def run_settings(
     workers_per_trial: int = 1,
     keep_every_epoch: bool = False,
 ) -> RunSettings:
-    """Make the settings of a run; raise InputError for options that contradict one another."""
+    """Make the settings of a run; raise InputError for contradictory options."""
     execution.check()
     return RunSettings(
         locations,

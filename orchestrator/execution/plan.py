@@ -1,6 +1,6 @@
-"""Which trials a sweep runs: a search space on the chosen ROIs, less what is done.
+"""Plan the trials of a sweep: a search space on the selected ROIs, without finished trials.
 
-Evaluations are planned alike, from the list that ``pairs.py`` makes of a sweep's models.
+Evaluations are planned in the same way, from the pairs of models and ROIs in ``pairs.py``.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,19 +16,19 @@ from trainables.spec.evaluation import WorkItem
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep's trials, or evaluations, in the order they are run."""
+    """A sweep's trials, or evaluations, in the order in which they run."""
 
     trials: tuple[WorkItem, ...]
-    """Every trial of the space, merged."""
+    """All trials of the space, merged by id."""
     waiting: tuple[WorkItem, ...]
-    """Those that still have ROIs to score; all but fine-tuned trials with these ROIs alone."""
+    """Trials with ROIs left to score; untuned trials and evaluations list only those ROIs."""
     notes: tuple[str, ...] = ()
-    """What the space says of its trials on these ROIs, such as what it leaves out; files that are
-    damaged, and made again."""
+    """Notes of the space on its trials, such as what it leaves out, and damaged files that are
+    computed again."""
 
     @property
     def n_done(self) -> int:
-        """Count the trials that nothing is left to do for."""
+        """Count the finished trials."""
         return len(self.trials) - len(self.waiting)
 
 
@@ -38,10 +38,10 @@ def make_plan(
     costs: Costs,
     only: Collection[str] | None = None,
 ) -> Plan:
-    """Take away what is done, and order the rest: subject by subject, the longest first.
+    """Remove finished trials, and order the rest: subject by subject, the longest first.
 
-    Trials of several subjects go first: they are the longest, and short ones fill the end. only:
-    ids of those to run, of those that wait; None: all.
+    Trials of several subjects come first: they take longest, and short ones fill the end. only: ids
+    of the waiting trials to run; None: all.
     """
     waiting: list[WorkItem] = []
     damaged: list[str] = []
@@ -59,7 +59,7 @@ def make_plan(
 
 
 def _is_scored(runs: RunDirectory, trial: WorkItem, roi: Roi, damaged: list[str]) -> bool:
-    """Tell whether an ROI has scores that can be read; note it where they can't."""
+    """Return whether an ROI has readable scores; add unreadable ones to damaged."""
     path = runs.score_file(trial.id, roi.id)
     if not path.exists():
         return False
@@ -72,11 +72,11 @@ def _is_scored(runs: RunDirectory, trial: WorkItem, roi: Roi, damaged: list[str]
 
 
 def _to_score(work_item: WorkItem, left: Sequence[Roi], outcome: Outcome | None) -> WorkItem:
-    """Return what is left to do of a trial or evaluation; a fine-tuned trial is its ROIs.
+    """Return the part of a trial or evaluation left to do; a fine-tuned trial keeps all its ROIs.
 
-    ROIs that were added to one that had ended are scored by themselves. One that was interrupted,
-    or has lost scores, is scored whole: products of matrices round by their size, so the scores of
-    some ROIs alone are an undisturbed run's only to the seventh digit.
+    If ROIs were added after it had ended, only these are scored. If it was interrupted or has lost
+    scores, all its ROIs are scored: rounding in matrix products depends on their size, so scores
+    of some of the ROIs equal those of an uninterrupted run only to the seventh digit.
     """
     is_finetuned = isinstance(work_item, Trial) and not isinstance(work_item.objective, Untuned)
     ended = outcome.trial.rois if outcome and outcome.status == "finished" else ()

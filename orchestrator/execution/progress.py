@@ -1,4 +1,4 @@
-"""What a sweep shows on the terminal: a line a running trial, an ETA, the best so far."""
+"""The display of a sweep: one line per running trial, the estimated end, the best trial so far."""
 
 import threading
 import time
@@ -16,32 +16,32 @@ from orchestrator.cli.text import duration
 
 REFRESH_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 180.0
-"""How long no worker may be at a trial before the display says what is missing."""
+"""Seconds without a running trial after which the display says what is missing."""
 
 
 @dataclass
 class Display:
-    """The terminal of one sweep. With no terminal, one line per trial that ends."""
+    """The terminal display of one sweep; without a terminal, one line per trial that ends."""
 
     console: Console
     costs: Mapping[str, float]
-    """Estimated seconds of each trial that is waiting."""
+    """Estimated seconds of each waiting trial."""
     epochs: Mapping[str, int]
-    """Epochs of each trial that is fine-tuned."""
+    """Epochs of each fine-tuned trial."""
     progress: Callable[[], list[dict[str, Any]]]
-    """Ask for the progress of the running trials."""
+    """Returns the progress of the running trials."""
     score: Callable[[str], float | None]
-    """Ask for a finished trial's mean r."""
+    """Returns a finished trial's score, such as its mean r."""
     missing: Callable[[], str]
-    """Ask what the cluster lacks for another worker."""
+    """Describes what the cluster lacks for another worker."""
     publish: Callable[[Sequence[Mapping[str, Any]]], None] = lambda running: None
-    """Write down what is running, for who looks from elsewhere."""
+    """Writes the running trials to disk, for other commands to read."""
     measure: str = "mean r"
-    """What score gives."""
+    """Name of the score."""
     unscored: str = "no score"
-    """What is shown where score gives nothing."""
+    """Text to show without a score."""
     redraws: bool = True
-    """Whether running trials are shown on a terminal, in lines that are drawn again and again."""
+    """Whether a terminal shows running trials in lines that are redrawn."""
     finished_ids: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     best: tuple[float, str] | None = None
@@ -67,7 +67,7 @@ class Display:
             self._live.stop()
 
     def finished(self, trial_id: str) -> None:
-        """Show that a trial is done, with its score."""
+        """Show a finished trial with its score."""
         r = self.score(trial_id)
         if r is not None and (self.best is None or r > self.best[0]):
             self.best = (r, trial_id)
@@ -76,7 +76,7 @@ class Display:
         self.console.print(f"{self._count()} {trial_id}  {shown}  {self._eta()}", highlight=False)
 
     def failed(self, trial_id: str, error: str) -> None:
-        """Show that a trial has failed, with the last line of its error."""
+        """Show a failed trial with the last line of its error."""
         self.failures[trial_id] = error.strip().splitlines()[-1] if error.strip() else "unknown"
         self.console.print(
             f"{self._count()} {trial_id}  [red]failed[/red]: {escape(self.failures[trial_id])}",
@@ -97,7 +97,7 @@ class Display:
         while not self._closing.wait(REFRESH_SECONDS):
             try:
                 running = self.progress()
-            except Exception:  # the queue is busy or gone: the next second will tell
+            except Exception:  # the queue is busy or gone: try again in a second
                 continue
             self.publish(running)
             self._warn_when_idle(running)
@@ -105,7 +105,7 @@ class Display:
                 self._live.update(self._render(running), refresh=True)
 
     def _warn_when_idle(self, running: list[dict[str, Any]]) -> None:
-        """Say what is missing, every few minutes that no worker is at a trial."""
+        """Print what is missing, every few minutes while no trial is running."""
         now = time.time()
         if running:
             self._last_busy = now

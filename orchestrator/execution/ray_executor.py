@@ -1,4 +1,4 @@
-"""Work on a Ray cluster: warm worker groups that serve a queue, and the watchdog over both."""
+"""Run work on a Ray cluster: warm worker groups that serve a queue, and a watchdog over both."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,12 +29,12 @@ from trainables.spec.evaluation import WorkItem
 from trainables.worker.runner import TrialRunner
 
 MAX_QUEUES: Final = 5
-"""How many queues a run goes through, each of whose processes has died."""
+"""Number of queues that a run starts at most, each after the process of the last one died."""
 
 
 @dataclass(frozen=True)
 class WarmQueue:
-    """A queue, and the worker groups that serve it."""
+    """A queue and the worker groups that serve it."""
 
     queue: Any
     size: WorkerGroupSize
@@ -42,12 +42,12 @@ class WarmQueue:
     """Groups."""
 
     def progress(self) -> list[dict[str, Any]]:
-        """Ask for the progress of the running trials."""
+        """Return the progress of the running trials."""
         running: list[dict[str, Any]] = ray.get(self.queue.running.remote(), timeout=5)
         return running
 
     def missing(self) -> str:
-        """Say what the cluster lacks for another group."""
+        """Describe what the cluster lacks for another group."""
         return self.size.missing(ray.available_resources())  # type: ignore[no-untyped-call]
 
 
@@ -60,10 +60,10 @@ def warm_queue(
     *,
     keep_backbones: bool = True,
 ) -> Iterator[WarmQueue]:
-    """Start a queue, worker groups that serve it, and the watchdog; end them on leaving.
+    """Run a queue, worker groups that serve it, and the watchdog within the block.
 
     n_waiting: trials to run. largest: bytes that the largest of them needs. keep_backbones: False
-    where checkpoints are of use only until a trial has ended.
+    if checkpoints are needed only until their trial ends.
     """
     groups = size_worker_groups(settings.resources, n_waiting, largest)
     if groups.note:
@@ -87,27 +87,27 @@ class RayExecutor:
     costs: Costs
 
     def connect(self) -> str:
-        """Connect to Ray, and say where its dashboard is."""
+        """Connect to Ray; return a line with the address of its dashboard."""
         return connect_and_report()
 
     def run(self, plan: Plan, monitor: Monitor) -> Mapping[str, str]:
-        """Run what waits; where the queue is lost, go on with another one."""
+        """Run the waiting work; if the queue is lost, continue with a new one."""
         for _ in range(MAX_QUEUES):
             try:
                 self._run_once(plan, monitor)
             except QueueLost as lost:
-                monitor.say(f"{lost}; going on with a new one")
+                monitor.say(f"{lost}; continuing with a new one")
                 plan = self._left_of(plan, monitor.failures)
                 if not plan.waiting:
                     return monitor.failures
             else:
                 return monitor.failures
         raise InputError(
-            f"the queue's process has ended {MAX_QUEUES} times; see that the head node has memory"
+            f"the queue's process has ended {MAX_QUEUES} times; check the head node's memory"
         )
 
     def _run_once(self, plan: Plan, monitor: Monitor) -> None:
-        """Run what waits through one queue."""
+        """Run the waiting work through one queue."""
         waiting, options = plan.waiting, self.settings.options
         largest = max(self.costs.estimate(work_item).bytes for work_item in waiting)
         with warm_queue(self.settings, len(waiting), largest, monitor.say) as warm:
@@ -123,14 +123,14 @@ class RayExecutor:
             monitor.say(message)
 
     def _left_of(self, plan: Plan, failures: Mapping[str, str]) -> Plan:
-        """Plan again, without what has failed."""
+        """Plan again, without the failed trials."""
         left = make_plan(plan.trials, self.settings.runs, self.costs).waiting
         asked = {one.id for one in plan.waiting} - set(failures)
         return replace(plan, waiting=tuple(one for one in left if one.id in asked))
 
 
 def connect_and_report() -> str:
-    """Connect to Ray, and say where its dashboard is."""
+    """Connect to Ray; return a line with the address of its dashboard."""
     dashboard = connect(local_cpus(), include_dashboard=True)
     token = "   (if it asks for a token: ray get-auth-token)"
     return f"Ray dashboard: {dashboard + token if dashboard else 'none'}"
@@ -143,10 +143,10 @@ def make_job(
     *,
     awaits_scheduler: bool = False,
 ) -> Job:
-    """Make a job; evaluations train nothing, so any number may read one checkpoint at a time.
+    """Make a job; evaluations only read checkpoints, so any number may share one at a time.
 
-    stall_timeout: seconds without progress after which its worker is started anew; None: by its
-    cost.
+    stall_timeout: seconds without progress after which its worker is restarted; None: by its
+    estimated cost.
     """
     training_id = work_item.training_id if isinstance(work_item, Trial) else ""
     if stall_timeout is None:

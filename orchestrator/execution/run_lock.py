@@ -1,9 +1,10 @@
-"""One command at a time on a sweep's directory: a run lock, renewed while its owner lives.
+"""The run lock, which allows one command at a time on a sweep's directory.
 
-Each owner has a numbered file, and the highest number holds. It is made by a hard link, which
-exactly one of several processes on a shared file system can make, and nobody takes another's
-away: whoever sees the highest free, or its owner dead, takes the next number. An owner is seen
-to be dead at once where it ran on this host, else after EXPIRES seconds without renewal.
+Each owner has a numbered file, and the highest number is the current lock. Its owner renews it
+while it runs. A lock file is created by a hard link, which only one of several processes on a
+shared file system can make, and is not removed by others: a process that finds the highest lock
+released, or its owner dead, takes the next number. On this host a dead owner is detected at once,
+on another host after EXPIRES seconds without renewal.
 """
 
 import json
@@ -29,29 +30,29 @@ from trainables.storage.s3_mirror import create
 RENEW: Final = 5.0
 """Seconds between renewals."""
 EXPIRES: Final = 60.0
-"""Seconds without renewal after which an owner on another host is taken for dead."""
+"""Seconds without renewal after which an owner on another host is considered dead."""
 KEPT: Final = 8
-"""Run locks of former owners that are left, the free and the dead."""
+"""Number of lock files of former owners that are kept."""
 
 
 def owner_of(runs: RunDirectory) -> "LockOwner | None":
-    """Read who holds a sweep's directory, alive or dead; None where nobody does."""
+    """Read the owner of a sweep's run lock, alive or dead; None if it is free."""
     numbers = _numbers(runs)
     return LockOwner.read(runs.lock_file(numbers[-1])) if numbers else None
 
 
 @record
 class LockOwner:
-    """Who holds a run lock, as its file tells."""
+    """The owner of a run lock, as recorded in its file."""
 
     key: Text
     """Drawn at random for each command."""
     host: Text
     machine: Text
-    """The kernel's boot and process namespace: where ``pid`` has a meaning."""
+    """Boot id and process namespace of the kernel, within which ``pid`` is valid."""
     pid: Int
     born: Text
-    """The process' start in clock ticks since boot: another process may get the same pid."""
+    """Start of the process in clock ticks since boot, as another process may get the same pid."""
     command: Text
     since: Number
     renewed: Number
@@ -66,14 +67,14 @@ class LockOwner:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read a run lock; None where nobody holds it, or the file says nothing."""
+        """Read a run lock; return None if it is free, or if its file can't be read."""
         try:
             return read_record(path, cls, "remove it")
         except (FileNotFoundError, ValueError):
             return None
 
     def describe(self) -> str:
-        """Say who it is, for people."""
+        """Describe the owner for messages."""
         try:
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
         except (OverflowError, OSError, ValueError):
@@ -81,7 +82,7 @@ class LockOwner:
         return f"{self.command}, process {self.pid} on {self.host}, since {since}"
 
     def is_gone(self) -> bool | None:
-        """Tell whether its process has ended; None where that can't be seen from here."""
+        """Return whether its process has ended; None if this host can't know."""
         if self.machine != _machine():
             return None
         return _born(self.pid) != self.born
@@ -89,10 +90,10 @@ class LockOwner:
 
 @contextmanager
 def acquire(runs: RunDirectory, command: str) -> Iterator[None]:
-    """Hold a sweep's run lock within the block; create the directory where it is absent.
+    """Hold a sweep's run lock within the block; create the directory if it is absent.
 
-    Raises InputError, with who holds it, where somebody does; within the block KeyboardInterrupt,
-    as on Ctrl-C, when ``sweep cancel`` asks for it or another process has taken the run lock.
+    Raises InputError naming the owner if the lock is taken; within the block KeyboardInterrupt, as
+    on Ctrl-C, if ``sweep cancel`` requests it or another process has taken the lock.
     """
     owner = LockOwner.this_process(command)
     path = _create_lock(runs, owner)
@@ -112,13 +113,13 @@ def acquire(runs: RunDirectory, command: str) -> Iterator[None]:
 
 
 def _create_lock(runs: RunDirectory, owner: LockOwner) -> Path:
-    """Link the run lock into the next place; return its file."""
+    """Create the run lock under the next number; return its file."""
     beside = runs.new_lock_file(owner.key)
     beside.parent.mkdir(parents=True, exist_ok=True)
     beside.write_text(json.dumps(asdict(owner)))
     try:
         while (path := _take(runs, beside)) is None:
-            pass  # another has taken it in this instant
+            pass  # another process has just taken it
     finally:
         beside.unlink(missing_ok=True)
     runs.remove(runs.cancel_file)
@@ -126,7 +127,7 @@ def _create_lock(runs: RunDirectory, owner: LockOwner) -> Path:
 
 
 def _take(runs: RunDirectory, run_lock: Path) -> Path | None:
-    """Take the next number unless the last owner lives; None where another was faster."""
+    """Take the next number unless the last owner lives; None if another process was faster."""
     numbers = _numbers(runs)
     last = numbers[-1] if numbers else 0
     _check_free(runs, last)
@@ -135,7 +136,7 @@ def _take(runs: RunDirectory, run_lock: Path) -> Path | None:
         create(run_lock, path)
     except FileExistsError:
         return None
-    if _numbers(runs)[-1] != last + 1:  # this number had been given, and cleared away since
+    if _numbers(runs)[-1] != last + 1:  # this number had been taken, and its file removed since
         runs.remove(path)
         return None
     for number in numbers:
@@ -149,8 +150,8 @@ def _check_free(runs: RunDirectory, number: int) -> None:
     other = LockOwner.read(path)
     if other is not None and is_alive(runs, path, other):
         raise InputError(
-            f"{runs}: in use by {other.describe()}; two at once would do the same work: "
-            f"wait for it, stop it by python -m orchestrator.sweep cancel --out {runs}, "
+            f"{runs}: in use by {other.describe()}; two commands would do the same work: "
+            f"wait for it, stop it with python -m orchestrator.sweep cancel --out {runs}, "
             "or give another --out"
         )
 
@@ -158,9 +159,9 @@ def _check_free(runs: RunDirectory, number: int) -> None:
 def is_alive(
     runs: RunDirectory, path: Path, owner: LockOwner, wait: Callable[[float], None] = time.sleep
 ) -> bool:
-    """Tell whether a run lock's owner lives; where only its renewals can tell, watch for one.
+    """Return whether a run lock's owner lives; for another host, wait for a renewal.
 
-    Clocks of two hosts may differ, so an old renewal alone proves nothing, nor one in the future.
+    Clocks of two hosts may differ, so neither an old renewal nor one in the future is conclusive.
     """
     gone = owner.is_gone()
     if gone is not None:
@@ -173,7 +174,7 @@ def is_alive(
 
 
 def _keep(runs: RunDirectory, path: Path, owner: LockOwner, ended: threading.Event) -> None:
-    """Renew the run lock until the block has ended; interrupt the process when it has to stop."""
+    """Renew the run lock until the block ends; interrupt the process when it has to stop."""
     cancel = runs.cancel_file
     while not ended.wait(RENEW):
         try:
@@ -184,20 +185,20 @@ def _keep(runs: RunDirectory, path: Path, owner: LockOwner, ended: threading.Eve
                 return interrupt("asked to stop by sweep cancel")
             write_text(path, json.dumps({**asdict(owner), "renewed": time.time()}))
         except OSError:
-            continue  # a full disk or a shared one that is away: the next time may do
+            continue  # a full disk, or an unreachable shared one: try again later
     return None
 
 
 def _release(path: Path, owner: LockOwner) -> None:
-    """Leave the number as taken and free, so that it is never given twice."""
+    """Mark the lock as released, and keep its file so that its number is not used again."""
     there = LockOwner.read(path)
     if there is not None and there.key == owner.key:
-        with suppress(OSError):  # a full disk: it is free when this process has ended
+        with suppress(OSError):  # a full disk: the lock is free once this process has ended
             write_text(path, "")
 
 
 def _numbers(runs: RunDirectory) -> list[int]:
-    """List the numbers that were given, ascending; what else is there is up to date then."""
+    """List the numbers of existing locks, ascending, after fetching the directory."""
     runs.operation.fetch()
     return runs.lock_numbers()
 
@@ -211,7 +212,7 @@ def _machine() -> str:
 
 
 def _born(pid: int) -> str:
-    """Say when a process started; "" where there is none, or it is a zombie."""
+    """Return when a process started, in ticks since boot; "" if there is none, or a zombie."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -220,7 +221,7 @@ def _born(pid: int) -> str:
 
 
 def _born_elsewhere(pid: int) -> str:
-    """Without /proc files of processes, a process is only there or not."""
+    """Return whether a process exists, as text, on systems without /proc."""
     if Path("/proc/self/stat").exists():
         return ""
     try:

@@ -1,7 +1,7 @@
-"""What is written down of the command that runs on a sweep's directory, for others to read.
+"""Records of the command that runs on a sweep's directory, for other commands to read.
 
-``operation/command.json``: what was asked and planned. ``operation/running.json``: what the
-workers are at, every few seconds. How trials ended is in their outcomes, as always.
+``operation/command.json``: the command line and its plan. ``operation/running.json``: the running
+trials, every few seconds. How trials ended is recorded in their outcomes.
 """
 
 import json
@@ -23,33 +23,33 @@ PUBLISH_SECONDS: Final = 5.0
 
 
 MODULES: Final = ("orchestrator.sweep", "orchestrator.evaluate")
-"""Commands that are recorded, and that ``retry`` starts again."""
+"""Commands that are recorded, and that ``retry`` can repeat."""
 
 
 @record
 class Command:
-    """A sweep, evaluation or search as it was started, and what it had to do."""
+    """A sweep, evaluation or search: its command line and its planned trials."""
 
     module: Annotated[Text, AfterValidator(one_of(("", *MODULES)))]
     """One of MODULES; "" for a command that was not started from a command line."""
     arguments: tuple[Text, ...]
     directory: Text
-    """Where it was started: paths of the arguments are relative to it."""
+    """Working directory, to which paths in the arguments are relative."""
     started: Timestamp
     noun: Text
     trials: tuple[Text, ...]
     """Ids of all trials, in the order of the plan."""
     costs: Mapping[Text, Seconds]
-    """Estimated seconds of each trial that was not."""
+    """Estimated seconds of each trial that was not finished."""
     epochs: Mapping[Text, Size]
 
     def write(self, runs: RunDirectory) -> None:
-        """Write it beside and rename it."""
+        """Write the record atomically."""
         write_text(runs.command_file, json.dumps(asdict(self)) + "\n")
 
     @classmethod
     def read(cls, runs: RunDirectory) -> Self:
-        """Read the last command on a directory; raise InputError where there was none."""
+        """Read the last command on a directory; raise InputError if there was none."""
         path = runs.command_file
         try:
             return read_record(path, cls, "the next sweep command writes it anew")
@@ -61,7 +61,7 @@ class Command:
 
 @record
 class RunningTrial:
-    """What a worker group was at: the fields of a job's progress."""
+    """A running trial: the fields of a job's progress."""
 
     trial_id: Text
     group: Text | None = None
@@ -74,7 +74,7 @@ class RunningTrial:
 
 @record
 class Running:
-    """What the workers were at, and when that was written."""
+    """The running trials, and when they were written."""
 
     written: Timestamp
     running: tuple[RunningTrial, ...]
@@ -82,13 +82,13 @@ class Running:
 
 @dataclass
 class Publisher:
-    """Writes down what the workers are at, every few seconds."""
+    """Writes the running trials to disk every few seconds."""
 
     runs: RunDirectory
     _last: float = field(default=0.0)
 
     def __call__(self, running: Sequence[Mapping[str, Any]]) -> None:
-        """Write the running trials; a disk that refuses it is asked again next time."""
+        """Write the running trials; if that fails, try again at the next call."""
         now = time.time()
         if now - self._last < PUBLISH_SECONDS:
             return
@@ -101,7 +101,7 @@ class Publisher:
 
 
 def read_running(runs: RunDirectory) -> Running | None:
-    """Read what the workers were at; None where nothing has been written."""
+    """Read the running trials; return None if none were written."""
     path = runs.running_file
     try:
         return read_record(path, Running, "remove it; a running command writes it anew")
@@ -111,23 +111,23 @@ def read_running(runs: RunDirectory) -> Running | None:
 
 @dataclass(frozen=True)
 class State:
-    """How far a command's trials are."""
+    """The state of a command's trials."""
 
     done: tuple[str, ...]
     failed: Mapping[str, str]
-    """The last line of each error."""
+    """The last line of each error, by trial id."""
     left: tuple[str, ...]
     """Neither done nor failed."""
     ended: int
-    """Trials that have ended since the command was started."""
+    """Trials that ended since the command was started."""
     seconds_left: float | None
-    """Estimated; None before the first trial has ended."""
+    """Estimated remaining seconds; None before the first trial has ended."""
 
 
 def state_of(command: Command, runs: RunDirectory, now: float) -> State:
-    """Read from the outcomes how far a command's trials are.
+    """Derive the state of a command's trials from their outcomes.
 
-    A failure from before the command was started is one that it tries again.
+    A trial that failed before the command was started counts as left, since the command retries it.
     """
     done, failed, left = [], {}, []
     ended: list[str] = []

@@ -1,4 +1,4 @@
-"""Run a plan through an executor: record it, mirror it in MLflow, and conclude however it ends."""
+"""Run a plan through an executor: record it, mirror it in MLflow, and print closing messages."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -21,33 +21,33 @@ from trainables.data.shards import fingerprint
 
 @dataclass(frozen=True)
 class Label:
-    """What a run is called."""
+    """The names of a run, for messages and records."""
 
     command: str
     """``sweep`` or ``evaluate``."""
     name: str
-    """The search space, or what is evaluated."""
+    """The search space, or the kind of evaluation."""
     noun: str = "trials"
-    """What is counted."""
+    """What is counted: ``trials`` or ``evaluations``."""
     hyperparameters: str | None = None
-    """Digest of the frozen file whose values the trials have, where one was given."""
+    """Digest of the hyperparameter file that the trials use, if one was given."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A plan with all that it takes to run it."""
+    """A plan with everything needed to run it."""
 
     settings: RunSettings
     plan: Plan
     costs: Costs
     label: Label
     closing: Callable[[], Iterable[RenderableType]]
-    """Makes the tables to end with."""
+    """Makes the closing tables."""
 
     def run(self, executor: Executor, console: Console) -> list[str]:
-        """Run what waits; mirror and conclude, also when interrupted.
+        """Run the waiting trials; mirror them and print closing messages, even if interrupted.
 
-        Returns the ids of what failed.
+        Returns the ids of failed trials.
         """
         runs, narrator = self.settings.runs, Narrator(console, self.label.noun)
         tracked, warnings = self._tracked(), list[str]()
@@ -64,7 +64,7 @@ class Session:
                 failures = executor.run(self.plan, monitor)
             complete = not failures
         finally:
-            with suppress(OSError):  # S3 is away: the next command shows what is missing here
+            with suppress(OSError):  # S3 is unreachable: the next command shows missing files
                 runs.fetch()
             unlogged = tracker.close(complete=complete)
             narrator.show(self.closing())
@@ -73,14 +73,14 @@ class Session:
         return list(failures)
 
     def _write_record(self) -> None:
-        """Write down what is run, for who looks at it from elsewhere."""
+        """Record the command and its plan, for other commands to read."""
         plan = self.plan
         command_of(self.settings, self.label.noun, plan.trials, plan.waiting, self.costs).write(
             self.settings.runs
         )
 
     def _tracked(self) -> Sweep:
-        """Describe the run to MLflow: under the data set of most trials, unless told otherwise."""
+        """Describe the run for MLflow; the experiment defaults to the data set of most trials."""
         datasets = Counter(trial.rois[0].dataset for trial in self.plan.trials)
         return Sweep(
             self.settings.experiment or datasets.most_common(1)[0][0],

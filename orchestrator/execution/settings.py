@@ -1,6 +1,6 @@
-"""How planned work is run: where its files are, on what it runs, and what is kept of it.
+"""Settings of a run: the locations of files, the resources of workers, and what is kept.
 
-Nothing here changes a result. What is run is decided by the settings of a sweep or an evaluation.
+None of them changes a result. The settings of a sweep or an evaluation decide what is run.
 """
 
 from dataclasses import dataclass, field
@@ -14,38 +14,38 @@ from trainables.results.run_directory import RunDirectory
 
 @dataclass(frozen=True)
 class Locations:
-    """Where the files of a run are."""
+    """The locations of a run's files."""
 
     data: Path
-    """Ingested shards."""
+    """Directory of ingested shards."""
     runs: RunDirectory
-    """Scores, checkpoints and logs."""
+    """Directory of scores, checkpoints and logs."""
     weights: Path | None = None
-    """A state dict for every backbone to start from."""
+    """State dict that every backbone starts from."""
 
 
 @dataclass(frozen=True)
 class TrialOptions:
-    """How each trial is run, and what is kept of it."""
+    """How each trial is run, and which of its files are kept."""
 
     retries: int = 1
-    """Further tries of a failed trial."""
+    """Further attempts at a failed trial."""
     stall_timeout: float | None = None
-    """Seconds that a trial may go without progress; None: by its cost."""
+    """Seconds that a trial may run without progress; None: by its estimated cost."""
     keep_every_epoch: bool = False
-    """Whether the weights of each epoch are kept, not only the last and the best."""
+    """Whether the weights of every epoch are kept, not only of the last and the best."""
     keep_predictions: bool = True
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a sweep or an evaluation is run; raise InputError for what can't be meant together."""
+    """How a sweep or an evaluation is run; raises InputError for contradictory settings."""
 
     locations: Locations
     resources: WorkerResources = field(default_factory=WorkerResources)
     options: TrialOptions = field(default_factory=TrialOptions)
     experiment: str | None = None
-    """MLflow's experiment; None: the name of the data set."""
+    """MLflow experiment; None: the name of the data set."""
     local: bool = False
     """Whether trials run in this process, without Ray."""
     dry_run: bool = False
@@ -57,7 +57,7 @@ class RunSettings:
             self._check_local()
 
     def _check_local(self) -> None:
-        """Refuse what only a cluster can do."""
+        """Raise InputError for settings that only a cluster supports."""
         asked = self.resources
         flags = {
             f"--workers-per-trial {asked.workers}": asked.workers > 1,
@@ -69,20 +69,20 @@ class RunSettings:
         if refused:
             raise InputError(
                 f"--local {' '.join(refused)}: trials run in this process, one after another; "
-                f"leave out {' and '.join(refused)}, or --local"
+                f"omit {' and '.join(refused)}, or --local"
             )
 
     @property
     def data(self) -> Path:
-        """Name the directory of ingested shards."""
+        """The directory of ingested shards."""
         return self.locations.data
 
     @property
     def runs(self) -> RunDirectory:
-        """Name the directory of scores, checkpoints and logs."""
+        """The directory of scores, checkpoints and logs."""
         return self.locations.runs
 
     @property
     def max_concurrent(self) -> int | None:
-        """Say how many trials may run at once; None: as many as fit."""
+        """The maximum number of trials at once; None: as many as fit."""
         return 1 if self.local else self.resources.max_concurrent

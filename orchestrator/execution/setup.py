@@ -1,4 +1,4 @@
-"""Steps from a run's settings to its trials: costs, weights, what has ended, where trials run."""
+"""Steps from a run's settings to its trials: costs, weights, outcomes, and run contexts."""
 
 import time
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from trainables.worker.context import RunContext
 
 
 def read_costs(settings: RunSettings) -> Costs:
-    """Read what trials on a run's data cost, with the run's resources."""
+    """Read the costs of trials on a run's data, with the run's resources."""
     return Costs.read(
         settings.data,
         gpus=bool(settings.resources.gpus),
@@ -27,7 +27,7 @@ def read_costs(settings: RunSettings) -> Costs:
 
 
 def name_weights(weights: Path | None) -> str | None:
-    """Name a weights file by its content; None where none is given."""
+    """Name a weights file by its content; return None if no file is given."""
     if weights is None:
         return None
     if not weights.is_file():
@@ -36,13 +36,13 @@ def name_weights(weights: Path | None) -> str | None:
 
 
 def outcomes(runs: RunDirectory, trials: Sequence[WorkItem]) -> list[Outcome]:
-    """Read how these have ended, of those that have."""
+    """Read the outcomes of those trials that have ended."""
     found = (Outcome.read(runs, trial.id) for trial in trials)
     return [outcome for outcome in found if outcome is not None]
 
 
 def epochs_of(work_item: WorkItem) -> int:
-    """Count the epochs that a trial fine-tunes; 0 where nothing is fine-tuned."""
+    """Return the epochs of a trial's fine-tuning; 0 if nothing is fine-tuned."""
     return getattr(work_item.objective, "epochs", 0) if isinstance(work_item, Trial) else 0
 
 
@@ -53,7 +53,7 @@ def command_of(
     waiting: Sequence[WorkItem],
     costs: Costs,
 ) -> Command:
-    """Describe what is run, for who looks at it from elsewhere. noun: what is counted."""
+    """Make the record of a command. noun: what is counted, such as ``trials``."""
     return Command(
         module=settings.started.module,
         arguments=settings.started.arguments,
@@ -67,9 +67,9 @@ def command_of(
 
 
 def run_context_of(settings: RunSettings, share_of_gpu: float = 1.0) -> RunContext:
-    """Say where the trials of a run find and leave their files, and what each may use.
+    """Make the context of a run's trials: the locations of files and the resources of each.
 
-    share_of_gpu: of the memory of a GPU that several trials share.
+    share_of_gpu: share of a GPU's memory for each trial, if several trials share one.
     """
     locations, options = settings.locations, settings.options
     return RunContext(

@@ -75,7 +75,7 @@ def build_model(
     """Put an objective's readouts and head on a backbone, initialised from seed (on the CPU).
 
     n_vertices: of each subject's ROI; one number unless the objective is pooled. Raises ValueError
-    when the backbone does not take images of image_size x image_size pixels.
+    when the backbone does not accept images of image_size x image_size pixels.
     """
     n_logits = count_logits(backbone, image_size)
     with torch.random.fork_rng():
@@ -98,8 +98,8 @@ def count_logits(backbone: nn.Module, image_size: int) -> int:
             logits: Tensor = backbone.eval()(image)
     except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
         raise ValueError(
-            f"this backbone does not take images of {image_size} x {image_size} pixels ({error}); "
-            "ingest with another --image-size"
+            f"this backbone does not accept images of {image_size} x {image_size} pixels "
+            f"({error}); ingest with another --image-size"
         ) from error
     finally:
         backbone.train(was_training)

@@ -68,7 +68,7 @@ def test_a_killed_evaluation_goes_on_skips_what_is_done_and_fails_only_what_must
     again = lab.start_command(runs, "evaluate", "transfer", *flags)
     assert again.wait(200) == 1, log.read_text()
     message = log.read_text()
-    assert "2 evaluations failed; the same command tries them again:" in message
+    assert "2 evaluations failed; run the same command to retry them:" in message
     assert "last.json: no usable checkpoint (no such file); remove the scores of its" in message
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert "transfer-regression, early, protocol nested: mean r" in message

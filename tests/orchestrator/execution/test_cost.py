@@ -72,7 +72,8 @@ def test_smaller_images_take_fewer_operations_and_bytes() -> None:
 
 @pytest.mark.parametrize(("name", "size"), [("alexnet", 8), ("vit_b_16", 64)])
 def test_an_image_size_that_a_backbone_does_not_take_is_refused(name, size) -> None:
-    with pytest.raises(ValueError, match=rf"{name} does not take images of {size} x {size} .*--im"):
+    message = rf"{name} does not accept images of {size} x {size} .*--im"
+    with pytest.raises(ValueError, match=message):
         measure_backbone(name, size)
 
 

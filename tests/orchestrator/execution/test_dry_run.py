@@ -79,9 +79,9 @@ def test_more_at_once_take_less_time(planned) -> None:
 def test_the_basis_of_the_estimate_is_reported(planned) -> None:
     runs, trials, costs = planned
     plan = make_plan(trials, RunDirectory(runs), costs)
-    assert "estimated from the backbone's arithmetic" in printed(plan, costs)
+    assert "estimated from operation counts and a typical speed" in printed(plan, costs)
     corrected = replace(costs, scale=2.5, _known={})
-    assert "2.5 times the arithmetic" in printed(plan, corrected)
+    assert "finished trials (factor 2.5)" in printed(plan, corrected)
 
 
 def test_small_trials_fit(planned, monkeypatch) -> None:

@@ -136,7 +136,7 @@ def test_a_failure_is_an_outcome_with_its_error_and_the_other_trials_are_run(
     assert {one.status for one in ended.values()} == {"finished"}
     shown = capsys.readouterr().out
     assert "in this process, on cpu" in shown
-    assert "1 trials failed; the same command tries them again:" in shown
+    assert "1 trials failed; run the same command to retry them:" in shown
     assert run_locally("--retries", "0") == 0
     assert faulty.calls[4:] == [failed.trial.id]
 
@@ -215,9 +215,9 @@ def test_no_module_of_ray_is_imported_and_large_shards_are_read_all_the_same(tmp
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--workers-per-trial", "2"), "leave out --workers-per-trial 2, or --local"),
-        (("--max-concurrent", "2"), "leave out --max-concurrent 2, or --local"),
-        (("--share-gpus", "--stall-timeout", "5"), "leave out --share-gpus and --stall-timeout"),
+        (("--workers-per-trial", "2"), "omit --workers-per-trial 2, or --local"),
+        (("--max-concurrent", "2"), "omit --max-concurrent 2, or --local"),
+        (("--share-gpus", "--stall-timeout", "5"), "omit --share-gpus and --stall-timeout"),
     ],
 )
 def test_what_only_a_cluster_can_do_is_refused(home, capsys, flags, message) -> None:
@@ -231,7 +231,7 @@ def test_what_only_a_cluster_can_do_is_refused(home, capsys, flags, message) -> 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     locations = Locations(tmp_path / "data", tmp_path / "runs")
-    with pytest.raises(InputError, match="this process has no GPU; leave the flag out"):
+    with pytest.raises(InputError, match="this process has no GPU; omit the option"):
         LocalExecutor(RunSettings(locations, WorkerResources(gpus=1), local=True))
 
 

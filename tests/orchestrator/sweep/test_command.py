@@ -170,7 +170,7 @@ def test_a_faulty_space_is_refused_before_anything_runs(home, capsys, old, new, 
 def test_images_too_small_for_the_backbone_are_refused(home, capsys) -> None:
     write_shards(home / "small", image_size=16)
     shown = refusal(command("--data", "small"), home, capsys)
-    assert "tiny does not take images of 16 x 16 pixels" in shown
+    assert "tiny does not accept images of 16 x 16 pixels" in shown
 
 
 def test_weights_that_cannot_be_downloaded_are_reported_with_the_cure(

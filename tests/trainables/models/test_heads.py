@@ -167,7 +167,7 @@ def test_weights_do_not_depend_on_the_global_generator() -> None:
 
 
 def test_an_image_size_that_the_backbone_does_not_take_is_refused_with_the_size() -> None:
-    with pytest.raises(ValueError, match=r"does not take images of 4 x 4 pixels .*--image-size"):
+    with pytest.raises(ValueError, match=r"does not accept images of 4 x 4 pixels .*--image-size"):
         build_model(Regression(), tiny_backbone(16, n_logits=N_LOGITS, dropout=0.0), 4, [6], seed=0)
 
 
