@@ -25,7 +25,7 @@ LARGE: Final = (".safetensors",)
 """Suffixes of files that are copied only when their directory or name is requested."""
 
 
-_PULLED: Final = re.compile(r"\.(\d+)-\d+\.pulled$")
+_PULLED: Final = re.compile(r"\.(\d+)-\d+\.pulled(\.\w+)?$")
 """Matches a partial download, which is named by the process and thread that make it."""
 
 
