@@ -1,7 +1,7 @@
 """What MLflow holds of a sweep: parents, children, metrics, tags and files."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.tracking import mlflow_store
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
 from orchestrator.tracking.mlflow_store import make_store
-from tests.builders.mirrored_runs import finetuned, finish, rois, runs_of
+from tests.builders.mirrored_runs import HISTORY, finetuned, finish, rois, runs_of
 from trainables.results.outcome import Outcome
 from trainables.results.score_files import read_scores, summarise
 from trainables.spec import Pooled, Trial, Untuned
@@ -97,7 +97,9 @@ def test_artifacts_are_the_scores_the_manifest_and_where_the_checkpoint_is(sweep
     finish(sweep, trial)
     note = sweep.runs.checkpoints(trial.training_id).path / "last.json"
     note.parent.mkdir(parents=True)
-    note.write_text(json.dumps({"epoch": 3, "model": "m", "optimizer": None, "history": []}))
+    files = {"epoch": 1, "model": "m", "optimizer": None, "sha256": {"m": "0" * 64}}
+    history = [asdict(report) for report in HISTORY[:1]]
+    note.write_text(json.dumps({**files, "history": history}))
     Mirror(sweep, store).write(trial.id)
     client, run_id = MlflowClient(tracking_uri=store), only_child(sweep, store).info.run_id
     assert {item.path for item in client.list_artifacts(run_id)} == {
