@@ -20,6 +20,14 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 set_environment(DRIVER, WORKER)  # as every command does at its start
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give all Ray tests to one process, first: another runs the others meanwhile."""
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+
+
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[str]:
     """One local Ray for the whole session: two CPUs, a small store. Yields its address."""
@@ -42,7 +50,7 @@ def sweep_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def undisturbed(sweep_lab: Lab) -> Path:
-    """A sweep that nothing happened to, one trial after another: what others must equal."""
+    """A sweep that nothing happened to, in one process without Ray: what others must equal."""
     out = sweep_lab.home / "undisturbed"
-    assert "0 done" in sweep_lab.finish(out)
+    assert "0 done" in sweep_lab.finish(out, "--local")
     return out

@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.builders.sweep_process import Lab, scores_of
-from tests.faults.storm import dozen, storms
+from tests.faults.storm import one_of_each_layer, storms
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -17,17 +17,11 @@ def test_a_users_own_space_runs_and_scores_every_roi(undisturbed: Path) -> None:
     assert table["r"].null_count < table.num_rows
 
 
-def test_parallel_equals_serial(sweep_lab: Lab, undisturbed: Path) -> None:
-    out = sweep_lab.home / "parallel"
-    sweep_lab.finish(out, "--max-concurrent", "2")
-    assert scores_of(out).equals(scores_of(undisturbed))
-
-
-def test_trials_in_one_process_without_ray_score_the_same(
+def test_parallel_trials_on_ray_score_as_serial_ones_without_it(
     sweep_lab: Lab, undisturbed: Path
 ) -> None:
-    out = sweep_lab.home / "local"
-    sweep_lab.finish(out, "--local")
+    out = sweep_lab.home / "parallel"
+    sweep_lab.finish(out, "--max-concurrent", "2")
     assert scores_of(out).equals(scores_of(undisturbed))
 
 
@@ -35,7 +29,7 @@ def test_a_finished_sweep_run_again_does_nothing_and_logs_nothing_twice(
     sweep_lab: Lab, undisturbed: Path
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in undisturbed.glob("scores/*/*.parquet")}
-    log = sweep_lab.finish(undisturbed)
+    log = sweep_lab.finish(undisturbed, "--local")
     assert "0 to run" in log
     assert before == {
         path: path.stat().st_mtime_ns for path in undisturbed.glob("scores/*/*.parquet")
@@ -47,12 +41,12 @@ def test_a_finished_sweep_run_again_does_nothing_and_logs_nothing_twice(
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
-def test_a_dozen_faults_lose_nothing_do_nothing_twice_and_leave_nothing_behind(
+def test_faults_of_every_layer_lose_nothing_do_nothing_twice_and_leave_nothing_behind(
     sweep_lab: Lab, undisturbed: Path
 ) -> None:
     passed = []
-    for storm in storms(sweep_lab, dozen(seed=1), seed=1):
+    for storm in storms(sweep_lab, one_of_each_layer(), seed=1):
         assert scores_of(storm.out).equals(scores_of(undisturbed))
         passed.append(storm)
-    assert sum(len(storm.records) for storm in passed) == 12
+    assert sum(len(storm.records) for storm in passed) == len(one_of_each_layer())
     assert [one for storm in passed for one in storm.left_behind()] == []
