@@ -83,7 +83,7 @@ def test_scores_that_leak_are_reported_under_every_table(
     shown = " ".join(shown_scores(capsys, "--by", "model").split())
     assert "subject: transfer-regression (on 1 of 5 ROIs, at most 5); these r leak, and" in shown
     assert (
-        "so r is of fewer images: transfer-regression-no-overlap (on 1 of 1 ROIs, at most 5)"
+        "so r is over fewer images: transfer-regression-no-overlap (on 1 of 1 ROIs, at most 5)"
         in shown
     )
     assert "leak" not in shown_scores(capsys)  # which leaves the leaking method out
