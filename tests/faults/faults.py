@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.processes import descendants, kill, send
+from orchestrator.cluster.queue_actor import QueueActor
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ FAULTS: Final = (
     Fault("all workers killed", "kill -9 of all of them", _killer("RayTrainWorker", every=True)),
     Fault("worker stuck", "SIGSTOP of a worker; stall timeout of 20 s", _stop_worker),
     Fault("controller killed", "kill -9 of a group's controller", _killer("TrainController")),
-    Fault("queue killed", "kill -9 of the queue's actor", _killer("TrialQueue"), ends_driver=True),
+    Fault("queue killed", "kill -9 of the queue's actor", _killer(QueueActor.__name__), True),
     Fault("driver killed", "kill -9 of the command", _driver(signal.SIGKILL), ends_driver=True),
     Fault("driver interrupted", "Ctrl-C", _driver(signal.SIGINT), ends_driver=True),
     Fault("driver terminated", "SIGTERM, as Slurm does", _driver(signal.SIGTERM), ends_driver=True),

@@ -26,6 +26,8 @@ from trainables.results.run_directory import RunDirectory
 
 WORK_SECONDS: Final = 3.0
 """The longest that a sweep works before the next fault, drawn anew each time."""
+MAX_IDLE_STORMS: Final = 2
+"""Sweeps in a row that end before their first fault: more, and the fault misses its target."""
 RECOVERY_SECONDS: Final = 240.0
 ORPHAN_SECONDS: Final = 120.0
 STALL_TIMEOUT_MINUTES: Final = "0.34"
@@ -170,9 +172,13 @@ def storms(
 ) -> Iterator[Storm]:
     """Run sweep after sweep, each undone, until every fault has been injected."""
     chance, left, number = random.Random(seed), list(faults), 0
+    idle = 0
     while left:
         storm = Storm(lab, lab.home / f"storm-{number}", chance, report)
         left = storm.run(left)
+        idle = 0 if storm.records else idle + 1
+        if idle == MAX_IDLE_STORMS:
+            raise AssertionError(f"{left[0].name}: found nothing to hit in {idle} sweeps")
         yield storm
         number += 1
 
