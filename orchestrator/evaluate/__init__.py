@@ -1,3 +1,3 @@
-"""The evaluate command: score fine-tuned models on further ROIs, without any training."""
+"""The evaluate command: score fine-tuned models on further ROIs, without training."""
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Score fine-tuned models on ROIs that they were not fine-tuned on, without training anything.
+"""Score fine-tuned models on ROIs that they were not fine-tuned on, without further training.
 
 cortex-sweep evaluate transfer --data DATA --out RUNS     subject to subject
 cortex-sweep evaluate nod --data DATA --out RUNS          onto the NOD subjects
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 app: Final = new_app(
     "evaluate",
-    "Score the finished models of a sweep on other ROIs.\n\nThe backbone is a checkpoint's; PCA "
-    "and ridge are fitted on the scored subject's training images, and r is measured on its test "
-    "images. The same command resumes an evaluation that was stopped: pairs that are scored are "
-    "skipped.",
+    "Score the finished models of a sweep on other ROIs.\n\nThe backbone comes from a checkpoint; "
+    "PCA and ridge regression are fitted to the scored subject's training images, and r is "
+    "measured on its test images. The same command resumes a stopped evaluation and skips pairs "
+    "that have scores.",
 )
 SINGLE: Final = ("contrastive", "regression")
 POOLED: Final = ("pooled-avg", "pooled-const")
@@ -56,7 +56,7 @@ Models = Annotated[
         group=MODELS,
         metavar="ID...",
         consume_multiple=True,
-        help="Trials' ids, beginnings of them, or the 8 hex digits of settings.",
+        help="Ids of trials, prefixes of ids, or the 8 hex digits of trials' settings.",
     ),
 ]
 AnyModels = Annotated[Models, Parameter(show_default="any")]
@@ -65,20 +65,20 @@ AnyModels = Annotated[Models, Parameter(show_default="any")]
 @Parameter(name="*")
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What all evaluations ask."""
+    """The options that all evaluations share."""
 
     data: DataDirectory | None = None
     out: Annotated[
         RunsDirectory | None,
         Parameter(
-            help="Directory of the sweep, whose models are scored and which gets the scores: a "
-            "local one, or s3://BUCKET/PREFIX."
+            help="Directory of the sweep whose models are scored, and of the new scores: a path, "
+            "or s3://BUCKET/PREFIX."
         ),
     ] = None
     experiment: Experiment | None = None
     exclude_training_images: Annotated[Flag, Parameter(group=MODELS)] = False
-    """Measure r without the images that the model was trained on, of which the paper's split has
-    some; these scores are kept apart."""
+    """Measure r without test images that the model was trained on (the paper's split has some);
+    these scores are stored separately."""
     selection: SelectionOptions = SelectionOptions()
     execution: ExecutionOptions = ExecutionOptions()
 
@@ -86,14 +86,14 @@ class EvaluationOptions:
 def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = None) -> int:
     """Run the command line; return 0, 1 when some failed, 2 for bad input, 130 on Ctrl-C.
 
-    only: ids of the evaluations to run of those that are left; None: all.
+    only: ids of the waiting evaluations to run; None: all.
     """
     return run_app(app, arguments, only)
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """Which models are evaluated, of which kind of evaluation."""
+    """The kind of evaluation, and the selected models."""
 
     kind: str
     methods: tuple[str, ...] | None
@@ -128,7 +128,7 @@ def nod(
     options: EvaluationOptions = EvaluationOptions(),
     started: StartedParameter,
 ) -> int:
-    """Score models of NSD subjects on the NOD ROIs that correspond to theirs, beside untuned."""
+    """Score models of NSD subjects, and the untuned model, on the corresponding NOD ROIs."""
     return _evaluate(_Chosen("nod", methods, model_subjects, models), options, started, weights)
 
 
@@ -201,7 +201,8 @@ def _check_methods(methods: tuple[str, ...] | None) -> None:
     unknown = [method for method in methods or () if method not in known]
     if unknown:
         raise InputError(
-            f"--methods: unknown {', '.join(map(repr, unknown))}; expected of {', '.join(known)}"
+            f"--methods: unknown {', '.join(map(repr, unknown))}; expected any of "
+            f"{', '.join(known)}"
         )
 
 

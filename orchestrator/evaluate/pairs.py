@@ -1,4 +1,4 @@
-"""Which pairs of a fine-tuned model and an ROI are evaluated, and their training-image overlap."""
+"""The pairs of fine-tuned model and ROI to evaluate, and their training-image overlap."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ NOD: Final = "nod"
 SHOWN: Final = 6
 
 Pairing = Callable[[Trial, Roi], bool]
-"""Tells whether a model is evaluated on an ROI."""
+"""Returns whether a model is evaluated on an ROI."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +28,25 @@ class Models:
 
     trials: tuple[Trial, ...]
     n_without_data: int
-    """How many more are left out, because the data that they were fine-tuned on is not there."""
+    """Number of further models left out because the data they were fine-tuned on is missing."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which models are evaluated; None and no names stand for all."""
+    """The selection of models to evaluate; None and empty names mean all."""
 
     methods: tuple[str, ...] | None = None
     subjects: tuple[int, ...] | None = None
-    """Numbers of subjects that a model was fine-tuned on, all of them."""
+    """Numbers of the subjects that must include all that a model was fine-tuned on."""
     names: tuple[str, ...] = ()
-    """Ids, beginnings of ids, or settings' 8 hex digits."""
+    """Ids, prefixes of ids, or the 8 hex digits of settings."""
 
 
 def find_models(runs: RunDirectory, rois: Sequence[Roi]) -> Models:
-    """Find the finished fine-tuned trials of a sweep; raise InputError when there is none.
+    """Find the finished fine-tuned trials of a sweep; raise InputError if there are none.
 
-    rois: all of the data directory. A model that was fine-tuned on others is left out: what it has
-    seen can't be known.
+    rois: all ROIs of the data directory. A model that was fine-tuned on other data is left out,
+    because its training images are unknown.
     """
     found = [outcome.trial for outcome in read_finished(runs) if _is_finetuned(outcome.trial)]
     trials = [trial for trial in found if isinstance(trial, Trial)]
@@ -54,19 +54,19 @@ def find_models(runs: RunDirectory, rois: Sequence[Roi]) -> Models:
     usable = tuple(trial for trial in trials if known.issuperset(trial.rois))
     if not trials:
         raise InputError(
-            f"{runs}: holds no finished fine-tuned trial; run python -m orchestrator.sweep first, "
+            f"{runs}: has no finished fine-tuned trial; run python -m orchestrator.sweep first, "
             "or give --out the directory of a sweep"
         )
     if not usable:
         raise InputError(
-            f"{runs}: none of its {len(trials)} fine-tuned trials was fine-tuned on the data that "
-            "is given; give --data the directory that the sweep ran on"
+            f"{runs}: none of its {len(trials)} fine-tuned trials was fine-tuned on the given "
+            "data; give --data the directory that the sweep ran on"
         )
     return Models(usable, len(trials) - len(usable))
 
 
 def _is_finetuned(work_item: WorkItem) -> bool:
-    """Tell whether a work is a fine-tuned and scored trial: a search's trials are not scored."""
+    """Return whether a work item is a fine-tuned trial with scores; a search's have none."""
     return (
         isinstance(work_item, Trial)
         and not isinstance(work_item.objective, Untuned)
@@ -75,7 +75,7 @@ def _is_finetuned(work_item: WorkItem) -> bool:
 
 
 def choose(models: Sequence[Trial], choice: Choice) -> list[Trial]:
-    """Keep the chosen models; raise InputError, with what there is, when none is left."""
+    """Return the selected models; raise InputError listing what exists if none is left."""
     for name in choice.names:
         if not any(is_named(model, name) for model in models):
             raise InputError(f"--models {name}: no such model; there are {_some(models)}")
@@ -94,7 +94,7 @@ def choose(models: Sequence[Trial], choice: Choice) -> list[Trial]:
         if not kept:
             raise InputError(
                 f"--model-subjects {','.join(map(str, choice.subjects))}: no model is fine-tuned "
-                f"on these alone; there are models of {', '.join(subjects)}"
+                f"on only these; there are models of {', '.join(subjects)}"
             )
     return kept
 
@@ -110,37 +110,38 @@ def _some(models: Sequence[Trial]) -> str:
 
 
 def is_transfer(model: Trial, roi: Roi) -> bool:
-    """Pair a model of one ROI with the same ROI and hemisphere of other subjects."""
+    """Return whether an ROI is the same as a model's, in another subject's same hemisphere."""
     own = model.rois[0]
     same = len(model.rois) == 1 and own.dataset == roi.dataset and own.subject != roi.subject
     return same and serves(own, roi)
 
 
 def is_onto_nod(model: Trial, roi: Roi) -> bool:
-    """Pair a model of NSD with the NOD ROIs that its ROI stands for, in its hemisphere."""
+    """Return whether an NSD model's ROI corresponds to a NOD ROI, in the same hemisphere."""
     own = model.rois[0]
     return roi.dataset == NOD and own.dataset != NOD and serves(own, roi)
 
 
 def is_pooled(model: Trial, roi: Roi) -> bool:
-    """Pair a pooled model with its ROI in every subject of its data set."""
+    """Return whether an ROI is the same as a pooled model's, in a subject of its data set."""
     own = model.rois[0]
     pooled = isinstance(model.objective, Pooled)
     return pooled and own.dataset == roi.dataset and serves(own, roi)
 
 
 def is_any(model: Trial, roi: Roi) -> bool:
-    """Pair every model with every ROI."""
+    """Return True: every model is evaluated on every ROI."""
     return True
 
 
 def evaluations(
     models: Iterable[Trial], rois: Sequence[Roi], pairing: Pairing, *, exclude_training_images: bool
 ) -> list[Evaluation]:
-    """List what to evaluate: one evaluation a model and subject, with all its ROIs.
+    """List the evaluations: one per model and subject, with all the subject's ROIs.
 
-    A model's own ROIs are left out, as its trial scores them; with exclude_training_images those of
-    a pooled model are not, whose trial counts the other subjects' training images but keeps them.
+    ROIs that a model was fine-tuned on are left out, because its trial scores them. With
+    exclude_training_images those of a pooled model are kept, because its trial does not exclude
+    the other subjects' training images.
     """
     listed = []
     for model in models:
@@ -160,7 +161,7 @@ def evaluations(
 
 
 def baselines(evaluated: Iterable[Evaluation]) -> list[Trial]:
-    """List the untuned trials to compare evaluations with: a backbone on the same ROIs each."""
+    """List the untuned trials to compare evaluations with, on the same backbones and ROIs."""
     merged: dict[str, Trial] = {}
     for one in evaluated:
         trial = Trial(Untuned(), one.rois, one.backbone, one.encoding)
@@ -170,7 +171,7 @@ def baselines(evaluated: Iterable[Evaluation]) -> list[Trial]:
 
 
 def pair_notes(plan: Plan, models: Models, data: Path, runs: RunDirectory) -> tuple[str, ...]:
-    """Count a plan's pairs: all, those done, and those that have overlapping test images."""
+    """Describe a plan's pairs: how many there are, are done, and have overlapping test images."""
     evaluated = [work_item for work_item in plan.trials if isinstance(work_item, Evaluation)]
     pairs = [(work_item, roi) for work_item in evaluated for roi in work_item.rois]
     n_done = sum(runs.score_file(work_item.id, roi.id).exists() for work_item, roi in pairs)
@@ -179,7 +180,7 @@ def pair_notes(plan: Plan, models: Models, data: Path, runs: RunDirectory) -> tu
     if models.n_without_data:
         notes.append(
             f"{models.n_without_data} models are left out: the data that they were fine-tuned on "
-            f"is not in {data}, so the images that they have seen can't be known"
+            f"is not in {data}, so their training images are unknown"
         )
     return tuple(notes)
 

@@ -1,4 +1,4 @@
-"""One evaluation from its settings to its closing lines: pairs, the plan, the run, the tables."""
+"""Run one evaluation: find the pairs, plan, run, and print the closing tables."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,28 +44,28 @@ from trainables.spec.evaluation import WorkItem
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """One evaluation as it was asked for."""
+    """The settings of one evaluation."""
 
     kind: str
     """``transfer``, ``nod``, ``pooled`` or ``rois``."""
     run: RunSettings
     selection: Selection = field(default_factory=Selection)
-    """Which ROIs are scored."""
+    """The ROIs to score."""
     choice: Choice = field(default_factory=Choice)
     exclude_training_images: bool = False
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What one of the subcommands pairs."""
+    """The pairs that a subcommand evaluates."""
 
     pairing: Pairing
     takes: Callable[[Roi], bool] = lambda roi: True
-    """Which ROIs of the data it scores."""
+    """Returns whether it scores an ROI of the data."""
     with_untuned: bool = False
-    """Whether the untuned backbone is scored on the same ROIs, which no sweep has done."""
+    """Whether to score the untuned backbone on the same ROIs too, which no sweep does."""
     nothing: str = "no model serves any of the chosen ROIs"
-    """What to say where there is no pair."""
+    """The message if there is no pair."""
 
 
 KINDS: Final = {
@@ -87,9 +87,9 @@ KINDS: Final = {
 
 
 def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
-    """Plan and run an evaluation; return the ids of those that failed.
+    """Plan and run an evaluation; return the ids of failed evaluations.
 
-    Raises InputError (or ValueError) when the input can't be used, before anything is run.
+    Raises InputError (or ValueError) for invalid input, before anything is run.
     """
     run, rois = settings.run, list_rois(settings.run.data)
     models = find_models(run.runs, rois)
@@ -102,7 +102,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
         notes = pair_notes(plan, models, run.data, run.runs)
         return replace(plan, notes=(*notes, *plan.notes))
 
-    first = make()  # refuses what can't be run, before anything is written
+    first = make()  # raises for invalid input before anything is written
     if run.dry_run:
         show_plan(first, costs, run.max_concurrent, console, "evaluations")
         return []
@@ -115,7 +115,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
 def _work_items(
     settings: EvaluationSettings, models: Sequence[Trial], rois: Sequence[Roi]
 ) -> list[WorkItem]:
-    """List what is to be scored; raise InputError where there is nothing."""
+    """List the evaluations and baselines; raise InputError if there are none."""
     kind, run = KINDS[settings.kind], settings.run
     chosen = choose(models, settings.choice)
     taken = [roi for roi in rois if kind.takes(roi)]
@@ -131,12 +131,12 @@ def _work_items(
         raise InputError(f"nothing to evaluate: {kind.nothing}")
     untuned = baselines(pairs) if kind.with_untuned else ()
     for backbone in {trial.backbone for trial in untuned}:
-        load(backbone, run.locations.weights)  # refuses weights that would fail on every worker
+        load(backbone, run.locations.weights)  # raises early for unusable weights
     return [*pairs, *untuned]
 
 
 def _closing(runs: RunDirectory, work_items: Sequence[WorkItem]) -> Iterable[RenderableType]:
-    """Yield the tables of what was evaluated, beside the sweep's own scores."""
+    """Yield the tables of the evaluations, next to the sweep's own scores."""
     if not runs.has_scores(one.id for one in work_items):
         return
     table = read_score_table(runs)

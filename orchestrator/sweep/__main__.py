@@ -42,16 +42,16 @@ HYPERPARAMETERS: Final = Group("Hyperparameters", sort_key=1)
 @Parameter(name="*")
 @dataclass(frozen=True)
 class SweepOptions:
-    """What a sweep is about."""
+    """The options of a sweep."""
 
     data: Annotated[
-        DataDirectory | None, Parameter(show_default="data, or demo/data of the demonstration")
+        DataDirectory | None, Parameter(show_default="data, or demo/data for the demonstration")
     ] = None
     out: Annotated[
         RunsDirectory | None,
         Parameter(
-            help="Directory of scores, checkpoints and logs: a local one, or s3://BUCKET/PREFIX.",
-            show_default="runs, or demo/runs of the demonstration",
+            help="Directory of scores, checkpoints and logs: a path, or s3://BUCKET/PREFIX.",
+            show_default="runs, or demo/runs for the demonstration",
         ),
     ] = None
     weights: File | None = None
@@ -59,32 +59,32 @@ class SweepOptions:
     experiment: Experiment | None = None
     precision: Annotated[
         Literal["float32", "bfloat16"] | None,
-        Parameter(group=TRAINING, show_default="as the search space says: float32"),
+        Parameter(group=TRAINING, show_default="that of the search space, usually float32"),
     ] = None
     """Precision of the backbone's forward pass in fine-tuning; bfloat16 takes about half the
     time."""
     deterministic: Annotated[Flag, Parameter(group=TRAINING)] = False
-    """Use bitwise reproducible kernels alone: float32 in fine-tuning, every component of PCA in
-    float64."""
+    """Use only bitwise reproducible kernels: fine-tuning in float32, and full eigendecompositions
+    in float64 for PCA."""
     search: Annotated[
         Literal["optuna", "random"] | None,
         Parameter(group=HYPERPARAMETERS, show_default="optuna: TPE"),
     ] = None
-    """What proposes configurations, for a search space that declares a SEARCH."""
+    """Searcher that proposes configurations, for a search space that declares a SEARCH."""
     hyperparameters: Annotated[File | None, Parameter(group=HYPERPARAMETERS)] = None
-    """File that a search ended in: its values replace temperature, learning rate, epochs, batch
-    size and the two ratios of the space's contrastive trials, and so change their ids."""
+    """The hyperparameters.json of a finished search. Its values replace temperature, learning
+    rate, epochs, batch size and the two ratios of the space's contrastive trials."""
     workers_per_trial: Annotated[PositiveInteger, Parameter(group=EXECUTION)] = 1
-    """Ray Train workers that share the fine-tuning of a trial, each with the CPUs and GPUs of a
-    worker; the sum over a batch is the same up to rounding."""
+    """Workers that share the fine-tuning of each trial, each with its own CPUs and GPUs; sums over
+    a batch are the same up to rounding."""
     keep_every_epoch: Annotated[Flag, Parameter(group=EXECUTION)] = False
-    """Keep the weights of each epoch, not only of the last and the best."""
+    """Keep the weights of every epoch, not only of the last and the best."""
 
 
 def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = None) -> int:
     """Run the command line; return 0, 1 when trials failed, 2 for bad input, 130 on Ctrl-C.
 
-    only: ids of the trials to run of those that are left; None: all.
+    only: ids of the waiting trials to run; None: all.
     """
     return run_app(app, arguments, only)
 
@@ -94,7 +94,7 @@ def sweep(
     space: Annotated[
         str,
         Parameter(
-            help="Name in search_spaces/, or a .py file with `trials(rois)` or `SEARCH`.",
+            help="Name of a file in search_spaces/, or a .py file with `trials(rois)` or `SEARCH`.",
         ),
     ] = "demo",
     /,
@@ -104,7 +104,7 @@ def sweep(
     execution: ExecutionOptions = ExecutionOptions(),
     started: StartedParameter,
 ) -> int:
-    """Run every trial of a search space that is not done yet.
+    """Run all unfinished trials of a search space.
 
     The same command resumes a sweep that was stopped: finished trials are skipped, a trial that was
     stopped in training resumes at its checkpoint. Without arguments: the demonstration on simulated
@@ -131,7 +131,7 @@ def sweep(
 
 @app.command
 def status(*, out: RunsDirectory | None = None) -> None:
-    """Print which trials are done, running and failed, their rate, and the time that is left."""
+    """Print which trials are done, running and failed, their rate, and the time left."""
     from rich.console import Console
 
     from orchestrator.sweep.status import show_status
@@ -145,11 +145,11 @@ def retry(
     failed: Annotated[Flag, Parameter(help="Run only the trials that failed.")] = False,
     out: RunsDirectory | None = None,
 ) -> int:
-    """Run the last command on a directory again: the trials that failed or were not run."""
+    """Repeat the last command on a directory, for the trials that failed or did not run."""
     from orchestrator.sweep.status import find_retry
 
     again = find_retry(find_places(out).runs, only_failed=failed)
-    # This process now is the recorded command's, whose paths are relative to where it was started.
+    # The recorded command's paths are relative to the directory in which it was started.
     os.chdir(again.command.directory)
     module = importlib.import_module(f"{again.command.module}.__main__")
     code: int = module.main(again.command.arguments, only=again.only)
@@ -158,7 +158,7 @@ def retry(
 
 @app.command
 def cancel(*, out: RunsDirectory | None = None) -> None:
-    """Ask the sweep that runs on a directory to stop, and wait until it has."""
+    """Stop the sweep that runs on a directory, and wait until it has ended."""
     from rich.console import Console
 
     from orchestrator.sweep.status import cancel as ask_to_stop
@@ -167,7 +167,7 @@ def cancel(*, out: RunsDirectory | None = None) -> None:
 
 
 def _check(options: SweepOptions, execution: ExecutionOptions) -> None:
-    """Raise InputError for options that contradict one another."""
+    """Raise InputError for contradictory options."""
     workers, gpus = options.workers_per_trial, execution.gpus_per_trial
     if workers > 1 and gpus is not None and 0 < gpus < 1:
         raise InputError(
@@ -191,7 +191,7 @@ def _check(options: SweepOptions, execution: ExecutionOptions) -> None:
 
 
 def _check_search(options: SweepOptions, execution: ExecutionOptions) -> None:
-    """Raise InputError for options that a search of hyperparameters does not take."""
+    """Raise InputError for options that do not apply to a hyperparameter search."""
     if options.hyperparameters is not None:
         raise InputError("--hyperparameters: a search finds them; give a space that lists trials")
     if options.deterministic:
@@ -203,7 +203,7 @@ def _check_search(options: SweepOptions, execution: ExecutionOptions) -> None:
             "--precision: a search fine-tunes in float32; give a space that lists trials"
         )
     if options.keep_every_epoch:
-        raise InputError("--keep-every-epoch: a search keeps no weights; its trials are for choice")
+        raise InputError("--keep-every-epoch: a search keeps no weights; give a space of trials")
     if execution.local:
         raise InputError("--local: a search stops trials through Ray; give a space of trials")
 

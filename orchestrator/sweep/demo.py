@@ -1,4 +1,4 @@
-"""The demonstration's data: simulated, then read by the real ingest; made once."""
+"""The demonstration's data: simulated once, then ingested by the real ingest command."""
 
 from pathlib import Path
 from typing import Final
@@ -19,16 +19,16 @@ TASK_NAME: Final = "simulated"
 
 
 def is_prepared(home: Path) -> bool:
-    """Tell whether all that the demonstration runs on is there: its task is made last."""
+    """Return whether the demonstration's data is complete; its task is made last."""
     return any(path.name == TASK_NAME for path in list_tasks(home / "data"))
 
 
 def prepare_demo(home: Path, console: Console) -> None:
-    """Make what the demonstration runs on under home: source, weights.safetensors, data."""
+    """Make the demonstration's data under home: source, weights.safetensors and data."""
     console.print(f"simulating {len(SIMULATION.subjects)} subjects in {home / 'source'}")
     simulate(home / "source", SIMULATION)
     weights = home / "weights.safetensors"
-    console.print(f"pretraining the backbone on the simulation's classes, a minute: {weights}")
+    console.print(f"pretraining the backbone on simulated classes (about a minute): {weights}")
     make_weights(weights)
     ingest_algonauts(
         home / "source",

@@ -1,4 +1,4 @@
-"""The frozen file of hyperparameters that a search ends in, and a space that uses it."""
+"""The file of hyperparameters that a search writes, and its use in a search space."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ CURE: Final = "give the hyperparameters.json of a finished search"
 
 @record
 class Found:
-    """Where hyperparameters came from."""
+    """The search that found hyperparameters."""
 
     space: Text
     searcher: Text
@@ -28,12 +28,12 @@ class Found:
     rois: tuple[Text, ...]
     n_configurations: Count
     best: tuple[dict[str, Any], ...]
-    """The best few configurations: values, mean rank share, mean top-1, ROIs finished, stopped."""
+    """The best configurations: values, mean rank share, mean top-1, ROIs finished and stopped."""
     validation: Share
     dataset_fingerprint: Text
     code_version: Text
     date: Text
-    """Of the last trial's end, UTC."""
+    """Date of the last trial's end, in UTC."""
 
 
 @record
@@ -42,12 +42,12 @@ class FrozenFile:
 
     hyperparameters: Hyperparameters
     found: Mapping[str, Any]
-    """For people: the fields of Found. Nothing reads them."""
+    """The fields of Found, for readers; the program does not use them."""
     schema_version: Int = SCHEMA_VERSION
 
 
 def write_hyperparameters(path: Path, values: Values, found: Found) -> None:
-    """Write the file beside and rename it."""
+    """Write the file atomically."""
     content = {
         "schema_version": SCHEMA_VERSION,
         "hyperparameters": checked(values),
@@ -57,9 +57,9 @@ def write_hyperparameters(path: Path, values: Values, found: Found) -> None:
 
 
 def read_hyperparameters(path: Path) -> Values:
-    """Read the values of a frozen file.
+    """Read the values of a hyperparameter file.
 
-    Raises ValueError naming the file, what is wrong and what was expected.
+    Raises ValueError naming the file, the problem and what was expected.
     """
     try:
         found = read_record(path, FrozenFile, CURE)
@@ -69,9 +69,9 @@ def read_hyperparameters(path: Path) -> Values:
 
 
 def with_hyperparameters(trials: Sequence[Trial], values: Values) -> list[Trial]:
-    """Return the trials with the values in the contrastive ones; those that become one are one.
+    """Return trials with values set in the contrastive ones, without resulting duplicates.
 
-    Raises InputError when no trial is contrastive.
+    Raises InputError if no trial is contrastive.
     """
     changed = [_changed(trial, values) for trial in trials]
     if not any(isinstance(trial.objective, Contrastive) for trial in changed):

@@ -1,4 +1,4 @@
-"""One sweep from its settings to its closing table."""
+"""Run one sweep, from its settings to its closing table."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ from trainables.storage.atomic import hash_file
 def sweep(settings: SweepSettings, console: Console) -> list[str]:
     """Plan and run a sweep; return the ids of the trials that failed.
 
-    Raises InputError (or ValueError) when the input can't be used, before anything is run.
+    Raises InputError (or ValueError) for invalid input, before anything is run.
     """
     run, space = settings.run, load_space(settings.space)
     if settings.space == "demo" and run.data == DEMO / "data":
@@ -43,7 +43,7 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
         made = make_plan(trials, run.runs, costs, run.started.only)
         return replace(made, notes=(*notes, *made.notes))
 
-    first = plan()  # refuses what can't be run, before anything is written
+    first = plan()  # raises for invalid input before anything is written
     if run.dry_run:
         show_plan(first, costs, run.max_concurrent, console)
         return []
@@ -54,22 +54,22 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
 
 
 def _prepare_demo(run: RunSettings, console: Console) -> None:
-    """Make the demonstration's data. Ray reads its images: a local run needs it only once."""
+    """Make the demonstration's data. Ray reads its images, so even a local run needs Ray once."""
     if run.local and is_prepared(DEMO):
         return
     from orchestrator.cluster.connection import connect, local_cpus
 
-    connect(local_cpus(), include_dashboard=True)  # ingest would start one for itself alone
+    connect(local_cpus(), include_dashboard=True)  # else ingest would start a Ray of its own
     prepare_demo(DEMO, console)
 
 
 def _digest(changes: TrialChanges) -> str | None:
-    """Name a frozen file of hyperparameters by its content, if there is one."""
+    """Hash the content of the hyperparameter file; return None if none is given."""
     return hash_file(changes.hyperparameters)[:16] if changes.hyperparameters else None
 
 
 def _closing(settings: SweepSettings, trials: Sequence[Trial]) -> Iterator[RenderableType]:
-    """Yield the table of each fine-tuned method against untuned, if there are scores of both."""
+    """Yield a table of each fine-tuned method against untuned, if both have scores."""
     ids = [trial.id for trial in trials]
     runs = settings.run.runs
     table = closing_table(runs, ids, by="roi" if settings.space == "demo" else "group")
@@ -78,7 +78,7 @@ def _closing(settings: SweepSettings, trials: Sequence[Trial]) -> Iterator[Rende
 
 
 def _trials(settings: SweepSettings, space: Space, rois: Sequence[Roi]) -> list[Trial]:
-    """List the space's trials, and refuse what would fail on every worker."""
+    """List the space's trials; raise for settings that would fail on every worker."""
     weights, changes = settings.run.locations.weights, settings.changes
     trials = expand(space, rois, name_weights(weights))
     if changes.precision is not None:

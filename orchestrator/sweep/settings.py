@@ -1,4 +1,4 @@
-"""What a sweep runs: a search space, the chosen ROIs, and how its trials differ from the space."""
+"""The settings of a sweep: a search space, the selected ROIs, and changes to its trials."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,23 +10,23 @@ from trainables.spec import Precision
 
 @dataclass(frozen=True)
 class TrialChanges:
-    """Changes to every trial of a space. Each of them changes the ids of trials."""
+    """Changes to every trial of a space. Each of them changes the trials' ids."""
 
     precision: Precision | None = None
-    """Of the images' pass through the backbone in fine-tuning; None: as the space says."""
+    """Precision of the backbone's forward pass in fine-tuning; None: that of the space."""
     deterministic: bool = False
-    """Whether trials take no fast path."""
+    """Whether trials are bitwise reproducible, without fast paths."""
     hyperparameters: Path | None = None
-    """A frozen file whose values replace those of contrastive trials."""
+    """A hyperparameter file whose values replace those of contrastive trials."""
 
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """One sweep as it was asked for."""
+    """The settings of one sweep."""
 
     space: str
     run: RunSettings
     selection: Selection = field(default_factory=Selection)
     changes: TrialChanges = field(default_factory=TrialChanges)
     searcher: str = "optuna"
-    """What proposes configurations, where the space is a search."""
+    """Name of the searcher that proposes configurations, if the space is a search."""

@@ -1,4 +1,4 @@
-"""Search spaces: found by name or file, and expanded to trials."""
+"""Load search spaces by name or file, and expand them to trials."""
 
 import importlib
 import importlib.util
@@ -18,19 +18,19 @@ from trainables.spec import FROM_FILE, Backbone, Roi, Trial
 from trainables.spec.search import Search
 
 ACTIONS: Final = ("status", "retry", "cancel")
-"""Commands that stand where the name of a search space may stand."""
+"""Subcommands, which can't be names of search spaces."""
 Space = Callable[[Sequence[Roi]], Iterable[Trial]]
 
 
 def space_names() -> list[str]:
-    """Name the search spaces that come with the program."""
+    """List the names of the search spaces that come with the program."""
     return sorted(module.name for module in pkgutil.iter_modules(search_spaces.__path__))
 
 
 def load_space(name: str) -> Space:
-    """Load a search space by name, or from a Python file of one's own.
+    """Load a search space by name, or from a user's Python file.
 
-    Raises InputError when there is no such space, or it has no function ``trials(rois)``.
+    Raises InputError if there is no such space, or if it has no function ``trials(rois)``.
     """
     module = _load_file(Path(name)) if name.endswith(".py") else _load_named(name)
     trials = getattr(module, "trials", None)
@@ -43,9 +43,9 @@ def load_space(name: str) -> Space:
 
 
 def load_search(name: str) -> Search | None:
-    """Load the search that a search space declares as ``SEARCH``; None where it lists trials.
+    """Load the search that a search space declares as ``SEARCH``; None if it lists trials.
 
-    Raises InputError when there is no such space, or SEARCH is something else.
+    Raises InputError if there is no such space, or if SEARCH is not a Search.
     """
     module = _load_file(Path(name)) if name.endswith(".py") else _load_named(name)
     search = getattr(module, "SEARCH", None)
@@ -83,7 +83,7 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _describe_error(error: Exception, file: str | None) -> str:
-    """Tell an error with its line in a user's file; a syntax error names its own."""
+    """Describe an error with its line in a user's file; a syntax error includes its line."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == file]
     where = f" (line {lines[-1]})" if lines else ""
@@ -91,10 +91,10 @@ def _describe_error(error: Exception, file: str | None) -> str:
 
 
 def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial]:
-    """List a space's trials, each once; weights, where given, replace each backbone's.
+    """List a space's trials without duplicates; weights, if given, replace each backbone's.
 
-    Untuned trials of one subject are one trial, for all their ROIs. Raises InputError when the
-    space fails, yields no trial or what is none, or needs a weights file that is not given.
+    Untuned trials of one subject are merged into one trial for all their ROIs. Raises InputError if
+    the space fails, yields no trials or other values, or needs a weights file that is not given.
     """
     try:
         trials = list(space(rois))
@@ -116,9 +116,9 @@ def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial
 
 
 def space_notes(space: Space, rois: Sequence[Roi]) -> tuple[str, ...]:
-    """Ask a space's module for ``notes(rois)``, lines about its trials; none when it has none.
+    """Call ``notes(rois)`` of a space's module, which returns lines about its trials, if defined.
 
-    Raises InputError when the function fails.
+    Raises InputError if the function fails.
     """
     notes = getattr(sys.modules.get(space.__module__), "notes", None)
     if not callable(notes):
@@ -136,7 +136,7 @@ def _with_weights(trial: Trial, weights: str | None) -> Trial:
 
 
 def start_from(backbone: Backbone, weights: str | None) -> Backbone:
-    """Give a backbone the weights named, if any; raise InputError where it needs a file's."""
+    """Replace a backbone's weights, if given; raise InputError if it needs a weights file."""
     if weights is None and backbone.weights == FROM_FILE:
         raise InputError(
             f"the search space starts {backbone.architecture} from a file; give --weights FILE"

@@ -1,4 +1,4 @@
-"""Look at a sweep, or act on it, from any machine that sees its directory.
+"""Inspect, repeat or cancel a sweep, from any machine that can read its directory.
 
 python -m orchestrator.sweep status --out RUNS
 python -m orchestrator.sweep retry --failed --out RUNS
@@ -24,7 +24,7 @@ CANCEL_SECONDS: Final = 90.0
 
 
 def show_status(runs: RunDirectory, console: Console) -> None:
-    """Print how far the last command on a directory is; raise InputError where there was none."""
+    """Print the state of the last command on a directory; raise InputError if there was none."""
     command, now = Command.read(runs), time.time()
     state = state_of(command, runs, now)
     owner = owner_of(runs)
@@ -44,7 +44,7 @@ def show_status(runs: RunDirectory, console: Console) -> None:
     for trial_id, error in state.failed.items():
         _say(console, f"failed: {trial_id}: {error}")
     if not lives and (state.failed or state.left):
-        _say(console, f"go on: python -m orchestrator.sweep retry --out {runs}")
+        _say(console, f"resume with: python -m orchestrator.sweep retry --out {runs}")
 
 
 def _say(console: Console, line: str) -> None:
@@ -52,7 +52,7 @@ def _say(console: Console, line: str) -> None:
 
 
 def _lives(owner: LockOwner | None, now: float) -> bool:
-    """Tell whether the owner lives, without waiting for a renewal."""
+    """Return whether the owner lives, without waiting for a renewal."""
     if owner is None:
         return False
     gone = owner.is_gone()
@@ -70,14 +70,14 @@ def _of_owner(owner: LockOwner | None, *, lives: bool, now: float) -> str:
 def _speed(command: Command, state: State, now: float) -> list[str]:
     elapsed = now - command.started
     if not state.ended:
-        return [f"for {duration(elapsed)}; none has ended yet"]
+        return [f"for {duration(elapsed)}; no trial has ended yet"]
     left = f", about {duration(state.seconds_left)} left" if state.seconds_left else ""
     rate = 3600 * state.ended / elapsed
     return [f"{state.ended} in {duration(elapsed)} ({rate:.3g} an hour){left}"]
 
 
 def _running_table(running: Sequence[RunningTrial], command: Command, when: str) -> object:
-    table = new_table(f"at work, {when}", "")
+    table = new_table(f"running, {when}", "")
     for heading in (command.noun, "stage", "epoch", "images/s"):
         table.add_column(heading, overflow="fold")
     for one in running:
@@ -92,9 +92,9 @@ def _running_table(running: Sequence[RunningTrial], command: Command, when: str)
 
 
 def cancel(runs: RunDirectory, console: Console) -> None:
-    """Ask the owner of a run lock to stop, as Ctrl-C does, and wait until it has released it.
+    """Stop the owner of a run lock, as Ctrl-C does, and wait until it has released the lock.
 
-    Raises InputError where nothing runs, or the owner does not answer.
+    Raises InputError if nothing runs, or if the owner does not answer.
     """
     owner = owner_of(runs)
     if owner is None or not _lives(owner, time.time()):
@@ -107,7 +107,7 @@ def cancel(runs: RunDirectory, console: Console) -> None:
         time.sleep(0.2)
     else:
         _say(console, f"stopped: {owner.describe()}")
-        _say(console, f"go on: python -m orchestrator.sweep retry --out {runs}")
+        _say(console, f"resume with: python -m orchestrator.sweep retry --out {runs}")
         return
     if not there.is_gone():
         raise InputError(
@@ -119,18 +119,17 @@ def cancel(runs: RunDirectory, console: Console) -> None:
 
 @dataclass(frozen=True)
 class Retry:
-    """What is to be run again."""
+    """A command to repeat, and its trials to run."""
 
     command: Command
     only: frozenset[str] | None
-    """Ids of the trials to run; None: all that are left."""
+    """Ids of the waiting trials to run; None: all."""
 
 
 def find_retry(runs: RunDirectory, *, only_failed: bool) -> Retry:
-    """Find the last command on a directory, to run it again from where it was started.
+    """Find the last command on a directory, to repeat it in the directory where it was started.
 
-    only_failed: leave out what has neither failed nor been done. Raises InputError where there is
-    nothing to try again.
+    only_failed: run only the trials that failed. Raises InputError if there is nothing to run.
     """
     command = Command.read(runs)
     state = state_of(command, runs, time.time())

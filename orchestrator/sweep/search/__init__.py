@@ -1,3 +1,3 @@
-"""A search for hyperparameters: its rounds, its schedulers, and the files that it ends in."""
+"""Hyperparameter search: rounds, schedulers, and the files of results."""
 
 __all__ = ["run"]

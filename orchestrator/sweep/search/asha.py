@@ -1,6 +1,6 @@
-"""Asynchronous successive halving that compares trials of one ROI only.
+"""Asynchronous successive halving that only compares trials of the same ROI.
 
-Retrieval depends on the ROI far more than on the settings: each ROI has its own scheduler.
+Retrieval depends far more on the ROI than on the settings, so each ROI has a separate scheduler.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ METRIC: Final = "retrieval_top1"
 
 @dataclass(frozen=True)
 class SchedulerTrial:
-    """A trial as its ROI's scheduler sees it."""
+    """A trial as described to its ROI's scheduler."""
 
     trial_id: str
     roi_id: str
@@ -25,11 +25,11 @@ class SchedulerTrial:
 
 
 class RoiAsha(FIFOScheduler):
-    """One AsyncHyperBandScheduler an ROI, known to Tune as one scheduler.
+    """One AsyncHyperBandScheduler per ROI, which Tune uses as a single scheduler.
 
-    trials: by id, the trials that it will judge; Tune's trials name theirs in ``config["trial"]``.
-    stop: is told the id of a trial as soon as it is to stop. A trial at its last epoch is recorded
-    for the others, and never stopped: there is nothing left to save.
+    trials: its trials by id; a trial of Tune has this id in ``config["trial"]``. stop: called with
+    the id of a trial as soon as it should stop. A trial at its last epoch is recorded for
+    comparison with others, but never stopped, because nothing would be saved.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class RoiAsha(FIFOScheduler):
         self._rois: dict[str, AsyncHyperBandScheduler] = {}
 
     def __reduce__(self) -> Any:
-        """Pickle without its state: Tune saves it, and a search is rebuilt from outcomes."""
+        """Pickle without state: Tune saves its scheduler, but a search is rebuilt from outcomes."""
         return (FIFOScheduler, ())
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
-        """Refuse another metric: retrieval is what is judged."""
+        """Reject other metrics: the scheduler compares retrieval."""
         return metric is None and mode is None
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Let the trial's ROI decide; Tune calls this with every report."""
+        """Return the decision of the ROI's scheduler; Tune calls this with every report."""
         trial_id = str(trial.config["trial"])
         if self.decide(self._trials[trial_id], result):
             return str(TrialScheduler.CONTINUE)
@@ -61,15 +61,15 @@ class RoiAsha(FIFOScheduler):
         return str(TrialScheduler.STOP)
 
     def replay(self, trial: SchedulerTrial, history: tuple[EpochReport, ...]) -> bool:
-        """Take in what a trial reported in an earlier run; False when it was to stop."""
+        """Record a trial's reports from an earlier run; return False if it should stop."""
         decisions = [self.decide(trial, _result(report)) for report in history]
         return all(decisions)
 
     def decide(self, trial: SchedulerTrial, result: Mapping[str, Any]) -> bool:
-        """Record a report at its rung; False when the trial is to stop."""
+        """Record a report at its rung; return False if the trial should stop."""
         if result.get(METRIC) is None or result.get("epoch") is None:
             return True
-        asha: Any = self._asha(trial.roi_id)  # it looks at a trial's id alone
+        asha: Any = self._asha(trial.roi_id)  # it only uses a trial's id
         asha.on_trial_add(None, trial)
         action = asha.on_trial_result(None, trial, dict(result))
         return bool(action == TrialScheduler.CONTINUE) or result["epoch"] >= trial.epochs

@@ -1,6 +1,6 @@
-"""Figures of a search's response surface: which settings matter, and what the good ones share.
+"""Figures of a search: which settings matter, and which values the good ones share.
 
-PNG and SVG, without a display, in viridis: readable in grey and for colour-blind readers.
+PNG and SVG, without a display, in viridis, which is readable in grey and by colour-blind readers.
 """
 
 import warnings
@@ -19,14 +19,14 @@ from trainables.storage.atomic import atomic_write
 
 FORMATS: Final = ("png", "svg")
 WIDTH: Final = 7.0
-"""Inches: the text width of a page."""
+"""Width in inches: the text width of a page."""
 
 
 def importance(study: optuna.Study) -> dict[str, float]:
-    """Give each hyperparameter's share of importance by PED-ANOVA, largest first.
+    """Return each hyperparameter's share of importance by PED-ANOVA, largest first.
 
-    Says how much a setting tells whether a configuration is in the best tenth. Empty when there
-    are too few configurations, or they differ in nothing.
+    Importance is how much a setting determines whether a configuration is in the best tenth. Empty
+    for too few configurations, or if they are all the same.
     """
     spans = study.get_trials(deepcopy=False)[0].distributions if study.trials else {}
     varied = [name for name, span in spans.items() if not span.single()]
@@ -55,9 +55,10 @@ def draw_importance(found: Mapping[str, float], stem: Path) -> list[Path]:
 def draw_parallel(
     configurations: Sequence[Values], shares: Sequence[float], stem: Path
 ) -> list[Path]:
-    """Draw one line per configuration over one axis a hyperparameter; return the files written.
+    """Draw parallel coordinates: one line per configuration, one axis per hyperparameter.
 
-    shares: mean rank share of each, its colour and, with the best on top, its width.
+    shares: mean rank share of each configuration, shown by colour and width, with the best on top.
+    Returns the files written.
     """
     names = list(configurations[0])
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
@@ -82,7 +83,7 @@ def draw_parallel(
 
 
 def _place(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Place positive numbers on [0, 1] by their logarithm; in the middle when all are one."""
+    """Map positive numbers to [0, 1] by their logarithm, or to the middle if all are equal."""
     logs = np.log(np.asarray(values, dtype=np.float64))
     width = np.ptp(logs)
     return (logs - logs.min()) / width if width > 0 else np.full(len(logs), 0.5)
@@ -107,7 +108,7 @@ def _label(name: str) -> str:
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:
-    """Save in every format beside the file's name, and rename."""
+    """Save a figure atomically in every format."""
     written = []
     for kind in FORMATS:
         path = stem.with_suffix(f".{kind}")

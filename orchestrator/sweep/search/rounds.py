@@ -1,4 +1,4 @@
-"""A search as far as the outcomes of its trials tell: rounds, records, schedulers rebuilt."""
+"""The progress of a search, derived from its trials' outcomes: rounds, records, schedulers."""
 
 import json
 import time
@@ -30,7 +30,7 @@ from trainables.training.checkpoints import read_history
 
 @dataclass(frozen=True)
 class Round:
-    """Configurations that are tried together, and a trial for each on each ROI, ROI by ROI."""
+    """Configurations proposed together, with a trial for each on each ROI, ordered by ROI."""
 
     number: int
     trials: tuple[tuple[str, Trial], ...]
@@ -39,19 +39,19 @@ class Round:
 
 @records.record
 class RoundFile:
-    """The file of a round: what it tries, and what its searcher knew."""
+    """The file of a round: its configurations, and the results its searcher had."""
 
     round: Size
     searcher: Text
     optuna: Text
     known: dict[Text, Measure]
-    """Rank share of each configuration of the rounds before."""
+    """Rank share of each configuration of earlier rounds."""
     configurations: dict[Text, Hyperparameters]
 
 
 @dataclass
 class Progress:
-    """A search as far as its outcomes tell; asking again reads them again."""
+    """The progress of a search; every call reads the outcomes again."""
 
     search: Search
     searcher: str
@@ -62,13 +62,13 @@ class Progress:
 
     @property
     def home(self) -> StoredDirectory:
-        """Name the directory of what the search ends in."""
+        """The directory of the search's results."""
         rois = [(roi.id, roi.data) for roi in self.rois]
         content = [self.search.id, asdict(self.backbone), self.searcher, rois]
         return self.runs.search(digest(content))
 
     def rounds(self) -> Iterator[Round]:
-        """Yield the rounds, each proposed when the one before has ended; stop where one has not."""
+        """Yield rounds, each proposed once the previous one has ended; stop if one has not."""
         self.configurations.clear()
         for number in range(self.search.n_rounds):
             new = self._read_round(number)
@@ -81,11 +81,11 @@ class Progress:
                 return
 
     def checkpoint(self, trial: Trial) -> StoredDirectory:
-        """Name the directory of a trial's checkpoints, there until it has ended."""
+        """Return the directory of a trial's checkpoints, which is removed when the trial ends."""
         return self.runs.checkpoints(trial.training_id, of_search=True)
 
     def remove_checkpoints(self, now: Round) -> None:
-        """Remove those of a round's ended trials that no worker removed: of diverged ones, say."""
+        """Remove ended trials' checkpoints that no worker removed, such as diverged ones'."""
         for _, trial in now.trials:
             if self.ended(trial) is not None:
                 self.checkpoint(trial).remove()
@@ -98,9 +98,9 @@ class Progress:
         return self.home.path / f"round-{number:02d}.json"
 
     def write_round(self, now: Round) -> None:
-        """Write down what a round tries and what its searcher knew, once, before it is run.
+        """Write a round's configurations and its searcher's input, once, before the round runs.
 
-        Proposals depend on Optuna's version too: a search goes on with those that it has begun.
+        Proposals also depend on Optuna's version; a resumed search keeps those of a begun round.
         """
         path = self._round_file(now.number)
         if path.exists():
@@ -117,14 +117,14 @@ class Progress:
         write_text(path, json.dumps(asdict(content), indent=1) + "\n")
 
     def _read_round(self, number: int) -> dict[str, dict[str, Value]] | None:
-        """Read the configurations of a round that was begun; None where it was not."""
+        """Read the configurations of a begun round; return None if it has not begun."""
         path = self._round_file(number)
         try:
             content = records.read_record(
                 path,
                 RoundFile,
-                f"remove {self.home}, and the same command starts the search anew, with the trials "
-                "that are done",
+                f"remove {self.home} and run the same command, which restarts the search with the "
+                "finished trials",
             )
         except FileNotFoundError:
             return None
@@ -139,42 +139,43 @@ class Progress:
         )
 
     def largest(self) -> list[Trial]:
-        """List, for each ROI, the trial that needs the most memory of all it may come to."""
+        """List, for each ROI, the trial with the largest memory of all possible configurations."""
         values = self.search.ranges.largest
         return [self.search.trial(values, roi, self.backbone) for roi in self.rois]
 
     def study(self, round_number: int) -> optuna.Study:
-        """Rebuild the searcher's study from the configurations that there are."""
+        """Rebuild the searcher's study from the configurations of earlier rounds."""
         return build_study(
             self.search, self.searcher, round_number, self.configurations, self.records()
         )
 
     def ended(self, trial: Trial) -> Outcome | None:
-        """Read a trial's outcome, if nothing is left to do for it."""
+        """Read a trial's outcome; return None if work is left to do for it."""
         outcome = Outcome.read(self.runs, trial.id)
         if outcome is None or (outcome.status == "failed" and not diverged(outcome)):
             return None
         return outcome
 
     def outcomes(self) -> list[tuple[str, Outcome]]:
-        """List the ended trials of all configurations so far."""
+        """List the outcomes of ended trials of all configurations so far."""
         found = [(name, self.ended(one)) for name, one in self._trials(list(self.configurations))]
         return [(name, outcome) for name, outcome in found if outcome is not None]
 
     def records(self) -> list[Record]:
-        """List what the ended trials found."""
+        """List the records of the ended trials."""
         return [record(name, outcome) for name, outcome in self.outcomes()]
 
 
 def scheduler_trial(trial: Trial) -> SchedulerTrial:
-    """Describe a trial to its ROI's scheduler."""
+    """Describe a trial for its ROI's scheduler."""
     return SchedulerTrial(trial.id, trial.rois[0].id, int(getattr(trial.objective, "epochs")))  # noqa: B009
 
 
 def prime(asha: RoiAsha, progress: Progress, waiting: Sequence[Trial]) -> list[Trial]:
-    """Replay what earlier runs reported, ended trials first; return the trials left to run.
+    """Replay the reports of earlier runs, ended trials first; return the trials left to run.
 
-    A trial whose stop was decided, but not written down before a kill, is ended here.
+    If a kill followed the decision to stop a trial, and its outcome was not written, it is ended
+    here.
     """
     ended = sorted((outcome for _, outcome in progress.outcomes()), key=lambda one: one.started)
     for outcome in ended:

@@ -1,8 +1,8 @@
-"""A search for hyperparameters, from its settings to the frozen file: round after round.
+"""Run a hyperparameter search round by round, from its settings to the file of results.
 
-All is derived from the outcomes of the trials, which are the truth: before each round the searcher
-is rebuilt from the rounds before it, and each ROI's scheduler from the epochs of its trials. The
-same command goes on where a search was killed.
+All state is derived from the trials' outcomes: before each round, the searcher is rebuilt from the
+earlier rounds, and each ROI's scheduler from the epochs of its trials. The same command therefore
+resumes a search that was killed.
 """
 
 import time
@@ -54,9 +54,9 @@ SETTLE_SECONDS: Final = 0.1
 
 
 def search_hyperparameters(settings: SweepSettings, search: Search, console: Console) -> list[str]:
-    """Run a search to its frozen file; return the ids of the trials that failed.
+    """Run a search up to its hyperparameter file; return the ids of the trials that failed.
 
-    Raises InputError (or ValueError) when the input can't be used, before anything is run.
+    Raises InputError (or ValueError) for invalid input, before anything is run.
     """
     progress = _progress(settings, search)
     if settings.run.dry_run:
@@ -70,16 +70,16 @@ def _progress(settings: SweepSettings, search: Search) -> Progress:
     rois = search.choose_rois(select(list_rois(settings.run.data), settings.selection))
     if not rois:
         raise InputError(
-            f"no ROI of the data has more than {search.min_vertices} vertices and is no stream"
+            f"the data has no ROI of more than {search.min_vertices} vertices, streams left out"
         )
     weights = settings.run.locations.weights
     backbone = start_from(search.backbone, name_weights(weights))
-    load(backbone, weights)  # refuse here what would fail on every worker
+    load(backbone, weights)  # raises here for what would fail on every worker
     return Progress(search, settings.searcher, rois, backbone, settings.run.runs)
 
 
 def _show_plan(settings: SweepSettings, progress: Progress, console: Console) -> None:
-    """Say what a search would do, from what it has done."""
+    """Print what a search has done and what is left to do."""
     search, costs = progress.search, read_costs(settings.run)
     *_, current = progress.rounds()
     records = progress.records()
@@ -93,22 +93,22 @@ def _show_plan(settings: SweepSettings, progress: Progress, console: Console) ->
         f"{search.n_configurations} configurations by {progress.searcher} in {search.n_rounds} "
         f"rounds of {search.per_round}: {n_trials} trials, {len(records)} done "
         f"({n_stopped} stopped); in round {current.number + 1}",
-        f"at most {duration(left)} of work is left, were no trial stopped",
-        f"ends in {progress.home.address}",
+        f"at most {duration(left)} of work is left, if no trial is stopped",
+        f"results: {progress.home.address}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass
 class _SearchRun:
-    """A search under way."""
+    """A running search."""
 
     settings: SweepSettings
     progress: Progress
     console: Console
 
     def run(self) -> list[str]:
-        """Run the rounds that wait, mirror, and conclude when all have ended."""
+        """Run the remaining rounds, mirror trials, and write the results when all have ended."""
         run, progress = self.settings.run, self.progress
         identity = Sweep(
             run.experiment or progress.rois[0].dataset,
@@ -128,7 +128,7 @@ class _SearchRun:
                 failures = self._run_rounds(tracker)
             complete = not failures
         except QueueLost as lost:
-            raise InputError(f"{lost}; run the same command again, which goes on here") from lost
+            raise InputError(f"{lost}; run the same command again to resume") from lost
         finally:
             unlogged = tracker.close(complete=complete)
         if complete:
@@ -137,17 +137,17 @@ class _SearchRun:
         if unlogged:
             message = warnings[-1] if warnings else "MLflow could not be written"
             self._say(
-                f"{message}; {len(set(unlogged))} trials are not there: run the same command again"
+                f"{message}; {len(set(unlogged))} trials are missing: run the same command again"
             )
         for trial_id, error in failures.items():
-            self._say(f"failed, and tried again by the same command: {trial_id}: {error}")
+            self._say(f"failed (run the same command to retry it): {trial_id}: {error}")
         return list(failures)
 
     def _waiting(self, now: Round) -> list[Trial]:
         return [trial for _, trial in now.trials if self.progress.ended(trial) is None]
 
     def _run_rounds(self, tracker: Tracker) -> dict[str, str]:
-        """Run round after round on the same warm groups; stop at one that has failures."""
+        """Run round after round on the same warm groups; stop after a round with failures."""
         run, progress = self.settings.run, self.progress
         self._say(connect_and_report())
         costs = read_costs(run)
@@ -165,7 +165,7 @@ class _SearchRun:
         return {}
 
     def _run_round(self, now: Round, warm: WarmQueue, monitor: Monitor) -> dict[str, str]:
-        """Run what waits of a round; return what failed."""
+        """Run the waiting trials of a round; return the errors of failed ones, by id."""
         asha = RoiAsha(
             self.progress.search,
             {trial.id: scheduler_trial(trial) for _, trial in now.trials},
@@ -179,7 +179,7 @@ class _SearchRun:
         if not waiting:
             return {}
         self._run_trials(now, waiting, warm, monitor, asha)
-        monitor.tracker.due([one.id for one in waiting])  # stopped ones are written down only now
+        monitor.tracker.due([one.id for one in waiting])  # stopped trials have an outcome only now
         lost = {trial.id for trial in waiting if self.progress.ended(trial) is None}
         for trial in waiting:
             if trial.id in lost - set(monitor.failures):
@@ -199,8 +199,8 @@ class _SearchRun:
         command_of(run, noun, [one for _, one in now.trials], waiting, costs).write(run.runs)
         stall_timeout, retries = run.options.stall_timeout, run.options.retries
         jobs = [make_job(one, costs, stall_timeout, awaits_scheduler=True) for one in waiting]
-        # No proxy trial waits beside those at work: the order in which trials of an ROI are
-        # compared is then that of the round, with one group.
+        # No proxy trial waits next to the running ones, so with one group the trials of an ROI are
+        # compared in the order of the round.
         schedule = Schedule(warm.n, retries, run.runs.ray_storage)
         with monitor.display(waiting, warm.progress, warm.missing) as display:
             run_jobs(jobs, warm.queue, schedule, monitor.watcher(display, waiting), asha)
@@ -208,18 +208,18 @@ class _SearchRun:
 
     @property
     def _measure(self) -> Measure:
-        """Show the retrieval of finished trials."""
+        """Make the measure of finished trials' retrieval."""
         return Measure(self._top1, "top-1", "stopped")
 
     def _top1(self, trial_id: str) -> float | None:
-        """Give a finished trial's retrieval; a stopped one's may not be written down yet."""
+        """Return a finished trial's retrieval; None if a stopped trial has no outcome yet."""
         outcome = Outcome.read(self.settings.run.runs, trial_id)
         if outcome is None or outcome.status != "finished":
             return None
         return outcome.history[-1].retrieval_top1
 
     def _conclude(self, identity: Sweep) -> None:
-        """Freeze the winner, and show what was found."""
+        """Write the best configuration, and show the results."""
         progress = self.progress
         *_, last = progress.rounds()
         records = progress.records()
@@ -254,6 +254,6 @@ def _stop(queue: Any, trial_id: str) -> None:
 
 
 def _settle(queue: Any) -> None:
-    """Wait until no worker is at a trial: a stopped one writes its outcome after Tune is done."""
+    """Wait until no trial runs: a stopped one writes its outcome after Tune has ended."""
     while ray.get(queue.running.remote()):
         time.sleep(SETTLE_SECONDS)

@@ -1,7 +1,7 @@
-"""What a search has found, how configurations rank, and which are tried next.
+"""The results of a search, the ranking of configurations, and the proposal of new ones.
 
-Everything here is a function of the trials' outcomes, so a search that was killed is rebuilt from
-them: proposals depend on the rounds before, all of whose trials have ended, and on the seed.
+Everything here is a function of the trials' outcomes, so that a killed search can be rebuilt:
+proposals depend on the seed and on the earlier rounds, all of whose trials have ended.
 """
 
 import warnings
@@ -36,41 +36,41 @@ from trainables.spec.search import (
 DIGITS: Final = 4
 """Significant digits of a proposed number."""
 REDRAWS: Final = 100
-"""Draws a configuration that is not there yet may take; a small space may hold no more."""
+"""Draws to find a new configuration; a small space may have no more."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """How far one configuration came on one ROI, and how well it retrieved there."""
+    """The epochs and the retrieval that one configuration reached on one ROI."""
 
     configuration: str
     roi_id: str
     epochs: int
-    """Epochs done; 0 for a training that diverged in its first."""
+    """Epochs done; 0 for a training that diverged in its first epoch."""
     of_epochs: int
     top1: float
-    """Retrieval on held-back training images after the last of these epochs; 0 if diverged."""
+    """Top-1 retrieval on held-out training images after the last epoch; 0 if diverged."""
     stopped: bool
 
     @property
     def key(self) -> tuple[bool, float]:
-        """Give what trials are compared by: top-1 as last measured, below all others if diverged.
+        """Return the sort key of trials: the last top-1; diverged trials rank below all others.
 
-        Not by how far a trial came: the number of epochs is searched for too, and few epochs pass
-        few rungs, so that short trainings would seem good for having been judged less often.
+        The number of epochs is not part of the key, because it is a hyperparameter itself: short
+        trainings pass few rungs, and would rank high only because they were rarely compared.
         """
         return self.epochs > 0, self.top1
 
 
 def diverged(outcome: Outcome) -> bool:
-    """Tell whether a trial failed by its settings: its loss was not a number."""
+    """Return whether a trial failed because of its settings, with a loss of NaN."""
     return outcome.error_kind == "diverged"
 
 
 def record(configuration: str, outcome: Outcome) -> Record:
-    """Read a record from the outcome of a trial that is not encoded.
+    """Make a record from the outcome of a trial without encoding.
 
-    A diverged trial ranks below all that did not: it reached no epoch.
+    A diverged trial ranks below all others.
     """
     [roi] = outcome.trial.rois
     of_epochs = int(getattr(training_of(outcome.trial).objective, "epochs"))  # noqa: B009
@@ -84,10 +84,10 @@ def record(configuration: str, outcome: Outcome) -> Record:
 
 
 def rank_shares(records: Sequence[Record]) -> dict[str, float]:
-    """Average each configuration's rank share over ROIs: 1 is best, 0 worst, always between.
+    """Average each configuration's rank share over ROIs: from 0 (worst) to 1 (best), exclusive.
 
-    Within an ROI of n configurations the share is (rank − ½) / n, with rank n the best, and ties
-    averaged. Configurations come in the order of the records.
+    Within an ROI of n configurations, the share is (rank − ½) / n, where rank n is the best and
+    ties are averaged. Configurations are in the order of the records.
     """
     shares: dict[str, list[float]] = {one.configuration: [] for one in records}
     for roi in dict.fromkeys(one.roi_id for one in records):
@@ -100,7 +100,7 @@ def rank_shares(records: Sequence[Record]) -> dict[str, float]:
 
 
 def distribution(span: Range) -> BaseDistribution:
-    """Translate a range for Optuna."""
+    """Convert a range to a distribution of Optuna."""
     match span:
         case LogUniform(low, high):
             return FloatDistribution(low, high, log=True)
@@ -125,7 +125,7 @@ SEARCHERS: Final[dict[str, Callable[[int, Search], optuna.samplers.BaseSampler]]
 }
 
 Configurations = Mapping[str, Mapping[str, Value]]
-"""Values by the configuration's name, in the order they were proposed."""
+"""Values by the configuration's name, in the order of proposal."""
 
 
 def build_study(
@@ -155,7 +155,7 @@ def build_study(
 def propose(
     study: optuna.Study, search: Search, n: int, known: Configurations
 ) -> dict[str, dict[str, Value]]:
-    """Ask a study for n further configurations; fewer when the space holds no more."""
+    """Ask a study for n new configurations; fewer if the space has no more."""
     spans = {name: distribution(span) for name, span in search.ranges.items()}
     found: dict[str, dict[str, Value]] = {}
     for _ in range(REDRAWS + n):
@@ -169,7 +169,7 @@ def propose(
 
 
 def _plain(value: Any, span: BaseDistribution) -> Value:
-    """Round a proposed number to what a person reads, within its range."""
+    """Round a proposed number to DIGITS significant digits, within its range."""
     if isinstance(span, FloatDistribution):
         return min(max(float(f"{value:.{DIGITS}g}"), span.low), span.high)
     return int(value) if isinstance(span, IntDistribution) else value

@@ -1,4 +1,4 @@
-"""What a search ends in: its history, the frozen file, a table and figures."""
+"""The results of a search: its history, the hyperparameter file, a table and figures."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,25 +28,25 @@ SHORT: Final = {
     "hidden_ratio": "h/n",
     "embedding_ratio": "z/n",
 }
-"""Hyperparameters as the terminal's table heads their columns."""
+"""Column headers of hyperparameters in the terminal's table."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One configuration among all: higher rank share is better."""
+    """One configuration in the ranking; a higher rank share is better."""
 
     configuration: str
     values: Mapping[str, Value]
     rank_share: float
     top1: float
-    """Mean over ROIs, of finished and stopped trials alike, each at its last epoch."""
+    """Mean top-1 over ROIs, of finished and stopped trials, each at its last epoch."""
     finished: int
     stopped: int
     diverged: int
 
 
 def standings(configurations: Configurations, records: Sequence[Record]) -> list[Standing]:
-    """List configurations from best to worst; of equal ones, the one proposed first is better."""
+    """List configurations from best to worst; among equals, earlier proposals come first."""
     rows = []
     for name, share in rank_shares(records).items():
         own = [one for one in records if one.configuration == name]
@@ -59,12 +59,12 @@ def standings(configurations: Configurations, records: Sequence[Record]) -> list
 
 
 def write_history(home: Path, records: Sequence[Record]) -> None:
-    """Write what is known of every (configuration, ROI), one JSON a line."""
+    """Write the record of every (configuration, ROI), one JSON object per line."""
     write_text(home / HISTORY, "".join(json.dumps(asdict(one)) + "\n" for one in records))
 
 
 def freeze(home: Path, ranked: Sequence[Standing], found: Found) -> Path:
-    """Write the winner's values, once; return the file."""
+    """Write the best configuration's values, unless the file exists; return the file."""
     path = home / FROZEN
     if not path.exists():
         write_hyperparameters(path, ranked[0].values, found)
@@ -72,12 +72,12 @@ def freeze(home: Path, ranked: Sequence[Standing], found: Found) -> Path:
 
 
 def summarise_best(ranked: Sequence[Standing]) -> tuple[dict[str, Any], ...]:
-    """Give the best few as the frozen file holds them."""
+    """Return the best configurations in the form of the hyperparameter file."""
     return tuple({**asdict(one), "values": dict(one.values)} for one in ranked[:KEPT])
 
 
 def draw(home: Path, study: optuna.Study, ranked: Sequence[Standing]) -> list[Path]:
-    """Draw importance (where there is enough to tell it) and parallel coordinates."""
+    """Draw importances, if there are enough configurations, and parallel coordinates."""
     found = importance(study)
     written = draw_importance(found, home / "importance") if found else []
     values, shares = [one.values for one in ranked], [one.rank_share for one in ranked]
@@ -85,7 +85,7 @@ def draw(home: Path, study: optuna.Study, ranked: Sequence[Standing]) -> list[Pa
 
 
 def best_table(ranked: Sequence[Standing]) -> Table:
-    """Lay out the best configurations for the terminal."""
+    """Make the terminal's table of the best configurations."""
     table = Table(
         "rank", "top-1", "done", "stopped", *SHORT.values(), box=None, padding=(0, 1, 0, 0)
     )

@@ -36,9 +36,12 @@ def refusal(arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
         (["transfer", "--data", "nowhere"], "nowhere: no ingested subject found"),
         (
             ["transfer", "--out", "nowhere"],
-            "nowhere: holds no finished fine-tuned trial; run python -m",
+            "nowhere: has no finished fine-tuned trial; run python -m",
         ),
-        (["transfer", "--methods", "guess"], "--methods: unknown 'guess'; expected of contrastive"),
+        (
+            ["transfer", "--methods", "guess"],
+            "--methods: unknown 'guess'; expected any of contrastive",
+        ),
         (
             ["transfer", "--methods", "contrastive"],
             "no finished contrastive trial among",
@@ -46,7 +49,7 @@ def refusal(arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
         (["transfer", "--subjects", "7"], "subjects: 7 not in the data"),
         (
             ["transfer", "--model-subjects", "7"],
-            "--model-subjects 7: no model is fine-tuned on these",
+            "--model-subjects 7: no model is fine-tuned on only these",
         ),
         (["transfer", "--hemispheres", "left"], "--hemispheres 'left': expected lh, rh or lh,rh"),
         (["transfer", "--rois", "V9"], "rois: unknown 'V9'"),
@@ -106,10 +109,7 @@ def test_models_of_data_ingested_anew_are_refused(home, tmp_path, monkeypatch, c
     write_subjects(tmp_path / "data", {"subj01": own}, {"subj01": (range(40), range(40, 60))})
     monkeypatch.chdir(tmp_path)
     shown = refusal(["transfer"], tmp_path, capsys)
-    assert (
-        "none of its 3 fine-tuned trials was fine-tuned on the data that is given; give --data"
-        in shown
-    )
+    assert "none of its 3 fine-tuned trials was fine-tuned on the given data; give --data" in shown
 
 
 def test_a_dry_run_counts_pairs_what_is_done_and_what_was_seen(home, capsys) -> None:

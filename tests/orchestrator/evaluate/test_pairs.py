@@ -132,11 +132,11 @@ def test_finished_finetuned_trials_of_the_data_at_hand_are_models(tmp_path) -> N
 
 
 def test_a_sweep_s_directory_without_models_is_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match="holds no finished fine-tuned trial; run python -m"):
+    with pytest.raises(InputError, match="has no finished fine-tuned trial; run python -m"):
         find_models(RunDirectory(tmp_path), ROIS)
     record(tmp_path, SINGLE[0])
     with pytest.raises(
-        InputError, match="none of its 1 fine-tuned trials was fine-tuned on the data"
+        InputError, match="none of its 1 fine-tuned trials was fine-tuned on the given data"
     ):
         find_models(RunDirectory(tmp_path), NOD_SUBJECT_ROIS)
 

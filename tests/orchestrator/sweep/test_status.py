@@ -105,7 +105,7 @@ def test_status_of_a_sweep_that_has_ended_or_died(
     shown = status(runs, capsys)
     assert "died: sweep paper" in shown
     assert "0 running, 1 failed, 1 waiting" in shown
-    assert f"go on: python -m orchestrator.sweep retry --out {runs}" in shown
+    assert f"resume with: python -m orchestrator.sweep retry --out {runs}" in shown
 
 
 @pytest.mark.parametrize("action", ["status", "retry", "cancel"])

@@ -67,7 +67,7 @@ def test_a_round_s_file_says_what_its_searcher_knew_and_is_written_once(progress
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"configurations": {"a": {"tau": 1}}}'])
 def test_a_damaged_round_is_refused_by_name(progress, text) -> None:
     (progress.home.path / "round-00.json").write_text(text)
-    with pytest.raises(ValueError, match=r"round-00\.json: .*; remove .* starts the search anew"):
+    with pytest.raises(ValueError, match=r"round-00\.json: .*; remove .* restarts the search"):
         list(progress.rounds())
 
 
