@@ -1,4 +1,4 @@
-"""What a machine can do at most: operations a second of products, bytes a second of copies."""
+"""Upper limits of a machine: operations per second of products, bytes per second of copies."""
 
 import tempfile
 import time
@@ -29,7 +29,7 @@ class Ceilings:
     """Bytes a second that a file just written is read with: the page cache's, where it holds it."""
 
     def floor(self, flops: float, precision: str, n_bytes: float) -> float:
-        """Return the seconds that neither arithmetic nor memory can undercut."""
+        """Return the lower bound of the seconds, by arithmetic and by memory."""
         return max(flops / self.flops[precision], n_bytes / self.memory)
 
 

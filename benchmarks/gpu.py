@@ -46,7 +46,7 @@ from trainables.models import backbones
 from trainables.spec import ALEXNET_LAYERS, Encoding
 
 FEATURES: Final = 210_000
-"""Of AlexNet's eight layers, for one image of 224 px."""
+"""Features of AlexNet's eight layers, for one image of 224 px."""
 REPEATS: Final = 3
 Seconds = list[float]
 
@@ -136,7 +136,7 @@ def repeated(run: Callable[[], object], times: float, device: torch.device) -> S
 
 
 def project(size: Size, finetuning: dict[str, dict[str, Any]], scoring: dict[str, Seconds]) -> None:
-    """Tell the GPU-hours of the paper's programme, least to most of what was measured."""
+    """Print the GPU-hours of the paper's programme, as a range over the measurements."""
     for variant in (DEFAULT, HALF):
         parts = {
             "finetuning": [
@@ -219,7 +219,7 @@ START: Final = time.perf_counter()
 
 
 def main() -> None:
-    """Measure everything, tell it, and write it."""
+    """Measure everything, print the figures, and write them."""
     parser = argparse.ArgumentParser(description="What a GPU makes of a sweep.")
     parser.add_argument("--small", action="store_true", help="a problem that a CPU can do")
     parser.add_argument("--json", type=Path, metavar="FILE")

@@ -32,10 +32,10 @@ AGREEMENT: Final = 1e-4
 
 
 class _Quiet:
-    """Listen to a trial, and say nothing."""
+    """Ignore a trial's progress."""
 
     def stage(self, name: str) -> None:
-        """Take note of no stage."""
+        """Ignore the start of a step."""
 
     def epoch(self, report: EpochReport) -> bool:
         """Go on."""

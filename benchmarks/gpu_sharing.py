@@ -64,7 +64,7 @@ class Trial:
 
 
 Rate = Callable[[Load, int, torch.device], float]
-"""Images a second of so many trials."""
+"""Returns the images per second of a number of trials."""
 
 
 def round_robin(load: Load, n_trials: int, device: torch.device) -> float:

@@ -84,7 +84,7 @@ def best_of_three(run: Callable[[], Any]) -> float:
 
 
 def pass_through(network: torch.nn.Module, images: Tensor, size: int) -> None:
-    """Extract every layer, in batches of a size, and let it go."""
+    """Extract every layer in batches of a size, and discard the features."""
     storage = Storage(torch.device("cpu"), 2**34, Path())
     extract(network, ALEXNET_LAYERS, torch.split(images, size), len(images), storage).close()
 

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""Describe the machine that a figure was measured on."""
 
 import importlib.metadata
 import os

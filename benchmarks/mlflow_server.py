@@ -17,7 +17,7 @@ from orchestrator.mlflow_server.postgres import binaries, free_port
 
 
 def missing() -> str | None:
-    """Say what this machine lacks to serve MLflow on PostgreSQL."""
+    """Return what this machine lacks to serve MLflow on PostgreSQL, or None."""
     try:
         binaries()
     except InputError as error:

@@ -1,4 +1,4 @@
-"""What the sweep adds to a trial: trials of no work through the real queue, pool and Tune.
+"""The overhead of a sweep per trial: trials without work through the real queue and Tune.
 
 python -m benchmarks.overhead [--trials 40] [--nested 8]
 
@@ -40,7 +40,7 @@ class NoWork:
         self._device = device
 
     def run(self, trial: WorkItem, listener: Any) -> Outcome:
-        """Do nothing, and say so."""
+        """Do nothing, and return a finished outcome."""
         listener.stage("nothing")
         return Outcome(trial, "finished", "", self._device.type, time.time(), {"nothing": 0.0})
 

@@ -2,7 +2,7 @@
 
 python -m benchmarks.precision --data demo/data --weights demo/weights.safetensors [--seeds 5]
 
-On the demonstration's data, backbone and settings. Told for each ROI: the mean r of each precision,
+On the demonstration's data, backbone and settings. Printed for each ROI: mean r of each precision,
 the standard deviation over seeds in float32, the mean difference of the pairs of one seed, and the
 time of an epoch.
 """
@@ -31,7 +31,7 @@ from trainables.worker.runner import TrialRunner
 
 
 def main() -> None:
-    """Tune each ROI with each seed in both precisions, and print what each comes to."""
+    """Fine-tune on each ROI with each seed in both precisions, and print the results."""
     parser = argparse.ArgumentParser(
         description="Whether bfloat16 changes what fine-tuning comes to."
     )

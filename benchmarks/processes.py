@@ -49,7 +49,7 @@ def _state(pid: int) -> str:
 
 
 def born(pid: int) -> str:
-    """Say when a process started, in ticks since boot; "" where there is none, or a zombie."""
+    """Return when a process started, in ticks since boot; "" if there is none, or a zombie."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""A sweep on a cluster that is not there: groups, a queue, nodes that fail, shared storage."""
+"""Simulate a sweep on a cluster: worker groups, a queue, failing nodes, shared storage."""
 
 from collections import Counter
 from collections.abc import Generator, Hashable, Sequence
@@ -88,7 +88,7 @@ class Simulation:
         self._left = len(self._waiting)
         self._n_readers = 0
         self._caching: Counter[Hashable] = Counter()
-        """How many workers hold a subject."""
+        """Number of workers that have a subject in memory."""
         self._done = self._env.event()
         self._changed = self._env.event()
         n_nodes = -(-self.cluster.gpus // self.cluster.gpus_per_node)
@@ -155,7 +155,7 @@ class Simulation:
                 self._give_back(*current, max(0.0, self._env.now - since))
 
     def _take(self, cached: tuple[Hashable, ...]) -> tuple[Task, float] | None:
-        """Take a trial of held subjects if one is submitted, else the first."""
+        """Take a trial of cached subjects if one is submitted, else the first."""
         window = self._waiting[: self.cluster.window * self.cluster.gpus]
         if not window:
             return None

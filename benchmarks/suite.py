@@ -2,9 +2,9 @@
 
 python -m benchmarks.suite [--json FILE] [--baseline benchmarks/baseline.json]
 
-A claim is a ratio of two times of one run, ours and what else there is, so another machine, or a
-busy one, changes it little. With ``--baseline`` the command fails when a claim's best run is below
-70 % of the worst run that is written there.
+A claim is a ratio of two times of one run, this program's and an alternative's, so that another
+machine, or a busy one, changes it little. With ``--baseline`` the command fails if a claim's best
+run is below 70 % of the worst run in the baseline.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from orchestrator.cluster.connection import connect
 from trainables.compute.device import use_threads
 
 FALLEN: Final = 0.7
-"""Of the baseline's worst run: below it, a claim does not hold any more."""
+"""Share of the baseline's worst run below which a claim has fallen."""
 REPEATS: Final = 3
 
 
@@ -65,7 +65,7 @@ CLAIMS: Final[tuple[Callable[[], list[float]], ...]] = (
 
 
 def main() -> int:
-    """Measure every claim, tell and write it; return 1 when one has fallen."""
+    """Measure, print and write every claim; return 1 if one has fallen."""
     parser = argparse.ArgumentParser(description="Measure every claim, and compare.")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--baseline", type=Path, metavar="FILE")
@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def fallen(found: dict[str, list[float]], baseline: Path) -> int:
-    """Tell which claims have fallen below a baseline; return 1 when any has."""
+    """Print which claims have fallen below a baseline; return 1 if any has."""
     known: dict[str, list[float]] = json.loads(baseline.read_text())["claims"]
     lost = [name for name, runs in found.items() if max(runs) < FALLEN * min(known[name])]
     for name in lost:

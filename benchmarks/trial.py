@@ -75,7 +75,7 @@ HEAD = "| step | seconds | from … to | floor | over the floor | run |\n|---|--
 
 
 def describe(ceilings: Ceilings, device: torch.device, threads: int) -> str:
-    """Say what the machine can do at most."""
+    """Describe the machine's upper limits."""
     rates = ", ".join(f"{rate / 1e9:,.0f} GFLOP/s {name}" for name, rate in ceilings.flops.items())
     where = f"{threads} threads" if device.type == "cpu" else device_name(device)
     return f"{where}: {rates}, {ceilings.memory / 1e9:.0f} GB/s of memory"

@@ -1,4 +1,4 @@
-"""What runs trials, and what their scores mean together.
+"""Run trials on one machine or a cluster, and analyse their scores.
 
 Each command is a package: `__main__` reads its flags, `run` does its work.
 """

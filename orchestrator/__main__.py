@@ -11,7 +11,7 @@ from orchestrator.cli.app import new_program, run_program
 from orchestrator.cli.process import leave
 
 COMMANDS: Final = ("ingest", "sweep", "evaluate", "scores", "analyze", "report", "mlflow-server")
-"""In the order in which they are used."""
+"""The commands, in the order in which they are used."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

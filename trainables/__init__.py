@@ -1,4 +1,4 @@
-"""What one trial is and does: read its images, fine-tune a backbone, encode, score."""
+"""The steps of one trial: read images, fine-tune a backbone, encode, score."""
 
 import logging
 

@@ -3,12 +3,12 @@
     Exception
     ├── Stopped                 the scheduler has stopped the trial: an outcome, not an error
     ├── Abandoned               another worker of the group has failed; all have left the trial
-    ├── OutOfMemory             the device has no memory for the trial, whatever was tried
+    ├── OutOfMemory             the device has too little memory, even with smaller microbatches
     ├── FloatingPointError
     │   └── Diverged            the loss is not a number
     └── RuntimeError
-        └── ProcessGroupBroken  the workers are no longer in step: their processes must start anew
-            └── WorkerLost      another worker's process has gone, or does not answer
+        └── ProcessGroupBroken  the workers are no longer in step: their processes must restart
+            └── WorkerLost      another worker's process has ended, or does not answer
 
 Bad data, weights or checkpoints raise ValueError, and files that can't be read OSError. Nothing
 here imports torch or Ray. ``trainables.compute.failures`` finds the kind of any error.
@@ -26,10 +26,10 @@ ErrorKind = Literal[
     "stalled",
     "unexpected",
 ]
-"""Why a trial has failed: what a program may decide by, as it may not by an error's text.
+"""Why a trial failed; decisions depend on this kind, never on the text of an error.
 
-``input``: data, weights or checkpoint don't serve. ``device``: a GPU, or its driver, failed.
-``worker-lost``: a process or a node has gone. ``stalled``: no progress for too long.
+``input``: unusable data, weights or checkpoint. ``device``: a GPU, or its driver, failed.
+``worker-lost``: a process or a node has ended. ``stalled``: no progress for too long.
 """
 
 
@@ -58,7 +58,7 @@ class Diverged(FloatingPointError):  # noqa: N818  (a state of the training)
 
 
 class OutOfMemory(Exception):  # noqa: N818  (as torch and Python name a state of the device)
-    """A trial needs more memory than its device has, also with the smallest microbatches."""
+    """A trial needs more memory than its device has, even with the smallest microbatches."""
 
 
 class Abandoned(Exception):  # noqa: N818  (another worker's error)
@@ -66,8 +66,8 @@ class Abandoned(Exception):  # noqa: N818  (another worker's error)
 
 
 class ProcessGroupBroken(RuntimeError):  # noqa: N818  (a state)
-    """The workers are no longer in step: their processes must start anew."""
+    """The workers are no longer in step: their processes must restart."""
 
 
 class WorkerLost(ProcessGroupBroken):
-    """Another worker's process has gone, or does not answer."""
+    """Another worker's process has ended, or does not answer."""
