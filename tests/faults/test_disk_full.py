@@ -16,6 +16,7 @@ from tests.builders.algonauts_folder import write_folder
 from tests.builders.algonauts_ingest import SETTINGS, batches, inspect
 from tests.builders.tiny_runs import Listener, Place, scores
 from trainables.data.shards import list_rois, list_shards
+from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_score_file
 from trainables.training.checkpoints import read_history
 
@@ -123,7 +124,8 @@ def test_a_failure_that_cannot_be_written_down_is_still_shown(tmp_path: Path) ->
                 (tmp_path / "runs" / f"ballast-{number}").write_bytes(b"x" * 4096)
             except OSError:
                 break
-        watcher = Watcher(Seen(), Seen(), {trial.id: trial}, tmp_path / "runs")  # type: ignore[arg-type]
+        runs = RunDirectory(tmp_path / "runs")
+        watcher = Watcher(Seen(), Seen(), {trial.id: trial}, runs)  # type: ignore[arg-type]
         watcher.failed(trial.id, Failure("unexpected", "a defect"))
     assert shown == [(trial.id, shown[0][1])]
     assert "a defect" in shown[0][1]

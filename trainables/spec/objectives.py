@@ -112,9 +112,9 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
 
 def _kind(content: Mapping[str, object]) -> type[Objective]:
     method = content.get("method")
-    if method not in OBJECTIVES:
+    if not isinstance(method, str) or method not in OBJECTIVES:
         raise refusal(f"an objective whose method is one of {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[str(method)]
+    return OBJECTIVES[method]
 
 
 AnyObjective = Annotated[Objective, one_kind_of(Objective, _kind)]

@@ -123,7 +123,8 @@ def _read_object(path: Path) -> object:
                 "thing; do not trust this file, download it again"
             ) from error
         except Exception as error:  # a damaged pickle can raise nearly anything
-            raise InputError(_unfit(path, f"a damaged pickle ({error})")) from error
+            reason = str(error).encode("unicode_escape").decode()  # it may quote the file's bytes
+            raise InputError(_unfit(path, f"a damaged pickle ({reason})")) from error
     content = array.content if isinstance(array, _Array) else ()
     return content[0] if len(content) == 1 else content
 

@@ -183,7 +183,7 @@ def test_what_is_missing_is_reported_with_its_cure(tmp_path):
 
 
 def test_an_unknown_analysis_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match=r"expected of improvement, layers"):
+    with pytest.raises(ValueError, match=r"expected some of improvement, layers"):
         find(["layers", "nonsense"])
 
 

@@ -168,7 +168,9 @@ def test_a_damaged_file_of_predictions_is_named_with_its_cure(place: Place, dama
     path = RunDirectory(runs).prediction_file(trial.id, trial.rois[0].id)
     assert read_predictions(path, "paper") is None
     path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
-    with pytest.raises(ValueError, match=f"{path.name}: not a readable file .*run the sweep again"):
+    with pytest.raises(
+        ValueError, match=f"{path.name}: not a readable prediction file .*run the sweep again"
+    ):
         read_predictions(path, "nested")
 
 

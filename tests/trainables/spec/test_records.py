@@ -224,6 +224,14 @@ def test_a_directory_is_refused_and_an_absent_file_is_absent(tmp_path) -> None:
         read_record(tmp_path / "absent.json", Trial, CURE)
 
 
+@pytest.mark.parametrize("method", [[], {}, None, 3])
+def test_a_method_that_is_no_text_is_refused_in_one_line(method) -> None:
+    content = json.loads(trial().to_json())
+    content["objective"]["method"] = method
+    with pytest.raises(ValueError, match=r"objective: expected an objective whose method is one"):
+        Trial.from_json(json.dumps(content))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),

@@ -136,7 +136,7 @@ def test_a_trial_that_no_part_fits_is_reported_with_its_cure(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainables.models.heads.normalise", partial(out_of_memory_above, 3))
-    with pytest.raises(OutOfMemory, match=r"also with 8 images .*smaller batch"):
+    with pytest.raises(OutOfMemory, match=r"even with 8 images .*smaller batch"):
         place.runner().run(place.trial(), Listener())
 
 
