@@ -2,10 +2,11 @@
 
 python -m benchmarks.gpu_check [--json FILE] [--only SECTIONS] [--small]
 
-Needs PyTorch, torchvision, pyarrow, pandas, SciPy, scikit-learn, safetensors and pytest alone: no
-Ray, no MLflow, no data. Every section stands for itself: an error in one is recorded and the next
-one begins. The JSON file is written after each measurement, so that a machine that goes away
-leaves what was measured. ``--small`` runs the same on a problem that a CPU can do in a minute.
+Needs PyTorch, torchvision, pyarrow, pandas, SciPy, scikit-learn, safetensors and pydantic, and for
+the marked tests pytest, hypothesis and himalaya; no Ray, no MLflow, no data. Every section stands
+for itself: an error in one is recorded and the next one begins. The JSON file is written after each
+measurement, so that a machine that goes away leaves what was measured. ``--small`` runs the same on
+a problem that a CPU can do in a minute.
 """
 
 import argparse
