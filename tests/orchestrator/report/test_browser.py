@@ -68,9 +68,9 @@ def column(page: Page, name: str) -> list[str]:
     """Read a column of the improvement table as shown."""
     return page.locator("#improvement table").first.evaluate(
         """(table, name) => {
-            const heads = [...table.tHead.rows[0].ROIs];
+            const heads = [...table.tHead.rows[0].cells];
             const place = heads.findIndex((head) => head.querySelector(`[data-sort="${name}"]`));
-            return [...table.tBodies[0].rows].map((row) => row.ROIs[place].textContent);
+            return [...table.tBodies[0].rows].map((row) => row.cells[place].textContent);
         }""",
         name,
     )
