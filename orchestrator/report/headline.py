@@ -16,7 +16,7 @@ COLUMNS = (
     "group",
     "method",
     "mean r",
-    "difference from untuned",
+    "difference",
     "95 % interval",
     "vertices better",
     "vertices",
@@ -25,8 +25,8 @@ COLUMNS = (
 )
 CAPTION = (
     "Mean Pearson r over the vertices of an ROI, the ROIs of a subject, then subjects. "
-    "Differences are of the same vertices; the interval, 2,000 bootstrap draws of each ROI's "
-    "vertices, covers neither other images nor other subjects or seeds."
+    "Differences are from untuned, of the same vertices; the interval, 2,000 bootstrap draws of "
+    "each ROI's vertices, covers neither other images nor other subjects or seeds."
 )
 
 
