@@ -1,8 +1,8 @@
 """The queue between Tune's trials and the warm worker groups: one small actor without workload.
 
 Groups take jobs and report; Tune's proxy trials submit jobs and listen. A group whose process died
-gets its job again after its restart. Stopping is cooperative: a worker is told to stop at its next
-report.
+gets its job again after its restart. Stopping is cooperative: a worker learns of a stop at its
+next report.
 """
 
 import asyncio

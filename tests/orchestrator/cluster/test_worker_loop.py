@@ -1,4 +1,4 @@
-"""What a worker does with a trial's errors, with a queue that only notes what it is told."""
+"""What a worker does with a trial's errors, with a queue that only records its calls."""
 
 from typing import Any
 

@@ -47,7 +47,7 @@ def test_what_a_store_that_was_down_has_missed_is_written_when_it_is_back(
 
 
 class FakeMirror:
-    """Notes what it is asked to write; fails while it is told to."""
+    """Record what is to be written; fail while the flag is set."""
 
     def __init__(self) -> None:
         self.down: Exception | None = None
