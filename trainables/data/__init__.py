@@ -1,4 +1,4 @@
-"""Ingested shards, image-classification tasks, and the loading of images."""
+"""Ingested subjects, image-classification tasks, and image loading."""
 
 __all__ = [
     "data_directory",

@@ -1,6 +1,6 @@
-"""The directory of ingested subjects and tasks, which commands call DATA, and what S3 has of it.
+"""Paths in the directory of ingested subjects and tasks (DATA), with fetching from S3.
 
-``SUBJECT/`` and ``tasks/TASK/`` hold a manifest, which is written last, and ``rows-….parquet``.
+``SUBJECT/`` and ``tasks/TASK/`` contain ``rows-….parquet`` and a manifest, which is written last.
 """
 
 from pathlib import Path
@@ -14,12 +14,12 @@ TASKS: Final = "tasks"
 
 
 class DataDirectory(StoredDirectory):
-    """The directory of ingested data: its subjects and tasks are fetched as they are asked for."""
+    """The directory of ingested data; subjects and tasks are fetched from S3 on access."""
 
     def subject(self, name: str) -> Path:
-        """Return a subject's directory after fetching its manifest and vertices.
+        """Fetch a subject's manifest and vertices; return its directory, which may not exist.
 
-        It may not exist. Raises OSError where S3 can't be read.
+        Raises OSError when S3 can't be read.
         """
         return fetch_small(self.path / name)
 
@@ -42,10 +42,10 @@ def row_files(directory: Path) -> list[Path]:
 
 
 def row_file(path: Path) -> Path:
-    """Return a row file after fetching it: a reader may run on another node than its planner."""
+    """Fetch a row file and return its path: a read may run on another node than its planner."""
     return StoredDirectory(path.parent).fetched(path)
 
 
 def publish(directory: Path) -> None:
-    """Put a new subject's or task's files to S3, the manifest last; nothing for local data."""
+    """Upload a new subject or task to S3, the manifest last. Do nothing for local data."""
     s3_mirror.upload_directory(directory, last=MANIFEST)

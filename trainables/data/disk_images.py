@@ -1,7 +1,7 @@
-"""A subject's images in a file of pixels, for devices that can't hold them.
+"""A subject's images in one uncompressed file, for devices with too little memory for them.
 
-Shards hold images by the dozen, and an epoch takes them one by one, in an order of its own. From a
-file in which each has its place, that is as fast as the disk, and needs the memory of a batch.
+Shards store images in row groups, but an epoch needs them one by one in random order. In a file
+with a fixed offset per image, random reads are as fast as the disk and need one batch of memory.
 """
 
 import os
@@ -20,13 +20,13 @@ from trainables.data.rows import fixed_width
 from trainables.data.shards import Manifest
 
 PIECE: Final = 256
-"""Images that are read at once, while the ones before are used."""
+"""Number of images per read; the next read overlaps with the use of the previous one."""
 
 
 class DiskImages:
-    """All images of a subject, in a file without a name, which no end of this process can leave.
+    """All images of a subject in an unlinked temporary file, which is freed with the process.
 
-    scratch: directory on the disk that the file is to take. Raises ValueError when it is full.
+    scratch: directory in which the file is created. Raises ValueError when its disk is full.
     """
 
     def __init__(self, shard: Path, scratch: Path) -> None:
@@ -36,7 +36,7 @@ class DiskImages:
         scratch.mkdir(parents=True, exist_ok=True)
         self._file = tempfile.TemporaryFile(dir=scratch, buffering=0)  # noqa: SIM115 (held)
         self.file = self._file.fileno()
-        """The descriptor of the file: image after image, in the order of the rows."""
+        """File descriptor; images are stored one after another in row order."""
         try:
             self._write(shard)
         except OSError as error:
@@ -67,12 +67,12 @@ class DiskImages:
     def _gather(self, rows: Tensor) -> Tensor:
         images = torch.empty(len(rows), *self._shape, dtype=torch.uint8)
         offsets = [row * self._bytes for row in rows.tolist()]
-        for offset in offsets:  # the disk is told of all, and need not wait for each to be asked
+        for offset in offsets:  # announces all reads at once, so that the disk can overlap them
             os.posix_fadvise(self.file, offset, self._bytes, os.POSIX_FADV_WILLNEED)
         for place, offset in zip(images.view(len(rows), -1).numpy(), offsets, strict=True):
             n_read = os.preadv(self.file, [place], offset)
             if n_read != self._bytes:
-                raise OSError(f"a on disk image ends after {n_read} of {self._bytes} bytes")
+                raise OSError(f"an on-disk image ends after {n_read} of {self._bytes} bytes")
         return images
 
 

@@ -1,4 +1,4 @@
-"""A subject's images during a trial: held on the device, or streamed when they do not fit."""
+"""Access to a subject's images during a trial: on the device, or streamed if they don't fit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Images(Protocol):
-    """Images by row number, in any order, batch after batch."""
+    """Access to images by row number, in batches and in any order."""
 
     @property
     def n_images(self) -> int:
@@ -58,12 +58,12 @@ class ResidentImages:
 
 @dataclass(frozen=True)
 class StreamedImages:
-    """Images that stay on disk and are read in the order asked for, every time."""
+    """Images on disk, which are read at each access."""
 
     n_images: int
     image_size: int
     read: Callable[[Tensor], Iterator[Tensor]]
-    """Given row numbers, yield their images in that order, in pieces of any length."""
+    """Function that yields the images of row numbers in their order, in chunks of any length."""
     device: torch.device
 
     def batches(self, rows: Tensor, batch_size: int) -> Iterator[Tensor]:
@@ -82,9 +82,9 @@ class StreamedImages:
 
 
 def split_batches(rows: Tensor, batch_size: int) -> tuple[Tensor, ...]:
-    """Cut rows into batches; the last may be smaller, but a last one of one joins its neighbour.
+    """Split rows into batches; the last may be smaller, but a single image joins the batch before.
 
-    BatchNorm has no variance of one image, and its contrastive loss is always 0.
+    BatchNorm can't estimate a variance from one image, whose contrastive loss would always be 0.
     """
     parts: tuple[Tensor, ...] = torch.split(rows, batch_size)
     if len(parts) > 1 and len(parts[-1]) == 1:

@@ -1,4 +1,4 @@
-"""Reading a subject's shards: large ones with Ray Data, one task per row group."""
+"""Read a subject's shards, the large ones with Ray Data."""
 
 import logging
 import sys
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     import ray.data
 
 CPUS_PER_READ: Final = 0
-"""A read asks Ray for none: trials may hold every CPU of what dead nodes have left of a cluster."""
+"""CPUs that a read reserves in Ray. With 0, reads start even if trials occupy every CPU."""
 READS_AT_ONCE: Final = 2
-"""One reads while the blocks of the other are taken."""
+"""Concurrent read tasks: one reads while the blocks of the other are consumed."""
 ROW_GROUPS_PER_READ: Final = 4
-"""Row groups of one task: of 9 MiB each a task costs more than it reads."""
+"""Row groups per read task: starting a task takes longer than reading one group of 9 MiB."""
 ALONE_BYTES: Final = 256 * 2**20
-"""Of the columns asked for: so few the worker reads itself, sooner than Ray Data's tasks begin."""
+"""Up to this size the worker reads columns itself, which is faster than starting Ray Data."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One subject's rows in memory, but for the images.
+    """One subject's responses and split, without the images.
 
     responses: {hemisphere: (n_images, n_vertices) float32}. train_rows, test_rows: row numbers
-    in the split's order.
+    in the order of the split.
     """
 
     manifest: Manifest
@@ -65,7 +65,8 @@ def read_subject(shard: Path) -> Subject:
         n_read += len(rows)
     if n_read != manifest.n_images:
         raise ValueError(
-            f"{shard}: {n_read} rows, its manifest says {manifest.n_images}; ingest it again"
+            f"{shard}: expected {manifest.n_images} rows, as in its manifest, found {n_read}; "
+            "ingest it again"
         )
     in_order = np.argsort(order, kind="stable")
     return Subject(
@@ -104,10 +105,10 @@ def _row_groups(shard: Path) -> list[dict[str, Any]]:
 def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
     """Read row groups in file order.
 
-    ``ray.data.read_parquet`` lists and samples files in tasks of a whole CPU each; on a machine
-    whose CPUs are held by trials these never start. Row groups are known beforehand here.
+    ``ray.data.read_parquet`` lists and samples files in tasks of one CPU each, which never start
+    where trials occupy every CPU. Here the row groups are listed without Ray.
     """
-    import ray.data  # a second, which small shards and machines without Ray are spared
+    import ray.data  # takes a second, which small shards and local runs do not need
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -134,7 +135,7 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
 
 
 def _read(path: Path, group: int, columns: tuple[str, ...]) -> pa.Table:
-    """Read columns of a row group; raise ValueError, with the cure, when the file is damaged."""
+    """Read columns of a row group; raise ValueError when the file is damaged."""
     try:
         return pq.ParquetFile(row_file(path), **VERIFIED).read_row_group(
             group, columns=list(columns)
@@ -148,7 +149,7 @@ def _read(path: Path, group: int, columns: tuple[str, ...]) -> pa.Table:
 def stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
     """Read columns of a subject's rows, block by block; raise ValueError when one is damaged.
 
-    Ray Data reads what is large, where this process is connected to a Ray; it starts none.
+    Large reads use Ray Data if this process is connected to Ray; Ray is never started here.
     """
     if _n_bytes(shard, columns) > ALONE_BYTES and _in_ray():
         yield from _dataset(shard, columns).iter_batches(batch_format="pyarrow", batch_size=None)
@@ -158,13 +159,13 @@ def stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
 
 
 def _in_ray() -> bool:
-    """Tell whether this process is connected to a Ray."""
+    """Return whether this process is connected to Ray."""
     ray = sys.modules.get("ray")
     return ray is not None and ray.is_initialized()
 
 
 def _n_bytes(shard: Path, columns: tuple[str, ...]) -> int:
-    """Count what columns of a subject take in memory."""
+    """Estimate the memory that columns of a subject need, in bytes."""
     manifest = Manifest.read(shard)
     widths = {"image": 3 * manifest.image_size**2}
     widths |= {side: 4 * n_vertices for side, n_vertices in manifest.n_vertices.items()}

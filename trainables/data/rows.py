@@ -1,4 +1,4 @@
-"""Rows of images and responses in Parquet files: written in groups, streamed, hashed."""
+"""Write, stream and hash the Parquet files of images and responses."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,7 @@ ROWS_PER_FILE: Final = 1024
 
 
 def read_rows(shard: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Stream the rows of a subject, or a task, in index order, a few row groups at a time.
-
-    Without Ray.
-    """
+    """Stream the rows of a subject or task in index order, a few row groups at a time."""
     files = [str(path) for path in row_files(shard)]
     options = pads.ParquetFragmentScanOptions(**VERIFIED)
     checked = pads.ParquetFileFormat(default_fragment_scan_options=options)
@@ -37,7 +34,7 @@ def read_rows(shard: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
 
 def fixed_width(column: pa.ChunkedArray, dtype: type[np.generic]) -> "np.ndarray[Any, Any]":
-    """View a fixed-size column as (n_rows, width) of dtype; one copy when it has many chunks."""
+    """Return a fixed-size column as (n_rows, width) of dtype; several chunks are copied."""
     parts = [_fixed_width_chunk(chunk, dtype) for chunk in column.chunks]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -56,10 +53,10 @@ def _fixed_width_chunk(chunk: pa.Array, dtype: type[np.generic]) -> "np.ndarray[
 
 
 class RowWriter:
-    """Write a subject's (or a task's) rows as Parquet files of at most ROWS_PER_FILE rows, hashed.
+    """Write and hash a subject's or task's rows as Parquet files of at most ROWS_PER_FILE rows.
 
-    Use it as a context manager on a directory that is renamed when all is there. The digest is
-    of the rows, however many of them come at a time.
+    Use it as a context manager on a temporary directory, which is renamed when complete. The
+    digest depends on the rows alone, not on how they are divided among calls of ``write``.
     """
 
     def __init__(self, directory: Path, schema: pa.Schema) -> None:
@@ -80,7 +77,7 @@ class RowWriter:
         self._close_file()
 
     def write(self, columns: dict[str, pa.Array]) -> None:
-        """Append rows, given as one Arrow array a column of the schema."""
+        """Append rows, given as one Arrow array per column of the schema."""
         table = pa.table(columns, schema=self._schema)
         for name, content in self._content.items():
             dtype = np.uint8 if name == "image" else np.float32
@@ -91,7 +88,7 @@ class RowWriter:
             self._flush_row_group()
 
     def close(self) -> str:
-        """Write what is left; return the digest of images and responses."""
+        """Write the remaining rows; return the digest of images and responses."""
         while self._n_pending:
             self._flush_row_group()
         self._close_file()

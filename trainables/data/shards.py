@@ -1,8 +1,8 @@
-"""A subject's shards on disk: their Arrow schemas, their manifest, writing and reading.
+"""A subject's shards on disk: Arrow schemas, manifest and vertices.
 
 ``DATA/nsd-subj01/`` holds ``rows-00000.parquet …`` (one row per image with its responses),
-``vertices.parquet`` (one row per vertex) and ``manifest.json``, which is written last:
-a directory without a manifest is not a subject.
+``vertices.parquet`` (one row per vertex) and ``manifest.json``, which is written last: a
+directory without a manifest is incomplete, and is ignored.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ TEST: Final = "test"
 
 
 def row_schema(image_size: int, n_vertices: dict[str, int]) -> pa.Schema:
-    """Declare one image with its responses.
+    """Return the Arrow schema of an image with its responses.
 
-    image: 3 x image_size x image_size uint8, channels first. lh, rh: float32 responses, one a
-    vertex of challenge space. index: row of the response file. order: place in the split's order.
+    image: 3 x image_size x image_size uint8, channels first. lh, rh: float32 responses, one per
+    vertex of challenge space. index: row of the response file. order: position in the split.
     """
     return pa.schema(
         [
@@ -59,7 +59,7 @@ VERTEX_SCHEMA: Final = pa.schema(
     ]
 )
 """vertex: column of the response matrix. fsaverage: vertex of the fsaverage mesh (0-163,841).
-noise_ceiling: the highest r that a perfect model could reach; null where not given."""
+noise_ceiling: highest r that a perfect model can reach; null if unknown."""
 
 SURFACE_VERTEX_SCHEMA: Final = pa.schema(
     [
@@ -69,13 +69,13 @@ SURFACE_VERTEX_SCHEMA: Final = pa.schema(
         pa.field("prf_r2", pa.float32(), nullable=False),
     ]
 )
-"""Of a source in CIFTI files. grayordinate: column of the source's files. fslr: vertex of the
-hemisphere's 32k fsLR mesh. prf_r2: variance that the pRF model explains, in the source's unit."""
+"""Columns for CIFTI sources. grayordinate: column of the source's files. fslr: vertex of the
+hemisphere's 32k fsLR mesh. prf_r2: variance explained by the pRF model, in the source's unit."""
 
 
 @record
 class Manifest:
-    """What a subject's directory holds, written when all of it is there."""
+    """Description of a subject's directory, written after all its other files."""
 
     _derived = ("data",)
 
@@ -87,28 +87,28 @@ class Manifest:
     n_test: Size
     n_vertices: dict[Hemisphere, Size]
     rois: dict[Hemisphere, dict[Name, Count]]
-    """Vertices of each ROI: ``{"lh": {"V1v": 704, …}, "rh": …}``; empty ROIs are absent."""
+    """Number of vertices of each ROI: ``{"lh": {"V1v": 704, …}, "rh": …}``, without empty ROIs."""
     split: Text
     split_digest: Text
     source: Text
-    """Digest of the source's files (small ones by content, others by size): a change is noticed."""
+    """Digest of the source's files: small ones by content, others by size."""
     content: Text
-    """Digest of the images, the responses and the ROI membership as they were written."""
+    """Digest of the images, responses and ROI membership as written."""
     files: dict[Name, Text]
-    """SHA-256 of each file beside this manifest."""
+    """SHA-256 of each other file of the directory."""
     schema_version: Int = SCHEMA_VERSION
     choices: dict[Text, Text] = field(default_factory=dict)
-    """What else was decided at ingest, by name; none for the Algonauts layout."""
+    """Further ingest settings by name; none for the Algonauts layout."""
 
     @property
     def data(self) -> str:
-        """Digest of all that changes a score: images, responses, membership, split."""
+        """Digest of everything that affects a score: images, responses, ROI membership, split."""
         return digest(
             [self.content, self.split_digest, self.image_size, self.rois, self.schema_version]
         )
 
     def to_json(self) -> str:
-        """Serialise, readable by a person."""
+        """Serialise to indented JSON."""
         content = asdict(self)
         if not self.choices:
             del content["choices"]
@@ -116,7 +116,7 @@ class Manifest:
 
     @classmethod
     def read(cls, shard: Path) -> Self:
-        """Read a subject's manifest; raise ValueError naming the file when it can't be used."""
+        """Read a subject's manifest; raise ValueError when it is missing or invalid."""
         cure = f"remove {shard} and ingest this subject again"
         try:
             return read_record(shard / MANIFEST, cls, cure)
@@ -125,7 +125,7 @@ class Manifest:
 
     @property
     def roi_names(self) -> list[str]:
-        """Name the ROIs of both hemispheres, sorted."""
+        """Return the names of the ROIs of both hemispheres, sorted."""
         return sorted({roi_name for rois in self.rois.values() for roi_name in rois})
 
 
@@ -135,9 +135,9 @@ def list_shards(data: Path) -> list[Path]:
 
 
 def list_rois(data: Path) -> list[Roi]:
-    """List every ROI of a data directory, by subject, hemisphere and ROI order.
+    """List the ROIs of a data directory, sorted by subject, hemisphere and ROI_ORDER.
 
-    Raises ValueError when there is no ingested subject, or a manifest can't be read.
+    Raises ValueError when there is no ingested subject or a manifest can't be read.
     """
     shards = list_shards(data)
     if not shards:
@@ -170,18 +170,18 @@ def read_vertices(shard: Path, roi: Roi) -> "np.ndarray[Any, np.dtype[np.int32]]
 def read_planned_vertices(data: Path, roi: Roi) -> "np.ndarray[Any, np.dtype[np.int32]]":
     """Read an ROI's vertices: (n_vertices,) columns of its hemisphere's responses, ascending.
 
-    Raises ValueError when their number is not the one that the ROI was planned with.
+    Raises ValueError when their number differs from the one that the trial was planned with.
     """
     vertices = read_vertices(data / roi.shard, roi)
     if len(vertices) != roi.n_vertices:
         raise ValueError(
-            f"{roi.id}: {len(vertices)} vertices in {data / roi.shard}, "
-            f"the trial was planned on {roi.n_vertices}; plan the sweep again"
+            f"{roi.id}: expected {roi.n_vertices} vertices, as planned, found {len(vertices)} in "
+            f"{data / roi.shard}; plan the sweep again"
         )
     return vertices
 
 
 def fingerprint(data: Path) -> str:
-    """Hash every subject's manifest: the data set as it was ingested."""
+    """Hash the manifests of all subjects, which identifies the ingested data set."""
     manifests = sorted(data.glob("*/manifest.json"))
     return hashlib.sha256("".join(map(hash_file, manifests)).encode()).hexdigest()[:16]

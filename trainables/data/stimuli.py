@@ -1,4 +1,4 @@
-"""Which images a backbone was trained on, and which of a subject's images are among them."""
+"""Training-image overlap: which of a subject's images a backbone was trained on."""
 
 from dataclasses import dataclass
 from math import floor
@@ -19,14 +19,14 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class Stimuli:
-    """One subject's images by their ids over all subjects, with the split."""
+    """One subject's split, with stimulus ids that are shared by all subjects."""
 
     data: str
     """Digest of the subject's shards."""
     names: Names
     """(n_images,) stimulus ids by row."""
     train: Rows
-    """Rows of the training images, in the split's order."""
+    """Rows of the training images, in the order of the split."""
     test: Rows
 
     @classmethod
@@ -51,13 +51,13 @@ class Overlap:
     """A subject's images that a backbone was trained on."""
 
     rows: Rows
-    """Of training and test images alike."""
+    """Number of images in common, of training and test images together."""
     n_test: int
-    """How many of them are test images."""
+    """Number of these that are test images."""
 
 
 class KnownStimuli:
-    """The stimuli of a data directory's subjects, each read once."""
+    """The stimuli of a data directory's subjects, read once each."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -67,17 +67,17 @@ class KnownStimuli:
     def of(self, roi: Roi) -> Stimuli:
         """Return the stimuli of an ROI's subject.
 
-        Raises ValueError when the subject is not there as the ROI knew it.
+        Raises ValueError when the subject is missing or its data differ from the ROI's.
         """
         key = (roi.shard, roi.data)
         if key not in self._read:
             shard = DataDirectory(self._data).subject(roi.shard)
             stimuli = Stimuli.read(shard) if shard.is_dir() else None
             if stimuli is None or stimuli.data != roi.data:
-                found = "is not there" if stimuli is None else f"is {stimuli.data} now"
+                found = "is missing" if stimuli is None else f"is now {stimuli.data}"
                 raise ValueError(
                     f"{shard}: the data {roi.data} that a backbone was fine-tuned on {found}, so "
-                    "the images that it has seen can't be known; ingest that data again"
+                    "its training images are unknown; ingest that data again"
                 )
             self._read[key] = stimuli
         return self._read[key]
@@ -85,7 +85,7 @@ class KnownStimuli:
     def overlap(self, model: Trial, target: Roi) -> Overlap:
         """Find the images of a target's subject that a trial's backbone is trained on.
 
-        Images held back for validation are not trained on. An untuned backbone has seen none.
+        Validation images do not count as training images. An untuned backbone has no overlap.
         """
         if isinstance(model.objective, Untuned):
             return Overlap(np.empty(0, np.int64), 0)
@@ -101,7 +101,7 @@ class KnownStimuli:
 
 
 def _trained_on(stimuli: Stimuli, validation: float) -> Names:
-    """Name the training images, but for the last share, which is held back."""
+    """Return the ids of the training images without the last share, which is for validation."""
     n_held_back = floor(validation * len(stimuli.train))
     names: Names = stimuli.names[stimuli.train[: len(stimuli.train) - n_held_back]]
     return names

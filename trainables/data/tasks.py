@@ -1,7 +1,7 @@
-"""An image-classification task's shards: what a fine-tuned backbone is asked besides the cortex.
+"""The shards of an image-classification task, on which fine-tuned backbones are evaluated.
 
 ``DATA/tasks/<name>/`` holds ``rows-00000.parquet …`` (one row per image with its label) and
-``manifest.json``, which is written last: a directory without a manifest is not a task.
+``manifest.json``, which is written last: a directory without a manifest is incomplete.
 """
 
 import json
@@ -27,10 +27,10 @@ TASK_SCHEMA_VERSION: Final = 1
 
 
 def task_schema(image_size: int) -> pa.Schema:
-    """Declare one image with its label.
+    """Return the Arrow schema of an image with its label.
 
-    index: place in the source's order. name: path within the source. label: place in the
-    manifest's classes. image: 3 x image_size x image_size uint8, channels first.
+    index: position in the source. name: path within the source. label: index of the class in
+    the manifest. image: 3 x image_size x image_size uint8, channels first.
     """
     return pa.schema(
         [
@@ -45,7 +45,7 @@ def task_schema(image_size: int) -> pa.Schema:
 
 @record
 class TaskManifest:
-    """What a task's directory holds, written when all of it is there."""
+    """Description of a task's directory, written after all its other files."""
 
     _derived = ("data",)
 
@@ -56,7 +56,7 @@ class TaskManifest:
     n_test: Size
     classes: tuple[Text, ...]
     split: Text
-    """The rule in words."""
+    """The rule by which images were divided, in words."""
     split_digest: Text
     """Digest of names, labels and sides."""
     source: Text
@@ -69,16 +69,16 @@ class TaskManifest:
 
     @property
     def data(self) -> str:
-        """Digest of all that changes a result: images, labels, split."""
+        """Digest of everything that affects a result: images, labels, split."""
         return digest([self.content, self.split_digest, self.image_size, self.schema_version])
 
     def to_json(self) -> str:
-        """Serialise, readable by a person."""
+        """Serialise to indented JSON."""
         return json.dumps({**asdict(self), "data": self.data}, indent=2) + "\n"
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """Read a task's manifest; raise ValueError naming the file when it can't be used."""
+        """Read a task's manifest; raise ValueError when it is missing or invalid."""
         cure = f"remove {directory} and ingest the task again"
         try:
             return read_record(directory / MANIFEST, cls, cure)
@@ -88,7 +88,7 @@ class TaskManifest:
 
 @dataclass(frozen=True)
 class TaskLabels:
-    """What is known of a task's images without looking at them; arrays are in index order."""
+    """A task's names, labels and split, without images; arrays are in index order."""
 
     names: list[str]
     labels: NDArray[np.int64]
@@ -108,8 +108,8 @@ def read_labels(directory: Path) -> TaskLabels:
     table = pa.concat_tables(read_rows(directory, ("name", "label", "split")))
     if table.num_rows != manifest.n_images:
         raise ValueError(
-            f"{directory}: {table.num_rows} rows, its manifest says {manifest.n_images}; remove it "
-            "and ingest the task again"
+            f"{directory}: expected {manifest.n_images} rows, as in its manifest, found "
+            f"{table.num_rows}; remove it and ingest the task again"
         )
     split = table["split"].to_numpy()
     return TaskLabels(
@@ -125,7 +125,7 @@ def read_task_batches(
 ) -> Iterator[Tensor]:
     """Stream a task's images, (batch, 3, size, size) uint8, in index order.
 
-    rows: only these, ascending; None for all. A few row groups are in memory at a time.
+    rows: ascending row numbers, or None for all. A few row groups are in memory at a time.
     """
     size = TaskManifest.read(directory).image_size
     held: list[Tensor] = []
@@ -141,7 +141,7 @@ def read_task_batches(
 
 
 def _pixels(directory: Path, size: int, rows: NDArray[np.int64] | None) -> Iterator[Tensor]:
-    """Yield the wanted images of a row group after the other."""
+    """Yield the selected images, one row group after another."""
     first = 0
     for block in read_rows(directory, ("image",)):
         if rows is not None:
