@@ -244,7 +244,7 @@ def main() -> None:
     if options.json:
         content = {"size": asdict(size), "ceilings": asdict(ceilings), "fast": fast}
         content |= {"finetuning": finetuning, "scoring": scoring, "gpu_sharing": trials_per_gpu}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -174,6 +174,8 @@ GPU_TESTS: Final = (
 def gpu_tests(report: Report, device: torch.device, small: bool) -> None:
     """Run the tests that are marked for a GPU."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", *GPU_TESTS]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=150, encoding="utf-8"
+    )
     print(done.stdout[-3000:], done.stderr[-1500:])
     report.add("pytest", exit=done.returncode, last=done.stdout.strip().splitlines()[-1:])

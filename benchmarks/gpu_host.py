@@ -83,9 +83,9 @@ def _shared(report: Report, name: str, command: list[str], env: dict[str, str]) 
         path = Path(home) / "gpu_sharing.json"
         done = subprocess.run(
             [*command, "--json", str(path)],
-            env=env, capture_output=True, text=True, check=False, timeout=150,
+            env=env, capture_output=True, text=True, encoding="utf-8", check=False, timeout=150,
         )  # fmt: skip
         if done.returncode:
             report.add(name, error=done.stderr[-300:])
             return
-        report.add(name, **json.loads(path.read_text())["rates"])
+        report.add(name, **json.loads(path.read_text(encoding="utf-8"))["rates"])

@@ -37,7 +37,7 @@ class Report:
         """Record figures under a name."""
         self._found.setdefault(self.section, {})[name] = values
         content = json.dumps(self._found, indent=1, default=str) + "\n"
-        self._path.write_text(content)
+        self._path.write_text(content, encoding="utf-8")
         shown = ", ".join(f"{key} {_short(value)}" for key, value in values.items())
         elapsed = time.perf_counter() - self._started
         print(f"[{elapsed:5.0f} s] {self.section}: {name}: {shown}", flush=True)

@@ -221,7 +221,9 @@ def main() -> None:
     for name, rates in found.items():
         print(f"| {name} | {statistics.median(rates):.1f} | {min(rates):.1f} … {max(rates):.1f} |")
     if options.json:
-        options.json.write_text(json.dumps({"load": asdict(load), "rates": found}, indent=1))
+        options.json.write_text(
+            json.dumps({"load": asdict(load), "rates": found}, indent=1), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -108,7 +108,9 @@ def family(pid: int) -> list[int]:
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+            parents[int(stat.parent.name)] = int(
+                stat.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1]
+            )
         except OSError:  # it has just ended
             continue
     found = [pid]
@@ -120,7 +122,7 @@ def family(pid: int) -> list[int]:
 def proportional_bytes(pid: int) -> int:
     """Measure a process's proportional set size; 0 when it has just ended."""
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
     except OSError:
         return 0
     return next(

@@ -40,9 +40,15 @@ class Server:
         command += ["--home", str(self.home), "--port", str(self.port)]
         command += ["--artifacts", self.artifacts] if self.artifacts else []
         kept = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-        with self.log.open("a") as log:
+        with self.log.open("a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                command, env=kept, stdout=log, stderr=log, text=True, cwd=self.home.parent
+                command,
+                env=kept,
+                stdout=log,
+                stderr=log,
+                text=True,
+                cwd=self.home.parent,
+                encoding="utf-8",
             )
         said = self.said.count("Ctrl-C ends it")
         wait_for(lambda: self._answers(said), "MLflow's server", timeout=150)
@@ -74,12 +80,12 @@ class Server:
     @property
     def said(self) -> str:
         """What the server has written."""
-        return self.log.read_text()
+        return self.log.read_text(encoding="utf-8")
 
     @property
     def client(self) -> dict[str, str]:
         """The variables that its client.env sets."""
-        lines = (self.home / "client.env").read_text().splitlines()
+        lines = (self.home / "client.env").read_text(encoding="utf-8").splitlines()
         return dict(line.removeprefix("export ").split("=", 1) for line in lines)
 
 

@@ -21,9 +21,13 @@ def descendants(pid: int) -> dict[int, str]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parents[int(folder.name)] = int(
-                (folder / "stat").read_text().rsplit(")", 1)[1].split()[1]
+                (folder / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1]
             )
-            titles[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+            titles[int(folder.name)] = (
+                (folder / "cmdline")
+                .read_text(encoding="utf-8", errors="replace")
+                .replace("\0", " ")
+            )
         except (OSError, IndexError, ValueError):
             continue
     found: dict[int, str] = {}
@@ -43,7 +47,7 @@ def alive(pids: set[int]) -> set[int]:
 
 def _state(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0]
     except OSError:
         return ""
 
@@ -51,7 +55,9 @@ def _state(pid: int) -> str:
 def born(pid: int) -> str:
     """Return when a process started, in ticks since boot; "" if there is none, or a zombie."""
     try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        )
     except OSError:
         return ""
     return "" if state in "ZX" else fields[18]

@@ -127,7 +127,7 @@ def memory_of(images: DiskImages, order: Tensor) -> int:
 
 
 def _anonymous_bytes() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("RssAnon:"):
             return 1024 * int(line.split()[1])
     raise OSError("/proc/self/status tells no RssAnon")

@@ -42,7 +42,7 @@ def main() -> None:
         seconds = (
             {"finetuning": {1000: options.seconds}, "scoring": {1000: 0.0}}
             if options.seconds
-            else trial_seconds(json.loads(options.steps.read_text()))
+            else trial_seconds(json.loads(options.steps.read_text(encoding="utf-8")))
         )
         print(HEAD)
         for n_subjects in map(int, options.subjects.split(",")):

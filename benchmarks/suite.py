@@ -83,13 +83,13 @@ def main() -> int:
         print(f"{name}: {middle:.2f} ({found[name][0]:.2f} to {found[name][-1]:.2f})", flush=True)
     if options.json:
         content = {"machine": machine(torch.device("cpu")), "claims": found}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return fallen(found, options.baseline) if options.baseline else 0
 
 
 def fallen(found: dict[str, list[float]], baseline: Path) -> int:
     """Print which claims have fallen below a baseline; return 1 if any has."""
-    known: dict[str, list[float]] = json.loads(baseline.read_text())["claims"]
+    known: dict[str, list[float]] = json.loads(baseline.read_text(encoding="utf-8"))["claims"]
     lost = [name for name, runs in found.items() if max(runs) < FALLEN * min(known[name])]
     for name in lost:
         print(f"fallen: {name}: {max(found[name]):.2f} at best, {min(known[name]):.2f} before")

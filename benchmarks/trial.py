@@ -68,7 +68,7 @@ def main() -> None:
         found[n_vertices] = [asdict(one) for one in rows]
     if options.json:
         content = {"machine": machine(device), "ceilings": asdict(ceilings), "steps": found}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 HEAD = "| step | seconds | from … to | floor | over the floor | run |\n|---|---|---|---|---|---|"

@@ -26,7 +26,7 @@ def node_types(bootstrap: Path = BOOTSTRAP) -> list[NodeType]:
     Empty if the cluster has no autoscaler, or if the file is not a cluster's configuration.
     """
     try:
-        config = yaml.safe_load(bootstrap.expanduser().read_text())
+        config = yaml.safe_load(bootstrap.expanduser().read_text(encoding="utf-8"))
         types = dict(config["available_node_types"])
         at_most = int(config.get("max_workers", 2))  # Ray's default
         return [

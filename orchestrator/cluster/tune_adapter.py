@@ -151,7 +151,7 @@ def _failure_of(trial: Any) -> Failure:
     raised = _raised_by(trial)
     # Tune's get_error reads a copy that is made later, and lacks the last attempt.
     file = Path(trial.error_file or "")
-    message = file.read_text() if file.is_file() else str(trial.get_error())
+    message = file.read_text(encoding="utf-8") if file.is_file() else str(trial.get_error())
     if isinstance(raised, TrialFailed):
         return Failure(raised.kind, message)
     is_gone = isinstance(raised, ray.exceptions.RayActorError)

@@ -116,7 +116,7 @@ def _create_lock(runs: RunDirectory, owner: LockOwner) -> Path:
     """Create the run lock under the next number; return its file."""
     beside = runs.new_lock_file(owner.key)
     beside.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(json.dumps(asdict(owner)))
+    beside.write_text(json.dumps(asdict(owner)), encoding="utf-8")
     try:
         while (path := _take(runs, beside)) is None:
             pass  # another process has just taken it
@@ -181,7 +181,7 @@ def _keep(runs: RunDirectory, path: Path, owner: LockOwner, ended: threading.Eve
             there = owner_of(runs)
             if there is not None and there.key != owner.key:
                 return interrupt(f"{there.describe()} has taken {runs} over")
-            if cancel.exists() and cancel.read_text().strip() in ("", owner.key):
+            if cancel.exists() and cancel.read_text(encoding="utf-8").strip() in ("", owner.key):
                 return interrupt("asked to stop by sweep cancel")
             write_text(path, json.dumps({**asdict(owner), "renewed": time.time()}))
         except OSError:
@@ -206,7 +206,7 @@ def _numbers(runs: RunDirectory) -> list[int]:
 def _machine() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id")
     try:
-        return f"{boot.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+        return f"{boot.read_text(encoding='utf-8').strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:  # not Linux
         return socket.gethostname()
 
@@ -214,7 +214,9 @@ def _machine() -> str:
 def _born(pid: int) -> str:
     """Return when a process started, in ticks since boot; "" if there is none, or a zombie."""
     try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        )
     except OSError:
         return _born_elsewhere(pid)
     return "" if state in "ZX" else fields[18]

@@ -57,7 +57,7 @@ def postgres(home: Path, password: str) -> Iterator[dict[str, str]]:
     port = free_port()
     command = [str(programs / "postgres"), "-D", str(home), "-p", str(port)]
     command += ["-h", "127.0.0.1", "-k", ""]
-    with (home.parent / "postgres.log").open("a") as log:
+    with (home.parent / "postgres.log").open("a", encoding="utf-8") as log:
         process: subprocess.Popen[bytes] = subprocess.Popen(
             command, stdout=log, stderr=log, cwd="/", **owner
         )
@@ -78,7 +78,7 @@ def _initialise(home: Path, programs: Path, owner: dict[str, Any], password: str
     """Create the database files in a temporary directory and rename it, so they are complete."""
     beside = home.with_name(f".{home.name}.{os.getpid()}")
     beside.mkdir(mode=0o700, parents=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".pw") as secret:
+    with tempfile.NamedTemporaryFile("w", suffix=".pw", encoding="utf-8") as secret:
         secret.write(password)
         secret.flush()
         if owner:

@@ -43,7 +43,7 @@ class Secrets:
         path = home / "secrets"
         if not path.exists():
             write_private(path, "\n".join(secrets.token_urlsafe(24) for _ in range(3)))
-        lines = path.read_text().split()
+        lines = path.read_text(encoding="utf-8").split()
         if len(lines) != 3:
             raise InputError(f"{path}: expected three lines of secrets, found {len(lines)}")
         return cls(*lines)
@@ -104,7 +104,7 @@ def _start(
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
     command += ["--host", settings.host, "--port", str(settings.port), "--workers", "2"]
     command += ["--artifacts-destination", settings.artifacts or str(home / "artifacts")]
-    with (home / "mlflow.log").open("a") as log:
+    with (home / "mlflow.log").open("a", encoding="utf-8") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
 
 

@@ -58,8 +58,8 @@ def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
         facts=facts,
         headline=top,
         parts=[_part(inputs, one.name, mesh) for one in ANALYSES],
-        css=(PAGE / "report.css").read_text(),
-        js=(PAGE / "report.js").read_text(),
+        css=(PAGE / "report.css").read_text(encoding="utf-8"),
+        js=(PAGE / "report.js").read_text(encoding="utf-8"),
     )
     write_text(page, text)
     return page

@@ -180,7 +180,9 @@ class Mirror:
             if note.exists():
                 reference = {"directory": checkpoints.address} | asdict(Note.read(note))
                 del reference["history"]
-                (Path(scratch) / "checkpoint.json").write_text(json.dumps(reference, indent=1))
+                (Path(scratch) / "checkpoint.json").write_text(
+                    json.dumps(reference, indent=1), encoding="utf-8"
+                )
             self._client.log_artifacts(run_id, scratch)
 
     def close(self, *, complete: bool) -> None:

@@ -14,7 +14,9 @@ def free_bytes(device: torch.device) -> int:
         share = torch.cuda.get_per_process_memory_fraction(device)
         return min(int(free), int(share * total) - torch.cuda.memory_reserved(device))
     fields = dict(
-        line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines() if ":" in line
+        line.split(":", 1)
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        if ":" in line
     )
     return int(fields["MemAvailable"].split()[0]) * 1024
 

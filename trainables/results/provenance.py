@@ -15,7 +15,9 @@ def code_version() -> str:
     here = Path(__file__).parent
     try:
         command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
-        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        found = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10, encoding="utf-8"
+        )
         return found.stdout.strip()
     except (OSError, subprocess.SubprocessError):
         try:

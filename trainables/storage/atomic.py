@@ -45,13 +45,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with atomic_write(path) as beside:
-        beside.write_text(text)
+        beside.write_text(text, encoding="utf-8")
 
 
 def append_line(path: Path, line: str, *, to_s3: bool) -> None:
     """Append a line to a text file; to_s3: also upload the whole file, if path is in a mirror."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     if to_s3:
         upload(path, path)

@@ -49,7 +49,7 @@ def read_image_names(run: Run) -> tuple[str, ...]:
 def read_label_file(path: Path) -> tuple[str, ...]:
     """Read image names, one a line or one after another without a break."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: expected image names as text, found other bytes; download it again"
@@ -68,7 +68,7 @@ def read_label_file(path: Path) -> tuple[str, ...]:
 def read_events(path: Path) -> tuple[str, ...]:
     """Read the column stim_file of a BIDS events file, in the order of onsets."""
     try:
-        with path.open(newline="") as stream:
+        with path.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream, delimiter="\t"))
         ordered = sorted(rows, key=lambda row: float(row["onset"]))
         names = tuple(row["stim_file"].strip() for row in ordered)

@@ -159,7 +159,7 @@ def write_once(out: Path, settings: Mapping[str, Any], write: Callable[[Path], N
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     write(partial)
-    (partial / RECORD).write_text(asked)
+    (partial / RECORD).write_text(asked, encoding="utf-8")
     if out.is_dir():
         out.rmdir()
     partial.replace(out)
@@ -174,10 +174,10 @@ def _is_done(out: Path, asked: str) -> bool:
             f"{out}: expected a new or empty directory, or an earlier simulation, found other "
             "content; give another --out"
         )
-    if record.read_text() == asked:
+    if record.read_text(encoding="utf-8") == asked:
         return True
     raise ValueError(
-        f"{out}: holds the simulation {_one_line(record.read_text())}, asked for "
+        f"{out}: holds the simulation {_one_line(record.read_text(encoding='utf-8'))}, asked for "
         f"{_one_line(asked)}; give another --out, or remove {out}"
     )
 

@@ -91,7 +91,9 @@ def _write_run(
     betas = np.concatenate([halves[side].betas[rows] for side in HEMISPHERES], axis=1)
     bare = [Path(name).name for name in names]
     _write_cifti(results / run / f"{run}_beta.dscalar.nii", betas, ScalarAxis(bare), cortex)
-    (results / run / f"{run}_label.txt").write_text("".join(f"{name}\n" for name in bare))
+    (results / run / f"{run}_label.txt").write_text(
+        "".join(f"{name}\n" for name in bare), encoding="utf-8"
+    )
 
 
 def _write_image(path: Path, image: Array, seed: Sequence[int]) -> None:
@@ -131,4 +133,6 @@ def _write_cifti(path: Path, values: Array, rows: Axis, columns: Axis) -> None:
 def _write_events(path: Path, names: Sequence[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"{4.0 * trial}\t1.0\tn/a\t{name}" for trial, name in enumerate(names)]
-    path.write_text("\n".join(["onset\tduration\ttrial_type\tstim_file", *lines, ""]))
+    path.write_text(
+        "\n".join(["onset\tduration\ttrial_type\tstim_file", *lines, ""]), encoding="utf-8"
+    )
