@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.cli.environment import DRIVER, WORKER, set_environment
+from orchestrator.cli.environment import DRIVER, WORKER, complete_environment, set_environment
 from orchestrator.cli.errors import InputError
 from trainables.storage.redaction import redact
 
@@ -30,6 +30,7 @@ def run(body: Callable[[], None]) -> int:
     code 2, an interrupt code 130. Any other exception is a bug and keeps its traceback.
     """
     set_environment(DRIVER, WORKER)
+    complete_environment()
     try:
         body()
     except InputError as error:

@@ -3,7 +3,6 @@
 Trials share a GPU only if its memory fits all of them, as estimated before anything runs.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +12,7 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cluster.address import cluster_address
 from orchestrator.cluster.autoscaling import NodeType, grown, node_types
 from orchestrator.cluster.worker_resources import WorkerResources
 
@@ -95,7 +95,7 @@ def size_worker_groups(asked: WorkerResources, n_waiting: int, largest: int) -> 
     missing if no group fits, or if the trials that are to share a GPU do not fit its memory.
     """
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    types = node_types() if os.environ.get("RAY_ADDRESS") else []
+    types = node_types() if cluster_address() else []
     has_gpu = grown(resources, types).get("GPU", 0.0) > 0
     gpus = asked.gpus if asked.gpus is not None else float(has_gpu)
     note = None

@@ -10,9 +10,11 @@ from ray._private import ray_constants
 from ray._private.services import get_node_ip_address
 from ray.data import DataContext
 
-GIB: Final = 2**30
-MAX_OBJECT_STORE: Final = 2 * GIB
-SHARE_OF_MEMORY: Final = 0.3
+from orchestrator.cli.errors import InputError
+from orchestrator.cluster.address import CURE, VARIABLE, check_cluster, cluster_address
+from orchestrator.cluster.local_ray import object_store_size, ray_directory
+from trainables.storage.redaction import redact
+
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -26,24 +28,53 @@ def connect(
 
     A local Ray listens on loopback only. With RAY_ADDRESS set, this process joins that cluster,
     and the arguments, which size a local Ray, are ignored. object_store_memory: bytes; by default
-    30 % of the machine's memory, at most 2 GiB.
+    30 % of the machine's memory, at most 2 GiB. Raises InputError if the cluster does not answer,
+    or if a local Ray can't be started.
     """
     quieten()
-    options: dict[str, Any] = {"ignore_reinit_error": True}
-    joined = os.environ.get("RAY_ADDRESS", "")
-    if not ray.is_initialized() and (not joined or _is_on_loopback_alone(joined)):
+    if ray.is_initialized():
+        return _dashboard(_init({}))
+    joined = cluster_address()
+    if joined:
+        check_cluster(joined)
+    if not joined or _is_on_loopback_alone(joined):
         # Ray listens on, and connects to, the machine's external address, unless it assumes a
         # cluster of one machine, as it does on macOS; there is no public argument for this.
         ray_constants.ENABLE_RAY_CLUSTER = False
-    if not ray.is_initialized() and not joined:
-        options |= {
-            "address": "local",
-            "num_cpus": num_cpus,
-            "include_dashboard": include_dashboard,
-            "object_store_memory": object_store_memory or default_object_store(),
-        }
-    context = ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+    sizes = {} if joined else _local_options(num_cpus, include_dashboard, object_store_memory)
+    return _dashboard(_init(sizes))
+
+
+def _dashboard(context: Any) -> str:
     return f"http://{context.dashboard_url}" if context.dashboard_url else ""
+
+
+def _local_options(
+    num_cpus: int | None, include_dashboard: bool, object_store_memory: int | None
+) -> dict[str, Any]:
+    directory = ray_directory()
+    return {
+        "address": "local",
+        "num_cpus": num_cpus,
+        "include_dashboard": include_dashboard,
+        "object_store_memory": object_store_memory or object_store_size(directory),
+        "_temp_dir": str(directory),
+    }
+
+
+def _init(options: dict[str, Any]) -> Any:
+    """Start or join Ray without output; raise InputError with the cure if it fails."""
+    try:
+        return ray.init(
+            logging_level=logging.ERROR, log_to_driver=False, ignore_reinit_error=True, **options
+        )
+    except Exception as error:  # Ray raises many kinds, also bare ones
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if joined := cluster_address():
+            raise InputError(redact(f"{VARIABLE}={joined}: {message}; {CURE}")) from error
+        raise InputError(
+            f"Ray does not start: {message}; its logs are in {options['_temp_dir']}"
+        ) from error
 
 
 def _is_on_loopback_alone(address: str) -> bool:
@@ -65,12 +96,6 @@ def quieten() -> None:
     context.enable_progress_bars = False
     context.enable_operator_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-
-
-def default_object_store() -> int:
-    """Return the bytes of a local object store: 30 % of the machine's memory, at most 2 GiB."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(MAX_OBJECT_STORE, int(memory * SHARE_OF_MEMORY))
 
 
 def local_cpus() -> int:
