@@ -15,11 +15,12 @@ demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, repo
 	$(BIN)/python -m orchestrator.report --out demo/runs
 
 test: $(READY)  ## Pass every test.
-	$(BIN)/python -m pytest -n 2 -m "not ray and not cluster"
-	$(BIN)/python -m pytest -m "ray and not cluster"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not ray and not cluster"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "ray and not cluster"
 
 test-fast: $(READY)  ## The unit tests: no Ray, no slow ones.
-	$(BIN)/python -m pytest -n 2 -m "not ray and not slow and not cluster"
+	$(BIN)/python -m pytest -n 2 --dist worksteal \
+		-m "not ray and not slow and not cluster"
 
 check: $(READY)  ## Format, lint, types, layers.
 	$(BIN)/ruff format --check .
