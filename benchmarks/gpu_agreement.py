@@ -17,6 +17,7 @@ from benchmarks.gpu_report import Report
 from benchmarks.small_shards import write_shards
 from orchestrator.execution.cost import Costs
 from trainables.data import loading
+from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
@@ -60,7 +61,7 @@ class _Lab:
 
     def run(self, trial: Trial, name: str, device: torch.device) -> tuple[np.ndarray, Outcome]:
         context = RunContext(
-            self.home / "data",
+            DataDirectory(self.home / "data"),
             RunDirectory(self.home / name),
             self.weights,
             torch.get_num_threads(),
@@ -124,7 +125,7 @@ def precision(report: Report, device: torch.device, small: bool) -> None:
 def finetuning(report: Report, device: torch.device, small: bool) -> None:
     """Fine-tune by the product at NSD's number of images: images a second, peak memory."""
     with _lab(device, small, 9841) as lab:
-        costs = Costs.read(lab.home / "data", gpus=device.type == "cuda")
+        costs = Costs.read(DataDirectory(lab.home / "data"), gpus=device.type == "cuda")
         for precision in ("float32", "bfloat16"):
             objective = Contrastive(batch_size=32 if small else 1024, epochs=3)
             trial = replace(lab.trial(objective, precision=precision), encoding=None)

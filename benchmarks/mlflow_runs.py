@@ -21,6 +21,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.mlflow_server.postgres import postgres
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.epoch_report import EpochReport
@@ -68,8 +69,9 @@ def main() -> None:
 
 def _finish(home: Path, n: int) -> list[Trial]:
     """Write the files of n trials that have ended, with a history of 30 epochs each."""
-    write_shards(home / "data")
-    roi = list_rois(home / "data")[0]
+    data = DataDirectory(home / "data")
+    write_shards(data.path)
+    roi = list_rois(data)[0]
     trials = [Trial(Contrastive(), (roi,), seed=seed) for seed in range(n)]
     history = tuple(EpochReport(k, 2.0 / k, 3.0, 100.0, 0.1, 9.0) for k in range(1, EPOCHS + 1))
     for trial in trials:
@@ -112,7 +114,9 @@ def _running(store: str, home: Path) -> Iterator[str]:
 
 def _measure(store: str, uri: str, home: Path, trials: list[Trial]) -> Measured:
     os.environ["MLFLOW_TRACKING_URI"] = uri
-    sweep = Sweep("bench", "paper", home / "data", RunDirectory(home / "runs"), "0123")
+    sweep = Sweep(
+        "bench", "paper", DataDirectory(home / "data"), RunDirectory(home / "runs"), "0123"
+    )
     start_tracker(sweep, print).close(complete=True)  # makes the schema, and sets what a sweep sets
     mirror, started = Mirror(sweep, uri), time.perf_counter()
     for trial in trials:

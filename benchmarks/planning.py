@@ -16,6 +16,7 @@ from orchestrator.execution.cost import Costs
 from orchestrator.execution.plan import make_plan
 from orchestrator.execution.ray_executor import make_job
 from orchestrator.sweep.spaces import expand
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Contrastive, Roi, Trial
 
@@ -36,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         subjects = [f"subj{number:02d}" for number in range(1, SUBJECTS + 1)]
         rois = write_shards(Path(home) / "data", subjects, n_images=40)
-        costs = Costs.read(Path(home) / "data", gpus=False)
+        costs = Costs.read(DataDirectory(Path(home) / "data"), gpus=False)
         times = [time.perf_counter()]
         trials = expand(space, rois, None)
         times.append(time.perf_counter())

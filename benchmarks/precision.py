@@ -20,6 +20,7 @@ from orchestrator.cli.environment import WORKER, set_environment
 from orchestrator.sweep.spaces import expand
 from search_spaces import demo
 from trainables.compute.device import use_threads
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
 from trainables.models.backbones import weights_name
 from trainables.results.run_directory import RunDirectory
@@ -35,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Whether bfloat16 changes what fine-tuning comes to."
     )
-    parser.add_argument("--data", type=Path, default=Path("demo/data"))
+    parser.add_argument("--data", type=lambda path: DataDirectory(Path(path)), default="demo/data")
     parser.add_argument("--weights", type=Path, default=Path("demo/weights.safetensors"))
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
@@ -46,7 +47,8 @@ def main() -> None:
     seconds: dict[Precision, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as runs:
         runner = TrialRunner(
-            RunContext(options.data, RunDirectory(Path(runs)), options.weights), device
+            RunContext(DataDirectory(options.data), RunDirectory(Path(runs)), options.weights),
+            device,
         )
         for planned in demo_trials(options.data, options.weights):
             for seed in range(options.seeds):
@@ -61,7 +63,7 @@ def main() -> None:
     print(f"an epoch: {a:.2f} s in float32, {b:.2f} s in bfloat16, {a / b:.2f} times as fast")
 
 
-def demo_trials(data: Path, weights: Path) -> list[Trial]:
+def demo_trials(data: DataDirectory, weights: Path) -> list[Trial]:
     """List the demonstration's contrastive trials on its first subject."""
     trials = expand(demo.trials, list_rois(data), weights_name(weights))
     return [

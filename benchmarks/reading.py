@@ -26,6 +26,7 @@ from benchmarks.ceilings import timed
 from benchmarks.small_shards import write_shards
 from orchestrator.cluster.connection import connect
 from trainables.data import loading
+from trainables.data.data_directory import row_files
 from trainables.data.disk_images import DiskImages
 from trainables.data.rows import fixed_width
 
@@ -86,7 +87,7 @@ def measure(shard: Path, repeats: int) -> dict[str, list[float]]:
 def plain(shard: Path) -> Tensor:
     """Read every row group's images with pyarrow alone."""
     parts = []
-    for path in sorted(shard.glob("rows-*.parquet")):
+    for path in row_files(shard):
         file = pq.ParquetFile(path)
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, columns=["image"])

@@ -16,6 +16,7 @@ from orchestrator.analyze.analysis import Inputs
 from orchestrator.analyze.catalogue import ANALYSES
 from orchestrator.analyze.run import make
 from orchestrator.report.page import size_in_megabytes, write_report
+from trainables.data.data_directory import DataDirectory
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=8)
     n_subjects = parser.parse_args().subjects
     with tempfile.TemporaryDirectory() as home:
-        inputs = Inputs(RunDirectory(Path(home) / "runs"), Path(home) / "data")
+        inputs = Inputs(RunDirectory(Path(home) / "runs"), DataDirectory(Path(home) / "data"))
         n_rois = write_programme(inputs.runs, n_subjects)
         start = time.perf_counter()
         for one in ANALYSES:

@@ -16,13 +16,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from trainables.data.data_directory import MANIFEST
+from trainables.data.data_directory import DataDirectory, manifest_file, vertices_file
 from trainables.data.rows import RowWriter
 from trainables.data.shards import (
     TEST,
     TRAIN,
     VERTEX_SCHEMA,
-    VERTICES,
     Manifest,
     list_rois,
     row_schema,
@@ -59,7 +58,7 @@ def write_shards(
         generator = np.random.default_rng([seed, number])
         shared = None if shared_patterns is None else np.random.default_rng(shared_patterns)
         _write_subject(data, subject, (n_images, image_size), generator, shared)
-    return list_rois(data)
+    return list_rois(DataDirectory(data))
 
 
 def plant(
@@ -134,7 +133,7 @@ def write_subject(
     n_images, image_size = len(planted.images), planted.images.shape[-1]
     n_train = planted.split.count(TRAIN)
     content = _write_rows(shard, planted)
-    pq.write_table(_vertex_table(roi_names), shard / VERTICES)
+    pq.write_table(_vertex_table(roi_names), vertices_file(shard))
     manifest = Manifest(
         dataset=dataset,
         subject=subject,
@@ -153,7 +152,7 @@ def write_subject(
         content=content,
         files=hash_files(shard.iterdir()),
     )
-    write_text(shard / MANIFEST, manifest.to_json())
+    write_text(manifest_file(shard), manifest.to_json())
 
 
 def _write_rows(shard: Path, planted: PlantedRows) -> str:

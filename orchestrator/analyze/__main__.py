@@ -14,12 +14,12 @@ from orchestrator.cli.app import new_app, run_app
 from orchestrator.cli.arguments import (
     DEMO,
     EXECUTION,
-    DataDirectory,
     Experiment,
     File,
     Flag,
     PositiveInteger,
     RunsDirectory,
+    ShardsDirectory,
     WorkerOptions,
     find_places,
 )
@@ -38,7 +38,7 @@ class AnalysisOptions:
     """Where results are, and how backbones are probed."""
 
     out: RunsDirectory | None = None
-    data: DataDirectory | None = None
+    data: ShardsDirectory | None = None
     weights: File | None = None
     """State dict that the backbones started from."""
     experiment: Experiment | None = None

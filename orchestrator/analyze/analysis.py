@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from orchestrator.scores.filters import one_trial_per_roi, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import PROTOCOLS
 from trainables.spec.fields import Text
@@ -32,7 +33,7 @@ class Inputs:
     """The files of a sweep; each table is read once, on first use."""
 
     runs: RunDirectory
-    data: Path
+    data: DataDirectory
 
     @cached_property
     def all_scores(self) -> ScoreTable:

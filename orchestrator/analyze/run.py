@@ -21,7 +21,6 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import new_table
 from orchestrator.tracking.mlflow_runs import log_analyses
 from trainables.data.data_directory import DataDirectory
-from trainables.data.tasks import list_tasks
 from trainables.probes.probe import ProbeContext
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import digest
@@ -49,7 +48,7 @@ class Analysing:
 
     analyses: tuple[Analysis, ...]
     runs: RunDirectory
-    data: Path
+    data: DataDirectory
     weights: Path | None
     experiment: str | None
     """MLflow's experiment; None: the data set of most trials."""
@@ -86,7 +85,7 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
         return []
     context = ProbeContext(
         settings.runs.resolved(),
-        settings.data.resolve(),
+        settings.data.resolved(),
         torch.device("cpu"),
         settings.weights and settings.weights.resolve(),
         _task(settings),
@@ -101,11 +100,11 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
 
 def _task(settings: Analysing) -> Path | None:
     """Find the task's directory; None where none is ingested."""
-    tasks = {path.name: path.resolve() for path in list_tasks(settings.data)}
+    tasks = {path.name: path.resolve() for path in settings.data.tasks()}
     if settings.task is not None and settings.task not in tasks:
         there = ", ".join(tasks) or "none"
         raise InputError(
-            f"--task {settings.task}: not in {DataDirectory(settings.data).tasks}, where there is "
+            f"--task {settings.task}: not in {settings.data.all_tasks}, where there is "
             f"{there}; run python -m orchestrator.ingest task"
         )
     return tasks.get(settings.task or next(iter(tasks), ""))

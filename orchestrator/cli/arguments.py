@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, TypeVar
 from cyclopts import Group, Parameter
 
 from orchestrator.cli.errors import InputError
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.storage.redaction import redact
 from trainables.storage.stored_directory import StoredDirectory
@@ -40,9 +41,9 @@ def run_directory(text: str) -> RunDirectory:
     return _open(RunDirectory, text)
 
 
-def directory(text: str) -> Path:
-    """Open another directory from the command line: a path, or ``s3://BUCKET/PREFIX``."""
-    return _open(StoredDirectory, text).path
+def data_directory(text: str) -> DataDirectory:
+    """Open the directory of ingested data: a path, or ``s3://BUCKET/PREFIX``."""
+    return _open(DataDirectory, text)
 
 
 def _open(kind: type[AnyDirectory], text: str) -> AnyDirectory:
@@ -99,9 +100,9 @@ RunsDirectory = Annotated[
         show_default="runs, or demo/runs if only that exists",
     ),
 ]
-DataDirectory = Annotated[
-    Path,
-    read_with(directory, "DATA"),
+ShardsDirectory = Annotated[
+    DataDirectory,
+    read_with(data_directory, "DATA"),
     Parameter(
         help="Directory of the ingested shards: a path, or s3://BUCKET/PREFIX.",
         show_default="data, next to RUNS",
@@ -118,15 +119,15 @@ class Places:
     """A sweep's directory, its shards, and whether they default to the demonstration's."""
 
     runs: RunDirectory
-    data: Path
+    data: DataDirectory
     is_demo: bool
 
 
-def find_places(out: RunDirectory | None, data: Path | None = None) -> Places:
+def find_places(out: RunDirectory | None, data: DataDirectory | None = None) -> Places:
     """Replace directories that were not given by their defaults."""
     is_demo = out is None and not Path("runs").is_dir() and (DEMO / "runs").is_dir()
     runs = out or RunDirectory(DEMO / "runs" if is_demo else Path("runs"))
-    return Places(runs, data or runs.path.parent / "data", is_demo)
+    return Places(runs, data or DataDirectory(runs.path.parent / "data"), is_demo)
 
 
 EXECUTION: Final = Group("Execution (none of these changes a result)", sort_key=3)

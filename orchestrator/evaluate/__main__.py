@@ -15,13 +15,13 @@ from cyclopts import Group, Parameter
 from orchestrator.cli.app import StartedParameter, new_app, run_app
 from orchestrator.cli.arguments import (
     DEMO,
-    DataDirectory,
     ExecutionOptions,
     Experiment,
     File,
     Flag,
     NameList,
     RunsDirectory,
+    ShardsDirectory,
     find_places,
 )
 from orchestrator.cli.errors import InputError
@@ -67,7 +67,7 @@ AnyModels = Annotated[Models, Parameter(show_default="any")]
 class EvaluationOptions:
     """The options that all evaluations share."""
 
-    data: DataDirectory | None = None
+    data: ShardsDirectory | None = None
     out: Annotated[
         RunsDirectory | None,
         Parameter(

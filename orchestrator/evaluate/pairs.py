@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import subject_number
 from orchestrator.execution.plan import Plan
 from orchestrator.scores.score_table import is_named
+from trainables.data.data_directory import DataDirectory
 from trainables.data.stimuli import KnownStimuli
 from trainables.results.outcome import read_finished
 from trainables.results.run_directory import RunDirectory
@@ -170,7 +170,9 @@ def baselines(evaluated: Iterable[Evaluation]) -> list[Trial]:
     return list(merged.values())
 
 
-def pair_notes(plan: Plan, models: Models, data: Path, runs: RunDirectory) -> tuple[str, ...]:
+def pair_notes(
+    plan: Plan, models: Models, data: DataDirectory, runs: RunDirectory
+) -> tuple[str, ...]:
     """Describe a plan's pairs: how many there are, are done, and have overlapping test images."""
     evaluated = [work_item for work_item in plan.trials if isinstance(work_item, Evaluation)]
     pairs = [(work_item, roi) for work_item in evaluated for roi in work_item.rois]

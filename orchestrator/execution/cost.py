@@ -7,7 +7,6 @@ large GPU, corrected by the measured durations of the same sweep's finished tria
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from statistics import median
 from typing import Any, Final, Self
 
@@ -17,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.compute.precision import Numerics
 from trainables.compute.truncated_eigh import is_truncated
-from trainables.data.shards import Manifest, list_shards
+from trainables.data.data_directory import DataDirectory
+from trainables.data.shards import Manifest
 from trainables.models import backbones
 from trainables.models.heads import head_widths
 from trainables.models.pooled import pooled_widths
@@ -73,9 +73,9 @@ class Costs:
     _known: dict[str, Estimate] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def read(cls, data: Path, *, gpus: bool, threads: int = 1, workers: int = 1) -> Self:
+    def read(cls, data: DataDirectory, *, gpus: bool, threads: int = 1, workers: int = 1) -> Self:
         """Read the sizes of a data directory's subjects."""
-        manifests = {shard.name: Manifest.read(shard) for shard in list_shards(data)}
+        manifests = {shard.name: Manifest.read(shard) for shard in data.shards()}
         rate = GPU_FLOPS if gpus else CORE_FLOPS * threads
         return cls(manifests, rate, workers=workers, threads=threads)
 

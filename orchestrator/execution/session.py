@@ -16,7 +16,6 @@ from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import command_of, outcomes
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep
-from trainables.data.shards import fingerprint
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Session:
             self.label.name,
             self.settings.data,
             self.settings.runs,
-            fingerprint(self.settings.data),
+            self.settings.data.fingerprint(),
             self.label.command,
             self.label.hyperparameters,
         )

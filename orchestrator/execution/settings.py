@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import Started
 from orchestrator.cluster.worker_resources import WorkerResources
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 
 
@@ -16,7 +17,7 @@ from trainables.results.run_directory import RunDirectory
 class Locations:
     """The locations of a run's files."""
 
-    data: Path
+    data: DataDirectory
     """Directory of ingested shards."""
     runs: RunDirectory
     """Directory of scores, checkpoints and logs."""
@@ -73,7 +74,7 @@ class RunSettings:
             )
 
     @property
-    def data(self) -> Path:
+    def data(self) -> DataDirectory:
         """The directory of ingested shards."""
         return self.locations.data
 

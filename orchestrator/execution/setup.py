@@ -73,7 +73,7 @@ def run_context_of(settings: RunSettings, share_of_gpu: float = 1.0) -> RunConte
     """
     locations, options = settings.locations, settings.options
     return RunContext(
-        locations.data.resolve(),
+        locations.data.resolved(),
         locations.runs.resolved(),
         locations.weights and locations.weights.resolve(),
         threads=settings.resources.cpus,

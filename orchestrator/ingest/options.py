@@ -4,18 +4,18 @@ Nothing here imports what is slow to import.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from orchestrator.cli.arguments import PositiveInteger, directory, read_with
+from orchestrator.cli.arguments import PositiveInteger, data_directory, read_with
 from orchestrator.cli.selection import Subjects
 from orchestrator.ingest.settings import SplitName
+from trainables.data.data_directory import DataDirectory
 
 Shards = Annotated[
-    Path,
-    read_with(directory, "DATA"),
+    DataDirectory,
+    read_with(data_directory, "DATA"),
     Parameter(help="Directory of the ingested shards: a local one, or s3://BUCKET/PREFIX."),
 ]
 Cpus = Annotated[

@@ -36,6 +36,7 @@ from orchestrator.ingest.writer import (
     remove_stale,
     write_subject,
 )
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.spec.rois import HEMISPHERES
 
@@ -57,7 +58,7 @@ class Ingested:
 
 def ingest_algonauts(
     source: Path,
-    out: Path,
+    out: DataDirectory,
     settings: Settings,
     *,
     subjects: Collection[int] | None = None,
@@ -78,7 +79,7 @@ def ingest_algonauts(
 
 def ingest_nod(
     files: Sequence[NodFiles],
-    out: Path,
+    out: DataDirectory,
     settings: Settings,
     choices: NodChoices,
     num_cpus: int | None = None,
@@ -97,7 +98,7 @@ def ingest_nod(
 def ingest_subjects(
     files: Sequence[AnySource],
     inspect: Inspect[AnySource],
-    out: Path,
+    out: DataDirectory,
     settings: Settings,
     num_cpus: int | None,
 ) -> list[Ingested]:
@@ -106,7 +107,7 @@ def ingest_subjects(
     Raises InputError with everything that is wrong in the source, before anything is written.
     """
     done, checked = _check_everything(files, inspect, out, settings)
-    remove_stale(out)
+    remove_stale(out.path)
     written = _write(checked, out, settings, num_cpus) if checked else {}
     ingested = [(done | written)[file.subject] for file in files]
     Console().print(summarise(ingested, out))
@@ -114,7 +115,7 @@ def ingest_subjects(
 
 
 def _check_everything(
-    files: Sequence[AnySource], inspect: Inspect[AnySource], out: Path, settings: Settings
+    files: Sequence[AnySource], inspect: Inspect[AnySource], out: DataDirectory, settings: Settings
 ) -> tuple[dict[str, Ingested], list[Subject]]:
     """Find the subjects that are done, and check all of the others' files."""
     findings = Findings()
@@ -138,7 +139,7 @@ def _check_everything(
 
 
 def _write(
-    subjects: Sequence[Subject], out: Path, settings: Settings, num_cpus: int | None
+    subjects: Sequence[Subject], out: DataDirectory, settings: Settings, num_cpus: int | None
 ) -> dict[str, Ingested]:
     # Ray takes seconds to import: not before the source is known to be sound.
     from orchestrator.cluster.connection import connect
@@ -163,21 +164,21 @@ def counted(images: Iterable[Batch], advance: Callable[[int], None]) -> Iterator
         advance(len(batch))
 
 
-def check_out(out: Path) -> None:
+def check_out(out: DataDirectory) -> None:
     """Raise InputError when shards can't be written under out."""
-    if out.exists() and not out.is_dir():
+    if out.path.exists() and not out.path.is_dir():
         raise InputError(
             f"{out}: expected a directory for the shards, found a file; choose another --out"
         )
-    nearest = _nearest(out)
+    nearest = _nearest(out.path)
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{out}: {nearest} can't be written to; choose another --out")
 
 
-def check_room(subjects: Sequence[Subject], out: Path, settings: Settings) -> None:
+def check_room(subjects: Sequence[Subject], out: DataDirectory, settings: Settings) -> None:
     """Raise InputError when the disk lacks room for the shards of the checked subjects."""
     needed = sum(_size(subject, settings.image_size) for subject in subjects)
-    free = shutil.disk_usage(_nearest(out)).free
+    free = shutil.disk_usage(_nearest(out.path)).free
     if needed > free:
         raise InputError(
             f"{out}: the shards need {needed / MEGABYTE:,.0f} MB, {free / MEGABYTE:,.0f} MB are "
@@ -229,7 +230,7 @@ def bar(progress: Progress, description: str, total: int) -> Iterator[Callable[[
     progress.stop_task(task)
 
 
-def summarise(ingested: Sequence[Ingested], out: Path) -> Table:
+def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:
     """Tabulate what is now under out, a subject a line."""
     table = Table(title=f"Subjects in {out}", title_justify="left")
     table.add_column("subject")
@@ -251,6 +252,6 @@ def summarise(ingested: Sequence[Ingested], out: Path) -> Table:
     return table
 
 
-def _bytes_of(out: Path, manifest: Manifest) -> int:
-    shard = out / f"{manifest.dataset}-{manifest.subject}"
+def _bytes_of(out: DataDirectory, manifest: Manifest) -> int:
+    shard = out.shard(f"{manifest.dataset}-{manifest.subject}")
     return sum((shard / name).stat().st_size for name in manifest.files)

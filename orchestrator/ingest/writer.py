@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Hemisphere, Subject
 from orchestrator.ingest.settings import Settings
-from trainables.data.data_directory import MANIFEST, publish
+from trainables.data.data_directory import (
+    DataDirectory,
+    manifest_file,
+    publish,
+    vertices_file,
+)
 from trainables.data.rows import RowWriter
 from trainables.data.shards import (
     SURFACE_VERTEX_SCHEMA,
     VERTEX_SCHEMA,
-    VERTICES,
     Manifest,
     row_schema,
 )
@@ -52,12 +56,12 @@ Batch = tuple[int, pa.Array]
 _PARTIAL: Final = re.compile(r"\..+\.partial-(\d+)")
 
 
-def read_existing(files: Source, out: Path, settings: Settings) -> Manifest | None:
+def read_existing(files: Source, out: DataDirectory, settings: Settings) -> Manifest | None:
     """Read the manifest of an existing subject that equals the one to write, or None.
 
     Raises InputError when it was made from another source or with other settings.
     """
-    shard = out / files.shard
+    shard = out.shard(files.shard)
     if not shard.exists():
         return None
     try:
@@ -86,17 +90,17 @@ def read_existing(files: Source, out: Path, settings: Settings) -> Manifest | No
 
 
 def write_subject(
-    subject: Subject, images: Iterable[Batch], out: Path, settings: Settings
+    subject: Subject, images: Iterable[Batch], out: DataDirectory, settings: Settings
 ) -> Manifest:
     """Pair a subject's images with their responses and write both; all of it appears at once.
 
     images: of every row, in order. If they stop with an error, nothing is left behind.
     """
-    with new_directory(out, subject.shard) as partial:
+    with new_directory(out.path, subject.shard) as partial:
         rows = _write_rows(subject, images, partial, settings.image_size)
-        write_parquet(partial / VERTICES, _vertex_table(subject.hemispheres))
+        write_parquet(vertices_file(partial), _vertex_table(subject.hemispheres))
         manifest = _describe(subject, settings, rows, hash_files(partial.iterdir()))
-        write_text(partial / MANIFEST, manifest.to_json())
+        write_text(manifest_file(partial), manifest.to_json())
     return manifest
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from cyclopts import Parameter
 
 from orchestrator.cli.app import new_app, run_app
-from orchestrator.cli.arguments import DataDirectory, File, RunsDirectory, find_places
+from orchestrator.cli.arguments import File, RunsDirectory, ShardsDirectory, find_places
 from orchestrator.cli.process import leave
 
 app: Final = new_app("report")
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report(
     *,
     out: RunsDirectory | None = None,
-    data: DataDirectory | None = None,
+    data: ShardsDirectory | None = None,
     page: Annotated[
         File | None, Parameter(help="File to write.", show_default="RUNS/report.html")
     ] = None,

@@ -20,7 +20,7 @@ from orchestrator.report.sections.catalogue import SECTIONS
 from orchestrator.report.sections.cortex import DEFAULT_MESH, load_mesh
 from orchestrator.report.sections.section import Section
 from orchestrator.report.sections.surface import section_on
-from trainables.data.shards import Manifest, list_shards
+from trainables.data.shards import Manifest
 from trainables.results.outcome import Outcome, read_outcomes
 from trainables.results.provenance import code_version
 from trainables.spec import Trial
@@ -108,7 +108,7 @@ def _facts(inputs: Inputs) -> Iterator[tuple[str, str]]:
     table = inputs.all_scores
     outcomes = list(read_outcomes(inputs.runs))
     yield "data", f"{', '.join(table.present('dataset'))}: {', '.join(table.present('subject'))}"
-    splits = {Manifest.read(shard).split for shard in list_shards(inputs.data)}
+    splits = {Manifest.read(shard).split for shard in inputs.data.shards()}
     yield "split", ", ".join(sorted(splits)) or f"unknown: {inputs.data} has no shards"
     yield "protocols", ", ".join(inputs.protocols)
     trials = [one for one in table.trials.values() if isinstance(one, Trial)]

@@ -15,12 +15,12 @@ from cyclopts import Group, Parameter
 
 from orchestrator.cli.app import new_app, run_app
 from orchestrator.cli.arguments import (
-    DataDirectory,
     File,
     Flag,
     NameList,
     PositiveInteger,
     RunsDirectory,
+    ShardsDirectory,
     find_places,
 )
 from orchestrator.cli.errors import InputError
@@ -62,7 +62,7 @@ class StatisticsOptions:
     """Add a bootstrap over test images at every vertex, tests over subjects, and the share of the
     explainable variance."""
     data: Annotated[
-        DataDirectory | None,
+        ShardsDirectory | None,
         Parameter(
             help="Directory of the ingested shards, for responses and noise ceilings: a local one, "
             "or s3://BUCKET/PREFIX."

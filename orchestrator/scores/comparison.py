@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import pandas as pd
@@ -25,6 +24,7 @@ from orchestrator.scores.statistics.noise_ceilings import explain, with_ceilings
 from orchestrator.scores.statistics.paired_predictions import PROTOCOL
 from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, compare_over_subjects
 from orchestrator.scores.statistics.summaries import pair
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 
 SHOWN: Final = 2
@@ -53,7 +53,7 @@ class Places:
     """The directories of a sweep's results and of its data."""
 
     runs: RunDirectory
-    data: Path
+    data: DataDirectory
 
 
 @dataclass(frozen=True)

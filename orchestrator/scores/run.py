@@ -43,6 +43,7 @@ from orchestrator.scores.statistics.summaries import (
 )
 from orchestrator.scores.statistics.transfers import transfers
 from orchestrator.scores.tidy_export import tidy_rows
+from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 
@@ -52,7 +53,7 @@ class ScoreQuery:
     """A query of the scores."""
 
     runs: RunDirectory
-    data: Path
+    data: DataDirectory
     by: By | Literal["layer", "model"]
     compare: tuple[str, ...] | None
     """Two methods; none: every method against untuned; None: no comparison."""

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from orchestrator.scores.score_table import ScoreTable
 from orchestrator.scores.statistics.noise_ceilings import CEILING, has_data, shares, with_ceilings
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
@@ -69,7 +69,9 @@ _CONSTANT: Final = (
 """Columns that are constant within a score file's ROI and protocol."""
 
 
-def tidy_rows(table: ScoreTable, data: Path, outcome: Callable[[str], Outcome | None]) -> pa.Table:
+def tidy_rows(
+    table: ScoreTable, data: DataDirectory, outcome: Callable[[str], Outcome | None]
+) -> pa.Table:
     """Summarise the selected rows: TIDY_SCHEMA, one row per ROI, method and protocol.
 
     data: the directory of shards, for splits and noise ceilings; null where it lacks what was
@@ -95,9 +97,9 @@ def tidy_rows(table: ScoreTable, data: Path, outcome: Callable[[str], Outcome | 
     return pa.Table.from_pylist(rows, TIDY_SCHEMA)
 
 
-def _of_roi(first: dict[str, Any], data: Path) -> dict[str, Any]:
+def _of_roi(first: dict[str, Any], data: DataDirectory) -> dict[str, Any]:
     """Collect an ROI's columns from its score files, and the split from its subject's shard."""
-    shard = data / f"{first['dataset']}-{first['subject']}"
+    shard = data.shard(f"{first['dataset']}-{first['subject']}")
     known = has_data(shard, str(first["data"]))
     kept = {name: first[name] for name in _CONSTANT if name not in ("dataset", "n_test", "code")}
     return {

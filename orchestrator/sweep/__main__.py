@@ -17,18 +17,19 @@ from orchestrator.cli.app import StartedParameter, new_app, run_app
 from orchestrator.cli.arguments import (
     DEMO,
     EXECUTION,
-    DataDirectory,
     ExecutionOptions,
     Experiment,
     File,
     Flag,
     PositiveInteger,
     RunsDirectory,
+    ShardsDirectory,
     find_places,
 )
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import FAILED, Started, leave
 from orchestrator.cli.selection import SelectionOptions
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class SweepOptions:
     """The options of a sweep."""
 
     data: Annotated[
-        DataDirectory | None, Parameter(show_default="data, or demo/data for the demonstration")
+        ShardsDirectory | None, Parameter(show_default="data, or demo/data for the demonstration")
     ] = None
     out: Annotated[
         RunsDirectory | None,
@@ -223,7 +224,7 @@ def _settings(
     demo = space == "demo" and options.data is None
     run = run_settings(
         Locations(
-            data=options.data or (DEMO / "data" if demo else Path("data")),
+            data=options.data or DataDirectory(DEMO / "data" if demo else Path("data")),
             runs=options.out or RunDirectory(DEMO / "runs" if demo else Path("runs")),
             weights=options.weights or (DEMO / "weights.safetensors" if demo else None),
         ),

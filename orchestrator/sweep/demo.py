@@ -11,7 +11,7 @@ from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
 from orchestrator.ingest.simulate.pretrained_weights import make_weights
 from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task
 from orchestrator.ingest.task.run import ingest_task
-from trainables.data.tasks import list_tasks
+from trainables.data.data_directory import DataDirectory
 
 SIMULATION: Final = SimulationSettings(subjects=(1, 2))
 TASK: Final = TaskSimulation(image_size=SIMULATION.image_size)
@@ -20,11 +20,12 @@ TASK_NAME: Final = "simulated"
 
 def is_prepared(home: Path) -> bool:
     """Return whether the demonstration's data is complete; its task is made last."""
-    return any(path.name == TASK_NAME for path in list_tasks(home / "data"))
+    return any(path.name == TASK_NAME for path in DataDirectory(home / "data").tasks())
 
 
 def prepare_demo(home: Path, console: Console) -> None:
     """Make the demonstration's data under home: source, weights.safetensors and data."""
+    data = DataDirectory(home / "data")
     console.print(f"simulating {len(SIMULATION.subjects)} subjects in {home / 'source'}")
     simulate(home / "source", SIMULATION)
     weights = home / "weights.safetensors"
@@ -32,11 +33,9 @@ def prepare_demo(home: Path, console: Console) -> None:
     make_weights(weights)
     ingest_algonauts(
         home / "source",
-        home / "data",
+        data,
         Settings("stimulus", SIMULATION.image_size),
         noise_ceilings=home / "source" / "noise_ceilings",
     )
     simulate_task(home / "task-source", TASK)
-    ingest_task(
-        home / "task-source", home / "data", TASK_NAME, "imagefolder", image_size=TASK.image_size
-    )
+    ingest_task(home / "task-source", data, TASK_NAME, "imagefolder", image_size=TASK.image_size)

@@ -32,7 +32,7 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     Raises InputError (or ValueError) for invalid input, before anything is run.
     """
     run, space = settings.run, load_space(settings.space)
-    if settings.space == "demo" and run.data == DEMO / "data":
+    if settings.space == "demo" and run.data.path == DEMO / "data":
         _prepare_demo(run, console)
     rois = select(list_rois(run.data), settings.selection)
     trials = _trials(settings, space, rois)

@@ -17,7 +17,7 @@ from mlflow.entities import Param, RunTag
 
 from orchestrator.tracking.mlflow_store import make_store, tracking_uri
 from orchestrator.tracking.run_contents import ended_ms, layer_tags, metrics, parameters
-from trainables.data.data_directory import MANIFEST, DataDirectory
+from trainables.data.data_directory import DataDirectory, manifest_file
 from trainables.data.shards import Manifest
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
@@ -39,7 +39,7 @@ class Sweep:
 
     experiment: str
     space: str
-    data: Path
+    data: DataDirectory
     runs: RunDirectory
     fingerprint: str
     command: str = "sweep"
@@ -84,7 +84,7 @@ class Mirror:
             "space": self._sweep.space,
             "dataset_fingerprint": self._sweep.fingerprint,
             "code_version": self._code_version,
-            "data": DataDirectory(self._sweep.data).resolved().address,
+            "data": self._sweep.data.resolved().address,
             "runs": self._sweep.runs.resolved().address,
         }
         if self._sweep.hyperparameters:
@@ -150,7 +150,7 @@ class Mirror:
 
     def _tags(self, outcome: Outcome) -> dict[str, str]:
         encoding = outcome.trial.encoding
-        splits = {Manifest.read(self._sweep.data / one).split for one in outcome.trial.shards}
+        splits = {Manifest.read(self._sweep.data.shard(one)).split for one in outcome.trial.shards}
         tags = {
             "training_id": outcome.trial.training_id,
             "dataset_fingerprint": self._sweep.fingerprint,
@@ -173,8 +173,9 @@ class Mirror:
             self._client.log_artifact(run_id, str(log), "log")
         with tempfile.TemporaryDirectory() as scratch:
             for shard in trial.shards:
-                name = MANIFEST if len(trial.shards) == 1 else f"{shard}-{MANIFEST}"
-                shutil.copy(self._sweep.data / shard / MANIFEST, Path(scratch) / name)
+                manifest = manifest_file(self._sweep.data.shard(shard))
+                name = manifest.name if len(trial.shards) == 1 else f"{shard}-{manifest.name}"
+                shutil.copy(manifest, Path(scratch) / name)
             checkpoints = runs.resolved().checkpoints(trial.training_id)
             note = checkpoints.path / LAST
             if note.exists():

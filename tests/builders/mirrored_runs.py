@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 
 from benchmarks.small_shards import write_shards
 from orchestrator.tracking.mlflow_runs import PARENT, Sweep
+from trainables.data.data_directory import DataDirectory
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
@@ -40,7 +41,11 @@ def sweep(tmp_path) -> Sweep:
     """A sweep of its own in an experiment of its own."""
     write_shards(tmp_path / "data")
     return Sweep(
-        f"nsd-{uuid4().hex}", "paper", tmp_path / "data", RunDirectory(tmp_path / "runs"), "0123"
+        f"nsd-{uuid4().hex}",
+        "paper",
+        DataDirectory(tmp_path / "data"),
+        RunDirectory(tmp_path / "runs"),
+        "0123",
     )
 
 

@@ -18,6 +18,7 @@ from tests.builders.nod_folder import (
     SETTINGS,
     NodFolder,
 )
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.spec.rois import (
     HEMISPHERES,
@@ -61,7 +62,7 @@ def batches(subject: Subject) -> Iterator[tuple[int, pa.Array]]:
 def ingest(root: Path, out: Path, subject: int = 1, **choices) -> Manifest:
     checked = inspect(root, subject, **choices)
     settings = Settings("paper", SIZE, NodChoices(**choices).record())
-    return write_subject(checked, batches(checked), out, settings)
+    return write_subject(checked, batches(checked), DataDirectory(out), settings)
 
 
 def same(one: Subject, other: Subject) -> bool:

@@ -14,6 +14,7 @@ from orchestrator.ingest.task.run import write_task
 from orchestrator.ingest.task.sources import find_task
 from tests.builders.listeners import Quiet
 from tests.builders.tiny_backbone import tiny_backbone
+from trainables.data.data_directory import DataDirectory
 from trainables.models.backbones import weights_name
 from trainables.probes.probe import ProbeContext
 from trainables.results.run_directory import RunDirectory
@@ -53,7 +54,9 @@ class Looked:
     def run(self, objective: Objective, roi: int = 0) -> Trial:
         """Run a trial on an ROI; return it."""
         trial = Trial(objective, (self.rois[roi],), self.backbone, ENCODING)
-        place = RunContext(self.home / "data", RunDirectory(self.runs), self.home / "weights.pt")
+        place = RunContext(
+            DataDirectory(self.home / "data"), RunDirectory(self.runs), self.home / "weights.pt"
+        )
         assert TrialRunner(place, CPU).run(trial, Quiet()).status == "finished"
         return trial
 
@@ -82,7 +85,13 @@ def small_sweep(home: Path) -> Looked:
     backbone = Backbone("tiny", weights_name(home / "weights.pt"))
     task = write_colour_task(home)
     context = ProbeContext(
-        RunDirectory(home / "runs"), home / "data", CPU, home / "weights.pt", task, "4", "1"
+        RunDirectory(home / "runs"),
+        DataDirectory(home / "data"),
+        CPU,
+        home / "weights.pt",
+        task,
+        "4",
+        "1",
     )
     looked = Looked(home, rois, backbone, context)
     for objective in (Untuned(), CONTRASTIVE, REGRESSION):

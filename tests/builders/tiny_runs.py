@@ -10,6 +10,7 @@ import torch
 from benchmarks.small_shards import write_shards
 from tests.builders.tiny_backbone import tiny_backbone
 from trainables.data import loading
+from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
 from trainables.exceptions import Stopped
 from trainables.models import backbones
@@ -49,7 +50,10 @@ class Place:
 
     def context(self, name: str = "runs", **changes) -> RunContext:
         return RunContext(
-            self.home / "data", RunDirectory(self.home / name), self.home / "weights.pt", **changes
+            DataDirectory(self.home / "data"),
+            RunDirectory(self.home / name),
+            self.home / "weights.pt",
+            **changes,
         )
 
     def runner(self, name: str = "runs", **changes) -> TrialRunner:

@@ -18,6 +18,7 @@ from torch import nn
 
 from benchmarks.small_shards import N_PATTERNS, N_VERTICES, ROIS, PlantedRows, write_subject
 from tests.builders.listeners import Quiet
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import TEST, TRAIN, list_rois
 from trainables.models import backbones
 from trainables.results.run_directory import RunDirectory
@@ -112,9 +113,11 @@ class TransferLab:
             torch.manual_seed(0)
             torch.save(narrow_backbone().state_dict(), home / "weights.pt")
         backbone = Backbone("narrow", backbones.weights_name(home / "weights.pt"))
-        place = RunContext(home / "data", RunDirectory(home / "runs"), home / "weights.pt")
+        place = RunContext(
+            DataDirectory(home / "data"), RunDirectory(home / "runs"), home / "weights.pt"
+        )
         runner = TrialRunner(place, torch.device("cpu"))
-        return cls(home, backbone, list_rois(home / "data"), runner)
+        return cls(home, backbone, list_rois(DataDirectory(home / "data")), runner)
 
     @property
     def runs(self) -> Path:

@@ -15,7 +15,8 @@ from orchestrator.ingest.writer import write_subject
 from tests.builders.algonauts_folder import write_folder
 from tests.builders.algonauts_ingest import SETTINGS, batches, inspect
 from tests.builders.tiny_runs import Listener, Place, scores
-from trainables.data.shards import list_rois, list_shards
+from trainables.data.data_directory import DataDirectory
+from trainables.data.shards import list_rois
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_score_file
 from trainables.training.checkpoints import read_history
@@ -92,15 +93,17 @@ def test_a_subject_on_a_full_disk_is_there_whole_or_not_at_all(tmp_path: Path) -
         data = tmp_path / f"disk-{kib}"
         with disk(data, kib):
             message = attempt(
-                lambda data=data: write_subject(subject, batches(subject), data, SETTINGS)
+                lambda data=data: write_subject(
+                    subject, batches(subject), DataDirectory(data), SETTINGS
+                )
             )
             assert message is None or "No space left" in message
-            written.add(bool(list_shards(data)))
+            written.add(bool(DataDirectory(data).shards()))
             assert list(data.rglob(".*")) == []
             enlarge(data)
-            if not list_shards(data):
-                write_subject(subject, batches(subject), data, SETTINGS)
-            assert len(list_rois(data)) > 0
+            if not DataDirectory(data).shards():
+                write_subject(subject, batches(subject), DataDirectory(data), SETTINGS)
+            assert len(list_rois(DataDirectory(data))) > 0
     assert written == {False, True}
 
 

@@ -20,6 +20,7 @@ from orchestrator.execution.run_record import Command
 from orchestrator.ingest.algonauts.mappings import read_mapping
 from orchestrator.ingest.nod.trials import locate_image
 from orchestrator.ingest.task.run import ingest_task
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest, list_rois
 from trainables.data.tasks import TaskManifest
 from trainables.models.backbones import read_state
@@ -151,7 +152,7 @@ def test_names_that_leave_their_directory_are_refused(tmp_path: Path, name: str)
         ):
             Roi(names[0], names[1], "lh", names[2], 5, "0")
     with pytest.raises(InputError, match="--name"):
-        ingest_task(tmp_path, tmp_path / "out", name, "imagefolder")
+        ingest_task(tmp_path, DataDirectory(tmp_path / "out"), name, "imagefolder")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,7 +177,7 @@ def test_a_manifest_with_a_hostile_name_is_refused(tmp_path: Path, key: str) -> 
         content[key] = "../elsewhere"
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"manifest\.json: .*expected a name .*, found '\.\."):
-        list_rois(tmp_path)
+        list_rois(DataDirectory(tmp_path))
 
 
 @given(name=st.text("./a_\\~", max_size=12))

@@ -1,32 +1,88 @@
-"""Paths in the directory of ingested subjects and tasks (DATA), with fetching from S3.
+"""All paths of the directory of ingested data, which commands call DATA, and fetching from S3.
 
-``SUBJECT/`` and ``tasks/TASK/`` contain ``rows-….parquet`` and a manifest, which is written last.
+====================================== =========================================================
+``SUBJECT/``                           a subject's shards, such as ``nsd-subj01/``
+``tasks/TASK/``                        the shards of an image-classification task
+``…/rows-00000.parquet`` …             in both: one row per image
+``…/manifest.json``                    in both: describes the other files; written last
+``SUBJECT/vertices.parquet``           one row per vertex
+====================================== =========================================================
+
+A directory without a manifest is not complete, and is not listed.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Final
 
 from trainables.storage import s3_mirror
+from trainables.storage.atomic import hash_file
 from trainables.storage.stored_directory import StoredDirectory
 
 MANIFEST: Final = "manifest.json"
-TASKS: Final = "tasks"
+VERTICES: Final = "vertices.parquet"
 
 
 class DataDirectory(StoredDirectory):
-    """The directory of ingested data; subjects and tasks are fetched from S3 on access."""
+    """The directory of ingested data: names and lists subjects and tasks, and fetches them."""
 
-    def subject(self, name: str) -> Path:
-        """Fetch a subject's manifest and vertices; return its directory, which may not exist.
+    def shard(self, name: str) -> Path:
+        """Name the directory of a subject's shards, which may not exist or not be fetched."""
+        return self.path / name
 
-        Raises OSError when S3 can't be read.
+    def fetched_shard(self, name: str) -> Path:
+        """Return a subject's directory after fetching its manifest and vertices.
+
+        It may not exist. Raises OSError if S3 can't be read.
         """
-        return fetch_small(self.path / name)
+        return fetch_small(self.shard(name))
+
+    def shards(self) -> list[Path]:
+        """List the directories of the complete subjects, sorted by name."""
+        return _complete(self.path)
 
     @property
-    def tasks(self) -> Path:
+    def all_tasks(self) -> Path:
         """Directory of the image-classification tasks."""
-        return self.path / TASKS
+        return self.path / "tasks"
+
+    def task(self, name: str) -> Path:
+        """Name the directory of a task's shards, which may not exist."""
+        return self.all_tasks / name
+
+    def tasks(self) -> list[Path]:
+        """List the directories of the complete tasks, sorted by name."""
+        return _complete(self.all_tasks)
+
+    def fingerprint(self) -> str:
+        """Hash every subject's manifest: the data set as it was ingested."""
+        hashes = "".join(hash_file(manifest_file(shard)) for shard in self.shards())
+        return hashlib.sha256(hashes.encode()).hexdigest()[:16]
+
+
+def _complete(parent: Path) -> list[Path]:
+    """List the directories that have a manifest, without hidden ones, sorted by name."""
+    return sorted(path.parent for path in parent.glob(f"[!.]*/{MANIFEST}"))
+
+
+def manifest_file(directory: Path) -> Path:
+    """Name the manifest of a subject or task."""
+    return directory / MANIFEST
+
+
+def vertices_file(shard: Path) -> Path:
+    """Name the table of a subject's vertices."""
+    return shard / VERTICES
+
+
+def row_file(directory: Path, number: int) -> Path:
+    """Name a row file of a subject or task by its number, from 0."""
+    return directory / f"rows-{number:05d}.parquet"
+
+
+def row_files(directory: Path) -> list[Path]:
+    """List the row files of a subject or task on this machine, in order."""
+    return sorted(directory.glob("rows-*.parquet"))
 
 
 def fetch_small(directory: Path) -> Path:
@@ -35,13 +91,13 @@ def fetch_small(directory: Path) -> Path:
     return directory
 
 
-def row_files(directory: Path) -> list[Path]:
-    """List the row files of a subject or task in order, after fetching all of it."""
+def fetch_rows(directory: Path) -> Path:
+    """Fetch all files of a subject or task, its rows too; return its directory."""
     StoredDirectory(directory).fetch_all()
-    return sorted(directory.glob("rows-*.parquet"))
+    return directory
 
 
-def row_file(path: Path) -> Path:
+def fetched_row_file(path: Path) -> Path:
     """Fetch a row file and return its path: a read may run on another node than its planner."""
     return StoredDirectory(path.parent).fetched(path)
 

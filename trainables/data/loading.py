@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from trainables.data.data_directory import row_file
+from trainables.data.data_directory import fetched_row_file, row_files
 from trainables.data.rows import fixed_width
 from trainables.data.shards import TEST, TRAIN, Manifest
 from trainables.spec.rois import HEMISPHERES
@@ -97,7 +97,7 @@ def read_images(shard: Path, device: torch.device) -> Tensor:
 def _row_groups(shard: Path) -> list[dict[str, Any]]:
     return [
         {"file": str(path), "group": group}
-        for path in sorted(shard.glob("rows-*.parquet"))
+        for path in row_files(shard)
         for group in range(pq.ParquetFile(path).num_row_groups)
     ]
 
@@ -137,7 +137,7 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
 def _read(path: Path, group: int, columns: tuple[str, ...]) -> pa.Table:
     """Read columns of a row group; raise ValueError when the file is damaged."""
     try:
-        return pq.ParquetFile(row_file(path), **VERIFIED).read_row_group(
+        return pq.ParquetFile(fetched_row_file(path), **VERIFIED).read_row_group(
             group, columns=list(columns)
         )
     except (OSError, pa.ArrowException) as error:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from trainables.data.data_directory import row_files
+from trainables.data.data_directory import fetch_rows, row_file, row_files
 from trainables.spec.rois import HEMISPHERES
 from trainables.storage.atomic import CHECKED, VERIFIED
 
@@ -21,7 +21,7 @@ ROWS_PER_FILE: Final = 1024
 
 def read_rows(shard: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Stream the rows of a subject or task in index order, a few row groups at a time."""
-    files = [str(path) for path in row_files(shard)]
+    files = [str(path) for path in row_files(fetch_rows(shard))]
     options = pads.ParquetFragmentScanOptions(**VERIFIED)
     checked = pads.ParquetFileFormat(default_fragment_scan_options=options)
     for batch in pads.dataset(files, format=checked).to_batches(
@@ -99,7 +99,7 @@ class RowWriter:
         pending = pa.concat_tables(self._pending)
         group, rest = pending.slice(0, ROWS_PER_ROW_GROUP), pending.slice(ROWS_PER_ROW_GROUP)
         if self._writer is None:
-            path = self._directory / f"rows-{self._n_files:05d}.parquet"
+            path = row_file(self._directory, self._n_files)
             self._writer = pq.ParquetWriter(
                 path, self._schema, compression="none", use_dictionary=["split"], **CHECKED
             )

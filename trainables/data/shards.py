@@ -5,7 +5,6 @@
 directory without a manifest is incomplete, and is ignored.
 """
 
-import hashlib
 import json
 from dataclasses import asdict, field
 from pathlib import Path
@@ -14,15 +13,14 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 
-from trainables.data.data_directory import MANIFEST
+from trainables.data.data_directory import DataDirectory, manifest_file, vertices_file
 from trainables.spec import Roi, digest
 from trainables.spec.fields import Count, Int, Name, Size, Text
 from trainables.spec.records import read_record, record
 from trainables.spec.rois import HEMISPHERES, ROI_ORDER, Hemisphere
-from trainables.storage.atomic import hash_file, read_parquet
+from trainables.storage.atomic import read_parquet
 
 SCHEMA_VERSION: Final = 1
-VERTICES: Final = "vertices.parquet"
 
 TRAIN: Final = "train"
 TEST: Final = "test"
@@ -119,9 +117,9 @@ class Manifest:
         """Read a subject's manifest; raise ValueError when it is missing or invalid."""
         cure = f"remove {shard} and ingest this subject again"
         try:
-            return read_record(shard / MANIFEST, cls, cure)
+            return read_record(manifest_file(shard), cls, cure)
         except FileNotFoundError as error:
-            raise ValueError(f"{shard / MANIFEST}: no such file; {cure}") from error
+            raise ValueError(f"{manifest_file(shard)}: no such file; {cure}") from error
 
     @property
     def roi_names(self) -> list[str]:
@@ -129,21 +127,16 @@ class Manifest:
         return sorted({roi_name for rois in self.rois.values() for roi_name in rois})
 
 
-def list_shards(data: Path) -> list[Path]:
-    """List the complete subject directories of a data directory, sorted by name."""
-    return sorted(path.parent for path in data.glob(f"*/{MANIFEST}") if path.parent.name[0] != ".")
-
-
-def list_rois(data: Path) -> list[Roi]:
+def list_rois(data: DataDirectory) -> list[Roi]:
     """List the ROIs of a data directory, sorted by subject, hemisphere and ROI_ORDER.
 
     Raises ValueError when there is no ingested subject or a manifest can't be read.
     """
-    shards = list_shards(data)
+    shards = data.shards()
     if not shards:
         raise ValueError(
-            f"{data}: no ingested subject found (expected SUBJECT/{MANIFEST}); "
-            "run: python -m orchestrator.ingest algonauts SRC --out " + str(data)
+            f"{data}: no ingested subject found (expected {manifest_file(Path('SUBJECT'))}); "
+            f"run: python -m orchestrator.ingest algonauts SRC --out {data}"
         )
     manifests = [Manifest.read(shard) for shard in shards]
     return [
@@ -160,28 +153,23 @@ def _roi_rank(roi_name: str) -> tuple[int, str]:
 
 def read_vertices(shard: Path, roi: Roi) -> "np.ndarray[Any, np.dtype[np.int32]]":
     """Read an ROI's vertices: (n_vertices,) columns of its hemisphere's responses, ascending."""
-    table = read_parquet(shard / VERTICES, ["hemisphere", "vertex", "rois"])
+    table = read_parquet(vertices_file(shard), ["hemisphere", "vertex", "rois"])
     frame = table.to_pandas()
     chosen = frame[frame["hemisphere"] == roi.hemisphere]
     vertices = chosen.loc[[roi.name in roi_names for roi_names in chosen["rois"]], "vertex"]
     return np.sort(vertices.to_numpy(dtype=np.int32))
 
 
-def read_planned_vertices(data: Path, roi: Roi) -> "np.ndarray[Any, np.dtype[np.int32]]":
+def read_planned_vertices(data: DataDirectory, roi: Roi) -> "np.ndarray[Any, np.dtype[np.int32]]":
     """Read an ROI's vertices: (n_vertices,) columns of its hemisphere's responses, ascending.
 
     Raises ValueError when their number differs from the one that the trial was planned with.
     """
-    vertices = read_vertices(data / roi.shard, roi)
+    shard = data.shard(roi.shard)
+    vertices = read_vertices(shard, roi)
     if len(vertices) != roi.n_vertices:
         raise ValueError(
             f"{roi.id}: expected {roi.n_vertices} vertices, as planned, found {len(vertices)} in "
-            f"{data / roi.shard}; plan the sweep again"
+            f"{shard}; plan the sweep again"
         )
     return vertices
-
-
-def fingerprint(data: Path) -> str:
-    """Hash the manifests of all subjects, which identifies the ingested data set."""
-    manifests = sorted(data.glob("*/manifest.json"))
-    return hashlib.sha256("".join(map(hash_file, manifests)).encode()).hexdigest()[:16]

@@ -59,7 +59,7 @@ class Overlap:
 class KnownStimuli:
     """The stimuli of a data directory's subjects, read once each."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: DataDirectory) -> None:
         self._data = data
         self._read: dict[tuple[str, str], Stimuli] = {}
         self._overlaps: dict[tuple[object, ...], Overlap] = {}
@@ -71,7 +71,7 @@ class KnownStimuli:
         """
         key = (roi.shard, roi.data)
         if key not in self._read:
-            shard = DataDirectory(self._data).subject(roi.shard)
+            shard = self._data.fetched_shard(roi.shard)
             stimuli = Stimuli.read(shard) if shard.is_dir() else None
             if stimuli is None or stimuli.data != roi.data:
                 found = "is missing" if stimuli is None else f"is now {stimuli.data}"

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.data.data_directory import MANIFEST, TASKS
+from trainables.data.data_directory import manifest_file
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import TEST, TRAIN
 from trainables.spec import digest
@@ -81,9 +81,9 @@ class TaskManifest:
         """Read a task's manifest; raise ValueError when it is missing or invalid."""
         cure = f"remove {directory} and ingest the task again"
         try:
-            return read_record(directory / MANIFEST, cls, cure)
+            return read_record(manifest_file(directory), cls, cure)
         except FileNotFoundError as error:
-            raise ValueError(f"{directory / MANIFEST}: no such file; {cure}") from error
+            raise ValueError(f"{manifest_file(directory)}: no such file; {cure}") from error
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,6 @@ class TaskLabels:
     labels: NDArray[np.int64]
     train_rows: NDArray[np.int64]
     test_rows: NDArray[np.int64]
-
-
-def list_tasks(data: Path) -> list[Path]:
-    """List the complete tasks of a data directory, sorted by name."""
-    found = (data / TASKS).glob(f"*/{MANIFEST}")
-    return sorted(path.parent for path in found if path.parent.name[0] != ".")
 
 
 def read_labels(directory: Path) -> TaskLabels:

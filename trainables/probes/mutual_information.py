@@ -9,7 +9,6 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import TEST, Manifest, read_vertices
 from trainables.models import backbones
@@ -102,7 +101,7 @@ def measure(pairs: Pairs, temperature: float) -> dict[str, float]:
 def _load_model(backbone: LoadedBackbone, context: ProbeContext) -> Any:
     """Build the whole fine-tuned model with its last checkpoint's weights, in eval mode."""
     trial, directory = backbone.probed.model, backbone.checkpoint
-    size = Manifest.read(DataDirectory(context.data).subject(trial.shards[0])).image_size
+    size = Manifest.read(context.data.fetched_shard(trial.shards[0])).image_size
     network = backbones.build(trial.backbone.architecture)
     n_vertices = [roi.n_vertices for roi in trial.rois]
     assert isinstance(trial.objective, Contrastive | Pooled)  # what applies asks for
@@ -117,7 +116,7 @@ def _load_model(backbone: LoadedBackbone, context: ProbeContext) -> Any:
 @torch.no_grad()
 def _embed(model: Any, number: int, roi: Roi, context: ProbeContext) -> Pairs:
     """Read out all images and responses of an ROI, a row group at a time."""
-    shard = DataDirectory(context.data).subject(roi.shard)
+    shard = context.data.fetched_shard(roi.shard)
     manifest = Manifest.read(shard)
     if manifest.data != roi.data:
         raise ValueError(

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Trial, Untuned, digest
 from trainables.spec.fields import Int, Text
@@ -49,7 +50,7 @@ class ProbeContext:
     """Directories, device and layers of probes; only a kind's inputs are part of an id."""
 
     runs: RunDirectory
-    data: Path
+    data: DataDirectory
     device: torch.device
     weights_file: Path | None = None
     task: Path | None = None

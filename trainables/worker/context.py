@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from trainables.compute.precision import Numerics
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import WorkItem, training_of
 from trainables.storage.stored_directory import StoredDirectory
@@ -16,7 +17,7 @@ from trainables.worker.subject_cache import CachedSubject
 class RunContext:
     """Paths, resources and options that a trial runs with; they do not affect its result or id."""
 
-    data: Path
+    data: DataDirectory
     runs: RunDirectory
     weights_file: Path | None = None
     threads: int = 1

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 
 from trainables.compute.device import free_bytes
-from trainables.data.data_directory import row_files
+from trainables.data.data_directory import DataDirectory, fetch_rows
 from trainables.data.disk_images import DiskImages
 from trainables.data.images import Images, ResidentImages, StreamedImages
 from trainables.data.loading import Subject, read_images, read_subject
@@ -39,7 +39,9 @@ class SubjectCache:
     directory for images that exceed the budget.
     """
 
-    def __init__(self, data: Path, device: torch.device, budget: int | None, scratch: Path) -> None:
+    def __init__(
+        self, data: DataDirectory, device: torch.device, budget: int | None, scratch: Path
+    ) -> None:
         self._data = data
         self._scratch = scratch
         self._device = device
@@ -74,8 +76,7 @@ class SubjectCache:
         return name in self._cached and self._cached[name].subject.manifest.data == data
 
     def _read(self, name: str, data: str) -> CachedSubject:
-        shard = self._data / name
-        row_files(shard)
+        shard = fetch_rows(self._data.shard(name))
         subject = read_subject(shard)
         if subject.manifest.data != data:
             raise ValueError(

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
 from orchestrator.scores.filters import one_model_per_roi
-from trainables.data.shards import VERTICES, list_shards
+from trainables.data.data_directory import DataDirectory, vertices_file
 from trainables.storage.atomic import read_parquet
 
 SCHEMA = pa.schema(
@@ -86,13 +86,13 @@ def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterato
     )
 
 
-def _places(data: Path) -> pd.DataFrame:
+def _places(data: DataDirectory) -> pd.DataFrame:
     """Read each subject's vertices on fsaverage; NOD's are on fsLR and have none."""
     columns = ["hemisphere", "vertex", "fsaverage", "noise_ceiling"]
     parts = []
-    for shard in list_shards(data):
+    for shard in data.shards():
         dataset, _, subject = shard.name.partition("-")
-        frame = read_parquet(shard / VERTICES, columns).to_pandas()
+        frame = read_parquet(vertices_file(shard), columns).to_pandas()
         parts.append(frame.dropna(subset=["fsaverage"]).assign(dataset=dataset, subject=subject))
     if not parts:
         return pd.DataFrame(columns=[*columns, "dataset", "subject"])
@@ -101,7 +101,7 @@ def _places(data: Path) -> pd.DataFrame:
 
 
 def _sources(inputs: Inputs) -> list[Path]:
-    return [*inputs.score_files(), *(shard / VERTICES for shard in list_shards(inputs.data))]
+    return [*inputs.score_files(), *(vertices_file(shard) for shard in inputs.data.shards())]
 
 
 ANALYSIS = Analysis(

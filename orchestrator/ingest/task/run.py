@@ -12,7 +12,7 @@ from orchestrator.ingest.run import bar, check_out, progress_bars
 from orchestrator.ingest.settings import TaskFormat
 from orchestrator.ingest.task.sources import SPLIT_RULE, TaskSource, find_task
 from orchestrator.ingest.writer import Batch, new_directory, remove_stale
-from trainables.data.data_directory import MANIFEST, TASKS
+from trainables.data.data_directory import DataDirectory, manifest_file
 from trainables.data.rows import RowWriter
 from trainables.data.shards import TRAIN
 from trainables.data.tasks import TaskManifest, task_schema
@@ -22,7 +22,7 @@ from trainables.storage.atomic import hash_files, write_text
 
 def ingest_task(
     source: Path,
-    out: Path,
+    out: DataDirectory,
     name: str,
     kind: TaskFormat,
     image_size: int = 224,
@@ -36,12 +36,12 @@ def ingest_task(
     if not is_name(name):
         raise InputError(f"--name {name!r}: expected {NAME_RULE}")
     found = find_task(source, kind)
-    manifest = _read_existing(found, out / TASKS / name, image_size)
+    manifest = _read_existing(found, out.task(name), image_size)
     state = "was there"
     if manifest is None:
         manifest, state = _ingest(found, out, name, image_size, num_cpus), "ingested"
     Console().print(
-        f"{out / TASKS / name}: {state}; {manifest.n_images:,} images of {len(manifest.classes)} "
+        f"{out.task(name)}: {state}; {manifest.n_images:,} images of {len(manifest.classes)} "
         f"classes, {manifest.n_train:,} train, {manifest.n_test:,} test",
         highlight=False,
         soft_wrap=True,
@@ -73,7 +73,7 @@ def _read_existing(found: TaskSource, directory: Path, image_size: int) -> TaskM
 
 
 def _ingest(
-    found: TaskSource, out: Path, name: str, image_size: int, num_cpus: int | None
+    found: TaskSource, out: DataDirectory, name: str, image_size: int, num_cpus: int | None
 ) -> TaskManifest:
     check_out(out)
     with progress_bars() as progress:
@@ -85,10 +85,10 @@ def _ingest(
         from orchestrator.ingest.run import counted
 
         connect(num_cpus)
-        remove_stale(out / TASKS)
+        remove_stale(out.all_tasks)
         with bar(progress, f"{name} writing", len(found.images)) as advance:
             images = stream_images(found.images, image_size, decode_cropped)
-            return write_task(found, counted(images, advance), out / TASKS, name, image_size)
+            return write_task(found, counted(images, advance), out.all_tasks, name, image_size)
 
 
 def write_task(
@@ -114,7 +114,7 @@ def write_task(
             content=content,
             files=hash_files(partial.iterdir()),
         )
-        write_text(partial / MANIFEST, manifest.to_json())
+        write_text(manifest_file(partial), manifest.to_json())
     return manifest
 
 

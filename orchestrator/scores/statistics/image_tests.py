@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from orchestrator.scores.statistics.paired_predictions import (
     read_subject_rois,
     shared_rois,
 )
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 
 FALSE_DISCOVERIES: Final = 0.05
@@ -67,7 +67,7 @@ class ImageComparison:
 def compare_over_images(
     vertices: pd.DataFrame,
     methods: tuple[str, str],
-    places: tuple[RunDirectory, Path],
+    places: tuple[RunDirectory, DataDirectory],
     draw: ImageBootstrap,
 ) -> ImageTests:
     """Test every vertex of the ROIs that both methods scored, and correct within each subject.
@@ -82,7 +82,7 @@ def compare_over_images(
     drawn: dict[str, Values] = {}
     images: dict[str, bytes] = {}
     for (dataset, subject, _), of_subject in rois.groupby(["dataset", "subject", "data"]):
-        shard = places[1] / f"{dataset}-{subject}"
+        shard = places[1].shard(f"{dataset}-{subject}")
         for one in read_subject_rois(of_subject, places[0], shard, missing):
             counts = draw_counts(len(one.predicted.measured), draw, shard.name)
             tested = bootstrap_vertices(one.predicted, counts, draw.level)

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.scores.rows import By, Row, method_order, roi_weights, rois_of, rows_by
-from trainables.data.shards import VERTICES, Manifest
+from trainables.data.data_directory import DataDirectory, vertices_file
+from trainables.data.shards import Manifest
 from trainables.storage.atomic import read_parquet
 
 CEILING: Final = "noise_ceiling"
@@ -36,19 +37,19 @@ class Explained:
     """Vertices with an r, but without a ceiling, or with one of 0."""
 
 
-def with_ceilings(vertices: pd.DataFrame, data: Path) -> pd.DataFrame:
+def with_ceilings(vertices: pd.DataFrame, data: DataDirectory) -> pd.DataFrame:
     """Add each vertex's noise ceiling as a column; NaN where none is known.
 
-    vertices: rows of scores. data: the directory of shards. A subject that is absent, or
+    vertices: rows of scores. data: the ingested data. A subject that is absent, or
     was ingested again with other content, has no ceilings.
     """
     places = vertices[["dataset", "subject", "data"]].drop_duplicates().astype(str)
     parts = [
-        _read_ceilings(data / f"{dataset}-{subject}").assign(
+        _read_ceilings(data.shard(f"{dataset}-{subject}")).assign(
             dataset=dataset, subject=subject, data=content
         )
         for dataset, subject, content in places.to_numpy().tolist()
-        if has_data(data / f"{dataset}-{subject}", content)
+        if has_data(data.shard(f"{dataset}-{subject}"), content)
     ]
     if not parts:
         return vertices.assign(**{CEILING: np.nan})
@@ -68,7 +69,7 @@ def has_data(shard: Path, data: str) -> bool:
 
 def _read_ceilings(shard: Path) -> pd.DataFrame:
     columns = ["hemisphere", "vertex", CEILING]
-    frame: pd.DataFrame = read_parquet(shard / VERTICES, columns).to_pandas()
+    frame: pd.DataFrame = read_parquet(vertices_file(shard), columns).to_pandas()
     return frame.astype({CEILING: np.float64})
 
 

@@ -42,7 +42,7 @@ from orchestrator.sweep.spaces import start_from
 from orchestrator.tracking.background import Tracker, start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep
 from orchestrator.tracking.mlflow_store import tracking_uri
-from trainables.data.shards import fingerprint, list_rois
+from trainables.data.shards import list_rois
 from trainables.models.backbones import load
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
@@ -115,7 +115,7 @@ class _SearchRun:
             Path(self.settings.space).stem,
             run.data,
             run.runs,
-            fingerprint(run.data),
+            run.data.fingerprint(),
         )
         warnings: list[str] = []
         tracker = start_tracker(identity, warnings.append)

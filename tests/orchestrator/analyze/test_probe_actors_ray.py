@@ -13,6 +13,7 @@ from benchmarks.small_shards import write_shards, write_weights
 from orchestrator.analyze.probe_actors import Workers, due, find_backbones, run_probes
 from tests.builders.listeners import Quiet
 from tests.builders.small_looks import CONTRASTIVE, CPU, write_colour_task
+from trainables.data.data_directory import DataDirectory
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import ProbeContext, ProbeRecord
 from trainables.probes.prober import Prober
@@ -31,7 +32,7 @@ def context(tmp_path: Path) -> ProbeContext:
     rois = write_shards(tmp_path / "data")
     weights = tmp_path / "weights.safetensors"
     backbone = Backbone("narrow-alexnet", write_weights(weights))
-    place = RunContext(tmp_path / "data", RunDirectory(tmp_path / "runs"), weights)
+    place = RunContext(DataDirectory(tmp_path / "data"), RunDirectory(tmp_path / "runs"), weights)
     encoding = Encoding(layers=("classifier.5",), protocols=("nested",), n_folds=3)
     for objective, roi in ((Untuned(), 0), (CONTRASTIVE, 0), (CONTRASTIVE, 1)):
         trial = Trial(objective, (rois[roi],), backbone, encoding)
@@ -39,7 +40,7 @@ def context(tmp_path: Path) -> ProbeContext:
     task = write_colour_task(tmp_path, size=64)
     return ProbeContext(
         RunDirectory(tmp_path / "runs"),
-        tmp_path / "data",
+        DataDirectory(tmp_path / "data"),
         CPU,
         weights,
         task,

@@ -14,6 +14,7 @@ from orchestrator.report.sections.catalogue import SECTIONS
 from tests.builders.small_looks import CONTRASTIVE, CPU, small_sweep
 from tests.builders.tiny_backbone import tiny_backbone
 from trainables.data import loading
+from trainables.data.data_directory import DataDirectory
 from trainables.data.loading import read_subject
 from trainables.data.shards import read_vertices
 from trainables.models import backbones
@@ -139,7 +140,7 @@ def test_information_is_what_the_embeddings_say(looked):
 
 def test_every_analysis_that_has_its_input_makes_its_table_once(looked):
     probe(looked)
-    inputs = Inputs(RunDirectory(looked.runs), looked.home / "data")
+    inputs = Inputs(RunDirectory(looked.runs), DataDirectory(looked.home / "data"))
     done = {one.name: make(one, inputs) for one in ANALYSES}
     assert len(done) == 10
     skipped = {name for name, one in done.items() if one.state == "skipped"}
@@ -149,7 +150,9 @@ def test_every_analysis_that_has_its_input_makes_its_table_once(looked):
         if one.name not in skipped:
             assert pq.read_schema(inputs.result_file(one.name)).equals(one.schema)
             assert (
-                make(one, Inputs(RunDirectory(looked.runs), looked.home / "data")).state
+                make(
+                    one, Inputs(RunDirectory(looked.runs), DataDirectory(looked.home / "data"))
+                ).state
                 == "unchanged"
             )
 
@@ -162,10 +165,10 @@ def test_every_analysis_has_a_section(looked):
 def test_a_new_backbone_changes_only_what_it_is_in(looked):
     probe(looked)
     for one in ANALYSES:
-        make(one, Inputs(RunDirectory(looked.runs), looked.home / "data"))
+        make(one, Inputs(RunDirectory(looked.runs), DataDirectory(looked.home / "data")))
     looked.run(CONTRASTIVE, roi=4)
     probe(looked)
-    inputs = Inputs(RunDirectory(looked.runs), looked.home / "data")
+    inputs = Inputs(RunDirectory(looked.runs), DataDirectory(looked.home / "data"))
     states = {one.name: make(one, inputs).state for one in ANALYSES}
     assert looked.rois[4].name == "EBA"
     assert states["saliency"] == "unchanged"
@@ -173,7 +176,7 @@ def test_a_new_backbone_changes_only_what_it_is_in(looked):
 
 
 def test_what_is_missing_is_reported_with_its_cure(tmp_path):
-    inputs = Inputs(RunDirectory(tmp_path), tmp_path)
+    inputs = Inputs(RunDirectory(tmp_path), DataDirectory(tmp_path))
     with pytest.raises(Missing, match=r"orchestrator\.sweep"):
         inputs.all_scores  # noqa: B018
     [one] = find(["classification"])

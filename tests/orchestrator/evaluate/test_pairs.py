@@ -23,6 +23,7 @@ from orchestrator.evaluate.pairs import (
 from orchestrator.execution.plan import Plan
 from orchestrator.scores.score_table import setting_of
 from tests.builders.transfer_shards import NOD_ROIS, weights_on, write_subjects
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
 from trainables.results.outcome import Outcome, Status
 from trainables.results.run_directory import RunDirectory
@@ -188,7 +189,11 @@ def notes(tmp_path) -> Notes:
     write_subjects(
         data, {"sub-01": own}, {"sub-01": (range(200, 240), range(240, 260))}, "nod", NOD_ROIS
     )
-    rois = [roi for roi in list_rois(data) if roi.name == "V1v" and roi.hemisphere == "lh"]
+    rois = [
+        roi
+        for roi in list_rois(DataDirectory(data))
+        if roi.name == "V1v" and roi.hemisphere == "lh"
+    ]
     models = Models(tuple(a_trial(Contrastive(), roi) for roi in rois), 2)
 
     def count(exclude_training_images: bool) -> tuple[str, ...]:
@@ -196,7 +201,7 @@ def notes(tmp_path) -> Notes:
             models.trials, rois, is_transfer, exclude_training_images=exclude_training_images
         )
         plan = Plan(tuple(found), tuple(found))
-        return pair_notes(plan, models, data, RunDirectory(tmp_path / "runs"))
+        return pair_notes(plan, models, DataDirectory(data), RunDirectory(tmp_path / "runs"))
 
     return count
 

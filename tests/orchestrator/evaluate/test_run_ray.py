@@ -13,6 +13,7 @@ from benchmarks.small_shards import write_shards, write_weights
 from orchestrator.evaluate.pairs import evaluations, is_transfer
 from tests.builders.listeners import Quiet
 from tests.builders.sweep_process import Lab, scores_of
+from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Encoding, Regression, Trial
@@ -35,7 +36,9 @@ def lab(tmp_path) -> Iterator[Lab]:
     targets = [roi for roi in rois if roi.name == "V1v" and roi.hemisphere == "lh"]
     models = [Trial(Regression(batch_size=32, epochs=1), (c,), backbone, ENCODING) for c in targets]
     before = torch.get_num_threads()
-    place = RunContext(tmp_path / "data", RunDirectory(tmp_path / "expected"), weights)
+    place = RunContext(
+        DataDirectory(tmp_path / "data"), RunDirectory(tmp_path / "expected"), weights
+    )
     runner = TrialRunner(place, torch.device("cpu"))
     for model in models:
         runner.run(model, Quiet())

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.execution.cost import GPU_FLOPS, Costs, measure_backbone
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import SCHEMA_VERSION, Manifest
 from trainables.results.outcome import Outcome
 from trainables.spec import (
@@ -201,7 +202,7 @@ def test_more_threads_and_gpus_are_faster(tmp_path) -> None:
     roi = write_shards(tmp_path)[0]
     trial = Trial(Contrastive(), (roi,))
     one, four, gpu = (
-        Costs.read(tmp_path, gpus=gpus, threads=threads)
+        Costs.read(DataDirectory(tmp_path), gpus=gpus, threads=threads)
         for gpus, threads in ((False, 1), (False, 4), (True, 1))
     )
     assert one.estimate(trial).seconds == pytest.approx(4 * four.estimate(trial).seconds)

@@ -13,6 +13,7 @@ from orchestrator.execution.cost import GIB, Costs
 from orchestrator.execution.dry_run import SHOWN, show_plan
 from orchestrator.execution.plan import Plan, make_plan
 from orchestrator.sweep.spaces import expand
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import CODE_KEY, SCORE_SCHEMA, TRIAL_KEY
 from trainables.spec import Backbone, Contrastive, Pooled, Trial, Untuned
@@ -33,7 +34,7 @@ def planned(tmp_path) -> tuple[Path, list[Trial], Costs]:
     return (
         tmp_path / "runs",
         expand(two_methods, rois, None),
-        Costs.read(tmp_path / "data", gpus=False),
+        Costs.read(DataDirectory(tmp_path / "data"), gpus=False),
     )
 
 

@@ -23,6 +23,7 @@ from orchestrator.execution.local_executor import LocalExecutor
 from orchestrator.execution.settings import Locations, RunSettings
 from orchestrator.sweep import __main__ as sweep
 from tests.builders.tiny_backbone import tiny_backbone
+from trainables.data.data_directory import DataDirectory
 from trainables.models import backbones
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
@@ -230,7 +231,7 @@ def test_what_only_a_cluster_can_do_is_refused(home, capsys, flags, message) -> 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    locations = Locations(tmp_path / "data", tmp_path / "runs")
+    locations = Locations(DataDirectory(tmp_path / "data"), tmp_path / "runs")
     with pytest.raises(InputError, match="this process has no GPU; omit the option"):
         LocalExecutor(RunSettings(locations, WorkerResources(gpus=1), local=True))
 

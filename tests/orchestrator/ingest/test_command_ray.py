@@ -17,8 +17,9 @@ from orchestrator.cli.errors import InputError
 from orchestrator.ingest.__main__ import main
 from orchestrator.ingest.images import IMAGES_PER_TASK, decode_image, stream_images
 from tests.builders.algonauts_folder import Folder, image_of, responses_of, write_folder
+from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import fixed_width, read_rows
-from trainables.data.shards import Manifest, list_rois, list_shards
+from trainables.data.shards import Manifest, list_rois
 
 pytestmark = pytest.mark.ray
 
@@ -46,7 +47,10 @@ def break_pixels(folder: Folder, row: int) -> Path:
 def test_a_folder_becomes_shards(layout, local_ray, tmp_path, capsys):
     folder = write_folder(tmp_path / "source", (1, 6), layout=layout, n_images=N_IMAGES)
     assert ingest(folder.root, tmp_path / "data") == 0
-    assert [path.name for path in list_shards(tmp_path / "data")] == ["nsd-subj01", "nsd-subj06"]
+    assert [path.name for path in DataDirectory(tmp_path / "data").shards()] == [
+        "nsd-subj01",
+        "nsd-subj06",
+    ]
     row = 0
     for table in read_rows(tmp_path / "data/nsd-subj01", ["index", "image", "lh"]):
         for image in fixed_width(table["image"], np.uint8):
@@ -58,7 +62,7 @@ def test_a_folder_becomes_shards(layout, local_ray, tmp_path, capsys):
             fixed_width(table["lh"], np.float32), responses_of(1, "lh", N_IMAGES)[rows]
         )
     assert row == N_IMAGES
-    assert len(list_rois(tmp_path / "data")) == 20
+    assert len(list_rois(DataDirectory(tmp_path / "data"))) == 20
     table = capsys.readouterr().out
     assert "subj01" in table
     assert "subj06" in table
@@ -93,7 +97,7 @@ def test_a_complete_subject_is_skipped_and_a_new_one_added(local_ray, tmp_path, 
     assert ingest(folder.root, out) == 0
     assert (out / "nsd-subj01/manifest.json").stat().st_mtime_ns == written
     assert "was there" in capsys.readouterr().out
-    assert len(list_shards(out)) == 2
+    assert len(DataDirectory(out).shards()) == 2
 
 
 def test_other_settings_are_refused_and_change_nothing(local_ray, tmp_path, capsys):
@@ -126,11 +130,11 @@ def test_a_run_killed_anywhere_leaves_a_subject_or_none_and_can_be_repeated(loca
         process.send_signal(signal.SIGKILL)
         process.wait()
         killed_midway += len(list(out.glob(".*.partial-*")))
-        for shard in list_shards(out):
+        for shard in DataDirectory(out).shards():
             assert Manifest.read(shard) == Manifest.read(undisturbed / shard.name)
     finished = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert finished.returncode == 0, finished.stderr
     assert [path.name for path in sorted(out.iterdir())] == ["nsd-subj01", "nsd-subj02"]
-    for shard in list_shards(out):
+    for shard in DataDirectory(out).shards():
         assert Manifest.read(shard) == Manifest.read(undisturbed / shard.name)
     assert killed_midway > 0

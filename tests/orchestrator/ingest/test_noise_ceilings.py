@@ -9,7 +9,7 @@ from orchestrator.ingest.__main__ import main
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.noise_ceilings import ceiling_from_ncsnr, parse_repeats, read_ceiling
 from tests.builders.algonauts_folder import N_VERTICES, write_folder
-from trainables.data.shards import VERTICES
+from trainables.data.data_directory import VERTICES
 
 
 def write_ncsnr(folder, subject=1):

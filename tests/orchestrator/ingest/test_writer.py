@@ -23,14 +23,13 @@ from tests.builders.algonauts_folder import (
     write_noise_ceilings,
 )
 from tests.builders.algonauts_ingest import SETTINGS, batches, inspect
+from trainables.data.data_directory import VERTICES, DataDirectory
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import (
     TEST,
     TRAIN,
-    VERTICES,
     Manifest,
     list_rois,
-    list_shards,
     read_vertices,
 )
 from trainables.storage.atomic import hash_files
@@ -48,7 +47,7 @@ def out(tmp_path):
 
 def test_rows_pair_each_image_with_its_responses(source, out):
     subject = inspect(source)
-    write_subject(subject, batches(subject), out, SETTINGS)
+    write_subject(subject, batches(subject), DataDirectory(out), SETTINGS)
     (table,) = read_rows(out / "nsd-subj01", ["index", "stimulus", "image", "lh", "rh"])
     assert table["index"].to_pylist() == list(range(12))
     assert table["stimulus"].to_pylist() == [f"nsd-{stimulus_of(1, k):05d}" for k in range(12)]
@@ -62,7 +61,7 @@ def test_rows_pair_each_image_with_its_responses(source, out):
 
 def test_the_split_is_a_column(source, out):
     subject = inspect(source)
-    manifest = write_subject(subject, batches(subject), out, SETTINGS)
+    manifest = write_subject(subject, batches(subject), DataDirectory(out), SETTINGS)
     (table,) = read_rows(out / "nsd-subj01", ["split", "order"])
     sides, orders = table["split"].to_pylist(), table["order"].to_pylist()
     assert (sides.count(TRAIN), sides.count(TEST)) == (10, 2) == (manifest.n_train, manifest.n_test)
@@ -73,7 +72,7 @@ def test_the_split_is_a_column(source, out):
 
 def test_vertices_may_be_in_several_rois_and_empty_rois_make_no_roi(source, out):
     subject = inspect(source)
-    manifest = write_subject(subject, batches(subject), out, SETTINGS)
+    manifest = write_subject(subject, batches(subject), DataDirectory(out), SETTINGS)
     rows = pq.read_table(out / "nsd-subj01" / VERTICES).to_pylist()
     assert len(rows) == 18
     assert rows[1] == {
@@ -85,7 +84,7 @@ def test_vertices_may_be_in_several_rois_and_empty_rois_make_no_roi(source, out)
     }
     assert rows[6]["rois"] == []
     assert manifest.rois["rh"] == {"V1v": 2, "V2d": 3, "EBA": 1}
-    rois = list_rois(out)
+    rois = list_rois(DataDirectory(out))
     assert [roi.id for roi in rois[:3]] == [f"nsd-subj01-lh-{r}" for r in ("V1v", "V1d", "V2v")]
     assert len(rois) == 10
     for roi in rois:
@@ -98,7 +97,7 @@ def test_noise_ceilings_are_stored_and_unknown_ones_are_null(source, out, tmp_pa
     left[4] = np.nan
     np.save(ceilings / "subj01" / "lh.npy", left)
     subject = inspect(source, noise_ceilings=ceilings)
-    write_subject(subject, batches(subject), out, SETTINGS)
+    write_subject(subject, batches(subject), DataDirectory(out), SETTINGS)
     stored = pq.read_table(out / "nsd-subj01" / VERTICES)["noise_ceiling"].to_pylist()
     assert stored[4] is None
     assert stored[9] == pytest.approx(0.9)
@@ -106,8 +105,8 @@ def test_noise_ceilings_are_stored_and_unknown_ones_are_null(source, out, tmp_pa
 
 def test_the_same_source_gives_the_same_files_whatever_the_batches(source, tmp_path):
     subject = inspect(source)
-    first = write_subject(subject, batches(subject, 5), tmp_path / "a", SETTINGS)
-    second = write_subject(subject, batches(subject, 12), tmp_path / "b", SETTINGS)
+    first = write_subject(subject, batches(subject, 5), DataDirectory(tmp_path / "a"), SETTINGS)
+    second = write_subject(subject, batches(subject, 12), DataDirectory(tmp_path / "b"), SETTINGS)
     assert first == second
     assert first.files == hash_files(
         path for path in (tmp_path / "a/nsd-subj01").iterdir() if path.suffix == ".parquet"
@@ -120,18 +119,18 @@ def test_what_was_ingested_before_keeps_its_digest(source, out):
     subject = inspect(source)
     raw = [decode_image(path, 20).tobytes() for path in subject.images]
     images = [(0, pa.array(raw, pa.binary(3 * 20 * 20)))]
-    manifest = write_subject(subject, images, out, Settings("paper", 20))
+    manifest = write_subject(subject, images, DataDirectory(out), Settings("paper", 20))
     assert manifest.data == "998d72e0"
     assert "choices" not in (out / "nsd-subj01/manifest.json").read_text()
 
 
 def test_masks_of_equal_counts_do_not_pass_for_one_another(source, tmp_path):
     subject = inspect(source)
-    first = write_subject(subject, batches(subject), tmp_path / "a", SETTINGS)
+    first = write_subject(subject, batches(subject), DataDirectory(tmp_path / "a"), SETTINGS)
     mask = source / "subj01/roi_masks/lh.floc-bodies_challenge_space.npy"
     np.save(mask, np.roll(np.load(mask), 1))
     changed = inspect(source)
-    second = write_subject(changed, batches(changed), tmp_path / "b", SETTINGS)
+    second = write_subject(changed, batches(changed), DataDirectory(tmp_path / "b"), SETTINGS)
     assert first.rois == second.rois
     assert first.data != second.data
 
@@ -145,7 +144,7 @@ def test_an_error_on_the_way_leaves_nothing(source, out, error):
         raise error
 
     with pytest.raises(type(error)):
-        write_subject(subject, broken(), out, SETTINGS)
+        write_subject(subject, broken(), DataDirectory(out), SETTINGS)
     assert list(out.iterdir()) == []
 
 
@@ -154,11 +153,11 @@ def test_a_half_written_subject_is_not_listed(source, out):
 
     def looking():
         for batch in batches(subject):
-            assert list_shards(out) == []
+            assert DataDirectory(out).shards() == []
             assert [path.name for path in out.iterdir()] == [f".nsd-subj01.partial-{os.getpid()}"]
             yield batch
 
-    write_subject(subject, looking(), out, SETTINGS)
+    write_subject(subject, looking(), DataDirectory(out), SETTINGS)
     assert [path.name for path in out.iterdir()] == ["nsd-subj01"]
 
 
@@ -178,20 +177,20 @@ def test_a_subject_that_another_run_wrote_meanwhile_is_left_alone(source, out):
 
     def late():
         yield from batches(subject)
-        write_subject(subject, batches(subject), out / "elsewhere", SETTINGS)
+        write_subject(subject, batches(subject), DataDirectory(out / "elsewhere"), SETTINGS)
         (out / "elsewhere/nsd-subj01").rename(out / "nsd-subj01")
 
     with pytest.raises(InputError, match="another ingest has just written it"):
-        write_subject(subject, late(), out, SETTINGS)
+        write_subject(subject, late(), DataDirectory(out), SETTINGS)
     assert Manifest.read(out / "nsd-subj01").n_images == 12
 
 
 def test_a_subject_that_is_there_is_recognised(source, out):
     files, other = find_subjects(source, None, None)
     subject = inspect(source)
-    manifest = write_subject(subject, batches(subject), out, SETTINGS)
-    assert read_existing(files, out, SETTINGS) == manifest
-    assert read_existing(other, out, SETTINGS) is None
+    manifest = write_subject(subject, batches(subject), DataDirectory(out), SETTINGS)
+    assert read_existing(files, DataDirectory(out), SETTINGS) == manifest
+    assert read_existing(other, DataDirectory(out), SETTINGS) is None
 
 
 @pytest.mark.parametrize(
@@ -203,9 +202,9 @@ def test_a_subject_that_is_there_is_recognised(source, out):
 )
 def test_a_subject_of_other_settings_is_refused(source, out, settings, text):
     subject = inspect(source)
-    write_subject(subject, batches(subject), out, SETTINGS)
+    write_subject(subject, batches(subject), DataDirectory(out), SETTINGS)
     with pytest.raises(InputError, match=text):
-        read_existing(find_subjects(source, [1], None)[0], out, settings)
+        read_existing(find_subjects(source, [1], None)[0], DataDirectory(out), settings)
 
 
 @pytest.mark.parametrize(
@@ -227,10 +226,10 @@ def test_a_subject_of_other_settings_is_refused(source, out, settings, text):
 )
 def test_a_damaged_subject_or_another_source_is_refused(source, out, damage, text):
     subject = inspect(source)
-    write_subject(subject, batches(subject), out, SETTINGS)
+    write_subject(subject, batches(subject), DataDirectory(out), SETTINGS)
     damage(out / "nsd-subj01", source)
     with pytest.raises(InputError, match=text) as error:
-        read_existing(find_subjects(source, [1], None)[0], out, SETTINGS)
+        read_existing(find_subjects(source, [1], None)[0], DataDirectory(out), SETTINGS)
     assert "remove" in str(error.value)
 
 

@@ -19,6 +19,7 @@ from orchestrator.mlflow_server.server import Secrets
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
 from tests.builders.mirrored_runs import finish, rois
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Trial, Untuned
 
@@ -44,7 +45,11 @@ def client(server: Server, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
 def sweep(tmp_path: Path) -> Sweep:
     write_shards(tmp_path / "data")
     return Sweep(
-        f"nsd-{uuid4().hex}", "paper", tmp_path / "data", RunDirectory(tmp_path / "runs"), "0123"
+        f"nsd-{uuid4().hex}",
+        "paper",
+        DataDirectory(tmp_path / "data"),
+        RunDirectory(tmp_path / "runs"),
+        "0123",
     )
 
 

@@ -16,6 +16,7 @@ from orchestrator.analyze.catalogue import ANALYSES
 from orchestrator.analyze.run import make
 from orchestrator.report.page import write_report
 from tests.builders.small_scores import write_rois
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -32,7 +33,7 @@ DESKTOP, PHONE = 1280, 390
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("report")
     write_rois(home / "data", home / "runs")
-    inputs = Inputs(RunDirectory(home / "runs"), home / "data")
+    inputs = Inputs(RunDirectory(home / "runs"), DataDirectory(home / "data"))
     made = [one.name for one in ANALYSES if make(one, inputs).state == "made"]
     assert made == ["improvement", "layers", "surface"]
     return write_report(inputs, home / "report.html")

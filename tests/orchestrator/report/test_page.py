@@ -16,6 +16,7 @@ from orchestrator.report.page import as_json, write_report
 from orchestrator.report.sections.section import Column, Section
 from orchestrator.scores.statistics.summaries import Bootstrap, compare, pair
 from tests.builders.small_scores import roi, write, write_sweep
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 
@@ -24,7 +25,7 @@ from trainables.spec import Contrastive, Untuned
 def inputs(tmp_path):
     """A made-up sweep with the analyses of its scores."""
     write_sweep(tmp_path / "runs")
-    found = Inputs(RunDirectory(tmp_path / "runs"), tmp_path / "data")
+    found = Inputs(RunDirectory(tmp_path / "runs"), DataDirectory(tmp_path / "data"))
     for one in ANALYSES:
         make(one, found)
     return found
@@ -79,7 +80,7 @@ def test_a_strange_roi_is_escaped_on_the_page(tmp_path):
     runs = tmp_path / "runs"
     for objective in (Untuned(), Contrastive()):
         write(runs, objective, roi("V1v"), [0.1, 0.2, 0.3, 0.4])
-    found = Inputs(RunDirectory(runs), tmp_path / "<img src=x onerror=alert(1)>")
+    found = Inputs(RunDirectory(runs), DataDirectory(tmp_path / "<img src=x onerror=alert(1)>"))
     page = write_report(found, tmp_path / "report.html").read_text()
     assert "<img src=x" not in page
 

@@ -14,6 +14,7 @@ from orchestrator.scores.__main__ import main
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.tidy_export import TIDY_SCHEMA, tidy_rows
 from tests.builders.small_scores import roi, write, write_sweep
+from trainables.data.data_directory import DataDirectory
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
@@ -25,7 +26,7 @@ def rows(home: Path) -> list[dict]:
     runs = home / "runs"
     table = tidy_rows(
         read_score_table(RunDirectory(runs)),
-        home / "data",
+        DataDirectory(home / "data"),
         partial(Outcome.read, RunDirectory(runs)),
     )
     assert table.schema == TIDY_SCHEMA

@@ -12,6 +12,7 @@ import torch
 from benchmarks.small_shards import write_shards, write_weights
 from tests.builders.listeners import Quiet
 from trainables.data import loading
+from trainables.data.data_directory import DataDirectory
 from trainables.data.loading import read_images, read_subject
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import list_rois
@@ -109,10 +110,12 @@ def test_a_trial_whose_images_are_streamed_scores_as_a_resident_one(shard, tmp_p
     weights = home / "weights.safetensors"
     backbone = Backbone("narrow-alexnet", write_weights(weights))
     encoding = Encoding(layers=("features.5",), alphas=(1.0, 100.0))
-    roi = list_rois(data)[0]
+    roi = list_rois(DataDirectory(data))[0]
     trial = Trial(Contrastive(batch_size=32, epochs=2), (roi,), backbone, encoding)
     for name, budget in (("resident", None), ("streamed", 0)):
-        place = RunContext(data, RunDirectory(home / name), weights, image_budget=budget)
+        place = RunContext(
+            DataDirectory(data), RunDirectory(home / name), weights, image_budget=budget
+        )
         TrialRunner(place, CPU).run(trial, Quiet())
     tables = [read_scores(RunDirectory(home / name), trial.id) for name in ("resident", "streamed")]
     assert tables[0].num_rows == roi.n_vertices

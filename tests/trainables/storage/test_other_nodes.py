@@ -38,13 +38,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
         yield go
 
 
-def data() -> Path:
-    return place(f"s3://{BUCKET}/data")
+def data() -> DataDirectory:
+    return DataDirectory(place(f"s3://{BUCKET}/data"))
 
 
 def ingested() -> list[Roi]:
-    rois = write_shards(data(), ("subj01", "subj02"))
-    for shard in {data() / roi.shard for roi in rois}:
+    rois = write_shards(data().path, ("subj01", "subj02"))
+    for shard in {data().shard(roi.shard) for roi in rois}:
         publish(shard)
     return list(rois)
 
@@ -63,19 +63,19 @@ def test_overlap_is_known_where_the_source_subject_was_never_read(machine: Machi
 def test_a_subject_that_is_nowhere_is_still_refused(machine: Machine) -> None:
     roi = ingested()[0]
     with pytest.raises(ValueError, match="ingest that data again"):
-        KnownStimuli(place(f"s3://{BUCKET}/other")).of(roi)
+        KnownStimuli(DataDirectory(place(f"s3://{BUCKET}/other"))).of(roi)
 
 
 def context() -> ProbeContext:
     runs = RunDirectory(place(f"s3://{BUCKET}/runs"))
-    return ProbeContext(runs, data(), CPU, task=data() / "tasks" / "faces")
+    return ProbeContext(runs, data(), CPU, task=data().task("faces"))
 
 
 def write_task() -> None:
     manifest = TaskManifest(
         "faces", 16, 4, 2, 2, ("a", "b"), "a rule", "0" * 8, "1" * 8, "2" * 8, {}
     )
-    write_text(data() / "tasks" / "faces" / MANIFEST, manifest.to_json())
+    write_text(data().task("faces") / MANIFEST, manifest.to_json())
 
 
 def test_a_prober_reads_the_task_of_another_node(machine: Machine) -> None:
@@ -111,5 +111,5 @@ def test_a_classification_head_of_another_node_is_read(
 def test_a_subject_is_fetched_without_its_images(machine: Machine) -> None:
     roi = ingested()[0]
     machine("second")
-    names = {path.name for path in DataDirectory(data()).subject(roi.shard).iterdir()}
+    names = {path.name for path in data().fetched_shard(roi.shard).iterdir()}
     assert names == {MANIFEST, "vertices.parquet"}

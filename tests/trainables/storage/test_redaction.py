@@ -12,6 +12,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import run
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
 from trainables.results.event_log import TrialLog
 from trainables.results.outcome import Outcome
@@ -55,7 +56,7 @@ def test_an_error_that_holds_a_secret_is_written_and_printed_without_it(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
     write_shards(tmp_path / "data")
-    trial = Trial(Untuned(), tuple(list_rois(tmp_path / "data")[:1]))
+    trial = Trial(Untuned(), tuple(list_rois(DataDirectory(tmp_path / "data"))[:1]))
     message = f"no access with key {PASSWORD} to s3://bucket"
     Outcome(trial, "failed", "node-1", "cpu", 0.0, {}, error=message).write(RunDirectory(tmp_path))
     TrialLog(tmp_path / "log.jsonl").note("failed", error=message)
@@ -82,7 +83,8 @@ def test_a_store_out_of_reach_is_reported_without_its_password(
     warnings: list[str] = []
     write_shards(tmp_path / "data")
     tracker = start_tracker(
-        Sweep("nsd", "paper", tmp_path / "data", RunDirectory(tmp_path), "0"), warnings.append
+        Sweep("nsd", "paper", DataDirectory(tmp_path / "data"), RunDirectory(tmp_path), "0"),
+        warnings.append,
     )
     tracker.due(["a"])
     tracker.close(complete=True)

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from benchmarks.small_shards import write_shards
-from orchestrator.cli.arguments import directory
+from orchestrator.cli.arguments import data_directory
 from orchestrator.cli.errors import InputError
 from orchestrator.execution.run_lock import acquire, owner_of
 from orchestrator.sweep.__main__ import main as sweep
 from tests.builders.s3_server import BUCKET, s3
+from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
 from trainables.data.shards import list_rois
 from trainables.results.run_directory import RunDirectory
@@ -131,7 +132,7 @@ def test_large_files_wait_until_they_are_asked_for(machine: Machine) -> None:
     for name in (*large, "trials/t.json"):
         write_text(place(RUNS) / name, "content")
     machine("second")
-    assert directory(RUNS) == place(RUNS)
+    assert data_directory(RUNS).path == place(RUNS)
     found = [path for path in place(RUNS).rglob("*") if path.is_file()]
     assert found == [place(RUNS) / "trials" / "t.json"]
     pull(place(RUNS) / "checkpoints" / "t")
@@ -149,20 +150,20 @@ def test_removing_is_removing_in_s3(client: Any, machine: Machine) -> None:
 def test_an_ingested_subject_is_read_from_s3_and_its_manifest_comes_last(
     client: Any, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = place(f"s3://{BUCKET}/data")
+    data = DataDirectory(place(f"s3://{BUCKET}/data"))
     uploaded: list[str] = []
     put = client.upload_file
     monkeypatch.setattr(client, "upload_file", lambda *at: (uploaded.append(at[2]), put(*at)))
-    rois = write_shards(data)
-    for shard in {data / roi.shard for roi in rois}:
+    rois = write_shards(data.path)
+    for shard in {data.shard(roi.shard) for roi in rois}:
         upload_directory(shard, last="manifest.json")
         assert uploaded[-1].endswith("/manifest.json")
     machine("second")
-    elsewhere = directory(f"s3://{BUCKET}/data")
+    elsewhere = data_directory(f"s3://{BUCKET}/data")
     assert elsewhere != data
     assert list_rois(elsewhere) == list(rois)
     mine, theirs = (
-        pa.concat_tables(read_rows(home / rois[0].shard, ("index", "lh")))
+        pa.concat_tables(read_rows(home.shard(rois[0].shard), ("index", "lh")))
         for home in (elsewhere, data)
     )
     assert mine.equals(theirs)
@@ -241,4 +242,4 @@ def test_what_was_removed_in_s3_is_not_taken_for_done(client: Any, machine: Mach
 
 def test_a_bucket_that_is_not_there_is_reported(machine: Machine) -> None:
     with pytest.raises(InputError, match=r"s3://none/runs: .*check that the bucket"):
-        directory("s3://none/runs")
+        data_directory("s3://none/runs")

@@ -20,6 +20,7 @@ from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
 from orchestrator.ingest.writer import write_subject
 from tests.builders.listeners import Quiet
 from trainables.data import loading
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
 from trainables.models.backbones import weights_name
 from trainables.results.run_directory import RunDirectory
@@ -51,10 +52,10 @@ def mean_scores(home: Path, runs: Path, roi_names: tuple[str, ...]) -> dict[str,
     weights = home / "weights.safetensors"
     backbone = Backbone("narrow-alexnet", weights_name(weights))
     runner = TrialRunner(
-        RunContext(home / "data", RunDirectory(runs), weights), torch.device("cpu")
+        RunContext(DataDirectory(home / "data"), RunDirectory(runs), weights), torch.device("cpu")
     )
     found = {}
-    for roi in list_rois(home / "data"):
+    for roi in list_rois(DataDirectory(home / "data")):
         for objective in (Untuned(), Contrastive(batch_size=64, epochs=2)):
             if roi.name in roi_names and roi.hemisphere == "lh":
                 trial = Trial(objective, (roi,), backbone, ENCODING)
@@ -74,7 +75,7 @@ def ingest(source: Path, data: Path) -> None:
     assert subject is not None
     pixels = [decode_image(path, settings.image_size).tobytes() for path in subject.images]
     images = pa.array(pixels, pa.binary(3 * settings.image_size**2))
-    write_subject(subject, [(0, images)], data, settings)
+    write_subject(subject, [(0, images)], DataDirectory(data), settings)
 
 
 def test_signal_that_is_planted_is_found(home: Path, tmp_path: Path) -> None:

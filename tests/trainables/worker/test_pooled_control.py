@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks import small_shards
 from tests.builders.listeners import Quiet
 from tests.builders.tiny_backbone import tiny_backbone
+from trainables.data.data_directory import DataDirectory
 from trainables.models import backbones
 from trainables.models.backbones import weights_name
 from trainables.results.run_directory import RunDirectory
@@ -69,7 +70,9 @@ def test_pooled_beats_single_subject_in_early_rois_where_a_component_is_shared(
     rois: list[Roi], tmp_path: Path
 ) -> None:
     backbone = Backbone("tiny", weights_name(tmp_path / "weights.pt"))
-    place = RunContext(tmp_path / "data", RunDirectory(tmp_path / "runs"), tmp_path / "weights.pt")
+    place = RunContext(
+        DataDirectory(tmp_path / "data"), RunDirectory(tmp_path / "runs"), tmp_path / "weights.pt"
+    )
     runner = TrialRunner(place, torch.device("cpu"))
     means: dict[tuple[str, str], list[float]] = defaultdict(list)
     for roi_name in EARLY:

@@ -46,7 +46,9 @@ def test_data_that_has_changed_since_planning_is_refused(place) -> None:
 
 def test_an_roi_of_other_vertices_than_planned_is_refused(place) -> None:
     stale = replace(place.trial(), rois=(replace(place.rois[0], n_vertices=9),))
-    with pytest.raises(ValueError, match=r"nsd-subj01-lh-V1v: 8 vertices .*planned on 9; plan"):
+    with pytest.raises(
+        ValueError, match=r"nsd-subj01-lh-V1v: expected 9 vertices, as planned, found 8 .*plan"
+    ):
         place.runner().run(stale, Listener())
 
 

@@ -21,6 +21,7 @@ from tests.builders.transfer_shards import (
     weights_on,
     write_subjects,
 )
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import TRIAL_KEY
 from trainables.spec import Untuned
@@ -114,7 +115,9 @@ def test_an_all_pairs_transfer_does_one_pass_a_backbone_and_target_subject(lab, 
     assert len(ran) == len(passes) == len(wanted) == 3 * 2 * 3
     assert set(ran) == wanted
     assert set(passes) == {200}
-    plan = make_plan(planned, RunDirectory(lab.runs), Costs.read(lab.home / "data", gpus=False))
+    plan = make_plan(
+        planned, RunDirectory(lab.runs), Costs.read(DataDirectory(lab.home / "data"), gpus=False)
+    )
     assert (plan.n_done, plan.waiting) == (18, ())
 
 
@@ -133,7 +136,7 @@ def test_only_the_rois_without_scores_are_planned_again(lab) -> None:
     rois = [roi for roi in lab.rois if roi.subject == "subj01"]
     [evaluation] = evaluations([model], rois, is_any, exclude_training_images=False)
     lab.run(evaluation.scoring(rois[:2]))
-    costs = Costs.read(lab.home / "data", gpus=False)
+    costs = Costs.read(DataDirectory(lab.home / "data"), gpus=False)
     plan = make_plan([evaluation], RunDirectory(lab.runs), costs)
     assert [work.rois for work in plan.waiting] == [tuple(rois[2:])]
     lab.run(plan.waiting[0])

@@ -16,6 +16,7 @@ from tests.builders.transfer_shards import (
     weights_on,
     write_subjects,
 )
+from trainables.data.data_directory import DataDirectory
 from trainables.data.images import ResidentImages
 from trainables.data.stimuli import KnownStimuli, Stimuli
 from trainables.results.outcome import Outcome
@@ -144,7 +145,7 @@ def test_images_held_back_for_validation_were_not_trained_on(lab) -> None:
     trained, held_back = data.held_back(share)
     assert len(held_back) == floor(share * 150) == 25
     seen = set(trained.tolist()) & set(range(130, 180))  # the test stimuli of subject 2
-    known = KnownStimuli(lab.home / "data")
+    known = KnownStimuli(DataDirectory(lab.home / "data"))
     assert known.overlap(model, lab.roi(2)).n_test == len(seen) == 0
     assert known.overlap(replace(model, objective=QUICK), lab.roi(2)).n_test == 20
 
@@ -158,5 +159,5 @@ def test_stimuli_are_read_with_their_split_in_its_order(lab) -> None:
 
 def test_a_model_of_data_that_is_gone_is_refused(lab, quick) -> None:
     stale = replace(quick, rois=(replace(quick.rois[0], data="00000000"),))
-    with pytest.raises(ValueError, match=r"nsd-subj01: the data 00000000 .*can't be known"):
-        KnownStimuli(lab.home / "data").overlap(stale, lab.roi(2))
+    with pytest.raises(ValueError, match=r"subj01: the data 00000000 .*images are unknown"):
+        KnownStimuli(DataDirectory(lab.home / "data")).overlap(stale, lab.roi(2))

@@ -13,9 +13,10 @@ from orchestrator.ingest.__main__ import main
 from orchestrator.ingest.images import decode_image
 from orchestrator.ingest.simulate.nod import simulate_nod
 from tests.builders.nod_folder import SETTINGS, NodFolder
+from trainables.data.data_directory import DataDirectory
 from trainables.data.loading import read_subject
 from trainables.data.rows import fixed_width, read_rows
-from trainables.data.shards import Manifest, list_rois, list_shards
+from trainables.data.shards import Manifest, list_rois
 
 pytestmark = pytest.mark.ray
 
@@ -39,14 +40,14 @@ def test_a_folder_becomes_shards_once_whatever_kills_it(local_ray, tmp_path, cap
     process.wait()
     assert all(
         Manifest.read(shard) == Manifest.read(undisturbed / shard.name)
-        for shard in list_shards(out)
+        for shard in DataDirectory(out).shards()
     )
 
     assert main([*command, str(out)]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["nod-sub-01", "nod-sub-02"]
-    for shard in list_shards(out):
+    for shard in DataDirectory(out).shards():
         assert Manifest.read(shard) == Manifest.read(undisturbed / shard.name)
-    assert len(list_rois(out)) == 16
+    assert len(list_rois(DataDirectory(out))) == 16
 
     written = (out / "nod-sub-01/manifest.json").stat().st_mtime_ns
     assert main([*command, str(out)]) == 0

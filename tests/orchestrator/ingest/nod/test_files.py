@@ -30,8 +30,9 @@ from tests.builders.nod_folder import (
     read,
 )
 from tests.builders.nod_ingest import SIZE, ingest, inspect, same
+from trainables.data.data_directory import VERTICES, DataDirectory
 from trainables.data.rows import fixed_width, read_rows
-from trainables.data.shards import VERTICES, Manifest, list_rois, read_vertices
+from trainables.data.shards import Manifest, list_rois, read_vertices
 from trainables.spec.rois import (
     HEMISPHERES,
     NOD_ROIS,
@@ -148,7 +149,7 @@ def test_rows_pair_each_trial_with_its_image(source, tmp_path) -> None:
 
 def test_a_round_trip_gives_the_rois_of_both_subjects(source, tmp_path) -> None:
     manifests = [ingest(source, tmp_path, number) for number in (1, 2)]
-    rois = list_rois(tmp_path)
+    rois = list_rois(DataDirectory(tmp_path))
     assert [roi.id for roi in rois] == [
         f"nod-sub-0{number}-{side}-{roi_name}"
         for number in (1, 2)
@@ -199,10 +200,10 @@ def test_a_subject_of_other_choices_is_refused(source, tmp_path, choices, text) 
     chosen = NodChoices(**choices)
     (files,) = find_subjects(source, [1], chosen.sessions, None)
     with pytest.raises(InputError, match=text):
-        read_existing(files, tmp_path, Settings("paper", SIZE, chosen.record()))
+        read_existing(files, DataDirectory(tmp_path), Settings("paper", SIZE, chosen.record()))
     same = Settings("paper", SIZE, NodChoices().record())
     (files,) = find_subjects(source, [1], None, None)
-    assert read_existing(files, tmp_path, same) == manifest
+    assert read_existing(files, DataDirectory(tmp_path), same) == manifest
 
 
 @pytest.mark.parametrize("which", ["betas", "prf", "labels", "image", "atlas"])

@@ -9,6 +9,7 @@ from orchestrator.sweep.spaces import expand, load_search, load_space
 from tests.builders.nod_ingest import ingest
 from tests.builders.planned_rois import COSTS
 from tests.builders.small_scores import write as write_score
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Untuned
@@ -38,7 +39,7 @@ def trials(rois):
 
 def test_the_papers_spaces_leave_nod_to_the_evaluation(source, tmp_path) -> None:
     ingest(source, tmp_path)
-    nod = list_rois(tmp_path)
+    nod = list_rois(DataDirectory(tmp_path))
     nsd = [replace(nod[0], dataset="nsd", subject="subj01", name="V1v", n_vertices=30)]
     for name in ("paper", "pooled"):
         assert list(load_space(name)(nod)) == []
@@ -47,7 +48,9 @@ def test_the_papers_spaces_leave_nod_to_the_evaluation(source, tmp_path) -> None
 
 def test_a_space_plans_nod_rois_like_others(source, tmp_path) -> None:
     ingest(source, tmp_path)
-    chosen = select(list_rois(tmp_path), Selection((1,), ("lh",), parse_rois("early")))
+    chosen = select(
+        list_rois(DataDirectory(tmp_path)), Selection((1,), ("lh",), parse_rois("early"))
+    )
     own = tmp_path / "space.py"
     own.write_text(OWN_SPACE)
     trials = expand(load_space(str(own)), chosen, None)

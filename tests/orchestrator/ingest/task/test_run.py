@@ -16,8 +16,8 @@ from orchestrator.ingest.settings import FORMATS
 from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task
 from orchestrator.ingest.task.run import ingest_task, write_task
 from orchestrator.ingest.task.sources import find_task
-from trainables.data.shards import list_shards
-from trainables.data.tasks import TaskManifest, list_tasks, read_labels, read_task_batches
+from trainables.data.data_directory import DataDirectory
+from trainables.data.tasks import TaskManifest, read_labels, read_task_batches
 
 SIZE = 32
 
@@ -59,7 +59,7 @@ def test_an_image_is_cut_as_torchvision_does_it(source):
 
 def test_a_task_is_read_back_as_it_was_written(source, tmp_path):
     manifest = written(source, tmp_path / "data" / "tasks")
-    [directory] = list_tasks(tmp_path / "data")
+    [directory] = DataDirectory(tmp_path / "data").tasks()
     assert TaskManifest.read(directory) == manifest
     assert manifest.classes == ("ant", "bee", "cow")
     found = find_task(source, "imagefolder")
@@ -92,7 +92,7 @@ def test_chosen_rows_are_streamed_in_index_order(source, tmp_path, batch_size):
 
 def test_a_task_is_no_subject(source, tmp_path):
     written(source, tmp_path / "data" / "tasks")
-    assert list_shards(tmp_path / "data") == []
+    assert DataDirectory(tmp_path / "data").shards() == []
 
 
 def test_an_image_more_changes_the_digest_of_the_data(source, tmp_path):
@@ -202,10 +202,10 @@ def test_a_cut_image_is_named_and_nothing_written(source, tmp_path, capsys):
 
 @pytest.mark.ray
 def test_a_task_is_ingested_once_and_other_settings_are_refused(source, tmp_path, local_ray):
-    first = ingest_task(source, tmp_path, "animals", "imagefolder", SIZE)
+    first = ingest_task(source, DataDirectory(tmp_path), "animals", "imagefolder", SIZE)
     marked = (tmp_path / "tasks" / "animals" / "manifest.json").stat().st_mtime_ns
-    assert ingest_task(source, tmp_path, "animals", "imagefolder", SIZE) == first
+    assert ingest_task(source, DataDirectory(tmp_path), "animals", "imagefolder", SIZE) == first
     assert (tmp_path / "tasks" / "animals" / "manifest.json").stat().st_mtime_ns == marked
     assert first.content == written(source, tmp_path / "by-hand").content
     with pytest.raises(InputError, match="image size"):
-        ingest_task(source, tmp_path, "animals", "imagefolder", 64)
+        ingest_task(source, DataDirectory(tmp_path), "animals", "imagefolder", 64)

@@ -13,7 +13,7 @@ from orchestrator.report.sections.cortex import load_mesh
 from orchestrator.report.sections.section import Interactive, Picture
 from orchestrator.report.sections.surface import section_on
 from tests.builders.small_scores import columns_of, write
-from trainables.data.shards import VERTICES
+from trainables.data.data_directory import VERTICES, DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 
@@ -21,18 +21,24 @@ from trainables.spec import Contrastive, Untuned
 @pytest.fixture
 def inputs(tmp_path):
     rois = {roi.id: roi for roi in write_shards(tmp_path / "data", n_images=20)}
-    inputs = Inputs(RunDirectory(tmp_path / "runs"), tmp_path / "data")
+    inputs = Inputs(RunDirectory(tmp_path / "runs"), DataDirectory(tmp_path / "data"))
     v1v, v2d = rois["nsd-subj01-lh-V1v"], rois["nsd-subj01-lh-V2d"]  # columns 0-7 and 4-9
     for where, high in ((v1v, 0.5), (v2d, 0.7)):
         for objective, r in ((Untuned(), 0.3), (Contrastive(), high)):
             values = np.full(where.n_vertices, r)
-            write(inputs.runs.path, objective, where, values, vertex=columns_of(inputs.data, where))
+            write(
+                inputs.runs.path,
+                objective,
+                where,
+                values,
+                vertex=columns_of(inputs.data.path, where),
+            )
     return inputs
 
 
 def rows_of(inputs, method):
     frame = surface.make(inputs).to_pandas()
-    places = pq.read_table(inputs.data / "nsd-subj01" / VERTICES).to_pandas()
+    places = pq.read_table(inputs.data.shard("nsd-subj01") / VERTICES).to_pandas()
     on_left = places[places["hemisphere"] == "lh"].set_index("fsaverage")["vertex"]
     frame = frame[frame["method"] == method]
     return frame.assign(vertex=frame["fsaverage"].map(on_left)).set_index("vertex").sort_index()
@@ -57,7 +63,7 @@ def test_a_vertex_without_a_score_has_no_row_and_is_not_zero_on_the_mesh(inputs)
 
 def test_without_the_data_the_maps_are_missing(inputs, tmp_path):
     with pytest.raises(Missing, match="fsaverage"):
-        surface.make(Inputs(inputs.runs, tmp_path / "elsewhere"))
+        surface.make(Inputs(inputs.runs, DataDirectory(tmp_path / "elsewhere")))
 
 
 @pytest.mark.slow

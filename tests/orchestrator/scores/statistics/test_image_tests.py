@@ -22,7 +22,7 @@ from orchestrator.scores.statistics.image_tests import (
     summarise_over_images,
 )
 from tests.builders.small_predictions import measured, write_predicted
-from trainables.data.data_directory import MANIFEST
+from trainables.data.data_directory import MANIFEST, DataDirectory
 from trainables.results.prediction_files import read_predictions
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
@@ -51,7 +51,10 @@ class Swept:
     def compare(self, runs: Path | None = None, data: Path | None = None) -> ImageTests:
         runs, data = runs or self.runs, data or self.data
         return compare_over_images(
-            read_score_table(RunDirectory(runs)).vertices, METHODS, (RunDirectory(runs), data), DRAW
+            read_score_table(RunDirectory(runs)).vertices,
+            METHODS,
+            (RunDirectory(runs), DataDirectory(data)),
+            DRAW,
         )
 
 

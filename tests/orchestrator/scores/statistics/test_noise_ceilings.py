@@ -13,7 +13,8 @@ from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.noise_ceilings import explain, shares, with_ceilings
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
 from tests.builders.small_scores import roi, write
-from trainables.data.shards import VERTEX_SCHEMA, VERTICES
+from trainables.data.data_directory import VERTICES, DataDirectory
+from trainables.data.shards import VERTEX_SCHEMA
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Roi, Untuned
 
@@ -36,7 +37,9 @@ def v1(tmp_path) -> Roi:
 
 def scored(home: Path, where: Roi, r: list[float]) -> pd.DataFrame:
     write(home / "runs", Untuned(), where, r)
-    return with_ceilings(read_score_table(RunDirectory(home / "runs")).vertices, home / "data")
+    return with_ceilings(
+        read_score_table(RunDirectory(home / "runs")).vertices, DataDirectory(home / "data")
+    )
 
 
 def test_shares_are_r_squared_of_ceiling_squared_with_the_sign_of_r(tmp_path, v1) -> None:
@@ -68,7 +71,7 @@ def test_ceilings_of_other_content_or_of_no_shard_are_not_used(tmp_path, v1) -> 
     write(tmp_path / "runs", Untuned(), roi("V1v"), [0.1, 0.2])  # of the data 0123abcd
     vertices = read_score_table(RunDirectory(tmp_path / "runs")).vertices
     for data in (tmp_path / "data", tmp_path / "absent"):
-        assert with_ceilings(vertices, data)["noise_ceiling"].isna().all()
+        assert with_ceilings(vertices, DataDirectory(data))["noise_ceiling"].isna().all()
 
 
 def test_shares_are_averaged_over_rois_then_subjects(tmp_path) -> None:
@@ -81,7 +84,7 @@ def test_shares_are_averaged_over_rois_then_subjects(tmp_path) -> None:
         if (one.subject, one.name) in r:
             write(tmp_path / "runs", Untuned(), one, [r[one.subject, one.name]] * 3)
     vertices = with_ceilings(
-        read_score_table(RunDirectory(tmp_path / "runs")).vertices, tmp_path / "data"
+        read_score_table(RunDirectory(tmp_path / "runs")).vertices, DataDirectory(tmp_path / "data")
     )
     (early,) = explain(vertices, "group")
     assert early.share == pytest.approx(((1.0 + 0.25) / 2 + 0.04) / 2)
