@@ -7,6 +7,7 @@ are the help. Nothing here imports Ray or torch, so ``--help`` and input errors 
 import sys
 from collections.abc import Callable, Collection, Sequence
 from inspect import BoundArguments
+from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import App, CoercionError, CycloptsError, Parameter, UnusedCliTokensError
@@ -71,6 +72,7 @@ def run_program(program: App, arguments: Sequence[str], only: Collection[str] | 
 
     def body() -> None:
         command, values, unparsed = _parse(program, arguments)
+        _check_directory(command)
         module = f"orchestrator.{arguments[0].replace('-', '_')}" if arguments else ""
         started = Started(module, tuple(arguments[1:]), only)
         codes.append(
@@ -78,6 +80,22 @@ def run_program(program: App, arguments: Sequence[str], only: Collection[str] | 
         )
 
     return run(body) or codes[0]
+
+
+def _check_directory(command: Callable[..., int | None]) -> None:
+    """Raise InputError if the working directory was deleted and the command may need it."""
+    if _is_help(command):
+        return
+    try:
+        Path.cwd()
+    except OSError:
+        raise InputError(
+            "the working directory was deleted; cd to another one, and run the command again"
+        ) from None
+
+
+def _is_help(command: Callable[..., int | None]) -> bool:
+    return getattr(command, "__func__", None) is App.help_print
 
 
 def _parse(
@@ -94,7 +112,7 @@ def _parse(
         )
     except CycloptsError as error:
         raise InputError(_message(error)) from error
-    if getattr(command, "__func__", None) is App.help_print and not asks_for_help:
+    if _is_help(command) and not asks_for_help:
         chain, apps, _ = program.parse_commands(given)
         names = [name for name in apps[-1] if not name.startswith("-")]
         raise InputError(

@@ -8,12 +8,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.cli.environment import DRIVER, WORKER, complete_environment, set_environment
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.terminal import degrading_output
 from trainables.storage.redaction import redact
 
 FAILED: Final = 1
@@ -27,10 +28,20 @@ def run(body: Callable[[], None]) -> int:
     """Run a command's body and return its exit code; print input errors as plain lines.
 
     A ValueError (each line of an InputError) or an OSError becomes ``error: …`` on stderr and
-    code 2, an interrupt code 130. Any other exception is a bug and keeps its traceback.
+    code 2, an interrupt code 130. Any other exception is a bug and keeps its traceback. Output
+    degrades where the terminal lacks characters, or where nobody reads it any more.
     """
     set_environment(DRIVER, WORKER)
     complete_environment()
+    with degrading_output() as lost:
+        code = _exit_code(body)
+    with suppress(OSError):
+        for line in lost:
+            sys.stderr.write(f"error: {line}\n")
+    return code or (FAILED if lost else 0)
+
+
+def _exit_code(body: Callable[[], None]) -> int:
     try:
         body()
     except InputError as error:
@@ -86,7 +97,8 @@ def interruptible() -> Iterator[None]:
 
 def interrupt(why: str) -> None:
     """Stop this process as Ctrl-C does, from any of its threads, and print why."""
-    os.write(2, f"stopping: {why}\n".encode())
+    with suppress(OSError):  # a terminal that was closed
+        os.write(2, f"stopping: {why}\n".encode())
     os.kill(os.getpid(), signal.SIGINT)
 
 
