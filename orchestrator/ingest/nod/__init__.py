@@ -1,3 +1,3 @@
-"""The layout of the Natural Object Dataset (OpenNeuro ds004496): CIFTI, events and an atlas."""
+"""Reader of the Natural Object Dataset (OpenNeuro ds004496): CIFTI, events and an atlas."""
 
 __all__ = ["atlas", "cifti", "command", "files", "inspection"]

@@ -1,4 +1,4 @@
-"""Read which vertices lie in V1 to V4 from the HCP-MMP atlas, as a .dlabel.nii or a .mat file."""
+"""Read the vertices of V1 to V4 from the HCP-MMP atlas, a .dlabel.nii or .mat file."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,25 +13,25 @@ from orchestrator.ingest.nod.cifti import STRUCTURES, Grayordinates, open_labels
 from trainables.spec.rois import NOD_ROIS
 
 KEYS: Final[Mapping[str, int]] = {"V1": 1, "V2": 4, "V3": 5, "V4": 6}
-"""The number of each area in the HCP-MMP atlas, before one hemisphere's is raised by N_AREAS."""
+"""Number of each area in the HCP-MMP atlas, without the offset N_AREAS of one hemisphere."""
 N_AREAS: Final = 180
-"""Areas of a hemisphere. Which hemisphere's labels are raised differs between releases."""
+"""Areas per hemisphere. Releases differ in which hemisphere's labels have this offset."""
 MATLAB_NAME: Final = "glasser_MMP"
-"""What the variable of labels is called in the community's .mat."""
+"""Variable that holds the labels in .mat files of the atlas."""
 _LABEL_NAME: Final = re.compile(r"(?:([LR])_)?(V[1-4])(?:_ROI)?")
 _SIDES: Final = {"L": "lh", "R": "rh"}
 
 Regions = Mapping[str, Mapping[str, NDArray[np.int32]]]
-"""Of each hemisphere, the mesh vertices of each ROI, ascending; empty where there are none."""
+"""For each hemisphere and ROI, its mesh vertices, ascending; possibly none."""
 Labels = dict[str, tuple[NDArray[np.int32], NDArray[np.int64]]]
-"""Of each hemisphere, mesh vertices and the label of each."""
+"""For each hemisphere, mesh vertices and their labels."""
 
 
 def read_atlas(path: Path, known: Sequence[Grayordinates]) -> Regions:
     """Read the mesh vertices of V1, V2, V3 and V4.
 
-    known: grayordinates of the subject's files, by whose number of columns the labels of a .mat,
-    which come without vertices, are placed. Raises InputError when the file can't be understood.
+    known: grayordinates of the subject's files. A .mat file has labels without vertices, which
+    are assigned by their number. Raises InputError when the file can't be interpreted.
     """
     labels, names = _read_dlabel(path) if path.suffix == ".nii" else (_read_mat(path, known), {})
     named = {key: match for key, name in names.items() if (match := _LABEL_NAME.fullmatch(name))}
@@ -42,7 +42,7 @@ def read_atlas(path: Path, known: Sequence[Grayordinates]) -> Regions:
 
 
 def _by_name(path: Path, labels: Labels, names: Mapping[int, tuple[str | None, str]]) -> Regions:
-    """Pick the ROIs by their labels' names; one that names the other hemisphere is an error."""
+    """Select ROIs by the names of labels; raise InputError for labels of the other hemisphere."""
     for side, (_, keys) in labels.items():
         wrong = [key for key, (mark, _) in names.items() if mark and _SIDES[mark] != side]
         n_wrong = int(np.isin(keys, wrong).sum())
@@ -63,7 +63,7 @@ def _pick(labels: Labels, of_roi: Mapping[str, Sequence[int]]) -> Regions:
 
 
 def _check_sides(path: Path, labels: Labels) -> None:
-    """Raise InputError unless a hemisphere's keys are all from 1 to 180, or all above it."""
+    """Raise InputError unless a hemisphere's keys are all from 1 to 180 or all from 181 to 360."""
     for side, (_, keys) in labels.items():
         used = np.unique(keys[keys != 0])
         if not len(used) or used[0] < 0 or used[-1] > 2 * N_AREAS:
@@ -109,7 +109,7 @@ def _read_mat(path: Path, known: Sequence[Grayordinates]) -> Labels:
 
 
 def _place(path: Path, values: NDArray[Any], places: Grayordinates) -> Labels | None:
-    """Give labels their vertices, where there are as many as cortical or as all grayordinates."""
+    """Assign labels to vertices if there is one per cortical or per grayordinate; else None."""
     if values.size == len(places.cortex):
         full = np.zeros(places.n_columns)
         full[places.cortex] = values

@@ -14,12 +14,12 @@ from orchestrator.ingest.nod.cifti import STRUCTURES, Grayordinates, Maps, open_
 from orchestrator.ingest.settings import ZScore
 
 Columns = Mapping[str, NDArray[np.int32]]
-"""The columns of the beta files that are kept of each hemisphere."""
+"""The selected columns of the beta files for each hemisphere."""
 
 
 @dataclass(frozen=True)
 class Betas:
-    """Reads a subject's responses, one run in memory at a time."""
+    """Reader of a subject's responses, with one run in memory at a time."""
 
     runs: tuple[Path, ...]
     columns: Columns
@@ -36,10 +36,10 @@ class Betas:
 
 
 def standardise(maps: Maps, columns: Columns, zscore: ZScore) -> dict[str, NDArray[np.float32]]:
-    """Z-score one run's betas of the kept columns, with the population's standard deviation.
+    """Z-score one run's betas in the selected columns, with the population standard deviation.
 
     run: each vertex by its own mean and deviation over the run's trials. run-matrix: all vertices
-    by the one mean and deviation over the trials and all cortical grayordinates of the run.
+    by one mean and deviation over the run's trials and all cortical grayordinates.
     """
     values = maps.values()
     kept = {side: values[:, c].astype(np.float64) for side, c in columns.items()}
@@ -57,10 +57,10 @@ def _by_vertex(betas: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def check_betas(maps: Maps, reference: Maps, n_trials: int | None) -> None:
-    """Raise InputError unless a run has the reference's grayordinates, and a map a trial.
+    """Raise InputError unless a run has the reference's grayordinates and one map per trial.
 
-    Betas that are NaN or infinite anywhere in the cortex are an error too. n_trials: images that
-    the run names; None where they could not be read.
+    NaN or infinite betas anywhere in the cortex are errors as well. n_trials: number of images
+    that the run lists; None if they could not be read.
     """
     complaints = [
         *_other_grayordinates(maps, reference),
@@ -118,10 +118,7 @@ def _not_finite(maps: Maps) -> list[str]:
 
 
 def check_variance(maps: Maps, columns: Columns) -> None:
-    """Raise InputError naming the kept vertices whose betas are the same in all of the run.
-
-    They can't be z-scored.
-    """
+    """Raise InputError if selected vertices are constant over a run, and can't be z-scored."""
     values = maps.values()
     names: list[str] = []
     for side, kept in columns.items():

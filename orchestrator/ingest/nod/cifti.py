@@ -1,4 +1,4 @@
-"""Read CIFTI-2 files: which grayordinates they have, and the values of their maps."""
+"""Read CIFTI-2 files: their grayordinates and the values of their maps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,41 +14,41 @@ from numpy.typing import NDArray
 from orchestrator.cli.errors import InputError
 
 STRUCTURES: Final = {"lh": "CIFTI_STRUCTURE_CORTEX_LEFT", "rh": "CIFTI_STRUCTURE_CORTEX_RIGHT"}
-"""The brain model of each hemisphere's cortex."""
+"""CIFTI's brain model of each hemisphere's cortex."""
 
 
 @dataclass(frozen=True)
 class Grayordinates:
-    """The columns of a CIFTI file: those of the cortex, by hemisphere and mesh vertex."""
+    """The cortical columns of a CIFTI file, by hemisphere and mesh vertex."""
 
     n_columns: int
-    """Columns of the file, of the cortex and of all else."""
+    """Number of columns of the file, cortical or not."""
     columns: Mapping[str, NDArray[np.int32]]
-    """Of each hemisphere, the file's columns."""
+    """For each hemisphere, its columns in the file."""
     vertices: Mapping[str, NDArray[np.int32]]
-    """Of each hemisphere, the mesh vertex of each of these columns."""
+    """For each hemisphere, the mesh vertex of each of these columns."""
 
     @property
     def cortex(self) -> NDArray[np.int32]:
-        """List the file's columns that are of the cortex, ascending."""
+        """List the cortical columns of the file, ascending."""
         return np.sort(np.concatenate(list(self.columns.values())))
 
     def same_vertices(self, other: "Grayordinates") -> bool:
-        """Tell whether the other file has the same vertices of the cortex."""
+        """Return whether another file has the same cortical vertices."""
         return all(
             np.array_equal(np.sort(self.vertices[side]), np.sort(other.vertices[side]))
             for side in STRUCTURES
         )
 
     def counted(self) -> str:
-        """Count the cortical grayordinates of each hemisphere, in words."""
+        """Format the number of cortical grayordinates of each hemisphere."""
         counts = " + ".join(f"{len(self.columns[side]):,} {side}" for side in STRUCTURES)
         return f"{len(self.cortex):,} cortical grayordinates ({counts})"
 
 
 @dataclass(frozen=True)
 class Maps:
-    """One open CIFTI file of maps over grayordinates; values are read when they are asked for."""
+    """An open CIFTI file of maps over grayordinates, with values read on access."""
 
     path: Path
     image: Cifti2Image
@@ -56,22 +56,22 @@ class Maps:
     grayordinates: Grayordinates
 
     def values(self) -> NDArray[Any]:
-        """Map the file's values: (n_maps, n_columns); raise InputError when it was cut."""
+        """Memory-map the values: (n_maps, n_columns). Raise InputError for a truncated file."""
         try:
             return np.asanyarray(self.image.dataobj)
-        except Exception as error:  # whatever a short file makes numpy or nibabel raise
+        except Exception as error:  # NumPy and nibabel raise many types for truncated files
             raise InputError(
                 f"{self.path}: its values can't be read ({_one_line(error)}); download it again"
             ) from error
 
 
 def open_scalars(path: Path, what: str) -> Maps:
-    """Open a .dscalar.nii; raise InputError when it is none, or lacks a hemisphere."""
+    """Open a .dscalar.nii; raise InputError for another format or a missing hemisphere."""
     return _open(path, what, ScalarAxis)
 
 
 def open_labels(path: Path, what: str) -> tuple[Maps, Mapping[int, str]]:
-    """Open a .dlabel.nii; return its maps and the name of each key of the first map."""
+    """Open a .dlabel.nii; return its maps and the label name of each key of the first map."""
     maps = _open(path, what, LabelAxis)
     axis = maps.image.header.get_axis(0)
     return maps, {int(key): str(name) for key, (name, _) in axis.label[0].items()}

@@ -1,6 +1,6 @@
-"""Where a NOD folder (OpenNeuro ds004496) keeps each of a subject's files.
+"""Locate a subject's files in a NOD folder (OpenNeuro ds004496).
 
-BIDS, with derivatives in the layout of ciftify::
+The layout is BIDS, with derivatives of ciftify::
 
     SRC/derivatives/ciftify/sub-01/results/ses-imagenet01_task-imagenet_run-1/
         ses-imagenet01_task-imagenet_run-1_beta.dscalar.nii, …_label.txt
@@ -8,7 +8,7 @@ BIDS, with derivatives in the layout of ciftify::
     SRC/sub-01/ses-imagenet01/func/sub-01_ses-imagenet01_task-imagenet_run-01_events.tsv
     SRC/stimuli/imagenet/n01440764/n01440764_172.JPEG
 
-The atlas is no part of the data set; see `find_atlas`.
+The atlas is not part of the data set; see ``find_atlas``.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ from orchestrator.ingest.nod.trials import Run, locate_image, read_image_names
 
 DATASET: Final = "nod"
 SESSIONS: Final = (1, 2, 3, 4)
-"""The sessions that are read unless told otherwise: those that every subject of the paper has."""
+"""Sessions that are read by default: those that every subject of the paper has."""
 ATLAS_SUFFIXES: Final = (".dlabel.nii", ".mat")
 ATLAS_FOLDERS: Final = ("", "atlas", "supportfiles", "derivatives/ciftify")
-"""Folders of SRC in which an atlas is looked for."""
+"""Folders of SRC that are searched for an atlas."""
 _SUBJECT: Final = re.compile(r"sub-0*([1-9]\d*)")
 _RUN_FOLDER: Final = re.compile(r"ses-imagenet0*([1-9]\d*)_task-imagenet_run-0*([1-9]\d*)")
 _EVENTS: Final = re.compile(rf"sub-\d+_{_RUN_FOLDER.pattern}_events\.tsv")
@@ -35,14 +35,14 @@ _EVENTS: Final = re.compile(rf"sub-\d+_{_RUN_FOLDER.pattern}_events\.tsv")
 
 @dataclass(frozen=True)
 class NodFiles:
-    """The paths of one subject's files; any of them may turn out to be missing."""
+    """The paths of one subject's files, any of which may not exist."""
 
     subject: str
     """``sub-01`` …"""
     results: Path
     """The folder of the runs' results."""
     runs: tuple[Run, ...]
-    """In the order of sessions and numbers."""
+    """Runs in the order of sessions and numbers."""
     prf: Path
     """Parameters of the population receptive fields; row 3 is R²."""
     stimuli: Path
@@ -50,15 +50,15 @@ class NodFiles:
 
     @property
     def shard(self) -> str:
-        """Name the directory that this subject is written to."""
+        """Return the name of the directory that the subject is written to."""
         return f"{DATASET}-{self.subject}"
 
     def count_images(self) -> int:
-        """Count the images that the runs name, for the progress bar."""
+        """Count the images that the runs list, for the progress bar."""
         return sum(1 for _ in self._images())
 
     def digest(self) -> str:
-        """Digest the source: names and sizes of the large files, content of the small ones."""
+        """Hash the source: names and sizes of large files, content of small ones."""
         named = {"prf": self.prf, "atlas": self.atlas}
         for run in self.runs:
             named |= {f"{run.name} betas": run.betas, f"{run.name} labels": run.labels}
@@ -72,7 +72,7 @@ class NodFiles:
             try:
                 names = read_image_names(run)
             except InputError:
-                continue  # inspection tells it
+                continue  # reported by the inspection
             yield from (locate_image(self.stimuli, name) for name in names)
 
 
@@ -82,11 +82,11 @@ def find_subjects(
     sessions: Sequence[int] | None,
     atlas: Path | None,
 ) -> list[NodFiles]:
-    """Find the subjects of a folder; wanted: their numbers, or None for all.
+    """Find the subjects of a folder.
 
-    sessions: numbers of the ImageNet sessions, all of which must be there; None for those of
-    SESSIONS that are. Raises InputError when the folder has another layout, or lacks a subject or
-    an atlas.
+    wanted: subject numbers, or None for all. sessions: numbers of ImageNet sessions, all of which
+    are required; None for those of SESSIONS that exist. Raises InputError when the folder has
+    another layout or lacks a subject or an atlas.
     """
     ciftify = source / "derivatives" / "ciftify"
     subjects = _subject_folders(source, ciftify)
@@ -107,7 +107,7 @@ def find_subjects(
 
 
 def _subject_folders(source: Path, ciftify: Path) -> dict[int, str]:
-    """Find the folders sub-01 … by number; raise InputError, with a hint, when there is none."""
+    """Find the folders sub-01 … by number; raise InputError when there is none."""
     if not source.is_dir():
         found = "a file" if source.exists() else "nothing"
         raise InputError(
@@ -140,7 +140,7 @@ def _files(source: Path, subject: str, sessions: Sequence[int] | None, atlas: Pa
 
 
 def _find_runs(raw: Path, results: Path, sessions: Sequence[int] | None) -> tuple[Run, ...]:
-    """Find the runs that have results or events, and those that must be between them."""
+    """Find the runs that have results or events, and add missing ones between them."""
     folders = _matches(results, "*", _RUN_FOLDER)
     events = _matches(raw, "ses-*/func/*_events.tsv", _EVENTS)
     known = {key for key in (*folders, *events) if key[0] in (sessions or SESSIONS)}
@@ -174,9 +174,9 @@ def _matches(folder: Path, glob: str, name: re.Pattern[str]) -> dict[tuple[int, 
 def find_atlas(source: Path, given: Path | None) -> Path:
     """Find the HCP-MMP atlas: the given file, or the only one in SRC.
 
-    Without one given, ``*MMP*`` and ``*glasser*`` files with an atlas's ending (upper or lower
-    case) are looked for in the ATLAS_FOLDERS of SRC. Raises InputError when the file is missing or
-    of another type, or when not exactly one is found.
+    By default, ATLAS_FOLDERS of SRC are searched for ``*MMP*`` and ``*glasser*`` files with an
+    atlas's extension, in upper or lower case. Raises InputError when the file is missing or of
+    another type, or when none or several are found.
     """
     if given is not None:
         if not given.name.endswith(ATLAS_SUFFIXES):

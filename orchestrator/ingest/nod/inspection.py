@@ -1,4 +1,4 @@
-"""Look at all of a NOD subject's files before anything is written, and list all that is wrong."""
+"""Check all of a NOD subject's files before anything is written, and list every problem."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,9 +24,9 @@ def inspect_nod_subject(
     findings: Findings,
     looked: Callable[[int], None],
 ) -> Subject | None:
-    """Check one subject's files; note what is wrong in findings, and return None if anything is.
+    """Check one subject's files; add problems to findings, and return None if there are any.
 
-    looked: told how many images were looked at since the last call.
+    looked: called with the number of images that were checked since its last call.
     """
     before = len(findings.complaints)
     findings.attempt(check_runs, files)
@@ -70,12 +70,12 @@ def check_runs(files: NodFiles) -> None:
 
 
 def _first_sound(runs: Sequence[Run]) -> Maps | None:
-    """Open the first beta file that can be opened: the others are compared with it."""
+    """Open the first readable beta file, with which the others are compared."""
     for run in runs:
         try:
             return open_scalars(run.betas, "betas")
         except InputError:
-            continue  # told when the runs are checked, one by one
+            continue  # reported when each run is checked
     return None
 
 
@@ -88,7 +88,7 @@ def _check_run(run: Run, reference: Maps | None, n_trials: int | None, constant:
 
 
 def _select(files: NodFiles, betas: Maps, top: int, findings: Findings) -> dict[str, Kept]:
-    """Choose the vertices to keep; none, with a complaint, where they can't be chosen."""
+    """Select vertices; add a problem to findings and return none if that fails."""
     r2 = findings.attempt(read_prf_r2, files.prf, betas)
     regions = findings.attempt(_read_regions, files, betas)
     if r2 is None or regions is None:
@@ -98,13 +98,13 @@ def _select(files: NodFiles, betas: Maps, top: int, findings: Findings) -> dict[
 
 def _read_regions(files: NodFiles, betas: Maps) -> Regions:
     known = [betas.grayordinates]
-    with suppress(InputError):  # told where R² is read
+    with suppress(InputError):  # reported when R² is read
         known.append(open_scalars(files.prf, "pRF parameters").grayordinates)
     return read_atlas(files.atlas, known)
 
 
 def check_distinct(results: Path, runs: Sequence[tuple[Run, Sequence[str] | None]]) -> None:
-    """Raise InputError naming the images that are shown twice, and the runs that show them."""
+    """Raise InputError naming the images that are shown more than once, and their runs."""
     shown: dict[str, list[str]] = {}
     for run, names in runs:
         for name in names or ():

@@ -1,4 +1,4 @@
-"""Keep the vertices of each ROI whose population receptive field is measured best."""
+"""Select the vertices of each ROI with the highest pRF R²."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from orchestrator.ingest.nod.cifti import STRUCTURES, Maps, open_scalars
 from trainables.spec.rois import NOD_ROIS
 
 R2_ROW: Final = 3
-"""The map of the pRF file that holds R², counted from 0."""
+"""Index of the map of R² in the pRF file."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The vertices that are kept of one hemisphere, in the order of the beta files' columns."""
+    """The selected vertices of one hemisphere, in the order of the beta files' columns."""
 
     columns: NDArray[np.int32]
     """Their columns in the beta files, ascending."""
@@ -27,13 +27,13 @@ class Kept:
     """Their vertices of the mesh."""
     r2: NDArray[np.float32]
     regions: Mapping[str, NDArray[np.int32]]
-    """The places of each ROI's vertices among those kept, ascending."""
+    """Indices of each ROI's vertices among the selected ones, ascending."""
 
 
 def read_prf_r2(path: Path, betas: Maps) -> dict[str, NDArray[np.float32]]:
     """Read R² of the pRF model at each vertex of the betas, in the order of their columns.
 
-    Raises InputError when the file can't be read, has no such map, or other vertices.
+    Raises InputError when the file can't be read, lacks the map, or has other vertices.
     """
     maps = open_scalars(path, "pRF parameters")
     if maps.n_maps <= R2_ROW:
@@ -56,7 +56,7 @@ def read_prf_r2(path: Path, betas: Maps) -> dict[str, NDArray[np.float32]]:
 
 
 def _places(vertices: NDArray[np.int32], wanted: NDArray[np.int32]) -> NDArray[np.intp]:
-    """Find where each wanted vertex is among vertices that hold them all."""
+    """Return the index of each wanted vertex in vertices, which must contain them all."""
     order = np.argsort(vertices)
     found: NDArray[np.intp] = order[np.searchsorted(vertices, wanted, sorter=order)]
     return found
@@ -65,10 +65,10 @@ def _places(vertices: NDArray[np.int32], wanted: NDArray[np.int32]) -> NDArray[n
 def keep_best(
     betas: Maps, r2: Mapping[str, NDArray[np.float32]], regions: Regions, top: int
 ) -> dict[str, Kept]:
-    """Keep the top vertices by R² of each ROI in each hemisphere, all where there are fewer.
+    """Select the top vertices of each ROI and hemisphere by R², or all if there are fewer.
 
-    r2: of each column of the betas' hemispheres; a vertex without one (NaN) is never kept. Equal
-    ones are taken in the order of columns. Raises InputError naming the ROIs that have no vertex.
+    r2: one value per column of a hemisphere; vertices with NaN are never selected. Ties are broken
+    by the order of columns. Raises InputError naming the ROIs without a vertex.
     """
     kept, complaints = {}, []
     for side in STRUCTURES:
@@ -101,7 +101,7 @@ def keep_best(
 
 
 def best(r2: NDArray[np.float32], places: NDArray[np.intp], top: int) -> NDArray[np.intp]:
-    """Pick the top of the places by R², fewer where fewer have one; return them ascending."""
+    """Return the indices of the top vertices by R², ascending; fewer if fewer have an R²."""
     measured = places[np.isfinite(r2[places])]
     ranked = measured[np.argsort(-r2[measured], kind="stable")]
     return np.sort(ranked[:top])

@@ -1,4 +1,4 @@
-"""Which image each trial of a NOD run showed: its label file, its events, and the image's place."""
+"""Read the image of each trial of a NOD run from its label file or events, and locate it."""
 
 import csv
 import re
@@ -14,22 +14,22 @@ _IMAGE_NAME: Final = re.compile(r"\S+?\.(?:jpe?g|png)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Run:
-    """The files of one run; any of them may turn out to be missing."""
+    """The files of one run, any of which may not exist."""
 
     name: str
     """``session 1 run 3``."""
     betas: Path
-    """One map a trial."""
+    """One map per trial."""
     labels: Path
     """The names of the trials' images, in order."""
     events: Path
-    """The BIDS events, whose stim_file names the images too."""
+    """The BIDS events, whose column stim_file also names the images."""
 
 
 def read_image_names(run: Run) -> tuple[str, ...]:
-    """Read the image that each trial showed, from the label file, the events, or both.
+    """Read the image of each trial from the label file, the events, or both.
 
-    Raises InputError when there is neither, when one can't be understood, or when they disagree.
+    Raises InputError when both are missing, when one is invalid, or when they disagree.
     """
     if not run.labels.is_file() and not run.events.is_file():
         raise InputError(
@@ -47,7 +47,7 @@ def read_image_names(run: Run) -> tuple[str, ...]:
 
 
 def read_label_file(path: Path) -> tuple[str, ...]:
-    """Read image names, one a line or one after another without a break."""
+    """Read image names, one per line or concatenated without separators."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -97,7 +97,7 @@ def _check_agreement(run: Run, labels: Sequence[str], events: Sequence[str]) -> 
 
 
 def stimulus_of(name: str) -> str:
-    """Name the stimulus as ImageNet does: the file's name without folder and ending.
+    """Return a stimulus's id in ImageNet: the file name without folder and extension.
 
     >>> stimulus_of("imagenet/n01440764/n01440764_172.JPEG")
     'n01440764_172'
@@ -106,7 +106,7 @@ def stimulus_of(name: str) -> str:
 
 
 def locate_image(stimuli: Path, name: str) -> Path:
-    """Find an image under the folder of stimuli; where it ought to be, when it is not there."""
+    """Return the path of an image in the folder of stimuli, whether or not it exists."""
     outside = ("..", Path(name).anchor)  # an anchor may be two slashes
     inside = [part for part in Path(name).parts if part not in outside]
     bare = Path(*inside).name

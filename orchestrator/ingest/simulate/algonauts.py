@@ -1,7 +1,7 @@
-"""Write simulated subjects in the layout of the Algonauts 2023 files, for the real ingest to read.
+"""Write simulated subjects in the layout of the Algonauts 2023 files.
 
-Images are procedural (scenes), responses follow a stated model (forward_model) and the cortex is
-laid out by simulated_cortex. docs/method-simulation.md says what is planted.
+Images are procedural (``scenes``), responses follow a forward model (``forward_model``), and
+``cortex`` lays out the vertices. docs/method-simulation.md describes the simulation.
 """
 
 import json
@@ -25,31 +25,31 @@ Layout = Literal["subject-first", "split-first"]
 RECORD: Final = "simulation.json"
 MAX_SUBJECT: Final = 8
 N_STIMULI: Final = 73_000
-"""Stimuli of NSD; those whose number leaves rest s by 9 are subject s's own, rest 0 shared."""
+"""Number of NSD stimuli. Stimulus k is shared if k mod 9 is 0, else shown to subject k mod 9."""
 MIN_IMAGE_SIZE: Final = 32
 
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """What is simulated. The same settings give the same files, byte by byte."""
+    """Settings of a simulation, which determine its files byte for byte."""
 
     subjects: tuple[int, ...] = (1, 2, 3)
-    """Subject numbers, 1 to 8. A subject's files do not depend on which others there are."""
+    """Subject numbers, 1 to 8. A subject's files do not depend on the other subjects."""
     n_images: int = 900
-    """Images with responses, for each subject."""
+    """Images with responses per subject."""
     n_shared: int = 200
-    """How many of these every subject sees."""
+    """Number of these that all subjects share."""
     n_test_images: int = 4
-    """Images without responses, for each subject, as the challenge's test split has them."""
+    """Images without responses per subject, as in the challenge's test split."""
     image_size: int = 64
     """Width and height of the images in pixels."""
     noise_ceiling: tuple[float, float] = (0.6, 0.8)
     """Range of the vertices' noise ceilings (Pearson r of signal and measured response);
-    0.71 means that signal and noise have the same variance."""
+    at 0.71 signal and noise have the same variance."""
     layout: Layout = "subject-first"
     """subject-first: ``subj01/training_split/…``. split-first: ``training_images/Subj1/…``."""
     permute_responses: bool = False
-    """Give each image the response to another one: the negative control."""
+    """Shuffle the responses over images, as a negative control."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,8 +67,8 @@ class SimulationSettings:
         require(self.n_test_images >= 0, f"n_test_images {self.n_test_images} is below 0")
         require(
             max(own, self.n_shared) <= N_STIMULI // 9,
-            f"{self.n_images} images, {self.n_shared} shared: at most {N_STIMULI // 9} can be "
-            "shared, and as many be a subject's own",
+            f"{self.n_images} images, {self.n_shared} shared: expected at most {N_STIMULI // 9} "
+            "shared images, and as many that are not shared",
         )
         require(
             self.image_size >= MIN_IMAGE_SIZE,
@@ -86,14 +86,14 @@ class SimulationSettings:
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise ValueError, with the message, unless a simulation's settings meet a condition."""
+    """Raise ValueError with a message unless a condition on the settings holds."""
     if not condition:
         raise ValueError(f"simulation: {message}")
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a layout keeps one subject's files."""
+    """Paths of one subject's files in a layout."""
 
     training_images: Path
     test_images: Path
@@ -103,7 +103,7 @@ class Places:
 
     @classmethod
     def of(cls, root: Path, subject: int, layout: Layout) -> "Places":
-        """Name the places of one subject."""
+        """Return the paths of one subject."""
         if layout == "split-first":
             name = f"Subj{subject}"
             fmri = root / "training_fmri" / name
@@ -124,19 +124,19 @@ class Places:
 
 
 def subject_name(subject: int) -> str:
-    """Name a subject as NSD does: ``subj01``."""
+    """Return a subject's name in NSD: ``subj01``."""
     return f"subj{subject:02d}"
 
 
 def noise_ceiling_file(root: Path, subject: int, hemisphere: str) -> Path:
-    """Locate a hemisphere's planted noise ceilings: (n_vertices,) float32 Pearson r."""
+    """Return the path of a hemisphere's noise ceilings: (n_vertices,) float32 Pearson r."""
     return root / "noise_ceilings" / subject_name(subject) / f"{hemisphere}.npy"
 
 
 def simulate(out: Path, settings: SimulationSettings) -> None:
-    """Write the simulated subjects to out, or nothing where they are already.
+    """Write the simulated subjects to out, unless they exist.
 
-    Raises ValueError when out holds other settings' subjects, or anything else.
+    Raises ValueError when out holds subjects of other settings, or anything else.
     """
 
     def write(folder: Path) -> None:
@@ -147,10 +147,10 @@ def simulate(out: Path, settings: SimulationSettings) -> None:
 
 
 def write_once(out: Path, settings: Mapping[str, Any], write: Callable[[Path], None]) -> None:
-    """Write a simulation's folder, all of it or none; nothing where it is there already.
+    """Write a simulation's folder atomically, unless it exists.
 
-    settings: what is recorded in it. Raises ValueError when out holds other settings' simulation,
-    or anything else.
+    settings: recorded in the folder. Raises ValueError when out holds a simulation of other
+    settings, or anything else.
     """
     asked = json.dumps(settings, indent=2) + "\n"
     if _is_done(out, asked):
@@ -171,8 +171,8 @@ def _is_done(out: Path, asked: str) -> bool:
     record = out / RECORD
     if not record.is_file():
         raise ValueError(
-            f"{out}: expected a new or empty directory, or an earlier simulation, found other "
-            "content; give another --out"
+            f"{out}: expected a new or empty directory or an earlier simulation, found other "
+            "files; give another --out"
         )
     if record.read_text(encoding="utf-8") == asked:
         return True
@@ -187,7 +187,7 @@ def _one_line(text: str) -> str:
 
 
 def choose_stimuli(subject: int, settings: SimulationSettings) -> tuple[Array, Array]:
-    """Choose a subject's NSD numbers, ascending: (n_images,) with responses, (n_test,) without."""
+    """Choose a subject's NSD ids, ascending: (n_images,) with responses, (n_test,) without."""
     n_own = settings.n_images - settings.n_shared
     shared = _draw_stimuli(0, settings.n_shared, settings.seed)
     own = _draw_stimuli(subject, n_own + settings.n_test_images, settings.seed)
@@ -202,7 +202,7 @@ def _draw_stimuli(rest: int, n_stimuli: int, seed: int) -> Array:
 def plant(
     subject: int, scenes: Sequence[Scene], images: Sequence[Array], settings: SimulationSettings
 ) -> dict[str, tuple[Cortex, Responses]]:
-    """Lay out a subject's cortex and respond to its images, for each hemisphere."""
+    """Simulate a subject's cortex and its responses to images, for each hemisphere."""
     energy = measure_energy(images)
     planted = {}
     for hemisphere in HEMISPHERES:
@@ -230,7 +230,7 @@ def _write_subject(root: Path, subject: int, settings: SimulationSettings) -> No
 
 
 def _row_order(subject: int, settings: SimulationSettings) -> Array:
-    """Order a subject's responses: as its images are, or at random."""
+    """Return the order of a subject's responses: that of the images, or a random one."""
     if not settings.permute_responses:
         return np.arange(settings.n_images)
     return np.random.default_rng([settings.seed, subject, 6]).permutation(settings.n_images)
@@ -251,7 +251,7 @@ def _write_masks(folder: Path, hemisphere: str, cortex: Cortex) -> None:
 
 
 def _write_mappings(folder: Path) -> None:
-    """Write each family's names as the challenge does: a pickled dict in a 0-d array."""
+    """Write the ROI names of each mask family: a pickled dict in a 0-d array, as the challenge."""
     for family, rois in ROI_FAMILIES.items():
         names = {0: "Unknown", **{k: mapping_label(roi) for k, roi in enumerate(rois, start=1)}}
         _save(folder / f"mapping_{family}.npy", np.array(names, dtype=object))

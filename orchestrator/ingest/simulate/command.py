@@ -1,4 +1,4 @@
-"""The command that simulates subjects, or an image-classification task."""
+"""The command that simulates subjects or an image-classification task."""
 
 import sys
 from dataclasses import dataclass
@@ -17,27 +17,27 @@ Layout = Literal["subject-first", "split-first", "nod", "imagefolder"]
 @Parameter(name="*")
 @dataclass(frozen=True)
 class SimulationOptions:
-    """What is simulated."""
+    """Options of the simulation."""
 
     subjects: Annotated[Subjects, Parameter(show_default="1-3")] = (1, 2, 3)
-    """Numbers and ranges such as 1,5-8; at most 8, or 9 in the layout of NOD."""
+    """Numbers and ranges such as 1,5-8; at most 8, or 9 in NOD's layout."""
     images: PositiveInteger = 900
-    """Images with responses, for each subject."""
+    """Images with responses per subject."""
     image_size: Annotated[PositiveInteger, Parameter(metavar="PIXELS")] = 64
     """Width and height of the images."""
     shared: Annotated[
         int | None, Parameter(metavar="N", show_default="200, or two ninths of fewer images")
     ] = None
-    """Images that every subject sees; in the layout of NOD no two subjects see the same image."""
+    """Images that all subjects share; not in NOD's layout, where subjects share none."""
     layout: Layout = "subject-first"
-    """Layout of the files: of Algonauts 2023, subjects or splits first; of NOD; or a directory per
-    class of an image-classification task."""
+    """Layout of the files: Algonauts 2023 by subject or by split, NOD, or an image-classification
+    task with one directory per class."""
     permute_responses: Flag = False
-    """Give each image the response to another one: the negative control."""
+    """Shuffle the responses over images, as a negative control."""
     seed: Annotated[int, Parameter(metavar="N")] = 0
     """Seed of the simulation."""
     weights: File | None = None
-    """Also pretrain the small backbone on the simulation's image classes, and write its weights to
+    """Also pretrain the small backbone on the simulated image classes and write its weights to
     this .safetensors file (about two minutes)."""
 
 
@@ -46,10 +46,10 @@ def simulate(
     out: Annotated[Path, Parameter(metavar="SRC", help="New or empty directory.")],
     options: SimulationOptions = SimulationOptions(),
 ) -> None:
-    """Write simulated subjects in the layout of the Algonauts 2023 files, or of NOD.
+    """Write simulated subjects in the layout of the Algonauts 2023 files or of NOD.
 
-    Images are procedural, and responses follow a stated model; `algonauts` or `nod` reads them like
-    the real ones. In the Algonauts layouts, their noise ceilings are in SRC/noise_ceilings.
+    Images are procedural and responses follow a known forward model. `algonauts` or `nod` reads
+    them like real data. In the Algonauts layouts, the noise ceilings are in SRC/noise_ceilings.
     `--layout imagefolder` writes an image-classification task instead, which `task` reads.
     """
     if options.layout == "imagefolder":
@@ -70,8 +70,8 @@ def _simulate_task(out: Path, options: SimulationOptions) -> None:
 
     if options.permute_responses or options.shared:
         raise InputError(
-            "--layout imagefolder: has no responses and no subjects; leave "
-            "--permute-responses and --shared away"
+            "--layout imagefolder: a task has no responses and no subjects; remove "
+            "--permute-responses and --shared"
         )
     simulate_task(out, TaskSimulation(options.images, options.image_size, options.seed))
     sys.stdout.write(f"{out}: a task of {options.images} images simulated\n")
@@ -83,8 +83,7 @@ def _simulate_nod(out: Path, options: SimulationOptions) -> None:
 
     if options.shared:
         raise InputError(
-            f"--shared {options.shared}: no two subjects see the same image in NOD's layout; "
-            "leave it out"
+            f"--shared {options.shared}: subjects share no images in NOD's layout; remove --shared"
         )
     settings = NodSimulation(
         subjects=options.subjects,

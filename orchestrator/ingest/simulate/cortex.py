@@ -1,7 +1,7 @@
-"""The simulated subjects' cortex: how many vertices there are, and which ROIs each lies in.
+"""The cortex of simulated subjects: numbers of vertices and their ROIs.
 
-The sizes differ widely, as NSD's do: one ROI has 4 vertices, one is empty in some subjects, some
-vertices lie in several ROIs or in none, and some subjects have fewer vertices than the others.
+Sizes vary as widely as in NSD: one ROI has 4 vertices, one is empty in some subjects, some vertices
+belong to several ROIs or to none, and some subjects have fewer vertices than others.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ N_FSAVERAGE: Final = 163_842
 N_VERTICES: Final[Mapping[str, int]] = {"lh": 1080, "rh": 1100}
 """Vertices of a hemisphere in challenge space."""
 N_MISSING: Final[Mapping[int, int]] = {3: 13, 6: 26, 8: 23}
-"""Vertices that a subject's data lack, by subject number, as in NSD's subjects 6 and 8."""
+"""Number of missing vertices by subject number, as in NSD's subjects 6 and 8."""
 
 ROI_SIZES: Final[Mapping[str, int]] = {
     **{"V1v": 120, "V1d": 120, "V2v": 100, "V2d": 100, "V3v": 80, "V3d": 80, "hV4": 80},
@@ -28,12 +28,13 @@ ROI_SIZES: Final[Mapping[str, int]] = {
     **{"OPA": 24, "PPA": 30, "RSC": 18},
     **{"OWFA": 8, "VWFA-1": 14, "VWFA-2": 8, "mfs-words": 7, "mTL-words": 5},
 }
-"""Vertices that have an ROI as their home; from LARGE on, subjects differ by a tenth."""
+"""Vertices whose responses each ROI determines; from LARGE on, the size varies by a tenth between
+subjects."""
 LARGE: Final = 20
 EMPTY: Final[Mapping[str, tuple[int, ...]]] = {"mTL-bodies": (2, 6)}
 """Subjects in which an ROI is empty."""
 OVERLAPS: Final = (("FFA-1", "FBA-1"), ("EBA", "OPA"), ("hV4", "OWFA"))
-"""A quarter of the first ROI's vertices lie in the second too."""
+"""Pairs of overlapping ROIs: a quarter of the first one's vertices also belong to the second."""
 STREAM_OF: Final[Mapping[str, str]] = {
     **dict.fromkeys(("V1v", "V1d", "V2v", "V2d", "V3v", "V3d"), "early"),
     "hV4": "midventral",
@@ -41,11 +42,11 @@ STREAM_OF: Final[Mapping[str, str]] = {
     **dict.fromkeys(("EBA", "OFA"), "lateral"),
     "OPA": "parietal",
 }
-"""The stream that four fifths of an ROI's vertices lie in as well."""
+"""The stream that also contains four fifths of an ROI's vertices."""
 STREAM_ONLY: Final[Mapping[str, int]] = {"midlateral": 12, "midparietal": 10, "parietal": 10}
-"""Vertices that lie in a stream and in no other ROI."""
+"""Vertices that belong to a stream and to no other ROI."""
 HOMES: Final = (*ROI_SIZES, *STREAM_ONLY)
-"""Whatever decides how a vertex responds."""
+"""ROIs and streams that determine responses."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ class Cortex:
     """One hemisphere of one simulated subject."""
 
     home: tuple[str | None, ...]
-    """The ROI (or stream) that decides how each vertex responds; None: it only has noise."""
+    """The ROI or stream that determines each vertex's responses; None for noise only."""
     labels: Mapping[str, Array]
-    """For each mask family, (n_vertices,) int32: 0 or 1 + the ROI's place in the family."""
+    """For each mask family, (n_vertices,) int32: 0, or 1 + the ROI's index in the family."""
     fsaverage: Array
     """(n_vertices,) fsaverage vertex of each vertex, ascending."""
 
@@ -70,7 +71,7 @@ class Cortex:
         return np.flatnonzero(self.labels[family] == 1 + ROI_FAMILIES[family].index(roi))
 
     def homes(self, roi: str) -> Array:
-        """List the vertices whose responses an ROI decides, ascending."""
+        """List the vertices whose responses an ROI determines, ascending."""
         return np.flatnonzero(np.array([home == roi for home in self.home]))
 
 
@@ -89,7 +90,7 @@ def build_cortex(seed: int, subject: int, hemisphere: str) -> Cortex:
 
 
 def _occipital(hemisphere: str, n_vertices: int) -> Array:
-    """Take the most posterior vertices of fsaverage5, which are the first ones of fsaverage."""
+    """Return the most posterior vertices of fsaverage5, as vertices of fsaverage."""
     from nilearn.datasets import load_fsaverage  # seconds to import
 
     side = {"lh": "left", "rh": "right"}[hemisphere]
@@ -124,5 +125,5 @@ def _label(home: tuple[str | None, ...], rng: np.random.Generator) -> dict[str, 
 
 
 def mapping_label(roi: str) -> str:
-    """Spell an ROI as a mapping file does: NSD leaves a blank after some names."""
+    """Return an ROI's name as in NSD's mapping files, some of which end in a space."""
     return f"{roi} " if roi.startswith("m") and roi not in STREAMS else roi

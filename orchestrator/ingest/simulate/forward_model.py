@@ -1,9 +1,9 @@
-"""The planted responses: oriented energy in early ROIs, classes and shapes in the higher ones.
+"""The forward model: oriented energy in early ROIs, object classes and shapes in higher ROIs.
 
 Early vertices follow the energy model of a receptive field (Jones & Palmer, 1987; Adelson &
 Bergen, 1985), pooled over a Gaussian population receptive field as in Kay et al. (2008). Higher
-vertices follow what a scene shows: the classes of its objects, their sizes and places. Nothing
-here knows the backbone. Places run from -1 to 1 over the image, rightwards and upwards.
+vertices respond to the contents of a scene: the classes, sizes and positions of its objects. The
+model is independent of the backbone. Positions run from -1 to 1, rightwards and upwards.
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,16 @@ from trainables.spec.rois import EARLY, HEMISPHERES, ROI_FAMILIES
 Array = np.ndarray[Any, np.dtype[Any]]
 
 SIZE: Final = 64
-"""Images are brought to this size (pixels) before their energy is measured."""
+"""Images are resized to this size (pixels) before their energy is measured."""
 GRID: Final = 32
-"""Energy is averaged to this many places a side before receptive fields pool it."""
+"""Energy is averaged to a grid of this many positions per side before it is pooled."""
 FREQUENCIES: Final = (4.0, 8.0, 16.0)
 """Cycles per image."""
 ORIENTATIONS: Final = tuple(k * np.pi / 6 for k in range(6))
 BANDWIDTH: Final = (0.55, 0.4)
-"""Widths of a filter: standard deviation in log frequency, and in radians of orientation."""
+"""Bandwidths of a filter: standard deviations in log frequency and in radians of orientation."""
 SATURATION: Final = 1e-4
-"""Energy (squared luminance, range 0 to 1) at which the logarithm sets in."""
+"""Energy (squared luminance, range 0 to 1) at which responses start to saturate."""
 FIELD_WIDTH: Final = {"V1": 0.10, "V2": 0.14, "V3": 0.20, "hV4": 0.30}
 """Standard deviation of a receptive field at the fovea; it doubles at the image's edge."""
 
@@ -41,7 +41,7 @@ PREFERRED_OUTLINE: Final = {
     "floc-places": "square",
     "floc-words": "elongated",
 }
-"""The outline that stands for the category which each mask family prefers."""
+"""The outline that represents the preferred category of each mask family."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ReceptiveFields:
     """(n_vertices, frequencies x orientations): weight of each filter's log energy."""
 
     def pooling(self) -> Array:
-        """Compute each place's share: (GRID * GRID, n_vertices), columns sum to 1."""
+        """Compute the weight of each grid position: (GRID * GRID, n_vertices), columns sum to 1."""
         places = (2 * np.arange(GRID) + 1) / GRID - 1
         right, up = np.meshgrid(places, -places)
         distance = (right.reshape(-1, 1) - self.centre[:, 0]) ** 2 + (
@@ -70,7 +70,7 @@ class ReceptiveFields:
 def draw_receptive_fields(
     roi_name: str, hemisphere: str, n_vertices: int, rng: np.random.Generator
 ) -> ReceptiveFields:
-    """Draw an early ROI's receptive fields: contralateral; ventral parts see the upper field."""
+    """Draw contralateral receptive fields of an early ROI, in the upper field for ventral parts."""
     eccentricity = rng.uniform(0.05, 0.9, n_vertices)
     elevation = rng.uniform(-np.pi / 2, np.pi / 2, n_vertices)
     if roi_name[-1] in "vd":
@@ -84,7 +84,7 @@ def draw_receptive_fields(
 
 
 def _draw_tuning(n_vertices: int, rng: np.random.Generator) -> Array:
-    """Draw bell-shaped preferences less their mean share: cross-orientation suppression."""
+    """Draw bell-shaped tuning curves minus part of their mean, as cross-orientation suppression."""
     log_frequency = np.log(FREQUENCIES)
     preferred = rng.uniform(log_frequency[0], log_frequency[-1], (n_vertices, 1))
     by_frequency = np.exp(-((log_frequency - preferred) ** 2) / (2 * 0.6**2))
@@ -147,10 +147,10 @@ def early_signals(energy: Array, fields: ReceptiveFields) -> Array:
 
 
 def describe(scenes: Sequence[Scene]) -> tuple[Array, Array]:
-    """Describe scenes to higher ROIs: presence (n, classes) and shape (n, descriptors).
+    """Compute features of scenes for higher ROIs: presence (n, classes), shape (n, descriptors).
 
-    presence: area of the objects of each class. shape: the main object's size, place and
-    rotation, its grey level and contrast, and how many others there are.
+    presence: area of the objects of each class. shape: size, position, rotation, grey level and
+    contrast of the main object, and the number of other objects.
     """
     presence = np.zeros((len(scenes), len(CLASSES)))
     for row, scene in enumerate(scenes):
@@ -179,7 +179,7 @@ def higher_signals(
     """Compute noiseless responses: (n_images, n_vertices), each vertex with its own weights.
 
     s = softplus(2 u), u = presence . preference + shape . weights + (presence . a)(shape . b):
-    a threshold, and an interaction of what is shown with how it is shown.
+    a threshold, and an interaction between the classes and the shape.
     """
     presence, shape = describe(scenes)
     n_classes, n_shapes = presence.shape[1], shape.shape[1]
@@ -195,25 +195,26 @@ def higher_signals(
 
 
 def _preference(roi_name: str) -> Array:
-    """Give the classes of an ROI's category a gain: (classes,); streams have none."""
+    """Return the gain of each class in an ROI: (classes,), 1 for its preferred category, else 0."""
     family = next(name for name, roi_names in ROI_FAMILIES.items() if roi_name in roi_names)
-    liked = PREFERRED_OUTLINE.get(family)
+    preferred = PREFERRED_OUTLINE.get(family)
     gain = [
-        1.0 if OUTLINES[label // len(TEXTURES)] == liked else 0.0 for label in range(len(CLASSES))
+        1.0 if OUTLINES[label // len(TEXTURES)] == preferred else 0.0
+        for label in range(len(CLASSES))
     ]
     return np.array(gain)
 
 
 @dataclass(frozen=True)
 class Responses:
-    """One hemisphere's planted signal and what was measured of it."""
+    """One hemisphere's signal and its noisy measurement."""
 
     signal: Array
     """(n_images, n_vertices) float32, noiseless; mean 0 and variance 1, or 0 without signal."""
     measured: Array
     """(n_images, n_vertices) float32, variance 1 expected."""
     noise_ceiling: Array
-    """(n_vertices,) float32: the expected r of signal and measured; 0 without signal."""
+    """(n_vertices,) float32: expected r between signal and measurement; 0 without signal."""
 
 
 def respond(
@@ -224,10 +225,10 @@ def respond(
     ceilings: tuple[float, float],
     seed: Sequence[int],
 ) -> Responses:
-    """Respond to a subject's images: measured = c signal + sqrt(1 - c^2) noise.
+    """Simulate a subject's responses to images: measured = c signal + sqrt(1 - c^2) noise.
 
-    c, a vertex's noise ceiling, is drawn uniformly between the two given. seed: all that makes
-    this subject different from others; each ROI and the noise draw from their own streams.
+    c: a vertex's noise ceiling, drawn uniformly from the given range. seed: identifies the subject;
+    each ROI and the noise have random generators of their own.
     """
     place = HEMISPHERES.index(hemisphere)
     signal = np.zeros((len(scenes), cortex.n_vertices), np.float32)
@@ -247,7 +248,7 @@ def respond(
 
 
 def standardise(values: Array) -> Array:
-    """Bring each column to mean 0 and variance 1; a constant column becomes 0."""
+    """Standardise each column to mean 0 and variance 1; a constant column becomes 0."""
     spread = values.std(axis=0)
     standard: Array = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
     return standard

@@ -1,7 +1,7 @@
-"""Write simulated subjects in NOD's layout, with real CIFTI files, for the real ingest to read.
+"""Write simulated subjects in NOD's layout, as CIFTI files.
 
-The images are those of scenes, the responses are planted by planted_nod, and the
-grayordinates are laid out by simulated_surface. docs/method-simulation.md says what is planted.
+Images come from ``scenes``, responses from ``nod_ground_truth`` and grayordinates from
+``surface``. docs/method-simulation.md describes the simulation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,15 +36,15 @@ from trainables.spec.rois import HEMISPHERES
 Array = np.ndarray[Any, np.dtype[Any]]
 
 FIRST_SYNSET: Final = 90_000_001
-"""Class k of the scenes is called n90000001 + k: a name like ImageNet's that ImageNet lacks."""
+"""Class k of the scenes is named n90000001 + k, an id that ImageNet does not use."""
 PICTURE_SIZES: Final = ((500, 375), (375, 500), (500, 333), (333, 500), (500, 500))
-"""Width and height of the image files, as most of ImageNet's are."""
+"""Width and height of the image files, typical of ImageNet."""
 
 
 def simulate_nod(out: Path, settings: NodSimulation) -> None:
-    """Write the simulated subjects to out, or nothing if they exist.
+    """Write the simulated subjects to out, unless they exist.
 
-    Raises ValueError when out holds other settings' subjects, or anything else.
+    Raises ValueError when out holds subjects of other settings, or anything else.
     """
     surfaces = {side: build_surface(settings.seed, side) for side in HEMISPHERES}
 
@@ -57,7 +57,7 @@ def simulate_nod(out: Path, settings: NodSimulation) -> None:
 
 
 def image_name(scene: Scene, stimulus: int) -> str:
-    """Name an image under ``stimuli`` as ImageNet does, by the class of the main object."""
+    """Return an image's path under ``stimuli``, named as in ImageNet by the main object's class."""
     synset = f"n{FIRST_SYNSET + scene.main.label}"
     return f"imagenet/{synset}/{synset}_{stimulus}.JPEG"
 
@@ -86,7 +86,7 @@ def _write_subject(root: Path, subject: int, settings: NodSimulation) -> None:
 def _write_run(
     results: Path, run: str, halves: Mapping[str, PlantedHalf], rows: slice, names: Sequence[str]
 ) -> None:
-    """Write one run's betas, a map a trial, and the names of their images."""
+    """Write one run's betas, one map per trial, and the names of their images."""
     cortex = brain_models({side: half.surface for side, half in halves.items()})
     betas = np.concatenate([halves[side].betas[rows] for side in HEMISPHERES], axis=1)
     bare = [Path(name).name for name in names]
@@ -97,7 +97,7 @@ def _write_run(
 
 
 def _write_image(path: Path, image: Array, seed: Sequence[int]) -> None:
-    """Stretch an image to one of ImageNet's sizes: the ingest brings it back to a square."""
+    """Write an image stretched to one of ImageNet's sizes; ingest makes it square again."""
     size = PICTURE_SIZES[np.random.default_rng(seed).integers(len(PICTURE_SIZES))]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image).resize(size, Image.Resampling.BICUBIC).save(path, quality=90)

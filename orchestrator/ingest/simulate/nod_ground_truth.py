@@ -1,4 +1,4 @@
-"""What is planted in simulated NOD subjects: stimuli, responses and pRF parameters."""
+"""Ground truth of simulated NOD subjects: stimuli, responses and pRF parameters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,29 +21,29 @@ Array = np.ndarray[Any, np.dtype[Any]]
 MAX_SUBJECT: Final = 9
 STIMULI_OF_SUBJECT: Final = 10_000
 FIRST_STIMULUS: Final = 200_000
-"""Stimuli from here on are no NSD subject's, and pretraining has not seen them either."""
+"""First stimulus number; NSD subjects and pretraining use none from here on."""
 PRF_MAPS: Final = ("ang", "ecc", "rfsize", "R2")
 OTHER_R2: Final = 5.0
-"""The highest R² (per cent) of a vertex that has only noise."""
+"""Highest pRF R² (per cent) of a vertex that has only noise."""
 
 
 @dataclass(frozen=True)
 class NodSimulation:
-    """What is simulated. The same settings give the same files, byte by byte."""
+    """Settings of a simulation, which determine its files byte for byte."""
 
     subjects: tuple[int, ...] = (1, 2, 3)
-    """Subject numbers, 1 to 9. A subject's files do not depend on which others there are."""
+    """Subject numbers, 1 to 9. A subject's files do not depend on the other subjects."""
     n_images: int = 900
-    """Images of each subject, all its own, each shown once."""
+    """Images per subject, each shown once, and to this subject only."""
     n_sessions: int = 2
     n_runs: int = 3
-    """Runs of a session; all runs have as many trials."""
+    """Runs per session; all have the same number of trials."""
     image_size: int = 64
-    """Width and height in pixels at which scenes are drawn, before they are stretched."""
+    """Width and height in pixels of rendered scenes, before they are stretched."""
     noise_ceiling: tuple[float, float] = (0.6, 0.8)
     """Range of the vertices' noise ceilings (Pearson r of signal and measured response)."""
     permute_responses: bool = False
-    """Give each image the response to another one: the negative control."""
+    """Shuffle the responses over images, as a negative control."""
     layout: str = "nod"
     seed: int = 0
 
@@ -54,11 +54,11 @@ class NodSimulation:
             len(numbers) > 0 and numbers == sorted(set(numbers) & set(range(1, MAX_SUBJECT + 1))),
             f"subjects {self.subjects}: expected ascending numbers from 1 to {MAX_SUBJECT}",
         )
-        require(self.n_sessions >= 1 and self.n_runs >= 1, "expected a session and a run at least")
+        require(self.n_sessions >= 1 and self.n_runs >= 1, "expected at least one session and run")
         require(
             self.n_images % n_runs == 0 and 2 * n_runs <= self.n_images <= STIMULI_OF_SUBJECT,
-            f"{self.n_images} images: expected a multiple of {n_runs} runs, two a run at least, "
-            f"at most {STIMULI_OF_SUBJECT}",
+            f"{self.n_images} images: expected a multiple of {n_runs} runs, at least two per run "
+            f"and at most {STIMULI_OF_SUBJECT}",
         )
         require(
             self.image_size >= MIN_IMAGE_SIZE,
@@ -73,18 +73,18 @@ class NodSimulation:
 
 @dataclass(frozen=True)
 class PlantedHalf:
-    """What is planted in one hemisphere of one subject."""
+    """Ground truth of one hemisphere of one subject."""
 
     surface: SimulatedSurface
     responses: Array
-    """(n_images, n_vertices) float32, as they were before runs differed."""
+    """(n_images, n_vertices) float32, before the scale and offset of each run."""
     betas: Array
-    """(n_images, n_vertices) float32: in each run scaled and shifted, vertex by vertex."""
+    """(n_images, n_vertices) float32, with a scale and an offset per run and vertex."""
     noise_ceiling: Array
-    """(n_vertices,) float32; 0 where there is only noise."""
+    """(n_vertices,) float32; 0 for vertices of noise only."""
     prf: Array
-    """(4, n_vertices) float32: angle in degrees, eccentricity and size in half images, R² in per
-    cent; NaN where no area is."""
+    """(4, n_vertices) float32: angle in degrees, eccentricity and size in half image widths, R² in
+    per cent; NaN outside the areas."""
 
 
 def choose_stimuli(subject: int, settings: NodSimulation) -> Array:
@@ -97,7 +97,7 @@ def choose_stimuli(subject: int, settings: NodSimulation) -> Array:
 def plant_nod(
     subject: int, images: Sequence[Array], settings: NodSimulation
 ) -> dict[str, PlantedHalf]:
-    """Respond to a subject's images, given in the order of trials, in each hemisphere."""
+    """Simulate the responses of each hemisphere to a subject's images, in the order of trials."""
     energy = measure_energy(images)
     return {side: _plant_half(subject, side, energy, settings) for side in HEMISPHERES}
 
@@ -133,7 +133,7 @@ def _plant_half(
 
 
 def _by_run(responses: Array, settings: NodSimulation, rng: np.random.Generator) -> Array:
-    """Give each vertex in each run its own mean and scale, as runs of a scanner have."""
+    """Give each vertex a mean and a scale of its own in each run, as in scanner runs."""
     n_runs = settings.n_sessions * settings.n_runs
     runs = responses.reshape(n_runs, -1, responses.shape[1])
     scale = np.exp(rng.normal(0, 0.3, (n_runs, 1, responses.shape[1])))

@@ -1,4 +1,4 @@
-"""Pretrain the small backbone on the simulator's own classes, in place of ImageNet's weights."""
+"""Pretrain the small backbone on the simulated classes, as a stand-in for ImageNet's weights."""
 
 import json
 import math
@@ -21,14 +21,14 @@ from trainables.spec.records import parse, record
 from trainables.storage.atomic import atomic_write
 
 FIRST_STIMULUS: Final = 100_000
-"""Stimuli from here on are nobody's: no subject sees an image that pretraining has seen."""
+"""First stimulus number of pretraining; no subject is shown a stimulus from here on."""
 RECORD: Final = "pretraining"
-"""The one key of the weights file's metadata: safetensors writes several in any order."""
+"""The only key of the weights file's metadata: safetensors writes several in arbitrary order."""
 
 
 @record
 class PretrainingSettings:
-    """How the stand-in weights are made."""
+    """Settings of the pretraining."""
 
     architecture: Text = "narrow-alexnet"
     n_train: Count = 2400
@@ -36,29 +36,29 @@ class PretrainingSettings:
     epochs: Count = 8
     batch_size: Count = 32
     learning_rate: Positive = 1e-3
-    """The highest one of the one-cycle schedule (Smith, 2018)."""
+    """Maximum of the one-cycle schedule (Smith, 2018)."""
     dropout: Share = 0.2
     image_size: Count = 64
     """Width and height of the images in pixels."""
     n_threads: Count = 1
-    """Threads that torch computes with; another number rounds differently."""
+    """Threads of torch; another number rounds differently."""
     seed: Int = 0
 
 
 @record
 class Pretraining:
-    """What the metadata of a weights file say of how it was made."""
+    """The metadata of a weights file: settings and test accuracy of its pretraining."""
 
     settings: PretrainingSettings
     accuracy: Measure
 
 
 def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Path:
-    """Write the stand-in weights to path (safetensors), or nothing if they exist.
+    """Write the stand-in weights to path (safetensors), unless they exist.
 
-    The whole state dict is kept, with its 1000 outputs, of which the first few are the classes.
-    The metadata hold the settings and the test accuracy. Raises ValueError when path holds
-    something else, or weights of other settings.
+    The state dict is complete, with 1000 outputs, the first of which are the simulated classes.
+    The metadata contain the settings and the test accuracy. Raises ValueError when path holds
+    weights of other settings, or anything else.
     """
     settings = settings or PretrainingSettings()
     if path.exists():
@@ -75,21 +75,21 @@ def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Pat
 
 
 def read_accuracy(path: Path) -> float:
-    """Read the test accuracy (a share) that was measured when the weights were made."""
+    """Read the test accuracy, 0 to 1, from the metadata of a weights file."""
     made = _pretraining(path)
     return math.nan if made is None else made.accuracy
 
 
 def _pretraining(path: Path) -> Pretraining | None:
-    """Read what the metadata say of the pretraining; None for weights from elsewhere."""
+    """Read the metadata of the pretraining; None for weights from another source."""
     try:
         with safe_open(path, framework="pt") as stream:
             note = (stream.metadata() or {}).get(RECORD)
         return None if note is None else parse(Pretraining, note)
     except Exception as error:  # safetensors has its own error type
         raise ValueError(
-            f"{path}: expected weights in safetensors, found something else; remove it or name "
-            "another file"
+            f"{path}: expected weights in safetensors, found another kind of file; remove it or "
+            "name another file"
         ) from error
 
 
@@ -98,14 +98,14 @@ def _check_same(path: Path, settings: PretrainingSettings) -> None:
     found = "unknown settings" if made is None else asdict(made.settings)
     if made is None or made.settings != settings:
         raise ValueError(
-            f"{path}: holds weights made with {found}, asked for {asdict(settings)}; remove it or "
+            f"{path}: expected weights of {asdict(settings)}, found those of {found}; remove it or "
             "name another file"
         )
 
 
 @contextmanager
 def _reproducible(seed: int, n_threads: int) -> Iterator[None]:
-    """Compute the same numbers each time, and leave torch as it was found."""
+    """Make torch's results reproducible, and restore its settings afterwards."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(n_threads)
     torch.use_deterministic_algorithms(True)
@@ -127,7 +127,7 @@ def _draw(settings: PretrainingSettings, first: int, n_images: int) -> tuple[Ten
 
 
 def _initialise(network: nn.Module, dropout: float) -> None:
-    """Draw hidden weights after He et al. (2015): without it, so short a training fails."""
+    """Initialise hidden weights by He et al. (2015); the default is too slow for short training."""
     weighted = [part for part in network.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
     for part in weighted[:-1]:
         nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
@@ -158,7 +158,7 @@ def _train(network: nn.Module, settings: PretrainingSettings) -> None:
 
 
 def _classify(network: nn.Module, images: Tensor) -> Tensor:
-    """Score the classes, which are the first outputs, in half of the batches mirrored."""
+    """Compute the logits of the classes (the first outputs); mirror half of training batches."""
     mirrored = network.training and bool(torch.rand(()) < 0.5)
     logits: Tensor = network(backbones.normalise(images.flip(3) if mirrored else images))
     return logits[:, : len(CLASSES)]

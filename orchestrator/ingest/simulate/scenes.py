@@ -1,8 +1,8 @@
-"""Procedural images: objects of eight classes before a textured background, like photographs.
+"""Procedural images: objects of eight classes in front of a textured background.
 
-A scene is a description (objects, places, light), drawn from a seed and the stimulus number only,
-and an image is a pure function of it: the same stimulus has the same pixels
-for every subject. Coordinates run from -1 to 1, rightwards and upwards from the image's centre.
+A scene describes objects, positions and light. It is drawn from a seed and the stimulus number
+alone, and its image is a pure function of it, so a stimulus has the same pixels for every subject.
+Coordinates run from -1 to 1, rightwards and upwards from the centre of the image.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 OUTLINES: Final = ("round", "limbed", "square", "elongated")
 TEXTURES: Final = ("striped", "checked")
 CLASSES: Final = tuple(f"{outline}-{texture}" for outline in OUTLINES for texture in TEXTURES)
-"""An object's class: its outline and its texture. Its label is its place in this tuple."""
+"""Classes of objects: outline and texture. A class's label is its index in this tuple."""
 TINTS: Final = ((0.06, 0.0, -0.06), (0.06, -0.06, 0.0), (-0.06, 0.0, 0.06), (-0.06, 0.06, 0.0))
-"""The mean tint (red, green, blue) of the objects of each outline: less than its spread."""
+"""Mean tint (red, green, blue) of the objects of each outline; it is smaller than its spread."""
 
 SOFTNESS: Final = 0.05
 """Width of an object's edge, in units of half an image."""
@@ -31,7 +31,7 @@ class Thing:
     """One object of a scene."""
 
     label: int
-    """Its class, a place in CLASSES."""
+    """Index of its class in CLASSES."""
     x: float
     y: float
     radius: float
@@ -47,13 +47,13 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """What an image shows: a main object, smaller others, a background and its light."""
+    """Contents of an image: a main object, smaller ones, a background and its illumination."""
 
     main: Thing
     behind: tuple[Thing, ...]
-    """Objects that the main one may hide, farthest first."""
+    """Objects that the main one may occlude, farthest first."""
     before: tuple[Thing, ...]
-    """Objects that may hide part of the main one."""
+    """Objects that may occlude part of the main one."""
     slope: float
     """Exponent a of the background's amplitude spectrum, f to the power of -a (Field, 1987)."""
     grain: tuple[float, float]
@@ -73,7 +73,7 @@ class Scene:
 
 
 def compose(seed: int, stimulus: int) -> Scene:
-    """Describe one stimulus; seed and number alone decide all of it."""
+    """Draw the scene of a stimulus, which depends on the seed and its number only."""
     rng = np.random.default_rng([seed, stimulus])
     main = _thing(rng, radius=(0.45, 0.8), reach=0.35)
     others = [_thing(rng, radius=(0.12, 0.3), reach=0.9) for _ in range(rng.integers(0, 4))]
@@ -93,7 +93,7 @@ def compose(seed: int, stimulus: int) -> Scene:
 
 
 def render(scene: Scene, size: int) -> Array:
-    """Draw a scene: (size, size, 3) uint8, rows from the top."""
+    """Render a scene: (size, size, 3) uint8, rows from the top."""
     right, up = _plane(size)
     rng = np.random.default_rng([*scene.seed, 1])
     image = _background(scene, size, rng)
@@ -122,14 +122,14 @@ def _thing(rng: np.random.Generator, radius: tuple[float, float], reach: float) 
 def _colour(
     rng: np.random.Generator, tint: tuple[float, float, float] = (0, 0, 0)
 ) -> tuple[float, float, float]:
-    """Draw a grey level and a weak tint around it, as most surfaces have."""
+    """Draw a grey level with a weak tint, as most surfaces have."""
     red, green, blue = rng.uniform(0.2, 0.75) + rng.normal(tint, 0.08)
     return (float(red), float(green), float(blue))
 
 
 @lru_cache(maxsize=4)
 def _plane(size: int) -> tuple[Array, Array]:
-    """Compute each pixel's place: (size, size) rightwards and upwards, -1 to 1."""
+    """Compute each pixel's coordinates: (size, size) rightwards and upwards, -1 to 1."""
     centre = (2 * np.arange(size, dtype=np.float32) + 1) / size - 1
     right, up = np.meshgrid(centre, -centre)
     return right, up
@@ -144,7 +144,7 @@ def _spectrum(size: int) -> tuple[Array, Array]:
 
 
 def _background(scene: Scene, size: int, rng: np.random.Generator) -> Array:
-    """Filter noise to a falling, oriented spectrum: shared by the channels, with a weak tint."""
+    """Filter noise to a falling, oriented spectrum, with a weak tint over the channels."""
     frequency, orientation = _spectrum(size)
     angle, strength = scene.grain
     gain = frequency**-scene.slope * (1 + strength * np.cos(2 * (orientation - angle)))
@@ -170,7 +170,7 @@ def _paint(image: Array, thing: Thing, right: Array, up: Array) -> None:
 
 
 def _outline(label: int, angle: Array) -> Array:
-    """Measure an object's extent in each direction, as a share of its radius."""
+    """Compute an object's extent in each direction, as a fraction of its radius."""
     outline = OUTLINES[label // len(TEXTURES)]
     across, along = np.cos(angle), np.sin(angle)
     extent: Array

@@ -1,6 +1,6 @@
 """The simulated grayordinates of a NOD folder: V1 to V4 of the HCP-MMP atlas on the fsLR mesh.
 
-As in the real data, all subjects share them, since all are registered to one mesh.
+As in the real data, all subjects have the same ones, since they are registered to one mesh.
 """
 
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ AREA_SIZES: Final[Mapping[str, Mapping[str, int]]] = {
     "lh": {"V1": 150, "V2": 130, "V3": 90, "V4": 44},
     "rh": {"V1": 155, "V2": 126, "V3": 94, "V4": 52},
 }
-"""Vertices of each area: on the left, V4 has fewer than the paper keeps."""
+"""Vertices of each area; the left V4 has fewer than the paper keeps."""
 OTHER_AREA: Final = ("MST", 2, 40)
-"""Name, key and size of an area that is not read; its vertices only have noise."""
+"""Name, key and size of an area that ingest ignores; its vertices have only noise."""
 N_UNLABELLED: Final = 25
 N_SUBCORTICAL: Final = 12
-"""Grayordinates of the thalamus, which the pRF file has and the betas do not."""
+"""Grayordinates of the thalamus, which are in the pRF file but not in the betas."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class SimulatedSurface:
     vertices: Array
     """(n,) vertices of the mesh, ascending."""
     area: Array
-    """(n,) name of the area of each vertex, empty where there is none."""
+    """(n,) name of the area of each vertex, or an empty string."""
 
     def places(self, area: str) -> Array:
-        """List the places of an area's vertices, ascending."""
+        """List the indices of an area's vertices, ascending."""
         return np.flatnonzero(self.area == area)
 
 
@@ -54,7 +54,7 @@ def build_surface(seed: int, hemisphere: str) -> SimulatedSurface:
 
 
 def brain_models(surfaces: Mapping[str, SimulatedSurface]) -> BrainModelAxis:
-    """Describe the cortex of both hemispheres as CIFTI does, left before right."""
+    """Return the CIFTI axis of the cortex of both hemispheres, left before right."""
     left, right = (
         BrainModelAxis.from_surface(surfaces[side].vertices, N_MESH, name=STRUCTURES[side])
         for side in HEMISPHERES
@@ -76,7 +76,7 @@ def with_subcortex(cortex: BrainModelAxis) -> BrainModelAxis:
 
 
 def label_names() -> dict[int, str]:
-    """Name every label of the simulated atlas by its key: ``L_V1_ROI`` is 1, ``R_V1_ROI`` 181."""
+    """Return the labels of the simulated atlas by key: ``L_V1_ROI`` is 1, ``R_V1_ROI`` 181."""
     keys = {**KEYS, OTHER_AREA[0]: OTHER_AREA[1]}
     return {0: "???"} | {
         key + raised: f"{mark}_{area}_ROI"
@@ -86,7 +86,7 @@ def label_names() -> dict[int, str]:
 
 
 def label_vertices(surfaces: Mapping[str, SimulatedSurface]) -> Array:
-    """List the key of each cortical grayordinate, left before right; 0 where there is none."""
+    """Return the key of each cortical grayordinate, left before right; 0 without a label."""
     keys = {name: key for key, name in label_names().items()}
     return np.array(
         [

@@ -1,6 +1,6 @@
 """Write a simulated image-classification task: the scenes, one directory per class.
 
-No subject sees these images, and the stand-in weights were not trained on them.
+Subjects are not shown these images, and the stand-in weights are not trained on them.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,12 +13,12 @@ from orchestrator.ingest.simulate.algonauts import require, write_once
 from orchestrator.ingest.simulate.scenes import CLASSES, compose, render
 
 FIRST_TASK_STIMULUS: Final = 200_000
-"""Beyond every subject's stimuli, and those of the pretraining."""
+"""First stimulus number, beyond those of subjects and of pretraining."""
 
 
 @dataclass(frozen=True)
 class TaskSimulation:
-    """What is simulated. The same settings give the same files, byte by byte."""
+    """Settings of a simulation, which determine its files byte for byte."""
 
     n_images: int = 1000
     image_size: int = 64
@@ -27,12 +27,12 @@ class TaskSimulation:
     def __post_init__(self) -> None:
         require(
             self.n_images >= 10 * len(CLASSES),
-            f"{self.n_images} images: expected at least {10 * len(CLASSES)}, ten a class",
+            f"{self.n_images} images: expected at least {10 * len(CLASSES)}, ten per class",
         )
 
 
 def simulate_task(out: Path, settings: TaskSimulation) -> None:
-    """Write the simulated task to out, or nothing if it exists.
+    """Write the simulated task to out, unless it exists.
 
     Raises ValueError when out holds another simulation, or anything else.
     """

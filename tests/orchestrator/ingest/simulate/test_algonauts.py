@@ -209,7 +209,7 @@ def test_other_settings_in_the_same_place_are_refused_with_both_named(source):
 
 def test_a_directory_with_other_content_is_refused_and_kept(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match="found other content"):
+    with pytest.raises(ValueError, match="found other files"):
         simulate(tmp_path, SETTINGS)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 

@@ -39,7 +39,9 @@ def test_weights_that_are_there_are_not_made_again(weights):
 
 
 def test_weights_of_other_settings_are_refused(weights):
-    with pytest.raises(ValueError, match="asked for"):
+    with pytest.raises(
+        ValueError, match=r"expected weights of .*seed.: 1.*found those of .*seed.: 0"
+    ):
         make_weights(weights, replace(TINY, seed=1))
 
 
