@@ -1,1 +1,1 @@
-"""Every figure in the documentation has a command here: ``python -m benchmarks.NAME``."""
+"""Benchmarks behind the figures of the documentation: ``python -m benchmarks.NAME``."""

@@ -1,9 +1,9 @@
-"""Bootstrap the largest ROI of NSD over its test images; print seconds.
+"""Time the bootstrap of NSD's largest ROI over its test images.
 
 python -m benchmarks.bootstrap [--vertices 5741] [--images 1477] [--draws 1000]
 
-On one thread. Beside it, the same draws by a plain loop over draws of ``numpy`` correlations, on a
-few of them, scaled.
+It runs on one thread. For comparison, a few draws are computed by a loop of NumPy correlations, and
+their time is scaled to all draws.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def seconds(n_images: int, n_vertices: int, n_draws: int) -> tuple[float, float]:
-    """Return the seconds that ours and the plain loop take."""
+    """Return the seconds of this implementation and of the plain loop."""
     predicted = _simulate(n_images, n_vertices)
     with threadpool_limits(1):
         start = time.perf_counter()
@@ -56,7 +56,7 @@ def _simulate(n_images: int, n_vertices: int) -> Predicted:
 
 
 def _plain_seconds(predicted: Predicted) -> float:
-    """Time a draw of the plain loop: take images, standardise, correlate."""
+    """Time one draw of the plain loop: select images, standardise, correlate."""
     rng = np.random.default_rng(1)
     n_images = len(predicted.measured)
     a, b = (values.astype(np.float32) for values in (predicted.a, predicted.b))

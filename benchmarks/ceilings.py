@@ -1,4 +1,4 @@
-"""Upper limits of a machine: operations per second of products, bytes per second of copies."""
+"""Peak rates of a machine: operations per second of matrix products, bytes per second of copies."""
 
 import tempfile
 import time
@@ -14,27 +14,27 @@ from trainables.compute.linear_algebra import multiply
 SIDE: Final = {"cpu": 2048, "cuda": 8192}
 """Rows of the square matrices that are multiplied."""
 COPIED: Final = {"cpu": 512 * 2**20, "cuda": 4 * 2**30}
-"""Bytes of one copy: far more than any cache holds."""
+"""Bytes of one copy, far above the size of any cache."""
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """The best of a few runs; operations count a multiplication and an addition as two."""
+    """The best of a few runs; a multiplication and an addition count as two operations."""
 
     flops: dict[str, float]
-    """Operations a second, by precision."""
+    """Operations per second by precision."""
     memory: float
-    """Bytes a second of the device's memory, read and written both counted."""
+    """Bytes per second of the device's memory, reading and writing both counted."""
     disk: float
-    """Bytes a second that a file just written is read with: the page cache's, where it holds it."""
+    """Bytes per second of reading a file just written, usually from the page cache."""
 
     def floor(self, flops: float, precision: str, n_bytes: float) -> float:
-        """Return the lower bound of the seconds, by arithmetic and by memory."""
+        """Return a lower bound in seconds: the larger of arithmetic and memory time."""
         return max(flops / self.flops[precision], n_bytes / self.memory)
 
 
 def measure_ceilings(device: torch.device) -> Ceilings:
-    """Measure a device's, with as many threads as this process computes with."""
+    """Measure the peak rates of a device, with this process's number of threads."""
     n = SIDE[device.type]
     flops = {}
     for precision in (torch.float32, torch.float64):
@@ -57,12 +57,12 @@ def _disk() -> float:
 
 
 def best_of(n: int, run: Callable[[], object], device: torch.device) -> float:
-    """Return the shortest of n runs, in seconds, each waited for."""
+    """Return the shortest of n synchronised runs, in seconds."""
     return min(timed(run, device) for _ in range(n))
 
 
 def timed(run: Callable[[], object], device: torch.device) -> float:
-    """Run once; return the seconds until the device has done it."""
+    """Run once; return the seconds until the device has finished."""
     _wait(device)
     start = time.perf_counter()
     run()

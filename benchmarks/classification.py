@@ -1,9 +1,9 @@
-"""How much faster torch fits the classifier than scikit-learn, and whether they agree.
+"""Compare torch's logistic regression with scikit-learn's in time and result.
 
 python -m benchmarks.classification [--images 2000 --features 1024 --classes 20 --device cpu]
 
-Caltech256 on AlexNet's ``classifier.5`` is 26,000 × 4,096 × 257, where scikit-learn takes very
-long: choose less for a look. The features are non-negative and sparse, as a ReLU leaves them.
+Caltech256 on AlexNet's ``classifier.5`` has the size 26,000 × 4,096 × 257, which takes scikit-learn
+very long; the default is smaller. Features are non-negative and sparse, like those after a ReLU.
 """
 
 import argparse
@@ -19,7 +19,7 @@ SOLVERS = {"torch": minimise, "scikit-learn": fit_by_scikit_learn}
 
 
 def main() -> None:
-    """Fit by both, and print seconds, their ratio, and how far they are apart."""
+    """Fit with both; print seconds, their ratio, and the differences in accuracy and log loss."""
     parser = argparse.ArgumentParser(description="Torch's logistic regression and scikit-learn's.")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--features", type=int, default=1024)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def problem(n_images: int, n_features: int, n_classes: int) -> tuple[Tensor, Tensor, int]:
-    """Make standardised features (n, d) of overlapping classes, labels, and how many train."""
+    """Draw standardised features (n, d) of overlapping classes, labels, and the training size."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(n_classes, (n_images,), generator=generator)
     centres = torch.randn(n_classes, n_features, generator=generator)
@@ -61,7 +61,7 @@ def problem(n_images: int, n_features: int, n_classes: int) -> tuple[Tensor, Ten
 
 
 def measure(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Return accuracy and log loss of test images."""
+    """Return the accuracy and log loss of test images."""
     accuracy = (logits.argmax(1) == labels).double().mean()
     return float(accuracy), float(torch.nn.functional.cross_entropy(logits, labels))
 

@@ -2,17 +2,16 @@
 
 python -m benchmarks.encoding [--plain-folds 5] [--quick]
 
-Plain is what a script does: for every protocol, layer and fold it reads the images from their PNG
-files (425 px, as NSD's are packed), passes them through the backbone up to the layer, and for every
-alpha fits a pipeline of PCA and Ridge, and a ``pearsonr`` a vertex; ``nested`` then does so once
-more at every layer for the test images. Ours reads the uint8 images that ingest has left, and
-yields the same table: r of ``nested`` and ``paper`` at every layer. PCA is measured once a fold and
-counted for every alpha; the ratio to a script that keeps it for all alphas is reported too, and to
-one that also has its images in memory.
+The plain side is a typical script: for every protocol, layer and fold it reads the images from PNG
+files (425 px, as in NSD), passes them through the backbone up to the layer, fits a pipeline of PCA
+and Ridge for every alpha, and computes ``pearsonr`` for every vertex; ``nested`` fits every layer
+once more for the test images. This package reads the ingested uint8 images and computes the same
+table: r of ``nested`` and ``paper`` at every layer. PCA is measured once per fold and counted for
+every alpha. Ratios are also given to a script that reuses PCA for all alphas, and to one that in
+addition has its images in memory.
 
-All folds take two hours; by default one fold of every layer is measured, and scaled. Runs of ours
-stand between the plain fits, so that both see the same machine, and both have the same threads:
-one, as a trial has on a CPU. In float64, so that r can be compared.
+All folds take two hours, so by default one fold of every layer is measured and scaled. Both sides
+run alternately and with one thread, as a trial does on a CPU, in float64 so that r is comparable.
 """
 
 import argparse
@@ -52,7 +51,7 @@ def features_of(problem: Problem, rows: Array) -> FeatureStore:
 
 
 def encode(problem: Problem, n_rois: int) -> list[RoiScores]:
-    """Encode ROIs as a trial does: one pass, one Gram matrix a layer."""
+    """Encode ROIs as a trial does, with one pass and one Gram matrix per layer."""
     rows, split = problem.split.compact(problem.encoding.protocols)
     with features_of(problem, rows) as features:
         responses = {"lh": problem.responses["lh"][rows]}
@@ -61,7 +60,7 @@ def encode(problem: Problem, n_rois: int) -> list[RoiScores]:
 
 
 def differences(problem: Problem, fits: Sequence[Fit], plain: Sequence[Array]) -> list[float]:
-    """Return the largest difference in r of each fit, over alphas and vertices."""
+    """Return the largest difference in r over alphas and vertices, for each fit."""
     encoding, vertices = problem.encoding, problem.rois[0][1]
     Y = torch.from_numpy(problem.responses["lh"][:, vertices])
     off = []
@@ -79,14 +78,14 @@ def differences(problem: Problem, fits: Sequence[Fit], plain: Sequence[Array]) -
 
 @dataclass(frozen=True)
 class Times:
-    """Every run's time: ours on the first ROI and on all ROIs, and the plain fits."""
+    """Times of all runs: this package on the first ROI and on all ROIs, and the plain fits."""
 
     one_roi: list[Seconds]
     all_rois: list[Seconds]
     plain: list[FitTimes]
 
     def report(self, problem: Problem, fits: Sequence[Fit]) -> str:
-        """Say the ratios, with the spread over runs of ours, and what the other ROIs cost."""
+        """Format the ratios, their spread over runs, and the cost of the other ROIs."""
         lines = []
         for clock in ("wall", "cpu"):
             one, every = (
@@ -101,30 +100,30 @@ class Times:
             alphas = len(problem.encoding.alphas)
             for what, seconds in (
                 ("a pipeline of PCA and Ridge for each alpha", once + (alphas - 1) * pca),
-                ("PCA once a fold", once),
-                ("PCA once a fold, images in memory", once - reading),
+                ("PCA once per fold", once),
+                ("PCA once per fold, images in memory", once - reading),
             ):
                 lines.append(f"  plain, {what}: {seconds:,.0f} s, {ratio(seconds, one)} times")
         return "\n".join(lines)
 
     def _total(self, part: str, clock: str, fits: Sequence[Fit]) -> float:
-        """Sum a part of the plain fits' time, each as often as it stands for others."""
+        """Sum a part of the plain fits' time, weighted by the number of fits each represents."""
         measured: list[float] = [getattr(getattr(times, part), clock) for times in self.plain]
         return sum(s * fit.stands_for for s, fit in zip(measured, fits, strict=True))
 
 
 def spread(runs: Sequence[float]) -> str:
-    """Write runs as their median and range."""
+    """Format runs as their median and range."""
     return f"{statistics.median(runs):.1f} ({min(runs):.1f} to {max(runs):.1f})"
 
 
 def ratio(plain: float, ours: Sequence[float]) -> str:
-    """Write how many times faster, with the range over runs of ours."""
+    """Format the speed-up, with its range over runs."""
     return spread(sorted(plain / one for one in ours))
 
 
 def compare(options: argparse.Namespace, home: Path) -> None:
-    """Run ours before and between equal shares of the plain fits, and print the comparison."""
+    """Alternate this package with equal shares of the plain fits, and print the comparison."""
     problem = make_problem(options, home)
     encode(problem, 1)  # warms up
     fits, script = list(plain_fits(problem, options.plain_folds)), PlainScript(problem)

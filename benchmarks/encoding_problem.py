@@ -1,4 +1,4 @@
-"""A made-up subject to encode: its pictures on disk, its ROIs and a backbone."""
+"""A simulated encoding problem: images on disk, ROIs and a backbone."""
 
 import argparse
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from trainables.spec import Encoding, Roi
 from trainables.spec.rois import HEMISPHERES, STREAMS
 
 PACKED_SIZE: Final = 425
-"""Pixels of NSD's pictures, as the Algonauts packaging has them."""
+"""Width and height of NSD's images in the Algonauts packaging, in pixels."""
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Images, responses and ROIs of a made-up subject; the first ROI is the one compared."""
+    """Images, responses and ROIs of a simulated subject; the first ROI is compared."""
 
     network: nn.Module
     files: list[Path]
-    """PNG files, which the plain side reads."""
+    """PNG files for the plain script."""
     ingested: Path
-    """The same images as ingest leaves them, which ours reads: (n, 3, size, size) uint8."""
+    """The same images after ingest, for this package: (n, 3, size, size) uint8."""
     size: int
     responses: dict[str, Array]
     rois: list[tuple[Roi, Array]]
@@ -40,7 +40,7 @@ class Problem:
 
 
 def make_problem(options: argparse.Namespace, home: Path) -> Problem:
-    """Render pictures, build an untrained AlexNet, and make responses linear in coarse pixels."""
+    """Render images, build an untrained AlexNet, and make responses linear in coarse pixels."""
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     files = [home / f"image-{number:05d}.png" for number in range(options.images)]
     for number, path in enumerate(files):
@@ -75,7 +75,7 @@ def make_problem(options: argparse.Namespace, home: Path) -> Problem:
 
 
 def other_rois(n_vertices: int | None) -> list[int]:
-    """Size the subject's other ROIs: a simulated subject's, or ROIs of 318 that make a number."""
+    """Return the sizes of the other ROIs: a simulated subject's, or 318 each up to n_vertices."""
     if n_vertices is not None:
         return [318] * (n_vertices // 318)
     hemispheres = [build_cortex(0, 1, hemisphere) for hemisphere in HEMISPHERES]

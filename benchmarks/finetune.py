@@ -1,9 +1,9 @@
-"""Images a second of a contrastive epoch through the real path, against a bare PyTorch loop.
+"""Compare the rate of a contrastive epoch in this package with that of a bare PyTorch loop.
 
 python -m benchmarks.finetune [--images 1500] [--image-size 64] [--repeats 5]
 
-The bare loop runs the same model and optimiser over tensors in memory. Both run in one process in
-turns, so that a busy machine slows both. Target: a ratio of at least 0.9.
+The bare loop runs the same model and optimiser over tensors in memory. Both alternate in one
+process, so that other load affects both. Target: a ratio of at least 0.9.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from trainables.training.finetune import finetune
 
 @dataclass(frozen=True)
 class Problem:
-    """What both loops train on."""
+    """The data and model that both loops train on."""
 
     architecture: str
     images: Tensor
@@ -39,7 +39,7 @@ class Problem:
 
 
 def main() -> None:
-    """Measure both loops round-robin and print the ratio with its spread."""
+    """Measure both loops alternately and print the ratio with its spread."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--image-size", type=int, default=64)
@@ -60,7 +60,7 @@ def main() -> None:
 def make_problem(
     backbone: str, n_images: int, image_size: int, n_vertices: int, batch_size: int
 ) -> Problem:
-    """Draw images and responses, on the GPU where there is one."""
+    """Draw images and responses, on the GPU if there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     generator = torch.Generator().manual_seed(0)
     shape = (n_images, 3, image_size, image_size)
@@ -73,7 +73,7 @@ def make_problem(
 
 
 def rates(problem: Problem, repeats: int) -> tuple[list[float], list[float]]:
-    """Run both round-robin; return the images a second of the bare loop's runs, and of ours."""
+    """Run both loops alternately; return the images per second of bare and of real runs."""
     bare, real = [], []
     for _ in range(repeats):
         bare.append(bare_rate(problem))
@@ -82,7 +82,7 @@ def rates(problem: Problem, repeats: int) -> tuple[list[float], list[float]]:
 
 
 def bare_rate(problem: Problem) -> float:
-    """Train a plain loop; return the images a second of its epochs but the first."""
+    """Train a plain loop; return its images per second without the first epoch."""
     model = build_model(
         problem.objective,
         backbones.build(problem.architecture),
@@ -107,9 +107,9 @@ def bare_rate(problem: Problem) -> float:
 
 
 def real_rate(problem: Problem) -> float:
-    """Fine-tune as a trial does, checkpoints included; return its images a second.
+    """Fine-tune as a trial does, including checkpoints; return its images per second.
 
-    The clock runs from one epoch's report to the next.
+    Time is measured from one epoch's report to the next.
     """
     ends: list[float] = []
 

@@ -1,11 +1,11 @@
-"""What a GPU makes of a sweep: its ceilings, a trial step by step, several at once, the paper.
+"""Measure a sweep on a GPU: peak rates, the steps of a trial, several trials, the whole programme.
 
 python -m benchmarks.gpu [--json FILE]
 python -m benchmarks.gpu --small
 
-Sized for eight minutes of a large GPU. Needs torch, torchvision, pyarrow, numpy and scikit-learn
-alone: no Ray, no data. ``--small`` runs the same on a problem that a CPU can do in a minute, to see
-that it runs; its figures mean nothing.
+It takes about eight minutes on a large GPU, and needs only torch, torchvision, pyarrow, NumPy and
+scikit-learn: no Ray, no data. ``--small`` runs a problem of a minute on a CPU as a test of the
+benchmark; its figures mean nothing.
 """
 
 import argparse
@@ -46,13 +46,13 @@ from trainables.models import backbones
 from trainables.spec import ALEXNET_LAYERS, Encoding
 
 FEATURES: Final = 210_000
-"""Features of AlexNet's eight layers, for one image of 224 px."""
+"""Number of features of AlexNet's eight layers for one image of 224 px."""
 REPEATS: Final = 3
 Seconds = list[float]
 
 
 def steps_of_finetuning(size: Size, device: torch.device) -> dict[str, dict[str, Any]]:
-    """Measure a step of every variant on the smallest ROI, and of two on the others."""
+    """Measure a step of every variant on the smallest ROI, and of two variants on the others."""
     found: dict[str, dict[str, Any]] = {}
     for n_vertices in size.vertices:
         smallest = n_vertices == size.vertices[0]
@@ -69,13 +69,13 @@ def steps_of_finetuning(size: Size, device: torch.device) -> dict[str, dict[str,
                 }
                 rate = size.batch_size / statistics.median(found[name]["seconds"])
                 log(f"{name}: {rate:,.0f} images/s (the first step {first:.1f} s)")
-            except RuntimeError as error:  # a variant that this machine can't run is no figure
+            except RuntimeError as error:  # this machine can't run the variant
                 log(f"{name}: not run ({str(error).splitlines()[0][:120]})")
     return found
 
 
 def steps_of_scoring(size: Size, device: torch.device, home: Path) -> dict[str, Seconds]:
-    """Measure each step of scoring one backbone, in seconds of the whole subject."""
+    """Measure each step of scoring one backbone, scaled to seconds per subject."""
     images, network = draw(min(1024, size.n_images), size, device), backbones.build(size.backbone)
     part = 256 if device.type == "cuda" else 32
 
@@ -130,13 +130,13 @@ def folds(
 
 
 def repeated(run: Callable[[], object], times: float, device: torch.device) -> Seconds:
-    """Measure a step a few times after a first one; scale it to the whole."""
+    """Measure a step a few times after a warm-up, and scale it to the whole."""
     run()
     return [times * timed(run, device) for _ in range(REPEATS)]
 
 
 def project(size: Size, finetuning: dict[str, dict[str, Any]], scoring: dict[str, Seconds]) -> None:
-    """Print the GPU-hours of the paper's programme, as a range over the measurements."""
+    """Print the estimated GPU-hours of the paper's programme, as a range over measurements."""
     for variant in (DEFAULT, HALF):
         parts = {
             "finetuning": [
@@ -156,7 +156,7 @@ Pick = Callable[[Seconds], float]
 def _finetuning_hours(
     size: Size, finetuning: dict[str, dict[str, Any]], variant: Variant, pick: Pick
 ) -> float:
-    """Sum up the epochs of 312 ROIs twice, and of 172 models of eight subjects each."""
+    """Sum the epochs of 312 ROIs by two objectives, and of 172 models of eight subjects each."""
     measured = [
         pick(finetuning[f"{variant.name}, {n:,} vertices"]["seconds"]) for n in size.vertices
     ]
@@ -167,7 +167,7 @@ def _finetuning_hours(
 
 
 def _scoring_hours(size: Size, scoring: dict[str, Seconds], pick: Pick, *, transfer: bool) -> float:
-    """Sum up the passes and folds of every fine-tuned backbone, under both protocols."""
+    """Sum the passes and folds of every fine-tuned backbone under both protocols."""
     fixed = ("features", "Gram matrices", "nested: factorisation", "paper: factorisation")
     a_backbone = sum(pick(scoring[name]) for name in fixed)
 
@@ -195,7 +195,7 @@ PROTOCOLS: Final = ("nested", "paper")
 
 
 def ceilings_of(device: torch.device) -> tuple[Ceilings, dict[str, float]]:
-    """Measure what the device can do at most, also in the precisions that scores don't use."""
+    """Measure the device's peak rates, including precisions that scores do not use."""
     found = measure_ceilings(device)
     fast: dict[str, float] = {}
     if device.type == "cuda":
@@ -211,7 +211,7 @@ def ceilings_of(device: torch.device) -> tuple[Ceilings, dict[str, float]]:
 
 
 def log(text: str) -> None:
-    """Print a line at once, with the seconds since the start."""
+    """Print a line with the seconds since the start, without buffering."""
     print(f"[{time.perf_counter() - START:5.0f} s] {text}", flush=True)
 
 
@@ -220,13 +220,13 @@ START: Final = time.perf_counter()
 
 def main() -> None:
     """Measure everything, print the figures, and write them."""
-    parser = argparse.ArgumentParser(description="What a GPU makes of a sweep.")
-    parser.add_argument("--small", action="store_true", help="a problem that a CPU can do")
+    parser = argparse.ArgumentParser(description="Measure a sweep on a GPU.")
+    parser.add_argument("--small", action="store_true", help="a problem small enough for a CPU")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     has_gpu = torch.cuda.is_available()
     if not has_gpu and not options.small:
-        parser.error("there is no GPU; --small runs the same on the CPU, to see that it runs")
+        parser.error("there is no GPU; --small runs a small problem on the CPU")
     device, size = torch.device("cuda" if has_gpu else "cpu"), SMALL if options.small else Size()
     use_threads(torch.get_num_threads())
     log(f"{torch.cuda.get_device_name() if has_gpu else 'CPU'}, torch {torch.__version__}, {size}")

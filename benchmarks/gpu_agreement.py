@@ -1,4 +1,4 @@
-"""Whether a GPU computes what a CPU does: the marked tests, a trial's r, repeated trials."""
+"""Check that a GPU agrees with a CPU: the marked tests, scores of trials, repeated trials."""
 
 import subprocess
 import sys
@@ -29,22 +29,22 @@ from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
 AGREEMENT: Final = 1e-4
-"""Largest difference in r of an untuned backbone between GPU and CPU."""
+"""Largest accepted difference in r of an untuned backbone between GPU and CPU."""
 
 
 class _Quiet:
-    """Ignore a trial's progress."""
+    """A listener that ignores a trial's progress."""
 
     def stage(self, name: str) -> None:
         """Ignore the start of a step."""
 
     def epoch(self, report: EpochReport) -> bool:
-        """Go on."""
+        """Continue."""
         return True
 
 
 class _Lab:
-    """A made-up subject, weights, and runners on any device."""
+    """A simulated subject, weights, and trial runners for any device."""
 
     def __init__(self, home: Path, n_images: int, image_size: int, backbone: str) -> None:
         self.home = home
@@ -86,7 +86,7 @@ def _lab(device: torch.device, small: bool, n_images: int = 1500) -> Iterator[_L
 
 
 def agreement(report: Report, device: torch.device, small: bool) -> None:
-    """Compare r of an untuned and of a fine-tuned backbone on both devices."""
+    """Compare r of an untuned and of a fine-tuned backbone between CPU and GPU."""
     with _lab(device, small, 600) as lab:
         objective = Contrastive(batch_size=32 if small else 256, epochs=2)
         for name, chosen in (("untuned", Untuned()), ("contrastive", objective)):
@@ -104,7 +104,7 @@ def agreement(report: Report, device: torch.device, small: bool) -> None:
 
 
 def deterministic(report: Report, device: torch.device, small: bool) -> None:
-    """Run a deterministic trial twice and compare bit for bit; time it beside the default."""
+    """Run a deterministic trial twice, compare the scores bit for bit, and time it."""
     with _lab(device, small, 600) as lab:
         objective = Contrastive(batch_size=32 if small else 256, epochs=2)
         trial = lab.trial(objective).as_deterministic()
@@ -123,7 +123,7 @@ def precision(report: Report, device: torch.device, small: bool) -> None:
 
 
 def finetuning(report: Report, device: torch.device, small: bool) -> None:
-    """Fine-tune by the product at NSD's number of images: images a second, peak memory."""
+    """Fine-tune as a trial does with NSD's number of images: images per second, peak memory."""
     with _lab(device, small, 9841) as lab:
         costs = Costs.read(DataDirectory(lab.home / "data"), gpus=device.type == "cuda")
         for precision in ("float32", "bfloat16"):
@@ -173,7 +173,7 @@ GPU_TESTS: Final = (
 
 
 def gpu_tests(report: Report, device: torch.device, small: bool) -> None:
-    """Run the tests that are marked for a GPU."""
+    """Run the tests with the mark ``gpu``."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", *GPU_TESTS]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=150, encoding="utf-8"

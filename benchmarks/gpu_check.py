@@ -2,11 +2,11 @@
 
 python -m benchmarks.gpu_check [--json FILE] [--only SECTIONS] [--small]
 
-Needs PyTorch, torchvision, pyarrow, pandas, SciPy, scikit-learn, safetensors and pydantic, and for
-the marked tests pytest, hypothesis and himalaya; no Ray, no MLflow, no data. Every section stands
-for itself: an error in one is recorded and the next one begins. The JSON file is written after each
-measurement, so that a machine that goes away leaves what was measured. ``--small`` runs the same on
-a problem that a CPU can do in a minute.
+It needs PyTorch, torchvision, pyarrow, pandas, SciPy, scikit-learn, safetensors and pydantic, and
+for the marked tests pytest, hypothesis and himalaya; no Ray, no MLflow, no data. Sections are
+independent: an error in one is recorded, and the next one starts. The JSON file is written after
+each measurement, so that nothing is lost if the machine is withdrawn. ``--small`` runs a problem of
+a minute on a CPU.
 """
 
 import argparse
@@ -45,16 +45,16 @@ SECONDS: Final = 480.0
 def main() -> None:
     """Run every section, print each figure as it is measured, and write them."""
     parser = argparse.ArgumentParser(description="Check and measure the GPU path.")
-    parser.add_argument("--small", action="store_true", help="a problem that a CPU can do")
-    parser.add_argument("--only", metavar="SECTIONS", help=f"with commas: {','.join(SECTIONS)}")
-    parser.add_argument("--skip", metavar="SECTIONS", default="", help="with commas")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="begin no section after")
+    parser.add_argument("--small", action="store_true", help="a problem small enough for a CPU")
+    parser.add_argument("--only", metavar="SECTIONS", help=f"comma-separated: {','.join(SECTIONS)}")
+    parser.add_argument("--skip", metavar="SECTIONS", default="", help="comma-separated")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="start no section after")
     parser.add_argument("--json", type=Path, metavar="FILE", default=Path("gpu-check.json"))
     options = parser.parse_args()
     set_environment(WORKER)
     has_gpu = torch.cuda.is_available()
     if not has_gpu and not options.small:
-        parser.error("there is no GPU; --small runs the same on the CPU, to see that it runs")
+        parser.error("there is no GPU; --small runs a small problem on the CPU")
     device = torch.device("cuda" if has_gpu else "cpu")
     use_threads(torch.get_num_threads())
     report = Report(options.json, options.seconds)
@@ -71,7 +71,7 @@ def _run(name: str, report: Report, device: torch.device, small: bool) -> None:
     report.section = name
     try:
         SECTIONS[name](report, device, small)
-    except Exception as error:  # the next section is measured all the same
+    except Exception as error:  # recorded, so that the next section still runs
         traceback.print_exc()
         report.add("error", error=f"{type(error).__name__}: {str(error)[:300]}")
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""What surrounds the steps on a GPU: work of the host, and processes that share the device."""
+"""Measure the host's work around the steps on a GPU, and processes that share the device."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from trainables.training.checkpoints import Checkpoints, flatten_optimizer
 
 
 def host(report: Report, device: torch.device, small: bool) -> None:
-    """Measure what the GPU waits for: loading a backbone, building a model, saving it."""
+    """Measure the host's work: loading a backbone, building a model, saving and loading it."""
     size = SMALL if small else Size()
     cpu = torch.device("cpu")
     report.measure("build a backbone", lambda: backbones.build(size.backbone), cpu)
@@ -54,7 +54,7 @@ def host(report: Report, device: torch.device, small: bool) -> None:
 
 
 def sharing(report: Report, device: torch.device, small: bool) -> None:
-    """Measure several trials on one GPU, with and without its multi-process service."""
+    """Measure several trials on one GPU, with and without MPS (multi-process service)."""
     size = SMALL if small else Size()
     counts = "1,2" if small else "1,2,4,8"
     command = [
@@ -66,7 +66,7 @@ def sharing(report: Report, device: torch.device, small: bool) -> None:
     _shared(report, "time slices", command, dict(os.environ))
     control = shutil.which("nvidia-cuda-mps-control")
     if device.type != "cuda" or control is None:
-        report.add("multi-process service", skipped="nvidia-cuda-mps-control is not here")
+        report.add("multi-process service", skipped="nvidia-cuda-mps-control is not installed")
         return
     with tempfile.TemporaryDirectory() as pipes:
         service = {"CUDA_MPS_PIPE_DIRECTORY": pipes, "CUDA_MPS_LOG_DIRECTORY": pipes}

@@ -1,4 +1,4 @@
-"""The figures of a check, printed and written one by one."""
+"""The figures of the GPU check, printed and written as they are measured."""
 
 import json
 import statistics
@@ -13,9 +13,9 @@ from benchmarks.ceilings import timed
 
 
 class Report:
-    """Figures by section and name; the file holds all of them after every one.
+    """Figures by section and name; the file is rewritten after each figure.
 
-    seconds: after so many no further section begins.
+    seconds: time after which no further section starts.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -26,11 +26,11 @@ class Report:
         self.section = "start"
 
     def has_time(self, section: str) -> bool:
-        """Return whether a section may begin; note the one that may not."""
+        """Return whether a section may start; record it as skipped if not."""
         if time.perf_counter() - self._started < self._seconds:
             return True
         self.section = section
-        self.add("skipped", reason=f"{self._seconds:.0f} s are over")
+        self.add("skipped", reason=f"the limit of {self._seconds:.0f} s has passed")
         return False
 
     def add(self, name: str, **values: Any) -> None:
@@ -52,9 +52,9 @@ class Report:
         repeats: int = 3,
         **more: Any,
     ) -> float:
-        """Time a step after a first run, with its peak memory; return the median seconds.
+        """Time a step after a warm-up, with its peak memory; return the median seconds.
 
-        scale: how many of the step the whole has.
+        scale: number of such steps in the whole.
         """
         if device.type == "cuda":
             torch.cuda.synchronize()

@@ -1,10 +1,10 @@
-"""Several trials on one device: round-robin, in processes, in CUDA streams, or as one batch.
+"""Compare ways to share a device among trials: round-robin, processes, streams, one batch.
 
 python -m benchmarks.gpu_sharing [--trials 1,2 --backbone alexnet --batch-size 32]
 
-Each trial takes the same steps of regression (a backbone with a linear readout: what sharing a GPU
-is about is the backbone); the rate is of the images of all trials together. Needs torch,
-torchvision, pyarrow and SciPy alone, so that it also runs on a bare machine with a GPU.
+Each trial takes the same regression steps with a backbone and a linear readout; the rate counts the
+images of all trials. It needs only torch, torchvision, pyarrow and SciPy, so that it also runs on a
+bare machine with a GPU.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from trainables.models import backbones
 from trainables.models.backbones import normalise
 
 READY_SECONDS: Final = 300.0
-"""For all processes to have built their backbone."""
+"""Timeout in seconds for all processes to build their backbone."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What every trial does."""
+    """The work of each trial."""
 
     backbone: str = "alexnet"
     image_size: int = 224
@@ -40,7 +40,7 @@ class Load:
     n_vertices: int = 600
     n_steps: int = 4
     threads: int = 1
-    """Of the CPU, for all trials together."""
+    """CPU threads for all trials together."""
 
 
 class Trial:
@@ -80,7 +80,7 @@ def round_robin(load: Load, n_trials: int, device: torch.device) -> float:
 
 
 def in_streams(load: Load, n_trials: int, device: torch.device) -> float:
-    """Give each trial a CUDA stream; their steps are launched round-robin by one process."""
+    """Give each trial a CUDA stream; one process launches their steps round-robin."""
     trials = [Trial(load, device) for _ in range(n_trials)]
     streams = [torch.cuda.Stream(device) for _ in trials]  # type: ignore[no-untyped-call]
 
@@ -93,7 +93,7 @@ def in_streams(load: Load, n_trials: int, device: torch.device) -> float:
 
 
 def as_one_batch(load: Load, n_trials: int, device: torch.device) -> float:
-    """Stack the trials' weights, and compute all their gradients by vmap."""
+    """Stack the trials' weights and compute all gradients by ``vmap``."""
     use_threads(load.threads)
     trials = [Trial(load, device) for _ in range(n_trials)]
     params, buffers = stack_module_state([trial.model for trial in trials])
@@ -132,7 +132,7 @@ def _wait(device: torch.device) -> None:
 
 
 def in_processes(load: Load, n_trials: int, device: torch.device) -> float:
-    """Give each trial a process, and its share of the threads; this is what a sweep does."""
+    """Give each trial a process and a share of the threads, as a sweep does."""
     context = mp.get_context("spawn")
     barrier, times = context.Barrier(n_trials), context.Queue()
     args = (load, n_trials, str(device), barrier, times)
@@ -178,7 +178,7 @@ def ways(device: torch.device) -> dict[str, Rate]:
 def measure(
     load: Load, counts: Sequence[int], device: torch.device, repeats: int
 ) -> dict[str, list[float]]:
-    """Measure each way for each number of trials, all round-robin; out of memory is no figure."""
+    """Measure each way for each number of trials, alternately; leave out those without memory."""
     found: dict[str, list[float]] = {}
     for _ in range(repeats):
         for n_trials in counts:
@@ -196,9 +196,9 @@ def measure(
 
 
 def main() -> None:
-    """Print the images a second of every way."""
+    """Print the images per second of every way."""
     parser = argparse.ArgumentParser(description="Several trials on one device.")
-    parser.add_argument("--trials", default="1,2", help="how many, with commas (1,2)")
+    parser.add_argument("--trials", default="1,2", help="numbers of trials, comma-separated (1,2)")
     parser.add_argument("--backbone", default="alexnet")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, default=32)

@@ -24,7 +24,7 @@ from trainables.spec import ALEXNET_LAYERS, Encoding
 
 ALPHAS: Final = Encoding().alphas
 OCTAVES: Final = (4, 8, 16, 32, 64, 128)
-"""Sides of the noise that pictures are made of: amplitudes fall as in photographs."""
+"""Side lengths of the noise that images are summed from, with amplitudes as in photographs."""
 
 
 def _size(small: bool) -> Size:
@@ -32,7 +32,7 @@ def _size(small: bool) -> Size:
 
 
 def ceilings(report: Report, device: torch.device, small: bool) -> None:
-    """Measure products by precision, and copies."""
+    """Measure matrix products by precision, and copies."""
     found = measure_ceilings(device)
     report.add("rates", memory=found.memory, disk=found.disk, **found.flops)
     if device.type != "cuda":
@@ -52,7 +52,7 @@ def ceilings(report: Report, device: torch.device, small: bool) -> None:
 
 
 def latencies(report: Report, device: torch.device, small: bool) -> None:
-    """Measure factorisations, whose time is not that of their arithmetic."""
+    """Measure factorisations, which latency limits rather than arithmetic."""
     sizes = (64, 100) if small else (1000, 1160, 1182, 2816)
     for dtype in (torch.float32, torch.float64):
         kind = str(dtype).removeprefix("torch.")
@@ -72,7 +72,7 @@ def latencies(report: Report, device: torch.device, small: bool) -> None:
 
 
 def training(report: Report, device: torch.device, small: bool) -> None:
-    """Measure a step of every way to take one, on the smallest ROI, and of some on the largest."""
+    """Measure a step of every variant on the smallest ROI, and of some variants on the largest."""
     size = _size(small)
     for n_vertices in (size.vertices[0], size.vertices[-1]):
         for variant in VARIANTS:
@@ -80,20 +80,23 @@ def training(report: Report, device: torch.device, small: bool) -> None:
                 continue
             if n_vertices != size.vertices[0] and variant.compiled:
                 continue
+            name = f"{variant.name}, {n_vertices:,} vertices"
             try:
-                stepper = Stepper(variant, size, n_vertices, device)
-                name = f"{variant.name}, {n_vertices:,} vertices"
-                took = report.measure(name, stepper.step, device, repeats=5)
+                took = _seconds_of_step(report, name, Stepper(variant, size, n_vertices, device))
                 report.add(f"{name}, rate", images_per_second=size.batch_size / took)
             except RuntimeError as error:
-                report.add(f"{variant.name}, {n_vertices:,} vertices", error=str(error)[:200])
-            stepper = None  # type: ignore[assignment]
+                report.add(name, error=str(error)[:200])
     images = draw(size.batch_size, size, device)
     report.measure("normalise a batch", lambda: backbones.normalise(images), device)
 
 
+def _seconds_of_step(report: Report, name: str, stepper: Stepper) -> float:
+    """Measure a step; the model is freed on return, before the next variant is built."""
+    return report.measure(name, stepper.step, stepper.device, repeats=5)
+
+
 def pictures(n: int, size: Size, device: torch.device, seed: int = 0) -> Tensor:
-    """Draw pictures whose spectrum falls as photographs' does: (n, 3, side, side) uint8."""
+    """Draw images with a spectrum like that of photographs: (n, 3, side, side) uint8."""
     generator = torch.Generator(device).manual_seed(seed)
     parts = []
     for few in torch.split(torch.arange(n), 512):
@@ -118,7 +121,7 @@ def _features(
 
 
 def scoring(report: Report, device: torch.device, small: bool) -> None:
-    """Measure features, Gram matrices, today's factorisations, and ridge."""
+    """Measure features, Gram matrices, factorisations and ridge."""
     size, home = _size(small), Path(tempfile.gettempdir())
     images = pictures(size.n_images, size, device)
     report.measure("features", lambda: _features(size, device, home, images).close(), device)
@@ -172,7 +175,7 @@ def _gram_of(store: FeatureStore, layer: str, sum_products: Callable[..., Tensor
 
 
 def gram32(chunks: Any) -> Tensor:
-    """Sum the inner products of images, each chunk's in float32, in float64."""
+    """Compute inner products of images: float32 within chunks, float64 over chunks."""
     K: Tensor | None = None
     for chunk in chunks:
         X = chunk - chunk.mean(dim=0)
@@ -183,7 +186,7 @@ def gram32(chunks: Any) -> Tensor:
 
 
 def components(report: Report, device: torch.device, small: bool) -> None:
-    """Compare the components of a fold: all, block Lanczos, and warm subspace iteration."""
+    """Compare ways to compute a fold's components: all, block Lanczos, subspace iteration."""
     size, home = _size(small), Path(tempfile.gettempdir())
     store = _features(size, device, home)
     for layer in (ALEXNET_LAYERS[0], ALEXNET_LAYERS[3], ALEXNET_LAYERS[5]):

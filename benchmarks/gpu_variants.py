@@ -1,4 +1,4 @@
-"""One training step in every precision and layout that a GPU offers, on a problem of NSD's size."""
+"""One training step in each precision and memory layout, on a problem of NSD's size."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,7 +17,7 @@ from trainables.spec import Contrastive
 
 @dataclass(frozen=True)
 class Size:
-    """A subject and a backbone, as large as they are to be."""
+    """Sizes of a subject and a backbone."""
 
     backbone: str = "alexnet"
     image_size: int = 224
@@ -36,7 +36,7 @@ SMALL: Final = Size("narrow-alexnet", 64, 600, 500, 64, 2, (40, 80), 500, (1, 2)
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to take a training step."""
+    """Settings of a training step."""
 
     name: str
     precision: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -48,7 +48,7 @@ class Variant:
 
 @contextmanager
 def tf32_products() -> Iterator[None]:
-    """Let products round their factors to TF32, as convolutions do by default."""
+    """Allow TF32 in matrix products, as torch does in convolutions by default."""
     matmul: Any = torch.backends.cuda.matmul
     before = matmul.fp32_precision
     matmul.fp32_precision = "tf32"
@@ -60,7 +60,7 @@ def tf32_products() -> Iterator[None]:
 
 VARIANTS: Final = (
     Variant("float32 throughout", full_float32),
-    Variant("as torch has it: TF32 convolutions"),
+    Variant("torch's default: TF32 convolutions"),
     Variant("TF32 products too", tf32_products),
     Variant("TF32 products too, channels last", tf32_products, channels_last=True),
     Variant("bfloat16", bfloat16=True),
@@ -73,11 +73,11 @@ DEFAULT, HALF = VARIANTS[1], VARIANTS[4]
 
 
 class Stepper:
-    """A contrastive model that takes the same step of one batch again and again."""
+    """A contrastive model that repeats the training step of one batch."""
 
     def __init__(self, variant: Variant, size: Size, n_vertices: int, device: torch.device) -> None:
         layout = torch.channels_last if variant.channels_last else torch.contiguous_format
-        self._variant, self._device = variant, device
+        self._variant, self.device = variant, device
         self._images = draw(size.batch_size, size, device).contiguous(memory_format=layout)
         self._responses = torch.randn(size.batch_size, n_vertices, device=device)
         objective = Contrastive(batch_size=size.batch_size)
@@ -102,7 +102,7 @@ class Stepper:
 
     def _learn(self, images: Tensor) -> None:
         model = self._model
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._variant.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._variant.bfloat16):
             read = model.image_readout(self._backbone(images))
         loss = model.compare(model.head(read.float()), model.embed_responses(self._responses))
         self._optimizer.zero_grad(set_to_none=not self._variant.graph)
@@ -110,7 +110,7 @@ class Stepper:
         self._optimizer.step()
 
     def _captured(self) -> Callable[[], object]:
-        """Record a step; the images are normalised beforehand, which a graph can't record."""
+        """Record a step as a CUDA graph; normalisation can't be recorded, so it comes before."""
         images = backbones.normalise(self._images)
         side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
@@ -125,6 +125,6 @@ class Stepper:
 
 
 def draw(n: int, size: Size, device: torch.device) -> Tensor:
-    """Draw images of noise: arithmetic takes the same time on any."""
+    """Draw images of noise; computing time does not depend on their content."""
     shape = (n, 3, size.image_size, size.image_size)
     return torch.randint(0, 256, shape, dtype=torch.uint8, device=device)

@@ -1,12 +1,12 @@
-"""Images a second and peak memory of ingest, at the size of one subject of NSD.
+"""Measure images per second and peak memory of ingest, at the size of one NSD subject.
 
 python -m benchmarks.ingest [--images 9841] [--vertices 19004] [--distinct 200]
 
-A folder in the Algonauts layout: pictures of 425 x 425 pixels rendered by the simulator
-(``--distinct`` of them, linked under as many names as there are images) and random responses. The
-real command ingests it, in processes of its own; their memory is summed as proportional set size,
-so that what they share counts once. Target: less than 2 GiB above the response matrices. Beside it,
-what all cores decode and resize when they do nothing else.
+The source is a folder in the Algonauts layout with random responses and simulated images of 425 x
+425 pixels (``--distinct`` of them, hard-linked under all other names). The command ingests it in
+processes of its own, whose memory is summed as proportional set size, which counts shared memory
+once. Target: less than 2 GiB above the response matrices. For comparison, all cores decode and
+resize images without any other work.
 """
 
 import argparse
@@ -35,8 +35,8 @@ def main() -> None:
     """Write the folder, ingest it, and print the rate and the memory."""
     parser = argparse.ArgumentParser(description="Ingest at the size of one subject of NSD.")
     parser.add_argument("--images", type=int, default=9841)
-    parser.add_argument("--vertices", type=int, default=19_004, help="of each hemisphere")
-    parser.add_argument("--distinct", type=int, default=200, help="different pictures")
+    parser.add_argument("--vertices", type=int, default=19_004, help="vertices per hemisphere")
+    parser.add_argument("--distinct", type=int, default=200, help="number of different images")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         source = Path(home) / "source"
@@ -47,14 +47,14 @@ def main() -> None:
     print(
         f"{options.images:,} images of {PACKED_SIZE} px, {2 * options.vertices:,} vertices: "
         f"{seconds:.0f} s, {options.images / seconds:.0f} images/s on "
-        f"{len(os.sched_getaffinity(0))} CPUs, which decode {decoded:.0f} images/s and no more\n"
+        f"{len(os.sched_getaffinity(0))} CPUs, which decode at most {decoded:.0f} images/s\n"
         f"peak memory of all processes {peak / GIB:.2f} GiB; response matrices "
         f"{matrices / GIB:.2f} GiB: {(peak - matrices) / GIB:+.2f} GiB above them"
     )
 
 
 def write_folder(home: Path, options: argparse.Namespace) -> None:
-    """Write one subject's pictures, responses and one family of masks."""
+    """Write one subject's images, responses and one family of masks."""
     pictures, fmri = (home / "training_split" / f"training_{part}" for part in ("images", "fmri"))
     masks = home / "roi_masks"
     for folder in (pictures, fmri, masks):
@@ -77,7 +77,7 @@ def write_folder(home: Path, options: argparse.Namespace) -> None:
 
 
 def decoding_rate(pictures: list[Path]) -> float:
-    """Measure the images a second that all cores decode and resize; the start is left out."""
+    """Measure how many images per second all cores decode and resize, without start-up."""
     many = pictures * 5
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         list(pool.map(_decode, pictures, chunksize=20))
@@ -104,7 +104,7 @@ def ingest(source: Path, data: Path) -> tuple[float, int]:
 
 
 def family(pid: int) -> list[int]:
-    """List a process and all that stand below it."""
+    """List a process and all of its descendants."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,10 +1,10 @@
-"""Which library encodes fastest on this CPU: torch's own, or the one that `linear_algebra` takes.
+"""Compare the linear algebra of torch with that of ``compute.linear_algebra`` on this CPU.
 
 python -m benchmarks.linear_algebra [--threads 1]
 python -m benchmarks.linear_algebra --threads 2 --components 3200,6691
 
-The Gram matrix of 1,500 images, the factorisation of a fold, the predictions of all alphas, and the
-pass of images through AlexNet by batch size; best of three, both libraries round-robin.
+Measured are the Gram matrix of 1,500 images, the factorisation of a fold, the predictions of all
+alphas, and AlexNet's forward pass by batch size: the best of three runs, both alternately.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Libraries for encoding on this CPU.")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
-        "--components", metavar="ROWS", help="instead: all components, or 1,000, of so many rows"
+        "--components", metavar="ROWS", help="compare only 1,000 with all components of ROWS rows"
     )
     options = parser.parse_args()
     use_threads(options.threads)
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def compare_components(n: int, k: int = 1000) -> None:
-    """Print the times of all components in float64, and of the k largest as encoding has them."""
+    """Print the times of all components in float64, and of the k largest as in encoding."""
     K = plausible_gram(n, torch.device("cpu"))
     whole = best_of_three(lambda: decompose(K.clone()))
     part = best_of_three(lambda: leading_components(K.clone(), k))
@@ -84,7 +84,7 @@ def best_of_three(run: Callable[[], Any]) -> float:
 
 
 def pass_through(network: torch.nn.Module, images: Tensor, size: int) -> None:
-    """Extract every layer in batches of a size, and discard the features."""
+    """Extract every layer in batches of the given size, and discard the features."""
     storage = Storage(torch.device("cpu"), 2**34, Path())
     extract(network, ALEXNET_LAYERS, torch.split(images, size), len(images), storage).close()
 

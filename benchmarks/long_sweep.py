@@ -1,10 +1,10 @@
-"""Whether a long sweep stays flat: trials of no work on a simulated cluster of many nodes.
+"""Measure time and memory over a long sweep of empty trials on a simulated cluster.
 
 python -m benchmarks.long_sweep [--trials 1000 --nodes 64 --groups 4]
 
-The nodes are Ray's own, all on this machine (ray.cluster_utils), each of one CPU; the groups are as
-many as its cores bear, as each is a process that imports torch. Printed for every tenth of the
-trials: seconds a trial, and the memory of the driver and of the queue's actor.
+The nodes are simulated by ``ray.cluster_utils`` on this machine, with one CPU each. Worker groups
+are processes that import torch, so their number is limited by its cores. After each tenth of the
+trials, it prints the seconds per trial and the memory of the driver and of the queue's actor.
 """
 
 import argparse
@@ -29,12 +29,12 @@ from trainables.exceptions import Failure
 from trainables.spec import Trial, Untuned
 
 STORE_BYTES: Final = 80 << 20
-"""Of each simulated node."""
+"""Resources of each simulated node."""
 MB: Final = 1 << 20
 
 
 class Meter:
-    """Note, at every tenth of the trials, when it was and how large the processes are."""
+    """Print the time and the memory of processes after each tenth of the trials."""
 
     def __init__(self, n_trials: int, queue_pid: int) -> None:
         self._n_trials = n_trials
@@ -53,7 +53,7 @@ class Meter:
             f"{name} {resident(pid) / MB:,.0f} MB" for name, pid in self._pids.items()
         )
         print(
-            f"{self._done:6} trials: {(now - self._since) / every:.3f} s a trial, {sizes}",
+            f"{self._done:6} trials: {(now - self._since) / every:.3f} s per trial, {sizes}",
             flush=True,
         )
         self._since = now
@@ -64,13 +64,13 @@ class Meter:
 
 
 def resident(pid: int) -> int:
-    """Read the bytes of memory that a process holds."""
+    """Read the resident memory of a process, in bytes."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> None:
-    """Start the nodes, run the trials, and print what they took."""
+    """Start the nodes, run the trials, and print the times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--nodes", type=int, default=64)
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def run(n_trials: int, n_worker_groups: int, scratch: Path) -> None:
-    """Run trials of no work on warm groups of the cluster."""
+    """Run empty trials on warm worker groups of the cluster."""
     trials = [Trial(Untuned(), (roi(number),)) for number in range(n_trials)]
     jobs = [Job(trial.id, trial.to_json(), trial.shards) for trial in trials]
     queue: Any = start_queue(0, n_worker_groups)

@@ -1,4 +1,4 @@
-"""Describe the machine that a figure was measured on."""
+"""A description of the machine for benchmark results."""
 
 import importlib.metadata
 import os
@@ -14,7 +14,7 @@ PACKAGES: Final = ("torch", "numpy", "scipy", "scikit-learn", "pyarrow", "ray", 
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Describe the machine and the libraries that a benchmark ran on."""
+    """Describe the machine and the libraries that a benchmark uses."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),

@@ -1,4 +1,4 @@
-"""How fast trials are mirrored to MLflow, and found again: SQLite, PostgreSQL, and the server.
+"""Measure writing trials to MLflow and searching them: SQLite, PostgreSQL, and the server.
 
 python -m benchmarks.mlflow_runs [--runs 1000] [--stores sqlite postgresql server]
 """
@@ -36,7 +36,7 @@ EPOCHS: Final = 30
 
 @dataclass(frozen=True)
 class Measured:
-    """What one store took."""
+    """Times of one store."""
 
     store: str
     runs: int
@@ -56,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        home.chmod(0o755)  # PostgreSQL's own user has to reach its files
+        home.chmod(0o755)  # PostgreSQL runs as its own user, which needs access
         trials = _finish(home, options.runs)
         print("| store | runs | runs/s | search all, s | search one, s |")
         print("|---|---|---|---|---|")
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _finish(home: Path, n: int) -> list[Trial]:
-    """Write the files of n trials that have ended, with a history of 30 epochs each."""
+    """Write the files of n finished trials, with 30 epochs each."""
     data = DataDirectory(home / "data")
     write_shards(data.path)
     roi = list_rois(data)[0]
@@ -117,7 +117,7 @@ def _measure(store: str, uri: str, home: Path, trials: list[Trial]) -> Measured:
     sweep = Sweep(
         "bench", "paper", DataDirectory(home / "data"), RunDirectory(home / "runs"), "0123"
     )
-    start_tracker(sweep, print).close(complete=True)  # makes the schema, and sets what a sweep sets
+    start_tracker(sweep, print).close(complete=True)  # creates the schema, as a sweep does
     mirror, started = Mirror(sweep, uri), time.perf_counter()
     for trial in trials:
         mirror.write(trial.id)

@@ -1,4 +1,4 @@
-"""MLflow's server as a user starts it, on loopback, and ended by its process id."""
+"""Start and stop MLflow's server as a user does, on loopback."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def missing() -> str | None:
 
 @dataclass
 class Server:
-    """A server that runs, or ran, in a directory."""
+    """A server with its files in a directory, running or stopped."""
 
     home: Path
     port: int
@@ -59,7 +59,7 @@ class Server:
         return self.said.count("Ctrl-C ends it") > said
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> set[int]:
-        """End it, by default as Ctrl-C does; return which of its processes are left."""
+        """Stop it, by default as Ctrl-C does; return its processes that are still alive."""
         if self.process is None or self.process.poll() is not None:
             return set()
         family = set(descendants(self.process.pid))
@@ -79,18 +79,18 @@ class Server:
 
     @property
     def said(self) -> str:
-        """What the server has written."""
+        """The server's output so far."""
         return self.log.read_text(encoding="utf-8")
 
     @property
     def client(self) -> dict[str, str]:
-        """The variables that its client.env sets."""
+        """The environment variables of its client.env."""
         lines = (self.home / "client.env").read_text(encoding="utf-8").splitlines()
         return dict(line.removeprefix("export ").split("=", 1) for line in lines)
 
 
 def let_in(home: Path) -> None:
-    """Let PostgreSQL's own user reach a directory of pytest's, which are closed to others."""
+    """Give PostgreSQL's own user access to a temporary directory of pytest."""
     for folder in (home, *home.parents):
         if folder == Path(tempfile.gettempdir()):
             return
@@ -99,7 +99,7 @@ def let_in(home: Path) -> None:
 
 @contextmanager
 def served(home: Path, artifacts: str | None = None) -> Iterator[Server]:
-    """Serve while the context lasts."""
+    """Run a server for the duration of the context."""
     let_in(home.parent)
     server = Server(home, free_port(), artifacts)
     try:

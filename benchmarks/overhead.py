@@ -1,9 +1,9 @@
-"""The overhead of a sweep per trial: trials without work through the real queue and Tune.
+"""Measure the overhead of a sweep per trial, with empty trials in the queue and Tune.
 
 python -m benchmarks.overhead [--trials 40] [--nested 8]
 
-Beside it, the same trials as a ``TorchTrainer`` launched in each Tune trial, on the same Ray.
-Target on two idle cores: at most 1 s of wall time a trial, start-up not counted.
+For comparison, the same trials run as a ``TorchTrainer`` in each Tune trial, on the same Ray.
+Target on two idle cores: at most 1 s of wall time per trial after start-up.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from trainables.training.distributed import TrialProcessGroup
 
 
 class NoWork:
-    """A runner whose trials are done at once."""
+    """A runner whose trials finish at once."""
 
     def __init__(self, device: torch.device, process_group: TrialProcessGroup) -> None:
         self._device = device
@@ -49,13 +49,13 @@ class NoWork:
 
 
 class Ends:
-    """Note when each trial ends."""
+    """Record when each trial ends."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
 
     def finished(self, trial_id: str) -> None:
-        """Note the time."""
+        """Record the time."""
         self.times.append(time.perf_counter())
 
     def failed(self, trial_id: str, failure: Failure) -> None:
@@ -64,11 +64,11 @@ class Ends:
 
 
 def main() -> None:
-    """Measure both shapes and print seconds a trial."""
+    """Measure both designs and print the seconds per trial."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument(
-        "--nested", type=int, default=8, help="trials of the nested shape (0: none)"
+        "--nested", type=int, default=8, help="trials with a TorchTrainer each (0: none)"
     )
     options = parser.parse_args()
     set_environment(DRIVER)
@@ -79,11 +79,11 @@ def main() -> None:
         report_warm(times)
         if options.nested:
             seconds = measure_nested(options.nested, Path(scratch))
-            print(f"TorchTrainer in each Tune trial: {seconds:.1f} s a trial, one at a time")
+            print(f"TorchTrainer in each Tune trial: {seconds:.1f} s per trial, one at a time")
 
 
 def measure_warm(n_trials: int, n_worker_groups: int, scratch: Path) -> list[float]:
-    """Run trials of no work on warm groups; return the start and the end of each, in seconds."""
+    """Run empty trials on warm groups; return the start, and the end of each trial, in seconds."""
     trials = [Trial(Untuned(), (roi(number),)) for number in range(n_trials)]
     jobs = [Job(trial.id, trial.to_json(), trial.shards) for trial in trials]
     queue, ends = start_queue(0, n_worker_groups), Ends()
@@ -94,23 +94,23 @@ def measure_warm(n_trials: int, n_worker_groups: int, scratch: Path) -> list[flo
 
 
 def roi(number: int) -> Roi:
-    """Make up an ROI, so that trials have different ids."""
+    """Return a numbered ROI, so that trials have different ids."""
     return Roi("none", f"subj{number:04d}", "lh", "V1v", 1, "none")
 
 
 def report_warm(times: list[float]) -> None:
-    """Print the start-up, and the wall time from the first trial's end to the last's."""
+    """Print the start-up time, and the wall time per trial after the first trial's end."""
     gaps = [after - before for before, after in pairwise(times[1:])]
     each = (times[-1] - times[1]) / len(gaps)
-    print(f"warm groups: {len(times) - 1} trials of no work, start-up {times[1]:.1f} s")
+    print(f"warm groups: {len(times) - 1} empty trials, start-up {times[1]:.1f} s")
     print(
-        f"  {each:.2f} s a trial after start-up (median gap {median(gaps):.2f} s, "
+        f"  {each:.2f} s per trial after start-up (median gap {median(gaps):.2f} s, "
         f"largest {max(gaps):.2f} s)"
     )
 
 
 def measure_nested(n_trials: int, scratch: Path) -> float:
-    """Run trials of no work as a TorchTrainer each; return the seconds a trial."""
+    """Run empty trials as a TorchTrainer each; return the seconds per trial."""
     trainable: Callable[..., Any] = tune.with_resources(
         tune.with_parameters(nested_trial, scratch=str(scratch)),
         {"node:__internal_head__": 0.001},

@@ -1,4 +1,4 @@
-"""Encoding as a script does it with scikit-learn: the images read anew for every fit."""
+"""Encoding by a plain scikit-learn script, which reads the images again for every fit."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -32,12 +32,12 @@ class Fit:
     train: Tensor
     test: Tensor
     stands_for: float
-    """How many fits of the same size it stands for when only some are measured."""
+    """Number of fits of the same size that it represents when only some are measured."""
 
 
 @dataclass(frozen=True)
 class Seconds:
-    """Time of one run: on the wall, and of all threads together."""
+    """Time of one run: wall time, and CPU time of all threads."""
 
     wall: float
     cpu: float
@@ -47,7 +47,7 @@ class Seconds:
         return Seconds(self.wall + other.wall, self.cpu + other.cpu)
 
     def __str__(self) -> str:
-        """Read as ``3.0 s (2.9 s of CPU)``."""
+        """Format as ``3.0 s (2.9 s of CPU)``."""
         return f"{self.wall:.1f} s ({self.cpu:.1f} s of CPU)"
 
 
@@ -62,7 +62,7 @@ def timed(function: Callable[[], Any]) -> tuple[Any, Seconds]:
 
 
 def plain_fits(problem: Problem, n_measured: int) -> Iterator[Fit]:
-    """List what a script fits: every layer and fold, and for ``nested`` every layer once more."""
+    """List the fits of a script: every layer and fold, and for ``nested`` each layer once more."""
     split, n_folds = problem.split, problem.encoding.n_folds
     rows: dict[Protocol, Array] = {"nested": split.train, "paper": split.test}
     train, test = torch.from_numpy(split.train), torch.from_numpy(split.test)
@@ -76,7 +76,7 @@ def plain_fits(problem: Problem, n_measured: int) -> Iterator[Fit]:
 
 @dataclass(frozen=True)
 class FitTimes:
-    """Where the time of one fit went."""
+    """Time of one fit by part."""
 
     whole: Seconds
     reading: Seconds
@@ -86,14 +86,14 @@ class FitTimes:
 
 
 class PlainScript:
-    """Fit PCA and ridge as scripts do, and note where the time goes."""
+    """Fit PCA and ridge as scripts do, and time each part."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._reading = NOTHING
 
     def timed_fit(self, fit: Fit) -> tuple[Array, FitTimes]:
-        """Fit and score one layer on one fold. Returns r, (n_alphas, n_vertices), and times."""
+        """Fit and score one layer on one fold; return r, (n_alphas, n_vertices), and times."""
         self._reading = NOTHING
         (r, pca), whole = timed(partial(self._fit, fit))
         return r, FitTimes(whole, self._reading, pca)

@@ -1,4 +1,4 @@
-"""How long it takes until a large sweep can start: its trials listed, planned and made jobs of.
+"""Measure the time before a large sweep starts: listing, planning and preparing its trials.
 
 python -m benchmarks.planning [--trials 10000]
 """
@@ -49,7 +49,7 @@ def main() -> None:
     listed, planned, made = (b - a for a, b in pairwise(times))
     print(
         f"{len(jobs):,} trials: {listed:.1f} s to list, {planned:.1f} s to plan, {made:.1f} s to "
-        f"make jobs of; {times[-1] - times[0]:.1f} s"
+        f"make jobs; {times[-1] - times[0]:.1f} s in all"
     )
 
 

@@ -1,10 +1,10 @@
-"""Whether bfloat16 changes what fine-tuning comes to: r over seeds in both precisions, ROI by ROI.
+"""Compare scores after fine-tuning in bfloat16 and in float32, over seeds, for each ROI.
 
 python -m benchmarks.precision --data demo/data --weights demo/weights.safetensors [--seeds 5]
 
-On the demonstration's data, backbone and settings. Printed for each ROI: mean r of each precision,
-the standard deviation over seeds in float32, the mean difference of the pairs of one seed, and the
-time of an epoch.
+It uses the demonstration's data, backbone and settings. Printed for each ROI: mean r of each
+precision, the standard deviation over seeds in float32, the mean difference between precisions at
+the same seed, and the time of an epoch.
 """
 
 import argparse
@@ -33,9 +33,7 @@ from trainables.worker.runner import TrialRunner
 
 def main() -> None:
     """Fine-tune on each ROI with each seed in both precisions, and print the results."""
-    parser = argparse.ArgumentParser(
-        description="Whether bfloat16 changes what fine-tuning comes to."
-    )
+    parser = argparse.ArgumentParser(description="Compare fine-tuning in bfloat16 and in float32.")
     parser.add_argument("--data", type=lambda path: DataDirectory(Path(path)), default="demo/data")
     parser.add_argument("--weights", type=Path, default=Path("demo/weights.safetensors"))
     parser.add_argument("--seeds", type=int, default=5)
@@ -74,12 +72,12 @@ def demo_trials(data: DataDirectory, weights: Path) -> list[Trial]:
 
 
 def row(roi_name: str, found: dict[tuple[str, Precision], list[float]]) -> str:
-    """Write an ROI's mean r, the spread over seeds, and the difference of pairs."""
+    """Format an ROI's mean r, the spread over seeds, and the differences at equal seeds."""
     full, half = (found[roi_name, precision] for precision in PRECISIONS)
     pairs = [b - a for a, b in zip(full, half, strict=True)]
     return (
         f"{roi_name}: r {statistics.mean(full):.4f} in float32 (± {statistics.stdev(full):.4f} "
-        f"over seeds), {statistics.mean(half):.4f} in bfloat16; of one seed "
+        f"over seeds), {statistics.mean(half):.4f} in bfloat16; difference at equal seeds "
         f"{statistics.mean(pairs):+.4f} ± {statistics.stdev(pairs):.4f}"
     )
 

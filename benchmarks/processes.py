@@ -1,4 +1,4 @@
-"""Processes on Linux: wait for them, list their children, end them by id."""
+"""Processes on Linux: wait for them, list their descendants, signal them by id."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout: float = 300) -> None:
-    """Wait until the condition holds; fail after timeout seconds, naming what was awaited."""
+    """Wait until a condition holds; fail after timeout seconds, naming the condition."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout} s for {what}"
@@ -16,7 +16,7 @@ def wait_for(condition: Callable[[], bool], what: str, timeout: float = 300) -> 
 
 
 def descendants(pid: int) -> dict[int, str]:
-    """Map every process below a process to its title, from /proc."""
+    """Map each descendant of a process to its command line, from /proc."""
     parents, titles = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -41,7 +41,7 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def alive(pids: set[int]) -> set[int]:
-    """Keep the processes that still run (a zombie does not)."""
+    """Return the processes that still run, without zombies."""
     return {pid for pid in pids if _state(pid) not in ("", "Z", "X")}
 
 
@@ -53,7 +53,7 @@ def _state(pid: int) -> str:
 
 
 def born(pid: int) -> str:
-    """Return when a process started, in ticks since boot; "" if there is none, or a zombie."""
+    """Return a process's start time in ticks since boot; "" if it has ended or is a zombie."""
     try:
         state, *fields = (
             Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
@@ -64,12 +64,12 @@ def born(pid: int) -> str:
 
 
 def kill(pids: set[int]) -> None:
-    """Kill processes that may have ended."""
+    """Kill processes; those that have ended are ignored."""
     send(pids, signal.SIGKILL)
 
 
 def send(pids: set[int], number: signal.Signals) -> None:
-    """Send a signal to processes that may have ended."""
+    """Send a signal to processes; those that have ended are ignored."""
     for pid in pids:
         try:
             os.kill(pid, number)

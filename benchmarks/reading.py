@@ -1,12 +1,12 @@
-"""Read a subject's images from its shard to the device: plain pyarrow, alone, and with Ray Data.
+"""Compare ways to read a subject's images: plain pyarrow, the worker by itself, Ray Data.
 
 python -m benchmarks.reading [--images 2000] [--image-size 224]
 
-Rates in bytes of images, after a first run that brings the file into the page cache and, for Ray
-Data, its worker processes up. The plain loop is what a script would do: each row group to a tensor.
-Then images that a device can't hold: an epoch in random order from the file of pixels, beside
-reading that file from start to end, both after the system was told to forget the file; and how
-much memory the epoch takes.
+Rates are in bytes of images, after a warm-up that fills the page cache and starts Ray Data's worker
+processes. The plain loop converts each row group to a tensor, as a script would. For images that
+don't fit on the device, it then measures an epoch in random order from the file of on-disk images,
+and its memory, in comparison with reading the file sequentially; both from disk, not from the page
+cache.
 """
 
 import argparse
@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 
 def main() -> None:
-    """Time the three round-robin; print rates and ratios with their spread."""
+    """Time the three ways alternately; print rates and ratios with their spread."""
     parser = argparse.ArgumentParser(description="Reading a subject's images.")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--image-size", type=int, default=224)
@@ -57,16 +57,14 @@ def main() -> None:
             f"{name:14} {rate:5.2f} GB/s, {statistics.median(ratios):.2f} of plain "
             f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
         )
-    print(
-        f"memory that an epoch takes: {1e-6 * memory:.0f} MB of {1e-6 * n_bytes:.0f} MB of images"
-    )
+    print(f"memory of an epoch: {1e-6 * memory:.0f} MB for {1e-6 * n_bytes:.0f} MB of images")
     for name in epochs:
         rates = sorted(n_bytes / seconds / 1e9 for seconds in epochs[name])
         print(f"{name:28} {statistics.median(rates):5.2f} GB/s ({rates[0]:.2f} to {rates[-1]:.2f})")
 
 
 def measure(shard: Path, repeats: int) -> dict[str, list[float]]:
-    """Return the seconds of each way, run by run; raise ValueError when they read otherwise."""
+    """Return the seconds of each way by run; raise ValueError when their images differ."""
     ways: dict[str, Callable[[], Tensor]] = {
         "plain pyarrow": lambda: plain(shard),
         "alone": lambda: _with(2**62, shard),
@@ -75,7 +73,7 @@ def measure(shard: Path, repeats: int) -> dict[str, list[float]]:
     expected = plain(shard)
     for name, way in ways.items():
         if not torch.equal(way(), expected):
-            raise ValueError(f"{name} reads other images than plain pyarrow")
+            raise ValueError(f"{name} and plain pyarrow read different images")
     del expected
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
@@ -98,10 +96,10 @@ def plain(shard: Path) -> Tensor:
 
 
 def measure_epochs(images: DiskImages, order: Tensor, repeats: int) -> dict[str, list[float]]:
-    """Return the seconds of the file's bytes in order, and of an epoch's images in another."""
+    """Return the seconds of reading the file sequentially, and of an epoch in random order."""
     times: dict[str, list[float]] = {
         "the file, from start to end": [],
-        "an epoch, in its order": [],
+        "an epoch, in random order": [],
     }
 
     def from_start_to_end() -> None:
@@ -122,7 +120,7 @@ def measure_epochs(images: DiskImages, order: Tensor, repeats: int) -> dict[str,
 
 
 def memory_of(images: DiskImages, order: Tensor) -> int:
-    """Return how many bytes of memory of its own this process takes more during an epoch."""
+    """Return by how many bytes this process's anonymous memory grows during an epoch."""
     before = _anonymous_bytes()
     return max(_anonymous_bytes() for _ in images.read(order)) - before
 
@@ -131,7 +129,7 @@ def _anonymous_bytes() -> int:
     for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("RssAnon:"):
             return 1024 * int(line.split()[1])
-    raise OSError("/proc/self/status tells no RssAnon")
+    raise OSError("/proc/self/status has no RssAnon")
 
 
 def _with(alone_bytes: int, shard: Path) -> Tensor:

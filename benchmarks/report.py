@@ -1,8 +1,8 @@
-"""How long the report of a whole programme takes, and how large it is.
+"""Measure the time and size of the report of a whole programme.
 
 python -m benchmarks.report [--subjects 8]
 
-Made-up scores of NSD's sizes in outline: 8 subjects, 39 ROIs each, 5 methods, two protocols.
+Scores are random, of NSD's size: 8 subjects with 39 ROIs each, 5 methods, two protocols.
 """
 
 import argparse
@@ -42,11 +42,11 @@ SINGLE: dict[str, Objective] = {
 }
 POOLED = (Pooled(), Pooled(hidden_dim=LARGEST_ROI))
 N_ROIS = 39
-"""ROIs of a subject: 312 of eight."""
+"""ROIs per subject; 312 for eight subjects."""
 
 
 def main() -> None:
-    """Write made-up scores, then time the analyses and the page."""
+    """Write random scores, then time the analyses and the page."""
     parser = argparse.ArgumentParser(description="Time the report of a whole programme.")
     parser.add_argument("--subjects", type=int, default=8)
     n_subjects = parser.parse_args().subjects
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def write_programme(runs: RunDirectory, n_subjects: int) -> int:
-    """Write every method's scores on every ROI; return how many ROIs there are."""
+    """Write every method's scores on every ROI; return the number of ROIs."""
     generator = np.random.default_rng(0)
     roi_names = [
         (side, roi_name)

@@ -1,10 +1,10 @@
-"""Ridge of all vertices at all alphas on principal scores, against himalaya's.
+"""Compare ridge of all vertices at all alphas on principal scores with himalaya's.
 
 python -m benchmarks.ridge [--images 1500] [--vertices 2000] [--threads 1]
 
-Both have the same principal scores and one split, and find each vertex's best of nine alphas by
-Pearson r. himalaya's time holds what ours need not do there: it factorises the scores, for the
-split and once more for all images.
+Both get the same principal scores and one split, and select each vertex's best of nine alphas by
+Pearson r. himalaya's time includes two factorisations of the scores, for the split and for all
+images, which this package does not need.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 
 def main() -> None:
-    """Time both round-robin; print the ratio with its spread, and the largest difference in r."""
+    """Time both alternately; print the ratio with its spread."""
     parser = argparse.ArgumentParser(description="Ridge against himalaya's.")
     parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--vertices", type=int, default=2000)
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def ratios(n_images: int, n_vertices: int, repeats: int) -> list[float]:
-    """Return himalaya's time over ours, run by run; raise ValueError when r differs by 1e-4."""
+    """Return himalaya's time over ours by run; raise ValueError when r differs by 1e-4."""
     encoding, n_train = Encoding(), n_images * 4 // 5
     K = plausible_gram(n_images, CPU)
     train, test = torch.arange(n_train), torch.arange(n_train, n_images)

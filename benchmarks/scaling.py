@@ -1,13 +1,13 @@
-"""Where a sweep stops scaling: the paper's programme on clusters of 1 to 512 GPUs, simulated.
+"""Simulate the scaling of the paper's programme on clusters of 1 to 512 GPUs.
 
 python -m benchmarks.scaling --steps FILE [--gpus 1,8,64,512] [--subjects 8,100,1000]
 python -m benchmarks.scaling --seconds 20
 python -m benchmarks.scaling --check RUNS-OF-ONE-WORKER_GROUP RUNS-OF-TWO-ROI_GROUPS
 
-FILE is what ``python -m benchmarks.trial --json FILE`` has measured of a trial's steps. A subject
-has 39 ROIs, each fine-tuned by contrast and by regression, and an untuned backbone; eight subjects
-have 43 ROIs that are pooled, twice. ``--check`` instead replays a real sweep's trials: one group's
-order and times, from its outcomes, predict how long two groups take, beside what two really took.
+FILE has the times of a trial's steps, from ``python -m benchmarks.trial --json FILE``. A subject
+has 39 ROIs, each with a contrastive and a regression trial, and an untuned backbone; eight subjects
+have 43 pooled ROIs by two objectives. ``--check`` compares the simulation with real sweeps: the
+order and times of one worker group's trials predict the time of two groups.
 """
 
 import argparse
@@ -28,10 +28,10 @@ SEEDS: Final = 3
 
 
 def main() -> None:
-    """Read the options; simulate, or check the simulation."""
-    parser = argparse.ArgumentParser(description="Scaling, simulated over measured steps.")
-    parser.add_argument("--steps", type=Path, metavar="FILE", help="figures of benchmarks.trial")
-    parser.add_argument("--seconds", type=float, help="of every trial, instead of measured ones")
+    """Read the options; run the simulation or its check."""
+    parser = argparse.ArgumentParser(description="Simulate scaling from measured steps.")
+    parser.add_argument("--steps", type=Path, metavar="FILE", help="results of benchmarks.trial")
+    parser.add_argument("--seconds", type=float, help="time of every trial, instead of --steps")
     parser.add_argument("--gpus", default="1,2,4,8,16,32,64,128,256,512")
     parser.add_argument("--subjects", default="8,100,1000")
     parser.add_argument("--check", type=Path, nargs=2, metavar="RUNS")
@@ -60,7 +60,7 @@ HEAD: Final = (
 
 
 def trial_seconds(measured: dict[str, Any]) -> dict[str, dict[int, float]]:
-    """Sum a trial's steps by what they are for, at each measured size of an ROI."""
+    """Sum a trial's steps by purpose, for each measured number of vertices."""
     found: dict[str, dict[int, float]] = {"finetuning": {}, "scoring": {}}
     for n_vertices, steps in measured["steps"].items():
         for kind, total in found.items():
@@ -74,7 +74,7 @@ def trial_seconds(measured: dict[str, Any]) -> dict[str, dict[int, float]]:
 
 
 def programme(n_subjects: int, seconds: dict[str, dict[int, float]]) -> Iterator[Task]:
-    """Yield the paper's trials in the order of the plan: pooled ones, then subject by subject."""
+    """Yield the paper's trials in the order of the plan: pooled first, then by subject."""
 
     def at(kind: str, n_vertices: int) -> float:
         sizes = sorted(seconds[kind])
@@ -93,7 +93,7 @@ def programme(n_subjects: int, seconds: dict[str, dict[int, float]]) -> Iterator
 
 
 def row(n_subjects: int, gpus: int, tasks: Sequence[Task]) -> str:
-    """Simulate a few times; write the means, and the spread of the hours."""
+    """Simulate a few times; format the means and the spread of the hours."""
     cluster = Cluster(gpus)
     found = [Simulation(cluster, tasks, seed).run() for seed in range(SEEDS)]
     hours = [one.wall / 3600 for one in found]
@@ -106,7 +106,7 @@ def row(n_subjects: int, gpus: int, tasks: Sequence[Task]) -> str:
 
 
 def shares(found: Sequence[Account], gpus: int) -> Iterator[float]:
-    """Yield the shares of the GPUs' time that reading, starting, queue, losses and the end took."""
+    """Yield the shares of GPU time of reading, starting, the queue, losses and the end."""
     names = ("reading", "starting", "handing_over", "lost")
     total = sum(one.wall * gpus for one in found)
     taken = [sum(getattr(one, name) for one in found) / total for name in names]
@@ -115,7 +115,7 @@ def shares(found: Sequence[Account], gpus: int) -> Iterator[float]:
 
 
 def check(one: Path, two: Path) -> None:
-    """Predict two groups' time from one group's trials, and print it beside the real one's."""
+    """Print the predicted and the measured time of one and of two worker groups."""
     outcomes = sorted(_outcomes(one), key=lambda outcome: outcome.started)
     tasks = [
         Task((hash(outcome.trial.shards),), sum(outcome.seconds.values())) for outcome in outcomes
@@ -128,7 +128,7 @@ def check(one: Path, two: Path) -> None:
         real = _span(_outcomes(runs))
         print(
             f"{n_worker_groups} groups, {len(tasks)} trials: simulated {predicted:.1f} s, "
-            f"really {real:.1f} s, {real / predicted:.2f} times"
+            f"measured {real:.1f} s, ratio {real / predicted:.2f}"
         )
 
 
@@ -137,7 +137,7 @@ def _outcomes(runs: Path) -> list[Outcome]:
 
 
 def _span(outcomes: Sequence[Outcome]) -> float:
-    """Measure from the first trial's start to the last one's end."""
+    """Return the seconds from the first trial's start to the last one's end."""
     starts = [one.started for one in outcomes]
     return max(one.started + sum(one.seconds.values()) for one in outcomes) - min(starts)
 

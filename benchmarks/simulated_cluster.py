@@ -1,4 +1,4 @@
-"""Simulate a sweep on a cluster: worker groups, a queue, failing nodes, shared storage."""
+"""A simulation of a sweep on a cluster: worker groups, a queue, failing nodes, shared storage."""
 
 from collections import Counter
 from collections.abc import Generator, Hashable, Sequence
@@ -12,13 +12,13 @@ import simpy
 from orchestrator.cluster.ordering import round_robin
 
 EPOCHS: Final = 30
-"""Checkpoints of a trial: what a node's death costs is the epoch it was at."""
+"""Checkpoints per trial; a node's failure loses the work since the last one."""
 Waiting = Generator[Any, Any, None]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A trial: the subjects it reads and the seconds it works."""
+    """A trial: the subjects that it reads and its working time in seconds."""
 
     subjects: tuple[Hashable, ...]
     seconds: float
@@ -26,46 +26,46 @@ class Task:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The machines, and what goes wrong with them. Times in seconds."""
+    """Properties of the machines and their failures; times in seconds."""
 
     gpus: int
     gpus_per_node: int = 8
     boot: float = 90.0
-    """Mean time until the autoscaler's node is there, exponential beyond a third of it."""
+    """Mean boot time of a node: a third of it is fixed, the rest is exponential."""
     group_start: float = 25.0
-    """From a node to a worker that asks for its first trial."""
+    """Time from a node's boot to its worker's first request."""
     handover: float = 0.02
-    """The queue's own time a trial: one at a time."""
+    """Time of the queue per request; it serves one at a time."""
     spread: float = 0.1
-    """Standard deviation of a trial's time over its mean."""
+    """Standard deviation of a trial's time, relative to its mean."""
     hours_between_failures: float = 500.0
-    """Of a node."""
+    """Mean time between failures of a node."""
     subject_bytes: float = 3e9
-    """Images and responses."""
+    """Bytes per subject: images and responses."""
     worker_rate: float = 1e9
-    """Bytes a second that one worker reads."""
+    """Read rate of one worker, in bytes per second."""
     storage_rate: float = 1e10
-    """Bytes a second that the shared storage gives to all."""
+    """Read rate of the shared storage for all workers, in bytes per second."""
     window: int = 2
-    """Trials that Tune has submitted, for each group."""
+    """Number of trials that Tune submits ahead, per worker group."""
 
 
 @dataclass
 class Account:
-    """Where the GPUs' time went, in GPU-seconds."""
+    """GPU time by use, in GPU-seconds."""
 
     work: float = 0.0
     reading: float = 0.0
     lost: float = 0.0
-    """Work that a dead node took along."""
+    """Work lost with failed nodes."""
     handing_over: float = 0.0
     starting: float = 0.0
-    """Nodes that boot, and groups that start; booting counts only as time, no GPU is paid for."""
+    """Booting of nodes and start of worker groups."""
     wall: float = 0.0
     n_failures: int = 0
 
     def efficiency(self, gpus: int) -> float:
-        """Return the share of all GPUs' time that was work."""
+        """Return the fraction of all GPU time that was work."""
         return self.work / (self.wall * gpus)
 
 
@@ -79,7 +79,7 @@ class Simulation:
     account: Account = field(default_factory=Account)
 
     def run(self) -> Account:
-        """Run to the last trial's end; return where the time went."""
+        """Run until the last trial ends; return the GPU time by use."""
         self._chance = np.random.default_rng(self.seed)
         self._env = simpy.Environment()
         self._queue = simpy.Resource(self._env, 1)
@@ -101,7 +101,7 @@ class Simulation:
         return self.account
 
     def _factor(self) -> float:
-        """Draw how much longer than the mean a trial takes: log-normal, of mean one."""
+        """Draw a trial's time relative to its mean, from a log-normal distribution of mean 1."""
         variance = log(1 + self.cluster.spread**2)
         return float(np.exp(self._chance.normal(-variance / 2, sqrt(variance))))
 
@@ -122,7 +122,7 @@ class Simulation:
         cached: tuple[Hashable, ...] = ()
         current: tuple[Task, float] | None = None
         since = float("inf")
-        """When the work on the current trial began, if it did."""
+        """Start time of the current trial's work, or None."""
         try:
             yield self._env.timeout(self.cluster.group_start)
             self.account.starting += self.cluster.group_start
@@ -155,7 +155,7 @@ class Simulation:
                 self._give_back(*current, max(0.0, self._env.now - since))
 
     def _take(self, cached: tuple[Hashable, ...]) -> tuple[Task, float] | None:
-        """Take a trial of cached subjects if one is submitted, else the first."""
+        """Take the first submitted trial of cached subjects, or else the first one."""
         window = self._waiting[: self.cluster.window * self.cluster.gpus]
         if not window:
             return None
@@ -183,7 +183,7 @@ class Simulation:
             self._done.succeed()
 
     def _give_back(self, task: Task, seconds: float, worked: float) -> None:
-        """Put a dead worker's trial first, with the epochs kept that its checkpoints hold."""
+        """Put a failed worker's trial first in the queue; its checkpointed epochs are kept."""
         an_epoch = seconds / EPOCHS
         kept = worked // an_epoch * an_epoch
         self.account.work += kept

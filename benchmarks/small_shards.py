@@ -1,6 +1,6 @@
-"""A tiny data directory, written without ingest.
+"""Write a tiny data directory without ingest.
 
-Images are sums of a few smooth patterns; responses are a linear map of the patterns' strengths,
+Images are sums of a few smooth patterns; responses are linear in the weights of these patterns,
 plus noise.
 """
 
@@ -39,7 +39,7 @@ ROIS: Final = {
 """Columns of each ROI: lh hV4 has 4 vertices, and ROIs overlap."""
 N_PATTERNS: Final = 8
 NOISE: Final = 0.5
-"""Standard deviation of the noise, where the signal has 1."""
+"""Standard deviation of the noise, relative to that of the signal."""
 
 
 def write_shards(
@@ -50,9 +50,9 @@ def write_shards(
     seed: int = 0,
     shared_patterns: int | None = None,
 ) -> list[Roi]:
-    """Write subjects as ingest would (a quarter of the images to test on) and list all ROIs.
+    """Write subjects as ingest does, with a quarter of the images for testing; list all ROIs.
 
-    shared_patterns: seed of patterns that all subjects see; None: each has its own.
+    shared_patterns: seed of patterns that all subjects share; None for separate patterns.
     """
     for number, subject in enumerate(subjects):
         generator = np.random.default_rng([seed, number])
@@ -68,9 +68,9 @@ def plant(
     generator: np.random.Generator,
     shared: np.random.Generator | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Draw images (n, 3, size, size) and the responses (n, n_vertices) that they explain.
+    """Draw images (n, 3, size, size) and their responses (n, n_vertices).
 
-    shared: draws the patterns, where they are not this subject's own.
+    shared: generator of the patterns, if they are not the subject's own.
     """
     strengths = generator.standard_normal((n_images, N_PATTERNS))
     coarse = (shared or generator).standard_normal((N_PATTERNS, 3, 4, 4))
@@ -86,7 +86,7 @@ def plant(
 
 
 def write_weights(path: Path, seed: int = 0) -> str:
-    """Save random weights of narrow-alexnet as safetensors; return the weights' name."""
+    """Save random weights of narrow-alexnet as safetensors; return their name."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         save_file(build("narrow-alexnet").state_dict(), path)
@@ -111,7 +111,7 @@ def _write_subject(
 
 @dataclass(frozen=True)
 class PlantedRows:
-    """A subject's rows: ids, split and its order, images (n, 3, s, s), responses (n, 22)."""
+    """A subject's rows: ids, split, order, images (n, 3, s, s) and responses (n, 22)."""
 
     stimuli: Sequence[str]
     split: Sequence[str]
@@ -127,7 +127,7 @@ def write_subject(
     dataset: str = DATASET,
     roi_names: Mapping[str, Mapping[str, range]] = ROIS,
 ) -> None:
-    """Write one subject's shard from its rows: lh has the first 12 responses, rh the others."""
+    """Write one subject's shard; lh has the first 12 columns of the responses, rh the others."""
     shard = data / f"{dataset}-{subject}"
     shard.mkdir(parents=True)
     n_images, image_size = len(planted.images), planted.images.shape[-1]

@@ -1,11 +1,11 @@
-"""Gram matrices to measure with, as features of a backbone might have them."""
+"""Random Gram matrices with a realistic spectrum."""
 
 import torch
 from torch import Tensor
 
 
 def plausible_gram(n: int, device: torch.device) -> Tensor:
-    """Make a Gram matrix whose spectrum falls as features' do, by a power of the rank."""
+    """Draw a Gram matrix whose eigenvalues fall by a power of their rank, as those of features."""
     generator = torch.Generator().manual_seed(0)
     m = min(2 * n, 4096)
     X = torch.randn(n, m, generator=generator).to(device)

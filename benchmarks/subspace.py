@@ -1,10 +1,10 @@
-"""Warm Chebyshev subspace iteration: the largest components of a fold from those of all its images.
+"""Chebyshev-filtered subspace iteration for a fold, started from the components of all images.
 
 The eigenvectors of the whole training set, restricted to a fold's rows, nearly span the fold's own.
-A Chebyshev filter in float32 amplifies what is above the components that are not wanted, directions
-that dominate are locked and deflated, and a Rayleigh-Ritz step in float64 reads the components off.
-(Zhou, Saad, Tiago and Chelikowsky, 2006, "Self-consistent-field calculations using
-Chebyshev-filtered subspace iteration".)
+A Chebyshev filter in float32 amplifies the wanted eigenvalues, dominant directions are locked and
+deflated, and a Rayleigh-Ritz step in float64 extracts the components (Zhou, Saad, Tiago and
+Chelikowsky, 2006, "Self-consistent-field calculations using Chebyshev-filtered subspace
+iteration").
 """
 
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 OVERSAMPLING: Final = 1.15
-"""Vectors that are iterated on, over the components that are wanted."""
+"""Ratio of iterated vectors to wanted components."""
 LOCKED: Final = 30.0
-"""Eigenvalues of so many times the filter's bound are locked before it is applied."""
+"""Eigenvalues above this multiple of the filter's bound are locked before it is applied."""
 DEGREES: Final = (3, 3, 3)
-"""Of the Chebyshev polynomials between two orthonormalisations."""
+"""Degrees of the Chebyshev polynomials between orthonormalisations."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """The largest eigenvalues of a symmetric matrix, descending, and how exact they are."""
+    """The largest eigenvalues of a symmetric matrix, descending, with their residual."""
 
     values: Tensor
     """(k,) float64."""
@@ -35,16 +35,16 @@ class Components:
 
 
 def block_size(k: int) -> int:
-    """Return the vectors to iterate on for k components."""
+    """Return the number of vectors to iterate on for k components."""
     return int(OVERSAMPLING * k) + 8
 
 
 def warm_components(A: Tensor, warm: Tensor, bound: float, k: int) -> Components:
     """Find the k largest eigenpairs of a symmetric positive semidefinite matrix.
 
-    A: (n, n) float64. warm: (n, m) vectors that nearly span them, m above k. bound: an upper bound
-    of the eigenvalues that are not wanted. Raises torch.linalg.LinAlgError where the filtered
-    vectors are not linearly independent.
+    A: (n, n) float64. warm: (n, m) start vectors that nearly span them, m > k. bound: upper bound
+    of the unwanted eigenvalues. Raises torch.linalg.LinAlgError when the filtered vectors are not
+    linearly independent.
     """
     A32 = A.float()
     basis = orthonormalise(A32 @ warm.float())
@@ -75,14 +75,14 @@ def orthonormalise(V: Tensor) -> Tensor:
 
 
 def rayleigh_ritz(A: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """Solve within an orthonormal basis: eigenvalues, descending, and their coordinates."""
+    """Solve within an orthonormal basis: eigenvalues, descending, and coordinates of vectors."""
     H = basis.T @ (A @ basis)
     values, vectors = torch.linalg.eigh((H + H.T) / 2)
     return values.flip(0), vectors.flip(1)
 
 
 def _deflate(A: Tensor, locked: Tensor) -> Tensor:
-    """Take the locked directions out of a matrix: (n, n), (n, p) -> (n, n)."""
+    """Project the locked directions out of a matrix: (n, n), (n, p) -> (n, n)."""
     images = A @ locked
     deflated = A - images @ locked.T
     deflated -= locked @ images.T

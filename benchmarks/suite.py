@@ -1,10 +1,10 @@
-"""Every ratio that can be measured within minutes, as JSON, and whether any has fallen.
+"""Measure the main performance ratios within minutes, and compare them with a baseline.
 
 python -m benchmarks.suite [--json FILE] [--baseline benchmarks/baseline.json]
 
-A claim is a ratio of two times of one run, this program's and an alternative's, so that another
-machine, or a busy one, changes it little. With ``--baseline`` the command fails if a claim's best
-run is below 70 % of the worst run in the baseline.
+Each claim is the ratio between this package and an alternative within one run, which depends little
+on the machine and its load. With ``--baseline`` the command fails if a claim's best run is below
+70 % of the worst run in the baseline.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from orchestrator.cluster.connection import connect
 from trainables.compute.device import use_threads
 
 FALLEN: Final = 0.7
-"""Share of the baseline's worst run below which a claim has fallen."""
+"""Fraction of the baseline's worst run below which a claim counts as fallen."""
 REPEATS: Final = 3
 
 
 def finetuning_against_a_bare_loop() -> list[float]:
-    """Compare images a second of the real path and of a plain PyTorch loop."""
+    """Compare images per second of the real path and of a plain PyTorch loop."""
     problem = finetune.make_problem("narrow-alexnet", 768, 64, 200, 128)
     bare, real = finetune.rates(problem, REPEATS)
     return [ours / theirs for ours, theirs in zip(real, bare, strict=True)]
@@ -66,13 +66,13 @@ CLAIMS: Final[tuple[Callable[[], list[float]], ...]] = (
 
 def main() -> int:
     """Measure, print and write every claim; return 1 if one has fallen."""
-    parser = argparse.ArgumentParser(description="Measure every claim, and compare.")
+    parser = argparse.ArgumentParser(description="Measure performance ratios and compare them.")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--baseline", type=Path, metavar="FILE")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     if options.baseline and not options.baseline.is_file():
-        parser.error(f"{options.baseline}: no such file; make one with --json")
+        parser.error(f"{options.baseline}: no such file; write one with --json")
     use_threads(options.threads)
     connect()
     found: dict[str, list[float]] = {}

@@ -1,9 +1,9 @@
-"""Variants of one contrastive training step, round-robin: Adam, memory layout, precision.
+"""Compare variants of a contrastive training step: optimiser, memory layout, precision.
 
 python -m benchmarks.training_step [--backbone alexnet --batch-size 64]
 
-The images a second of each variant's quickest step, and the seconds of the first one, which is left
-out: it is in the first that a compiled backbone is compiled.
+Variants run alternately. Printed are the images per second of each variant's fastest step, and the
+seconds of its first step, which includes compilation and does not count.
 """
 
 import argparse
@@ -24,7 +24,7 @@ CPU: Final = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to take a step."""
+    """Settings of a training step."""
 
     name: str
     fused: bool
@@ -45,7 +45,7 @@ VARIANTS: Final = (
 
 
 class Stepper:
-    """A model and its optimiser, that take the same step again and again."""
+    """A model and optimiser that repeat one training step."""
 
     def __init__(self, variant: Variant, options: argparse.Namespace) -> None:
         self._variant = variant
@@ -74,7 +74,7 @@ class Stepper:
 
 
 def main() -> None:
-    """Take steps of all variants round-robin, and print the rates."""
+    """Take steps of all variants alternately, and print the rates."""
     parser = argparse.ArgumentParser(description="Variants of a training step.")
     parser.add_argument("--backbone", default="alexnet")
     parser.add_argument("--batch-size", type=int, default=64)

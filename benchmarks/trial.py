@@ -1,13 +1,13 @@
-"""Where a trial's time goes, step by step, beside what the machine's ceilings allow.
+"""Measure the steps of a trial, and compare them with the machine's peak rates.
 
 python -m benchmarks.trial [--size nsd] [--vertices 600,2500,5741] [--threads 2]
 python -m benchmarks.trial --vertices 39548 --only "factorisation,ridge and r"
 
-Each step runs on a share of its work (a thousand images, one fold of one layer …), three times
-unless it is long, and the median is scaled to the whole by the operations; the share is reported.
-The floor is what arithmetic and memory can't undercut: the operations over this machine's rate of
-matrix products, or the bytes over its rate of copying, whichever is longer. ``--json FILE`` writes
-the figures with the machine they were measured on.
+Each step runs on a part of its work (a thousand images, one fold of one layer …), three times
+unless it is long, and the median is scaled to the whole by the number of operations; the part is
+reported. The floor is a lower bound of the time: the operations at this machine's rate of matrix
+products, or the bytes at its copy rate, whichever takes longer. ``--json FILE`` writes the figures
+with a description of the machine.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from benchmarks.trial_steps import SIZES, Step, steps
 from trainables.compute.device import device_name, use_threads
 
 LONG_SECONDS = 20.0
-"""A step that takes longer is run once."""
+"""A step that takes longer, in seconds, is run once."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One step's seconds, of the whole of it."""
+    """Seconds of one step, scaled to the whole."""
 
     name: str
     seconds: float
@@ -40,12 +40,12 @@ class Measured:
 
 
 def main() -> None:
-    """Measure every step for every size of an ROI, and print a table each."""
-    parser = argparse.ArgumentParser(description="Where a trial's time goes.")
+    """Measure every step for each number of vertices, and print a table for each."""
+    parser = argparse.ArgumentParser(description="Measure the steps of a trial.")
     parser.add_argument("--size", choices=SIZES, default="nsd")
-    parser.add_argument("--vertices", default="600,2500,5741", help="sizes of the ROI")
-    parser.add_argument("--threads", type=int, default=1, help="of a trial on a CPU")
-    parser.add_argument("--only", metavar="STEPS", help="names of the steps to run, with commas")
+    parser.add_argument("--vertices", default="600,2500,5741", help="vertices, comma-separated")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--only", metavar="STEPS", help="steps to run, comma-separated")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     only = options.only and options.only.split(",")
@@ -75,14 +75,14 @@ HEAD = "| step | seconds | from … to | floor | over the floor | run |\n|---|--
 
 
 def describe(ceilings: Ceilings, device: torch.device, threads: int) -> str:
-    """Describe the machine's upper limits."""
+    """Format the machine's peak rates."""
     rates = ", ".join(f"{rate / 1e9:,.0f} GFLOP/s {name}" for name, rate in ceilings.flops.items())
     where = f"{threads} threads" if device.type == "cpu" else device_name(device)
     return f"{where}: {rates}, {ceilings.memory / 1e9:.0f} GB/s of memory"
 
 
 def measure(step: Step, ceilings: Ceilings, device: torch.device) -> Measured:
-    """Run a step's share, and scale it to the whole."""
+    """Run a part of a step, and scale it to the whole."""
     runs = [timed(step.run, device)]
     while len(runs) < 3 and max(runs) < LONG_SECONDS:
         runs.append(timed(step.run, device))
@@ -99,7 +99,7 @@ def total(rows: list[Measured]) -> Measured:
 
 
 def row(one: Measured) -> str:
-    """Write a step as a row of a table."""
+    """Format a step as a row of the table."""
     over = f"{one.seconds / one.floor:.1f}" if one.floor else ""
     return (
         f"| {one.name} | {one.seconds:,.1f} | {one.spread[0]:,.1f} … {one.spread[1]:,.1f} "

@@ -1,4 +1,4 @@
-"""The steps of one trial, each run on a share of its work, with all its operations and bytes."""
+"""The steps of a trial, each run on a part of its work, with their operations and bytes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ from trainables.training.synchronised import SharedModel
 from trainables.worker.score_subject import FEATURE_BATCH
 
 DRAWS: Final = 1000
-"""Of the bootstrap over test images."""
+"""Draws of the bootstrap over test images."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """A subject and a backbone, as large as a benchmark is to be."""
+    """Sizes of a subject and a backbone."""
 
     n_images: int
     n_train: int
@@ -56,7 +56,7 @@ class Size:
     batch_size: int
     epochs: int
     sample: int
-    """Images of the share that is run."""
+    """Images of the part that is run."""
 
 
 SIZES: Final = {
@@ -67,21 +67,21 @@ SIZES: Final = {
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a trial, and the part of it that is run."""
+    """One step of a trial, and the part that is run."""
 
     name: str
     share: float
-    """Of the whole step that is run, by its operations."""
+    """Fraction of the step's operations that is run."""
     flops: float
-    """Operations that the whole step can't do without."""
+    """Minimum number of operations of the whole step."""
     precision: str
     n_bytes: float
-    """Bytes that the whole step must at least move through the device's memory."""
+    """Minimum number of bytes that the whole step moves through the device's memory."""
     run: Callable[[], object]
 
 
 def steps(size: Size, n_vertices: int, device: torch.device, home: Path) -> Iterator[Step]:
-    """Yield a trial's steps in their order; each holds its data until the next is asked for."""
+    """Yield a trial's steps in order; each keeps its data in memory until the next is requested."""
     backbone = measure_backbone(size.backbone, size.image_size)
     yield _reading(size, device, home)
     if device.type == "cuda":
@@ -99,7 +99,7 @@ def steps(size: Size, n_vertices: int, device: torch.device, home: Path) -> Iter
 
 
 def _reading(size: Size, device: torch.device, home: Path) -> Step:
-    """Read a subject's images from its shard, no more of them than a worker reads by itself."""
+    """Read images of a shard, at most as many as a worker reads without Ray Data."""
     an_image = 3 * size.image_size**2
     n = min(size.n_images, ALONE_BYTES // an_image)
     write_shards(home / "data", n_images=n, image_size=size.image_size)
@@ -116,14 +116,14 @@ def _moving(size: Size, device: torch.device) -> Step:
 
 
 def draw_images(n: int, size: Size, device: torch.device) -> Tensor:
-    """Draw images of noise: what a network's arithmetic takes does not depend on what they show."""
+    """Draw images of noise; computing time does not depend on their content."""
     generator = torch.Generator().manual_seed(0)
     shape = (n, 3, size.image_size, size.image_size)
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
 
 
 def layer_widths(size: Size) -> dict[str, int]:
-    """Count each layer's features of an image."""
+    """Count the features of each layer for one image."""
     network = backbones.build(size.backbone)
     layers = Encoding().layers
     storage = Storage(torch.device("cpu"), 2**34, Path())
@@ -153,8 +153,8 @@ def _epochs(size: Size, n_vertices: int, device: torch.device, backbone: Backbon
         n / size.n_train / size.epochs,
         3.0 * size.epochs * size.n_train * (backbone.flops + 4.0 * head),
         "float32",
-        # Every activation written and read forwards and backwards; Adam reads four values a
-        # weight, and writes three.
+        # Each activation is written and read in both passes; Adam reads four values per weight
+        # and writes three.
         size.epochs * (4.0 * size.n_train * backbone.activation_bytes + 7.0 * n_batches * weights),
         lambda: train_epoch(training, shared, SINGLE_PROCESS, 1),
     )
@@ -189,7 +189,7 @@ def _grams(size: Size, widths: dict[str, int], device: torch.device) -> Step:
 
 
 def _few(size: Size, width: int, device: torch.device) -> Step:
-    """Find the components of a layer of few features: of one fold, as ``nested`` has five."""
+    """Compute the components of a layer with few features, for one of the five ``nested`` folds."""
     encoding = Encoding()
     n, n_fold = size.n_train, size.n_train - size.n_train // encoding.n_folds
     layer = read_layer([torch.randn(size.n_images, width, device=device)], width, size.n_images)
@@ -208,9 +208,9 @@ def _few(size: Size, width: int, device: torch.device) -> Step:
 def _fits(
     size: Size, n_vertices: int, layers: tuple[int, int], device: torch.device
 ) -> Iterator[Step]:
-    """Yield factorisation and regression: of one fold of one layer, as ``nested`` has five.
+    """Yield factorisation and ridge of one layer, for one of the five ``nested`` folds.
 
-    layers: how many there are, and how many of them are of few features.
+    layers: number of layers, and of those with few features.
     """
     n_layers, n_few = layers
     encoding = Encoding()
@@ -226,9 +226,9 @@ def _fits(
     cubes = n_wide * (encoding.n_folds * float(n_fold) ** 3 + float(n) ** 3)
     k = min(encoding.n_components, n_fold - 1)
     squares = n_wide * (encoding.n_folds * float(n_fold) ** 2 + float(n) ** 2)
-    # What is found by truncation grows by the square of the rows, all components by the cube.
+    # A truncated decomposition grows with the square of the rows, a full one with the cube.
     share = n_fold**2 / squares if is_truncated(n_fold, k, FAST) else n_fold**3 / cubes
-    # Reduction to tridiagonal form, and k vectors turned back.
+    # Reduction to tridiagonal form, and back-transformation of k vectors.
     flops = 4 / 3 * cubes + 2 * k * squares
     yield Step("factorisation", share, flops, "float64", 8 * squares, fit)
 
@@ -239,7 +239,8 @@ def _fits(
             correlate(folds[-1], Y, encoding.alphas)
 
     n_test, n_alphas = n - n_fold, len(encoding.alphas)
-    # With more test rows than components, r comes from these (half a square matrix for each alpha).
+    # With more test rows than components, r is computed from the components (half a square matrix
+    # per alpha).
     an_alpha = n_test if n_test <= k else k / 2 + n_test / n_alphas
     a_fold = 2.0 * k * n_vertices * (n_fold + n_alphas * an_alpha)
     a_refit = 2.0 * k * n_vertices * (n + size.n_images - n)
@@ -258,7 +259,7 @@ def _bootstrap(size: Size, n_vertices: int) -> Step:
         counts = draw_counts(n_test, ImageBootstrap(DRAWS), "nsd-subj01")
         bootstrap_vertices(predicted, counts)
 
-    # Sums of images by the number of times they are drawn: of three values, squares and products.
+    # Weighted sums over images of three values, squares and products.
     flops = 2.0 * DRAWS * n_test * 8 * n_vertices
     n_bytes = 4.0 * n_test * 3 * n_vertices
     return Step("bootstrap", n / n_vertices, flops, "float32", n_bytes, run)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.__main__ import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 AT_THE_TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 PAGES = [*(ROOT / name for name in AT_THE_TOP), *sorted((ROOT / "docs").glob("*.md"))]
@@ -12,6 +14,7 @@ CODE = ("trainables", "orchestrator", "search_spaces", "tests", "benchmarks", "c
 PATH = re.compile(rf"(?<![\w/.$-])(?:{'|'.join(CODE)})/[\w./-]*\w/?")
 FILE = re.compile(r"`([a-z_0-9]+\.py)`")
 MODULE = re.compile(r"python -m ([\w.]+)")
+COMMAND = re.compile(r"(?:`|^)cortex-sweep ([a-z][\w-]*)", re.MULTILINE)
 TARGET = re.compile(r"(?:`|^)make ([a-z][\w-]*)", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([\w./-]*)(?:#([\w-]+))?\)")
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
@@ -69,6 +72,12 @@ def _can_be_run(module: str) -> bool:
         return (path / "__main__.py").is_file()
     file = path.with_suffix(".py")
     return file.is_file() and '__name__ == "__main__"' in file.read_text()
+
+
+def test_every_command_that_the_pages_run_is_one_of_the_program() -> None:
+    named = all_matches(COMMAND)
+    assert sorted({one for one in named if one[1] not in COMMANDS}) == []
+    assert len(named) > 5
 
 
 def test_every_make_target_that_the_pages_name_is_in_the_makefile() -> None:
