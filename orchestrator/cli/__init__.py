@@ -1,3 +1,13 @@
 """Shared by all command lines: the program, parameters, input errors, exit codes and text."""
 
-__all__ = ["app", "arguments", "environment", "errors", "process", "selection", "terminal", "text"]
+__all__ = [
+    "app",
+    "arguments",
+    "environment",
+    "errors",
+    "process",
+    "selection",
+    "signals",
+    "terminal",
+    "text",
+]

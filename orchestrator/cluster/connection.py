@@ -3,10 +3,13 @@
 import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import ray
 from ray._private import ray_constants
+from ray._private import utils as ray_utils
 from ray._private.services import get_node_ip_address
 from ray.data import DataContext
 
@@ -65,9 +68,13 @@ def _local_options(
 def _init(options: dict[str, Any]) -> Any:
     """Start or join Ray without output; raise InputError with the cure if it fails."""
     try:
-        return ray.init(
-            logging_level=logging.ERROR, log_to_driver=False, ignore_reinit_error=True, **options
-        )
+        with _own_signal_handlers():
+            return ray.init(
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                ignore_reinit_error=True,
+                **options,
+            )
     except Exception as error:  # Ray raises many kinds, also bare ones
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if joined := cluster_address():
@@ -75,6 +82,17 @@ def _init(options: dict[str, Any]) -> Any:
         raise InputError(
             f"Ray does not start: {message}; its logs are in {options['_temp_dir']}"
         ) from error
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM, which Ray replaces; it has no argument for this."""
+    replace = ray_utils.set_sigterm_handler
+    ray_utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        ray_utils.set_sigterm_handler = replace
 
 
 def _is_on_loopback_alone(address: str) -> bool:

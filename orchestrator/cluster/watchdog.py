@@ -15,7 +15,7 @@ from typing import Any, Final
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.cli.process import interrupt
+from orchestrator.cli.signals import interrupt
 from orchestrator.cluster.jobs import Stuck
 
 _logger = logging.getLogger(__name__)

@@ -1,7 +1,8 @@
 """Report the progress of work to the terminal, to MLflow and to the record of failures."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,10 +15,13 @@ from orchestrator.execution.setup import epochs_of
 from orchestrator.tracking.background import Tracker
 from trainables.exceptions import Failure
 from trainables.results.event_log import TrialLog
-from trainables.results.outcome import failed
+from trainables.results.outcome import read_ended, write_failure
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores, summarise
 from trainables.spec.evaluation import WorkItem
+from trainables.storage.redaction import redact
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,10 @@ class Monitor:
 
 @dataclass(frozen=True)
 class Watcher:
-    """Forwards the ends of trials to the terminal and MLflow, and writes failures to disk."""
+    """Forwards the ends of trials to the terminal and MLflow, and writes failures to disk.
+
+    An error here ends no trial, and is no trial's failure: it is logged.
+    """
 
     display: Display
     tracker: Tracker
@@ -103,19 +110,42 @@ class Watcher:
         """Show a finished trial and schedule it for mirroring."""
         with suppress(OSError):  # S3 is unreachable: missing files are fetched at the end
             self.runs.fetch_trial(self.trials[trial_id])
-        self.display.finished(trial_id)
-        self.tracker.due([trial_id])
+        self._report(trial_id, lambda: self.display.finished(trial_id))
 
     def failed(self, trial_id: str, failure: Failure) -> None:
-        """Write a failed trial's outcome, show it, and schedule it for mirroring."""
-        error = failure.message
+        """Write a failed trial's outcome, show it, and schedule it for mirroring.
+
+        A trial whose worker was lost after it had written a complete outcome is finished.
+        """
+        trial = self.trials[trial_id]
+        with _logged(trial_id):
+            with suppress(OSError):
+                self.runs.fetch_trial(trial)
+            if read_ended(self.runs, trial) is not None:
+                self.finished(trial_id)
+                return
+        error = redact(failure.message)
         try:
-            failed(self.trials[trial_id], failure).write(self.runs)
-        except OSError as full:
-            error = f"{error} (which could not be written to disk: {full})"
+            write_failure(self.runs, trial, failure)
+        except (OSError, ValueError) as unwritten:
+            error = f"{error.strip()} (and its outcome can't be written: {unwritten})"
         TrialLog(self.runs.log_file(trial_id)).note("given up", error=_last_line(error))
-        self.display.failed(trial_id, error)
-        self.tracker.due([trial_id])
+        self._report(trial_id, lambda: self.display.failed(trial_id, error))
+
+    def _report(self, trial_id: str, show: Callable[[], None]) -> None:
+        with _logged(trial_id):
+            show()
+        with _logged(trial_id):
+            self.tracker.due([trial_id])
+
+
+@contextmanager
+def _logged(trial_id: str) -> Iterator[None]:
+    """Log an error of a block instead of raising it."""
+    try:
+        yield
+    except Exception as error:
+        _logger.warning("%s has ended, but can't be shown: %s", trial_id, redact(str(error)))
 
 
 def _last_line(error: str) -> str:

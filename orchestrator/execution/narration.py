@@ -1,6 +1,6 @@
 """The messages of a run on the terminal, before and after its trials."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
@@ -20,8 +20,8 @@ class Narrator:
     """What is counted: ``trials`` or ``evaluations``."""
 
     def say(self, text: str) -> None:
-        """Print a line."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        """Print a line, with secrets redacted."""
+        self.console.print(redact(text), highlight=False, markup=False, soft_wrap=True)
 
     def announce(self, plan: Plan) -> None:
         """Print the number of trials, and the notes of the plan."""
@@ -30,17 +30,21 @@ class Narrator:
         for note in plan.notes:
             self.say(note)
 
-    def show(self, tables: Iterable[RenderableType]) -> None:
-        """Print the closing tables of a run."""
-        for table in tables:
-            self.console.print(table)
+    def show(self, closing: Callable[[], Iterable[RenderableType]]) -> None:
+        """Print the closing tables of a run; if they can't be made, say why."""
+        try:
+            for table in closing():
+                self.console.print(table)
+        except Exception as error:
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            self.say(f"no closing tables ({message})")
 
     def locate(self, runs: RunDirectory, experiment: str) -> None:
         """Print where the results are."""
         scores, checkpoints = map(runs.address_of, (runs.all_scores, runs.all_checkpoints))
         self.say(f"scores: {scores}   checkpoints: {checkpoints}")
         self.say(f"more tables: python -m orchestrator.scores --out {runs} --help")
-        self.say(f"MLflow: {redact(tracking_uri())}, experiment {experiment} (mlflow ui shows it)")
+        self.say(f"MLflow: {tracking_uri()}, experiment {experiment} (mlflow ui shows it)")
 
     def list_missing(
         self, failures: Mapping[str, str], unlogged: Sequence[str], warnings: Sequence[str]

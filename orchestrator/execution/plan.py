@@ -21,7 +21,7 @@ class Plan:
     trials: tuple[WorkItem, ...]
     """All trials of the space, merged by id."""
     waiting: tuple[WorkItem, ...]
-    """Trials with ROIs left to score; untuned trials and evaluations list only those ROIs."""
+    """Trials that are not finished; untuned trials and evaluations list the ROIs to score."""
     notes: tuple[str, ...] = ()
     """Notes of the space on its trials, such as what it leaves out, and damaged files that are
     computed again."""
@@ -40,6 +40,8 @@ def make_plan(
 ) -> Plan:
     """Remove finished trials, and order the rest: subject by subject, the longest first.
 
+    A trial is finished if its outcome says so and all its scores are there; one with scores but
+    without an outcome was interrupted between the two, and waits to be completed.
     Trials of several subjects come first: they take longest, and short ones fill the end. only: ids
     of the waiting trials to run; None: all.
     """
@@ -49,9 +51,10 @@ def make_plan(
         outcome = Outcome.read(runs, trial.id)
         left = [roi for roi in trial.rois if not _is_scored(runs, trial, roi, damaged)]
         stopped = outcome is not None and outcome.status == "stopped"
-        finetuned = outcome is not None and outcome.status == "finished" and trial.encoding is None
+        finished = outcome is not None and outcome.status == "finished"
+        is_done = finished and (trial.encoding is None or not left)
         chosen = only is None or trial.id in only
-        if left and chosen and not stopped and not finetuned:
+        if chosen and not stopped and not is_done:
             waiting.append(_to_score(trial, left, outcome))
     rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
     ordered = tuple(sorted(waiting, key=lambda trial: rank[trial.id]))

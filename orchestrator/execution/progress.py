@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -68,10 +69,10 @@ class Display:
 
     def finished(self, trial_id: str) -> None:
         """Show a finished trial with its score."""
+        self.finished_ids.append(trial_id)
         r = self.score(trial_id)
         if r is not None and (self.best is None or r > self.best[0]):
             self.best = (r, trial_id)
-        self.finished_ids.append(trial_id)
         shown = self.unscored if r is None else f"{self.measure} {r:.3f}"
         self.console.print(f"{self._count()} {trial_id}  {shown}  {self._eta()}", highlight=False)
 
@@ -95,14 +96,16 @@ class Display:
 
     def _refresh(self) -> None:
         while not self._closing.wait(REFRESH_SECONDS):
-            try:
-                running = self.progress()
-            except Exception:  # the queue is busy or gone: try again in a second
-                continue
-            self.publish(running)
-            self._warn_when_idle(running)
-            if self._live is not None:
-                self._live.update(self._render(running), refresh=True)
+            with suppress(Exception):  # the queue is busy or gone: try again in a second
+                self._refresh_once()
+
+    def _refresh_once(self) -> None:
+        """Publish the running trials, and show them on a terminal."""
+        running = self.progress()
+        self.publish(running)
+        self._warn_when_idle(running)
+        if self._live is not None:
+            self._live.update(self._render(running), refresh=True)
 
     def _warn_when_idle(self, running: list[dict[str, Any]]) -> None:
         """Print what is missing, every few minutes while no trial is running."""

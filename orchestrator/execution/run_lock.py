@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.process import interrupt, interruptible
+from orchestrator.cli.signals import interrupt, interruptible
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.fields import Int, Number, Text
 from trainables.spec.records import read_record, record

@@ -42,6 +42,9 @@ class Command:
     costs: Mapping[Text, Seconds]
     """Estimated seconds of each trial that was not finished."""
     epochs: Mapping[Text, Size]
+    earlier: Mapping[Text, Timestamp] = field(default_factory=dict)
+    """When the outcome of a waiting trial was started, for those that had one before the command.
+    (Other outcomes are of this command. Clocks of several machines are not compared.)"""
 
     def write(self, runs: RunDirectory) -> None:
         """Write the record atomically."""
@@ -125,18 +128,22 @@ class State:
 
 
 def state_of(command: Command, runs: RunDirectory, now: float) -> State:
-    """Derive the state of a command's trials from their outcomes.
+    """Derive the state of a command's trials from their outcomes and scores.
 
-    A trial that failed before the command was started counts as left, since the command retries it.
+    A waiting trial whose outcome is of an earlier command counts as left: it is tried again, or has
+    further ROIs to score.
     """
     done, failed, left = [], {}, []
     ended: list[str] = []
     for trial_id in command.trials:
         outcome = Outcome.read(runs, trial_id)
-        if outcome is None or (outcome.status == "failed" and outcome.started < command.started):
+        if outcome is None or outcome.started == command.earlier.get(trial_id):
             left.append(trial_id)
             continue
-        if trial_id in command.costs and _end(outcome) >= command.started:
+        if outcome.status == "finished" and _lacks_scores(outcome, runs):
+            left.append(trial_id)
+            continue
+        if trial_id in command.costs:
             ended.append(trial_id)
         if outcome.status == "failed":
             lines = (outcome.error or "").strip().splitlines()
@@ -149,5 +156,8 @@ def state_of(command: Command, runs: RunDirectory, now: float) -> State:
     return State(tuple(done), failed, tuple(left), len(ended), seconds)
 
 
-def _end(outcome: Outcome) -> float:
-    return outcome.started + sum(outcome.seconds.values())
+def _lacks_scores(outcome: Outcome, runs: RunDirectory) -> bool:
+    """Return whether scores of a finished trial have been removed."""
+    trial = outcome.trial
+    files = (runs.score_file(trial.id, roi.id) for roi in trial.rois)
+    return trial.encoding is not None and not all(path.exists() for path in files)

@@ -1,7 +1,7 @@
 """Run a plan through an executor: record it, mirror it in MLflow, and print closing messages."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -53,23 +53,33 @@ class Session:
         tracker = start_tracker(tracked, warnings.append)
         tracker.due([outcome.trial.id for outcome in outcomes(runs, self.plan.trials)])
         narrator.announce(self.plan)
-        failures: Mapping[str, str] = {}
+        failures: dict[str, str] = {}
         complete = False
         try:
             if self.plan.waiting:
                 narrator.say(executor.connect())
                 self._write_record()
                 monitor = Monitor(console, tracker, self.costs, runs, mean_r(runs))
-                failures = executor.run(self.plan, monitor)
+                failures.update(executor.run(self.plan, monitor))
+                failures.update(self._without_outcome(failures))
             complete = not failures
         finally:
             with suppress(OSError):  # S3 is unreachable: the next command shows missing files
                 runs.fetch()
             unlogged = tracker.close(complete=complete)
-            narrator.show(self.closing())
+            narrator.show(self.closing)
             narrator.locate(runs, tracked.experiment)
             narrator.list_missing(failures, unlogged, warnings)
         return list(failures)
+
+    def _without_outcome(self, failures: Collection[str]) -> dict[str, str]:
+        """Return an error for each trial that has run, and left no outcome in the run directory."""
+        runs = self.settings.runs
+        with suppress(OSError):
+            runs.fetch()
+        left = {one.id for one in self.plan.waiting} - set(failures)
+        ended = {one.trial.id for one in outcomes(runs, self.plan.trials)}
+        return {one: f"has no outcome in {runs}; was it moved or removed?" for one in left - ended}
 
     def _write_record(self) -> None:
         """Record the command and its plan, for other commands to read."""

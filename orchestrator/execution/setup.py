@@ -63,6 +63,7 @@ def command_of(
         trials=tuple(trial.id for trial in trials),
         costs={trial.id: costs.estimate(trial).seconds for trial in waiting},
         epochs={trial.id: epochs_of(trial) for trial in waiting},
+        earlier={one.trial.id: one.started for one in outcomes(settings.runs, waiting)},
     )
 
 

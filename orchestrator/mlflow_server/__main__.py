@@ -3,7 +3,6 @@
 cortex-sweep mlflow-server [--home mlflow-server] [--port 5000]
 """
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,7 +10,8 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from orchestrator.cli.app import new_app, run_app
-from orchestrator.cli.process import interruptible, leave
+from orchestrator.cli.process import leave
+from orchestrator.cli.signals import interruptible
 
 app: Final = new_app("mlflow-server")
 
@@ -48,8 +48,6 @@ def mlflow_server(
     """Serve MLflow with passwords, on PostgreSQL, until Ctrl-C."""
     from orchestrator.mlflow_server.server import ServerSettings, serve
 
-    # SIGTERM ends the servers as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with interruptible():
         serve(ServerSettings(home, host, port, artifacts, database))
 

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from trainables.exceptions import ErrorKind, Failure
 from trainables.results.epoch_report import EpochReport
 from trainables.results.run_directory import RunDirectory
+from trainables.results.score_files import is_scored
 from trainables.spec.evaluation import AnyWorkItem, WorkItem
 from trainables.spec.fields import Seconds, Text, Timestamp
 from trainables.spec.records import read_record, record
@@ -83,6 +84,32 @@ def read_outcomes(runs: RunDirectory) -> Iterator[Outcome]:
 def read_finished(runs: RunDirectory) -> Iterator[Outcome]:
     """Read the outcomes of finished trials and evaluations, not of failed or stopped ones."""
     return (outcome for outcome in read_outcomes(runs) if outcome.status == "finished")
+
+
+def read_ended(runs: RunDirectory, trial: WorkItem) -> Outcome | None:
+    """Read the outcome of a trial that has ended: it was stopped, or finished with all its scores.
+
+    Return None if work is left to do for it.
+    """
+    outcome = Outcome.read(runs, trial.id)
+    if outcome is None or outcome.status == "failed":
+        return None
+    if outcome.status == "stopped" or trial.encoding is None:
+        return outcome
+    is_complete = all(is_scored(runs, trial.id, roi.id) for roi in trial.rois)
+    return outcome if is_complete else None
+
+
+def write_failure(runs: RunDirectory, trial: WorkItem, failure: Failure) -> bool:
+    """Write the outcome of a failed trial, unless it has a better one; return whether it had none.
+
+    An outcome of finished or stopped work stays: the failure of a later attempt takes nothing away.
+    """
+    known = Outcome.read(runs, trial.id)
+    if known is not None and known.status != "failed":
+        return False
+    failed(trial, failure).write(runs)
+    return True
 
 
 def failed(trial: WorkItem, failure: Failure) -> Outcome:

@@ -103,6 +103,18 @@ def read_scores(runs: RunDirectory, trial_id: str) -> pa.Table:
     return pa.concat_tables(tables) if tables else SCORE_SCHEMA.empty_table()
 
 
+def is_scored(runs: RunDirectory, trial_id: str, roi_id: str) -> bool:
+    """Return whether an ROI has readable scores; a damaged file counts as none."""
+    path = runs.score_file(trial_id, roi_id)
+    if not path.exists():
+        return False
+    try:
+        read_score_file(path)
+    except ValueError:
+        return False
+    return True
+
+
 def read_score_file(path: Path) -> pa.Table:
     """Read one score file; raise ValueError naming it if it is damaged or of another schema."""
     try:

@@ -3,6 +3,7 @@
 import logging
 import socket
 import time
+from typing import TypeGuard
 
 import torch
 
@@ -15,7 +16,7 @@ from trainables.exceptions import OutOfMemory, Stopped
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import TrialLog
-from trainables.results.outcome import Outcome
+from trainables.results.outcome import Outcome, read_ended
 from trainables.spec import Finetuned, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, WorkItem
 from trainables.training.batches import TrainingData
@@ -62,13 +63,13 @@ class TrialRunner:
     def run(self, trial: WorkItem, listener: Listener) -> Outcome:
         """Run a trial from a clean state, write its scores, log and outcome; return the outcome.
 
-        An evaluation is run in the same way, with the backbone of a checkpoint. Raises ValueError
-        for unusable data, weights or checkpoints, OutOfMemory, and Diverged; a stopped trial is
-        an outcome, not an error.
+        An evaluation is run in the same way, with the backbone of a checkpoint. A trial that has
+        ended with all its scores keeps its outcome. Raises ValueError for unusable data, weights or
+        checkpoints, OutOfMemory, and Diverged; a stopped trial is an outcome, not an error.
         """
-        runs = self._context.runs
-        runs.fetch_trial(trial)  # an earlier attempt may have run on another machine
-        log = TrialLog(runs.log_file(trial.id))
+        if (ended := self._find_ended(trial)) is not None:
+            return ended
+        log = TrialLog(self._context.runs.log_file(trial.id))
         log.note("started", device=device_name(self._device))
         _logger.info("%s: started on %s", trial.id, device_name(self._device))
         try:
@@ -82,6 +83,16 @@ class TrialRunner:
         seconds = sum(outcome.seconds.values())
         _logger.info("%s: %s after %.1f s", trial.id, outcome.status, seconds)
         return outcome
+
+    def _find_ended(self, trial: WorkItem) -> Outcome | None:
+        """Return the outcome of a trial whose worker was lost after it had written it."""
+
+        def read() -> Outcome | None:
+            runs = self._context.runs
+            runs.fetch_trial(trial)  # an earlier attempt may have run on another machine
+            return read_ended(runs, trial)
+
+        return self._process_group.decide(read) if _is_shared(trial) else read()
 
     def _run(self, trial: WorkItem, listener: Listener) -> Outcome:
         clock, started = Clock(listener), time.time()
@@ -106,7 +117,7 @@ class TrialRunner:
         Raises Stopped, or Abandoned if another worker fails, in all workers of the process group.
         """
         try:
-            if isinstance(trial, Trial) and not isinstance(trial.objective, Untuned):
+            if _is_shared(trial) and self._find_ended(trial) is None:
                 with torch_set_for(numerics_of(trial)):
                     self._finetune(trial, Clock(Silent()))
         finally:
@@ -229,3 +240,8 @@ class TrialRunner:
             on_device = torch.from_numpy(responses).to(self._device)
             data.append(TrainingData(held.images, on_device, rows))
         return data
+
+
+def _is_shared(trial: WorkItem) -> TypeGuard[Trial]:
+    """Return whether all workers of a process group take part: in fine-tuning, not in scoring."""
+    return isinstance(trial, Trial) and not isinstance(trial.objective, Untuned)

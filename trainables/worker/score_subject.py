@@ -14,7 +14,7 @@ from trainables.encoding.features import Storage, extract
 from trainables.encoding.protocols import MIN_ROWS, Split
 from trainables.encoding.score_rois import RoiScores, Targets, score_rois
 from trainables.results.prediction_files import write_predictions
-from trainables.results.score_files import write_scores
+from trainables.results.score_files import is_scored, write_scores
 from trainables.spec import Encoding, Roi
 from trainables.spec.evaluation import Evaluation, WorkItem, training_of
 from trainables.worker.context import PreparedTrial, RunContext, numerics_of
@@ -37,12 +37,11 @@ class SubjectScorer:
     stimuli: KnownStimuli
 
     def score(self, work_item: PreparedTrial, encoding: Encoding, clock: Clock) -> None:
-        """Score the trial's ROIs; for a pooled trial, only subjects without scores."""
+        """Score the trial's ROIs, except those of subjects whose ROIs all have readable scores."""
         runs, trial = self.context.runs, work_item.trial
         for shard, held in work_item.subjects.items():
             rois = [roi for roi in trial.rois if roi.shard == shard]
-            done = all(runs.score_file(trial.id, roi.id).exists() for roi in rois)
-            if len(work_item.subjects) == 1 or not done:
+            if not all(is_scored(runs, trial.id, roi.id) for roi in rois):
                 self._score_subject(
                     replace(work_item, subjects={shard: held}), encoding, rois, clock
                 )

@@ -14,6 +14,7 @@ from orchestrator.execution.dry_run import SHOWN, show_plan
 from orchestrator.execution.plan import Plan, make_plan
 from orchestrator.sweep.spaces import expand
 from trainables.data.data_directory import DataDirectory
+from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import CODE_KEY, SCORE_SCHEMA, TRIAL_KEY
 from trainables.spec import Backbone, Contrastive, Pooled, Trial, Untuned
@@ -65,6 +66,7 @@ def test_what_is_done_is_counted_and_not_in_the_time(planned) -> None:
             message = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: b"0"}
             table = SCORE_SCHEMA.empty_table().replace_schema_metadata(message)
             write_parquet(RunDirectory(runs).score_file(trial.id, roi.id), table)
+        Outcome(trial, "finished", "host", "cpu", 0.0, {}).write(RunDirectory(runs))
     text = printed(make_plan(trials, RunDirectory(runs), costs), costs)
     assert "12 trials: 12 done, 0 to run; about 0 s of work, 0 s with 2 at once" in text
 

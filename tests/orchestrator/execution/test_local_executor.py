@@ -153,6 +153,23 @@ def test_a_sweep_ends_with_its_device(home, faulty, capsys) -> None:
     assert {one.status for one in outcomes(home / "runs")} == {"finished"}
 
 
+def test_trials_whose_run_directory_is_gone_have_failed(home, monkeypatch, capsys) -> None:
+    class Removing(TrialRunner):
+        """Runs trials, and removes the run directory after the last."""
+
+        def run(self, trial: WorkItem, listener: Any) -> Outcome:
+            outcome = super().run(trial, listener)
+            if len(list(home.glob("runs/trials/*.json"))) == 3:
+                (home / "runs/trials").rename(home / "moved")
+            return outcome
+
+    monkeypatch.setattr(local_executor, "TrialRunner", Removing)
+    assert run_locally() == 1
+    shown = capsys.readouterr().out
+    assert "3 trials failed" in shown
+    assert shown.count("has no outcome in runs; was it moved or removed?") == 3
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), BdbQuit()])
 def test_a_sweep_that_is_interrupted_goes_on_where_it_was(home, faulty, capsys, stop) -> None:
     faulty.errors = {2: stop}

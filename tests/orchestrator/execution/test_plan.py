@@ -66,14 +66,28 @@ def test_trials_of_several_subjects_run_first_and_wait_whole(tmp_path) -> None:
     assert [trial.shards[0] for trial in waiting[1:]] == ["nsd-subj01"] * 3 + ["nsd-subj02"] * 3
 
 
-def test_a_trial_whose_scores_are_there_is_done(tmp_path) -> None:
+def test_a_trial_with_its_scores_and_a_finished_outcome_is_done(tmp_path) -> None:
     trials = expand(three_methods, rois(2), None)
     done = trials[1]
     score(tmp_path, done, done.rois[0])
+    end(tmp_path, done, "finished")
     plan = make_plan(trials, RunDirectory(tmp_path), COSTS)
     assert {trial.id for trial in plan.waiting} == {t.id for t in trials} - {done.id}
     assert plan.n_done == 1
     assert len(plan.trials) == 5
+
+
+@pytest.mark.parametrize("status", [None, "failed"])
+def test_scores_without_a_finished_outcome_are_not_done(tmp_path, status) -> None:
+    trials = expand(three_methods, rois(2), None)
+    for trial in trials:
+        for roi in trial.rois:
+            score(tmp_path, trial, roi)
+        if status is not None:
+            end(tmp_path, trial, status)
+    plan = make_plan(trials, RunDirectory(tmp_path), COSTS)
+    assert plan.n_done == 0
+    assert {trial.id: trial for trial in plan.waiting} == {trial.id: trial for trial in trials}
 
 
 def waiting_untuned(runs: Path) -> tuple[Roi, ...]:
@@ -108,6 +122,7 @@ def test_a_damaged_score_file_is_named_and_its_roi_scored_again(tmp_path) -> Non
     for trial in trials:
         for roi in trial.rois:
             score(tmp_path, trial, roi)
+        end(tmp_path, trial, "finished")
     [finetuned, *_] = [trial for trial in trials if trial.method == "contrastive"]
     path = RunDirectory(tmp_path).score_file(finetuned.id, finetuned.rois[0].id)
     path.write_bytes(path.read_bytes()[:-9])
@@ -121,6 +136,7 @@ def test_when_all_is_scored_nothing_waits(tmp_path) -> None:
     for trial in trials:
         for roi in trial.rois:
             score(tmp_path, trial, roi)
+        end(tmp_path, trial, "finished")
     plan = make_plan(trials, RunDirectory(tmp_path), COSTS)
     assert plan.waiting == ()
     assert plan.n_done == len(plan.trials)

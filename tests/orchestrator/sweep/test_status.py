@@ -33,11 +33,21 @@ def runs(tmp_path: Path) -> Path:
     Outcome(TRIALS[1], "finished", "a", "cpu", time.time() - 90, {"reading": 30.0}).write(
         RunDirectory(runs)
     )
+    for trial in TRIALS[:2]:
+        score(runs, trial)
     error = "Traceback\n  …\nValueError: no room"
     Outcome(TRIALS[2], "failed", "a", "cpu", time.time() - 50, {}, error=error).write(
         RunDirectory(runs)
     )
     return runs
+
+
+def score(runs: Path, trial: Trial) -> None:
+    """Make the (empty) files of a trial's scores."""
+    for scored in trial.rois:
+        path = RunDirectory(runs).score_file(trial.id, scored.id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
 
 
 def command(started: float, home: Path) -> Command:
@@ -72,11 +82,38 @@ def test_the_state_is_read_from_outcomes(runs: Path) -> None:
 
 
 def test_a_failure_of_an_earlier_command_is_to_be_tried_again(runs: Path) -> None:
-    later = replace(Command.read(RunDirectory(runs)), started=time.time())
+    outcome = Outcome.read(RunDirectory(runs), TRIALS[2].id)
+    assert outcome is not None
+    later = replace(
+        Command.read(RunDirectory(runs)),
+        started=time.time(),
+        earlier={TRIALS[2].id: outcome.started},
+    )
     state = state_of(later, RunDirectory(runs), time.time() + 1)
     assert state.failed == {}
     assert state.left == (TRIALS[2].id, TRIALS[3].id)
-    assert state.seconds_left is None
+    assert state.ended == 1
+
+
+def test_a_finished_trial_whose_scores_were_removed_is_left(runs: Path) -> None:
+    found = Command.read(RunDirectory(runs))
+    for trial in TRIALS[:2]:
+        RunDirectory(runs).score_file(trial.id, trial.rois[0].id).unlink()
+    state = state_of(found, RunDirectory(runs), found.started + 100)
+    assert state.done == ()
+    assert state.left == (TRIALS[0].id, TRIALS[1].id, TRIALS[3].id)
+
+
+def test_a_finished_trial_with_further_rois_to_score_is_left_until_it_has_a_new_outcome(
+    runs: Path,
+) -> None:
+    outcome = Outcome.read(RunDirectory(runs), TRIALS[1].id)
+    assert outcome is not None
+    again = replace(Command.read(RunDirectory(runs)), earlier={outcome.trial.id: outcome.started})
+    assert outcome.trial.id in state_of(again, RunDirectory(runs), time.time()).left
+    an_hour_behind = replace(outcome, started=outcome.started - 3600)  # the clock of its worker
+    an_hour_behind.write(RunDirectory(runs))
+    assert outcome.trial.id in state_of(again, RunDirectory(runs), time.time()).done
 
 
 def test_status_of_a_sweep_that_runs(
@@ -203,5 +240,6 @@ def test_retry_starts_the_command_as_it_was(
 def test_retry_where_all_is_done_is_refused(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for trial in TRIALS:
         Outcome(trial, "finished", "a", "cpu", time.time(), {}).write(RunDirectory(runs))
+        score(runs, trial)
     assert sweep.main(["retry", "--failed", "--out", str(runs)]) == 2
     assert "no trial has failed" in capsys.readouterr().err

@@ -1,0 +1,61 @@
+"""Signals stop a command as Ctrl-C does, and a second one ends it at once."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from orchestrator.cli import signals
+from orchestrator.cli.process import run
+
+
+def raise_in_body(signum: signal.Signals, released: list[str]) -> None:
+    try:
+        os.kill(os.getpid(), signum)
+        time.sleep(5)
+    finally:
+        released.append("the run lock")
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_each_signal_stops_in_order_with_one_line_and_its_code(capsys, name, code) -> None:
+    signum, released = signal.Signals[name], list[str]()
+    before = signal.getsignal(signum)
+    try:
+        if before is signal.SIG_IGN:  # as under nohup
+            signal.signal(signum, signal.SIG_DFL)
+        assert run(lambda: raise_in_body(signum, released)) == code
+    finally:
+        signal.signal(signum, before)
+    assert released == ["the run lock"]
+    assert capsys.readouterr().err == f"interrupted by {name}\n"
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup, or disown
+    try:
+        assert run(lambda: os.kill(os.getpid(), signal.SIGHUP)) == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_handlers_are_restored() -> None:
+    before = [signal.getsignal(one) for one in signals.STOPPING]
+    assert run(lambda: None) == 0
+    assert [signal.getsignal(one) for one in signals.STOPPING] == before
+
+
+def test_only_a_later_signal_ends_at_once(monkeypatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(signals.os, "_exit", ended.append)
+    clock = iter([100.0, 100.0 + signals.SAME_SECONDS / 2, 100.0 + 2 * signals.SAME_SECONDS])
+    monkeypatch.setattr(signals.time, "monotonic", lambda: next(clock))
+    with signals.stoppable():
+        with pytest.raises(KeyboardInterrupt):
+            signals._on_signal(signal.SIGTERM, None)
+        signals._on_signal(signal.SIGTERM, None)  # `timeout` sends its signal twice
+        assert ended == []
+        signals._on_signal(signal.SIGTERM, None)
+        assert ended == [143]
