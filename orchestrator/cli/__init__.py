@@ -10,4 +10,5 @@ __all__ = [
     "signals",
     "terminal",
     "text",
+    "values",
 ]

@@ -3,7 +3,6 @@
 Nothing here imports Ray or torch, so ``--help`` and input errors are immediate.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,13 @@ from typing import Annotated, Any, Final, TypeVar
 from cyclopts import Group, Parameter
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.values import (
+    experiment_name,
+    gpu_share,
+    minutes,
+    non_negative_integer,
+    positive_integer,
+)
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.storage.redaction import redact
@@ -54,35 +60,6 @@ def _open(kind: type[AnyDirectory], text: str) -> AnyDirectory:
         raise InputError(redact(str(error))) from error
 
 
-def positive_integer(text: str) -> int:
-    """Parse an integer above 0; raise InputError for anything else."""
-    if not text.isdecimal() or int(text) < 1:
-        raise InputError(f"{text!r}: expected an integer above 0")
-    return int(text)
-
-
-def gpu_share(text: str) -> float:
-    """Parse a share of a GPU or a number of whole GPUs; raise InputError for anything else."""
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not (0 <= share <= 1 or (share > 1 and share.is_integer())):
-        raise InputError(f"{text!r}: expected 0, a share below 1, or a whole number of GPUs")
-    return share
-
-
-def minutes(text: str) -> float:
-    """Parse minutes and return seconds; raise InputError unless they are positive and finite."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < math.inf:
-        raise InputError(f"{text!r}: expected minutes above 0")
-    return 60 * number
-
-
 def split_list(text: str) -> tuple[str, ...]:
     """Split a list such as ``nested,paper`` at commas."""
     return tuple(part.strip() for part in text.split(","))
@@ -90,6 +67,7 @@ def split_list(text: str) -> tuple[str, ...]:
 
 Flag = Annotated[bool, Parameter(show_default=False)]
 PositiveInteger = Annotated[int, read_with(positive_integer, "N")]
+NonNegativeInteger = Annotated[int, read_with(non_negative_integer, "N")]
 NameList = Annotated[tuple[str, ...], read_with(split_list, "LIST")]
 File = Annotated[Path, Parameter(metavar="FILE")]
 RunsDirectory = Annotated[
@@ -110,7 +88,8 @@ ShardsDirectory = Annotated[
 ]
 Experiment = Annotated[
     str,
-    Parameter(metavar="NAME", help="MLflow experiment.", show_default="name of the data set"),
+    read_with(experiment_name, "NAME"),
+    Parameter(help="MLflow experiment.", show_default="name of the data set"),
 ]
 
 
@@ -159,7 +138,7 @@ class ExecutionOptions(WorkerOptions):
 
     share_gpus: Flag = False
     """Let as many trials share a GPU as fit in its memory, at most 4."""
-    retries: Annotated[int, Parameter(metavar="N")] = 1
+    retries: NonNegativeInteger = 1
     """Further attempts at a failed trial."""
     no_predictions: Flag = False
     """Do not keep the predictions of test images (2 bytes per image and vertex), which
@@ -184,5 +163,3 @@ class ExecutionOptions(WorkerOptions):
                 f"--share-gpus --gpus-per-trial {self.gpus_per_trial:g}: --share-gpus chooses the "
                 "share; give only one of the two"
             )
-        if self.retries < 0:
-            raise InputError(f"--retries {self.retries}: expected 0 or more")

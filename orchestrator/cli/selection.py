@@ -13,9 +13,14 @@ from cyclopts import Group, Parameter
 
 from orchestrator.cli.arguments import read_with, split_list
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.values import integer, shortened
 
 if TYPE_CHECKING:
     from trainables.spec import Roi
+
+
+MOST_SUBJECT: Final = 999
+"""The highest number of a subject."""
 
 
 def parse_subjects(text: str) -> tuple[int, ...]:
@@ -25,12 +30,16 @@ def parse_subjects(text: str) -> tuple[int, ...]:
     """
     subjects: set[int] = set()
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f"{text!r}: expected numbers and ranges such as 1,5-8")
-        start, stop = int(first), int(last) if dash else int(first)
-        if not 1 <= start <= stop <= 999:
-            raise InputError(f"{text!r}: {part.strip()!r} is not a range within 1 to 999")
+        numbers = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part.strip())
+        if numbers is None:
+            raise InputError(f"{shortened(text)}: expected numbers and ranges such as 1,5-8")
+        first, last = numbers[1], numbers[2] or numbers[1]
+        start, stop = integer(first, 1, MOST_SUBJECT), integer(last, 1, MOST_SUBJECT)
+        if start is None or stop is None or start > stop:
+            raise InputError(
+                f"{shortened(text)}: {shortened(part.strip())} is not a range within "
+                f"1 to {MOST_SUBJECT}"
+            )
         subjects.update(range(start, stop + 1))
     return tuple(sorted(subjects))
 

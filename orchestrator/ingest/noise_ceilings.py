@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.values import MOST, integer, shortened
 from orchestrator.ingest.arrays import listed, open_array, read_noise_ceiling
 
 MOST_TRIALS: Final = 1000
@@ -21,12 +22,13 @@ def parse_repeats(text: str) -> tuple[int, ...]:
     shown once, 900 twice and 7,341 three times. Raises InputError for anything else.
     """
     parts = [part.strip() for part in text.split(",")]
-    counts = tuple(int(part) for part in parts if part.isdecimal())
+    numbers = (integer(part, 0, MOST) for part in parts)
+    counts = tuple(number for number in numbers if number is not None)
     is_one_number = len(counts) == 1
     if len(counts) < len(parts) or not any(counts) or (is_one_number and counts[0] > MOST_TRIALS):
         raise InputError(
-            f"--repeats {text}: expected one number of trials such as 3, or how many images were "
-            "shown once, twice, three times … such as 600,900,7341"
+            f"--repeats {shortened(text)}: expected one number of trials such as 3, or how many "
+            "images were shown once, twice, three times … such as 600,900,7341"
         )
     return (*(0,) * (counts[0] - 1), 1) if is_one_number else counts
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Self
 from trainables.spec.fields import Flag
 from trainables.spec.objectives import Untuned
 from trainables.spec.records import build_any, one_kind_of, parse, parse_json, record
-from trainables.spec.rois import NSD_OF_NOD, Roi
+from trainables.spec.rois import NSD_OF_NOD, Roi, require_distinct
 from trainables.spec.trial import Backbone, Encoding, Trial
 from trainables.spec.values import digest, require
 
@@ -46,6 +46,7 @@ class Evaluation:
         )
         require(model.encoding is not None, f"{model.id}: expected a trial with an encoding")
         require(len(self.rois) > 0, "an evaluation needs at least one ROI")
+        require_distinct(self.rois)
         shards = sorted({roi.shard for roi in self.rois})
         require(len(shards) == 1, f"an evaluation's ROIs must be of one subject, found {shards}")
         own = ", ".join(roi.id for roi in self.rois if roi in model.rois)

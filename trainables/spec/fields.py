@@ -6,7 +6,8 @@ an integer as a float. Text never becomes a number, and a Boolean never becomes 
 
 import re
 from collections.abc import Callable, Collection
-from typing import Annotated, Final
+from itertools import pairwise
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict
 from pydantic_core import PydanticCustomError
@@ -16,6 +17,11 @@ LAST_SECOND: Final = 2**36
 """Latest accepted time, in seconds since 1970: in the year 4147, well within what dates can be."""
 LONGEST: Final = 1e10
 """The longest accepted duration of a step, in seconds: three centuries."""
+SMALLEST, LARGEST = 1e-30, 1e30
+"""The smallest and the largest positive number of a spec: float32 holds them and their products
+with numbers of ordinary size."""
+MAX_LABEL: Final = 200
+"""The most characters of a label."""
 
 
 def is_name(text: object) -> bool:
@@ -51,6 +57,37 @@ def _unicode(value: object) -> object:
     return value.encode("utf-8", "backslashreplace").decode()
 
 
+def _unsigned(value: float) -> float:
+    """Return 0.0 for -0.0: equal values have one JSON, and so one id."""
+    return value + 0.0
+
+
+def _ordinary(value: float) -> float:
+    if not SMALLEST <= value <= LARGEST:
+        raise refusal(f"a number from {SMALLEST:g} to {LARGEST:g}")
+    return value
+
+
+def _label(value: str) -> str:
+    if not (0 < len(value) <= MAX_LABEL and value.isprintable()):
+        raise refusal(f"1 to {MAX_LABEL} printable characters")
+    return value
+
+
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Validate that no value of a tuple occurs twice."""
+    if len(set(values)) < len(values):
+        raise refusal("each value once")
+    return values
+
+
+def ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Validate that numbers are in ascending order, and none occurs twice."""
+    if any(earlier >= later for earlier, later in pairwise(values)):
+        raise refusal("numbers in ascending order, each once")
+    return values
+
+
 def _named(value: str) -> str:
     if not is_name(value):
         raise refusal(f"a name that can be part of a path ({NAME_RULE})")
@@ -63,10 +100,12 @@ Count = Annotated[Int, Field(ge=1)]
 """An integer of at least 1."""
 Size = Annotated[Int, Field(ge=0)]
 """An integer of at least 0."""
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Seed = Annotated[Int, Field(ge=0)]
+"""A seed of random numbers: an integer of at least 0, of 63 bits."""
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False), AfterValidator(_unsigned)]
 """A finite number."""
-Positive = Annotated[Number, Field(gt=0)]
-"""A finite number above 0."""
+Positive = Annotated[Number, Field(gt=0), AfterValidator(_ordinary)]
+"""A number above 0, from SMALLEST to LARGEST."""
 Share = Annotated[Number, Field(ge=0, lt=1)]
 """A number from 0 to below 1."""
 Measure = Annotated[float, Strict()]
@@ -79,5 +118,7 @@ Flag = Annotated[bool, Strict()]
 """True or false."""
 Text = Annotated[str, Strict(), BeforeValidator(_unicode)]
 """Any text; bytes of a file name that are not valid Unicode are escaped."""
+Label = Annotated[Text, AfterValidator(_label)]
+"""Printable text in one line, of 1 to MAX_LABEL characters."""
 Name = Annotated[str, Strict(), AfterValidator(_named)]
 """Text that may be part of a path; see NAME_RULE."""

@@ -8,8 +8,18 @@ from pydantic import Field, PlainValidator
 from trainables.spec.fields import Count, Int, Positive, Share, refusal
 from trainables.spec.records import one_kind_of, record
 
-BatchSize = Annotated[Int, Field(ge=2)]
+BatchSize = Annotated[Int, Field(ge=2, le=2**20)]
 """Images per batch, at least 2: contrastive learning and batch normalisation need two."""
+Epochs = Annotated[Count, Field(le=10**6)]
+"""Passes over the training images."""
+LearningRate = Annotated[Positive, Field(le=100)]
+"""Adam's learning rate."""
+Temperature = Annotated[Positive, Field(ge=1e-4, le=1e4)]
+"""Temperature of the contrastive loss; a cosine divided by it is a finite float32."""
+Ratio = Annotated[Positive, Field(le=100)]
+"""Width of a head as a share of a number of vertices."""
+MAX_WIDTH: Final = 2**20
+"""The largest constant width of a head."""
 
 
 @record
@@ -26,9 +36,9 @@ class Regression:
 
     method = "regression"
     _derived = ("method",)
-    learning_rate: Positive = 2.5e-5
+    learning_rate: LearningRate = 2.5e-5
     batch_size: BatchSize = 1024
-    epochs: Count = 75
+    epochs: Epochs = 75
     validation: Share = 0.0
     """Share of the training images held back to measure retrieval after each epoch."""
 
@@ -39,13 +49,13 @@ class Contrastive:
 
     method = "contrastive"
     _derived = ("method",)
-    learning_rate: Positive = 1e-4
+    learning_rate: LearningRate = 1e-4
     batch_size: BatchSize = 1024
-    epochs: Count = 30
-    temperature: Positive = 0.3
-    hidden_ratio: Positive = 0.8
+    epochs: Epochs = 30
+    temperature: Temperature = 0.3
+    hidden_ratio: Ratio = 0.8
     """Width of the shared head's input, as a share of the ROI's vertices."""
-    embedding_ratio: Positive = 0.2
+    embedding_ratio: Ratio = 0.2
     """Width of the shared head's output, as a share of the ROI's vertices."""
     validation: Share = 0.0
     """Share of the training images held back to measure retrieval after each epoch."""
@@ -63,9 +73,9 @@ def _head_width(value: Any) -> int | Literal["mean"]:
     if value == MEAN:
         return MEAN
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and 1 <= value < 2**63 and value == int(value):
+    if is_number and 1 <= value <= MAX_WIDTH and value == int(value):
         return int(value)
-    raise refusal(f"{MEAN!r} or an integer of at least 1")
+    raise refusal(f"{MEAN!r} or an integer from 1 to {MAX_WIDTH}")
 
 
 HeadWidth = Annotated[int | Literal["mean"], PlainValidator(_head_width)]
@@ -80,11 +90,11 @@ class Pooled:
 
     _derived = ("method",)
 
-    learning_rate: Positive = 1e-4
+    learning_rate: LearningRate = 1e-4
     batch_size: BatchSize = 1024
     """Images per batch, all of one subject."""
-    epochs: Count = 30
-    temperature: Positive = 0.3
+    epochs: Epochs = 30
+    temperature: Temperature = 0.3
     hidden_dim: HeadWidth = MEAN
     """Width of the shared head's input: the subjects' mean number of vertices, or a constant."""
     order: Order = "sequential"

@@ -4,7 +4,10 @@ Every spec is a record, and so is every JSON file that the program writes and re
 validates them; an error is one line with the field, the expected value and the value found.
 """
 
+import errno
+import os
 import reprlib
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, fields
 from functools import lru_cache, wraps
@@ -36,6 +39,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "literal_error": "{expected}",
     "mapping_type": "an object",
     "string_type": "text",
+    "too_long": "at most {max_length} of them",
     "too_short": "at least {min_length} of them",
     "tuple_type": "a list",
 }
@@ -77,7 +81,7 @@ def _validate(kind: Any, content: Any, handler: Callable[[Any], Any]) -> Any:
     """Validate a record's fields, from a JSON object or from the arguments of its class."""
     if isinstance(content, ArgsKwargs):
         given = _checked(kind, content.kwargs or {})
-        return handler(ArgsKwargs((), {name: _plain(value) for name, value in given.items()}))
+        return handler(ArgsKwargs((), {name: _plain(value, name) for name, value in given.items()}))
     if not isinstance(content, dict):
         return handler(content)
     derived = {name: content[name] for name in getattr(kind, "_derived", ()) if name in content}
@@ -104,17 +108,21 @@ def _error(message: str) -> PydanticCustomError:
     return PydanticCustomError("record", "{message}", {"message": message})
 
 
-def _plain(value: Any) -> Any:
-    """Convert NumPy values, paths and sequences to plain values; refuse unordered collections."""
+def _plain(value: Any, name: str) -> Any:
+    """Convert NumPy values, paths and lists to plain values; refuse iterators and sets.
+
+    name: the field. An iterator may have no end, and is empty when read again; a set has no order.
+    """
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, PurePath):
         return str(value)
-    if isinstance(value, list | tuple | Iterator):
-        return tuple(map(_plain, value))
-    if isinstance(value, set | frozenset):
-        raise refusal(f"an ordered list, not the set {_short(value)}")
-    return {k: _plain(v) for k, v in value.items()} if type(value) is dict else value
+    if isinstance(value, list | tuple):
+        return tuple(_plain(one, name) for one in value)
+    if isinstance(value, Iterator | set | frozenset):
+        found = {"expected": "a list or a tuple", "field": name, "found": value}
+        raise PydanticCustomError("expected", "expected {expected}", found)
+    return {k: _plain(v, name) for k, v in value.items()} if type(value) is dict else value
 
 
 def describe(error: ValidationError, before: str = "") -> str:
@@ -130,7 +138,9 @@ def describe(error: ValidationError, before: str = "") -> str:
     elif kind == "value_error":
         message = str(context["error"])
     elif kind == "expected":
-        message = f"expected {context['expected']}, found {_short(first['input'])}"
+        where = where or context.get("field", "")
+        found = context.get("found", first["input"])
+        message = f"expected {context['expected']}, found {_short(found)}"
     elif kind in EXPECTED:
         expected = EXPECTED[kind].format_map(context)
         message = f"expected {expected}, found {_short(first['input'])}"
@@ -210,6 +220,23 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(f"not JSON ({error})") from None
 
 
+def read_bounded(path: Path) -> bytes:
+    """Read a regular file of at most MAX_BYTES, without waiting for a pipe or a device.
+
+    Raises ValueError for anything else, OSError if it can't be read.
+    """
+    if stat.S_ISDIR(mode := path.stat().st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise ValueError("expected a regular file, found a pipe, socket or device")
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(MAX_BYTES + 1) if size <= MAX_BYTES else b""
+    if (size := max(size, len(content))) > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES} bytes, found {size}")
+    return content
+
+
 def read_record(path: Path, kind: type[T], cure: str) -> T:
     """Read a record from its file.
 
@@ -217,9 +244,7 @@ def read_record(path: Path, kind: type[T], cure: str) -> T:
     FileNotFoundError when there is no such file.
     """
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise ValueError(f"expected at most {MAX_BYTES} bytes, found {size}")
-        return parse(kind, path.read_bytes())
+        return parse(kind, read_bounded(path))
     except FileNotFoundError:
         raise
     except (OSError, ValueError) as error:

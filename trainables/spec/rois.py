@@ -1,12 +1,13 @@
 """The regions of interest, in NSD's spelling and NOD's, and the groups that tables report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
-from trainables.spec.fields import Count, Name, Text, one_of
+from trainables.spec.fields import Count, Label, Name, Text, one_of
 from trainables.spec.records import record
+from trainables.spec.values import require
 
 ROI_FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
     "prf-visualrois": ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"),
@@ -60,8 +61,8 @@ class Roi:
     subject: Name
     hemisphere: Hemisphere
     name: Name
-    n_vertices: Count
-    data: Text
+    n_vertices: Annotated[Count, Field(le=10**7)]
+    data: Label
     """Digest of the subject's shards (responses, split, image size), from their manifest."""
 
     @property
@@ -73,3 +74,14 @@ class Roi:
     def shard(self) -> str:
         """Name the dataset directory that holds this ROI's images: ``nsd-subj01``."""
         return f"{self.dataset}-{self.subject}"
+
+
+def require_distinct(rois: Sequence[Roi]) -> None:
+    """Raise ValueError if an ROI occurs twice, or if a subject's ROIs are of different data."""
+    ids: set[str] = set()
+    data: dict[str, str] = {}
+    for roi in rois:
+        require(roi.id not in ids, f"rois: {roi.id} occurs twice")
+        ids.add(roi.id)
+        known = data.setdefault(roi.shard, roi.data)
+        require(known == roi.data, f"rois: {roi.shard} has data {known!r} and {roi.data!r}")

@@ -7,8 +7,15 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator
 
-from trainables.spec.fields import Count, Int, Number, Positive, Size, refusal
-from trainables.spec.objectives import BatchSize, Contrastive
+from trainables.spec.fields import Count, Int, Number, Seed, Size, refusal
+from trainables.spec.objectives import (
+    BatchSize,
+    Contrastive,
+    Epochs,
+    LearningRate,
+    Ratio,
+    Temperature,
+)
 from trainables.spec.records import one_kind_of, record
 from trainables.spec.rois import NOD_ROIS, STREAMS, Roi
 from trainables.spec.trial import Backbone, Trial
@@ -80,10 +87,22 @@ class Ranges:
             values = found.values if isinstance(found, Choice) else ()
             fraction = [value for value in values if not isinstance(value, int)]
             require(not fraction, f"{name}: expected integers, found {fraction}")
+        checked(self.smallest)  # each range lies within what the objective accepts
+        checked(self.largest)
 
     def items(self) -> list[tuple[str, Range]]:
         """Return the names with their ranges, in order of declaration."""
         return [(name, getattr(self, name)) for name in PARAMETERS]
+
+    def least(self, name: str) -> Value:
+        """Return the smallest value that a hyperparameter may have."""
+        found: Range = getattr(self, name)
+        return min(found.values) if isinstance(found, Choice) else found.low
+
+    @property
+    def smallest(self) -> dict[str, Value]:
+        """Return the configuration with every hyperparameter at its smallest value."""
+        return {name: self.least(name) for name in PARAMETERS}
 
     def most(self, name: str) -> float:
         """Return the largest value that a hyperparameter may have."""
@@ -106,16 +125,20 @@ WHOLE: Final = ("epochs", "batch_size")
 """Hyperparameters that are integers."""
 
 
+Many = Annotated[Count, Field(le=10**5)]
+"""A number of things that a search lists."""
+
+
 @record
 class Search:
     """A hyperparameter search: its ROIs, its ranges, and its rule for stopping trials early."""
 
     ranges: Ranges
-    n_rois: Count
+    n_rois: Many
     min_vertices: Size
     """Only ROIs with more vertices than this are searched on."""
-    n_configurations: Count
-    per_round: Count
+    n_configurations: Many
+    per_round: Many
     """Configurations proposed per round, from the results of earlier rounds."""
     grace_period: Count
     """Epochs before a trial may be stopped."""
@@ -124,7 +147,7 @@ class Search:
     backbone: Backbone = field(default_factory=Backbone)
     validation: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     """Share of the training images held out, on which retrieval ranks the configurations."""
-    seed: Int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         most = self.ranges.most_epochs
@@ -169,12 +192,12 @@ class Search:
 class Hyperparameters:
     """A configuration: one value for each hyperparameter of a search."""
 
-    temperature: Positive
-    learning_rate: Positive
-    epochs: Count
+    temperature: Temperature
+    learning_rate: LearningRate
+    epochs: Epochs
     batch_size: BatchSize
-    hidden_ratio: Positive
-    embedding_ratio: Positive
+    hidden_ratio: Ratio
+    embedding_ratio: Ratio
 
 
 def checked(values: Values) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from dataclasses import asdict, field, replace
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from trainables.spec.fields import Count, Flag, Int, Positive, Text
+from trainables.spec.fields import Count, Flag, Int, Label, Positive, Seed, ascending, distinct
 from trainables.spec.objectives import AnyObjective, Pooled, Untuned
 from trainables.spec.records import parse, record
-from trainables.spec.rois import Roi
+from trainables.spec.rois import Roi, require_distinct
 from trainables.spec.values import digest, require
 
 Protocol = Literal["nested", "paper", "released"]
@@ -44,25 +44,28 @@ FROM_FILE: Final = "file"
 class Backbone:
     """An image CNN by name, and the weights it starts from."""
 
-    architecture: Text = "alexnet"
-    weights: Text = "IMAGENET1K_V1"
+    architecture: Label = "alexnet"
+    weights: Label = "IMAGENET1K_V1"
     """torchvision's name of the weights, or ``sha256:…`` of a state-dict file.
 
     A search space may use ``file`` (FROM_FILE): planning replaces it by the hash of ``--weights``.
     """
 
 
+_A_FEW: Final = Field(min_length=1, max_length=1000)
+
+
 @record
 class Encoding:
     """How features predict responses: PCA, ridge regression, and protocols of model selection."""
 
-    layers: Annotated[tuple[Text, ...], Field(min_length=1)] = ALEXNET_LAYERS
-    protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("nested",)
-    n_components: Count = 1000
-    alphas: Annotated[tuple[Positive, ...], Field(min_length=1)] = tuple(
+    layers: Annotated[tuple[Label, ...], _A_FEW, AfterValidator(distinct)] = ALEXNET_LAYERS
+    protocols: Annotated[tuple[Protocol, ...], _A_FEW, AfterValidator(distinct)] = ("nested",)
+    n_components: Annotated[Count, Field(le=10**6)] = 1000
+    alphas: Annotated[tuple[Positive, ...], _A_FEW, AfterValidator(ascending)] = tuple(
         10.0**power for power in range(-1, 8)
     )
-    n_folds: Annotated[Int, Field(ge=2)] = 5
+    n_folds: Annotated[Int, Field(ge=2, le=10**6)] = 5
 
 
 @record
@@ -79,7 +82,7 @@ class Trial:
     backbone: Backbone = field(default_factory=Backbone)
     encoding: Encoding | None = field(default_factory=Encoding)
     """None: the trial is fine-tuned and ranked by its retrieval only; no test image is used."""
-    seed: Int = 0
+    seed: Seed = 0
     precision: Precision = FULL
     """Precision of the backbone's forward pass in fine-tuning; everything else is float32."""
     deterministic: Flag = False
@@ -87,6 +90,7 @@ class Trial:
 
     def __post_init__(self) -> None:
         require(len(self.rois) > 0, "a trial needs at least one ROI")
+        require_distinct(self.rois)
         require(
             self.precision == FULL or not isinstance(self.objective, Untuned),
             f"an untuned trial is of float32, found {self.precision}",

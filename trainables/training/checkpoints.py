@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.spec.fields import Count, Name, Text
-from trainables.spec.records import parse, record
+from trainables.spec.records import parse, read_bounded, record
 from trainables.storage.atomic import atomic_write, hash_file, hash_files, write_text
 from trainables.storage.stored_directory import StoredDirectory
 
@@ -46,7 +46,7 @@ class Note:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a note; raise ValueError if it is damaged, FileNotFoundError if it is absent."""
-        return parse(cls, path.read_bytes())
+        return parse(cls, read_bounded(path))
 
 
 def read_history(directory: StoredDirectory) -> tuple[EpochReport, ...]:

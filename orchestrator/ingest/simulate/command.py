@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from orchestrator.cli.arguments import File, Flag, PositiveInteger
+from orchestrator.cli.arguments import File, Flag, NonNegativeInteger, PositiveInteger
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Subjects
 
@@ -26,7 +26,8 @@ class SimulationOptions:
     image_size: Annotated[PositiveInteger, Parameter(metavar="PIXELS")] = 64
     """Width and height of the images."""
     shared: Annotated[
-        int | None, Parameter(metavar="N", show_default="200, or two ninths of fewer images")
+        NonNegativeInteger | None,
+        Parameter(show_default="200, or two ninths of fewer images"),
     ] = None
     """Images that all subjects share; not in NOD's layout, where subjects share none."""
     layout: Layout = "subject-first"
@@ -34,7 +35,7 @@ class SimulationOptions:
     task with one directory per class."""
     permute_responses: Flag = False
     """Shuffle the responses over images, as a negative control."""
-    seed: Annotated[int, Parameter(metavar="N")] = 0
+    seed: NonNegativeInteger = 0
     """Seed of the simulation."""
     weights: File | None = None
     """Also pretrain the small backbone on the simulated image classes and write its weights to

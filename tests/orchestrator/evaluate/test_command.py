@@ -54,7 +54,7 @@ def refusal(arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
         (["transfer", "--hemispheres", "left"], "--hemispheres 'left': expected lh, rh or lh,rh"),
         (["transfer", "--rois", "V9"], "rois: unknown 'V9'"),
         (["transfer", "--rois", "EBA"], "nothing to evaluate: no chosen ROI has a model of one"),
-        (["transfer", "--retries", "-1"], "--retries -1: expected 0 or more"),
+        (["transfer", "--retries", "-1"], "--retries '-1': expected an integer of 0 or more"),
         (["nod"], "data: holds no subject of NOD; ingest it first"),
         (["pooled"], "no finished pooled-avg or pooled-const trial among the models, which are"),
         (["rois", "--models", "absent"], "--models absent: no such model; there are regression"),

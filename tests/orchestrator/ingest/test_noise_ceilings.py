@@ -82,7 +82,7 @@ def test_other_repeats_are_another_source(tmp_path) -> None:
         (("--ncsnr", "x"), "belong together"),
         (("--repeats", "3"), "belong together"),
         (("--ncsnr", "x", "--repeats", "3", "--noise-ceiling", "y"), "leave --ncsnr"),
-        (("--ncsnr", "x", "--repeats", "0"), "--repeats 0"),
+        (("--ncsnr", "x", "--repeats", "0"), "--repeats '0'"),
         (("--ncsnr", "x", "--repeats", "3"), "lh.npy: ncsnr missing"),
     ],
 )

@@ -38,7 +38,7 @@ from trainables.spec import Backbone, Contrastive, Encoding, Trial
             command("--workers-per-trial", "2", "--gpus-per-trial", "0.5"),
             "--gpus-per-trial 0.5: workers that share a trial need a GPU each",
         ),
-        (command("--retries", "-1"), "--retries -1: expected 0 or more"),
+        (command("--retries", "-1"), "--retries '-1': expected an integer of 0 or more"),
         (command("--hemispheres", "rh", space="demo"), "yielded no trial for the chosen ROIs"),
         (command("--out", "space.py"), "Not a directory"),
     ],
@@ -65,7 +65,7 @@ def test_a_command_that_cannot_be_meant_is_refused_in_one_line(
         (["--max-concurrent", "none"], "'none': expected an integer above 0"),
         (["--subjects", "1-"], "--subjects '1-': expected numbers and ranges"),
         (["--subjects", "5-1"], "is not a range within 1 to 999"),
-        (["--retries", "x"], '--retries: unable to convert "x" into int'),
+        (["--retries", "x"], "--retries 'x': expected an integer of 0 or more"),
         (
             ["--precision", "float64"],
             '"float64" for --precision. Choose from: "float32"',

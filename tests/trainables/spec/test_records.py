@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,14 @@ def test_a_sweep_over_an_array_of_numpy_has_the_ids_of_one_over_its_numbers() ->
     assert trial(temperature=np.float32(0.5)).id == trial(temperature=0.5).id
 
 
-def test_arrays_lists_and_iterators_are_sequences_and_sets_are_none() -> None:
+def test_arrays_and_lists_are_sequences_and_sets_and_iterators_are_none() -> None:
     expected = Encoding(alphas=(1.0, 10.0, 100.0))
-    for alphas in (np.logspace(0, 2, 3), [1, 10, 100], iter([np.int64(1), 10.0, 100])):
+    for alphas in (np.logspace(0, 2, 3), [1, 10, 100], [np.int64(1), 10.0, 100]):
         assert Encoding(alphas=alphas) == expected
     assert hash(Encoding(layers=["a", "b"])) == hash(Encoding(layers=("a", "b")))
-    with pytest.raises(ValueError, match=r"Encoding.*: expected an ordered list, not"):
-        Encoding(layers={"a", "b"})
+    for none in ({"a", "b"}, (one for one in "ab"), count()):
+        with pytest.raises(ValueError, match=r"^Encoding.layers: expected a list or a tuple, f"):
+            Encoding(layers=none)
     with pytest.raises(ValueError, match=r"^Encoding.layers: expected a list, found 'features.5'"):
         Encoding(layers="features.5")
 

@@ -21,9 +21,10 @@ from trainables.spec import (
 )
 from trainables.spec.rois import HEMISPHERES, ROI_ORDER
 
-numbers = st.floats(1e-8, 1e8)
+ratios = st.floats(1e-8, 100)
+labels = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=200)
 training = {
-    "learning_rate": numbers,
+    "learning_rate": ratios,
     "batch_size": st.integers(2, 4096),
     "epochs": st.integers(1, 500),
     "validation": st.floats(0, 1, exclude_max=True),
@@ -34,9 +35,9 @@ objectives = st.one_of(
     st.builds(
         Contrastive,
         **training,
-        temperature=numbers,
-        hidden_ratio=numbers,
-        embedding_ratio=numbers,
+        temperature=st.floats(1e-4, 1e4),
+        hidden_ratio=ratios,
+        embedding_ratio=ratios,
     ),
 )
 rois = st.builds(
@@ -51,17 +52,17 @@ rois = st.builds(
 
 encodings = st.builds(
     Encoding,
-    layers=st.lists(st.text(), min_size=1).map(tuple),
+    layers=st.lists(labels, min_size=1, unique=True).map(tuple),
     protocols=st.lists(st.sampled_from(PROTOCOLS), min_size=1, unique=True).map(tuple),
     n_components=st.integers(1, 5000),
-    alphas=st.lists(numbers, min_size=1).map(tuple),
+    alphas=st.lists(st.floats(1e-30, 1e30), min_size=1, unique=True).map(sorted).map(tuple),
     n_folds=st.integers(2, 10),
 )
 any_trial = st.builds(
     Trial,
     objective=objectives,
     rois=rois.map(lambda roi: (roi,)),
-    backbone=st.builds(Backbone, st.text(), st.text()),
+    backbone=st.builds(Backbone, labels, labels),
     encoding=encodings,
     seed=st.integers(0, 2**31),
 )
@@ -193,11 +194,11 @@ def test_what_is_no_object_is_refused() -> None:
         (lambda: Pooled(temperature=0), "Pooled.temperature: expected a value above 0, found 0"),
         (
             lambda: Pooled(hidden_dim=0),
-            "Pooled.hidden_dim: expected 'mean' or an integer of at least 1, found 0",
+            "Pooled.hidden_dim: expected 'mean' or an integer from 1 to 1048576, found 0",
         ),
         (
             lambda: Pooled(hidden_dim="avg"),
-            "hidden_dim: expected 'mean' or an integer of at least 1, found 'avg'",
+            "hidden_dim: expected 'mean' or an integer from 1 to 1048576, found 'avg'",
         ),
         (
             lambda: Pooled(order="random"),
@@ -211,7 +212,7 @@ def test_what_is_no_object_is_refused() -> None:
             lambda: Trial(Pooled(), (ROI,)),
             "a pooled-avg trial pools two subjects or more, one ROI each, found nsd-subj01-lh-V1v",
         ),
-        (lambda: Trial(Pooled(), (ROI, ROI)), "pools two subjects or more, one ROI each"),
+        (lambda: Trial(Pooled(), (ROI, ROI)), "nsd-subj01-lh-V1v occurs twice"),
         (
             lambda: Trial(Pooled(), (ROI, replace(TWIN, name="EBA"))),
             "a pooled-avg trial is of one ROI, found nsd-subj01-lh-V1v, nsd-subj02-lh-EBA",
