@@ -3,11 +3,19 @@
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from orchestrator.tracking.mlflow_runs import Mirror, Sweep
 from orchestrator.tracking.mlflow_store import tracking_uri
 from trainables.storage.redaction import redact
+
+MAX_FAILURES: Final = 3
+"""Trials that a store rejects one after another until the others wait for the next attempt."""
+SLOW_SECONDS: Final = 3.0
+PAUSE_SECONDS: Final = 30.0
+"""Pause after a store that took more than SLOW_SECONDS to fail."""
 
 
 class Tracker:
@@ -19,6 +27,7 @@ class Tracker:
         self._mirror: Mirror | None = None
         self._due: queue.Queue[str | None] = queue.Queue()
         self._pending: list[str] = []
+        self._down_until = 0.0
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -53,13 +62,29 @@ class Tracker:
     def _try_pending(self) -> None:
         """Write pending trials; keep those that can't be written for the next attempt."""
         kept: list[str] = []
-        while self._pending:
+        n_failures = 0
+        while self._pending and n_failures < MAX_FAILURES and self._is_open():
             trial_id = self._pending.pop(0)
-            if not self._attempt(lambda mirror, due=trial_id: mirror.write(due)):  # type: ignore[misc]
+            if self._attempt(lambda mirror, due=trial_id: mirror.write(due)):  # type: ignore[misc]
+                n_failures = 0
+            else:
                 kept.append(trial_id)
-                if not self._attempt(lambda mirror: None):
-                    break  # the store is down; otherwise it rejects only this trial
-        self._pending = [*kept, *self._pending]
+                n_failures += 1
+        self._pending = [*self._pending, *kept]
+
+    def _is_open(self) -> bool:
+        """Open the store unless it is open; return whether it is.
+
+        A store that has just been waited for in vain is not waited for again.
+        """
+        if self._mirror is None and time.monotonic() < self._down_until:
+            return False
+        began = time.monotonic()
+        is_open = self._attempt(lambda mirror: None)
+        took = time.monotonic() - began
+        if not is_open and took > SLOW_SECONDS:
+            self._down_until = time.monotonic() + PAUSE_SECONDS
+        return is_open
 
     def _attempt(self, action: Callable[[Mirror], None]) -> bool:
         try:
@@ -69,7 +94,7 @@ class Tracker:
         except Exception as error:  # whatever the store raises: results are safe in files
             self._mirror = None
             message = (str(error).splitlines() or [type(error).__name__])[0]
-            self._warn(redact(f"MLflow ({tracking_uri()}): {message[:200]}"))
+            self._warn(redact(f"MLflow ({tracking_uri()}): {message[:300]}"))
             return False
         return True
 

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mlflow import MlflowClient
 from mlflow.entities import Param, RunTag
 
-from orchestrator.tracking.mlflow_store import make_store, tracking_uri
+from orchestrator.tracking.mlflow_store import find_experiment, tracking_uri
 from orchestrator.tracking.run_contents import ended_ms, layer_tags, metrics, parameters
+from orchestrator.tracking.store_check import open_store
 from trainables.data.data_directory import DataDirectory, manifest_file
 from trainables.data.shards import Manifest
 from trainables.results.outcome import Outcome
@@ -59,19 +59,12 @@ class Mirror:
     """Writes MLflow's runs of one sweep. Every method may raise MLflow's exceptions."""
 
     def __init__(self, sweep: Sweep, uri: str) -> None:
-        make_store(uri)
         self._sweep = sweep
-        self._client = MlflowClient(tracking_uri=uri)
+        self._client = open_store(uri)
         self._code_version = code_version()
-        self._experiment = self._find_experiment()
+        self._experiment = find_experiment(self._client, sweep.experiment)
         self._parent = self._find_parent()
         self._known = self._find_children()
-
-    def _find_experiment(self) -> str:
-        found = self._client.get_experiment_by_name(self._sweep.experiment)
-        if found is not None:
-            return str(found.experiment_id)
-        return self._client.create_experiment(self._sweep.experiment)
 
     def _find_parent(self) -> str:
         rule = f"tags.sweep = '{self._sweep.key}'"
@@ -196,11 +189,8 @@ def log_analyses(experiment: str, runs: RunDirectory, files: Sequence[Path]) -> 
 
     May raise MLflow's exceptions. An existing run is reused, so that there is one for each RUNS.
     """
-    uri = tracking_uri()
-    make_store(uri)
-    client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    number = str(found.experiment_id) if found else client.create_experiment(experiment)
+    client = open_store(tracking_uri())
+    number = find_experiment(client, experiment)
     key = digest(["analyses", runs.resolved().address])
     known = client.search_runs([number], f"tags.analyses = '{key}'", max_results=1)
     tags = {"analyses": key, "runs": runs.resolved().address, "code_version": code_version()}

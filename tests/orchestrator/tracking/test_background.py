@@ -1,20 +1,15 @@
 """MLflow written in the background: in order, and later where its store was down."""
 
-import socket
 import time
 
 import pytest
 
+from orchestrator.tracking import background, store_check
 from orchestrator.tracking.background import Tracker, start_tracker
 from tests.builders.mirrored_runs import finetuned, finish, runs_of
+from tests.builders.tcp_listeners import closed_port, silent_port
 
 WAIT = 60
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.slow
@@ -128,3 +123,48 @@ def test_trials_that_a_store_missed_are_written_with_the_next_one() -> None:
     assert mirror.written == ["a", "b"]
     assert tracker.close(complete=False) == []
     assert mirror.closed == [False]
+
+
+def test_a_store_that_swallows_requests_is_waited_for_once(sweep, monkeypatch) -> None:
+    """It is due again after each trial, but the sweep ends soon after its last one."""
+    monkeypatch.setattr(store_check.check_store, "__defaults__", (0.3,))
+    monkeypatch.setattr(background, "SLOW_SECONDS", 0.2)
+    warnings: list[str] = []
+    with silent_port() as port:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret-word@127.0.0.1:{port}")
+        tracker = start_tracker(sweep, warnings.append)
+        for name in "abc":
+            tracker.due([name])
+            time.sleep(0.2)
+        assert tracker.close(complete=True) == ["a", "b", "c"]
+    [message] = warnings
+    assert "no answer within" in message
+    assert "secret-word" not in message
+
+
+def test_a_store_that_rejects_trials_is_asked_about_few_of_them() -> None:
+    class Full(FakeMirror):
+        def write(self, trial_id: str) -> None:
+            self.written.append(trial_id)
+            raise OSError("database or disk is full")
+
+    mirror = Full()
+    tracker = Tracker(mirror.open, lambda warning: None)
+    ids = [f"t{number}" for number in range(600)]
+    tracker.due(ids)
+    assert sorted(tracker.close(complete=True)) == sorted(ids)
+    assert len(mirror.written) <= 12
+
+
+def test_a_trial_that_a_store_rejects_holds_up_no_other() -> None:
+    class Choosy(FakeMirror):
+        def write(self, trial_id: str) -> None:
+            if trial_id.startswith("bad"):
+                raise ValueError("rejected")
+            super().write(trial_id)
+
+    mirror = Choosy()
+    tracker = Tracker(mirror.open, lambda warning: None)
+    tracker.due(["bad1", "a", "bad2", "b", "bad3", "bad4", "c"])
+    assert set(tracker.close(complete=True)) == {"bad1", "bad2", "bad3", "bad4"}
+    assert mirror.written == ["a", "b", "c"]

@@ -3,15 +3,18 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from benchmarks.small_shards import write_shards
 from orchestrator.tracking import mlflow_store
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
-from orchestrator.tracking.mlflow_store import make_store
+from orchestrator.tracking.mlflow_store import StoreError, find_experiment, make_store
 from tests.builders.mirrored_runs import HISTORY, finetuned, finish, rois, runs_of
+from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
 from trainables.results.score_files import read_scores, summarise
 from trainables.spec import Pooled, Trial, Untuned
@@ -115,9 +118,9 @@ def test_artifacts_are_the_scores_the_manifest_and_where_the_checkpoint_is(sweep
 
 @pytest.mark.slow
 def test_a_pooled_trial_is_one_run_with_all_its_subjects(sweep, store) -> None:
-    data = sweep.data.with_name("two")
+    data = sweep.data.path.with_name("two")
     alike = [c for c in write_shards(data, ("subj01", "subj02")) if c.id.endswith("lh-V1v")]
-    sweep = replace(sweep, data=data)
+    sweep = replace(sweep, data=DataDirectory(data))
     trial = Trial(Pooled(hidden_dim=64), tuple(alike))
     finish(sweep, trial)
     Mirror(sweep, store).write(trial.id)
@@ -234,3 +237,51 @@ def test_a_store_whose_making_was_cut_is_made_anew(tmp_path, monkeypatch) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
     assert (tmp_path / "mlflow.db").stat().st_ino == made
     assert MlflowClient(uri).create_experiment("after") == "1"
+
+
+@pytest.mark.slow
+def test_a_deleted_experiment_is_restored_with_its_runs(sweep, store) -> None:
+    trial, other = finetuned(sweep), finetuned(sweep, 1)
+    finish(sweep, trial)
+    Mirror(sweep, store).write(trial.id)
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.get_experiment_by_name(sweep.experiment)
+    client.delete_experiment(experiment.experiment_id)
+    finish(sweep, other)
+    mirror = Mirror(sweep, store)
+    mirror.write(trial.id)
+    mirror.write(other.id)
+    [_], children = runs_of(sweep, store)
+    assert {child.data.tags["trial_id"] for child in children} == {trial.id, other.id}
+    assert client.get_experiment(experiment.experiment_id).lifecycle_stage == "active"
+
+
+class Experiments:
+    """A client of a store that has one experiment, in some state."""
+
+    def __init__(self, stage: str | None, *, allowed: bool = True) -> None:
+        self.stage = stage
+        self.allowed = allowed
+
+    def get_experiment_by_name(self, name: str):
+        return self.stage and SimpleNamespace(experiment_id="7", lifecycle_stage=self.stage)
+
+    def create_experiment(self, name: str) -> str:
+        self.stage = "active"
+        raise MlflowException("RESOURCE_ALREADY_EXISTS")
+
+    def restore_experiment(self, number: str) -> None:
+        if not self.allowed:
+            raise MlflowException("Permission denied\nwith details")
+        self.stage = "active"
+
+
+def test_an_experiment_that_another_command_makes_first_is_used() -> None:
+    assert find_experiment(Experiments(None), "nsd") == "7"
+
+
+def test_an_experiment_that_may_not_be_restored_is_reported_with_the_cure() -> None:
+    cure = r"experiment 'nsd' is deleted .*\(Permission denied\).*--experiment another name"
+    with pytest.raises(StoreError, match=cure):
+        find_experiment(Experiments("deleted", allowed=False), "nsd")
+    assert find_experiment(Experiments("deleted"), "nsd") == "7"
