@@ -73,6 +73,11 @@ def stoppable() -> Iterator[None]:
             signal.signal(one, handler or signal.SIG_DFL)
 
 
+def is_stopping() -> bool:
+    """Return whether a signal has asked this process to stop."""
+    return _stop is not None
+
+
 def stopped_by() -> signal.Signals:
     """Return the signal that has stopped this process; SIGINT if none was received."""
     return signal.SIGINT if _stop is None else signal.Signals(_stop.signum)

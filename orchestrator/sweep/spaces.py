@@ -1,11 +1,12 @@
 """Load search spaces by name or file, and expand them to trials."""
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,11 +15,15 @@ from typing import Final
 
 import search_spaces
 from orchestrator.cli.errors import InputError
+from orchestrator.sweep.confinement import LOADING, confined, first_items
+from trainables.models.backbones import registered_builders
 from trainables.spec import FROM_FILE, Backbone, Roi, Trial
 from trainables.spec.search import Search
 
 ACTIONS: Final = ("status", "retry", "cancel")
 """Subcommands, which can't be names of search spaces."""
+MAX_SOURCE: Final = 2**20
+"""The largest file of a search space, in bytes."""
 Space = Callable[[Sequence[Roi]], Iterable[Trial]]
 
 
@@ -33,7 +38,7 @@ def load_space(name: str) -> Space:
     Raises InputError if there is no such space, or if it has no function ``trials(rois)``.
     """
     module = _load_file(Path(name)) if name.endswith(".py") else _load_named(name)
-    trials = getattr(module, "trials", None)
+    trials = vars(module).get("trials")
     if not callable(trials):
         raise InputError(
             f"{name}: a search space needs a function trials(rois) that yields Trial values; "
@@ -48,9 +53,11 @@ def load_search(name: str) -> Search | None:
     Raises InputError if there is no such space, or if SEARCH is not a Search.
     """
     module = _load_file(Path(name)) if name.endswith(".py") else _load_named(name)
-    search = getattr(module, "SEARCH", None)
+    search = vars(module).get("SEARCH")
     if search is not None and not isinstance(search, Search):
-        raise InputError(f"{name}: SEARCH is {search!r:.80}; expected a trainables.spec.Search")
+        raise InputError(
+            f"{name}: SEARCH is {_described(search)}; expected a trainables.spec.Search"
+        )
     return search
 
 
@@ -73,40 +80,69 @@ def _load_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
-    try:
+    with confined(spec.origin, "could not be loaded", LOADING), _same_backbones(spec.origin):
+        _check_source(path)
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(
-            f"{path}: could not be loaded: {_describe_error(error, spec.origin)}"
-        ) from error
     return module
 
 
-def _describe_error(error: Exception, file: str | None) -> str:
-    """Describe an error with its line in a user's file; a syntax error includes its line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == file]
-    where = f" (line {lines[-1]})" if lines else ""
-    return f"{type(error).__name__}: {error}{where}"
+def _check_source(path: Path) -> None:
+    """Raise InputError if a file is too large, or defines ``trials`` or SEARCH twice."""
+    if (size := path.stat().st_size) > MAX_SOURCE:
+        raise InputError(f"{path}: expected at most {MAX_SOURCE:,} bytes of Python, found {size:,}")
+    lines: dict[str, list[int]] = {"trials": [], "SEARCH": []}
+    for node in ast.parse(path.read_bytes(), str(path)).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node]
+        for target in targets:
+            name = getattr(target, "id", getattr(target, "name", None))
+            if name in lines:
+                lines[name].append(node.lineno)
+    for name, found in lines.items():
+        if len(found) > 1:
+            raise InputError(
+                f"{path}: defines {name} {len(found)} times (lines {', '.join(map(str, found))}); "
+                "expected one definition"
+            )
+    if all(lines.values()):
+        raise InputError(f"{path}: defines trials and SEARCH; expected one of the two")
+
+
+@contextmanager
+def _same_backbones(file: str | None) -> Iterator[None]:
+    """Raise InputError if the block registers a backbone, which no worker would know."""
+    before = registered_builders()
+    yield
+    after = registered_builders()
+    changed = sorted(name for name in after if after[name] is not before.get(name))
+    if changed:
+        raise InputError(
+            f"{file}: registers the backbone {changed[0]!r}, which workers do not know; "
+            "a search space uses the backbones of torchvision and of this program"
+        )
 
 
 def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial]:
     """List a space's trials without duplicates; weights, if given, replace each backbone's.
 
     Untuned trials of one subject are merged into one trial for all their ROIs. Raises InputError if
-    the space fails, yields no trials or other values, or needs a weights file that is not given.
+    the space fails, does not end, yields no trials or other values, or needs a weights file that is
+    not given.
     """
-    try:
-        trials = list(space(rois))
-    except Exception as error:
-        file = getattr(getattr(space, "__code__", None), "co_filename", None)
-        raise InputError(
-            f"{file}: trials(rois) of the search space failed: {_describe_error(error, file)}"
-        ) from error
+    file = _file_of(space)
+    with confined(file, "trials(rois) of the search space failed"), _same_backbones(file):
+        yielded = space(list(rois))
+        if not isinstance(yielded, Iterable) or isinstance(yielded, str | bytes | Mapping):
+            expected = "yield Trial values, or return a list of them"
+            raise InputError(
+                f"{file}: trials(rois) returned {yielded!r:.80}; expected it to {expected}"
+            )
+        trials = first_items(yielded, file, "trials(rois)")
     merged: dict[str, Trial] = {}
     for trial in trials:
-        if not isinstance(trial, Trial):
-            raise InputError(f"the search space yielded {trial!r:.80}; expected Trial values")
+        if type(trial) is not Trial:
+            raise InputError(
+                f"{file}: the search space yielded {_described(trial)}; expected Trial values"
+            )
         chosen = _with_weights(trial, weights)
         merged[chosen.id] = _merge(merged.get(chosen.id), chosen)
     if not merged:
@@ -115,20 +151,32 @@ def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial
     return list(merged.values())
 
 
+def _file_of(function: Callable[..., object]) -> str | None:
+    """Return the file that defines a function or class; None if it is not of Python."""
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    code = getattr(function, "__code__", None)
+    return getattr(code, "co_filename", getattr(module, "__file__", None))
+
+
+def _described(value: object) -> str:
+    try:
+        return " ".join(f"{value!r:.80}".split())
+    except Exception:  # a class of the space's own
+        return f"a {type(value).__name__}"
+
+
 def space_notes(space: Space, rois: Sequence[Roi]) -> tuple[str, ...]:
     """Call ``notes(rois)`` of a space's module, which returns lines about its trials, if defined.
 
-    Raises InputError if the function fails.
+    Raises InputError if the function fails or does not end.
     """
     notes = getattr(sys.modules.get(space.__module__), "notes", None)
     if not callable(notes):
         return ()
-    try:
-        return tuple(map(str, notes(rois)))
-    except Exception as error:
-        file = notes.__code__.co_filename
-        message = _describe_error(error, file)
-        raise InputError(f"{file}: notes(rois) of the search space failed: {message}") from error
+    file = _file_of(notes)
+    with confined(file, "notes(rois) of the search space failed"):
+        lines = first_items(notes(list(rois)), file, "notes(rois)")
+        return tuple(" ".join(str(line).split()) for line in lines)
 
 
 def _with_weights(trial: Trial, weights: str | None) -> Trial:

@@ -50,6 +50,12 @@ def architectures() -> list[str]:
     return sorted([*OWN_ARCHITECTURES, *published])
 
 
+def registered_builders() -> dict[str, Callable[..., nn.Module]]:
+    """Return the function that builds each backbone, of torchvision's registry and our own."""
+    published = {name: models.get_model_builder(name) for name in models.list_models()}
+    return {**published, **OWN_ARCHITECTURES}
+
+
 def build(architecture: str) -> nn.Module:
     """Build an untrained backbone by name; raise ValueError naming the known ones."""
     if architecture in OWN_ARCHITECTURES:

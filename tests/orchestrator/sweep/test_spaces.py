@@ -120,7 +120,10 @@ def test_a_file_loaded_again_is_read_again(tmp_path) -> None:
         ("\n\nx = 1 / 0\n", r"could not be loaded: ZeroDivisionError: .* \(line 3\)$"),
         ("def trials(rois):\n    yield 3\n", r"yielded 3; expected Trial values"),
         ("def trials(rois):\n    return []\n", "yielded no trial for the chosen ROIs"),
-        ("def trials(rois):\n    pass\n", r"trials\(rois\) of the search space failed: TypeError"),
+        (
+            "def trials(rois):\n    pass\n",
+            r"trials\(rois\) returned None; expected it to yield Tri",
+        ),
         (
             "def trials():\n    return []\n",
             r"trials\(rois\) of the search space failed: TypeError: .*argument",
