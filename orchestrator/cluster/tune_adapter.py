@@ -1,6 +1,5 @@
 """Ray Tune over the warm groups: proxy trials that submit a job and forward its reports."""
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from ray import cloudpickle as pickle
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 
+from orchestrator.cli.errors import full_disk
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.worker_groups import QueueLost, TrialFailed, listen
 from trainables.exceptions import Failure
@@ -54,10 +54,11 @@ def run_jobs(
 
     scheduler: decides from the reports which trials to stop; None: all trials run to their end. A
     stopped trial is reported to the watcher as finished, possibly before its worker has written the
-    outcome. Raises KeyboardInterrupt on Ctrl-C, at once, and QueueLost if the queue is gone.
+    outcome. Raises KeyboardInterrupt on Ctrl-C, at once, QueueLost if the queue is gone, and
+    InputError at the first trial that finds the disk full, since all others would.
     """
     by_id = {job.trial_id: job for job in jobs}
-    lost = _Lost()
+    stop = _Stop()
     trainable = tune.with_resources(
         tune.with_parameters(_proxy_trial, queue=queue, jobs=by_id), HEAD
     )
@@ -75,36 +76,33 @@ def run_jobs(
             name=f"tune-{time.time_ns()}",
             storage_path=schedule.scratch,
             failure_config=tune.FailureConfig(max_failures=schedule.retries),
-            callbacks=[_Forward(watcher, lost)],
-            stop=lost,
+            callbacks=[_Forward(watcher, stop)],
+            stop=stop,
             verbose=0,
         ),
     ).fit()
-    if lost.stop_all():
-        raise QueueLost("the process of the trial queue has ended")
+    if stop.reason is not None:
+        raise stop.reason
 
 
-class _Lost(tune.Stopper):
-    """Ends the experiment once a trial has found the queue gone."""
+class _Stop(tune.Stopper):
+    """Ends the experiment once a trial has found that no other can succeed."""
 
     def __init__(self) -> None:
-        self._is_lost = threading.Event()
+        self.reason: Exception | None = None
+        """What to raise when the experiment has ended; None: nothing."""
 
     def __reduce__(self) -> Any:
-        """Pickle as a new object: Tune saves its stopper, but an event can't be pickled."""
-        return (_Lost, ())
-
-    def found(self) -> None:
-        """Record that the queue is gone."""
-        self._is_lost.set()
+        """Pickle as a new object: Tune saves its stopper, which another process has no use for."""
+        return (_Stop, ())
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Return False: single trials are not stopped."""
         return False
 
     def stop_all(self) -> bool:
-        """Return whether to stop all trials, because the queue is gone."""
-        return self._is_lost.is_set()
+        """Return whether to stop all trials."""
+        return self.reason is not None
 
 
 def _proxy_trial(config: dict[str, Any], *, queue: Any, jobs: Mapping[str, Job]) -> None:
@@ -119,9 +117,9 @@ def _name(trial: Any) -> str:
 class _Forward(tune.Callback):
     """Forwards the ends of Tune's trials to a watcher."""
 
-    def __init__(self, watcher: Watcher, lost: _Lost) -> None:
+    def __init__(self, watcher: Watcher, stop: _Stop) -> None:
         self._watcher = watcher
-        self._lost = lost
+        self._stop = stop
 
     def __reduce__(self) -> Any:
         """Pickle as a plain callback: Tune saves its callbacks, but a terminal can't be pickled."""
@@ -132,18 +130,24 @@ class _Forward(tune.Callback):
         self._watcher.finished(_name(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Check whether the queue still exists before a trial is retried."""
-        self._queue_is_lost(trial)
+        """Check whether a retry could succeed."""
+        self._ends_all(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Forward the failure of a trial that is not retried."""
-        if not self._queue_is_lost(trial):
+        if not self._ends_all(trial):
             self._watcher.failed(_name(trial), _failure_of(trial))
 
-    def _queue_is_lost(self, trial: Any) -> bool:
-        if isinstance(_raised_by(trial), QueueLost):
-            self._lost.found()
-        return self._lost.stop_all()
+    def _ends_all(self, trial: Any) -> bool:
+        """Return whether the queue is gone or the disk full, and the experiment is to end."""
+        raised = _raised_by(trial)
+        if self._stop.reason is None and isinstance(raised, QueueLost):
+            self._stop.reason = QueueLost("the process of the trial queue has ended")
+        elif self._stop.reason is None and getattr(raised, "kind", None) == "disk-full":
+            failure = _failure_of(trial)
+            self._watcher.failed(_name(trial), failure)
+            self._stop.reason = full_disk(failure)
+        return self._stop.reason is not None
 
 
 def _failure_of(trial: Any) -> Failure:

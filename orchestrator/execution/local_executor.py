@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from orchestrator.cli.errors import InputError
+from orchestrator.cli.errors import InputError, full_disk
 from orchestrator.cluster.jobs import Progress
 from orchestrator.execution.monitor import Monitor
 from orchestrator.execution.plan import Plan
@@ -43,7 +43,8 @@ class LocalExecutor:
     def run(self, plan: Plan, monitor: Monitor) -> Mapping[str, str]:
         """Run the waiting work in order; a failed trial does not stop the others.
 
-        Raises InputError if the device has failed, because this process can't use it any more.
+        Raises InputError if the device has failed, because this process can't use it any more, or
+        if the disk is full.
         """
         share = min(1.0, self._settings.resources.gpus or 1.0)
         runner = TrialRunner(run_context_of(self._settings, share_of_gpu=share), self._device)
@@ -56,7 +57,7 @@ class LocalExecutor:
                     watcher.finished(work_item.id)
                 else:
                     watcher.failed(work_item.id, failure)
-                    _check_device(failure)
+                    _check_can_continue(failure)
         return monitor.failures
 
     def _try(self, runner: TrialRunner, work_item: WorkItem) -> Failure | None:
@@ -70,7 +71,7 @@ class LocalExecutor:
                 raise KeyboardInterrupt from None  # quitting the debugger ends the sweep
             except Exception as error:
                 failure = failure_of(error)
-                if failure.kind == "device":
+                if failure.kind in ("device", "disk-full"):
                     return failure
             else:
                 return None
@@ -99,14 +100,16 @@ class _Listener:
         return True
 
 
-def _check_device(failure: Failure) -> None:
-    """Raise InputError if the device has failed, because every further trial would fail too."""
+def _check_can_continue(failure: Failure) -> None:
+    """Raise InputError if every further trial would fail too: no device, or a full disk."""
+    last = failure.message.strip().splitlines()[-1]
     if failure.kind == "device":
-        last = failure.message.strip().splitlines()[-1]
         raise InputError(
             f"the device has failed ({last}), and this process can't use it any more; run the same "
             "command again to resume in a new process"
         )
+    if failure.kind == "disk-full":
+        raise full_disk(failure)
 
 
 def _device_for(gpus: float | None) -> torch.device:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from orchestrator.execution.cost import Costs
+from trainables.exceptions import Denied
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_score_file
@@ -68,6 +69,8 @@ def _is_scored(runs: RunDirectory, trial: WorkItem, roi: Roi, damaged: list[str]
         return False
     try:
         read_score_file(path)
+    except Denied:
+        raise  # the scores exist, and are not computed again
     except ValueError:
         damaged.append(f"{path}: damaged; it is scored again")
         return False

@@ -5,7 +5,14 @@ from typing import Final, Literal
 
 import torch
 
-from trainables.exceptions import Diverged, ErrorKind, Failure, OutOfMemory, ProcessGroupBroken
+from trainables.exceptions import (
+    DiskFull,
+    Diverged,
+    ErrorKind,
+    Failure,
+    OutOfMemory,
+    ProcessGroupBroken,
+)
 
 _NO_MEMORY: Final = (
     "can't allocate memory",  # torch's allocator of a CPU
@@ -41,6 +48,8 @@ def kind_of(error: BaseException) -> ErrorKind:
         return "out-of-memory"
     if isinstance(error, ProcessGroupBroken):
         return "worker-lost"
+    if isinstance(error, DiskFull):
+        return "disk-full"
     if isinstance(error, ValueError | OSError):
         return "input"
     return device_failure(error) or "unexpected"

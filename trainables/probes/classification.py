@@ -9,16 +9,17 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
 from trainables.compute.device import free_bytes
 from trainables.data.tasks import TaskManifest, read_labels, read_task_batches
 from trainables.encoding.features import Storage, extract
+from trainables.exceptions import Denied
 from trainables.probes.logistic import C, Head, fit_head
 from trainables.probes.probe import Kind, LoadedBackbone, ProbeContext, Probed, Result, probe_file
-from trainables.storage.atomic import atomic_write
+from trainables.storage.tensor_files import write_tensors
 
 NAME: Final = "classification"
 BATCH: Final = {"cpu": 32, "cuda": 256}
@@ -112,10 +113,8 @@ def head_file(probed: Probed, context: ProbeContext) -> Path:
 
 
 def write_head(path: Path, head: Head) -> None:
-    """Write a head whole."""
-    state = {"weight": head.weight.cpu().contiguous(), "bias": head.bias.cpu().contiguous()}
-    with atomic_write(path) as beside:
-        save_file(state, beside)
+    """Write a head atomically."""
+    write_tensors(path, {"weight": head.weight.cpu(), "bias": head.bias.cpu()})
 
 
 def read_head(path: Path) -> tuple[Tensor, Tensor]:
@@ -126,6 +125,8 @@ def read_head(path: Path) -> tuple[Tensor, Tensor]:
     try:
         state = load_file(path)
         return state["weight"], state["bias"]
+    except PermissionError as error:
+        raise Denied.of(path, error) from error
     except Exception as error:  # safetensors has its own error type
         raise ValueError(
             f"{path}: not a classifier's head ({error}); remove the result beside it and run "

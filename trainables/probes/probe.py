@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from trainables.data.data_directory import DataDirectory
+from trainables.exceptions import Denied
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Trial, Untuned, digest
 from trainables.spec.fields import Int, Text
@@ -142,6 +143,8 @@ class ProbeRecord:
         try:
             note = parse(ProbeNote, (pq.read_schema(path).metadata or {}).get(PROBE_KEY, b""))
             return cls(path, Probed(note.model), note.inputs, note.numbers, note.version)
+        except PermissionError as error:
+            raise Denied.of(path, error) from error
         except (OSError, ValueError, pa.ArrowInvalid) as error:
             raise ValueError(
                 f"{path}: not a probe's result ({error}); remove it and run the analysis again"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from trainables.exceptions import Denied
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Roi
 from trainables.spec.evaluation import AnyWorkItem, WorkItem
@@ -119,6 +120,8 @@ def read_predictions(path: Path, protocol: str) -> RoiPredictions | None:
         )
     except FileNotFoundError:
         raise
+    except PermissionError as error:
+        raise Denied.of(path, error) from error
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise ValueError(
             f"{path}: not a readable prediction file ({error}); remove it, and the scores of "

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError, m
 from pydantic.dataclasses import dataclass
 from pydantic_core import ArgsKwargs, PydanticCustomError, from_json
 
+from trainables.exceptions import Denied
 from trainables.spec.fields import refusal
 
 T = TypeVar("T")
@@ -241,12 +242,14 @@ def read_record(path: Path, kind: type[T], cure: str) -> T:
     """Read a record from its file.
 
     Raises ValueError with the path, the field, the expected and the found value, and the cure;
-    FileNotFoundError when there is no such file.
+    FileNotFoundError when there is no such file, Denied if this user may not read it.
     """
     try:
         return parse(kind, read_bounded(path))
     except FileNotFoundError:
         raise
+    except PermissionError as error:
+        raise Denied.of(path, error) from error
     except (OSError, ValueError) as error:
         found = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"{path}: {found}; {cure}") from error

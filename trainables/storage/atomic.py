@@ -1,11 +1,13 @@
 """Atomic writes, and checksums that detect damaged files.
 
-A file is written to a temporary file in the same directory, flushed to disk and renamed; a write
-that fails leaves nothing behind. Parquet pages carry checksums, which reading verifies.
+A file is written to a temporary file in the same directory, flushed to disk and renamed, and the
+directory is flushed; a write that fails leaves nothing behind. Parquet pages carry checksums, which
+reading verifies.
 """
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,10 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainables.storage.disk_space import full_disk_described
+from trainables.storage.local_files import rename, sync_file
 from trainables.storage.s3_mirror import upload
+from trainables.storage.temporary_files import temporary_name
 
 CHECKED: Final[dict[str, Any]] = {"write_page_checksum": True}
 """Options with which every Parquet file is written."""
@@ -27,19 +32,29 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary file to write to, which replaces path when the block ends.
 
     If the block raises, as on a full disk, the temporary file is removed and path is unchanged. A
-    file of a mirror is uploaded to S3 before it is renamed here.
+    file of a mirror is uploaded to S3 before it is renamed here. The mode is that of the umask,
+    whatever the block's library chooses. Raises DiskFull for an error of the kind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(temporary_name(path.name))
     try:
-        yield beside
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
+        with full_disk_described(path.parent):
+            mode = _create(beside)
+            yield beside
+            if stat.S_IMODE(beside.stat().st_mode) != mode:
+                beside.chmod(mode)
+            sync_file(beside)
         upload(beside, path)
-        beside.replace(path)
+        rename(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _create(path: Path) -> int:
+    """Create an empty file; return its mode, which the umask or the directory decides."""
+    with path.open("xb") as file:
+        return stat.S_IMODE(os.fstat(file.fileno()).st_mode)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,7 +66,7 @@ def write_text(path: Path, text: str) -> None:
 def append_line(path: Path, line: str, *, to_s3: bool) -> None:
     """Append a line to a text file; to_s3: also upload the whole file, if path is in a mirror."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    with full_disk_described(path.parent), path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
     if to_s3:
         upload(path, path)

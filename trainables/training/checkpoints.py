@@ -15,15 +15,17 @@ from typing import Annotated, Final, Self
 import torch
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from trainables.exceptions import Denied
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.spec.fields import Count, Name, Text
 from trainables.spec.records import parse, read_bounded, record
-from trainables.storage.atomic import atomic_write, hash_file, hash_files, write_text
+from trainables.storage.atomic import hash_file, hash_files, write_text
 from trainables.storage.stored_directory import StoredDirectory
+from trainables.storage.tensor_files import write_tensors
 
 LAST: Final = "last.json"
 BEST: Final = "best.json"
@@ -79,7 +81,10 @@ class Checkpoints:
         self._unsaved_best: tuple[tuple[EpochReport, ...], dict[str, Tensor]] | None = None
 
     def load(self, device: torch.device) -> Resumed | None:
-        """Load the last checkpoint; return None if there is none, or if it is damaged."""
+        """Load the last checkpoint; return None if there is none, or if it is damaged.
+
+        Raises Denied if this user may not read it: it is not trained again.
+        """
         self._stored.fetch_all()
         try:
             note = Note.read(self._directory / LAST)
@@ -87,6 +92,8 @@ class Checkpoints:
             model = _load(self._directory, note, note.model, device)
             name = note.optimizer
             optimizer = None if name is None else _load(self._directory, note, name, device)
+        except PermissionError as error:
+            raise Denied.of(self._directory, error) from error
         except (OSError, ValueError, SafetensorError):
             return None  # trained again from the start, with the same result
         return Resumed(note.history, model, optimizer)
@@ -159,9 +166,7 @@ class Checkpoints:
         self._remove_superseded()
 
     def _write(self, name: str, tensors: Mapping[str, Tensor]) -> str:
-        whole = {key: value.detach().contiguous() for key, value in tensors.items()}
-        with atomic_write(self._directory / name) as beside:
-            save_file(whole, beside)
+        write_tensors(self._directory / name, tensors)
         return name
 
     def _note(
@@ -202,6 +207,8 @@ def load_backbone(directory: StoredDirectory) -> dict[str, Tensor]:
     try:
         note = Note.read(note_file)
         state = _load(directory.path, note, note.model, torch.device("cpu"))
+    except PermissionError as error:
+        raise Denied.of(directory.path, error) from error
     except (OSError, ValueError, SafetensorError) as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ValueError(f"{note_file}: no usable checkpoint ({found}); {_CURE}") from error

@@ -11,14 +11,13 @@ from typing import Final
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from orchestrator.ingest.simulate.scenes import CLASSES, compose, render
 from trainables.models import backbones
 from trainables.spec.fields import Count, Int, Measure, Positive, Share, Text
 from trainables.spec.records import parse, record
-from trainables.storage.atomic import atomic_write
+from trainables.storage.tensor_files import write_tensors
 
 FIRST_STIMULUS: Final = 100_000
 """First stimulus number of pretraining; no subject is shown a stimulus from here on."""
@@ -69,8 +68,7 @@ def make_weights(path: Path, settings: PretrainingSettings | None = None) -> Pat
         _train(network, settings)
         accuracy = _measure_accuracy(network, settings)
     record = {RECORD: json.dumps({"settings": asdict(settings), "accuracy": accuracy})}
-    with atomic_write(path) as beside:
-        save_file(network.state_dict(), beside, metadata=record)
+    write_tensors(path, network.state_dict(), record)
     return path
 
 

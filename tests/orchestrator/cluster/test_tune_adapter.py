@@ -1,6 +1,6 @@
 """What is made of the exceptions that Tune keeps of its trials: no Ray is started."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ class KeptTrial:
 
     error_file: str
     pickled_error_file: str | None
+    config: dict[str, str] = field(default_factory=lambda: {"trial": "a"})
 
 
 def kept(home: Path, error: Exception | None, text: str) -> KeptTrial:
@@ -46,7 +47,26 @@ def test_an_error_of_the_proxy_itself_is_unexpected(tmp_path) -> None:
 def test_the_queue_is_lost_by_the_type_of_the_error_not_by_its_text(
     tmp_path, error, expected
 ) -> None:
-    lost = tune_adapter._Lost()
-    forward = tune_adapter._Forward(watcher=None, lost=lost)  # type: ignore[arg-type]
+    stop = tune_adapter._Stop()
+    forward = tune_adapter._Forward(watcher=None, stop=stop)  # type: ignore[arg-type]
     forward.on_trial_recover(0, [], kept(tmp_path, error, f"Traceback\n{error!r}"))
-    assert lost.stop_all() is expected
+    assert stop.stop_all() is expected
+
+
+@pytest.mark.parametrize("callback", ["on_trial_recover", "on_trial_error"])
+def test_a_full_disk_ends_the_sweep_at_its_first_trial_without_a_retry(tmp_path, callback) -> None:
+    failed: list[tuple[str, str]] = []
+
+    class Seen:
+        def failed(self, trial_id: str, failure: Failure) -> None:
+            failed.append((trial_id, failure.kind))
+
+    stop = tune_adapter._Stop()
+    forward = tune_adapter._Forward(Seen(), stop)  # type: ignore[arg-type]
+    text = "Traceback\ntrainables.exceptions.DiskFull: No space left on device in /runs: 3 MB"
+    trial = kept(tmp_path, TrialFailed("disk-full", text), text)
+    for _ in range(2):  # another running trial finds it full as well
+        getattr(forward, callback)(0, [], trial)
+    assert stop.stop_all()
+    assert failed == [("a", "disk-full")]
+    assert str(stop.reason).endswith("would fail too: No space left on device in /runs: 3 MB")

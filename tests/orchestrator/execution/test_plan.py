@@ -8,6 +8,7 @@ import pytest
 from orchestrator.execution.plan import make_plan
 from orchestrator.sweep.spaces import expand
 from tests.builders.planned_rois import ALL_ROIS, COSTS, rois, three_methods
+from trainables.exceptions import Denied
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import SCORE_SCHEMA
@@ -26,6 +27,18 @@ def score(runs: Path, trial: Trial, roi: Roi) -> None:
 
 def end(runs: Path, trial: Trial, status: str) -> None:
     Outcome(trial, status, "host", "cpu", 0.0, {}).write(RunDirectory(runs))
+
+
+def test_scores_that_this_user_may_not_read_are_not_made_again(tmp_path, monkeypatch) -> None:
+    trials = expand(three_methods, ALL_ROIS, None)[:1]
+    score(tmp_path, trials[0], trials[0].rois[0])
+
+    def refuse(path: Path) -> None:
+        raise Denied(f"{path}: this user may not read it")
+
+    monkeypatch.setattr("orchestrator.execution.plan.read_score_file", refuse)
+    with pytest.raises(Denied):
+        make_plan(trials, RunDirectory(tmp_path), COSTS)
 
 
 def test_planning_twice_gives_the_same_trials_in_the_same_order(tmp_path) -> None:

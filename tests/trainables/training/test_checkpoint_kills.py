@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.builders.tiny_checkpoints import CPU, Training, names, same
+from trainables.storage import tensor_files
 from trainables.storage.stored_directory import StoredDirectory
-from trainables.training import checkpoints as module
 from trainables.training.checkpoints import (
     BEST,
     LAST,
@@ -36,7 +36,7 @@ def kill_at(monkeypatch, call: int) -> list[str]:
 
         return instead
 
-    monkeypatch.setattr(module, "save_file", killing("save_file", module.save_file))
+    monkeypatch.setattr(tensor_files, "save_file", killing("save_file", tensor_files.save_file))
     for name in ("replace", "write_text", "unlink"):
         monkeypatch.setattr(Path, name, killing(name, getattr(Path, name)))
     return calls

@@ -1,6 +1,8 @@
 """Checkpoints: saved, restored, kept, superseded and found damaged."""
 
 import json
+import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from tests.builders.file_systems import deny
 from tests.builders.tiny_checkpoints import CPU, Training, names, report, same
+from trainables.exceptions import Denied
 from trainables.results.epoch_report import EpochReport
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.checkpoints import (
@@ -31,6 +35,34 @@ def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path) -> None:
     assert loaded.history == training.history
     assert same(loaded.model, model)
     assert same(loaded.optimizer, optimizer)
+
+
+@pytest.mark.parametrize("name", ["epoch-0001.safetensors", LAST, BEST])
+def test_a_checkpoint_that_this_user_may_not_read_is_not_trained_again(
+    tmp_path, monkeypatch, name
+) -> None:
+    """A colleague's checkpoint, of mode 0600: refused with the cure, whichever file it is."""
+    training = Training(tmp_path)
+    training.epoch()
+    training.checkpoints.finish(training.history)
+    deny(monkeypatch, name)
+    readers = [lambda: training.checkpoints.load(CPU)]
+    if name != BEST:  # which only a training reads
+        readers.append(lambda: load_backbone(StoredDirectory(tmp_path)))
+    for read in readers:
+        with pytest.raises(Denied, match=rf"{name}: this user may not read it .*chmod -R g\+rX"):
+            read()
+
+
+def test_the_files_of_a_checkpoint_have_the_mode_of_the_umask(tmp_path) -> None:
+    before = os.umask(0o027)
+    try:
+        Training(tmp_path).epoch()
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert set(modes.values()) == {0o640}
+    assert len(modes) == 4
 
 
 def test_nothing_is_loaded_where_nothing_was_saved(tmp_path) -> None:
