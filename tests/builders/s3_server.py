@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainables.storage import s3_mirror
+from trainables.storage import s3_objects
 
 BUCKET = "lab-bucket"
 
@@ -24,11 +24,11 @@ def s3() -> Iterator[Any]:
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3_mirror._client.cache_clear()
+        s3_objects.client.cache_clear()
         try:
-            client = s3_mirror._client()
+            client = s3_objects.client()
             client.create_bucket(Bucket=BUCKET)
             yield client
         finally:
-            s3_mirror._client.cache_clear()
+            s3_objects.client.cache_clear()
             server.stop()

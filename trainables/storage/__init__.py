@@ -1,3 +1,14 @@
 """Atomic writes, directories mirrored in S3, and redaction of secrets."""
 
-__all__ = ["atomic", "redaction", "s3_mirror", "stored_directory"]
+__all__ = [
+    "atomic",
+    "disk_space",
+    "local_files",
+    "processes",
+    "redaction",
+    "s3_mirror",
+    "s3_objects",
+    "stored_directory",
+    "temporary_files",
+    "tensor_files",
+]

@@ -15,6 +15,7 @@ from orchestrator.cli.arguments import data_directory
 from orchestrator.cli.errors import InputError
 from orchestrator.execution.run_lock import acquire, owner_of
 from orchestrator.sweep.__main__ import main as sweep
+from tests.builders.leftovers import leftovers
 from tests.builders.s3_server import BUCKET, s3
 from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
@@ -69,7 +70,28 @@ def test_an_address_is_read_off_its_path_on_any_machine(machine: Machine) -> Non
     assert address(path / "scores" / "a.parquet") == f"{RUNS}/scores/a.parquet"
     assert address(Path("/srv/runs")) == "/srv/runs"
     assert place("runs") == Path("runs")
-    assert not is_mirror(Path("runs"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "runs",
+        "/srv/cortex-sweep-s3/bucket/runs",
+        "cortex-sweep-s3",
+        "/srv/mirror-of/cortex-sweep-s3/b",
+        "/home/lab/cortex-sweep-s3-tests/mirror-of/b",
+    ],
+)
+def test_a_local_path_is_local_whatever_its_names(client: Any, text: str) -> None:
+    path = place(text)
+    assert path == Path(text)
+    assert not is_mirror(path / "trials" / "t.json")
+    assert address(path) == text
+
+
+def test_the_path_of_a_mirror_is_no_directory_to_give(machine: Machine) -> None:
+    with pytest.raises(ValueError, match=f"a mirror of S3; give {RUNS}$"):
+        place(str(place(RUNS)))
 
 
 @pytest.mark.parametrize("text", ["s3://", "s3:///runs", "s3://key:secret@bucket/x", "s3://b/../c"])
@@ -111,8 +133,8 @@ def test_only_other_versions_are_copied(
     write_text(place(RUNS) / "a", "second version")
     machine("second")
     copied: list[str] = []
-    download = client.download_file
-    monkeypatch.setattr(client, "download_file", lambda *at: (copied.append(at[1]), download(*at)))
+    get = client.get_object
+    monkeypatch.setattr(client, "get_object", lambda **at: (copied.append(at["Key"]), get(**at))[1])
     pull(place(RUNS))
     pull(place(RUNS))
     assert copied == ["lab/runs/a"]
@@ -153,7 +175,9 @@ def test_an_ingested_subject_is_read_from_s3_and_its_manifest_comes_last(
     data = DataDirectory(place(f"s3://{BUCKET}/data"))
     uploaded: list[str] = []
     put = client.upload_file
-    monkeypatch.setattr(client, "upload_file", lambda *at: (uploaded.append(at[2]), put(*at)))
+    monkeypatch.setattr(
+        client, "upload_file", lambda *at, **options: (uploaded.append(at[2]), put(*at, **options))
+    )
     rois = write_shards(data.path)
     for shard in {data.shard(roi.shard) for roi in rois}:
         upload_directory(shard, last="manifest.json")
@@ -211,17 +235,23 @@ def test_of_many_exactly_one_holds_a_directory_in_s3(machine: Machine) -> None:
     assert (len(held), len(refused)) == (1, 5)
 
 
-@pytest.mark.parametrize("ending", ["pulled", "pulled.4aCD5dBa"])  # boto3 adds letters meanwhile
-def test_pruning_leaves_what_a_living_command_is_about_to_copy(
-    machine: Machine, ending: str
-) -> None:
+def test_pruning_leaves_what_a_living_command_is_about_to_copy(machine: Machine) -> None:
     write_text(place(RUNS) / "kept.json", "{}")
-    ours, dead = (place(RUNS) / f".kept.json.{pid}-7.{ending}" for pid in (os.getpid(), 2**22 + 1))
-    for path in (ours, dead):
-        path.write_text("half")
+    kept, gone = leftovers("kept.json")
+    for name in (*kept, *gone):
+        (place(RUNS) / name).write_text("half")
     pull(place(RUNS), prune=True)
-    assert ours.exists()
-    assert not dead.exists()
+    assert sorted(path.name for path in place(RUNS).iterdir()) == sorted([*kept, "kept.json"])
+
+
+def test_what_a_killed_command_left_in_any_mirror_is_removed_by_the_next(machine: Machine) -> None:
+    kept, gone = leftovers("rows-000.parquet")
+    shard = place(f"s3://{BUCKET}/data") / "nsd-subj01"
+    shard.mkdir(parents=True)
+    for name in (*kept, *gone):
+        (shard / name).write_text("half")
+    with acquire(RunDirectory(place(RUNS)), "sweep demo"):
+        assert sorted(path.name for path in shard.iterdir()) == sorted(kept)
 
 
 def test_a_name_that_leaves_its_directory_is_refused(client: Any, machine: Machine) -> None:

@@ -1,0 +1,152 @@
+"""Objects in S3: listed, uploaded and downloaded by version, and the connection to S3.
+
+A local copy's modification time is its object's: the second as S3 reports it, and in place of its
+fraction a digest of the ETag. A copy is thus current only if it was made from that version, and any
+change of the copy itself marks it as different.
+"""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final, Self
+
+_NANOSECONDS: Final = 10**9
+_VERSION: Final = "cortex-sweep-version"
+"""Metadata by which the uploader of a version recognises it."""
+_IN_PARTS: Final = 8 * 2**20
+"""Bytes above which an object is downloaded in parts, several at a time."""
+_ATTEMPTS: Final = 5
+"""Downloads of an object that is replaced meanwhile, or whose connection breaks off."""
+
+
+@dataclass(frozen=True)
+class S3Object:
+    """One version of an object."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+    @classmethod
+    def upload(cls, source: Path, bucket: str, key: str) -> Self | None:
+        """Upload a file atomically; return the new version, or None if it was replaced at once."""
+        version = uuid.uuid4().hex
+        extra = {"Metadata": {_VERSION: version}}
+        client().upload_file(str(source), bucket, key, ExtraArgs=extra)
+        head = client().head_object(Bucket=bucket, Key=key)
+        if head.get("Metadata", {}).get(_VERSION) != version:
+            return None
+        return cls(bucket, key, head["ContentLength"], head["ETag"], head["LastModified"])
+
+    def mark(self, copy: Path) -> None:
+        """Mark a file as a copy of this version."""
+        os.utime(copy, ns=(self._time, self._time))
+
+    def is_copied_to(self, path: Path) -> bool:
+        """Return whether a file is a copy of this version."""
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            return False
+        return status.st_size == self.size and status.st_mtime_ns == self._time
+
+    @property
+    def _time(self) -> int:
+        digest = hashlib.sha256(self.etag.encode()).digest()
+        fraction = int.from_bytes(digest[:8], "big") % _NANOSECONDS
+        return int(self.modified.timestamp()) * _NANOSECONDS + fraction
+
+    def download(self, path: Path) -> Self:
+        """Write this version, or the one that has replaced it, to a file; return the version.
+
+        Raises FileNotFoundError if the object has been removed.
+        """
+        from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+
+        version = self
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                if version._copy_to(path):
+                    return version
+                version = version._now()
+            except ClientError as error:
+                if _status(error) == HTTPStatus.NOT_FOUND:
+                    raise FileNotFoundError(f"s3://{self.bucket}/{self.key}") from error
+                raise
+            except (HTTPClientError, IncompleteReadError):  # the connection broke off
+                if attempt == _ATTEMPTS:
+                    raise
+        raise OSError(f"s3://{self.bucket}/{self.key}: is being replaced all the time")
+
+    def _now(self) -> Self:
+        head = client().head_object(Bucket=self.bucket, Key=self.key)
+        size, etag, modified = head["ContentLength"], head["ETag"], head["LastModified"]
+        return type(self)(self.bucket, self.key, size, etag, modified)
+
+    def _copy_to(self, path: Path) -> bool:
+        """Write exactly this version to a file; return False if it has been replaced."""
+        if self.size > _IN_PARTS:
+            client().download_file(self.bucket, self.key, str(path))
+            return self._now().etag == self.etag
+        from botocore.exceptions import ClientError
+
+        try:
+            found = client().get_object(Bucket=self.bucket, Key=self.key, IfMatch=self.etag)
+        except ClientError as error:
+            if _status(error) == HTTPStatus.PRECONDITION_FAILED:
+                return False
+            raise
+        path.write_bytes(found["Body"].read())
+        return True
+
+
+def _status(error: Any) -> int:
+    """Return the HTTP status of a client's error."""
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def objects_below(bucket: str, key: str) -> Iterator[S3Object]:
+    """List the object with this key and all objects below it.
+
+    Raises OSError for a key that would leave its directory.
+    """
+    for page in client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
+        for one in page.get("Contents", ()):
+            name = one["Key"]
+            if ".." in name.split("/"):
+                raise OSError(f"s3://{bucket}/{name}: leaves its directory; remove that object")
+            if name == key or name.startswith(f"{key}/") or not key:
+                yield S3Object(bucket, name, one["Size"], one["ETag"], one["LastModified"])
+
+
+@contextmanager
+def bucket_errors(address: str) -> Iterator[None]:
+    """Convert the client's errors to an OSError that names the address and the cure."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError, Boto3Error) as error:
+        raise OSError(
+            f"{address}: {' '.join(str(error).split())}; check that the bucket exists and "
+            "that your keys (aws configure, or AWS_… variables) can access it"
+        ) from error
+
+
+@cache
+def client() -> Any:
+    """Connect with boto3: keys, region and AWS_ENDPOINT_URL from the environment or ~/.aws."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}))
