@@ -28,12 +28,12 @@ from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.algonauts.inspection import inspect_subject
 from orchestrator.ingest.checked import Findings, Subject
 from orchestrator.ingest.nod.files import NodFiles
+from orchestrator.ingest.partial_directories import remove_stale
 from orchestrator.ingest.settings import NodChoices, Settings, SplitName
 from orchestrator.ingest.writer import (
     Batch,
     Source,
     read_existing,
-    remove_stale,
     write_subject,
 )
 from trainables.data.data_directory import DataDirectory

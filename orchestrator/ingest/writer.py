@@ -2,13 +2,9 @@
 
 import hashlib
 import json
-import os
-import re
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -16,13 +12,9 @@ from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Hemisphere, Subject
+from orchestrator.ingest.partial_directories import new_directory
 from orchestrator.ingest.settings import Settings
-from trainables.data.data_directory import (
-    DataDirectory,
-    manifest_file,
-    publish,
-    vertices_file,
-)
+from trainables.data.data_directory import DataDirectory, manifest_file, vertices_file
 from trainables.data.rows import RowWriter
 from trainables.data.shards import (
     SURFACE_VERTEX_SCHEMA,
@@ -53,7 +45,6 @@ class Source(Protocol):
 
 Batch = tuple[int, pa.Array]
 """The row of the first image, and the images as channels-first bytes."""
-_PARTIAL: Final = re.compile(r"\..+\.partial-(\d+)")
 
 
 def read_existing(files: Source, out: DataDirectory, settings: Settings) -> Manifest | None:
@@ -102,42 +93,6 @@ def write_subject(
         manifest = _describe(subject, settings, rows, hash_files(partial.iterdir()))
         write_text(manifest_file(partial), manifest.to_json())
     return manifest
-
-
-def remove_stale(out: Path) -> None:
-    """Remove what killed ingests left in a data directory."""
-    for path in out.glob(".*.partial-*"):
-        match = _PARTIAL.fullmatch(path.name)
-        if match and not _alive(int(match[1])):
-            shutil.rmtree(path)
-
-
-def _alive(process: int) -> bool:
-    if process == os.getpid():
-        return False  # ours is not yet made: a namesake, killed in an earlier container
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-@contextmanager
-def new_directory(out: Path, name: str) -> Iterator[Path]:
-    """Create a hidden directory to fill, rename it at the end, and remove it on any error."""
-    partial = out / f".{name}.partial-{os.getpid()}"
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if (out / name).exists():
-            raise InputError(f"{out / name}: another ingest has just written it; run this again")
-        partial.rename(out / name)
-        publish(out / name)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _write_rows(subject: Subject, images: Iterable[Batch], partial: Path, image_size: int) -> str:

@@ -18,6 +18,8 @@ from orchestrator.ingest.simulate.cortex import N_FSAVERAGE, Cortex, build_corte
 from orchestrator.ingest.simulate.forward_model import Responses, measure_energy, respond
 from orchestrator.ingest.simulate.scenes import Scene, compose, render
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
+from trainables.storage.local_files import rename
+from trainables.storage.temporary_files import remove_abandoned, temporary_name
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Layout = Literal["subject-first", "split-first"]
@@ -155,14 +157,20 @@ def write_once(out: Path, settings: Mapping[str, Any], write: Callable[[Path], N
     asked = json.dumps(settings, indent=2) + "\n"
     if _is_done(out, asked):
         return
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write(partial)
-    (partial / RECORD).write_text(asked, encoding="utf-8")
-    if out.is_dir():
-        out.rmdir()
-    partial.replace(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(out.parent, below=False)
+    partial = out.with_name(temporary_name(out.name))
+    try:
+        partial.mkdir()
+        write(partial)
+        (partial / RECORD).write_text(asked, encoding="utf-8")
+        if _is_done(out, asked):
+            return  # another process was first
+        if out.is_dir():
+            out.rmdir()
+        rename(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _is_done(out: Path, asked: str) -> bool:

@@ -8,10 +8,11 @@ from rich.console import Console
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.images import check_images
+from orchestrator.ingest.partial_directories import new_directory, remove_stale
 from orchestrator.ingest.run import bar, check_out, progress_bars
 from orchestrator.ingest.settings import TaskFormat
 from orchestrator.ingest.task.sources import SPLIT_RULE, TaskSource, find_task
-from orchestrator.ingest.writer import Batch, new_directory, remove_stale
+from orchestrator.ingest.writer import Batch
 from trainables.data.data_directory import DataDirectory, manifest_file
 from trainables.data.rows import RowWriter
 from trainables.data.shards import TRAIN

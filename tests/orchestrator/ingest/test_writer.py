@@ -1,9 +1,5 @@
 """Writing a checked subject: all of it or none, and the same whatever the batches."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,8 +9,9 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import run
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.images import decode_image
+from orchestrator.ingest.partial_directories import remove_stale
 from orchestrator.ingest.settings import Settings
-from orchestrator.ingest.writer import read_existing, remove_stale, write_subject
+from orchestrator.ingest.writer import read_existing, write_subject
 from tests.builders.algonauts_folder import (
     N_VERTICES,
     responses_of,
@@ -23,6 +20,7 @@ from tests.builders.algonauts_folder import (
     write_noise_ceilings,
 )
 from tests.builders.algonauts_ingest import SETTINGS, batches, inspect
+from tests.builders.leftovers import leftovers
 from trainables.data.data_directory import VERTICES, DataDirectory
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import (
@@ -32,7 +30,9 @@ from trainables.data.shards import (
     list_rois,
     read_vertices,
 )
+from trainables.storage import processes
 from trainables.storage.atomic import hash_files
+from trainables.storage.processes import this_owner
 
 
 @pytest.fixture
@@ -154,7 +154,8 @@ def test_a_half_written_subject_is_not_listed(source, out):
     def looking():
         for batch in batches(subject):
             assert DataDirectory(out).shards() == []
-            assert [path.name for path in out.iterdir()] == [f".nsd-subj01.partial-{os.getpid()}"]
+            [partial] = out.iterdir()
+            assert partial.name.startswith(f".nsd-subj01.partial-{this_owner()}-")
             yield batch
 
     write_subject(subject, looking(), DataDirectory(out), SETTINGS)
@@ -162,14 +163,26 @@ def test_a_half_written_subject_is_not_listed(source, out):
 
 
 def test_what_killed_runs_left_is_removed_and_what_others_write_is_not(out):
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
-                          capture_output=True, text=True, check=True)  # fmt: skip
-    kept = [f".nsd-subj01.partial-{os.getppid()}", "nsd-subj02", ".other", ".x.partial-y"]
-    gone = [f".nsd-subj01.partial-{dead.stdout.strip()}", f".nsd-subj02.partial-{os.getpid()}"]
-    for name in kept + gone:
+    kept, gone = leftovers("nsd-subj01")
+    kept = [*kept, "nsd-subj02", ".other", ".x.partial-y"]
+    for name in (*kept, *gone):
         (out / name / "inside").mkdir(parents=True)
     remove_stale(out)
     assert sorted(path.name for path in out.iterdir()) == sorted(kept)
+
+
+def test_two_hosts_ingest_different_subjects_at_once(source, out, monkeypatch):
+    """The second host sees the first one's half-made directory, and does not remove it."""
+    subject = inspect(source)
+
+    def meanwhile():
+        with monkeypatch.context() as second_host:
+            second_host.setattr(processes, "_machine_digest", lambda: "0" * 12)
+            remove_stale(out)
+        yield from batches(subject)
+
+    write_subject(subject, meanwhile(), DataDirectory(out), SETTINGS)
+    assert [path.name for path in out.iterdir()] == ["nsd-subj01"]
 
 
 def test_a_subject_that_another_run_wrote_meanwhile_is_left_alone(source, out):

@@ -19,6 +19,7 @@ from orchestrator.ingest.simulate.algonauts import (
 )
 from orchestrator.ingest.simulate.cortex import N_FSAVERAGE, build_cortex
 from orchestrator.ingest.simulate.scenes import compose, render
+from tests.builders.leftovers import leftovers
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
 
 SETTINGS = SimulationSettings(
@@ -221,10 +222,11 @@ def test_a_file_in_the_way_is_refused(tmp_path):
 
 
 def test_what_a_stopped_run_left_is_replaced(tmp_path):
-    partial = tmp_path / ".out.partial"
-    (partial / "subj01").mkdir(parents=True)
+    kept, gone = leftovers("out")
+    for name in (*kept, *gone):
+        (tmp_path / name / "subj01").mkdir(parents=True)
     simulate(tmp_path / "out", replace(SETTINGS, subjects=(3,)))
-    assert not partial.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "out"])
     assert not (tmp_path / "out/subj01").exists()
     assert (tmp_path / "out/subj03").is_dir()
 
