@@ -3,9 +3,10 @@
 An evaluation's scores are stored like a trial's, under the evaluation's id.
 """
 
+import hashlib
 import math
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from trainables.exceptions import Denied
 from trainables.results.provenance import code_version
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import WorkItem, method_on
@@ -50,17 +52,41 @@ from r for that reason."""
 
 TRIAL_KEY: Final = b"cortex_sweep.trial"
 CODE_KEY: Final = b"cortex_sweep.code"
-"""Metadata keys of a score file: the trial as JSON, and the program version that scored it."""
+DIGEST_KEY: Final = b"cortex_sweep.digest"
+"""Metadata keys of a score file: the trial as JSON, the program version that scored it, and a
+digest of both, since Parquet's own checksums cover the pages but not the metadata."""
 
 
 def write_scores(runs: RunDirectory, trial: WorkItem, scores: "Sequence[RoiScores]") -> Path:
     """Write one ROI's scores, of all protocols, atomically; return the file."""
     path = runs.score_file(trial.id, scores[0].roi.id)
     table = pa.concat_tables([_rows(trial, one) for one in scores])
-    message = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code_version().encode()}
-    table = table.replace_schema_metadata(message)
-    write_parquet(path, table)
+    described = describe_scores(trial, code_version())
+    write_parquet(path, table.replace_schema_metadata(described))
     return path
+
+
+def describe_scores(trial: WorkItem, code: str) -> dict[bytes, bytes]:
+    """Make the metadata of a trial's score file; code: version of the program."""
+    described = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code.encode()}
+    return {**described, DIGEST_KEY: _digest(described)}
+
+
+def _digest(metadata: Mapping[bytes, bytes]) -> bytes:
+    """Digest the trial and the program version of a score file's metadata."""
+    parts = (metadata.get(key, b"") for key in (TRIAL_KEY, CODE_KEY))
+    return hashlib.sha256(b"\0".join(parts)).hexdigest().encode()
+
+
+def check_metadata(path: Path, metadata: Mapping[bytes, bytes] | None) -> None:
+    """Raise ValueError naming the file if a score file's metadata differ from what was written."""
+    found = metadata or {}
+    is_described = any(key in found for key in (TRIAL_KEY, CODE_KEY, DIGEST_KEY))
+    if is_described and found.get(DIGEST_KEY) != _digest(found):
+        raise ValueError(
+            f"{path}: not a readable score file (its metadata have changed); remove it and run the "
+            "sweep again"
+        )
 
 
 def _rows(trial: WorkItem, scores: "RoiScores") -> pa.Table:
@@ -119,10 +145,13 @@ def read_score_file(path: Path) -> pa.Table:
     """Read one score file; raise ValueError naming it if it is damaged or of another schema."""
     try:
         table = read_parquet(path)
+    except PermissionError as error:
+        raise Denied.of(path, error) from error
     except (OSError, pa.ArrowException) as error:
         raise ValueError(
             f"{path}: not a readable score file ({error}); remove it and run the sweep again"
         ) from error
+    check_metadata(path, table.schema.metadata)
     table = table.replace_schema_metadata(None)
     if table.schema != SCORE_SCHEMA:
         raise ValueError(

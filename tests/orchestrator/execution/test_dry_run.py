@@ -16,7 +16,7 @@ from orchestrator.sweep.spaces import expand
 from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import CODE_KEY, SCORE_SCHEMA, TRIAL_KEY
+from trainables.results.score_files import SCORE_SCHEMA, describe_scores
 from trainables.spec import Backbone, Contrastive, Pooled, Trial, Untuned
 from trainables.storage.atomic import write_parquet
 
@@ -63,8 +63,8 @@ def test_what_is_done_is_counted_and_not_in_the_time(planned) -> None:
     runs, trials, costs = planned
     for trial in trials:
         for roi in trial.rois:
-            message = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: b"0"}
-            table = SCORE_SCHEMA.empty_table().replace_schema_metadata(message)
+            described = describe_scores(trial, "0")
+            table = SCORE_SCHEMA.empty_table().replace_schema_metadata(described)
             write_parquet(RunDirectory(runs).score_file(trial.id, roi.id), table)
         Outcome(trial, "finished", "host", "cpu", 0.0, {}).write(RunDirectory(runs))
     text = printed(make_plan(trials, RunDirectory(runs), costs), costs)
