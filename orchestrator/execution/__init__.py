@@ -6,6 +6,7 @@ A session runs a plan through an executor, on a Ray cluster or in this process.
 __all__ = [
     "dry_run",
     "executor",
+    "lock_owner",
     "monitor",
     "options",
     "plan",

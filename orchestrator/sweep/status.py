@@ -15,7 +15,8 @@ from rich.console import Console
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import duration, new_table
-from orchestrator.execution.run_lock import EXPIRES, LockOwner, owner_of
+from orchestrator.execution.lock_owner import EXPIRES, LockOwner, Observation, is_alive
+from orchestrator.execution.run_lock import owner_of
 from orchestrator.execution.run_record import Command, RunningTrial, State, read_running, state_of
 from trainables.results.run_directory import RunDirectory
 from trainables.storage.atomic import write_text
@@ -28,11 +29,11 @@ def show_status(runs: RunDirectory, console: Console) -> None:
     command, now = Command.read(runs), time.time()
     state = state_of(command, runs, now)
     owner = owner_of(runs)
-    lives = _lives(owner, now)
+    lives = _lives(runs, owner, console)
     published = read_running(runs) if lives else None
     running = published.running if published else ()
     for line in (
-        _of_owner(owner, lives=lives, now=now),
+        _of_owner(owner, lives=lives),
         f"{len(state.done)} of {len(command.trials)} {command.noun} done, {len(running)} running, "
         f"{len(state.failed)} failed, {len(state.left) - len(running)} waiting",
         *(_speed(command, state, now) if lives else ()),
@@ -51,20 +52,22 @@ def _say(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _lives(owner: LockOwner | None, now: float) -> bool:
-    """Return whether the owner lives, without waiting for a renewal."""
-    if owner is None:
+def _lives(runs: RunDirectory, owner: LockOwner | None, console: Console) -> bool:
+    """Return whether the owner lives; say so if that takes an observation of its run lock."""
+    numbers = runs.lock_numbers()
+    if owner is None or not numbers:
         return False
-    gone = owner.is_gone()
-    return abs(now - owner.renewed) < EXPIRES if gone is None else not gone
+    if owner.is_gone() is None:
+        _say(console, f"waiting up to {EXPIRES:.0f} s for a sign of life from {owner.host}")
+    return is_alive(runs, runs.lock_file(numbers[-1]))
 
 
-def _of_owner(owner: LockOwner | None, *, lives: bool, now: float) -> str:
+def _of_owner(owner: LockOwner | None, *, lives: bool) -> str:
     if owner is None:
         return "nothing is running"
     if lives:
         return f"running: {owner.describe()}"
-    return f"died: {owner.describe()}; last seen {duration(now - owner.renewed)} ago"
+    return f"died: {owner.describe()}; last seen {owner.last_seen()}"
 
 
 def _speed(command: Command, state: State, now: float) -> list[str]:
@@ -97,24 +100,29 @@ def cancel(runs: RunDirectory, console: Console) -> None:
     Raises InputError if nothing runs, or if the owner does not answer.
     """
     owner = owner_of(runs)
-    if owner is None or not _lives(owner, time.time()):
+    if owner is None or not _lives(runs, owner, console):
         raise InputError(f"{runs}: nothing is running here; python -m orchestrator.sweep status")
+    path = runs.lock_file(runs.lock_numbers()[-1])
     write_text(runs.cancel_file, owner.key)
-    deadline = time.monotonic() + CANCEL_SECONDS
+    observation, deadline = Observation(runs, path), time.monotonic() + CANCEL_SECONDS
     while (there := owner_of(runs)) is not None and there.key == owner.key:
-        if there.is_gone() or time.monotonic() > deadline:
-            break
+        observation.changes()
+        if _is_dead(there, observation):
+            _say(console, f"ended: {owner.describe()}")
+            return
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"{runs}: {owner.describe()} has not stopped in {CANCEL_SECONDS:.0f} s; end that "
+                "process"
+            )
         time.sleep(0.2)
-    else:
-        _say(console, f"stopped: {owner.describe()}")
-        _say(console, f"resume with: python -m orchestrator.sweep retry --out {runs}")
-        return
-    if not there.is_gone():
-        raise InputError(
-            f"{runs}: {owner.describe()} has not stopped in {CANCEL_SECONDS:.0f} s; end that "
-            "process"
-        )
-    _say(console, f"ended: {owner.describe()}")
+    _say(console, f"stopped: {owner.describe()}")
+    _say(console, f"resume with: python -m orchestrator.sweep retry --out {runs}")
+
+
+def _is_dead(owner: LockOwner, observation: Observation) -> bool:
+    gone = owner.is_gone()
+    return observation.is_over() if gone is None else gone
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Final
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from trainables.storage.local_files import create
+
 SQLITE: Final = "sqlite:///"
 DEFAULT_URI: Final = f"{SQLITE}mlflow.db"
 
@@ -27,7 +29,7 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def make_store(uri: str) -> None:
-    """Create an SQLite store atomically, under a temporary name that is then linked.
+    """Create an SQLite store atomically, under a temporary name that then becomes its name.
 
     MLflow can't open a database whose first migration was interrupted. Other kinds of stores, and
     an existing one, are left unchanged.
@@ -39,7 +41,7 @@ def make_store(uri: str) -> None:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         MlflowClient(tracking_uri=f"{SQLITE}{beside}").search_experiments(max_results=1)
-        os.link(beside, path)
+        create(beside, path)
     except FileExistsError:
         return  # another process was first
     finally:

@@ -129,10 +129,6 @@ class RunDirectory(StoredDirectory):
         """Name the file of a run lock by its number."""
         return self.operation.path / f"lock-{number:06}.json"
 
-    def new_lock_file(self, key: str) -> Path:
-        """Name the file that a run lock is written to before it acquires a number."""
-        return self.operation.path / f".lock.{key}"
-
     def lock_numbers(self) -> list[int]:
         """List the numbers of the existing run locks, ascending."""
         files = self.operation.path.glob("lock-*.json")
@@ -152,6 +148,10 @@ class RunDirectory(StoredDirectory):
     def running_file(self) -> Path:
         """File of the work in progress on each worker."""
         return self.operation.path / "running.json"
+
+    def remove_abandoned(self) -> list[Path]:
+        """Remove temporary files of killed processes, here and in S3's mirrors; list them."""
+        return self.sweep(skip=("ray", "scratch"))
 
     def fetch_trial(self, work_item: WorkItem) -> None:
         """Download a trial's files that differ from S3's, except predictions and weights.

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from trainables.storage import s3_mirror
+from trainables.storage.temporary_files import remove_abandoned
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,10 @@ class StoredDirectory:
     def remove(self, path: Path | None = None) -> None:
         """Remove a file or directory below this one, or all of it, in S3 and locally."""
         s3_mirror.remove(self.path if path is None else path)
+
+    def sweep(self, *, skip: tuple[str, ...] = ()) -> list[Path]:
+        """Remove temporary files that nobody owns, here and in this machine's mirrors of S3.
+
+        skip: names of subdirectories to leave. Returns the paths of the removed files.
+        """
+        return remove_abandoned(self.path, skip=skip) + s3_mirror.remove_abandoned()

@@ -1,7 +1,9 @@
 """The run lock of a sweep's directory: one owner at a time, and a dead one's ends."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,15 +16,12 @@ import pytest
 
 from orchestrator.cli.errors import InputError
 from orchestrator.execution import run_lock
-from orchestrator.execution.run_lock import (
-    EXPIRES,
-    KEPT,
-    LockOwner,
-    acquire,
-    is_alive,
-    owner_of,
-)
+from orchestrator.execution.lock_owner import LockOwner
+from orchestrator.execution.run_lock import KEPT, acquire, owner_of
+from tests.builders.file_systems import refuse_links
+from tests.builders.run_locks import elsewhere, first_lock, write
 from trainables.results.run_directory import RunDirectory
+from trainables.storage.atomic import write_text
 
 ACQUIRE = """
 import sys, time
@@ -42,21 +41,6 @@ def start_owner(runs: Path) -> subprocess.Popen[str]:
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
-
-
-def elsewhere(owner: LockOwner, *, age: float) -> LockOwner:
-    """The same, as another host's that was renewed some seconds ago."""
-    return replace(owner, host="node-7", machine="another", renewed=time.time() - age)
-
-
-def first_lock(runs: Path) -> Path:
-    path = runs / "operation" / "lock-000001.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def write(runs: Path, owner: LockOwner) -> None:
-    first_lock(runs).write_text(json.dumps(asdict(owner)))
 
 
 def test_a_second_owner_is_refused_and_reported_who_holds_it(tmp_path: Path) -> None:
@@ -87,36 +71,92 @@ def test_a_process_with_a_dead_holders_number_is_not_taken_for_it(tmp_path: Path
         assert owner_of(RunDirectory(tmp_path)) != LockOwner.read(first_lock(tmp_path))
 
 
-def test_another_hosts_run_lock_holds_while_it_is_renewed_and_ends_when_it_is_not(
-    tmp_path: Path,
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_the_lock_needs_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    path = first_lock(tmp_path)
-    fresh = elsewhere(LockOwner.this_process("sweep"), age=EXPIRES - 10)
-    write(tmp_path, fresh)
-    assert is_alive(RunDirectory(tmp_path), path, fresh)
-    old = elsewhere(fresh, age=EXPIRES + 10)
-    write(tmp_path, old)
-    waited: list[float] = []
-    assert not is_alive(RunDirectory(tmp_path), path, old, waited.append)
-    [seconds] = waited
-    assert seconds > 2 * run_lock.RENEW  # an old renewal may be another clock's
-
-    def renew(seconds: float) -> None:
-        write(tmp_path, replace(old, renewed=old.renewed + 5))
-
-    assert is_alive(RunDirectory(tmp_path), path, old, renew)
+    refuse_links(monkeypatch, number)
+    runs = RunDirectory(tmp_path)
+    for _ in range(2):
+        with acquire(runs, "sweep paper"), pytest.raises(InputError, match="in use by sweep paper"):
+            acquire(runs, "sweep demo").__enter__()
+    assert sorted(path.name for path in runs.operation.path.iterdir()) == [
+        "lock-000001.json",
+        "lock-000002.json",
+    ]
 
 
-def test_an_owner_whose_clock_was_ahead_is_dead_when_it_renews_no_more(tmp_path: Path) -> None:
-    path = first_lock(tmp_path)
-    ahead = elsewhere(LockOwner.this_process("sweep"), age=-7200)
-    write(tmp_path, ahead)
-    assert not is_alive(RunDirectory(tmp_path), path, ahead, lambda seconds: None)
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_directory_that_cannot_be_written_to_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
 
-    def renew(seconds: float) -> None:
-        write(tmp_path, replace(ahead, renewed=ahead.renewed + 5))
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(InputError, match=f"^{tmp_path}: can't be written to .*another --out"):
+        acquire(RunDirectory(tmp_path), "sweep demo").__enter__()
 
-    assert is_alive(RunDirectory(tmp_path), path, ahead, renew)
+
+@pytest.mark.parametrize("change", ["moved", "removed", "replaced"])
+def test_a_directory_that_goes_away_ends_the_command_with_an_error(
+    tmp_path: Path, change: str
+) -> None:
+    runs = tmp_path / "runs"
+
+    def work() -> None:
+        with acquire(RunDirectory(runs), "sweep demo"):
+            (runs.rename(tmp_path / "other") if change == "moved" else shutil.rmtree(runs))
+            if change == "replaced":
+                write_text(runs / "trials" / "t.json", "{}")  # a worker goes on writing
+
+    with pytest.raises(InputError, match=f"{runs}: was moved or removed during this command"):
+        work()
+
+
+def test_a_command_whose_directory_goes_away_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_lock, "RENEW", 0.02)
+
+    def work() -> None:
+        with acquire(RunDirectory(tmp_path / "runs"), "sweep demo"):
+            (tmp_path / "runs").rename(tmp_path / "other")
+            time.sleep(10)
+
+    with pytest.raises(InputError, match="was moved or removed") as ended:
+        work()
+    assert isinstance(ended.value.__context__, KeyboardInterrupt)
+    assert "has been moved or removed" in capfd.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_command_that_is_stopping_still_renews_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_lock, "RENEW", 0.02)
+    runs = RunDirectory(tmp_path)
+
+    def stop_slowly() -> None:
+        with acquire(runs, "sweep demo"):
+            runs.cancel_file.write_text("")
+            try:
+                time.sleep(10)
+            finally:
+                stopping.append(owner_of(runs))
+                deadline = time.monotonic() + 10
+                while owner_of(runs) == stopping[0] and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                stopping.append(owner_of(runs))
+
+    stopping: list[LockOwner | None] = []
+    with pytest.raises(KeyboardInterrupt):
+        stop_slowly()
+    first, last = stopping
+    assert first is not None
+    assert last is not None
+    assert first.key == last.key
+    assert first.renewed < last.renewed
 
 
 @pytest.mark.parametrize("content", ["{", "[" * 100_000, "[1]", "null", '{"key": 3}'])

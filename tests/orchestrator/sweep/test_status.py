@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.execution.run_lock import LockOwner, acquire
+from orchestrator.execution import lock_owner
+from orchestrator.execution.lock_owner import LockOwner
+from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.run_record import Command, Publisher, state_of
 from orchestrator.sweep import __main__ as sweep
 from orchestrator.sweep.settings import SweepSettings
@@ -208,14 +210,47 @@ def test_files_of_anything_else_are_refused_in_one_line(
 
 
 def test_a_run_lock_from_the_far_future_is_shown(
-    runs: Path, capsys: pytest.CaptureFixture[str]
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lock_owner, "EXPIRES", 0.0)
     odd = replace(LockOwner.this_process("sweep paper"), since=FAR, renewed=FAR)
     RunDirectory(runs).lock_file(1).write_text(json.dumps(asdict(odd)))
     assert "running: sweep paper" in status(runs, capsys)
     other = replace(odd, machine="another")
     RunDirectory(runs).lock_file(1).write_text(json.dumps(asdict(other)))
     assert "died: sweep paper" in status(runs, capsys)
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_a_dead_owner_of_another_clock_is_found_by_status_and_cancel(
+    runs: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    hours: float,
+) -> None:
+    monkeypatch.setattr(lock_owner, "EXPIRES", 0.05)
+    monkeypatch.setattr(lock_owner, "OBSERVE", 0.01)
+    now = time.time() + 3600 * hours
+    owner = LockOwner.this_process("sweep paper")
+    dead = replace(owner, machine="another", host="node-7", since=now, renewed=now)
+    RunDirectory(runs).lock_file(1).write_text(json.dumps(asdict(dead)))
+    shown = status(runs, capsys)
+    assert "waiting up to 25 s for a sign of life from node-7" in shown
+    assert "died: sweep paper" in shown
+    assert "by its clock" in shown
+    assert sweep.main(["cancel", "--out", str(runs)]) == 2
+    assert "nothing is running here" in capsys.readouterr().err
+
+
+def test_cancel_finds_that_an_owner_of_another_machine_has_died_meanwhile(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_owner, "EXPIRES", 0.05)
+    monkeypatch.setattr("orchestrator.sweep.status.is_alive", lambda runs, path: True)
+    other = replace(LockOwner.this_process("sweep paper"), machine="another", renewed=FAR)
+    RunDirectory(runs).lock_file(1).write_text(json.dumps(asdict(other)))
+    assert sweep.main(["cancel", "--out", str(runs)]) == 0
+    assert "ended: sweep paper" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("only_failed", [True, False])

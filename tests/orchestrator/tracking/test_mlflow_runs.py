@@ -13,6 +13,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.tracking import mlflow_store
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
 from orchestrator.tracking.mlflow_store import StoreError, find_experiment, make_store
+from tests.builders.file_systems import refuse_links
 from tests.builders.mirrored_runs import HISTORY, finetuned, finish, rois, runs_of
 from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
@@ -215,7 +216,10 @@ def test_another_space_into_the_same_experiment_is_another_parent(sweep, store) 
     assert len(runs_of(sweep, store)[0]) == 2
 
 
-def test_a_store_whose_making_was_cut_is_made_anew(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_store_whose_making_was_cut_is_made_anew(tmp_path, monkeypatch, has_links) -> None:
+    if not has_links:
+        refuse_links(monkeypatch)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
 
     class Killed(BaseException):
@@ -230,7 +234,7 @@ def test_a_store_whose_making_was_cut_is_made_anew(tmp_path, monkeypatch) -> Non
     with pytest.raises(Killed):
         make_store(uri)
     assert not (tmp_path / "mlflow.db").exists()
-    monkeypatch.undo()
+    monkeypatch.setattr(mlflow_store, "MlflowClient", MlflowClient)
     make_store(uri)
     made = (tmp_path / "mlflow.db").stat().st_ino
     make_store(uri)
