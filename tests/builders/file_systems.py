@@ -1,6 +1,7 @@
 """File systems that refuse what others do, and files that a user may not read."""
 
 import errno
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -19,20 +20,21 @@ def refuse_links(monkeypatch: pytest.MonkeyPatch, number: int = errno.EPERM) -> 
 
 def deny(monkeypatch: pytest.MonkeyPatch, beginning: str) -> None:
     """Make files whose names begin so unreadable, as another user's of mode 0600; root may all."""
-    opened, read = Path.open, Path.read_bytes
+    opened, io_opened = os.open, io.open
 
-    def check(path: Path) -> None:
-        if path.name.startswith(beginning):
+    def check(path: Any) -> None:
+        if isinstance(path, str | Path) and Path(path).name.startswith(beginning):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    def checked_open(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
+    def checked_os(path: Any, flags: int, *rest: Any, **options: Any) -> int:
+        if not flags & (os.O_WRONLY | os.O_RDWR):
+            check(path)
+        return opened(path, flags, *rest, **options)
+
+    def checked_io(path: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
         if "r" in mode:
             check(path)
-        return opened(path, mode, *rest, **options)
+        return io_opened(path, mode, *rest, **options)
 
-    def checked_read(path: Path) -> bytes:
-        check(path)
-        return read(path)
-
-    monkeypatch.setattr(Path, "open", checked_open)
-    monkeypatch.setattr(Path, "read_bytes", checked_read)
+    monkeypatch.setattr(os, "open", checked_os)
+    monkeypatch.setattr(io, "open", checked_io)  # of Path.open and Path.read_bytes
