@@ -37,7 +37,8 @@ from trainables.results.score_files import write_scores
 from trainables.spec import Backbone, Contrastive, Encoding, Roi, Trial
 from trainables.training.batches import TrainingData
 from trainables.training.distributed import SINGLE_PROCESS
-from trainables.training.finetune import Training, train_epoch
+from trainables.training.finetune import train_epoch
+from trainables.training.preparation import Training
 from trainables.training.synchronised import SharedModel
 from trainables.worker.score_subject import FEATURE_BATCH
 

@@ -1,6 +1,7 @@
 """The shuffled batches of an epoch, each from a single subject."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import floor
 
@@ -39,6 +40,15 @@ class Step:
 
     subject: int
     rows: Tensor
+
+
+@contextmanager
+def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
+    """Seed shuffling and dropout by trial and epoch, so that a resumed training draws the same."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(1_000_003 * seed + epoch)
+        yield
 
 
 def epoch_steps(rows: Sequence[Tensor], batch_size: int, order: Order) -> list[Step]:

@@ -1,27 +1,26 @@
 """Fine-tune a backbone on brain responses: one recipe for a single subject and for several.
 
 The loop treats a training of one subject as a pooled training of a single subject; they differ
-only in the model that ``build_model`` makes from the objective. Several processes may share a
+only in the model that ``Training.build`` makes from the objective. Several processes may share a
 training: each processes its rows of every batch, and the first reports and saves for all.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from trainables.exceptions import Diverged, Stopped
-from trainables.models.finetuned import FinetunedModel, build_model, embedder_of
+from trainables.models.finetuned import embedder_of
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Finetuned, Pooled
-from trainables.training.batches import TrainingData, epoch_steps, read_batches
+from trainables.training.batches import TrainingData, epoch_steps, read_batches, seeded
 from trainables.training.checkpoints import Checkpoints
 from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
+from trainables.training.preparation import Training
 from trainables.training.retrieval import with_retrieval
 from trainables.training.synchronised import WHOLE_BATCHES, ForwardConfig, SharedModel
 
@@ -30,31 +29,6 @@ _logger = logging.getLogger(__name__)
 History = tuple[EpochReport, ...]
 Report = Callable[[EpochReport], bool]
 """Takes an epoch's report; returns False when the training should stop."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """A model under training, with each subject's data, rows to train on and held-out rows."""
-
-    objective: Finetuned
-    model: FinetunedModel
-    optimizer: torch.optim.Optimizer
-    subjects: tuple[TrainingData, ...]
-    rows: tuple[Tensor, ...]
-    held_out: tuple[Tensor, ...]
-
-    @classmethod
-    def build(
-        cls, objective: Finetuned, seed: int, backbone: nn.Module, subjects: Sequence[TrainingData]
-    ) -> "Training":
-        """Build the model and its optimiser from an objective, on the device of the responses."""
-        n_vertices = [data.responses.shape[1] for data in subjects]
-        model = build_model(objective, backbone, subjects[0].images.image_size, n_vertices, seed)
-        model = model.to(subjects[0].responses.device)
-        optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate, fused=True)
-        splits = [data.held_back(objective.validation) for data in subjects]
-        rows, held_out = zip(*splits, strict=True)
-        return cls(objective, model, optimizer, tuple(subjects), rows, held_out)
 
 
 def finetune(
@@ -89,7 +63,7 @@ def finetune(
     shared = SharedModel(process_group, training.model, forward_config)
     with shared.synchronised():
         for epoch in range(len(history) + 1, objective.epochs + 1):
-            with _seeded(seed, epoch, subjects[0].responses.device):
+            with seeded(seed, epoch, subjects[0].responses.device):
                 done = train_epoch(training, shared, process_group, epoch)
             history, is_stopped = process_group.decide(
                 partial(_end_epoch, training, (*history, done), checkpoints, report)
@@ -146,12 +120,3 @@ def _end_epoch(
     final = is_last or is_stopped
     checkpoints.after_epoch(history, training.model, training.optimizer, final=final)
     return history, is_stopped
-
-
-@contextmanager
-def _seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Seed shuffling and dropout by trial and epoch, so that a resumed training draws the same."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(1_000_003 * seed + epoch)
-        yield

@@ -1,0 +1,36 @@
+"""Prepare a training: the model of an objective, its optimiser, and each subject's rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainables.models.finetuned import FinetunedModel, build_model
+from trainables.spec import Finetuned
+from trainables.training.batches import TrainingData
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model under training, with each subject's data, rows to train on and held-out rows."""
+
+    objective: Finetuned
+    model: FinetunedModel
+    optimizer: torch.optim.Optimizer
+    subjects: tuple[TrainingData, ...]
+    rows: tuple[Tensor, ...]
+    held_out: tuple[Tensor, ...]
+
+    @classmethod
+    def build(
+        cls, objective: Finetuned, seed: int, backbone: nn.Module, subjects: Sequence[TrainingData]
+    ) -> "Training":
+        """Build the model and its optimiser from an objective, on the device of the responses."""
+        n_vertices = [data.responses.shape[1] for data in subjects]
+        model = build_model(objective, backbone, subjects[0].images.image_size, n_vertices, seed)
+        model = model.to(subjects[0].responses.device)
+        optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate, fused=True)
+        splits = [data.held_back(objective.validation) for data in subjects]
+        rows, held_out = zip(*splits, strict=True)
+        return cls(objective, model, optimizer, tuple(subjects), rows, held_out)
