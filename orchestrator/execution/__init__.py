@@ -8,6 +8,7 @@ __all__ = [
     "executor",
     "lock_owner",
     "monitor",
+    "narration",
     "options",
     "plan",
     "ray_executor",

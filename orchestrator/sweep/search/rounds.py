@@ -156,6 +156,13 @@ class Progress:
             return None
         return outcome
 
+    def top1(self, trial_id: str) -> float | None:
+        """Read a finished trial's retrieval; None if a stopped trial has no outcome yet."""
+        outcome = Outcome.read(self.runs, trial_id)
+        if outcome is None or outcome.status != "finished":
+            return None
+        return outcome.history[-1].retrieval_top1
+
     def outcomes(self) -> list[tuple[str, Outcome]]:
         """List the outcomes of ended trials of all configurations so far."""
         found = [(name, self.ended(one)) for name, one in self._trials(list(self.configurations))]

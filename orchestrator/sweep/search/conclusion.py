@@ -1,0 +1,44 @@
+"""Conclude a search: the file of the best hyperparameters, figures and a table."""
+
+from datetime import UTC, datetime
+
+from orchestrator.execution.narration import Narrator
+from orchestrator.sweep.hyperparameters import Found
+from orchestrator.sweep.search.rounds import Progress
+from orchestrator.sweep.search.summary import (
+    best_table,
+    draw,
+    freeze,
+    standings,
+    summarise_best,
+    write_history,
+)
+from orchestrator.tracking.mlflow_runs import Sweep
+from trainables.results.provenance import code_version
+
+
+def conclude(progress: Progress, identity: Sweep, narrator: Narrator) -> None:
+    """Write the best configuration and the figures of a complete search, and print the results."""
+    *_, last = progress.rounds()
+    records = progress.records()
+    ranked = standings(progress.configurations, records)
+    write_history(progress.home.path, records)
+    ends = [o.started + sum(o.seconds.values()) for _, o in progress.outcomes()]
+    found = Found(
+        space=identity.space,
+        searcher=progress.searcher,
+        seed=progress.search.seed,
+        rois=tuple(roi.id for roi in progress.rois),
+        n_configurations=len(progress.configurations),
+        best=summarise_best(ranked),
+        validation=progress.search.validation,
+        dataset_fingerprint=identity.fingerprint,
+        code_version=code_version(),
+        date=datetime.fromtimestamp(max(ends), UTC).isoformat(timespec="seconds"),
+    )
+    frozen = freeze(progress.home.path, ranked, found)
+    figures = draw(progress.home.path, progress.study(last.number + 1), ranked)
+    narrator.console.print(best_table(ranked))
+    narrator.say(f"figures: {', '.join(str(path) for path in figures)}")
+    narrator.say(f"hyperparameters: {frozen}")
+    narrator.say(f"use them: python -m orchestrator.sweep paper --hyperparameters {frozen}")

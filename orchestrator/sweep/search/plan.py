@@ -1,0 +1,53 @@
+"""Plan a search: its ROIs and backbone, and the work that is left."""
+
+from statistics import fmean
+
+from rich.console import Console
+
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.selection import select
+from orchestrator.cli.text import duration
+from orchestrator.execution.setup import name_weights, read_costs
+from orchestrator.sweep.search.rounds import Progress
+from orchestrator.sweep.settings import SweepSettings
+from orchestrator.sweep.spaces import start_from
+from trainables.data.shards import list_rois
+from trainables.models.backbones import load
+from trainables.spec.search import Search
+
+
+def read_progress(settings: SweepSettings, search: Search) -> Progress:
+    """Choose a search's ROIs and backbone, and read its progress so far.
+
+    Raises InputError (or ValueError) when the data has no suitable ROI or the weights are invalid.
+    """
+    rois = search.choose_rois(select(list_rois(settings.run.data), settings.selection))
+    if not rois:
+        raise InputError(
+            f"the data has no ROI of more than {search.min_vertices} vertices, streams left out"
+        )
+    weights = settings.run.locations.weights
+    backbone = start_from(search.backbone, name_weights(weights))
+    load(backbone, weights)  # raises here for what would fail on every worker
+    return Progress(search, settings.searcher, rois, backbone, settings.run.runs)
+
+
+def show_plan(settings: SweepSettings, progress: Progress, console: Console) -> None:
+    """Print what a search has done and what is left to do."""
+    search, costs = progress.search, read_costs(settings.run)
+    *_, current = progress.rounds()
+    records = progress.records()
+    n_trials = search.n_configurations * len(progress.rois)
+    each = [costs.estimate(trial).seconds for _, trial in current.trials]
+    left = (n_trials - len(records)) * fmean(each) if each else 0.0
+    n_stopped = sum(one.stopped for one in records)
+    for line in (
+        f"{len(progress.rois)} ROIs of more than {search.min_vertices} vertices: "
+        + ", ".join(roi.id for roi in progress.rois),
+        f"{search.n_configurations} configurations by {progress.searcher} in {search.n_rounds} "
+        f"rounds of {search.per_round}: {n_trials} trials, {len(records)} done "
+        f"({n_stopped} stopped); in round {current.number + 1}",
+        f"at most {duration(left)} of work is left, if no trial is stopped",
+        f"results: {progress.home.address}",
+    ):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
