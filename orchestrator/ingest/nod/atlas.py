@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
+from orchestrator.ingest.arrays import listed
 from orchestrator.ingest.nod.cifti import STRUCTURES, Grayordinates, open_labels
 from trainables.spec.rois import NOD_ROIS
 
@@ -19,6 +20,11 @@ N_AREAS: Final = 180
 MATLAB_NAME: Final = "glasser_MMP"
 """Variable that holds the labels in .mat files of the atlas."""
 _LABEL_NAME: Final = re.compile(r"(?:([LR])_)?(V[1-4])(?:_ROI)?")
+_MEANINGLESS: Final = re.compile(
+    r"[?]*|none|unknown|unassigned|background|medial.?wall|(label|area|key|region|roi|parcel)?\W*_?0*\d+",
+    re.IGNORECASE,
+)
+"""Names that say nothing about an area: those that programs invent for labels without one."""
 _SIDES: Final = {"L": "lh", "R": "rh"}
 
 Regions = Mapping[str, Mapping[str, NDArray[np.int32]]]
@@ -37,6 +43,7 @@ def read_atlas(path: Path, known: Sequence[Grayordinates]) -> Regions:
     named = {key: match for key, name in names.items() if (match := _LABEL_NAME.fullmatch(name))}
     if named:
         return _by_name(path, labels, {key: (m[1], m[2]) for key, m in named.items()})
+    _check_unnamed(path, labels, names)
     _check_sides(path, labels)
     return _pick(labels, {roi: [key, key + N_AREAS] for roi, key in KEYS.items()})
 
@@ -62,8 +69,20 @@ def _pick(labels: Labels, of_roi: Mapping[str, Sequence[int]]) -> Regions:
     }
 
 
+def _check_unnamed(path: Path, labels: Labels, names: Mapping[int, str]) -> None:
+    """Raise InputError when labels in use have other names: their keys are of other areas."""
+    used = np.unique(np.concatenate([keys for _, keys in labels.values()])).tolist()
+    found = [names[key] for key in used if not _MEANINGLESS.fullmatch(names.get(key, "").strip())]
+    if found:
+        raise InputError(
+            f"{path}: expected HCP-MMP labels, named L_V1_ROI, R_V2_ROI …, found "
+            f"{listed(found)}: this is another parcellation; give the HCP-MMP labels"
+        )
+
+
 def _check_sides(path: Path, labels: Labels) -> None:
-    """Raise InputError unless a hemisphere's keys are all from 1 to 180 or all from 181 to 360."""
+    """Raise InputError unless one hemisphere's keys are 1 to 180, and the other's above it."""
+    raised = set()
     for side, (_, keys) in labels.items():
         used = np.unique(keys[keys != 0])
         if not len(used) or used[0] < 0 or used[-1] > 2 * N_AREAS:
@@ -78,6 +97,13 @@ def _check_sides(path: Path, labels: Labels) -> None:
                 f"in one hemisphere and {N_AREAS} + k in the other: give the labels in the order "
                 "of the betas' grayordinates"
             )
+        raised.add(bool(used[0] > N_AREAS))
+    if len(raised) == 1:
+        raise InputError(
+            f"{path}: both hemispheres have labels {'above' if raised.pop() else 'up to'} "
+            f"{N_AREAS}, without names; expected k in one and {N_AREAS} + k in the other, as "
+            "HCP-MMP has it: give the HCP-MMP labels"
+        )
 
 
 def _read_dlabel(path: Path) -> tuple[Labels, Mapping[int, str]]:

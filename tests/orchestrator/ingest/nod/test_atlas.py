@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.stats
-from nibabel.cifti2.cifti2_axes import BrainModelAxis
+from nibabel.cifti2.cifti2_axes import BrainModelAxis, LabelAxis
 
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.nod.atlas import read_atlas
 from orchestrator.ingest.nod.cifti import Grayordinates
 from tests.builders.nod_folder import (
@@ -44,11 +45,37 @@ def test_a_mat_file_of_the_cortex_or_of_all_grayordinates_gives_the_same_rois(fo
     assert same(inspect(folder.root, atlas=everywhere), before)
 
 
-@pytest.mark.parametrize("name", ["{}", "area {}"])
+@pytest.mark.parametrize("name", [str, lambda _: "LABEL_7", lambda _: "???"])
 def test_a_dlabel_is_read_by_names_or_else_by_keys_of_either_numbering(folder, name) -> None:
     before = inspect(folder.root)
-    relabel(folder.atlas, swapped, name.format)
+    relabel(folder.atlas, swapped, name)
     assert same(inspect(folder.root), before)
+
+
+VISUAL_AREAS = {1: "V1v", 2: "V1d", 3: "V2v", 4: "V2d", 5: "V3v", 6: "V3d", 7: "hV4"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "names", "found"),
+    [
+        # 25 probabilistic areas have keys alike in both hemispheres: 4, HCP-MMP's V2, is V2d.
+        (lambda k: (k - 1) % 180 + 1, lambda k: VISUAL_AREAS.get(k, "FEF"), "found V1v, "),
+        (lambda k: k, lambda k: f"area L_V{k}_ROI", "found area L_V"),
+        (lambda k: k, lambda _: "17Networks_LH_VisCent_1", "found 17Networks_LH_VisCent_1"),
+        (lambda k: k, lambda k: "?" if k % 180 > 4 else "hOc1", "found hOc1"),
+        (lambda k: (k - 1) % 180 + 1, lambda _: "?", "both hemispheres have labels up to 180"),
+        (lambda k: (k - 1) % 180 + 181, lambda _: "?", "both hemispheres have labels above 180"),
+    ],
+)
+def test_another_parcellation_is_never_read_by_its_keys(folder, keys, names, found) -> None:
+    values, _, columns = read(folder.atlas)
+    values = np.where(values > 0, np.vectorize(keys)(values.astype(int)), 0)
+    table = {int(k): (names(int(k)), (0, 0, 0, 0)) for k in np.unique(values[values > 0])}
+    table[0] = ("???", (0, 0, 0, 0))
+    write(folder.atlas, values, LabelAxis(["areas"], [table]), columns)
+    with pytest.raises(InputError, match=found) as refused:
+        read_atlas(folder.atlas, [])
+    assert str(folder.atlas) in str(refused.value)
 
 
 def test_the_numbers_of_the_areas_are_those_of_the_atlas(tmp_path) -> None:
