@@ -13,6 +13,7 @@ from typing import Final
 
 from orchestrator.cli.environment import DRIVER, WORKER, complete_environment, set_environment
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.problems import summed_up
 from orchestrator.cli.signals import stoppable, stopped_by
 from orchestrator.cli.terminal import degrading_output
 from trainables.storage.redaction import redact
@@ -60,7 +61,7 @@ def _exit_code(body: Callable[[], None]) -> int:
 
 
 def _refuse(*lines: str) -> int:
-    for line in lines:
+    for line in summed_up(lines):
         sys.stderr.write(f"error: {redact(' '.join(line.split()))}\n")
     return BAD_INPUT
 
