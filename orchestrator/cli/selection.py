@@ -21,19 +21,29 @@ if TYPE_CHECKING:
 
 MOST_SUBJECT: Final = 999
 """The highest number of a subject."""
+_RANGE: Final = re.compile(
+    r"(?:(?:subject|subj|sub|s)[-_ ]?)?([0-9]+)"
+    r"(?:\s*-\s*(?:(?:subject|subj|sub|s)[-_ ]?)?([0-9]+))?",
+    re.IGNORECASE,
+)
+"""A subject or a range of subjects, by number or by name in any data set."""
 
 
 def parse_subjects(text: str) -> tuple[int, ...]:
     """Parse a list of subjects such as ``1,5-8``; return them ascending, without duplicates.
 
-    Raises InputError if a part is neither a positive number nor a range.
+    Names are numbers too: ``subj01``, ``sub-09``, ``sub-01-sub-03``. Raises InputError if a part is
+    neither a positive number nor a range.
     """
     subjects: set[int] = set()
     for part in text.split(","):
-        numbers = re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part.strip())
-        if numbers is None:
-            raise InputError(f"{shortened(text)}: expected numbers and ranges such as 1,5-8")
-        first, last = numbers[1], numbers[2] or numbers[1]
+        match = _RANGE.fullmatch(part.strip())
+        if match is None:
+            raise InputError(
+                f"{shortened(text)}: expected numbers and ranges such as 1,5-8, or names such as "
+                f"subj01, found {shortened(part.strip())}"
+            )
+        first, last = match[1], match[2] or match[1]
         start, stop = integer(first, 1, MOST_SUBJECT), integer(last, 1, MOST_SUBJECT)
         if start is None or stop is None or start > stop:
             raise InputError(

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.selection import Selection, parse_rois, select
+from orchestrator.cli.selection import Selection, parse_rois, parse_subjects, select
 from tests.builders.planned_rois import ALL_ROIS, rois
 from trainables.spec import (
     Roi,
@@ -24,6 +24,24 @@ def test_rois_are_read_as_names_and_groups_in_the_order_of_tables() -> None:
 def test_an_unknown_roi_is_reported_with_the_known_ones(text) -> None:
     with pytest.raises(InputError, match=r"rois: unknown '.*'; expected early, higher.*V1v"):
         parse_rois(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "subjects"),
+    [
+        *(("subj01", (1,)), ("Subj1", (1,)), ("sub-09", (9,)), ("sub01", (1,)), ("1,s2", (1, 2))),
+        *(("sub-01-sub-03", (1, 2, 3)), ("subj05-8", (5, 6, 7, 8)), ("subject 4", (4,))),
+        *(("1 - 3", (1, 2, 3)), ("S1,subj02, sub-3", (1, 2, 3))),
+    ],
+)
+def test_subjects_are_named_as_in_any_data_set(text, subjects) -> None:
+    assert parse_subjects(text) == subjects
+
+
+@pytest.mark.parametrize("text", ["pilot", "sub-", "01sub", "sub-1x", "１", "1;2"])
+def test_another_subject_is_reported_with_the_forms_that_are_read(text) -> None:
+    with pytest.raises(InputError, match=r"expected numbers and ranges such as 1,5-8, or names"):
+        parse_subjects(text)
 
 
 def test_rois_are_selected_by_subject_hemisphere_and_roi() -> None:
