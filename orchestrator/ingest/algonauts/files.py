@@ -14,10 +14,12 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from os.path import lexists
 from pathlib import Path
 from typing import Final
 
 from orchestrator.cli.errors import InputError
+from orchestrator.ingest.entries import list_entries, numbered_folders, one_of_each, refuse_nested
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
 from trainables.storage.atomic import hash_file
 
@@ -25,7 +27,7 @@ DATASET: Final = "nsd"
 SMALL_FILE: Final = 4 << 20
 """Masks and mappings are below this many bytes: they are compared by content, not by size."""
 IMAGE_SUFFIXES: Final = (".png", ".JPEG", ".jpeg", ".jpg")
-_SUBJECT: Final = re.compile(r"subj0*([1-9]\d*)", re.IGNORECASE)
+_SUBJECT: Final = re.compile(r"subj0*([1-9][0-9]*)", re.IGNORECASE)
 _SPLIT_FIRST: Final = ("training_images", "training_fmri", "roi_masks")
 
 
@@ -59,7 +61,7 @@ class SubjectFiles:
 
     def count_images(self) -> int:
         """Count the images to check, for the progress bar."""
-        return sum(1 for _ in self.images.iterdir()) if self.images.is_dir() else 0
+        return len(list_entries(self.images).kept)
 
     def digest(self) -> str:
         """Digest the source: names and sizes of the large files, content of the small ones."""
@@ -68,12 +70,11 @@ class SubjectFiles:
         named |= {f"mapping {key}": path for key, path in self.mappings.items()}
         named |= {f"mesh {key}": path for key, path in self.meshes.items()}
         named |= {f"noise ceiling {key}": path for key, path in self.noise_ceilings.items()}
-        if self.images.is_dir():
-            named |= {f"image {path.name}": path for path in self.images.iterdir()}
+        named |= {f"image {path.name}": path for path in list_entries(self.images).kept}
         lines = [f"{name}\t{fingerprint(path)}\n" for name, path in sorted(named.items())]
         if self.repeats is not None:
             lines.append(f"repeats\t{self.repeats}\n")
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def fingerprint(path: Path) -> str:
@@ -112,28 +113,23 @@ def find_subjects(
             )
         )
     chosen = sorted(wanted or subjects)
-    return [
-        _with_noise(find(number, subjects[number]), noise_ceilings, repeats) for number in chosen
-    ]
+    return [_with_noise(find(number), noise_ceilings, repeats) for number in chosen]
 
 
-def _recognise(source: Path) -> tuple[dict[int, str], Callable[[int, str], SubjectFiles]]:
-    """Return {number: folder name} of the subjects, and the function that finds their files."""
-    by_subject = _subject_folders(source)
-    by_split = {
-        number: name
-        for folder in reversed(_SPLIT_FIRST)
-        for number, name in _subject_folders(source / folder).items()
-    }
-    if by_subject and by_split:
+def _recognise(source: Path) -> tuple[Collection[int], Callable[[int], SubjectFiles]]:
+    """Return the numbers of the subjects, and the function that finds a subject's files."""
+    by_subject = numbered_folders(source, _SUBJECT)
+    by_split = {folder: numbered_folders(source / folder, _SUBJECT) for folder in _SPLIT_FIRST}
+    in_splits = {number for folders in by_split.values() for number in folders}
+    if by_subject and in_splits:
         raise InputError(
             f"{source}: holds both layouts (SRC/subj01/… and SRC/training_images/Subj1/…); "
             "move one of them elsewhere"
         )
     if by_subject:
-        return by_subject, lambda number, name: _subject_first(source / name, number)
-    if by_split:
-        return by_split, lambda number, name: _split_first(source, name, number)
+        return by_subject, lambda number: _subject_first(by_subject[number], number)
+    if in_splits:
+        return in_splits, lambda number: _split_first(source, by_split, number)
     raise InputError(_unknown_layout(source))
 
 
@@ -145,29 +141,27 @@ def _unknown_layout(source: Path) -> str:
     if (source / "training_split").is_dir():
         return f"{problem}; this is one subject's folder: give {source.resolve().parent}"
     for inner in sorted(path for path in source.iterdir() if path.is_dir()):
-        if _subject_folders(inner) or (inner / _SPLIT_FIRST[0]).is_dir():
+        if numbered_folders(inner, _SUBJECT) or (inner / _SPLIT_FIRST[0]).is_dir():
             return f"{problem}; give {inner}"
     return f"{problem}; give the folder that holds the subjects"
 
 
-def _subject_folders(folder: Path) -> dict[int, str]:
-    """Find the folders subj01, Subj1 … in a folder, by number."""
-    names = (
-        sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    )
-    matches = [(match, name) for name in names if (match := _SUBJECT.fullmatch(name))]
-    return {int(match[1]): name for match, name in matches}
-
-
 def _subject_first(folder: Path, number: int) -> SubjectFiles:
     training = folder / "training_split"
-    return _files(
-        number, training / "training_images", training / "training_fmri", folder / "roi_masks"
+    images, responses = training / "training_images", training / "training_fmri"
+    masks = folder / "roi_masks"
+    refuse_nested(folder, training, images, responses, masks)
+    return _files(number, images, responses, masks)
+
+
+def _split_first(
+    source: Path, folders: Mapping[str, Mapping[int, Path]], number: int
+) -> SubjectFiles:
+    usual = next(folders[part][number].name for part in _SPLIT_FIRST if number in folders[part])
+    images, responses, masks = (
+        folders[part].get(number, source / part / usual) for part in _SPLIT_FIRST
     )
-
-
-def _split_first(source: Path, name: str, number: int) -> SubjectFiles:
-    images, responses, masks = (source / folder / name for folder in _SPLIT_FIRST)
+    refuse_nested(*(source / part for part in _SPLIT_FIRST), images, responses, masks)
     return _files(number, images, responses, masks)
 
 
@@ -182,7 +176,7 @@ def _files(number: int, images: Path, responses: Path, masks: Path) -> SubjectFi
     known = [
         family
         for family in ROI_FAMILIES
-        if mappings[family].exists() or any(mask_paths[h, family].exists() for h in HEMISPHERES)
+        if lexists(mappings[family]) or any(lexists(mask_paths[h, family]) for h in HEMISPHERES)
     ]
     meshes = {h: _file(masks, f"{h}.all-vertices_fsaverage_space.npy", number) for h in HEMISPHERES}
     return SubjectFiles(
@@ -192,16 +186,16 @@ def _files(number: int, images: Path, responses: Path, masks: Path) -> SubjectFi
         roi_masks=masks,
         masks={key: path for key, path in mask_paths.items() if key[1] in known},
         mappings={family: mappings[family] for family in known},
-        meshes={hemisphere: path for hemisphere, path in meshes.items() if path.exists()},
+        meshes={hemisphere: path for hemisphere, path in meshes.items() if lexists(path)},
         noise_ceilings={},
     )
 
 
 def _file(folder: Path, name: str, number: int) -> Path:
-    for prefix in (f"subj{number}_", f"subj{number:02d}_"):
-        if (folder / f"{prefix}{name}").exists():
-            return folder / f"{prefix}{name}"
-    return folder / name
+    """Find a file with or without a prefix; raise InputError when there are several."""
+    names = (name, f"subj{number}_{name}", f"subj{number:02d}_{name}")
+    there = [(name, folder / one) for one in dict.fromkeys(names) if lexists(folder / one)]
+    return one_of_each(there, "the file").get(name, folder / name)
 
 
 def _with_noise(

@@ -1,5 +1,6 @@
 """Read the vertices of V1 to V4 from the HCP-MMP atlas, a .dlabel.nii or .mat file."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ N_AREAS: Final = 180
 """Areas per hemisphere. Releases differ in which hemisphere's labels have this offset."""
 MATLAB_NAME: Final = "glasser_MMP"
 """Variable that holds the labels in .mat files of the atlas."""
+MAX_LABELS: Final = 10**7
+"""A larger array is no atlas: a small compressed file may hold one that fills the memory."""
 _LABEL_NAME: Final = re.compile(r"(?:([LR])_)?(V[1-4])(?:_ROI)?")
 _MEANINGLESS: Final = re.compile(
     r"[?]*|none|unknown|unassigned|background|medial.?wall|(label|area|key|region|roi|parcel)?\W*_?0*\d+",
@@ -150,11 +153,12 @@ def _place(path: Path, values: NDArray[Any], places: Grayordinates) -> Labels | 
 
 
 def _load_mat(path: Path) -> dict[str, NDArray[Any]]:
-    """Load the numeric arrays of a MATLAB file."""
-    from scipy.io import loadmat  # only this kind of atlas needs it
+    """Load the numeric arrays of a MATLAB file, of at most MAX_LABELS numbers."""
+    from scipy.io import loadmat, whosmat  # only this kind of atlas needs it
 
     try:
-        content = loadmat(path)
+        small = [name for name, shape, _ in whosmat(path) if math.prod(shape) <= MAX_LABELS]
+        content = loadmat(path, variable_names=small)
     except Exception as error:  # a damaged file raises nearly anything
         raise InputError(
             f"{path}: expected the atlas as a MATLAB file up to version 7, found a damaged or "

@@ -12,6 +12,7 @@ from nibabel.cifti2.cifti2_axes import BrainModelAxis, LabelAxis, ScalarAxis
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
+from orchestrator.ingest.entries import require_file
 
 STRUCTURES: Final = {"lh": "CIFTI_STRUCTURE_CORTEX_LEFT", "rh": "CIFTI_STRUCTURE_CORTEX_RIGHT"}
 """CIFTI's brain model of each hemisphere's cortex."""
@@ -78,9 +79,7 @@ def open_labels(path: Path, what: str) -> tuple[Maps, Mapping[int, str]]:
 
 
 def _open(path: Path, what: str, expected: type[ScalarAxis | LabelAxis]) -> Maps:
-    if not path.is_file():
-        hint = ": the link leads nowhere, get its content (datalad get)"
-        raise InputError(f"{path}: {what} missing{hint if path.is_symlink() else '; download it'}")
+    require_file(path, what)
     try:
         image = nibabel.load(path)
         if not isinstance(image, Cifti2Image):

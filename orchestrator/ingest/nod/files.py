@@ -13,13 +13,21 @@ The atlas is not part of the data set; see ``find_atlas``.
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from os.path import lexists
 from pathlib import Path
 from typing import Final
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.algonauts.files import fingerprint
+from orchestrator.ingest.entries import (
+    list_entries,
+    numbered_folders,
+    one_of_each,
+    refuse_nested,
+    require_file,
+)
 from orchestrator.ingest.nod.trials import Run, locate_image, read_image_names
 
 DATASET: Final = "nod"
@@ -28,9 +36,10 @@ SESSIONS: Final = (1, 2, 3, 4)
 ATLAS_SUFFIXES: Final = (".dlabel.nii", ".mat")
 ATLAS_FOLDERS: Final = ("", "atlas", "supportfiles", "derivatives/ciftify")
 """Folders of SRC that are searched for an atlas."""
-_SUBJECT: Final = re.compile(r"sub-0*([1-9]\d*)")
-_RUN_FOLDER: Final = re.compile(r"ses-imagenet0*([1-9]\d*)_task-imagenet_run-0*([1-9]\d*)")
-_EVENTS: Final = re.compile(rf"sub-\d+_{_RUN_FOLDER.pattern}_events\.tsv")
+_NUMBER: Final = "0*([1-9][0-9]*)"
+_SUBJECT: Final = re.compile(rf"sub-?{_NUMBER}", re.IGNORECASE)
+_RUN_FOLDER: Final = re.compile(rf"ses-imagenet{_NUMBER}_task-imagenet_run-{_NUMBER}")
+_EVENTS: Final = re.compile(rf"(?:sub-[0-9]+)_{_RUN_FOLDER.pattern}_events\.tsv")
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class NodFiles:
             named[f"{run.name} events"] = run.events
         named |= {f"image {path.name}": path for path in self._images()}
         lines = [f"{name}\t{fingerprint(path)}\n" for name, path in sorted(named.items())]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
     def _images(self) -> Iterator[Path]:
         for run in self.runs:
@@ -92,7 +101,7 @@ def find_subjects(
     subjects = _subject_folders(source, ciftify)
     missing = sorted(set(wanted or ()) - set(subjects))
     if missing:
-        found = ", ".join(subjects[number] for number in sorted(subjects))
+        found = ", ".join(map(_name, sorted(subjects)))
         raise InputError(
             *(
                 f"{ciftify}: subject {number} is not there, only {found}; download it, or leave it "
@@ -101,21 +110,24 @@ def find_subjects(
             )
         )
     chosen = find_atlas(source, atlas)
+    stimuli = source / "stimuli"
+    refuse_nested(ciftify, stimuli, stimuli / "imagenet")
     return [
-        _files(source, subjects[number], sessions, chosen) for number in sorted(wanted or subjects)
+        _files(source, number, subjects[number], sessions, chosen)
+        for number in sorted(wanted or subjects)
     ]
 
 
-def _subject_folders(source: Path, ciftify: Path) -> dict[int, str]:
+def _subject_folders(source: Path, ciftify: Path) -> dict[int, Path]:
     """Find the folders sub-01 … by number; raise InputError when there is none."""
     if not source.is_dir():
         found = "a file" if source.exists() else "nothing"
         raise InputError(
             f"{source}: expected the folder of the data set, found {found} there; give another SRC"
         )
-    names = sorted(path.name for path in ciftify.iterdir()) if ciftify.is_dir() else []
-    subjects = {int(match[1]): name for name in names if (match := _SUBJECT.fullmatch(name))}
+    subjects = numbered_folders(ciftify, _SUBJECT)
     if not subjects:
+        refuse_nested(source / "derivatives", ciftify)
         inner = [p for p in sorted(source.iterdir()) if (p / "derivatives" / "ciftify").is_dir()]
         cure = f"give {inner[0]}" if inner else "give the folder that holds derivatives and stimuli"
         raise InputError(
@@ -125,15 +137,24 @@ def _subject_folders(source: Path, ciftify: Path) -> dict[int, str]:
     return subjects
 
 
-def _files(source: Path, subject: str, sessions: Sequence[int] | None, atlas: Path) -> NodFiles:
-    results = source / "derivatives" / "ciftify" / subject / "results"
+def _name(number: int) -> str:
+    return f"sub-{number:02d}"
+
+
+def _files(
+    source: Path, number: int, derived: Path, sessions: Sequence[int] | None, atlas: Path
+) -> NodFiles:
+    results = derived / "results"
+    raw = numbered_folders(source, _SUBJECT).get(number, source / derived.name)
+    refuse_nested(derived, results, raw)
     prf = results / "ses-prf_task-prf" / "ses-prf_task-prf_params.dscalar.nii"
-    others = sorted(results.glob("ses-prf_task-prf*/ses-prf_task-prf*_params.dscalar.nii"))
+    others = results.glob("ses-prf_task-prf*/ses-prf_task-prf*_params.dscalar.nii")
+    found = one_of_each((("R²", path) for path in sorted(others)), "the pRF file of")
     return NodFiles(
-        subject=subject,
+        subject=_name(number),
         results=results,
-        runs=_find_runs(source / subject, results, sessions),
-        prf=others[0] if others and not prf.exists() else prf,
+        runs=_find_runs(raw, results, sessions),
+        prf=prf if lexists(prf) else found.get("R²", prf),
         stimuli=source / "stimuli",
         atlas=atlas,
     )
@@ -143,11 +164,24 @@ def _find_runs(raw: Path, results: Path, sessions: Sequence[int] | None) -> tupl
     """Find the runs that have results or events, and add missing ones between them."""
     folders = _matches(results, "*", _RUN_FOLDER)
     events = _matches(raw, "ses-*/func/*_events.tsv", _EVENTS)
+    _check_owner(raw, events.values())
     known = {key for key in (*folders, *events) if key[0] in (sessions or SESSIONS)}
     last = {session: max(n for s, n in known if s == session) for session, _ in known}
     expected = sessions or range(1, max(last, default=0) + 1)
     keys = [(s, n) for s in sorted(expected) for n in range(1, last.get(s, 1) + 1)] if last else []
     return tuple(_run(raw, results, key, folders.get(key), events.get(key)) for key in keys)
+
+
+def _check_owner(raw: Path, events: Iterable[Path]) -> None:
+    """Raise InputError naming events in a subject's folder that are of another subject."""
+    own = _SUBJECT.fullmatch(raw.name)
+    lines = [
+        f"{path}: events of another subject in the folder {raw.name}; move them to their own"
+        for path in events
+        if own and int(path.name.partition("_")[0].removeprefix("sub-")) != int(own[1])
+    ]
+    if lines:
+        raise InputError(*lines)
 
 
 def _run(
@@ -166,9 +200,10 @@ def _run(
 
 
 def _matches(folder: Path, glob: str, name: re.Pattern[str]) -> dict[tuple[int, int], Path]:
-    """Find paths by (session, run)."""
+    """Find paths by (session, run); raise InputError when two are of one run."""
     found = [(match, p) for p in sorted(folder.glob(glob)) if (match := name.fullmatch(p.name))]
-    return {(int(match[1]), int(match[2])): path for match, path in found}
+    keyed = (((int(match[1]), int(match[2])), path) for match, path in found)
+    return one_of_each(keyed, "session and run")
 
 
 def find_atlas(source: Path, given: Path | None) -> Path:
@@ -184,17 +219,18 @@ def find_atlas(source: Path, given: Path | None) -> Path:
                 f"{given}: expected the atlas as .dlabel.nii or .mat, found another type of file; "
                 "give the HCP-MMP labels on the 32k fsLR mesh"
             )
-        if not given.is_file():
+        if not lexists(given):
             raise InputError(f"{given}: no such atlas; give the file of the HCP-MMP labels")
+        require_file(given, "atlas")
         return given
     found = sorted(
         path
         for folder in ATLAS_FOLDERS
-        if (source / folder).is_dir()
-        for path in (source / folder).iterdir()
+        for path in list_entries(source / folder).kept
         if path.name.endswith(ATLAS_SUFFIXES) and re.search("mmp|glasser", path.name.lower())
     )
     if len(found) == 1:
+        require_file(found[0], "atlas")
         return found[0]
     places = ", ".join(str(Path("SRC") / folder) for folder in ATLAS_FOLDERS)
     named = f"{len(found)}: {', '.join(map(str, found))}" if found else "none"
