@@ -1,13 +1,14 @@
 """Read the image of each trial of a NOD run from its label file or events, and locate it."""
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import lexists
 from pathlib import Path
 from typing import Final
 
 from orchestrator.cli.errors import InputError
+from orchestrator.ingest.tables import read_number, read_rows, read_text
 
 _IMAGE_NAME: Final = re.compile(r"\S+?\.(?:jpe?g|png)", re.IGNORECASE)
 
@@ -48,12 +49,7 @@ def read_image_names(run: Run) -> tuple[str, ...]:
 
 def read_label_file(path: Path) -> tuple[str, ...]:
     """Read image names, one per line or concatenated without separators."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: expected image names as text, found other bytes; download it again"
-        ) from error
+    text = read_text(path, "image names")
     names = _IMAGE_NAME.findall(text)
     rest = _IMAGE_NAME.sub("", text).split()
     if rest or not names:
@@ -67,18 +63,16 @@ def read_label_file(path: Path) -> tuple[str, ...]:
 
 def read_events(path: Path) -> tuple[str, ...]:
     """Read the column stim_file of a BIDS events file, in the order of onsets."""
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t"))
-        ordered = sorted(rows, key=lambda row: float(row["onset"]))
-        names = tuple(row["stim_file"].strip() for row in ordered)
-    except (KeyError, AttributeError, TypeError, ValueError, csv.Error) as error:
-        raise InputError(
-            f"{path}: expected events with the columns onset and stim_file, found another table "
-            f"({type(error).__name__}: {error}); download it again"
-        ) from error
+    rows = read_rows(path, "events", ("onset", "stim_file"))
+    onsets = [read_number(path, row["onset"]) for row in rows]
+    names = tuple(rows[k]["stim_file"] for k in sorted(range(len(rows)), key=onsets.__getitem__))
     if not names or not all(names):
         raise InputError(f"{path}: expected a stim_file for each event; download it again")
+    if len(set(onsets)) < len(onsets):
+        raise InputError(
+            f"{path}: expected events one after another, found some with equal onsets; download "
+            "it again"
+        )
     return names
 
 
@@ -114,4 +108,4 @@ def locate_image(stimuli: Path, name: str) -> Path:
     if list(Path(name).parts) != inside:
         return usual
     places = (stimuli / name, usual, stimuli / "imagenet" / name)
-    return next((place for place in places if place.exists()), usual)
+    return next((place for place in places if lexists(place)), usual)
