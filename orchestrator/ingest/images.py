@@ -1,6 +1,7 @@
 """Check images, then decode and resize them, in parallel, as small batches in row order."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.problems import printable
+from orchestrator.ingest.entries import some
+from orchestrator.ingest.pixels import Examined, examine, read_rgb, unreadable
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -26,38 +30,33 @@ IMAGES_PER_TASK: Final = 128
 IMAGES_PER_BATCH: Final = 64
 
 
-def check_images(images: Sequence[Path], looked: Callable[[int], None]) -> None:
-    """Verify each image file's structure and checksums; raise InputError naming those that fail.
+def check_images(images: Sequence[Path], looked: Callable[[int], None]) -> list[Examined]:
+    """Verify each image file's structure, checksums and kind, in the order of images.
 
-    looked: told how many images were looked at since the last call.
+    looked: told how many images were looked at since the last call. Raises InputError naming
+    those that fail.
     """
-    lines = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # checksums run outside Python's lock
-        for problem in pool.map(_image_problem, images, chunksize=1):
+    found = []
+    with (
+        warnings.catch_warnings(action="ignore"),  # Pillow's: what matters is a complaint
+        ThreadPoolExecutor(os.cpu_count()) as pool,  # checksums run outside Python's lock
+    ):
+        for examined in pool.map(examine, images, chunksize=1):
             looked(1)
-            if problem:
-                lines.append(problem)
+            found.append(examined)
+    lines = [examined.problem for examined in found if examined.problem]
     if lines:
         raise InputError(*lines)
+    return found
 
 
-def _image_problem(path: Path) -> str | None:
-    try:
-        with Image.open(path) as image:
-            if image.format == "JPEG":  # has no checksums: only decoding finds that it was cut
-                image.draft("RGB", (1, 1))
-                image.load()
-            else:
-                image.verify()
-    except Exception as error:  # damaged images raise OSError, SyntaxError, struct.error …
-        return unreadable(path, error)
-    return None
-
-
-def unreadable(path: Path | str, error: Exception) -> str:
-    """Word the complaint about an image that can't be read."""
-    reason = str(error).replace(f" {str(path)!r}", "") or type(error).__name__
-    return f"{path}: not a readable image ({reason}); download it again"
+def remarks(images: Sequence[Path], found: Sequence[Examined]) -> list[str]:
+    """Say once for each kind what was done to the pixels of how many images."""
+    kinds: dict[str, list[Path]] = {}
+    for path, examined in zip(images, found, strict=True):
+        if examined.remark:
+            kinds.setdefault(examined.remark, []).append(path)
+    return [f"of {some(paths)}: {remark}" for remark, paths in kinds.items()]
 
 
 def stream_images(
@@ -85,10 +84,12 @@ def _decoded(paths: Sequence[Path], size: int, decode: Decode) -> "Dataset":
     context = DataContext.get_current().copy()
     context.execution_options.preserve_order = True  # rows belong to rows of the responses
     with DataContext.current(context):
-        items = [{"row": row, "path": str(path.resolve())} for row, path in enumerate(paths)]
+        # As bytes: a file's name need not be UTF-8.
+        named = [os.fsencode(path.resolve()) for path in paths]
+        items = [{"row": row, "path": path} for row, path in enumerate(named)]
         blocks = -(-len(items) // IMAGES_PER_TASK)
-        named = ray.data.from_items(items, override_num_blocks=blocks)
-        return named.map_batches(
+        rows = ray.data.from_items(items, override_num_blocks=blocks)
+        return rows.map_batches(
             partial(_decode_batch, size=size, decode=decode),
             batch_size=None,
             batch_format="pyarrow",
@@ -103,17 +104,17 @@ def _decode_batch(batch: pa.Table, size: int, decode: Decode) -> pa.Table:
     return pa.table({"row": batch["row"], "image": image, "problem": problem})
 
 
-def _try_to_decode(path: str, size: int, decode: Decode) -> tuple[bytes, str | None]:
+def _try_to_decode(raw: bytes, size: int, decode: Decode) -> tuple[bytes, str | None]:
+    path = Path(os.fsdecode(raw))
     try:
-        return decode(Path(path), size).tobytes(), None
+        return decode(path, size).tobytes(), None
     except Exception as error:  # damaged images raise OSError, SyntaxError, struct.error …
-        return bytes(3 * size * size), unreadable(path, error)
+        return bytes(3 * size * size), printable(unreadable(path, error))
 
 
 def decode_image(path: Path, size: int) -> NDArray[np.uint8]:
     """Read an image as (3, size, size): resized without a crop, bilinear with antialiasing."""
-    with Image.open(path) as image:
-        return _channels_first(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+    return _channels_first(read_rgb(path).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def decode_cropped(path: Path, size: int) -> NDArray[np.uint8]:
@@ -121,8 +122,7 @@ def decode_cropped(path: Path, size: int) -> NDArray[np.uint8]:
 
     As torchvision's Resize(256) and CenterCrop(224) do it, bilinear with antialiasing.
     """
-    with Image.open(path) as image:
-        rgb = image.convert("RGB")
+    rgb = read_rgb(path)
     shorter = round(size * SHORTER_SIDE)
     width, height = rgb.size
     if width <= height:
