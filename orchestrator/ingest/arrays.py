@@ -1,5 +1,6 @@
 """Read a source's .npy files, and refuse those with unexpected content."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -7,17 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
+from orchestrator.ingest.entries import require_file
 
 SCAN_BYTES: Final = 64 << 20
 """How much of a response matrix is checked, or kept in memory, at once."""
+NO_CORTEX: Final = -1
+"""What NSD's masks hold where there is no cortex."""
 SHOWN: Final = 5
 """How many items an error names before it only counts them."""
 
 
 def open_array(path: Path, what: str) -> NDArray[Any]:
     """Map an .npy file into memory without reading it; raise InputError when it is not one."""
-    if not path.is_file():
-        raise InputError(f"{path}: {what} missing; download it again")
+    require_file(path, what)
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # a damaged header raises nearly anything
@@ -45,8 +48,8 @@ def open_responses(path: Path) -> NDArray[np.floating[Any]]:
     return responses
 
 
-def check_finite(path: Path, responses: NDArray[np.floating[Any]]) -> None:
-    """Raise InputError naming the vertices that hold NaN or infinite responses."""
+def count_broken(responses: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    """Count the NaN and infinite responses of each vertex, (n_vertices,), as float32."""
     n_images, n_vertices = responses.shape
     step = max(1, SCAN_BYTES // max(1, responses.itemsize * n_vertices))
     broken = np.zeros(n_vertices, dtype=np.int64)
@@ -54,29 +57,58 @@ def check_finite(path: Path, responses: NDArray[np.floating[Any]]) -> None:
         with np.errstate(over="ignore"):  # what float32 cannot hold is found as infinite
             part = responses[start : start + step].astype(np.float32)
         broken += (~np.isfinite(part)).sum(axis=0)
-    if broken.any():
-        vertices = np.flatnonzero(broken)
+    return broken
+
+
+def check_finite(
+    path: Path, responses: NDArray[np.floating[Any]], regions: Iterable[NDArray[np.int32]]
+) -> str | None:
+    """Raise InputError naming the vertices of ROIs that hold NaN or infinite responses.
+
+    regions: the vertices of each ROI. Returns a line that names such vertices of no ROI, which are
+    never scored; None where there are none.
+    """
+    broken = count_broken(responses)
+    used = np.zeros(len(broken), dtype=bool)
+    for vertices in regions:
+        used[vertices[vertices < len(used)]] = True
+    inside, outside = np.flatnonzero(broken * used), np.flatnonzero(broken * ~used)
+    if len(inside):
         raise InputError(
-            f"{path}: {broken.sum():,} responses are NaN or infinite, in {len(vertices):,} of "
-            f"{n_vertices:,} vertices: {listed(vertices)}; download it again, or leave those "
-            "vertices out of responses and masks"
+            f"{path}: {broken[inside].sum():,} responses are NaN or infinite, in {len(inside):,} "
+            f"of {len(broken):,} vertices: {listed(inside)}; download it again, or set these "
+            "vertices to 0 in the ROI masks"
         )
+    if not len(outside):
+        return None
+    return (
+        f"{path}: {len(outside):,} of {len(broken):,} vertices have NaN or infinite responses, and "
+        f"lie in no ROI, so that they are never scored: {listed(outside)}"
+    )
 
 
 def read_labels(path: Path, n_vertices: int | None) -> NDArray[np.integer[Any]]:
     """Read an ROI mask: (n_vertices,) integer labels, 0 for none.
 
-    Raises InputError when it has another shape, type or length; None as n_vertices, where the
-    responses could not be read, leaves the length unchecked, here and below.
+    Whole numbers saved as floats are labels too, and -1 (NSD's "no cortex") is none. Raises
+    InputError when it has another shape, type or length; None as n_vertices, where the responses
+    could not be read, leaves the length unchecked, here and below.
     """
     labels = open_array(path, "ROI mask")
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim != 1 or labels.dtype.kind not in "biuf":
         raise InputError(
             f"{path}: expected one integer label per vertex, found {labels.dtype} of "
-            f"{labels.shape}; download it again"
+            f"{labels.shape}; download it again, or save it as a 1-D array of integers"
         )
     _check_length(path, "labels", len(labels), n_vertices)
-    return np.asarray(labels)
+    whole = np.isfinite(labels) & (labels == np.rint(labels)) & (labels >= NO_CORTEX)
+    strange = np.flatnonzero(~whole)
+    if len(strange):
+        raise InputError(
+            f"{path}: expected whole numbers as labels, 0 for none, found {labels[strange[0]]} and "
+            f"others, at vertices {listed(strange)}; save 0 there, or download it again"
+        )
+    return np.maximum(np.asarray(labels).astype(np.int64), 0)
 
 
 def read_mesh(path: Path, n_vertices: int | None) -> NDArray[np.int32]:

@@ -67,6 +67,8 @@ class Findings:
 
     def __init__(self) -> None:
         self.complaints: list[str] = []
+        self.notes: list[str] = []
+        """What the user should know of a source that is sound."""
 
     def attempt(self, read: Callable[..., T], *arguments: Any) -> T | None:
         """Call a reader; note its complaints and return None where it refuses."""

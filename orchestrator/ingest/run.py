@@ -24,9 +24,11 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.problems import summed_up
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.algonauts.inspection import inspect_subject
 from orchestrator.ingest.checked import Findings, Subject
+from orchestrator.ingest.copies import refuse_same_pictures
 from orchestrator.ingest.nod.files import NodFiles
 from orchestrator.ingest.partial_directories import remove_stale
 from orchestrator.ingest.settings import NodChoices, Settings, SplitName
@@ -135,6 +137,7 @@ def _check_everything(
                 checked.append(subject)
     findings.attempt(check_room, checked, out, settings)
     findings.raise_if_any()
+    show_notes(findings.notes)
     return done, checked
 
 
@@ -152,9 +155,16 @@ def _write(
             start = time.perf_counter()
             with bar(progress, f"{subject.subject} writing", len(subject.images)) as advance:
                 images = counted(stream_images(subject.images, settings.image_size), advance)
-                manifest = write_subject(subject, images, out, settings)
+                apart = refuse_same_pictures(images, subject.images, subject.split.sides)
+                manifest = write_subject(subject, apart, out, settings)
             written[subject.subject] = Ingested(manifest, time.perf_counter() - start)
     return written
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """Print what the user should know of a source that is sound, a line for each kind."""
+    for note in summed_up(notes):
+        Console().print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
 
 
 def counted(images: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:

@@ -21,13 +21,14 @@ from orchestrator.ingest.arrays import (
     read_mesh,
 )
 from orchestrator.ingest.checked import Findings, Hemisphere, Responses, Subject
-from orchestrator.ingest.images import check_images
+from orchestrator.ingest.copies import inspect_images
+from orchestrator.ingest.entries import left_out, list_entries
 from orchestrator.ingest.noise_ceilings import read_ceiling
 from orchestrator.ingest.settings import SplitName
 from orchestrator.ingest.splits import split_images
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES, ROI_ORDER
 
-IMAGE_NAME: Final = re.compile(r"train-(\d+)_(nsd-\d+)\.png")
+IMAGE_NAME: Final = re.compile(r"train-([0-9]+)_(nsd-[0-9]+)\.png")
 NO_LABEL: Final = 0
 
 
@@ -42,7 +43,8 @@ def inspect_subject(
     images = findings.attempt(list_images, files.images)
     stimuli = findings.attempt(read_stimuli, files.images, images) if images else None
     chosen = findings.attempt(split_images, split, stimuli) if stimuli else None
-    findings.attempt(check_images, images or [], looked)
+    inspect_images(images or [], chosen, findings, looked)
+    findings.notes += left_out(list_entries(files.images).strangers)
     names = {
         family: findings.attempt(read_names, path, family)
         for family, path in files.mappings.items()
@@ -80,13 +82,15 @@ def _inspect_hemisphere(
     n_vertices = None
     if responses is not None:
         n_vertices = responses.shape[1]
-        findings.attempt(check_finite, path, responses)
         if n_images is not None:
             findings.attempt(check_count, path, len(responses), files.images, n_images)
     regions: dict[str, NDArray[np.int32]] = {}
     for (hemisphere, family), mask in files.masks.items():
         if hemisphere == name:
             regions |= findings.attempt(read_regions, mask, n_vertices, names[family]) or {}
+    if responses is not None:
+        note = findings.attempt(check_finite, path, responses, regions.values())
+        findings.notes += [note] if note else []
     mesh, ceiling = files.meshes.get(name), files.noise_ceilings.get(name)
     fsaverage = findings.attempt(read_mesh, mesh, n_vertices) if mesh else None
     noise_ceiling = (
@@ -110,7 +114,9 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: the folder of training images is missing; download it again")
-    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    entries = list_entries(folder)
+    entries.require_finished()
+    paths = list(entries.kept)
     if not paths:
         raise InputError(f"{folder}: expected training images, found none; download them again")
     strange = [path for path in paths if not IMAGE_NAME.fullmatch(path.name)]
@@ -191,7 +197,7 @@ def read_regions(
     if nameless:
         raise InputError(
             f"{mask}: labels without a name in the mapping: {listed(nameless)}, the mapping names "
-            f"{', '.join(map(str, sorted(names)))}; download both again"
+            f"{', '.join(map(str, sorted(names)))}; download both again, or save 0 there"
         )
     return {names[label]: np.flatnonzero(labels == label).astype(np.int32) for label in used}
 

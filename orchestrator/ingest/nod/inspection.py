@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Findings, Hemisphere, Subject, SurfaceVertices
-from orchestrator.ingest.images import check_images
+from orchestrator.ingest.copies import inspect_images
 from orchestrator.ingest.nod.atlas import Regions, read_atlas
 from orchestrator.ingest.nod.betas import Betas, Columns, check_betas, check_variance
 from orchestrator.ingest.nod.cifti import Maps, open_scalars
@@ -41,9 +41,9 @@ def inspect_nod_subject(
     findings.attempt(check_distinct, files.results, list(zip(files.runs, names, strict=True)))
     shown_names = [name for shown in names if shown for name in shown]
     images = tuple(locate_image(files.stimuli, name) for name in shown_names)
-    findings.attempt(check_images, images, looked)
     stimuli = tuple(map(stimulus_of, shown_names))
     chosen = findings.attempt(split_images, split, stimuli) if stimuli else None
+    inspect_images(images, chosen, findings, looked)
     if len(findings.complaints) > before or not kept or not chosen:
         return None
     return Subject(

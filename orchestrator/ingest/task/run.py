@@ -1,17 +1,25 @@
 """Ingest an image-classification task: find it, check everything, then write all or nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 from rich.console import Console
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.images import check_images
+from orchestrator.ingest.copies import find_copies, refuse_same_pictures
+from orchestrator.ingest.entries import left_out
+from orchestrator.ingest.images import check_images, remarks
 from orchestrator.ingest.partial_directories import new_directory, remove_stale
-from orchestrator.ingest.run import bar, check_out, progress_bars
+from orchestrator.ingest.run import bar, check_out, progress_bars, show_notes
 from orchestrator.ingest.settings import TaskFormat
-from orchestrator.ingest.task.sources import SPLIT_RULE, TaskSource, find_task
+from orchestrator.ingest.task.sources import (
+    SPLIT_RULE,
+    TaskSource,
+    class_problems,
+    find_task,
+)
 from orchestrator.ingest.writer import Batch
 from trainables.data.data_directory import DataDirectory, manifest_file
 from trainables.data.rows import RowWriter
@@ -79,7 +87,8 @@ def _ingest(
     check_out(out)
     with progress_bars() as progress:
         with bar(progress, f"{name} checking", len(found.images)) as looked:
-            check_images(found.images, looked)
+            chosen = check_task(found, looked)
+        show_notes(chosen.notes)
         # Ray takes seconds to import: not before the source is known to be sound.
         from orchestrator.cluster.connection import connect
         from orchestrator.ingest.images import decode_cropped, stream_images
@@ -87,9 +96,51 @@ def _ingest(
 
         connect(num_cpus)
         remove_stale(out.all_tasks)
-        with bar(progress, f"{name} writing", len(found.images)) as advance:
-            images = stream_images(found.images, image_size, decode_cropped)
-            return write_task(found, counted(images, advance), out.all_tasks, name, image_size)
+        with bar(progress, f"{name} writing", len(chosen.images)) as advance:
+            images = counted(stream_images(chosen.images, image_size, decode_cropped), advance)
+            apart = refuse_same_pictures(images, chosen.images, name_groups(chosen))
+            return write_task(chosen, apart, out.all_tasks, name, image_size)
+
+
+def check_task(found: TaskSource, looked: Callable[[int], None]) -> TaskSource:
+    """Check every image; return the task without copies of images within a class, and with notes.
+
+    looked: told how many images were looked at since the last call. Raises InputError naming the
+    images that can't be read, and those that are in two classes.
+    """
+    examined = check_images(found.images, looked)
+    copies = find_copies([one.content for one in examined])
+    crossing = [pair for pair in copies if found.labels[pair[0]] != found.labels[pair[1]]]
+    if crossing:
+        raise InputError(
+            *(
+                f"{found.images[row]}: the same picture as {found.images[first]}, in another "
+                "class; remove the wrong one"
+                for row, first in crossing
+            )
+        )
+    rows = {row for row, _ in copies}
+    kept = [row for row in range(len(found.images)) if row not in rows]
+    chosen = replace(
+        found,
+        images=tuple(found.images[row] for row in kept),
+        labels=tuple(found.labels[row] for row in kept),
+        notes=(
+            *found.notes,
+            *remarks(found.images, examined),
+            *left_out([found.images[row] for row in sorted(rows)], "a copy of another image"),
+        ),
+        source=found.digest(),
+    )
+    if complaints := class_problems(chosen):
+        raise InputError(*complaints)
+    return chosen
+
+
+def name_groups(found: TaskSource) -> list[str]:
+    """Name the side and the class of each image, within which copies are harmless."""
+    pairs = zip(found.labels, found.sides, strict=True)
+    return [f"a {side} image of class {found.classes[label]!r}" for label, side in pairs]
 
 
 def write_task(

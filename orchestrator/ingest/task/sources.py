@@ -3,21 +3,39 @@
 Nothing is downloaded: a folder on disk is read as it was unpacked.
 """
 
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.cli.errors import InputError
+from orchestrator.ingest.entries import (
+    Entries,
+    is_stranger,
+    left_out,
+    list_entries,
+    list_tree,
+    obstacle,
+    require_file,
+)
 from orchestrator.ingest.settings import TaskFormat
 from trainables.data.shards import TEST, TRAIN
 from trainables.spec import digest
 
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".webp", ".tif", ".tiff")
+SUFFIXES: Final = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".ppm", ".pgm", ".bmp", ".webp", ".gif"),
+    *(".tif", ".tiff"),
+)
 SPLIT_RULE: Final = "torch.randperm, seed 0: the first 85 % train"
 CALTECH: Final = "256_ObjectCategories"
-SIDES: Final = frozenset({"train", "val", "valid", "validation", "test"})
+SIDES: Final = re.compile(
+    r"(train|training|val|valid|validation|test|testing|eval|dev)([-_]?(set|split|data|images))?\d*",
+    re.IGNORECASE,
+)
+"""Names of folders that hold one side of a split, each with all classes in it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +46,10 @@ class TaskSource:
     images: tuple[Path, ...]
     labels: tuple[int, ...]
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What of the source was left out, and why."""
+    source: str = ""
+    """The digest of the source, where images of it were left out later."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,7 +75,9 @@ class TaskSource:
 
     def digest(self) -> str:
         """Digest the source's files by name and size, so that a change is noticed."""
-        sizes = [path.stat().st_size for path in self.images]
+        if self.source:
+            return self.source
+        sizes = [path.stat().st_size if path.is_file() else None for path in self.images]
         return digest([self.names, sizes, self.labels, self.classes])
 
 
@@ -62,17 +86,48 @@ def find_task(source: Path, kind: TaskFormat) -> TaskSource:
     if not source.is_dir():
         raise InputError(f"{source}: no such directory; give the folder that holds the images")
     found = _READERS[kind](source)
-    complaints = _complaints(found)
+    complaints = [*name_problems(found), *class_problems(found)]
     if complaints:
         raise InputError(*complaints)
     return found
 
 
-def _complaints(found: TaskSource) -> list[str]:
+def name_problems(found: TaskSource) -> list[str]:
+    """Complain of names that records can't hold, and of classes that other systems would merge."""
+    lines = [
+        f"{path}: its name is not UTF-8; give it another name"
+        for path, name in zip(found.images, found.names, strict=True)
+        if not _is_utf8(name)
+    ]
+    alike: dict[str, list[str]] = {}
+    for name in found.classes:
+        alike.setdefault(unicodedata.normalize("NFC", name).casefold().strip(), []).append(name)
+    return lines + [
+        f"{found.root}: classes {' and '.join(map(repr, names))} differ only in how their name is "
+        "written, and are one folder on other systems; move their images into one of them, or "
+        "give it another name"
+        for names in alike.values()
+        if len(names) > 1
+    ]
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def class_problems(found: TaskSource) -> list[str]:
+    """Complain of classes without images, or without training images."""
     if len(found.classes) < 2:
+        inner = found.root / found.classes[0] if found.classes else found.root
+        has_classes = sum(path.is_dir() for path in list_entries(inner).kept) > 1
+        better = inner if found.classes and has_classes else "the directory that holds the classes"
         return [
             f"{found.root}: expected one directory per class, at least two, found "
-            f"{len(found.classes)}; give the directory that holds the classes"
+            f"{len(found.classes)}; give {better}"
         ]
     in_all = Counter(found.labels)
     sides = zip(found.labels, found.sides, strict=True)
@@ -81,12 +136,12 @@ def _complaints(found: TaskSource) -> list[str]:
     for label, name in enumerate(found.classes):
         if not in_all[label]:
             lines.append(
-                f"{found.root}: class {name} has no image ({' '.join(SUFFIXES)}); add some, or "
+                f"{found.root}: class {name!r} has no image ({' '.join(SUFFIXES)}); add some, or "
                 "remove it"
             )
         elif not training[label]:
             lines.append(
-                f"{found.root}: class {name}: none of the {in_all[label]} images is among the "
+                f"{found.root}: class {name!r}: none of the {in_all[label]} images is among the "
                 "85 % that train; add some, or remove it"
             )
     return lines
@@ -94,7 +149,7 @@ def _complaints(found: TaskSource) -> list[str]:
 
 def _image_folder(source: Path) -> TaskSource:
     """Read one directory per class, with images at any depth; classes and images by name."""
-    return _read_folders(source, source, "**/*")
+    return _read_folders(source, source, list_tree)
 
 
 def _caltech256(source: Path) -> TaskSource:
@@ -103,25 +158,50 @@ def _caltech256(source: Path) -> TaskSource:
     folder = next((place for place in places if place.is_dir()), None)
     if folder is None:
         raise InputError(f"{source}: expected {places[0]}, as Caltech256 unpacks; found none")
-    return _read_folders(source, folder, "*")
+    return _read_folders(source, folder, list_entries)
 
 
-def _read_folders(source: Path, parent: Path, pattern: str) -> TaskSource:
-    folders = sorted(path for path in parent.iterdir() if path.is_dir() and path.name[0] != ".")
+def _read_folders(source: Path, parent: Path, look: Callable[[Path], Entries]) -> TaskSource:
+    top = list_entries(parent)
+    top.require_finished()
+    _require_targets(top.kept)
+    folders = [path for path in top.kept if path.is_dir()]
     names = [path.name for path in folders]
-    if names and set(names) <= SIDES:
+    if names and all(map(SIDES.fullmatch, names)):
         raise InputError(
-            f"{parent}: holds {', '.join(names)}, not classes; give one of these, such as "
-            f"{folders[-1]}: this program splits the task's images itself"
+            f"{parent}: holds {', '.join(names)}, not classes, and this program splits the task's "
+            f"images itself; give one of these, such as {folders[-1]}"
         )
     images: list[Path] = []
     labels: list[int] = []
+    strangers, others = [*top.strangers], [path for path in top.kept if _is_image(path)]
     for label, folder in enumerate(folders):
-        found = folder.glob(pattern)
-        own = sorted(path for path in found if path.suffix.lower() in SUFFIXES and path.is_file())
+        entries = look(folder)
+        entries.require_finished()
+        _require_targets(entries.kept)
+        own = [path for path in entries.kept if _is_image(path) and not path.is_dir()]
         images += own
         labels += [label] * len(own)
-    return TaskSource(source, tuple(images), tuple(labels), tuple(names))
+        strangers += entries.strangers
+        others += [path for path in entries.kept if not _is_image(path)]
+    outside = [path for path in others if not path.is_dir()]
+    notes = [*left_out(strangers), *left_out(outside, "no image by its ending, or in no class")]
+    return TaskSource(source, tuple(images), tuple(labels), tuple(names), tuple(notes))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _require_targets(paths: Sequence[Path]) -> None:
+    """Raise InputError naming links that lead nowhere: they may be images or classes."""
+    lines = [
+        f"{path}: {problem[0]}; {problem[1]}"
+        for path in paths
+        if path.is_symlink() and not path.exists() and (problem := obstacle(path))
+    ]
+    if lines:
+        raise InputError(*lines)
 
 
 def _places365(source: Path) -> TaskSource:
@@ -144,15 +224,24 @@ def _sun397(source: Path) -> TaskSource:
 
 
 def _from_samples(source: Path, samples: Any, classes: Any) -> TaskSource:
-    ordered = sorted((Path(path), int(label)) for path, label in samples)
+    listed = [(Path(path), int(label)) for path, label in samples]
+    strangers = [
+        path for path, _ in listed if any(map(is_stranger, path.relative_to(source).parts))
+    ]
+    ordered = sorted(pair for pair in listed if pair[0] not in set(strangers))
     paths, labels = zip(*ordered, strict=True) if ordered else ((), ())
-    return TaskSource(source, tuple(paths), tuple(labels), tuple(map(str, classes)))
+    return TaskSource(
+        source, tuple(paths), tuple(labels), tuple(map(str, classes)), tuple(left_out(strangers))
+    )
 
 
 def _torchvision(source: Path, expected: str, name: str, **options: Any) -> Any:
     """Open one of torchvision's data sets on disk, without a download."""
     from torchvision import datasets  # seconds to import
 
+    for path in (*list_entries(source).kept, *list_entries(source / expected).kept):
+        if not path.is_dir():
+            require_file(path, "a part of the data set")  # torchvision would wait for a named pipe
     try:
         return getattr(datasets, name)(**options)
     except (RuntimeError, OSError, KeyError, ValueError) as error:

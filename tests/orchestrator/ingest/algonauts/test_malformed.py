@@ -98,7 +98,7 @@ MALFORMED = {
     ),
     "NaN everywhere": (
         save_responses("lh", lambda r: r * np.nan),
-        "120 responses are NaN or infinite, in 10 of 10 vertices: 0, 1, 2, 3, 4 and 5 more;",
+        "108 responses are NaN or infinite, in 9 of 10 vertices: 0, 1, 2, 3, 4 and 4 more;",
     ),
     "a mask that is too short": (
         lambda f: np.save(f.mask("lh"), np.zeros(9, int)),
@@ -108,9 +108,18 @@ MALFORMED = {
         lambda f: f.mask("rh", "streams").write_bytes(f.mask("lh", "streams").read_bytes()),
         "rh.streams_challenge_space.npy: 10 labels, but the responses have 8 vertices",
     ),
-    "a mask of floats": (
-        lambda f: np.save(f.mask("rh"), np.zeros(8)),
-        "rh.prf-visualrois_challenge_space.npy: expected one integer label per vertex",
+    "a mask of fractions": (
+        lambda f: np.save(f.mask("rh"), np.full(8, 0.5)),
+        "rh.prf-visualrois_challenge_space.npy: expected whole numbers as labels, 0 for none, "
+        "found 0.5 and others, at vertices 0, 1, 2, 3, 4 and 3 more; save 0 there",
+    ),
+    "a mask with NaN": (
+        lambda f: np.save(f.mask("rh"), np.array([1, 1, 0, np.nan, 0, 4, 4, np.inf])),
+        "found nan and others, at vertices 3, 7; save 0 there",
+    ),
+    "a mask of two dimensions": (
+        lambda f: np.save(f.mask("rh"), np.zeros((8, 1), int)),
+        "expected one integer label per vertex, found int64 of (8, 1)",
     ),
     "a label without a name": (
         lambda f: relabel(f.mask("lh", "floc-bodies"), 9),
@@ -118,8 +127,8 @@ MALFORMED = {
         "names 1, 2",
     ),
     "a negative label": (
-        lambda f: relabel(f.mask("lh"), -1),
-        "labels without a name in the mapping: -1",
+        lambda f: relabel(f.mask("lh"), -2),
+        "expected whole numbers as labels, 0 for none, found -2 and others, at vertices 0; save",
     ),
     "a name of no ROI": (
         lambda f: np.save(f.mapping("floc-bodies"), {0: "Unknown", 1: "EBA", 2: "FBA1"}),

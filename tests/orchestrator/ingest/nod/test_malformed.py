@@ -109,10 +109,14 @@ MALFORMED: dict[str, tuple[Damage, str]] = {
     ),
     "empty labels": (
         lambda f: f.labels().write_text(""),
+        "run-1_label.txt: image names missing: an empty file; download it again",
+    ),
+    "labels of blank lines": (
+        lambda f: f.labels().write_text(" \n"),
         "expected image names such as n01440764_172.JPEG, found none",
     ),
     "binary labels": (
-        lambda f: f.labels().write_bytes(b"\xff\xfe\x00\x80"),
+        lambda f: f.labels().write_bytes(b"\x00\x80\xff\xfe"),
         "run-1_label.txt: expected image names as text",
     ),
     "events without files": (
@@ -133,7 +137,7 @@ MALFORMED: dict[str, tuple[Damage, str]] = {
     ),
     "a link to nothing": (
         lambda f: (f.betas().unlink(), f.betas().symlink_to("annex/objects/x")),
-        "betas missing: the link leads nowhere, get its content (datalad get)",
+        "betas missing: the link leads nowhere; download its content (datalad get)",
     ),
     "a missing image": (lambda f: f.image().unlink(), "JPEG: not a readable image"),
     "a cut image": (lambda f: cut(f.image(3)), "JPEG: not a readable image"),

@@ -125,7 +125,10 @@ def test_every_complaint_is_reported_at_once(source):
     (source / "eel").mkdir()
     with pytest.raises(InputError) as refused:
         find_task(source, "imagefolder")
-    assert [line.split("class ")[1].split()[0] for line in refused.value.lines] == ["dog", "eel"]
+    assert [line.split("class ")[1].split()[0] for line in refused.value.lines] == [
+        "'dog'",
+        "'eel'",
+    ]
 
 
 def test_a_directory_of_splits_is_not_taken_for_classes(source, tmp_path):
