@@ -5,6 +5,7 @@ __all__ = [
     "arguments",
     "environment",
     "errors",
+    "problems",
     "process",
     "selection",
     "signals",

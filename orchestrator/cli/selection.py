@@ -41,7 +41,7 @@ def parse_subjects(text: str) -> tuple[int, ...]:
         if match is None:
             raise InputError(
                 f"{shortened(text)}: expected numbers and ranges such as 1,5-8, or names such as "
-                f"subj01, found {shortened(part.strip())}"
+                "subj01"
             )
         first, last = match[1], match[2] or match[1]
         start, stop = integer(first, 1, MOST_SUBJECT), integer(last, 1, MOST_SUBJECT)

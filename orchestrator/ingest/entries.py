@@ -16,6 +16,11 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.problems import EXAMPLES, printable
 
 Key = TypeVar("Key")
+IMAGE_SUFFIXES: Final = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".ppm", ".pgm", ".bmp", ".webp", ".gif"),
+    *(".tif", ".tiff"),
+)
+"""Endings of images, in lower case."""
 _STRANGER: Final = re.compile(
     r"\..*"  # .DS_Store, ._NAME of macOS, .snapshot, .ipynb_checkpoints, .nfs0000, .~lock.NAME#
     r"|thumbs\.db|ehthumbs(_vista)?\.db|desktop\.ini|icon\r|\$recycle\.bin"

@@ -10,7 +10,6 @@ Split first, as some labs repack it: ``SRC/training_images/Subj1/``,
 ``SRC/training_fmri/Subj1/subj1_lh_training_fmri.npy``, ``SRC/roi_masks/Subj1/``.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -20,13 +19,10 @@ from typing import Final
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.entries import list_entries, numbered_folders, one_of_each, refuse_nested
+from orchestrator.ingest.fingerprints import digest_files
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
-from trainables.storage.atomic import hash_file
 
 DATASET: Final = "nsd"
-SMALL_FILE: Final = 4 << 20
-"""Masks and mappings are below this many bytes: they are compared by content, not by size."""
-IMAGE_SUFFIXES: Final = (".png", ".JPEG", ".jpeg", ".jpg")
 _SUBJECT: Final = re.compile(r"subj0*([1-9][0-9]*)", re.IGNORECASE)
 _SPLIT_FIRST: Final = ("training_images", "training_fmri", "roi_masks")
 
@@ -64,26 +60,15 @@ class SubjectFiles:
         return len(list_entries(self.images).kept)
 
     def digest(self) -> str:
-        """Digest the source: names and sizes of the large files, content of the small ones."""
+        """Digest the source's files by name and content."""
         named: dict[str, Path] = {f"responses {key}": path for key, path in self.responses.items()}
         named |= {f"mask {' '.join(key)}": path for key, path in self.masks.items()}
         named |= {f"mapping {key}": path for key, path in self.mappings.items()}
         named |= {f"mesh {key}": path for key, path in self.meshes.items()}
         named |= {f"noise ceiling {key}": path for key, path in self.noise_ceilings.items()}
         named |= {f"image {path.name}": path for path in list_entries(self.images).kept}
-        lines = [f"{name}\t{fingerprint(path)}\n" for name, path in sorted(named.items())]
-        if self.repeats is not None:
-            lines.append(f"repeats\t{self.repeats}\n")
-        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def fingerprint(path: Path) -> str:
-    """Identify an image or a large file by its size, a small file by its content."""
-    if not path.is_file():
-        return "absent"
-    size = path.stat().st_size
-    by_size = path.suffix in IMAGE_SUFFIXES or size > SMALL_FILE
-    return str(size) if by_size else hash_file(path)
+        more = [] if self.repeats is None else [f"repeats\t{self.repeats}"]
+        return digest_files(named, *more)
 
 
 def find_subjects(

@@ -11,7 +11,6 @@ The layout is BIDS, with derivatives of ciftify::
 The atlas is not part of the data set; see ``find_atlas``.
 """
 
-import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.algonauts.files import fingerprint
 from orchestrator.ingest.entries import (
     list_entries,
     numbered_folders,
@@ -28,6 +26,7 @@ from orchestrator.ingest.entries import (
     refuse_nested,
     require_file,
 )
+from orchestrator.ingest.fingerprints import digest_files
 from orchestrator.ingest.nod.trials import Run, locate_image, read_image_names
 
 DATASET: Final = "nod"
@@ -67,14 +66,13 @@ class NodFiles:
         return sum(1 for _ in self._images())
 
     def digest(self) -> str:
-        """Hash the source: names and sizes of large files, content of small ones."""
+        """Digest the source's files by name and content."""
         named = {"prf": self.prf, "atlas": self.atlas}
         for run in self.runs:
             named |= {f"{run.name} betas": run.betas, f"{run.name} labels": run.labels}
             named[f"{run.name} events"] = run.events
         named |= {f"image {path.name}": path for path in self._images()}
-        lines = [f"{name}\t{fingerprint(path)}\n" for name, path in sorted(named.items())]
-        return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+        return digest_files(named)
 
     def _images(self) -> Iterator[Path]:
         for run in self.runs:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.entries import (
+    IMAGE_SUFFIXES,
     Entries,
     is_stranger,
     left_out,
@@ -21,14 +22,11 @@ from orchestrator.ingest.entries import (
     obstacle,
     require_file,
 )
+from orchestrator.ingest.fingerprints import fingerprint
 from orchestrator.ingest.settings import TaskFormat
 from trainables.data.shards import TEST, TRAIN
 from trainables.spec import digest
 
-SUFFIXES: Final = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".ppm", ".pgm", ".bmp", ".webp", ".gif"),
-    *(".tif", ".tiff"),
-)
 SPLIT_RULE: Final = "torch.randperm, seed 0: the first 85 % train"
 CALTECH: Final = "256_ObjectCategories"
 SIDES: Final = re.compile(
@@ -74,11 +72,11 @@ class TaskSource:
         return digest([self.names, self.labels, self.classes, self.sides])
 
     def digest(self) -> str:
-        """Digest the source's files by name and size, so that a change is noticed."""
+        """Digest the source's files by name and content, so that a change is noticed."""
         if self.source:
             return self.source
-        sizes = [path.stat().st_size if path.is_file() else None for path in self.images]
-        return digest([self.names, sizes, self.labels, self.classes])
+        files = [fingerprint(path) for path in self.images]
+        return digest([self.names, files, self.labels, self.classes])
 
 
 def find_task(source: Path, kind: TaskFormat) -> TaskSource:
@@ -136,8 +134,8 @@ def class_problems(found: TaskSource) -> list[str]:
     for label, name in enumerate(found.classes):
         if not in_all[label]:
             lines.append(
-                f"{found.root}: class {name!r} has no image ({' '.join(SUFFIXES)}); add some, or "
-                "remove it"
+                f"{found.root}: class {name!r} has no image ({' '.join(IMAGE_SUFFIXES)}); add "
+                "some, or remove it"
             )
         elif not training[label]:
             lines.append(
@@ -190,7 +188,7 @@ def _read_folders(source: Path, parent: Path, look: Callable[[Path], Entries]) -
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _require_targets(paths: Sequence[Path]) -> None:

@@ -141,6 +141,8 @@ def test_responses_of_any_float_type_and_memory_order_are_sound(tmp_path):
         lambda folder: np.save(folder.mask("lh"), np.roll(np.load(folder.mask("lh")), 1)),
         lambda folder: folder.image(3).write_bytes(folder.image(3).read_bytes() + b"\0"),
         lambda folder: folder.image(3).unlink(),
+        lambda folder: np.save(folder.responses("lh"), 2 * responses_of(1, "lh")),
+        lambda folder: np.save(folder.responses("rh"), responses_of(1, "rh")[::-1]),
         lambda folder: np.save(folder.mapping(), {1: "V1d", 2: "V1v", 3: "V2v", 4: "V2d"}),
     ],
 )
