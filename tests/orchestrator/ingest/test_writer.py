@@ -256,7 +256,7 @@ def fail(error):
         (InputError("a: b", "c: d"), 2, "error: a: b\nerror: c: d\n"),
         (ValueError("a:\n  b"), 2, "error: a: b\n"),
         (FileNotFoundError(2, "No such file", "x.npy"), 2, "error: x.npy: No such file\n"),
-        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (KeyboardInterrupt(), 130, "interrupted by SIGINT\n"),
     ],
 )
 def test_commands_report_bad_input_in_lines(error, code, message, capsys):
