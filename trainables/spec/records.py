@@ -221,8 +221,8 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError(f"not JSON ({error})") from None
 
 
-def read_bounded(path: Path) -> bytes:
-    """Read a regular file of at most MAX_BYTES, without waiting for a pipe or a device.
+def read_bounded(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """Read a regular file of at most so many bytes, without waiting for a pipe or a device.
 
     Raises ValueError for anything else, OSError if it can't be read.
     """
@@ -232,9 +232,9 @@ def read_bounded(path: Path) -> bytes:
         raise ValueError("expected a regular file, found a pipe, socket or device")
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        content = file.read(MAX_BYTES + 1) if size <= MAX_BYTES else b""
-    if (size := max(size, len(content))) > MAX_BYTES:
-        raise ValueError(f"expected at most {MAX_BYTES} bytes, found {size}")
+        content = file.read(limit + 1) if size <= limit else b""
+    if (size := max(size, len(content))) > limit:
+        raise ValueError(f"expected at most {limit} bytes, found {size}")
     return content
 
 

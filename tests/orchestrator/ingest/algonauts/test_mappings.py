@@ -3,6 +3,8 @@
 import os
 import pickle
 import pickletools
+import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +130,101 @@ def test_another_object_is_refused(path, content, found):
     with pytest.raises(InputError, match="expected a saved dict of label to ROI name") as error:
         read_mapping(save(path, content))
     assert found in str(error.value)
+
+
+LAUGHS = b"".join(b"q" + bytes([k]) + b"h" + bytes([k]) + b"\x86" for k in range(40))
+"""Nests the last value 40 times in a tuple of itself twice: 2 ** 40 leaves."""
+
+
+def scalar(code: str, raw: str) -> bytes:
+    """Pickle a NumPy scalar of any type's code, by protocol 2."""
+    texts = (b"X" + struct.pack("<I", len(text)) + text.encode() for text in (code, raw, "latin1"))
+    kind, content, encoding = texts
+    encoded = b"c_codecs\nencode\n" + content + encoding + b"\x86R"
+    dtype = b"cnumpy\ndtype\n" + kind + b"\x85R"
+    return b"\x80\x02cnumpy.core.multiarray\nscalar\n" + dtype + encoded + b"\x86R."
+
+
+HOSTILE = {
+    "a memo of 16 GB": b"\x80\x02Nr\xff\xff\xff\x7f.",
+    "a memo in text": b"\x80\x02Np2147483647\n.",
+    "bytes of 4 GB": b"\x80\x04\x8e" + struct.pack("<Q", 4 << 30) + b"x.",
+    "bytes without end": b"\x80\x04\x8e" + struct.pack("<Q", 1 << 62) + b"x.",
+    "a bytearray of 4 GB": b"\x80\x05\x96" + struct.pack("<Q", 4 << 30) + b"x.",
+    "a frame without end": b"\x80\x04\x95" + struct.pack("<Q", 1 << 62) + b"N.",
+    "an extension": b"\x80\x02\x82\x01.",
+    "a persistent id": b"Pabc\n.",
+    "nested tuples": b"\x80\x02)" + b"\x85" * 20_000 + b".",
+    "nested lists": b"\x80\x02" + b"]" * 20_000 + b"a" * 19_999 + b".",
+    "a tuple of 2 ** 40": b"\x80\x02K\x01" + LAUGHS + b".",
+    "a value of 2 ** 40": b"\x80\x02}K\x01K\x02" + LAUGHS + b"s.",
+    "a key of 2 ** 40": b"\x80\x02}K\x02" + LAUGHS + b"K\x01s.",
+    "eval": b"cbuiltins\neval\n(S'1'\ntR.",
+    "a dotted name": b"\x80\x04\x8c\x05numpy\x8c\x10ndarray.__init__\x93.",
+    "an attribute of a function": (
+        b"\x80\x02c_codecs\nencode\nN}X\x0c\x00\x00\x00__defaults__X\x01\x00\x00\x00x\x85s\x86b."
+    ),
+    "an attribute of a class": b"\x80\x02cnumpy\ndtype\nN}X\x07\x00\x00\x00__doc__Nss\x86b.",
+    "an object": b"\x80\x02cnumpy\ndtype\n)\x81.",
+    "an instance": b"(icollections\nOrderedDict\n.",
+    "a set": b"\x80\x04\x8f.",
+    "a type of many fields": scalar("i4," * 5_000 + "i4", "x" * 100),
+    "a string of 4 GB": scalar("U1000000000", "x" * 100),
+    "an object in an array": scalar("O", "x" * 100),
+    "a repeated type": scalar("i4(999999999,)", "x" * 100),
+    "more bytes than the type": scalar("i4", "x" * 100),
+    "an integer of 60,000 digits": b"\x80\x02}I" + b"9" * 60_000 + b"\nX\x01\x00\x00\x00as.",
+    "a huge integer": b"\x80\x02}\x8b" + struct.pack("<i", 60_000) + b"\x7f" * 60_000 + b"N.",
+    "a long name": b"\x80\x02}K\x01X" + struct.pack("<I", 60_000) + b"a" * 60_000 + b"s.",
+    "an escape in a name": b"\x80\x02}K\x01X\x05\x00\x00\x00\x1b[31ms.",
+    "a state without an array": b"\x80\x02}K\x01b.",
+    "a memo that refers to itself": b"\x80\x02]q\x00h\x00a.",
+    "a dict that holds itself": b"\x80\x02}q\x00K\x01h\x00s.",
+}
+
+
+@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_pickle_is_refused_at_once_in_little_memory(path, raw):
+    save_pickle(path, raw)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError) as refused:
+            read_mapping(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+    assert str(refused.value).startswith(f"{path}: ")
+    assert len(str(refused.value)) < 400
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"\x09\x00v\x00" + b"x" * 200,
+        b"\x02\x00" + struct.pack("<I", 0xFFFFFFFF) + b"{}",
+        b"\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000,
+        b"\x01\x00" + struct.pack("<H", 9900) + b"-" * 9900,
+        b"\x01\x00"
+        + struct.pack("<H", 60)
+        + b"{'descr': 'O8888888888888888888', 'fortran_order'".ljust(60),
+    ],
+)
+def test_a_hostile_header_is_refused(path, header):
+    path.write_bytes(b"\x93NUMPY" + header)
+    with pytest.raises(InputError, match=r"no \.npy file"):
+        read_mapping(path)
+
+
+def test_pipes_devices_folders_and_loops_are_refused_at_once(path):
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="expected a regular file"):
+        read_mapping(path)
+    for target in ("/dev/zero", path.parent, path.name):
+        path.unlink()
+        path.symlink_to(target)
+        with pytest.raises(InputError, match=f"{path.name}: .*mapping of labels"):
+            read_mapping(path)
 
 
 def test_a_missing_file_is_reported(path):
