@@ -25,9 +25,10 @@ from trainables.data.shards import (
     Manifest,
     list_rois,
     row_schema,
+    split_digest,
 )
 from trainables.models.backbones import build, weights_name
-from trainables.spec import Roi, digest
+from trainables.spec import Roi
 from trainables.storage.atomic import hash_files, write_text
 
 DATASET: Final = "nsd"
@@ -147,7 +148,7 @@ def write_subject(
             for side in roi_names
         },
         split="paper",
-        split_digest=digest(planted.order.tolist()),
+        split_digest=split_digest("paper", planted.stimuli, planted.split, planted.order.tolist()),
         source="planted",
         content=content,
         files=hash_files(shard.iterdir()),

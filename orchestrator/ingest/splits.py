@@ -13,8 +13,7 @@ from typing import Final
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.settings import SplitName
-from trainables.data.shards import TEST, TRAIN
-from trainables.spec import digest
+from trainables.data.shards import TEST, TRAIN, split_digest
 
 TEST_SHARE: Final = 0.15
 MIN_TRAIN: Final = 2
@@ -59,8 +58,7 @@ def split_images(name: SplitName, stimuli: Sequence[str]) -> Split:
     for order, row in enumerate(ranked):
         orders[row] = order
     sides = tuple(TRAIN if order < n_train else TEST for order in orders)
-    content = [name, list(stimuli), sides, orders]
-    return Split(name, sides, tuple(orders), digest(content))
+    return Split(name, sides, tuple(orders), split_digest(name, stimuli, sides, orders))
 
 
 def stimulus_fraction(stimulus: str) -> float:

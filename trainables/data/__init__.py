@@ -9,4 +9,5 @@ __all__ = [
     "shards",
     "stimuli",
     "tasks",
+    "verification",
 ]

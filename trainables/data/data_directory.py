@@ -13,8 +13,10 @@ A directory without a manifest is not complete, and is not listed.
 
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from trainables.spec import is_name
+from trainables.spec.records import parse_json, read_bounded
 from trainables.storage import s3_mirror
 from trainables.storage.atomic import hash_file
 from trainables.storage.stored_directory import StoredDirectory
@@ -38,8 +40,18 @@ class DataDirectory(StoredDirectory):
         return fetch_small(self.shard(name))
 
     def shards(self) -> list[Path]:
-        """List the directories of the complete subjects, sorted by name."""
-        return _complete(self.path)
+        """List the directories of the complete subjects, sorted by name.
+
+        A directory whose manifest is of another name, such as a backup copy, is left out.
+        """
+        misnamed = self.misnamed()
+        return [shard for shard in _complete(self.path) if shard not in misnamed]
+
+    def misnamed(self) -> dict[Path, str]:
+        """Map the directories of subjects that were copied or renamed to their original names."""
+        keys = ("dataset", "subject")
+        names = {shard: _original_name(shard, keys) for shard in _complete(self.path)}
+        return {shard: name for shard, name in names.items() if name != shard.name}
 
     @property
     def all_tasks(self) -> Path:
@@ -51,8 +63,9 @@ class DataDirectory(StoredDirectory):
         return self.all_tasks / name
 
     def tasks(self) -> list[Path]:
-        """List the directories of the complete tasks, sorted by name."""
-        return _complete(self.all_tasks)
+        """List the directories of the complete tasks, sorted by name, without copies."""
+        found = _complete(self.all_tasks)
+        return [task for task in found if _original_name(task, ("name",)) == task.name]
 
     def fingerprint(self) -> str:
         """Hash every subject's manifest: the data set as it was ingested."""
@@ -63,6 +76,42 @@ class DataDirectory(StoredDirectory):
 def _complete(parent: Path) -> list[Path]:
     """List the directories that have a manifest, without hidden ones, sorted by name."""
     return sorted(path.parent for path in parent.glob(f"[!.]*/{MANIFEST}"))
+
+
+def _original_name(directory: Path, keys: tuple[str, ...]) -> str:
+    """Return the name that a subject or task was ingested under; its directory's if unknown.
+
+    keys: fields of the manifest that make up the name.
+    """
+    try:
+        content = _read_manifest(directory)
+    except ValueError:
+        return directory.name
+    parts = [content.get(key) for key in keys]
+    return "-".join(map(str, parts)) if all(map(is_name, parts)) else directory.name
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    """Parse the manifest of a subject or task without validating it.
+
+    Raises ValueError if it is missing, or no JSON object.
+    """
+    path = manifest_file(directory)
+    try:
+        content = parse_json(read_bounded(path))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}; remove {directory} and ingest again") from error
+    return content if isinstance(content, dict) else {}
+
+
+def listed_files(directory: Path) -> dict[str, str]:
+    """Read the SHA-256 of each file that the manifest of a subject or task lists, by file name.
+
+    Raises ValueError if the manifest can't be read.
+    """
+    files = _read_manifest(directory).get("files")
+    pairs = files.items() if isinstance(files, dict) else ()
+    return {name: str(sha256) for name, sha256 in pairs if is_name(name)}
 
 
 def manifest_file(directory: Path) -> Path:
@@ -81,8 +130,12 @@ def row_file(directory: Path, number: int) -> Path:
 
 
 def row_files(directory: Path) -> list[Path]:
-    """List the row files of a subject or task on this machine, in order."""
-    return sorted(directory.glob("rows-*.parquet"))
+    """List the row files that the manifest of a subject or task lists, in order.
+
+    Raises ValueError if the manifest can't be read.
+    """
+    names = sorted(name for name in listed_files(directory) if name.startswith("rows-"))
+    return [directory / name for name in names]
 
 
 def fetch_small(directory: Path) -> Path:

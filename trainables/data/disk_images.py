@@ -18,6 +18,7 @@ from torch import Tensor
 from trainables.data.loading import stream
 from trainables.data.rows import fixed_width
 from trainables.data.shards import Manifest
+from trainables.data.verification import RowCheck
 
 PIECE: Final = 256
 """Number of images per read; the next read overlaps with the use of the previous one."""
@@ -38,7 +39,7 @@ class DiskImages:
         self.file = self._file.fileno()
         """File descriptor; images are stored one after another in row order."""
         try:
-            self._write(shard)
+            self._write(shard, manifest.n_images)
         except OSError as error:
             self._file.close()
             need = manifest.n_images * self._bytes / 2**30
@@ -47,11 +48,14 @@ class DiskImages:
                 f"hold, take {need:.1f} GiB there"
             ) from error
 
-    def _write(self, shard: Path) -> None:
+    def _write(self, shard: Path, n_images: int) -> None:
+        check = RowCheck(shard, n_images)
         for block in stream(shard, ("index", "image")):
+            check.add(block["index"].to_numpy())
             images = np.ascontiguousarray(fixed_width(block["image"], np.uint8))
             for row, image in zip(block["index"].to_pylist(), images, strict=True):
                 _write_whole(self.file, memoryview(image), row * self._bytes)
+        check.finish()
 
     def read(self, rows: Tensor) -> Iterator[Tensor]:
         """Yield the images of rows in that order, PIECE at a time, uint8 on the CPU."""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +13,17 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from trainables.data.data_directory import fetched_row_file, row_files
+from trainables.data.data_directory import fetched_row_file
 from trainables.data.rows import fixed_width
-from trainables.data.shards import TEST, TRAIN, Manifest
+from trainables.data.shards import Manifest, row_schema, split_rows
+from trainables.data.verification import (
+    CURE,
+    FileState,
+    RowCheck,
+    naming,
+    verified_row_files,
+    verify,
+)
 from trainables.spec.rois import HEMISPHERES
 from trainables.storage.atomic import VERIFIED
 
@@ -47,59 +55,89 @@ class Subject:
 
 
 def read_subject(shard: Path) -> Subject:
-    """Read a subject's split and responses; raise ValueError when rows are missing."""
+    """Read a subject's split and responses.
+
+    Raises ValueError, with the name of the file or directory, when a file is damaged or of another
+    ingest, or when a row is missing or there twice.
+    """
     manifest = Manifest.read(shard)
     responses = {
         hemisphere: np.empty((manifest.n_images, n_vertices), np.float32)
         for hemisphere, n_vertices in manifest.n_vertices.items()
     }
-    split = np.empty(manifest.n_images, "U5")
+    sides = np.empty(manifest.n_images, object)
     order = np.empty(manifest.n_images, np.int64)
-    n_read = 0
+    check = RowCheck(shard, manifest.n_images)
     for block in stream(shard, ("index", "split", "order", *HEMISPHERES)):
         rows = block["index"].to_numpy()
-        split[rows] = block["split"].to_numpy(zero_copy_only=False)
+        check.add(rows)
+        sides[rows] = block["split"].to_numpy(zero_copy_only=False)
         order[rows] = block["order"].to_numpy()
         for hemisphere, matrix in responses.items():
             matrix[rows] = fixed_width(block[hemisphere], np.float32)
-        n_read += len(rows)
-    if n_read != manifest.n_images:
-        raise ValueError(
-            f"{shard}: expected {manifest.n_images} rows, as in its manifest, found {n_read}; "
-            "ingest it again"
-        )
-    in_order = np.argsort(order, kind="stable")
-    return Subject(
-        manifest,
-        responses,
-        train_rows=in_order[split[in_order] == TRAIN],
-        test_rows=in_order[split[in_order] == TEST],
-    )
+    check.finish()
+    train_rows, test_rows = split_rows(shard, manifest, sides, order)
+    return Subject(manifest, responses, train_rows, test_rows)
 
 
 def read_images(shard: Path, device: torch.device) -> Tensor:
-    """Read all images of a subject onto a device: (n_images, 3, size, size) uint8."""
+    """Read all images of a subject onto a device: (n_images, 3, size, size) uint8.
+
+    Raises ValueError as :func:`read_subject` does.
+    """
     manifest = Manifest.read(shard)
     size = manifest.image_size
     images = torch.empty(manifest.n_images, 3, size, size, dtype=torch.uint8, device=device)
     places = images.view(manifest.n_images, -1)
+    check = RowCheck(shard, manifest.n_images)
     for block in stream(shard, ("index", "image")):
         rows, pixels = block["index"].to_numpy(), fixed_width(block["image"], np.uint8)
+        check.add(rows)
         if device.type == "cpu":
             places.numpy()[rows] = pixels
         else:
             pinned = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
             pinned.numpy()[:] = pixels
             places[torch.from_numpy(rows.astype(np.int64)).to(device)] = pinned.to(device)
+    check.finish()
     return images
 
 
-def _row_groups(shard: Path) -> list[dict[str, Any]]:
-    return [
-        {"file": str(path), "group": group}
-        for path in row_files(shard)
-        for group in range(pq.ParquetFile(path).num_row_groups)
-    ]
+class RowGroup(NamedTuple):
+    """One row group of a file, and the version of the file that this process has verified."""
+
+    path: str
+    size: int
+    modified: int
+    changed: int
+    inode: int
+    sha256: str
+    group: int
+
+    def read(self, columns: tuple[str, ...]) -> pa.Table:
+        """Read columns; verify the file first in a process, or on a node, that has not yet."""
+        path = fetched_row_file(Path(self.path))
+        verify(path, self.sha256, FileState(*self[:5]))
+        with naming(path):
+            file = pq.ParquetFile(path, **VERIFIED)
+            return file.read_row_group(self.group, columns=list(columns))
+
+
+def _row_groups(shard: Path, columns: tuple[str, ...]) -> list[RowGroup]:
+    """Verify a subject's files and list their row groups, in order."""
+    manifest = Manifest.read(shard)
+    schema = row_schema(manifest.image_size, manifest.n_vertices)
+    expected = {name: schema.field(name).type for name in columns}
+    groups = []
+    for path, state in verified_row_files(shard).items():
+        with naming(path):
+            file = pq.ParquetFile(path)
+        found = {one.name: one.type for one in file.schema_arrow if one.name in expected}
+        if found != expected:
+            raise ValueError(f"{path}: expected columns {expected}, found {found}; {CURE}")
+        sha256 = manifest.files[path.name]
+        groups += [RowGroup(*state, sha256, group) for group in range(file.num_row_groups)]
+    return groups
 
 
 def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
@@ -116,14 +154,12 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
     logging.getLogger("ray.data").setLevel(logging.WARNING)
 
     def read(batch: Any) -> pa.Table:
-        [places] = batch["places"]
-        return pa.concat_tables(
-            _read(Path(place["file"]), place["group"], columns) for place in places
-        )
+        [groups] = batch["groups"]
+        return pa.concat_tables(RowGroup(**group).read(columns) for group in groups)
 
-    groups = _row_groups(shard)
+    groups = _row_groups(shard, columns)
     tasks = [
-        {"places": groups[k : k + ROW_GROUPS_PER_READ]}
+        {"groups": [group._asdict() for group in groups[k : k + ROW_GROUPS_PER_READ]]}
         for k in range(0, len(groups), ROW_GROUPS_PER_READ)
     ]
     return ray.data.from_items(tasks).map_batches(
@@ -134,18 +170,6 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
     )
 
 
-def _read(path: Path, group: int, columns: tuple[str, ...]) -> pa.Table:
-    """Read columns of a row group; raise ValueError when the file is damaged."""
-    try:
-        return pq.ParquetFile(fetched_row_file(path), **VERIFIED).read_row_group(
-            group, columns=list(columns)
-        )
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(
-            f"{path}: damaged ({error}); remove its directory and ingest again"
-        ) from error
-
-
 def stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
     """Read columns of a subject's rows, block by block; raise ValueError when one is damaged.
 
@@ -154,8 +178,8 @@ def stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
     if _n_bytes(shard, columns) > ALONE_BYTES and _in_ray():
         yield from _dataset(shard, columns).iter_batches(batch_format="pyarrow", batch_size=None)
         return
-    for place in _row_groups(shard):
-        yield _read(Path(place["file"]), place["group"], columns)
+    for group in _row_groups(shard, columns):
+        yield group.read(columns)
 
 
 def _in_ray() -> bool:

@@ -11,6 +11,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from trainables.data.data_directory import fetch_rows, row_file, row_files
+from trainables.data.verification import naming, verified_row_files
 from trainables.spec.rois import HEMISPHERES
 from trainables.storage.atomic import CHECKED, VERIFIED
 
@@ -19,12 +20,23 @@ ROWS_PER_ROW_GROUP: Final = 64
 ROWS_PER_FILE: Final = 1024
 
 
-def read_rows(shard: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Stream the rows of a subject or task in index order, a few row groups at a time."""
-    files = [str(path) for path in row_files(fetch_rows(shard))]
+def read_rows(shard: Path, columns: Sequence[str], *, verify: bool = True) -> Iterator[pa.Table]:
+    """Stream the rows of a subject or task in index order, a few row groups at a time.
+
+    verify: compare the files with their SHA-256 first. Without it, only the pages that are read
+    are checked for damage. Raises ValueError with the name of a missing, damaged or other file.
+    """
+    files = verified_row_files(fetch_rows(shard)) if verify else row_files(fetch_rows(shard))
     options = pads.ParquetFragmentScanOptions(**VERIFIED)
     checked = pads.ParquetFileFormat(default_fragment_scan_options=options)
-    for batch in pads.dataset(files, format=checked).to_batches(
+    for path in files:
+        with naming(path):
+            yield from _batches(pads.dataset([str(path)], format=checked), columns)
+
+
+def _batches(file: pads.Dataset, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Stream a file's rows by row groups."""
+    for batch in file.to_batches(
         columns=list(columns),
         batch_size=ROWS_PER_ROW_GROUP,
         batch_readahead=2,

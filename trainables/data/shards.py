@@ -6,6 +6,7 @@ directory without a manifest is incomplete, and is ignored.
 """
 
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -13,14 +14,17 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 
-from trainables.data.data_directory import DataDirectory, manifest_file, vertices_file
+from trainables.data.data_directory import DataDirectory, manifest_file
+from trainables.data.verification import read_vertex_table, warn_once
 from trainables.spec import Roi, digest
 from trainables.spec.fields import Count, Int, Name, Size, Text
 from trainables.spec.records import read_record, record
 from trainables.spec.rois import HEMISPHERES, ROI_ORDER, Hemisphere
-from trainables.storage.atomic import read_parquet
 
 SCHEMA_VERSION: Final = 1
+
+Names = np.ndarray[Any, np.dtype[Any]]
+Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 TRAIN: Final = "train"
 TEST: Final = "test"
@@ -133,6 +137,7 @@ def list_rois(data: DataDirectory) -> list[Roi]:
     Raises ValueError when there is no ingested subject or a manifest can't be read.
     """
     shards = data.shards()
+    _check_names(data, shards)
     if not shards:
         raise ValueError(
             f"{data}: no ingested subject found (expected {manifest_file(Path('SUBJECT'))}); "
@@ -147,25 +152,70 @@ def list_rois(data: DataDirectory) -> list[Roi]:
     ]
 
 
+def _check_names(data: DataDirectory, shards: Collection[Path]) -> None:
+    """Warn of copies of subjects, once; raise ValueError for a subject that was renamed."""
+    for shard, name in data.misnamed().items():
+        if data.shard(name) not in shards:
+            raise ValueError(
+                f"{shard}: expected a directory named {name}, as in its manifest; rename it to "
+                f"{data.shard(name)}, or move it out of {data}"
+            )
+        warn_once(f"{shard}: left out, since it is a copy of {name}; move it out of {data}")
+
+
 def _roi_rank(roi_name: str) -> tuple[int, str]:
     return (ROI_ORDER.index(roi_name) if roi_name in ROI_ORDER else len(ROI_ORDER), roi_name)
 
 
+def split_digest(
+    split: str, stimuli: Sequence[str], sides: Sequence[str], orders: Sequence[int]
+) -> str:
+    """Hash a split: its name, and each image's stimulus id, side and position in its order."""
+    return digest([split, list(stimuli), tuple(sides), tuple(orders)])
+
+
+def split_rows(shard: Path, manifest: Manifest, sides: Names, orders: Rows) -> tuple[Rows, Rows]:
+    """Return the rows of the training and of the test images, in the order of the split.
+
+    sides: (n_images,) train or test. orders: (n_images,) positions in the order of the split.
+    Raises ValueError when they differ from the manifest.
+    """
+    in_order = np.argsort(orders, kind="stable")
+    train, test = (in_order[sides[in_order] == side] for side in (TRAIN, TEST))
+    expected, found = (manifest.n_train, manifest.n_test), (len(train), len(test))
+    if found != expected or not np.array_equal(orders[in_order], np.arange(manifest.n_images)):
+        raise ValueError(
+            f"{shard}: expected {expected[0]} training and {expected[1]} test images in an order, "
+            f"as in its manifest, found {found[0]} and {found[1]}; remove it and ingest again"
+        )
+    return train, test
+
+
 def read_vertices(shard: Path, roi: Roi) -> "np.ndarray[Any, np.dtype[np.int32]]":
     """Read an ROI's vertices: (n_vertices,) columns of its hemisphere's responses, ascending."""
-    table = read_parquet(vertices_file(shard), ["hemisphere", "vertex", "rois"])
-    frame = table.to_pandas()
+    frame = read_vertex_table(shard, ["hemisphere", "vertex", "rois"]).to_pandas()
     chosen = frame[frame["hemisphere"] == roi.hemisphere]
     vertices = chosen.loc[[roi.name in roi_names for roi_names in chosen["rois"]], "vertex"]
     return np.sort(vertices.to_numpy(dtype=np.int32))
 
 
+def check_planned(shard: Path, manifest: Manifest, data: str) -> None:
+    """Raise ValueError when a subject's data is not that of a digest, which a trial names."""
+    if manifest.data != data:
+        raise ValueError(
+            f"{shard}: its content is {manifest.data}, the trial was planned on {data}; plan "
+            "again, or ingest the data that was planned on"
+        )
+
+
 def read_planned_vertices(data: DataDirectory, roi: Roi) -> "np.ndarray[Any, np.dtype[np.int32]]":
     """Read an ROI's vertices: (n_vertices,) columns of its hemisphere's responses, ascending.
 
-    Raises ValueError when their number differs from the one that the trial was planned with.
+    Raises ValueError when the subject's data, or the number of vertices, is not what the trial was
+    planned with.
     """
     shard = data.shard(roi.shard)
+    check_planned(shard, Manifest.read(shard), roi.data)
     vertices = read_vertices(shard, roi)
     if len(vertices) != roi.n_vertices:
         raise ValueError(

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
-from trainables.data.shards import TEST, TRAIN, Manifest
+from trainables.data.shards import Manifest, split_digest, split_rows
+from trainables.data.verification import CURE, RowCheck
 from trainables.spec import Roi, Trial, Untuned
 
 Names = np.ndarray[Any, np.dtype[np.str_]]
@@ -31,19 +32,27 @@ class Stimuli:
 
     @classmethod
     def read(cls, shard: Path) -> Self:
-        """Read a subject's stimulus ids and split; raise ValueError when there are no rows."""
-        blocks = list(read_rows(shard, ("index", "stimulus", "split", "order")))
-        if not blocks:
-            raise ValueError(f"{shard}: no rows; ingest it again")
+        """Read a subject's stimulus ids and split.
+
+        They are verified by their own digest, which is in the manifest, instead of by the SHA-256
+        of files that also hold gigabytes of images. Raises ValueError when they differ.
+        """
+        manifest = Manifest.read(shard)
+        blocks = list(read_rows(shard, ("index", "stimulus", "split", "order"), verify=False))
+        check = RowCheck(shard, manifest.n_images)
+        for block in blocks:
+            check.add(block["index"].to_numpy())
+        check.finish()
         table = pa.concat_tables(blocks).sort_by("index")
-        split = table["split"].to_numpy()
-        by_place = np.argsort(table["order"].to_numpy(), kind="stable")
-        return cls(
-            Manifest.read(shard).data,
-            np.asarray(table["stimulus"].to_pylist(), dtype=np.str_),
-            train=by_place[split[by_place] == TRAIN],
-            test=by_place[split[by_place] == TEST],
-        )
+        names, sides, orders = (table[name].to_pylist() for name in ("stimulus", "split", "order"))
+        found = split_digest(manifest.split, names, sides, orders)
+        if found != manifest.split_digest:
+            raise ValueError(
+                f"{shard}: expected stimuli and split of digest {manifest.split_digest}, as in its "
+                f"manifest, found {found}; {CURE}"
+            )
+        train, test = split_rows(shard, manifest, np.asarray(sides), np.asarray(orders))
+        return cls(manifest.data, np.asarray(names, dtype=np.str_), train, test)
 
 
 @dataclass(frozen=True)

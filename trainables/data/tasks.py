@@ -19,6 +19,7 @@ from torch import Tensor
 from trainables.data.data_directory import manifest_file
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import TEST, TRAIN
+from trainables.data.verification import RowCheck
 from trainables.spec import digest
 from trainables.spec.fields import Count, Int, Name, Size, Text
 from trainables.spec.records import read_record, record
@@ -97,14 +98,16 @@ class TaskLabels:
 
 
 def read_labels(directory: Path) -> TaskLabels:
-    """Read a task's names, labels and split; raise ValueError when rows are missing."""
-    manifest = TaskManifest.read(directory)
-    table = pa.concat_tables(read_rows(directory, ("name", "label", "split")))
-    if table.num_rows != manifest.n_images:
-        raise ValueError(
-            f"{directory}: expected {manifest.n_images} rows, as in its manifest, found "
-            f"{table.num_rows}; remove it and ingest the task again"
-        )
+    """Read a task's names, labels and split.
+
+    Raises ValueError when a file is damaged or of another ingest, or rows are missing or twice.
+    """
+    check = RowCheck(directory, TaskManifest.read(directory).n_images)
+    blocks = list(read_rows(directory, ("index", "name", "label", "split")))
+    for block in blocks:
+        check.add(block["index"].to_numpy())
+    check.finish()
+    table = pa.concat_tables(blocks).sort_by("index")
     split = table["split"].to_numpy()
     return TaskLabels(
         names=table["name"].to_pylist(),

@@ -12,6 +12,7 @@ from trainables.data.data_directory import DataDirectory, fetch_rows
 from trainables.data.disk_images import DiskImages
 from trainables.data.images import Images, ResidentImages, StreamedImages
 from trainables.data.loading import Subject, read_images, read_subject
+from trainables.data.shards import Manifest, check_planned
 from trainables.spec.evaluation import WorkItem
 
 _logger = logging.getLogger(__name__)
@@ -78,18 +79,20 @@ class SubjectCache:
     def _read(self, name: str, data: str) -> CachedSubject:
         shard = fetch_rows(self._data.shard(name))
         subject = read_subject(shard)
-        if subject.manifest.data != data:
-            raise ValueError(
-                f"{shard}: its content is {subject.manifest.data}, the trial was planned on "
-                f"{data}; plan again, or ingest the data that was planned on"
-            )
+        check_planned(shard, subject.manifest, data)
+        images = self._read_images(shard, subject)
+        check_planned(shard, Manifest.read(shard), data)  # it may be replaced between the reads
+        return CachedSubject(subject, images)
+
+    def _read_images(self, shard: Path, subject: Subject) -> Images:
+        """Read a subject's images onto the device, or to disk if they exceed the budget."""
         if _bytes(subject) <= self._bytes_left():
-            _logger.info("%s: read, %d images on the device", name, subject.manifest.n_images)
-            return CachedSubject(subject, ResidentImages(read_images(shard, self._device)))
+            _logger.info("%s: read, %d images on the device", shard.name, subject.manifest.n_images)
+            return ResidentImages(read_images(shard, self._device))
         n_images, size = subject.manifest.n_images, subject.manifest.image_size
-        _logger.info("%s: read, %d images streamed from disk", name, n_images)
-        stream = StreamedImages(n_images, size, DiskImages(shard, self._scratch).read, self._device)
-        return CachedSubject(subject, stream)
+        _logger.info("%s: read, %d images streamed from disk", shard.name, n_images)
+        images = DiskImages(shard, self._scratch)
+        return StreamedImages(n_images, size, images.read, self._device)
 
     def _bytes_left(self) -> int:
         taken = sum(cached.bytes_on_device for cached in self._cached.values())

@@ -14,7 +14,7 @@ import pyarrow as pa
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
 from orchestrator.scores.filters import one_model_per_roi
 from trainables.data.data_directory import DataDirectory, vertices_file
-from trainables.storage.atomic import read_parquet
+from trainables.data.verification import read_vertex_table
 
 SCHEMA = pa.schema(
     [
@@ -92,7 +92,7 @@ def _places(data: DataDirectory) -> pd.DataFrame:
     parts = []
     for shard in data.shards():
         dataset, _, subject = shard.name.partition("-")
-        frame = read_parquet(vertices_file(shard), columns).to_pandas()
+        frame = read_vertex_table(shard, columns).to_pandas()
         parts.append(frame.dropna(subset=["fsaverage"]).assign(dataset=dataset, subject=subject))
     if not parts:
         return pd.DataFrame(columns=[*columns, "dataset", "subject"])

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.scores.rows import By, Row, method_order, roi_weights, rois_of, rows_by
-from trainables.data.data_directory import DataDirectory, vertices_file
+from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
-from trainables.storage.atomic import read_parquet
+from trainables.data.verification import read_vertex_table
 
 CEILING: Final = "noise_ceiling"
 
@@ -69,7 +69,7 @@ def has_data(shard: Path, data: str) -> bool:
 
 def _read_ceilings(shard: Path) -> pd.DataFrame:
     columns = ["hemisphere", "vertex", CEILING]
-    frame: pd.DataFrame = read_parquet(vertices_file(shard), columns).to_pandas()
+    frame: pd.DataFrame = read_vertex_table(shard, columns).to_pandas()
     return frame.astype({CEILING: np.float64})
 
 

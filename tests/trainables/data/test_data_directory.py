@@ -1,12 +1,24 @@
 """The paths of ingested data are spelled in one module, which lists subjects and tasks."""
 
 import ast
+import json
+import shutil
+from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from benchmarks.small_shards import write_shards
 from tests.builders.spelled_paths import HOME, PRODUCT, other_spellers, spelled
 from trainables.data import data_directory
-from trainables.data.data_directory import DataDirectory, manifest_file, row_file, row_files
+from trainables.data.data_directory import (
+    DataDirectory,
+    listed_files,
+    manifest_file,
+    row_file,
+    row_files,
+)
+from trainables.data.shards import list_rois
 
 NAMES = {"tasks", "manifest.json", "vertices.parquet", "rows-"}
 SPELLER = HOME / "trainables" / "data" / "data_directory.py"
@@ -18,8 +30,8 @@ def test_only_the_data_directory_spells_its_paths() -> None:
 
 
 def test_its_constants_are_used_nowhere_else() -> None:
-    constants = {name for name in vars(data_directory) if name.isupper()}
-    assert constants == {"MANIFEST", "VERTICES"}
+    constants = {"MANIFEST", "VERTICES"}
+    assert constants <= set(vars(data_directory))
     users = {
         path
         for path in PRODUCT
@@ -54,10 +66,55 @@ def test_only_complete_subjects_and_tasks_are_listed(tmp_path: Path) -> None:
     assert DataDirectory(tmp_path / "absent").shards() == []
 
 
-def test_row_files_are_in_order(tmp_path: Path) -> None:
-    for number in (2, 0, 1, 10):
-        row_file(tmp_path, number).touch()
+def test_row_files_are_those_of_the_manifest_in_order(tmp_path: Path) -> None:
+    names = [row_file(tmp_path, number).name for number in (2, 0, 1, 10)]
+    files = dict.fromkeys((*names, "vertices.parquet", "../rows-00003.parquet"), "0")
+    manifest_file(tmp_path).write_text(json.dumps({"files": files}))
+    row_file(tmp_path, 5).touch()
     assert row_files(tmp_path) == [row_file(tmp_path, number) for number in (0, 1, 2, 10)]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"files": 3}', '{"files": {"rows-0": 1}}'])
+def test_a_manifest_that_lists_nothing_usable_is_refused_or_empty(
+    tmp_path: Path, content: str
+) -> None:
+    manifest_file(tmp_path).write_text(content)
+    with suppress(ValueError):
+        assert all(isinstance(sha256, str) for sha256 in listed_files(tmp_path).values())
+
+
+def test_copies_of_subjects_and_tasks_are_not_listed(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path)
+    rois = write_shards(tmp_path, ("subj01", "subj02"))
+    before = (data.shards(), data.fingerprint())
+    shutil.copytree(data.shard("nsd-subj01"), data.shard("nsd-subj01 copy"))
+    shutil.copytree(data.shard("nsd-subj02"), data.shard("nsd-subj02.bak"))
+    for name in ("faces", "faces (1)"):
+        data.task(name).mkdir(parents=True)
+        manifest_file(data.task(name)).write_text('{"name": "faces"}')
+    assert (data.shards(), data.fingerprint()) == before
+    assert data.tasks() == [data.task("faces")]
+    assert list_rois(data) == rois
+
+
+def test_a_copy_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = DataDirectory(tmp_path)
+    write_shards(tmp_path)
+    copy = data.shard("nsd-subj01_old")
+    shutil.copytree(data.shard("nsd-subj01"), copy)
+    for _ in range(3):
+        list_rois(data)
+    assert [record.message for record in caplog.records] == [
+        f"{copy}: left out, since it is a copy of nsd-subj01; move it out of {data}"
+    ]
+
+
+def test_a_renamed_subject_is_refused_by_name(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path)
+    write_shards(tmp_path, ("subj01", "subj02"))
+    data.shard("nsd-subj02").rename(data.shard("nsd-second"))
+    with pytest.raises(ValueError, match="nsd-second: expected a directory named nsd-subj02"):
+        list_rois(data)
 
 
 def test_the_fingerprint_is_of_every_manifest(tmp_path: Path) -> None:

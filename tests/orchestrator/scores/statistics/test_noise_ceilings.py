@@ -12,6 +12,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.noise_ceilings import explain, shares, with_ceilings
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
+from tests.builders.edited_shards import trust_files
 from tests.builders.small_scores import roi, write
 from trainables.data.data_directory import VERTICES, DataDirectory
 from trainables.data.shards import VERTEX_SCHEMA
@@ -26,6 +27,7 @@ def set_ceilings(shard: Path, ceilings: dict[str, list[float | None]]) -> None:
         given = ceilings.get(row["hemisphere"], [])
         row["noise_ceiling"] = given[row["vertex"]] if row["vertex"] < len(given) else None
     pq.write_table(pa.Table.from_pylist(rows, VERTEX_SCHEMA), shard / VERTICES)
+    trust_files(shard)
 
 
 @pytest.fixture

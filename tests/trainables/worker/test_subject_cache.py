@@ -1,0 +1,93 @@
+"""A worker's cached subjects are those that a trial was planned on, whatever is on disk now."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.small_shards import write_shards
+from trainables.data.data_directory import DataDirectory
+from trainables.data.loading import read_images, read_subject
+from trainables.data.shards import list_rois, read_planned_vertices
+from trainables.spec import Roi, Trial, Untuned
+from trainables.worker import subject_cache
+from trainables.worker.subject_cache import SubjectCache
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataDirectory:
+    write_shards(tmp_path / "data", n_images=20)
+    write_shards(tmp_path / "later", n_images=20, seed=1)
+    return DataDirectory(tmp_path / "data")
+
+
+@pytest.fixture
+def cache(data: DataDirectory, tmp_path: Path) -> SubjectCache:
+    return SubjectCache(data, CPU, None, tmp_path / "scratch")
+
+
+def planned(data: DataDirectory) -> tuple[Roi, Trial]:
+    roi = list_rois(data)[0]
+    return roi, Trial(Untuned(), (roi,))
+
+
+def replace_shard(data: DataDirectory) -> None:
+    """Put the subject of another ingest in the place of the first."""
+    shutil.rmtree(data.path)
+    shutil.copytree(data.path.with_name("later"), data.path)
+
+
+@pytest.mark.parametrize("budget", [None, 0])
+def test_a_cached_subject_is_read_again_when_its_data_has_changed(
+    data: DataDirectory, tmp_path: Path, budget: int | None
+) -> None:
+    cache = SubjectCache(data, CPU, budget, tmp_path / "scratch")
+    roi, trial = planned(data)
+    cache.of(trial)
+    replace_shard(data)
+    new_roi, new_trial = planned(data)
+    assert (new_roi.shard, new_roi.data != roi.data) == (roi.shard, True)
+    found = cache.of(new_trial)[roi.shard]
+    expected = read_subject(data.shard(roi.shard))
+    assert found.subject.manifest == expected.manifest
+    np.testing.assert_array_equal(found.subject.responses["lh"], expected.responses["lh"])
+    images = torch.cat(list(found.images.batches(torch.arange(20), 20)))
+    assert torch.equal(images, read_images(data.shard(roi.shard), CPU))
+
+
+def test_a_cached_subject_is_read_once(
+    data: DataDirectory, cache: SubjectCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, trial = planned(data)
+    first = cache.of(trial)
+    monkeypatch.setattr(subject_cache, "read_subject", None)
+    assert cache.of(trial) == first
+
+
+def test_a_cached_subject_is_not_scored_with_the_vertices_of_another_ingest(
+    data: DataDirectory, cache: SubjectCache
+) -> None:
+    roi, trial = planned(data)
+    cache.of(trial)
+    replace_shard(data)
+    with pytest.raises(ValueError, match=rf"{roi.shard}: its content is .*planned on {roi.data}"):
+        read_planned_vertices(data, roi)
+
+
+def test_a_subject_that_is_replaced_while_it_is_read_is_refused(
+    data: DataDirectory, cache: SubjectCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, trial = planned(data)
+
+    def read_late(*at: Any) -> torch.Tensor:
+        replace_shard(data)
+        return read_images(*at)
+
+    monkeypatch.setattr(subject_cache, "read_images", read_late)
+    with pytest.raises(ValueError, match=r"its content is .*the trial was planned on"):
+        cache.of(trial)
