@@ -17,6 +17,7 @@ from orchestrator.cli.process import WORKER_GROUP
 from orchestrator.cluster.jobs import Event, Job
 from orchestrator.cluster.worker_loop import MakeRunner, serve
 from trainables.exceptions import ErrorKind
+from trainables.storage.redaction import redact
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
@@ -53,7 +54,7 @@ def warm_worker_groups(
 ) -> Iterator[None]:
     """Run groups that serve the queue's jobs within the block; then end them and their workers.
 
-    scratch: path or address for Ray Train's files, on storage that all nodes share.
+    scratch: directory of Ray Train's files.
     """
     left = threading.Event()
     threads = [
@@ -91,7 +92,7 @@ def _run_worker_group(queue: Any, trainer: "TorchTrainer", left: threading.Event
         trainer.fit()
     except Exception as error:  # the sweep continues with the other groups
         if not left.is_set():
-            message = f"worker group {trainer.run_config.name} ended: {error}"
+            message = redact(f"worker group {trainer.run_config.name} ended: {error}")
             ray.get(queue.lose_worker_group.remote(trainer.run_config.name, message))
 
 
@@ -101,11 +102,14 @@ def _trainer(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    from orchestrator.cluster.group_backend import GroupConfig
+
     resources = {"CPU": size.cpus} | ({"GPU": size.gpus} if size.gpus else {})
     # Pickled here, so that the group's controller does not import the workers' code.
     pickled: bytes = pickle.dumps(make_runner)  # type: ignore[no-untyped-call]
     return TorchTrainer(
         serve,
+        torch_config=GroupConfig(),
         train_loop_config={"queue": queue, "group": name, "make_runner": pickled},
         scaling_config=ScalingConfig(
             num_workers=size.workers, use_gpu=size.gpus > 0, resources_per_worker=resources

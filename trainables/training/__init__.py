@@ -1,3 +1,11 @@
 """Fine-tuning: batches, epochs, checkpoints and data-parallel workers."""
 
-__all__ = ["batches", "checkpoints", "distributed", "finetune", "microbatches", "synchronised"]
+__all__ = [
+    "batches",
+    "checkpoints",
+    "distributed",
+    "finetune",
+    "microbatches",
+    "rendezvous",
+    "synchronised",
+]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.processes import descendants
+from trainables.spec import Trial, Untuned
 
 
 def listening(pids: set[int]) -> dict[int, str]:
@@ -45,18 +46,27 @@ def test_addresses_are_read_as_the_kernel_writes_them() -> None:
 
 
 @pytest.mark.ray
-def test_a_local_ray_listens_on_loopback_alone(local_ray: str) -> None:
-    import ray
+@pytest.mark.timeout(300)
+def test_a_local_ray_and_its_worker_groups_listen_on_loopback_alone(
+    local_ray: str, tmp_path: Path
+) -> None:
+    from benchmarks.overhead import NoWork, roi
+    from orchestrator.cluster.capacity import WorkerGroupSize
+    from orchestrator.cluster.jobs import Job
+    from orchestrator.cluster.queue_actor import start_queue
+    from orchestrator.cluster.worker_groups import listen, warm_worker_groups
 
-    @ray.remote
-    def work() -> int:
-        return os.getpid()
-
-    worker = ray.get(work.remote())
-    family = {os.getpid(), *descendants(os.getpid())}
-    assert worker in family
-    found = listening(family)
-    assert len(found) >= 5
+    trial = Trial(Untuned(), (roi(0),))
+    queue = start_queue(0, 1)
+    with warm_worker_groups(queue, NoWork, WorkerGroupSize(workers=2), 1, str(tmp_path)):
+        list(listen(queue, Job(trial.id, trial.to_json(), trial.shards)))  # all workers have met
+        titles = descendants(os.getpid())
+        workers = {pid for pid, title in titles.items() if "RayTrainWorker" in title}
+        of_workers = listening(workers)
+        found = listening({os.getpid(), *titles})
+    assert len(workers) == 2
+    assert len(of_workers) >= 4  # Ray's own, and those of gloo
+    assert len(found) >= 9
     assert {port: at for port, at in found.items() if not at.startswith("127.")} == {}
 
 

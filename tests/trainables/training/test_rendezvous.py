@@ -1,0 +1,41 @@
+"""Where workers of a process group meet: a private file, or one address of the first host."""
+
+import socket
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch.distributed as dist
+
+from trainables.training.rendezvous import Rendezvous, make_rendezvous, meet
+
+
+def test_workers_of_one_host_meet_in_a_file_that_only_their_user_can_read() -> None:
+    place = make_rendezvous(["10.0.0.1", "10.0.0.1"])
+    assert place.directory is not None
+    assert stat.S_IMODE(Path(place.directory).stat().st_mode) == 0o700
+    assert place.port == 0
+    place.remove()
+    assert not Path(place.directory).exists()
+
+
+def test_workers_of_several_hosts_meet_at_one_address_of_the_first() -> None:
+    place = make_rendezvous(["127.0.0.1", "127.0.0.2"])
+    assert (place.directory, place.address) == (None, "127.0.0.1")
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        place.address, place.port, is_master=False, timeout=timedelta(seconds=10)
+    )
+    store.set("key", "value")
+    assert store.get("key") == b"value"
+    with pytest.raises(ConnectionRefusedError):  # an address of this host that it does not have
+        socket.create_connection(("127.0.0.3", place.port), timeout=5)
+
+
+def test_a_group_meets_in_a_file(tmp_path: Path) -> None:
+    meet(Rendezvous(directory=str(tmp_path)), "gloo", 0, 1)
+    try:
+        assert dist.get_world_size() == 1
+        assert dist.get_backend() == "gloo"
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,76 @@
+"""How the workers of a process group find each other, without a port that others can reach.
+
+torch.distributed exchanges addresses through a store. Its usual store listens on all interfaces,
+and serves whoever connects. Here workers of one host share a file that only their user can read;
+workers of several hosts use a store that listens on one address of the first of them.
+"""
+
+import shutil
+import socket
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import torch.distributed as dist
+from torch._C._distributed_c10d import FileStore, Store, TCPStore
+
+TIMEOUT: Final = timedelta(minutes=30)
+"""How long workers wait for each other when they start, and at each sum."""
+_served: list[Store] = []
+"""The stores that this process serves, which end with it."""
+
+
+@dataclass(frozen=True)
+class Rendezvous:
+    """The place where the workers of a process group meet."""
+
+    directory: str | None = None
+    """Private directory of a store, for workers of one host."""
+    address: str = ""
+    """Address of the host that serves the store, for workers of several hosts."""
+    port: int = 0
+
+    def remove(self) -> None:
+        """Remove the directory, after the workers have ended."""
+        if self.directory is not None:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def make_rendezvous(addresses: Sequence[str]) -> Rendezvous:
+    """Make the place to meet; called on the first worker. addresses: each worker's host."""
+    if len(set(addresses)) == 1:
+        return Rendezvous(directory=tempfile.mkdtemp(prefix="process-group-"))
+    listener = socket.create_server((addresses[0], 0), family=_family(addresses[0]))
+    port = listener.getsockname()[1]
+    store = TCPStore(
+        addresses[0],
+        port,
+        is_master=True,
+        wait_for_workers=False,
+        timeout=TIMEOUT,
+        master_listen_fd=listener.detach(),
+    )
+    _served.append(store)
+    return Rendezvous(address=addresses[0], port=port)
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def meet(place: Rendezvous, backend: str, rank: int, size: int) -> None:
+    """Initialise torch.distributed in this process with all other workers of a group.
+
+    backend: ``gloo`` or ``nccl``.
+    """
+    store: Store
+    if place.directory is not None:
+        store = FileStore(str(Path(place.directory) / "store"), size)
+    else:
+        store = TCPStore(
+            place.address, place.port, is_master=False, wait_for_workers=False, timeout=TIMEOUT
+        )
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
