@@ -9,6 +9,7 @@ __all__ = [
     "jobs",
     "ordering",
     "queue_actor",
+    "session_files",
     "tune_adapter",
     "utilisation",
     "watchdog",

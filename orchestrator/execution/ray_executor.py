@@ -15,6 +15,7 @@ from orchestrator.cluster.connection import connect, local_cpus
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.ordering import round_robin
 from orchestrator.cluster.queue_actor import start_queue
+from orchestrator.cluster.session_files import session_files
 from orchestrator.cluster.tune_adapter import Schedule, run_jobs
 from orchestrator.cluster.utilisation import describe_utilisation
 from orchestrator.cluster.watchdog import stall_timeout_for, watched
@@ -40,6 +41,8 @@ class WarmQueue:
     size: WorkerGroupSize
     n: int
     """Groups."""
+    scratch: str
+    """Directory of Ray's own files."""
 
     def progress(self) -> list[dict[str, Any]]:
         """Return the progress of the running trials."""
@@ -71,12 +74,12 @@ def warm_queue(
     queue = start_queue(settings.options.retries, groups.n)
     context = run_context_of(settings, share_of_gpu=min(1.0, groups.size.gpus) or 1.0)
     make_runner = partial(TrialRunner, replace(context, keep_backbones=keep_backbones))
-    scratch = settings.runs.ray_storage
     with (
+        session_files() as scratch,
         warm_worker_groups(queue, make_runner, groups.size, groups.n, scratch),
         watched(queue),
     ):
-        yield WarmQueue(queue, groups.size, groups.n)
+        yield WarmQueue(queue, groups.size, groups.n, scratch)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class RayExecutor:
         with warm_queue(self.settings, len(waiting), largest, monitor.say) as warm:
             ordered = round_robin(waiting, warm.n, lambda work_item: work_item.shards)
             jobs = [make_job(one, self.costs, options.stall_timeout) for one in ordered]
-            schedule = Schedule(2 * warm.n, options.retries, self.settings.runs.ray_storage)
+            schedule = Schedule(2 * warm.n, options.retries, warm.scratch)
             began = time.time()
             with monitor.display(waiting, warm.progress, warm.missing) as display:
                 run_jobs(jobs, warm.queue, schedule, monitor.watcher(display, waiting))

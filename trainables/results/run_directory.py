@@ -10,7 +10,7 @@
 ``analyses/NAME.parquet``              the table of an analysis, or ``NAME.missing.json``
 ``hyperparameter_search/DIGEST/``      the result of a search; ``checkpoints/`` of its trials
 ``operation/``                         run locks, and records of the running command
-``report.html``, ``scratch/``, ``ray/`` the report; data too large for memory; Ray's files
+``report.html``, ``scratch/``           the report; data too large for memory
 ====================================== =========================================================
 """
 
@@ -112,13 +112,6 @@ class RunDirectory(StoredDirectory):
     def scratch(self) -> Path:
         """Directory for data too large for memory."""
         return self.path / "scratch"
-
-    @property
-    def ray_storage(self) -> str:
-        """Address of Ray's files; next to a directory in S3, so that ``fetch`` skips them."""
-        path = self.path.resolve()
-        beside = path.with_name(f"{path.name}.ray")
-        return self.address_of(beside) if self.is_in_s3 else str(path / "ray")
 
     @property
     def operation(self) -> StoredDirectory:

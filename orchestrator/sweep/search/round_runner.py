@@ -97,7 +97,7 @@ class RoundRunner:
         jobs = [make_job(one, costs, stall_timeout, awaits_scheduler=True) for one in waiting]
         # No proxy trial waits next to the running ones, so with one group the trials of an ROI are
         # compared in the order of the round.
-        schedule = Schedule(warm.n, retries, run.runs.ray_storage)
+        schedule = Schedule(warm.n, retries, warm.scratch)
         with monitor.display(waiting, warm.progress, warm.missing) as display:
             run_jobs(jobs, warm.queue, schedule, monitor.watcher(display, waiting), asha)
             _settle(warm.queue)

@@ -16,7 +16,6 @@ DIRECTORIES = {
     "hyperparameter_search",
     "operation",
     "scratch",
-    "ray",
     "report.html",
     "command.json",
     "running.json",
