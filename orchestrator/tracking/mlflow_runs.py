@@ -114,7 +114,8 @@ class Mirror:
             run_id = self._create(outcome)
         else:
             self._client.update_run(run_id, status="RUNNING")
-            self._client.set_tag(run_id, "error", "")  # clear an earlier attempt's error
+            for name in ("error", "error_kind"):  # clear those of an earlier attempt
+                self._client.set_tag(run_id, name, "")
         self._log(run_id, outcome, scores)
         self._log_artifacts(run_id, outcome)
         status = "FAILED" if outcome.status == "failed" else "FINISHED"
@@ -154,7 +155,11 @@ class Mirror:
             "host": outcome.host,
             "device": outcome.device,
         }
-        return tags | ({"error": outcome.error[-4000:]} if outcome.error else {})
+        if outcome.error:
+            tags["error"] = outcome.error[-4000:]
+        if outcome.error_kind is not None:
+            tags["error_kind"] = outcome.error_kind
+        return tags
 
     def _log_artifacts(self, run_id: str, outcome: Outcome) -> None:
         runs, trial = self._sweep.runs, outcome.trial

@@ -187,19 +187,20 @@ def test_a_failed_trial_is_logged_with_its_error_and_later_finishes_in_the_same_
 ) -> None:
     trial = finetuned(sweep)
     error = "Traceback …\nValueError: no"
-    Outcome(trial, "failed", "", "", 1.6e9, {}, error=error).write(sweep.runs)
+    failure = Outcome(trial, "failed", "", "", 1.6e9, {}, error=error, error_kind="input")
+    failure.write(sweep.runs)
     mirror = Mirror(sweep, store)
     mirror.write(trial.id)
     failed = only_child(sweep, store)
     assert failed.info.status == "FAILED"
-    assert failed.data.tags["error"] == error
+    assert (failed.data.tags["error"], failed.data.tags["error_kind"]) == (error, "input")
     finish(sweep, trial)
     mirror.write(trial.id)
     finished = only_child(sweep, store)
     assert finished.info.run_id == failed.info.run_id
     assert finished.info.status == "FINISHED"
     assert finished.data.tags["status"] == "finished"
-    assert finished.data.tags["error"] == ""
+    assert (finished.data.tags["error"], finished.data.tags["error_kind"]) == ("", "")
 
 
 @pytest.mark.slow
