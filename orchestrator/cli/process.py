@@ -6,9 +6,11 @@ Nothing here imports Ray or torch, so ``--help`` and input errors are immediate.
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Final
 
 from orchestrator.cli.environment import DRIVER, WORKER, complete_environment, set_environment
@@ -36,6 +38,7 @@ def run(body: Callable[[], None]) -> int:
     """
     set_environment(DRIVER, WORKER)
     complete_environment()
+    sys.excepthook, threading.excepthook = _show_error, _show_thread_error
     with stoppable(), degrading_output() as lost:
         code = _exit_code(body)
     with suppress(OSError):
@@ -58,6 +61,19 @@ def _exit_code(body: Callable[[], None]) -> int:
         sys.stderr.write(f"interrupted by {signal.name}\n")
         return SIGNALLED + signal
     return 0
+
+
+def _show_error(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """Print the traceback of a bug, with secrets redacted."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+
+
+def _show_thread_error(hook: threading.ExceptHookArgs) -> None:
+    """Print the traceback of a bug in a thread, with secrets redacted."""
+    if not issubclass(hook.exc_type, SystemExit):
+        _show_error(hook.exc_type, hook.exc_value, hook.exc_traceback)
 
 
 def _refuse(*lines: str) -> int:

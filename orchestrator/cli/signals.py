@@ -43,16 +43,21 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
         os._exit(128 + signum)
 
 
-def stop_on_signals() -> None:
-    """Make this process stop on each signal of STOPPING that it does not ignore.
-
-    A library that sets its own handlers undoes this: call it again. Only the main thread can.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return
+def _stop_on_signals() -> None:
+    """Make this process stop on each signal of STOPPING that it does not ignore."""
     for one in STOPPING:
         if signal.getsignal(one) is not signal.SIG_IGN:
             signal.signal(one, _on_signal)
+
+
+def renew_handlers() -> None:
+    """Install Python's handlers again, after a library has put its own before them."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for one in STOPPING:
+        handler = signal.getsignal(one)
+        if handler is not None:
+            signal.signal(one, handler)
 
 
 @contextmanager
@@ -64,7 +69,7 @@ def stoppable() -> Iterator[None]:
         return
     earlier = {one: signal.getsignal(one) for one in STOPPING}
     _stop = None
-    stop_on_signals()
+    _stop_on_signals()
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from ray._private.services import get_node_ip_address
 from ray.data import DataContext
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.signals import renew_handlers
 from orchestrator.cluster.address import CURE, VARIABLE, check_cluster, cluster_address
 from orchestrator.cluster.local_ray import object_store_size, ray_directory
 from trainables.storage.redaction import redact
@@ -86,13 +87,14 @@ def _init(options: dict[str, Any]) -> Any:
 
 @contextmanager
 def _own_signal_handlers() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM, which Ray replaces; it has no argument for this."""
+    """Keep this process's signal handlers, which Ray replaces; it has no argument for this."""
     replace = ray_utils.set_sigterm_handler
     ray_utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     finally:
         ray_utils.set_sigterm_handler = replace
+        renew_handlers()  # Ray's C++ part has put its own before them, which prints a stack
 
 
 def _is_on_loopback_alone(address: str) -> bool:
@@ -114,6 +116,8 @@ def quieten() -> None:
     context.enable_progress_bars = False
     context.enable_operator_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # Tune prints a traceback of 60 lines for each failed trial, which has an outcome of its own.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
 def local_cpus() -> int:

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import ray
 from ray import cloudpickle as pickle
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 
 from orchestrator.cli.errors import full_disk
@@ -40,7 +41,7 @@ class Schedule:
     """Trials submitted at once: one per group, and one waiting for each so that none idles."""
     retries: int
     scratch: str
-    """Path or address for Tune's files."""
+    """Directory of Tune's files."""
 
 
 def run_jobs(
@@ -58,6 +59,7 @@ def run_jobs(
     InputError at the first trial that finds the disk full, since all others would.
     """
     by_id = {job.trial_id: job for job in jobs}
+    _keep_credentials()
     stop = _Stop()
     trainable = tune.with_resources(
         tune.with_parameters(_proxy_trial, queue=queue, jobs=by_id), HEAD
@@ -83,6 +85,15 @@ def run_jobs(
     ).fit()
     if stop.reason is not None:
         raise stop.reason
+
+
+def _keep_credentials() -> None:
+    """Keep Tune from giving its trials this process's AWS keys, which Ray writes to a log.
+
+    Proxy trials need no keys, and there is no public argument for this.
+    """
+    keys = {name for name in class_cache.ENV_VARS_TO_PROPAGATE if name.startswith("AWS_")}
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update(keys)
 
 
 class _Stop(tune.Stopper):
@@ -153,11 +164,11 @@ class _Forward(tune.Callback):
 def _failure_of(trial: Any) -> Failure:
     """Return why a trial failed: its worker's error, or the loss of its proxy trial."""
     raised = _raised_by(trial)
+    if isinstance(raised, TrialFailed):
+        return Failure(raised.kind, raised.message)
     # Tune's get_error reads a copy that is made later, and lacks the last attempt.
     file = Path(trial.error_file or "")
     message = file.read_text(encoding="utf-8") if file.is_file() else str(trial.get_error())
-    if isinstance(raised, TrialFailed):
-        return Failure(raised.kind, message)
     is_gone = isinstance(raised, ray.exceptions.RayActorError)
     return Failure("worker-lost" if is_gone else "unexpected", message)
 

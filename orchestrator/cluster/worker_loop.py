@@ -7,7 +7,7 @@ the others. If they are no longer in step, the worker fails, and Ray Train resta
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
@@ -17,6 +17,7 @@ from orchestrator.cli.environment import WORKER, set_environment
 from orchestrator.cluster.jobs import END, Job, Reply, Worker
 from orchestrator.cluster.process_logs import log_to_stderr
 from trainables.exceptions import Abandoned, Diverged, ProcessGroupBroken, Stopped, WorkerLost
+from trainables.storage.redaction import redact
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +91,9 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
         _report_failure(queue, job, error)
         raise
     except Exception as error:
-        ray.get(queue.finish.remote(job.trial_id, {}, failure_of(error)))
+        failure = failure_of(error)
+        failure = replace(failure, message=redact(failure.message))
+        ray.get(queue.finish.remote(job.trial_id, {}, failure))
         if device_failure(error) is not None:
             _logger.warning("%s: its device failed, so this process restarts", job.trial_id)
             raise  # a process whose device failed, or is full, can't run another trial: restart
@@ -112,7 +115,7 @@ def _run_rank(runner: Runner, queue: Any, job: Job) -> None:
 def _report_failure(queue: Any, job: Job, error: "Exception") -> None:
     """Report why a group has to restart; nothing is known of a lost worker."""
     if not isinstance(error, WorkerLost):
-        ray.get(queue.set_failure_reason.remote(job.trial_id, str(error)))
+        ray.get(queue.set_failure_reason.remote(job.trial_id, redact(str(error))))
 
 
 @dataclass(frozen=True)

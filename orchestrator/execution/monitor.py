@@ -59,8 +59,8 @@ class Monitor:
     """The last line of each error so far, by trial id."""
 
     def say(self, text: str) -> None:
-        """Print a line."""
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        """Print a line, with secrets redacted."""
+        self.console.print(redact(text), highlight=False, markup=False, soft_wrap=True)
 
     def display(
         self,

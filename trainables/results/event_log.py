@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.storage.atomic import append_line
-from trainables.storage.redaction import redact
+from trainables.storage.redaction import redact_values
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,6 @@ class TrialLog:
         }
         try:
             # Not after each epoch: there are many, and the next stage uploads their lines too.
-            append_line(self.path, redact(json.dumps(line)), to_s3=event != "epoch")
+            append_line(self.path, json.dumps(redact_values(line)), to_s3=event != "epoch")
         except OSError:
             return

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import ray
 from ray import cloudpickle
+from ray.tune.execution import class_cache
 
 from orchestrator.cluster import tune_adapter
 from orchestrator.cluster.worker_groups import QueueLost, TrialFailed
@@ -31,8 +32,8 @@ def kept(home: Path, error: Exception | None, text: str) -> KeptTrial:
 
 
 def test_a_failed_trial_has_the_kind_that_its_worker_named(tmp_path) -> None:
-    trial = kept(tmp_path, TrialFailed("diverged", "Diverged: no"), "two tries")
-    assert tune_adapter._failure_of(trial) == Failure("diverged", "two tries")
+    trial = kept(tmp_path, TrialFailed("diverged", "Diverged: no"), "Ray's own traceback")
+    assert tune_adapter._failure_of(trial) == Failure("diverged", "Diverged: no")
 
 
 def test_an_error_of_the_proxy_itself_is_unexpected(tmp_path) -> None:
@@ -70,3 +71,23 @@ def test_a_full_disk_ends_the_sweep_at_its_first_trial_without_a_retry(tmp_path,
     assert stop.stop_all()
     assert failed == [("a", "disk-full")]
     assert str(stop.reason).endswith("would fail too: No space left on device in /runs: 3 MB")
+
+
+def test_trials_get_no_keys_of_aws_which_ray_would_log(monkeypatch) -> None:
+    monkeypatch.setattr(
+        class_cache, "ENV_VARS_TO_PROPAGATE", set(class_cache.ENV_VARS_TO_PROPAGATE)
+    )
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "c0rrect-h0rse")
+    assert "c0rrect-h0rse" in environment_of_trials()
+    tune_adapter._keep_credentials()
+    assert "c0rrect-h0rse" not in environment_of_trials()
+
+
+def environment_of_trials() -> list[str]:
+    """Return the values of the environment that Tune gives its trials."""
+
+    class Trainable:
+        """A class to make an actor of."""
+
+    actor = class_cache._ActorClassCache().get(Trainable)
+    return list(actor._default_options["runtime_env"]["env_vars"].values())
