@@ -114,6 +114,20 @@ def test_equal_predictions_differ_by_nothing_and_p_is_1() -> None:
     np.testing.assert_array_equal(ours.p, 1)
 
 
+def test_both_methods_are_measured_on_the_same_images_in_every_draw() -> None:
+    """b ranks images as a does, so r is equal in each draw, unless the draws differ."""
+    predicted, counts = simulate(10), draw_counts(120, DRAW, "x")
+    ours = bootstrap_vertices(
+        Predicted(predicted.measured, predicted.a, 3.0 * predicted.a + 2.0), counts
+    )
+    np.testing.assert_allclose(ours.drawn_mean, 0, atol=1e-6)
+    np.testing.assert_allclose([ours.low, ours.high], 0, atol=1e-6)
+    apart = bootstrap_vertices(predicted, counts[::-1])
+    np.testing.assert_array_equal(
+        apart.drawn_mean[::-1], bootstrap_vertices(predicted, counts).drawn_mean
+    )
+
+
 def test_a_difference_in_every_draw_has_the_smallest_p_there_is_which_is_not_0() -> None:
     y = simulate(7).measured
     noise = np.random.default_rng(7).standard_normal(y.shape)

@@ -131,6 +131,24 @@ def test_the_interval_of_a_row_is_of_the_same_draws_in_all_rois_of_a_subject(tes
     assert subject.interval == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
 
 
+def test_all_rois_of_a_subject_and_both_methods_share_one_set_of_draws(swept, tests) -> None:
+    """Of both hemispheres: with separate draws, shared errors would look independent."""
+    assert {roi.hemisphere for roi in swept.rois} == {"lh", "rh"}
+    for roi, *trials in zip(swept.rois, swept.finetuned, swept.untuned, strict=True):
+        index, y = measured(swept.data / roi.shard, roi)
+        a, b = (
+            read_predictions(
+                RunDirectory(swept.runs).prediction_file(one.id, roi.id), "nested"
+            ).values
+            for one in trials
+        )
+        counts = draw_counts(len(index), DRAW, roi.shard)
+        of_b = bootstrap_vertices(Predicted(y, b, a), counts)
+        expected = bootstrap_vertices(Predicted(y, a, b), counts)
+        np.testing.assert_array_equal(tests.drawn[roi.id], expected.drawn_mean)
+        np.testing.assert_allclose(tests.drawn[roi.id], -of_b.drawn_mean, atol=1e-6)
+
+
 def test_rois_of_a_subject_on_different_images_have_no_interval_in_common(tests) -> None:
     first, *_ = tests.rois.index
     apart = replace(tests, images={**tests.images, first: b"other images"})

@@ -18,6 +18,7 @@ from orchestrator.scores.statistics.summaries import (
     choose_layers,
     compare,
     draw_means,
+    measure_rois,
     pair,
     summarise,
 )
@@ -176,6 +177,19 @@ def test_pairing_removes_what_both_methods_share() -> None:
     (one,) = compare(made_up(("subj01", "V1v"), a=shared + 0.01, b=shared), "subject-roi", DRAWS)
     assert (one.low, one.high) == pytest.approx((0.01, 0.01))
     assert one.share_improved == 1.0
+
+
+def test_every_row_and_draw_takes_the_same_vertices_of_both_methods() -> None:
+    """b is a less 0.01, so every mean of drawn vertices differs by 0.01 in each ROI and group."""
+    shared = np.random.default_rng(2).normal(0.4, 0.2, (3, 40))
+    places = (("subj01", "V1v"), ("subj01", "EBA"), ("subj02", "V1v"))
+    paired = measure_rois(made_up(*places, a=shared, b=shared - 0.01), DRAWS)
+    assert len(paired.drawn) == 3
+    for drawn in paired.drawn.values():
+        np.testing.assert_allclose(drawn, 0.01, atol=1e-12)
+    for by in ("subject-roi", "group", "subject"):
+        for one in compare(made_up(*places, a=shared, b=shared - 0.01), by, DRAWS):
+            assert (one.low, one.high) == pytest.approx((0.01, 0.01), abs=1e-12)
 
 
 def test_permuted_methods_differ_by_nothing_within_the_interval() -> None:
