@@ -55,7 +55,7 @@ class Command:
         """Read the last command on a directory; raise InputError if there was none."""
         path = runs.command_file
         try:
-            return read_record(path, cls, "the next sweep command writes it anew")
+            return read_record(path, cls, "the next sweep command writes it again")
         except FileNotFoundError:
             raise InputError(
                 f"{runs}: no sweep has been run here; give --out the directory of one"
@@ -107,7 +107,7 @@ def read_running(runs: RunDirectory) -> Running | None:
     """Read the running trials; return None if none were written."""
     path = runs.running_file
     try:
-        return read_record(path, Running, "remove it; a running command writes it anew")
+        return read_record(path, Running, "remove it; a running command writes it again")
     except FileNotFoundError:
         return None
 

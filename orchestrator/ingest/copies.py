@@ -33,10 +33,10 @@ def inspect_images(
     findings: Findings,
     looked: Callable[[int], None],
 ) -> None:
-    """Check a subject's images; note in findings what is wrong or worth knowing.
+    """Check a subject's images; add problems and remarks to findings.
 
-    split: None where it could not be decided. looked: told how many images were looked at since
-    the last call.
+    split: None if it could not be decided. looked: called with the number of images checked since
+    its last call.
     """
     found = findings.attempt(check_images, images, looked)
     if found is None:

@@ -33,7 +33,7 @@ IMAGES_PER_BATCH: Final = 64
 def check_images(images: Sequence[Path], looked: Callable[[int], None]) -> list[Examined]:
     """Verify each image file's structure, checksums and kind, in the order of images.
 
-    looked: told how many images were looked at since the last call. Raises InputError naming
+    looked: called with the number of images checked since its last call. Raises InputError naming
     those that fail.
     """
     found = []

@@ -209,7 +209,7 @@ def _size(subject: Subject, image_size: int) -> int:
 
 
 class _Rate(ProgressColumn):
-    """Show images a second, since the bar began."""
+    """Show images per second since the bar started."""
 
     def render(self, task: Task) -> Text:
         seconds = task.finished_time or task.elapsed
@@ -217,7 +217,7 @@ class _Rate(ProgressColumn):
 
 
 def progress_bars() -> Progress:
-    """Make the bars of an ingest, with images a second, on stderr."""
+    """Make the progress bars of an ingest, with images per second, on stderr."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -20,7 +20,7 @@ class Settings:
     split: SplitName = "stimulus"
     image_size: int = 224
     choices: Mapping[str, str] = field(default_factory=dict)
-    """What else this kind of source needs decided, by name, as it is told to the user."""
+    """Further choices that this kind of source needs, by name, as shown to the user."""
 
 
 @dataclass(frozen=True)

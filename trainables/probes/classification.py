@@ -129,7 +129,7 @@ def read_head(path: Path) -> tuple[Tensor, Tensor]:
         raise Denied.of(path, error) from error
     except Exception as error:  # safetensors has its own error type
         raise ValueError(
-            f"{path}: not a classifier's head ({error}); remove the result beside it and run "
+            f"{path}: not a classifier's head ({error}); remove the result next to it and run "
             "python -m orchestrator.analyze classification again"
         ) from error
 

@@ -55,7 +55,7 @@ class Prober:
                 path = probe_file(kind, probed, self._context)
                 found = kind.run(backbone, self._context)
                 write_result(path, kind, probed, kind.inputs(probed, self._context), found)
-            except Exception as error:  # told, while the other probes are made
+            except Exception as error:  # reported, while the other probes are made
                 known = isinstance(error, ValueError)
                 message = str(error) if known else traceback.format_exc(limit=-3)
                 failures.append(f"{probed.id}, {kind.name}: {message}")

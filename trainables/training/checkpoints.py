@@ -235,7 +235,7 @@ def load_network(directory: StoredDirectory, architecture: str) -> nn.Module:
     return network
 
 
-_CURE: Final = "remove the scores of its trials and run the sweep again, which trains it anew"
+_CURE: Final = "remove the scores of its trials and run the sweep again, which repeats the training"
 
 
 def best_epoch(history: tuple[EpochReport, ...]) -> int:

@@ -105,7 +105,7 @@ def _ingest(
 def check_task(found: TaskSource, looked: Callable[[int], None]) -> TaskSource:
     """Check every image; return the task without copies of images within a class, and with notes.
 
-    looked: told how many images were looked at since the last call. Raises InputError naming the
+    looked: called with the number of images checked since then. Raises InputError naming the
     images that can't be read, and those that are in two classes.
     """
     examined = check_images(found.images, looked)

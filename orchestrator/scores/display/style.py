@@ -1,4 +1,4 @@
-"""How every table of scores looks, and how its numbers are written: – where there is none."""
+"""The style of all score tables, and the format of their numbers; a missing number is –."""
 
 from rich.table import Table
 

@@ -12,7 +12,7 @@ from orchestrator.scores.statistics.transfers import UNTUNED, Entry, Transfers
 
 CAPTION: Final = (
     "row: subject that the backbone was fine-tuned on; column: subject that it is "
-    "scored on, PCA and ridge fitted anew there; in brackets the model's own trial. Means over "
+    "scored on, PCA and ridge fitted again there; in brackets the model's own trial. Means over "
     "the vertices of an ROI, then over the ROIs that model and subject share"
 )
 
