@@ -33,6 +33,7 @@ _STRANGER: Final = re.compile(
 _UNFINISHED: Final = re.compile(
     r".*\.(part|partial|filepart|crdownload|opdownload|aria2|icloud|!ut)", re.IGNORECASE | re.DOTALL
 )
+_ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst", ".7z")
 _POINTERS: Final = {
     b"/annex/objects/": "a pointer of git-annex",
     b"version https://git-lfs": "a pointer of Git LFS",
@@ -154,6 +155,29 @@ def require_file(path: Path, what: str) -> None:
     """Raise InputError, with the cure, unless a path can be read as a file."""
     if found := obstacle(path):
         raise InputError(f"{path}: {what} {found[0]}; {found[1]}")
+
+
+def require_folder(source: Path) -> None:
+    """Raise InputError, with the cure, unless a path is a folder."""
+    if source.is_dir():
+        return
+    if is_archive(source) and source.is_file():
+        raise InputError(f"{source}: an archive; unpack it, and give the folder that this makes")
+    found = "a file" if source.exists() else "nothing"
+    raise InputError(
+        f"{source}: expected the folder of the data set, found {found} there; give another SRC"
+    )
+
+
+def is_archive(path: Path) -> bool:
+    """Tell whether a file's ending is that of an archive."""
+    return path.name.lower().endswith(_ARCHIVES)
+
+
+def archives_in(folder: Path) -> str:
+    """Advise to unpack the archives that a folder holds; empty where it holds none."""
+    found = [path for path in list_entries(folder).kept if is_archive(path)]
+    return f"unpack {some(found)}, and " if found else ""
 
 
 def one_of_each(found: Iterable[tuple[Key, Path]], what: str) -> dict[Key, Path]:

@@ -34,7 +34,7 @@ class SubjectOptions:
     """What is asked about every set of subjects."""
 
     subjects: Annotated[Subjects | None, Parameter(show_default="every subject in SOURCE")] = None
-    """Numbers and ranges such as 1,5-8."""
+    """Numbers and ranges such as 1,5-8, or names such as subj01."""
     cpus: Cpus = None
     split: SplitName = "stimulus"
     """stimulus: an image is a test image for every subject or for none, by the hash of its id, 15 %

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.entries import list_entries, numbered_folders, one_of_each, refuse_nested
+from orchestrator.ingest.entries import (
+    archives_in,
+    list_entries,
+    numbered_folders,
+    one_of_each,
+    refuse_nested,
+    require_folder,
+)
 from orchestrator.ingest.fingerprints import digest_files
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
 
@@ -82,11 +89,7 @@ def find_subjects(
     repeats: images by 1, 2, 3 … trials, where noise_ceilings holds ncsnr.
     Raises InputError when the folder has neither layout (or both), or lacks a wanted subject.
     """
-    if not source.is_dir():
-        found = "a file" if source.exists() else "nothing"
-        raise InputError(
-            f"{source}: expected the folder of the data set, found {found} there; give another SRC"
-        )
+    require_folder(source)
     subjects, find = _recognise(source)
     missing = sorted(set(wanted or ()) - set(subjects))
     if missing:
@@ -128,7 +131,7 @@ def _unknown_layout(source: Path) -> str:
     for inner in sorted(path for path in source.iterdir() if path.is_dir()):
         if numbered_folders(inner, _SUBJECT) or (inner / _SPLIT_FIRST[0]).is_dir():
             return f"{problem}; give {inner}"
-    return f"{problem}; give the folder that holds the subjects"
+    return f"{problem}; {archives_in(source)}give the folder that holds the subjects"
 
 
 def _subject_first(folder: Path, number: int) -> SubjectFiles:

@@ -56,19 +56,25 @@ def _by_vertex(betas: NDArray[np.float64]) -> NDArray[np.float32]:
     return standard
 
 
-def check_betas(maps: Maps, reference: Maps, n_trials: int | None) -> None:
+def check_betas(
+    maps: Maps, reference: Maps, n_trials: int | None, used: Columns | None = None
+) -> str | None:
     """Raise InputError unless a run has the reference's grayordinates and one map per trial.
 
-    NaN or infinite betas anywhere in the cortex are errors as well. n_trials: number of images
-    that the run lists; None if they could not be read.
+    NaN or infinite betas in the columns that are used are errors as well; returns a line that
+    names those in other columns of the cortex, None if there are none. n_trials: number of images
+    that the run lists; None if they could not be read. used: None for the whole cortex.
     """
-    complaints = [
-        *_other_grayordinates(maps, reference),
-        *_other_count(maps, n_trials),
-        *_not_finite(maps),
-    ]
+    everywhere = maps.grayordinates.columns
+    columns = everywhere if used is None else used
+    others = {side: np.setdiff1d(everywhere[side], columns[side]) for side in STRUCTURES}
+    broken = _not_finite(maps, columns)
+    complaints = [*_other_grayordinates(maps, reference), *_other_count(maps, n_trials)]
+    complaints += [f"{broken}; download it again"] if broken else []
     if complaints:
         raise InputError(*complaints)
+    unused = _not_finite(maps, others)
+    return f"{unused}; none of them is read" if unused else None
 
 
 def _other_grayordinates(maps: Maps, reference: Maps) -> list[str]:
@@ -98,23 +104,29 @@ def _other_count(maps: Maps, n_trials: int | None) -> list[str]:
     ]
 
 
-def _not_finite(maps: Maps) -> list[str]:
+def _not_finite(maps: Maps, columns: Columns) -> str | None:
+    """Name the vertices that have NaN or infinite betas among those columns."""
     places = maps.grayordinates
     counts = (~np.isfinite(maps.values())).sum(axis=0)
-    broken = {side: np.flatnonzero(counts[places.columns[side]]) for side in STRUCTURES}
-    n_broken = sum(len(where) for where in broken.values())
-    if not n_broken:
-        return []
-    names = [
-        f"{side} {vertex}"
-        for side, where in broken.items()
-        for vertex in places.vertices[side][where]
-    ]
-    total = sum(int(counts[places.columns[side]].sum()) for side in STRUCTURES)
-    return [
-        f"{maps.path}: {total:,} betas are NaN or infinite, in {n_broken:,} of "
-        f"{len(places.cortex):,} vertices: {listed(names)}; download it again"
-    ]
+    names: list[str] = []
+    total = 0
+    for side in STRUCTURES:
+        inside = np.isin(places.columns[side], columns[side])
+        broken = places.columns[side][inside & (counts[places.columns[side]] > 0)]
+        total += int(counts[broken].sum())
+        names += [f"{side} {v}" for v in _vertices(places, side, broken)]
+    if not names:
+        return None
+    return (
+        f"{maps.path}: {total:,} betas are NaN or infinite, in {len(names):,} of "
+        f"{len(places.cortex):,} vertices: {listed(names)}"
+    )
+
+
+def _vertices(places: Grayordinates, side: str, columns: NDArray[np.int32]) -> list[int]:
+    """List the mesh vertices of columns of a hemisphere."""
+    of_mesh = dict(zip(places.columns[side].tolist(), places.vertices[side].tolist(), strict=True))
+    return [of_mesh[column] for column in columns.tolist()]
 
 
 def check_variance(maps: Maps, columns: Columns) -> None:
@@ -123,14 +135,7 @@ def check_variance(maps: Maps, columns: Columns) -> None:
     names: list[str] = []
     for side, kept in columns.items():
         constant = kept[np.ptp(values[:, kept], axis=0) == 0]
-        of_mesh = dict(
-            zip(
-                maps.grayordinates.columns[side].tolist(),
-                maps.grayordinates.vertices[side].tolist(),
-                strict=True,
-            )
-        )
-        names += [f"{side} {of_mesh[column]}" for column in constant.tolist()]
+        names += [f"{side} {v}" for v in _vertices(maps.grayordinates, side, constant)]
     if names:
         raise InputError(
             f"{maps.path}: {len(names):,} kept vertices have the same beta in every trial of the "

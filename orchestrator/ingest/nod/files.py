@@ -20,11 +20,13 @@ from typing import Final
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.entries import (
+    archives_in,
     list_entries,
     numbered_folders,
     one_of_each,
     refuse_nested,
     require_file,
+    require_folder,
 )
 from orchestrator.ingest.fingerprints import digest_files
 from orchestrator.ingest.nod.trials import Run, locate_image, read_image_names
@@ -118,16 +120,13 @@ def find_subjects(
 
 def _subject_folders(source: Path, ciftify: Path) -> dict[int, Path]:
     """Find the folders sub-01 … by number; raise InputError when there is none."""
-    if not source.is_dir():
-        found = "a file" if source.exists() else "nothing"
-        raise InputError(
-            f"{source}: expected the folder of the data set, found {found} there; give another SRC"
-        )
+    require_folder(source)
     subjects = numbered_folders(ciftify, _SUBJECT)
     if not subjects:
         refuse_nested(source / "derivatives", ciftify)
         inner = [p for p in sorted(source.iterdir()) if (p / "derivatives" / "ciftify").is_dir()]
-        cure = f"give {inner[0]}" if inner else "give the folder that holds derivatives and stimuli"
+        usual = f"{archives_in(source)}give the folder that holds derivatives and stimuli"
+        cure = f"give {inner[0]}" if inner else usual
         raise InputError(
             f"{source}: expected SRC/derivatives/ciftify/sub-01/results/…, found no subject "
             f"there; {cure}"

@@ -36,8 +36,9 @@ def inspect_nod_subject(
     columns = {side: half.columns for side, half in kept.items()}
     for run, shown in zip(files.runs, names, strict=True):
         n_trials = None if shown is None else len(shown)
-        constant = columns if choices.zscore == "run" else {}
-        findings.attempt(_check_run, run, reference, n_trials, constant)
+        used = columns if columns and choices.zscore == "run" else None
+        note = findings.attempt(_check_run, run, reference, n_trials, used)
+        findings.notes += [note] if note else []
     findings.attempt(check_distinct, files.results, list(zip(files.runs, names, strict=True)))
     shown_names = [name for shown in names if shown for name in shown]
     images = tuple(locate_image(files.stimuli, name) for name in shown_names)
@@ -79,12 +80,18 @@ def _first_sound(runs: Sequence[Run]) -> Maps | None:
     return None
 
 
-def _check_run(run: Run, reference: Maps | None, n_trials: int | None, constant: Columns) -> None:
+def _check_run(
+    run: Run, reference: Maps | None, n_trials: int | None, used: Columns | None
+) -> str | None:
+    """Check a run's betas; return what is worth knowing of them.
+
+    used: the columns that are z-scored one by one; None if all of the cortex is read.
+    """
     maps = open_scalars(run.betas, "betas")
-    if reference is not None:
-        check_betas(maps, reference, n_trials)
-    if constant:
-        check_variance(maps, constant)
+    note = None if reference is None else check_betas(maps, reference, n_trials, used)
+    if used is not None:
+        check_variance(maps, used)
+    return note
 
 
 def _select(files: NodFiles, betas: Maps, top: int, findings: Findings) -> dict[str, Kept]:

@@ -15,12 +15,14 @@ from orchestrator.cli.errors import InputError
 from orchestrator.ingest.entries import (
     IMAGE_SUFFIXES,
     Entries,
+    archives_in,
     is_stranger,
     left_out,
     list_entries,
     list_tree,
     obstacle,
     require_file,
+    require_folder,
 )
 from orchestrator.ingest.fingerprints import fingerprint
 from orchestrator.ingest.settings import TaskFormat
@@ -81,8 +83,7 @@ class TaskSource:
 
 def find_task(source: Path, kind: TaskFormat) -> TaskSource:
     """Find a task's images and labels; raise InputError with every problem."""
-    if not source.is_dir():
-        raise InputError(f"{source}: no such directory; give the folder that holds the images")
+    require_folder(source)
     found = _READERS[kind](source)
     complaints = [*name_problems(found), *class_problems(found)]
     if complaints:
@@ -122,10 +123,11 @@ def class_problems(found: TaskSource) -> list[str]:
     if len(found.classes) < 2:
         inner = found.root / found.classes[0] if found.classes else found.root
         has_classes = sum(path.is_dir() for path in list_entries(inner).kept) > 1
-        better = inner if found.classes and has_classes else "the directory that holds the classes"
+        usual = f"{archives_in(found.root)}give the directory that holds the classes"
+        cure = f"give {inner}" if found.classes and has_classes else usual
         return [
             f"{found.root}: expected one directory per class, at least two, found "
-            f"{len(found.classes)}; give {better}"
+            f"{len(found.classes)}; {cure}"
         ]
     in_all = Counter(found.labels)
     sides = zip(found.labels, found.sides, strict=True)

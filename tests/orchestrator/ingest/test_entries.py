@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.entries import is_stranger, list_entries, list_tree, obstacle, require_file
+from orchestrator.ingest.entries import (
+    is_stranger,
+    list_entries,
+    list_tree,
+    obstacle,
+    require_file,
+    require_folder,
+)
 
 STRANGERS = (
     *(".DS_Store", "._0001.png", ".snapshot", ".ipynb_checkpoints", ".nfs000012", ".git"),
@@ -50,6 +57,23 @@ def test_a_tree_is_listed_once_without_hidden_directories(tmp_path) -> None:
     entries = list_tree(tmp_path)
     assert [str(path.relative_to(tmp_path)) for path in entries.kept] == ["a/b/1.png", "c/1.png"]
     assert {path.name for path in entries.strangers} == {".ipynb_checkpoints", "@eaDir"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("nowhere", "found nothing there; give another SRC"),
+        ("a.png", "found a file there; give another SRC"),
+        ("subj01.ZIP", "an archive; unpack it, and give the folder that this makes"),
+        ("ds.tar.gz", "an archive; unpack it, and give the folder that this makes"),
+    ],
+)
+def test_a_source_that_is_no_folder_is_refused_with_what_it_is(name, text, tmp_path) -> None:
+    if name != "nowhere":
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=f"{name}: .*{text}"):
+        require_folder(tmp_path / name)
+    require_folder(tmp_path)
 
 
 def make_socket(path: Path) -> None:

@@ -121,6 +121,10 @@ UNTIDY = {
         lambda f: shutil.copy(f.mask("lh"), f.masks / f"subj1_{f.mask('lh').name}"),
         "the file lh.prf-visualrois_challenge_space.npy is also",
     ),
+    "archives that were not unpacked": (
+        lambda f: (shutil.rmtree(f.root / "subj01"), (f.root / "subj01.zip").touch()),
+        "found neither; unpack ",
+    ),
     "full-width digits": (
         lambda f: f.image(0).rename(f.images / "train-0001_nsd-０００００.png"),
         "expected a name such as train-0001_nsd-00013.png",

@@ -18,6 +18,7 @@ from tests.builders.nod_folder import (
     scalars,
     write,
 )
+from tests.builders.nod_ingest import inspect
 from tests.builders.refused_nod import errors_of
 
 Damage = Callable[[NodFolder], object]
@@ -83,6 +84,10 @@ def swap_sides(name: str) -> str:
     return {"L": "R", "R": "L"}.get(name[0], name[0]) + name[1:]
 
 
+def kept_column(folder: NodFolder, side: str) -> int:
+    return int(inspect(folder.root).responses.columns[side][0])
+
+
 def constant(folder: NodFolder) -> None:
     """Stop the first vertex in one run, and have it kept as the best of V1."""
     change(folder.betas(1, 2), lambda values: values.__setitem__((slice(None), 0), 0.5))
@@ -142,11 +147,11 @@ MALFORMED: dict[str, tuple[Damage, str]] = {
     "a missing image": (lambda f: f.image().unlink(), "JPEG: not a readable image"),
     "a cut image": (lambda f: cut(f.image(3)), "JPEG: not a readable image"),
     "NaN": (
-        lambda f: change(f.betas(2, 2), set_to(np.nan, 1, 0)),
+        lambda f: change(f.betas(2, 2), set_to(np.nan, 1, kept_column(f, "lh"))),
         "run-2_beta.dscalar.nii: 1 betas are NaN or infinite, in 1 of 971 vertices: lh ",
     ),
     "infinite betas of the right": (
-        lambda f: change(f.betas(2, 2), set_to(np.inf, 1, -1)),
+        lambda f: change(f.betas(2, 2), set_to(np.inf, 1, kept_column(f, "rh"))),
         "in 1 of 971 vertices: rh ",
     ),
     "fewer grayordinates in a run": (
@@ -227,8 +232,8 @@ def test_a_malformed_source_is_refused_in_a_line(case, folder, capsys) -> None:
 
 
 def test_everything_is_reported_at_once_for_all_subjects(folder, capsys) -> None:
+    change(folder.betas(1, 1), set_to(np.nan, 0, kept_column(folder, "lh")))
     folder.image(0).unlink()
-    change(folder.betas(1, 1), set_to(np.nan, 0, 5))
     folder.events(2, 1).write_text("")
     other = folder.root / "derivatives/ciftify/sub-02/results/ses-prf_task-prf"
     shutil.rmtree(other)

@@ -4,10 +4,14 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from orchestrator.ingest.checked import Findings
 from orchestrator.ingest.nod.files import find_subjects
-from tests.builders.nod_folder import RUNS, NodFolder
+from orchestrator.ingest.nod.inspection import inspect_nod_subject
+from orchestrator.ingest.settings import NodChoices
+from tests.builders.nod_folder import RUNS, NodFolder, change, read
 from tests.builders.nod_ingest import inspect, same
 from tests.builders.refused_nod import errors_of
 
@@ -120,6 +124,10 @@ UNTIDY = {
         ),
         "events of another subject in the folder sub-01",
     ),
+    "an archive": (
+        lambda f: (shutil.rmtree(f.root / "derivatives"), (f.root / "ds004496.tar.gz").touch()),
+        "found no subject there; unpack ",
+    ),
     "one level too deep": (move_inwards, "found no subject there; give "),
     "a subject unpacked twice": (
         lambda f: unpack_twice(f.root / "derivatives/ciftify/sub-01"),
@@ -176,6 +184,33 @@ def test_the_same_picture_trained_and_tested_is_refused_by_name(folder, capsys) 
     shutil.copy(train, test)
     (line,) = errors_of(folder.root, capsys, "--subjects", "1")
     assert f"{test}: a test image, but the same picture as the training image {train.name}" in line
+
+
+def unused_column(folder: NodFolder) -> int:
+    kept = inspect(folder.root).responses.columns
+    return next(k for k in range(971) if k not in {*kept["lh"].tolist(), *kept["rh"].tolist()})
+
+
+def test_vertices_without_betas_are_noted_where_they_are_not_read(folder, capsys) -> None:
+    before, column = inspect(folder.root), unused_column(folder)
+    expected = before.responses()
+    change(folder.betas(1, 2), lambda values: values.__setitem__((slice(None), column), np.nan))
+    (files,) = find_subjects(folder.root, [1], None, None)
+    findings = Findings()
+    after = inspect_nod_subject(NodChoices(), files, "paper", findings, lambda _: None)
+    assert findings.complaints == []
+    (note,) = findings.notes
+    assert (
+        f"6 betas are NaN or infinite, in 1 of 971 vertices: lh {vertex_of(folder, column)}" in note
+    )
+    for side, responses in after.responses().items():
+        np.testing.assert_array_equal(responses, expected[side])
+    lines = errors_of(folder.root, capsys, "--subjects", "1", "--zscore", "run-matrix")
+    assert "6 betas are NaN or infinite" in lines[0]  # by the deviation of the whole cortex
+
+
+def vertex_of(folder: NodFolder, column: int) -> int:
+    return int(read(folder.betas())[2].vertex[column])
 
 
 def test_many_images_of_one_fault_are_one_line(folder, capsys) -> None:
