@@ -1,11 +1,26 @@
 """Format numbers, durations and tables for the terminal."""
 
+from typing import Final
+
 from rich import box
 from rich.table import Table
 
+CENTURY: Final = 100 * 365.25 * 86400
+GIB: Final = 2**30
+TIB: Final = 2**40
+
+
+def n_bytes(number: float) -> str:
+    """Format a number of bytes: ``0.1 GiB``, ``12.5 GiB``, ``3.0 TiB``, ``over 1,000 TiB``."""
+    if number < TIB:
+        return f"{number / GIB:.1f} GiB"
+    return f"{number / TIB:.1f} TiB" if number <= 1000 * TIB else "over 1,000 TiB"
+
 
 def duration(seconds: float) -> str:
-    """Format a duration: ``45 s``, ``12 min``, ``3.5 h``."""
+    """Format a duration: ``45 s``, ``12 min``, ``3.5 h``, ``over 100 years``."""
+    if seconds > CENTURY:
+        return "over 100 years"
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

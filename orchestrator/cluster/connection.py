@@ -16,7 +16,7 @@ from ray.data import DataContext
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.signals import renew_handlers
 from orchestrator.cluster.address import CURE, VARIABLE, check_cluster, cluster_address
-from orchestrator.cluster.local_ray import object_store_size, ray_directory
+from orchestrator.cluster.local_ray import object_store_size, ray_directory, worker_memory
 from trainables.storage.redaction import redact
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
@@ -57,11 +57,13 @@ def _local_options(
     num_cpus: int | None, include_dashboard: bool, object_store_memory: int | None
 ) -> dict[str, Any]:
     directory = ray_directory()
+    object_store = object_store_memory or object_store_size(directory)
     return {
         "address": "local",
         "num_cpus": num_cpus,
         "include_dashboard": include_dashboard,
-        "object_store_memory": object_store_memory or object_store_size(directory),
+        "object_store_memory": object_store,
+        "_memory": worker_memory(object_store),
         "_temp_dir": str(directory),
     }
 

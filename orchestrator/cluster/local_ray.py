@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from ray._common.utils import get_system_memory
+from ray._private.utils import estimate_available_memory
 
 from orchestrator.cli.errors import InputError
+from trainables.compute.memory import memory_limit
 
 GIB: Final = 2**30
 MIB: Final = 2**20
@@ -67,7 +69,7 @@ def object_store_size(directory: Path, shared: Path = SHARED_MEMORY) -> int:
     It is smaller where shared memory is, which is 64 MiB in Docker; if that is too small for Ray,
     the store is in Ray's directory instead. Raises InputError with the cure if neither has space.
     """
-    wanted = min(MAX_OBJECT_STORE, int(get_system_memory() * SHARE_OF_MEMORY))
+    wanted = min(MAX_OBJECT_STORE, int(memory_limit() * SHARE_OF_MEMORY))
     for place in (shared, _existing(directory)):
         size = min(wanted, int(_free(place) * USABLE))
         if size >= MIN_OBJECT_STORE:
@@ -77,6 +79,18 @@ def object_store_size(directory: Path, shared: Path = SHARED_MEMORY) -> int:
         f"{_free(_existing(directory)) // MIB} MiB; Ray needs {MIN_OBJECT_STORE // MIB} MiB in one "
         "of them: docker run --shm-size=2g, or export RAY_TMPDIR to a directory with space"
     )
+
+
+def worker_memory(object_store: int) -> int | None:
+    """Return the bytes of memory for the workers of a local Ray; None where Ray counts them itself.
+
+    Ray does not see the limits of Slurm, nor those of control groups below its root.
+    """
+    limit = memory_limit()
+    if limit >= get_system_memory():
+        return None
+    available: int = estimate_available_memory()  # type: ignore[no-untyped-call]
+    return max(MIN_OBJECT_STORE, min(limit, available) - object_store)
 
 
 def _free(place: Path) -> int:

@@ -26,6 +26,7 @@ from orchestrator.evaluate.pairs import (
 from orchestrator.execution.dry_run import show_plan
 from orchestrator.execution.executor import executor_for
 from orchestrator.execution.plan import Plan, make_plan
+from orchestrator.execution.preflight import check_trials, check_weights, fetch_weights
 from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.session import Label, Session
 from orchestrator.execution.settings import RunSettings
@@ -36,7 +37,6 @@ from orchestrator.scores.overlap_notes import overlap_notes
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.transfers import transfers
 from trainables.data.shards import list_rois
-from trainables.models.backbones import load
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import PROTOCOLS, Roi, Trial
 from trainables.spec.evaluation import WorkItem
@@ -103,9 +103,11 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
         return replace(plan, notes=(*notes, *plan.notes))
 
     first = make()  # raises for invalid input before anything is written
+    check_trials(first.waiting, costs)
     if run.dry_run:
         show_plan(first, costs, run.max_concurrent, console, "evaluations")
         return []
+    fetch_weights(first.waiting, run.locations.weights)
     with acquire(run.runs, f"evaluate {settings.kind}"):
         label = Label("evaluate", settings.kind, "evaluations")
         session = Session(run, make(), costs, label, lambda: _closing(run.runs, work_items))
@@ -131,7 +133,7 @@ def _work_items(
         raise InputError(f"nothing to evaluate: {kind.nothing}")
     untuned = baselines(pairs) if kind.with_untuned else ()
     for backbone in {trial.backbone for trial in untuned}:
-        load(backbone, run.locations.weights)  # raises early for unusable weights
+        check_weights(backbone, run.locations.weights)  # raises early for unusable weights
     return [*pairs, *untuned]
 
 

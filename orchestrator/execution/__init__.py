@@ -11,6 +11,7 @@ __all__ = [
     "narration",
     "options",
     "plan",
+    "preflight",
     "ray_executor",
     "run_lock",
     "run_record",

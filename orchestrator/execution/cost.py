@@ -45,6 +45,9 @@ class Estimate:
     seconds: float
     bytes: int
     """Peak memory, on a CPU host or on the GPU."""
+    least: int = 0
+    """Memory that it needs even if images and features are streamed: weights, and matrices of
+    images by images."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ class Costs:
         batch = min(getattr(trial.objective, "batch_size", 128), max(m.n_train for m in manifests))
         training += 2 * -(-batch // self.workers) * size.activation_bytes
         seconds = self.scale * flops / self.flops_per_second
-        return Estimate(seconds, held + max(training, encoding))
+        least = max(_least_training(trial, size, head), encoding // 5)
+        return Estimate(seconds, held + max(training, encoding), least)
 
     def _training_flops(
         self, trial: Trial, size: BackboneSize, head: int, manifest: Manifest
@@ -125,6 +129,13 @@ class Costs:
         # The backward pass costs twice the forward pass; the head processes image and response.
         an_image = 3 * (size.flops + 4.0 * head)
         return an_image * manifest.n_train * trial.objective.epochs / self.workers
+
+
+def _least_training(trial: Trial, size: BackboneSize, head: int) -> int:
+    """Count the bytes of the weights, and in fine-tuning of gradients and Adam's two moments."""
+    if isinstance(trial.objective, Untuned):
+        return size.parameter_bytes
+    return 4 * (size.parameter_bytes + 4 * head)
 
 
 def _like_trial(work_item: WorkItem) -> Trial:

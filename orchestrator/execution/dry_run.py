@@ -8,9 +8,10 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.cli.text import duration
-from orchestrator.execution.cost import GIB, Costs
+from orchestrator.cli.text import duration, n_bytes
+from orchestrator.execution.cost import Costs
 from orchestrator.execution.plan import Plan
+from trainables.compute.memory import memory_limit
 from trainables.spec.evaluation import WorkItem
 
 SHOWN: Final = 12
@@ -53,7 +54,7 @@ def _table(plan: Plan, costs: Costs, noun: str) -> Table:
             str(n_trials),
             str(n_trials - left[subjects, method]),
             duration(sum(e.seconds for e in estimates) / len(estimates)),
-            f"{max(e.bytes for e in estimates) / GIB:.1f} GiB",
+            n_bytes(max(e.bytes for e in estimates)),
         )
     return table
 
@@ -71,15 +72,15 @@ def _show_what_does_not_fit(plan: Plan, costs: Costs, n_workers: int, console: C
     for where, available in memory.items():
         large = {trial_id: need for trial_id, need in needs.items() if need > available}
         if not large:
-            console.print(f"every trial fits {where} ({available / GIB:.1f} GiB)", highlight=False)
+            console.print(f"every trial fits {where} ({n_bytes(available)})", highlight=False)
             continue
         console.print(
-            f"{len(large)} trials won't fit {where} ({available / GIB:.1f} GiB); "
+            f"{len(large)} trials won't fit {where} ({n_bytes(available)}); "
             "lower --max-concurrent, or give each more memory:",
             highlight=False,
         )
         for trial_id, need in list(large.items())[:SHOWN]:
-            console.print(f"  {trial_id}: {need / GIB:.1f} GiB", highlight=False)
+            console.print(f"  {trial_id}: {n_bytes(need)}", highlight=False)
         if len(large) > SHOWN:
             console.print(f"  … and {len(large) - SHOWN} more", highlight=False)
 
@@ -91,5 +92,5 @@ def _device_memory(n_workers: int) -> Mapping[str, int]:
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
         return {f"one {torch.cuda.get_device_name(0)}": int(total)}
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {f"this machine's memory, shared by {n_workers}": total // n_workers}
+    total = memory_limit()
+    return {f"this machine's memory of {n_bytes(total)}, shared by {n_workers}": total // n_workers}

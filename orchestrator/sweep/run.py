@@ -11,6 +11,12 @@ from orchestrator.cli.selection import select
 from orchestrator.execution.dry_run import show_plan
 from orchestrator.execution.executor import executor_for
 from orchestrator.execution.plan import Plan, make_plan
+from orchestrator.execution.preflight import (
+    check_backbones,
+    check_rois,
+    check_trials,
+    fetch_weights,
+)
 from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.session import Label, Session
 from orchestrator.execution.settings import RunSettings
@@ -21,7 +27,6 @@ from orchestrator.sweep.hyperparameters import read_hyperparameters, with_hyperp
 from orchestrator.sweep.settings import SweepSettings, TrialChanges
 from orchestrator.sweep.spaces import Space, expand, load_space, space_notes
 from trainables.data.shards import list_rois
-from trainables.models.backbones import layer_extractor, load
 from trainables.spec import Roi, Trial
 from trainables.storage.atomic import hash_file
 
@@ -34,19 +39,25 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     run, space = settings.run, load_space(settings.space)
     if settings.space == "demo" and run.data.path == DEMO / "data":
         _prepare_demo(run, console)
-    rois = select(list_rois(run.data), settings.selection)
+    known = list_rois(run.data)
+    rois = select(known, settings.selection)
     trials = _trials(settings, space, rois)
-    costs = read_costs(run).calibrated(outcomes(run.runs, trials))
-    executor, notes = executor_for(run, costs), space_notes(space, rois)
+    check_rois(trials, known)
+    sizes = read_costs(run)
+    missing = check_backbones(trials, run.locations.weights, sizes)
+    costs = sizes.calibrated(outcomes(run.runs, trials))
+    executor, notes = executor_for(run, costs), (*space_notes(space, rois), *missing)
 
     def plan() -> Plan:
         made = make_plan(trials, run.runs, costs, run.started.only)
         return replace(made, notes=(*notes, *made.notes))
 
     first = plan()  # raises for invalid input before anything is written
+    check_trials(first.waiting, costs)
     if run.dry_run:
         show_plan(first, costs, run.max_concurrent, console)
         return []
+    fetch_weights(first.waiting, run.locations.weights)
     with acquire(run.runs, f"sweep {settings.space}"):
         label = Label("sweep", Path(settings.space).stem, "trials", _digest(settings.changes))
         session = Session(run, plan(), costs, label, lambda: _closing(settings, trials))
@@ -78,17 +89,13 @@ def _closing(settings: SweepSettings, trials: Sequence[Trial]) -> Iterator[Rende
 
 
 def _trials(settings: SweepSettings, space: Space, rois: Sequence[Roi]) -> list[Trial]:
-    """List the space's trials; raise for settings that would fail on every worker."""
-    weights, changes = settings.run.locations.weights, settings.changes
-    trials = expand(space, rois, name_weights(weights))
+    """List the space's trials, with the changes that the command line makes to them."""
+    changes = settings.changes
+    trials = expand(space, rois, name_weights(settings.run.locations.weights))
     if changes.precision is not None:
         trials = [one.in_precision(changes.precision) for one in trials]
     if changes.deterministic:
         trials = [one.as_deterministic() for one in trials]
     if changes.hyperparameters is not None:
         trials = with_hyperparameters(trials, read_hyperparameters(changes.hyperparameters))
-    for backbone in {trial.backbone for trial in trials}:
-        network = load(backbone, weights)
-        for layers in {t.encoding.layers for t in trials if t.backbone == backbone and t.encoding}:
-            layer_extractor(network, layers)
     return trials

@@ -87,23 +87,20 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _check_source(path: Path) -> None:
-    """Raise InputError if a file is too large, or defines ``trials`` or SEARCH twice."""
+    """Raise InputError if a file is too large, or defines ``trials`` twice, or also SEARCH."""
     if (size := path.stat().st_size) > MAX_SOURCE:
         raise InputError(f"{path}: expected at most {MAX_SOURCE:,} bytes of Python, found {size:,}")
-    lines: dict[str, list[int]] = {"trials": [], "SEARCH": []}
-    for node in ast.parse(path.read_bytes(), str(path)).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node]
-        for target in targets:
-            name = getattr(target, "id", getattr(target, "name", None))
-            if name in lines:
-                lines[name].append(node.lineno)
-    for name, found in lines.items():
-        if len(found) > 1:
-            raise InputError(
-                f"{path}: defines {name} {len(found)} times (lines {', '.join(map(str, found))}); "
-                "expected one definition"
-            )
-    if all(lines.values()):
+    tree = ast.parse(path.read_bytes(), str(path)).body
+    lines = [one.lineno for one in tree if getattr(one, "name", None) == "trials"]
+    if len(lines) > 1:
+        raise InputError(
+            f"{path}: defines trials {len(lines)} times (lines {', '.join(map(str, lines))}); "
+            "expected one definition"
+        )
+    names = {
+        getattr(t, "id", "") for one in tree if isinstance(one, ast.Assign) for t in one.targets
+    }
+    if lines and "SEARCH" in names:
         raise InputError(f"{path}: defines trials and SEARCH; expected one of the two")
 
 

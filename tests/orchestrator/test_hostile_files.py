@@ -23,7 +23,7 @@ from orchestrator.ingest.task.run import ingest_task
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest, list_rois
 from trainables.data.tasks import TaskManifest
-from trainables.models.backbones import read_state
+from trainables.models.weights import read_state
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Roi, is_name

@@ -1,3 +1,3 @@
 """Devices, numerical precision and linear algebra."""
 
-__all__ = ["device", "failures", "linear_algebra", "precision", "truncated_eigh"]
+__all__ = ["device", "failures", "linear_algebra", "memory", "precision", "truncated_eigh"]

@@ -178,3 +178,15 @@ def n_scored(protocol: Protocol, split: Split, n_folds: int) -> int:
     if protocol == "nested":
         return len(split.test)
     return len(split.rows_for(protocol)) // n_folds * n_folds
+
+
+def shortage(protocol: Protocol, n_folds: int, n_images: int, n_train: int, n_test: int) -> str:
+    """Say which images are too few for a protocol, from the counts of a split; "" if none are."""
+    if protocol == "nested" and n_test < MIN_ROWS:
+        return f"{n_test} test images, needs {MIN_ROWS}"
+    released = min(n_train, n_images * 3 // 4 + n_images // 10)
+    n = {"nested": n_train, "paper": n_test, "released": released}[protocol]
+    side = "test" if protocol == "paper" else "training"
+    if n // n_folds < MIN_ROWS:
+        return f"{n} {side} images in {n_folds} folds, needs {MIN_ROWS * n_folds}"
+    return ""

@@ -1,3 +1,3 @@
 """Backbones, readout heads, the models that are fine-tuned, and their losses."""
 
-__all__ = ["backbones", "finetuned", "heads", "losses", "pooled"]
+__all__ = ["backbones", "finetuned", "heads", "losses", "pooled", "weights"]

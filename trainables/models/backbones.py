@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,12 +11,15 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
+from trainables.models.weights import fit, read_state
 from trainables.spec import Backbone
 from trainables.storage.atomic import hash_file
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 SHA256: Final = "sha256:"
+SHOWN: Final = 30
+"""The most layers that a message lists."""
 
 
 def narrow_alexnet(num_classes: int = 1000, width: int = 512) -> nn.Module:
@@ -70,37 +74,64 @@ def build(architecture: str) -> nn.Module:
 
 
 def load(backbone: Backbone, weights_file: Path | None = None) -> nn.Module:
-    """Build a backbone with its weights.
+    """Build a backbone with its weights, which torchvision downloads if they are its own.
 
-    Weights named ``sha256:…`` are read from weights_file, a state dict (``.safetensors``, or
-    ``.pt`` read with ``weights_only=True``), whose hash must match; other names are torchvision's.
-    Raises ValueError when the file is missing, is another file, or does not fit the backbone.
+    Weights named ``sha256:…`` are read from weights_file, a state dict whose hash must match; other
+    names are torchvision's. Raises ValueError when the file is missing, is another file, does not
+    fit the backbone, or holds values that are not finite.
     """
     network = build(backbone.architecture)
     if backbone.weights.startswith(SHA256):
-        network.load_state_dict(_state_for(backbone, weights_file, network))
+        state, origin = _state_of(backbone, weights_file), str(weights_file)
     else:
-        names = _published_weights(backbone.architecture)
-        if backbone.weights not in names:
-            raise ValueError(
-                f"unknown weights {backbone.weights!r} for {backbone.architecture}; "
-                f"expected one of {sorted(names)}, or --weights FILE"
-            )
-        network.load_state_dict(_download(backbone, names[backbone.weights]))
+        published = published_weights(backbone)
+        state, origin = _download(backbone, published), str(cached_file(published))
+    complaint = f"{origin}: does not fit {backbone.architecture}"
+    network.load_state_dict(fit(state, network, complaint))
     return network
 
 
-def _published_weights(architecture: str) -> Mapping[str, Any]:
-    if architecture in OWN_ARCHITECTURES:
-        return {}
-    published: Mapping[str, Any] = models.get_model_weights(architecture).__members__
-    return published
+def is_on_this_machine(backbone: Backbone) -> bool:
+    """Return whether a backbone can be loaded without a download.
+
+    Raises ValueError if torchvision has no such weights.
+    """
+    if backbone.weights.startswith(SHA256):
+        return True
+    return cached_file(published_weights(backbone)).is_file()
+
+
+def published_weights(backbone: Backbone) -> Any:
+    """Return torchvision's entry of a backbone's weights; raise ValueError if it has none."""
+    names: Mapping[str, Any] = {}
+    if backbone.architecture not in OWN_ARCHITECTURES:
+        names = models.get_model_weights(backbone.architecture).__members__
+    if backbone.weights not in names:
+        raise ValueError(
+            f"unknown weights {backbone.weights!r} for {backbone.architecture}; "
+            f"expected one of {sorted(names)}, or --weights FILE"
+        )
+    return names[backbone.weights]
+
+
+def cached_file(published: Any) -> Path:
+    """Name the file that published weights are downloaded to."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / str(published.url).rpartition("/")[2]
 
 
 def _download(backbone: Backbone, weights: Any) -> dict[str, Tensor]:
+    file = cached_file(weights)
+    was_there = file.is_file()
     try:
-        state: dict[str, Tensor] = weights.get_state_dict(progress=False)
-    except (OSError, RuntimeError) as error:  # no network, no space, or a damaged download
+        state: dict[str, Tensor] = weights.get_state_dict(
+            progress=False, check_hash=True, weights_only=True
+        )
+    except Exception as error:  # no network, no space, or a damaged file: each has its own error
+        if was_there:
+            raise ValueError(
+                f"{file}: not a readable file of the weights {backbone.weights} of "
+                f"{backbone.architecture} ({type(error).__name__}); remove it"
+            ) from error
         raise ValueError(
             f"{backbone.architecture}: its weights {backbone.weights} could not be downloaded "
             f"({error}); try again, or give --weights FILE"
@@ -113,48 +144,14 @@ def weights_name(path: Path) -> str:
     return SHA256 + hash_file(path)[:16]
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict that cannot execute code; raise ValueError naming the file otherwise."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file  # what builds backbones alone can do without
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # every reader has its own errors; all mean the same to the user
-        raise ValueError(
-            f"{path}: not a readable state dict ({type(error).__name__}); save it with "
-            "safetensors, or torch.save(model.state_dict(), FILE)"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"{path}: expected a dict of tensors; save model.state_dict()")
-    return state
-
-
-def _state_for(backbone: Backbone, path: Path | None, network: nn.Module) -> dict[str, Tensor]:
+def _state_of(backbone: Backbone, path: Path | None) -> dict[str, Tensor]:
     if path is None or not path.is_file():
         raise ValueError(f"weights {backbone.weights} come from a file, found none; give --weights")
     if weights_name(path) != backbone.weights:
         raise ValueError(
             f"{path}: its content is {weights_name(path)}, expected {backbone.weights}"
         )
-    state = read_state(path)
-    check_fit(state, network, f"{path}: does not fit {backbone.architecture}")
-    return state
-
-
-def check_fit(state: Mapping[str, Tensor], network: nn.Module, complaint: str) -> None:
-    """Raise ValueError, the complaint and the first difference, unless a state fits a network."""
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in state.items()}
-    wrong = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
-    if wrong:
-        name = wrong[0]
-        raise ValueError(
-            f"{complaint}: {len(wrong)} entries differ, first "
-            f"{name!r}: expected {expected.get(name, 'nothing')}, "
-            f"found {found.get(name, 'nothing')}"
-        )
+    return read_state(path)
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -167,15 +164,42 @@ def normalise(images: Tensor) -> Tensor:
 def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     """Wrap a backbone so that it returns {layer: activation} for the named nodes, in eval mode.
 
-    Raises ValueError listing the nodes there are when a layer is not one of them.
+    Raises ValueError listing the nodes there are when a layer is not one of them; the images
+    themselves, the first node, are no layer.
     """
     network = network.eval()
-    nodes = get_graph_node_names(network)[1]
+    nodes = get_graph_node_names(network)[1][1:]
     unknown = [layer for layer in layers if layer not in nodes]
     if unknown:
-        raise ValueError(f"unknown layers {unknown}; this backbone has {', '.join(nodes)}")
+        similar = get_close_matches(unknown[0], nodes, n=1, cutoff=0.5)
+        shown = ", ".join(nodes[:SHOWN]) + (", …" if len(nodes) > SHOWN else "")
+        raise ValueError(
+            f"unknown layers {unknown[:3]}; this backbone has {shown}"
+            + (f"; did you mean {similar[0]!r}?" if similar else "")
+        )
     extractor: nn.Module = create_feature_extractor(network, return_nodes=list(layers))
     return extractor
+
+
+def check_layers(architecture: str, layers: Sequence[str], image_size: int) -> None:
+    """Raise ValueError unless each layer's activation is a tensor of floats with a row per image.
+
+    Nothing is computed: sizes are derived on the device ``meta``.
+    """
+    n_images = 2
+    with torch.device("meta"), torch.no_grad():
+        extractor = layer_extractor(build(architecture), layers)
+        try:
+            activations = extractor(torch.zeros(n_images, 3, image_size, image_size))
+        except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
+            raise ValueError(
+                f"{architecture} does not accept images of {image_size} x {image_size} pixels; "
+                "ingest with another --image-size"
+            ) from error
+    for layer, value in activations.items():
+        is_tensor = isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 1
+        if not is_tensor or value.shape[0] != n_images:
+            raise ValueError(f"layer {layer!r} of {architecture} has no features of each image")
 
 
 @contextmanager

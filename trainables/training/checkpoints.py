@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from trainables.exceptions import Denied
 from trainables.models import backbones
+from trainables.models.weights import check_fit
 from trainables.results.epoch_report import EpochReport
 from trainables.spec.fields import Count, Name, Text
 from trainables.spec.records import parse, read_bounded, record
@@ -230,7 +231,7 @@ def load_network(directory: StoredDirectory, architecture: str) -> nn.Module:
     Raises ValueError naming the checkpoint if it is missing, damaged, or of another backbone.
     """
     state, network = load_backbone(directory), backbones.build(architecture)
-    backbones.check_fit(state, network, f"{directory}: its backbone does not fit {architecture}")
+    check_fit(state, network, f"{directory}: its backbone does not fit {architecture}")
     network.load_state_dict(state)
     return network
 

@@ -7,12 +7,12 @@ from rich.console import Console
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import select
 from orchestrator.cli.text import duration
+from orchestrator.execution.preflight import check_trials, check_weights
 from orchestrator.execution.setup import name_weights, read_costs
 from orchestrator.sweep.search.rounds import Progress
 from orchestrator.sweep.settings import SweepSettings
 from orchestrator.sweep.spaces import start_from
 from trainables.data.shards import list_rois
-from trainables.models.backbones import load
 from trainables.spec.search import Search
 
 
@@ -28,8 +28,10 @@ def read_progress(settings: SweepSettings, search: Search) -> Progress:
         )
     weights = settings.run.locations.weights
     backbone = start_from(search.backbone, name_weights(weights))
-    load(backbone, weights)  # raises here for what would fail on every worker
-    return Progress(search, settings.searcher, rois, backbone, settings.run.runs)
+    check_weights(backbone, weights)  # raises here for what would fail on every worker
+    progress = Progress(search, settings.searcher, rois, backbone, settings.run.runs)
+    check_trials(progress.largest(), read_costs(settings.run))
+    return progress
 
 
 def show_plan(settings: SweepSettings, progress: Progress, console: Console) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from orchestrator.cli.errors import InputError
 from orchestrator.cluster.worker_groups import QueueLost
 from orchestrator.execution.narration import Narrator
+from orchestrator.execution.preflight import fetch_weights
 from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.settings import RunSettings
 from orchestrator.sweep.search.conclusion import conclude
@@ -34,6 +35,7 @@ def search_hyperparameters(settings: SweepSettings, search: Search, console: Con
     if settings.run.dry_run:
         show_plan(settings, progress, console)
         return []
+    fetch_weights(progress.largest(), settings.run.locations.weights)
     with acquire(settings.run.runs, f"sweep {settings.space}"):
         identity = _identity(settings, progress)
         return _run(settings.run, progress, identity, Narrator(console, "trials"))

@@ -79,7 +79,7 @@ def test_the_object_store_fits_where_it_is(
     monkeypatch, tmp_path, memory, shared, temporary, size
 ) -> None:
     free = {tmp_path / "shm": shared, tmp_path: temporary}
-    monkeypatch.setattr(local_ray, "get_system_memory", lambda: memory)
+    monkeypatch.setattr(local_ray, "memory_limit", lambda: memory)
     monkeypatch.setattr(local_ray.shutil, "disk_usage", lambda place: Usage(free[place]))
     assert object_store_size(tmp_path / "ray", tmp_path / "shm") == size
 

@@ -178,7 +178,7 @@ def test_weights_that_cannot_be_downloaded_are_reported_with_the_cure(
 ) -> None:
     from torchvision.models import AlexNet_Weights
 
-    def offline(weights, progress):
+    def offline(weights, **_):
         raise OSError("Name or service not known")
 
     monkeypatch.setattr(AlexNet_Weights, "get_state_dict", offline)

@@ -20,9 +20,9 @@ from trainables.models.backbones import (
     layer_extractor,
     load,
     normalise,
-    read_state,
     weights_name,
 )
+from trainables.models.weights import read_state
 from trainables.spec import ALEXNET_LAYERS, Backbone
 
 
@@ -101,10 +101,10 @@ def test_a_whole_saved_module_is_refused(tmp_path) -> None:
         read_state(tmp_path / "model.pt")
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"state_dict": {"a": torch.zeros(1)}}, torch.ones(2)])
+@pytest.mark.parametrize("content", [[1, 2], {"a": {"b": torch.zeros(1)}}, {}, torch.ones(2)])
 def test_what_is_no_dict_of_tensors_is_refused(tmp_path, content) -> None:
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(ValueError, match=r"w.pt: expected a dict of tensors; save model.state"):
+    with pytest.raises(ValueError, match=r"w.pt: expected a dict of tensors, found .*; save model"):
         read_state(tmp_path / "w.pt")
 
 
@@ -122,8 +122,9 @@ def test_a_wrong_shape_is_reported_with_both_shapes(tmp_path, state) -> None:
     path = save(tmp_path / "w.safetensors", state)
     with pytest.raises(
         ValueError,
-        match=r"does not fit narrow-alexnet: 2 entries differ, first 'classifier.6.bias': "
-        r"expected \(1000,\), found \(10,\)",
+        match=r"does not fit narrow-alexnet: only its head 'classifier.6' differs "
+        r"\('classifier.6.bias': expected \(1000,\), found \(10,\)\); "
+        r"give weights with a head of 1,000 classes",
     ):
         load_file(path)
 
@@ -175,7 +176,7 @@ def test_weights_by_name_of_our_own_backbone_are_refused_with_the_cure() -> None
 def test_weights_by_name_are_torchvision_s(monkeypatch, state) -> None:
     asked = []
 
-    def offline(weights, progress):
+    def offline(weights, **_):
         asked.append(weights)
         with torch.random.fork_rng():
             torch.manual_seed(3)

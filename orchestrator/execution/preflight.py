@@ -1,0 +1,167 @@
+"""Checks of all trials before the first one runs: what can be known then is not found later.
+
+Problems of a kind are one line, with their number and three examples. Nothing is downloaded.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.text import n_bytes
+from orchestrator.execution.cost import Costs
+from trainables.compute.memory import memory_limit
+from trainables.data.shards import Manifest
+from trainables.encoding.protocols import shortage
+from trainables.models.backbones import (
+    check_layers,
+    is_on_this_machine,
+    load,
+    published_weights,
+)
+from trainables.spec import Backbone, Encoding, Roi, Trial, Untuned
+from trainables.spec.evaluation import WorkItem
+
+EXAMPLES: Final = 3
+MOST_MEMORY: Final = 64 * 2**40
+"""Bytes of memory that no node of a cluster has."""
+
+Problem = tuple[str, str]
+"""A kind of problem, and one case of it."""
+
+
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise InputError with one line per kind of problem, if there are any."""
+    kinds: dict[str, list[str]] = {}
+    for kind, case in problems:
+        kinds.setdefault(kind, []).append(case)
+    if kinds:
+        raise InputError(*(_line(kind, cases) for kind, cases in kinds.items()))
+
+
+def _line(kind: str, cases: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(cases))
+    if len(distinct) == 1:
+        return f"{kind}: {distinct[0]}"
+    return f"{kind}: {len(cases):,} cases, such as {'; '.join(distinct[:EXAMPLES])}"
+
+
+def check_rois(trials: Sequence[Trial], known: Sequence[Roi]) -> None:
+    """Raise InputError unless the data holds every ROI of the trials, as they describe it."""
+    by_id = {roi.id: roi for roi in known}
+    refuse(
+        (kind, case)
+        for trial in trials
+        for roi in trial.rois
+        for kind, case in _roi_problem(roi, by_id)
+    )
+
+
+def _roi_problem(roi: Roi, known: dict[str, Roi]) -> Iterator[Problem]:
+    found = known.get(roi.id)
+    if found is None:
+        similar = get_close_matches(roi.id, known, n=1)
+        hint = f" (did you mean {similar[0]}?)" if similar else ""
+        yield "the search space has trials on ROIs that the data does not hold", roi.id + hint
+    elif found != roi:
+        yield (
+            "the search space describes ROIs unlike the data (use the ROIs that it is given)",
+            f"{roi.id} of {roi.n_vertices:,} vertices and data {roi.data!r}, the data has "
+            f"{found.n_vertices:,} and {found.data!r}",
+        )
+
+
+def check_backbones(trials: Sequence[Trial], weights: Path | None, costs: Costs) -> list[str]:
+    """Check weights and layers of the trials' backbones; return notes on missing downloads.
+
+    Raises ValueError for weights that do not fit or are not finite, and for layers that a backbone
+    does not have. Weights of torchvision that are not on this machine are not downloaded.
+    """
+    notes = []
+    for backbone in sorted({one.backbone for one in trials}, key=lambda one: str(one)):
+        if (note := check_weights(backbone, weights)) is not None:
+            notes.append(note)
+    sizes = {shard: manifest.image_size for shard, manifest in costs.manifests.items()}
+    layers = {
+        (one.backbone.architecture, one.encoding.layers, sizes[shard])
+        for one in trials
+        if one.encoding is not None
+        for shard in one.shards
+    }
+    for architecture, names, image_size in sorted(layers):
+        check_layers(architecture, names, image_size)
+    return notes
+
+
+def check_weights(backbone: Backbone, weights: Path | None) -> str | None:
+    """Check a backbone's weights, and return a note if workers have yet to download them."""
+    if is_on_this_machine(backbone):
+        load(backbone, weights)
+        return None
+    size = published_weights(backbone).meta.get("_file_size")
+    return (
+        f"{backbone.architecture}: its weights {backbone.weights} are not on this machine; they "
+        f"are downloaded when the first trial starts" + (f" ({size:,.0f} MB)" if size else "")
+    )
+
+
+def fetch_weights(work_items: Iterable[WorkItem], weights: Path | None) -> None:
+    """Download weights before the first trial, if the trials run on this machine.
+
+    Raises ValueError if one can't be downloaded. On a cluster, the workers download them.
+    """
+    if os.environ.get("RAY_ADDRESS"):
+        return
+    for backbone in {one.backbone for one in work_items if isinstance(one, Trial)}:
+        if not is_on_this_machine(backbone):
+            load(backbone, weights)
+
+
+def check_trials(work_items: Sequence[WorkItem], costs: Costs) -> None:
+    """Raise InputError if subjects have too few images, or if trials fit no memory."""
+    memory = MOST_MEMORY if os.environ.get("RAY_ADDRESS") else memory_limit()
+    refuse(
+        problem
+        for one in work_items
+        for problem in (*_image_problems(one, costs), *_memory_problems(one, costs, memory))
+    )
+
+
+def _image_problems(work_item: WorkItem, costs: Costs) -> Iterator[Problem]:
+    """Yield the folds, tests and trainings for which a subject has too few images."""
+    for shard in work_item.shards:
+        manifest = costs.manifests[shard]
+        if work_item.encoding is not None:
+            yield from _fold_problems(work_item.encoding, manifest, shard)
+        yield from _training_problem(work_item, manifest, shard)
+
+
+def _fold_problems(encoding: Encoding, manifest: Manifest, shard: str) -> Iterator[Problem]:
+    counts = (manifest.n_images, manifest.n_train, manifest.n_test)
+    for protocol in encoding.protocols:
+        if short := shortage(protocol, encoding.n_folds, *counts):
+            yield (
+                f"too few images for the protocol {protocol!r} (ingest more, or use fewer folds "
+                "or another protocol)",
+                f"{shard} has {short}",
+            )
+
+
+def _training_problem(work_item: WorkItem, manifest: Manifest, shard: str) -> Iterator[Problem]:
+    if not isinstance(work_item, Trial) or isinstance(work_item.objective, Untuned):
+        return
+    held_back = int(work_item.objective.validation * manifest.n_train)
+    if manifest.n_train - held_back < 2:
+        left = f"{manifest.n_train} training images, {held_back} of them held back"
+        yield "fine-tuning needs at least 2 training images", f"{shard} has {left}"
+
+
+def _memory_problems(work_item: WorkItem, costs: Costs, memory: int) -> Iterator[Problem]:
+    least = costs.estimate(work_item).least
+    if least > memory:
+        yield (
+            f"trials need more memory than there is ({n_bytes(memory)})",
+            f"{work_item.id} needs {n_bytes(least)} for its weights and matrices",
+        )

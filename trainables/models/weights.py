@@ -1,0 +1,158 @@
+"""Weights of backbones: state dicts in the forms that people have, checked before use.
+
+A state dict is read without executing code, freed from what training scripts wrap it in, and
+compared with the network: names, shapes and values.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+WRAPPERS: Final = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+"""Entries in which training scripts save a state dict, next to epochs and optimisers."""
+PREFIXES: Final = ("module.", "_orig_mod.", "model.")
+"""Prefixes of DataParallel, torch.compile and Lightning, if all entries have them."""
+COUNTER: Final = "num_batches_tracked"
+"""BatchNorm's counter, which files of PyTorch before 0.4.1 lack; no result depends on it."""
+OLD_DENSENET: Final = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
+"""Names such as ``denselayer1.norm.1.weight`` in the published files of DenseNet."""
+SAVE: Final = "save model.state_dict() with safetensors or torch.save"
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict that cannot execute code, with dense floating-point values on the CPU.
+
+    A dict that holds one as ``state_dict`` or ``model`` is unwrapped, and prefixes such as
+    ``module.`` are removed. Raises ValueError naming the file, the entry and the cure.
+    """
+    try:
+        content = _read(path)
+    except Exception as error:  # every reader has its own errors; all mean the same to the user
+        raise ValueError(
+            f"{path}: not a readable state dict ({type(error).__name__}); save it with "
+            "safetensors, or torch.save(model.state_dict(), FILE)"
+        ) from error
+    state = _without_prefixes(_unwrapped(content, path))
+    for name, value in state.items():
+        if (problem := _problem(value)) is not None:
+            raise ValueError(f"{path}: {name!r} {problem}; {SAVE}")
+    return {name: value.detach().contiguous() for name, value in state.items()}
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file  # what builds backbones alone can do without
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
+    """Find the state dict in what a file holds: itself, or the only entry that is one."""
+    if _is_state(content):
+        return dict(content)
+    found = {}
+    if isinstance(content, Mapping):
+        found = {name: content[name] for name in WRAPPERS if _is_state(content.get(name))}
+    if len(found) != 1:
+        entries = f" entries {', '.join(map(str, content))[:100]}" if found else ""
+        raise ValueError(
+            f"{path}: expected a dict of tensors, found{entries or _kind(content)}; {SAVE}"
+        )
+    return dict(next(iter(found.values())))
+
+
+def _kind(content: Any) -> str:
+    entries = ", ".join(map(repr, list(content)[:3])) if isinstance(content, Mapping) else ""
+    return f" a {type(content).__name__}" + (f" of {entries}" if entries else "")
+
+
+def _is_state(content: Any) -> bool:
+    return (
+        isinstance(content, Mapping)
+        and len(content) > 0
+        and all(isinstance(name, str) for name in content)
+        and all(isinstance(value, Tensor) for value in content.values())
+    )
+
+
+def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            return _without_prefixes({n.removeprefix(prefix): v for n, v in state.items()})
+    return state
+
+
+def _problem(value: Tensor) -> str | None:
+    """Describe why a tensor can't be used as a weight; None if it can."""
+    if value.is_meta:
+        return "has no values (it is on the device 'meta')"
+    if value.is_quantized:
+        return "is quantized; expected floating-point values"
+    if value.layout != torch.strided or value.is_nested:
+        return f"is of the layout {str(value.layout).removeprefix('torch.')}; expected it dense"
+    if value.is_complex() or value.dtype == torch.bool:
+        return f"is of {str(value.dtype).removeprefix('torch.')}; expected floating-point values"
+    return None
+
+
+def fit(state: Mapping[str, Tensor], network: nn.Module, complaint: str) -> dict[str, Tensor]:
+    """Return a state that a network loads, in its types; raise ValueError if it does not fit.
+
+    DenseNet's old names are renamed, and absent counters of BatchNorm are zero. complaint: put
+    before the difference: the first names and shapes, only the head, or values that are not finite.
+    """
+    expected = network.state_dict()
+    fitted = {_new_name(name, expected): value for name, value in state.items()}
+    for name in expected.keys() - fitted.keys():
+        if name.endswith(COUNTER):
+            fitted[name] = torch.zeros((), dtype=torch.long)
+    check_fit(fitted, network, complaint)
+    for name, value in fitted.items():
+        if expected[name].is_floating_point() and not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise ValueError(f"{complaint}: {name!r} is of {kind}; expected floating-point values")
+    typed = {name: value.to(expected[name].dtype) for name, value in fitted.items()}
+    check_finite(typed, complaint)
+    return typed
+
+
+def _new_name(name: str, expected: Mapping[str, Tensor]) -> str:
+    new = OLD_DENSENET.sub(r"\1\2.", name)
+    return new if name not in expected and new in expected else name
+
+
+def check_finite(state: Mapping[str, Tensor], complaint: str) -> None:
+    """Raise ValueError with the complaint if a state holds values that are not finite."""
+    wrong = [name for name, value in state.items() if not bool(value.isfinite().all())]
+    if wrong:
+        value = state[wrong[0]]
+        kind = "NaN" if bool(value.isnan().any()) else "infinite values"
+        raise ValueError(
+            f"{complaint}: weights hold {kind} in {len(wrong)} of {len(state)} entries, first "
+            f"{wrong[0]!r}; give weights of a training that has not diverged"
+        )
+
+
+def check_fit(state: Mapping[str, Tensor], network: nn.Module, complaint: str) -> None:
+    """Raise ValueError, the complaint and the first difference, unless a state fits a network."""
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    wrong = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
+    if not wrong:
+        return
+    name = wrong[0]
+    shapes = (
+        f"{name!r}: expected {expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}"
+    )
+    head = list(expected)[-1].rpartition(".")[0]
+    if all(one.rpartition(".")[0] == head and one in expected and one in found for one in wrong):
+        raise ValueError(
+            f"{complaint}: only its head {head!r} differs ({shapes}); give weights with a head "
+            f"of {expected[name][0]:,} classes"
+        )
+    raise ValueError(f"{complaint}: {len(wrong)} entries differ, first {shapes}")
