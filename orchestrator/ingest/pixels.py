@@ -22,6 +22,9 @@ MAX_RATIO: Final = 100
 """Of the longer side to the shorter: resizing by the shorter makes such an image huge."""
 ORIENTATION: Final = 0x0112
 """The EXIF tag of an image's orientation; 1 is upright."""
+PHOTOMETRIC: Final = 262
+"""The TIFF tag that says what its values mean."""
+WHITE_IS_ZERO: Final = 0
 _EIGHT_BITS: Final = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"})
 _WITH_ALPHA: Final = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _SIXTEEN_BITS: Final = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
@@ -114,11 +117,20 @@ def refuse_unfit(image: Image.Image) -> None:
     is_scaled = image.mode in _SIXTEEN_BITS or (
         image.mode == "I" and image.format in _SCALED_FORMATS
     )
+    if is_scaled and image.format == "TIFF" and _tag(image, PHOTOMETRIC) == WHITE_IS_ZERO:
+        raise UnfitImageError(
+            "16-bit pixels of which 0 is white, which Pillow takes for black; save it with 0 for "
+            "black, or as an 8-bit image"
+        )
     if not (is_scaled or image.mode in _EIGHT_BITS or image.mode in _WITH_ALPHA):
         raise UnfitImageError(
             f"pixels of mode {image.mode}, whose scale is not fixed; expected 8 or 16 bits a "
             "channel; save it as an 8-bit image"
         )
+
+
+def _tag(image: Image.Image, tag: int) -> object:
+    return getattr(image, "tag_v2", {}).get(tag)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -24,9 +24,9 @@ from orchestrator.ingest.entries import (
     numbered_folders,
     one_of_each,
     refuse_nested,
-    require_folder,
 )
 from orchestrator.ingest.fingerprints import digest_files
+from orchestrator.ingest.layouts import require_layout
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
 
 DATASET: Final = "nsd"
@@ -89,7 +89,7 @@ def find_subjects(
     repeats: images by 1, 2, 3 … trials, where noise_ceilings holds ncsnr.
     Raises InputError when the folder has neither layout (or both), or lacks a wanted subject.
     """
-    require_folder(source)
+    require_layout(source, "algonauts")
     subjects, find = _recognise(source)
     missing = sorted(set(wanted or ()) - set(subjects))
     if missing:

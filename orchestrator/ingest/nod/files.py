@@ -26,9 +26,9 @@ from orchestrator.ingest.entries import (
     one_of_each,
     refuse_nested,
     require_file,
-    require_folder,
 )
 from orchestrator.ingest.fingerprints import digest_files
+from orchestrator.ingest.layouts import require_layout
 from orchestrator.ingest.nod.trials import Run, locate_image, read_image_names
 
 DATASET: Final = "nod"
@@ -120,7 +120,7 @@ def find_subjects(
 
 def _subject_folders(source: Path, ciftify: Path) -> dict[int, Path]:
     """Find the folders sub-01 … by number; raise InputError when there is none."""
-    require_folder(source)
+    require_layout(source, "nod")
     subjects = numbered_folders(ciftify, _SUBJECT)
     if not subjects:
         refuse_nested(source / "derivatives", ciftify)

@@ -22,9 +22,9 @@ from orchestrator.ingest.entries import (
     list_tree,
     obstacle,
     require_file,
-    require_folder,
 )
 from orchestrator.ingest.fingerprints import fingerprint
+from orchestrator.ingest.layouts import require_layout
 from orchestrator.ingest.settings import TaskFormat
 from trainables.data.shards import TEST, TRAIN
 from trainables.spec import digest
@@ -83,7 +83,7 @@ class TaskSource:
 
 def find_task(source: Path, kind: TaskFormat) -> TaskSource:
     """Find a task's images and labels; raise InputError with every problem."""
-    require_folder(source)
+    require_layout(source, "task")
     found = _READERS[kind](source)
     complaints = [*name_problems(found), *class_problems(found)]
     if complaints:

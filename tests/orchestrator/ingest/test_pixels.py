@@ -89,6 +89,9 @@ REFUSED = {
     "32-bit integers": (
         lambda p: save(p / "a.tif", DEEP.astype(np.int32)), "pixels of mode I, whose scale",
     ),
+    "16 bits of which 0 is white": (
+        lambda p: save(p / "a.tif", DEEP, tiffinfo={262: 0}), "16-bit pixels of which 0 is white",
+    ),
     "floats": (lambda p: save(p / "a.tif", GREY / np.float32(255)), "pixels of mode F, whose"),
     "a Lab image": (
         lambda p: Image.new("LAB", (9, 9)).save(p / "a.tif") or p / "a.tif", "pixels of mode LAB",

@@ -86,6 +86,13 @@ def test_a_mat_file_that_does_not_fit_is_refused(arrays, text, folder, capsys) -
     assert str(path) in line
 
 
+def test_an_array_that_would_fill_the_memory_is_not_loaded(folder, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("orchestrator.ingest.nod.atlas.MAX_LABELS", 1000)
+    path = save_mat(folder.root.parent / "labels.mat", bomb=np.zeros(1001), other=np.ones(999))
+    (line,) = errors_of(folder.root, capsys, "--atlas", path, "--subjects", "1")
+    assert "found other of 999;" in line
+
+
 def test_a_mat_file_that_is_none_is_refused(folder, capsys) -> None:
     path = folder.root.parent / "labels.mat"
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
