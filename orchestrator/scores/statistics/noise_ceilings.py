@@ -101,18 +101,21 @@ def explain(vertices: pd.DataFrame, by: By) -> list[Explained]:
 
 
 def _rois(scored: pd.DataFrame) -> pd.DataFrame:
-    known = scored.dropna(subset=["share"]).groupby("roi_id", observed=True)
+    known = scored.assign(
+        known_ceiling=scored[CEILING].where(scored["share"].notna()), above=scored["share"] > 1
+    )
+    grouped = known.groupby("roi_id", observed=True)
     numbers = pd.DataFrame(
         {
-            "ceiling": known[CEILING].mean(),
-            "share": known["share"].median(),
-            "n": known.size(),
-            "above": known["share"].agg(lambda share: int((share > 1).sum())),
-            "all": scored.groupby("roi_id", observed=True).size(),
+            "ceiling": grouped["known_ceiling"].mean(),
+            "share": grouped["share"].median(),
+            "n": grouped["share"].count(),
+            "above": grouped["above"].sum(),
+            "all": grouped.size(),
         }
     )
     numbers.index = numbers.index.astype(str)
-    return rois_of(scored).join(numbers).fillna({"n": 0, "above": 0})
+    return rois_of(scored).join(numbers)
 
 
 def _explained(row: Row, method: str, rois: pd.DataFrame) -> Explained:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.small_shards import write_shards
+from orchestrator.scores.rows import By
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.noise_ceilings import explain, shares, with_ceilings
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
@@ -18,6 +19,7 @@ from trainables.data.data_directory import VERTICES, DataDirectory
 from trainables.data.shards import VERTEX_SCHEMA
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Roi, Untuned
+from trainables.spec.rois import ROI_ORDER, roi_group_of
 
 
 def set_ceilings(shard: Path, ceilings: dict[str, list[float | None]]) -> None:
@@ -113,3 +115,28 @@ def test_protocols_of_different_trials_are_not_set_side_by_side(tmp_path) -> Non
         protocol_gaps(read_score_table(RunDirectory(tmp_path)).vertices, ("nested", "paper"), "roi")
         == []
     )
+
+
+@pytest.mark.parametrize(
+    ("n_rois", "by"),
+    [(126, "group"), (127, "group"), (312, "group"), (127, "roi"), (127, "subject")],
+)
+def test_any_number_of_rois_without_a_ceiling_is_summarised(n_rois: int, by: By) -> None:
+    names = [*ROI_ORDER[:13]]
+    rois = [
+        (f"subj{number:02d}", side, name)
+        for number in range(1, 14)
+        for side in ("lh", "rh")
+        for name in names
+    ][:n_rois]
+    frame = pd.DataFrame(rois, columns=["subject", "hemisphere", "roi"]).assign(
+        dataset="nsd", method="untuned", r=0.5, noise_ceiling=np.nan
+    )
+    frame["group"] = frame["roi"].map(roi_group_of)
+    frame["roi_id"] = "nsd-" + frame["subject"] + "-" + frame["hemisphere"] + "-" + frame["roi"]
+    unknown = frame.astype({"roi_id": pd.CategoricalDtype(frame["roi_id"].unique())})
+    found = explain(unknown, by)
+    assert found
+    assert {(one.share, one.n_vertices) for one in found} == {(None, 0)}
+    known = unknown.assign(noise_ceiling=[0.5, *[np.nan] * (n_rois - 1)])
+    assert {one.n_vertices for one in explain(known, "subject")} == {0, 1}
