@@ -66,8 +66,11 @@ def main() -> None:
         )
 
 
-def write_programme(runs: RunDirectory, n_subjects: int) -> int:
-    """Write every method's scores on every ROI; return the number of ROIs."""
+def write_programme(runs: RunDirectory, n_subjects: int, largest: int = 1500) -> int:
+    """Write every method's scores on every ROI; return the number of ROIs.
+
+    largest: number of vertices that no ROI reaches; the smallest has 40 or more.
+    """
     generator = np.random.default_rng(0)
     roi_names = [
         (side, roi_name)
@@ -77,7 +80,7 @@ def write_programme(runs: RunDirectory, n_subjects: int) -> int:
     by_region: dict[tuple[str, str], list[Roi]] = {region: [] for region in roi_names}
     for number in range(1, n_subjects + 1):
         for side, roi_name in roi_names:
-            n = int(generator.integers(40, 1500))
+            n = int(generator.integers(40, largest))
             roi = Roi("nsd", f"subj{number:02d}", side, roi_name, n, f"{number:08x}")
             by_region[side, roi_name].append(roi)
             for objective in SINGLE.values():

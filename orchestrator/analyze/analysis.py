@@ -13,6 +13,7 @@ from orchestrator.scores.filters import one_trial_per_roi, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
+from trainables.results.score_files import find_score_files
 from trainables.spec import PROTOCOLS
 from trainables.spec.fields import Text
 from trainables.spec.records import read_record, record
@@ -63,11 +64,16 @@ class Inputs:
 
     def of_protocol(self, protocol: str) -> ScoreTable:
         """Keep the scores of one protocol."""
-        return self.scores.where(self.scores.vertices["protocol"] == protocol)
+        return self.scores.keep("protocol", [protocol])
+
+    @cached_property
+    def recorded_scores(self) -> tuple[Path, ...]:
+        """The files with the scores of the trial and ROI that their paths name."""
+        return tuple(find_score_files(self.runs)[0])
 
     def score_files(self) -> Iterable[Path]:
         """List the files that hold scores."""
-        return self.runs.score_files()
+        return self.recorded_scores
 
     def probe_files(self, kind: str) -> list[Path]:
         """List the files of a kind of probe, one per backbone."""

@@ -45,9 +45,11 @@ def describe(probed: Probed) -> dict[str, Any]:
 def read_records(inputs: Inputs, kind: str, cure: str) -> list[ProbeRecord]:
     """Read the results of the probes of a kind; Missing where there are none.
 
-    Of a backbone's results on the same inputs the latest version is used.
+    Of a backbone's results on the same inputs the latest version is used. Copies under other names
+    are left out.
     """
-    found = [ProbeRecord.read(path) for path in inputs.probe_files(kind)]
+    read = [ProbeRecord.read(path) for path in inputs.probe_files(kind)]
+    found = [one for one in read if one.is_at_its_path]
     found.sort(key=lambda one: one.version)
     records = list({(one.probed.id, str(one.inputs)): one for one in found}.values())
     if not records:

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from rich.console import Console
 
 from orchestrator.analyze.analysis import (
@@ -16,15 +15,16 @@ from orchestrator.analyze.analysis import (
     Missing,
     _as_json,
 )
-from orchestrator.analyze.probe_actors import Workers, due, find_backbones, run_probes
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.strangers import print_strangers
 from orchestrator.cli.text import new_table
-from orchestrator.tracking.mlflow_runs import log_analyses
 from trainables.data.data_directory import DataDirectory
-from trainables.probes.probe import ProbeContext
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import digest
 from trainables.storage.atomic import write_parquet, write_text
+
+if TYPE_CHECKING:
+    from orchestrator.analyze.probe_actors import Workers
 
 SOURCES_KEY: Final = b"cortex_sweep.sources"
 """Key of a table's metadata: digest of the files that it depends on."""
@@ -56,7 +56,7 @@ class Analysing:
     """Name of the image-classification task; None: the first ingested one."""
     feature_layer: str
     saliency_layer: str
-    workers: Workers
+    workers: "Workers"
 
 
 def analyse(settings: Analysing, console: Console) -> list[str]:
@@ -71,6 +71,7 @@ def analyse(settings: Analysing, console: Console) -> list[str]:
     inputs = Inputs(runs, settings.data)
     done = [make(one, inputs) for one in settings.analyses]
     _show(done, runs, console)
+    print_strangers(runs, console)
     failures += [f"{one.name}: {one.message}" for one in done if one.state == "failed"]
     warning = _log(settings, inputs, done)
     for line in (*failures, *([warning] if warning else [])):
@@ -83,6 +84,12 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
     kinds = {kind for one in settings.analyses for kind in one.probes}
     if not kinds:
         return []
+    # Only probes need Ray and torch, whose import takes seconds.
+    import torch
+
+    from orchestrator.analyze.probe_actors import due, find_backbones, run_probes
+    from trainables.probes.probe import ProbeContext
+
     context = ProbeContext(
         settings.runs.resolved(),
         settings.data.resolved(),
@@ -123,6 +130,8 @@ def _log(settings: Analysing, inputs: Inputs, done: Sequence[Done]) -> str | Non
     """Log new tables to MLflow; return a warning where that fails."""
     if not any(one.state == "made" for one in done):
         return None
+    from orchestrator.tracking.mlflow_runs import log_analyses  # imports MLflow
+
     try:
         experiment = settings.experiment or inputs.main_dataset
         log_analyses(experiment, settings.runs, made_files(settings.runs, done))

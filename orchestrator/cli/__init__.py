@@ -9,6 +9,7 @@ __all__ = [
     "process",
     "selection",
     "signals",
+    "strangers",
     "terminal",
     "text",
     "values",

@@ -144,11 +144,10 @@ def _closing(runs: RunDirectory, work_items: Sequence[WorkItem]) -> Iterable[Ren
     table = read_score_table(runs)
     asked = {one.id for one in work_items}
     others = {key for key, one in table.trials.items() if isinstance(one, Trial)}
-    evaluated = table.vertices.loc[table.vertices["trial_id"].isin(asked), "protocol"]
-    protocol = next(p for p in PROTOCOLS if p in set(evaluated))
-    kept = table.vertices["trial_id"].isin(asked | others)
-    of_protocol = table.vertices["protocol"] == protocol
-    chosen, _ = one_trial_per_roi(table.where(kept & of_protocol), started_in(runs))
+    evaluated = table.keep("trial_id", asked).present("protocol")
+    protocol = next(p for p in PROTOCOLS if p in evaluated)
+    kept = table.keep("trial_id", asked | others).keep("protocol", [protocol])
+    chosen, _ = one_trial_per_roi(kept, started_in(runs))
     yield from transfer_tables(transfers(chosen), protocol)
     yield from map(Text, overlap_notes(chosen))
     yield Text(f"more of these: python -m orchestrator.scores --out {runs} --by model")

@@ -6,11 +6,13 @@ Evaluations are planned in the same way, from the pairs of models and ROIs in ``
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from orchestrator.cli.text import summed_up
 from orchestrator.execution.cost import Costs
 from trainables.exceptions import Denied
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import read_score_file
+from trainables.results.score_files import SCORE_SCHEMA, read_score_columns
+from trainables.results.strangers import describe_strangers, find_strangers
 from trainables.spec import Roi, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
 
@@ -59,7 +61,9 @@ def make_plan(
             waiting.append(_to_score(trial, left, outcome))
     rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
     ordered = tuple(sorted(waiting, key=lambda trial: rank[trial.id]))
-    return Plan(tuple(trials), ordered, tuple(damaged))
+    left_out = describe_strangers(find_strangers(runs))
+    notes = (*summed_up(damaged, "damaged files"), *([left_out] if left_out else []))
+    return Plan(tuple(trials), ordered, notes)
 
 
 def _is_scored(runs: RunDirectory, trial: WorkItem, roi: Roi, damaged: list[str]) -> bool:
@@ -68,13 +72,15 @@ def _is_scored(runs: RunDirectory, trial: WorkItem, roi: Roi, damaged: list[str]
     if not path.exists():
         return False
     try:
-        read_score_file(path)
+        recorded = read_score_columns(path, SCORE_SCHEMA.names)
     except Denied:
         raise  # the scores exist, and are not computed again
     except ValueError:
         damaged.append(f"{path}: damaged; it is scored again")
         return False
-    return True
+    if recorded is None:
+        damaged.append(f"{path}: holds the scores of another trial or ROI; it is scored again")
+    return recorded is not None
 
 
 def _to_score(work_item: WorkItem, left: Sequence[Roi], outcome: Outcome | None) -> WorkItem:

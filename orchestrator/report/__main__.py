@@ -42,13 +42,17 @@ def report(
     sentence and a table. Where a result is missing, the page names the command that makes it. Run
     `cortex-sweep analyze` first.
     """
+    from rich.console import Console
+
     from orchestrator.analyze.analysis import Inputs
+    from orchestrator.cli.strangers import print_strangers
     from orchestrator.report.page import size_in_megabytes, write_report
 
     places = find_places(out, data)
     inputs = Inputs(places.runs, places.data)
     written = write_report(inputs, page or places.runs.report, mesh)
     sys.stdout.write(f"report: {written} ({size_in_megabytes(written):.1f} MB)\n")
+    print_strangers(places.runs, Console())
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def _facts(inputs: Inputs) -> Iterator[tuple[str, str]]:
     states = Counter(one.status for one in outcomes)
     yield "trials", ", ".join(f"{states[s]} {s}" for s in ("finished", "failed", "stopped"))
     yield "time", _times(outcomes)
-    codes = [str(code) for code in table.vertices["code"].dropna().unique()]
+    codes = [str(code) for code in table.segments["code"].dropna().unique()]
     yield "program", f"scores by {', '.join(codes) or 'unknown'}; this page by {code_version()}"
     yield "written", date.today().isoformat()
 

@@ -23,7 +23,7 @@ from orchestrator.scores.statistics.image_tests import (
 from orchestrator.scores.statistics.noise_ceilings import explain, with_ceilings
 from orchestrator.scores.statistics.paired_predictions import PROTOCOL
 from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, compare_over_subjects
-from orchestrator.scores.statistics.summaries import pair
+from orchestrator.scores.statistics.vertex_pairs import pair
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 

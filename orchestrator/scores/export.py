@@ -1,13 +1,17 @@
 """Export tables as Parquet or CSV: the score rows, vertex by vertex."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
 from orchestrator.cli.errors import InputError
-from orchestrator.scores.score_table import ScoreTable
+from orchestrator.scores.score_table import DERIVED, ScoreTable
+from trainables.results.score_files import SCORE_SCHEMA
 from trainables.storage.atomic import atomic_write, write_parquet
 
 
@@ -24,7 +28,20 @@ def export_vertices(table: ScoreTable, path: Path) -> int:
 
     Raises InputError as :func:`check_export` does.
     """
-    return write_rows(table.rows.take(table.vertices.index.to_numpy()), path)
+    derived = table.segments[list(DERIVED)].astype(object).to_numpy().tolist()
+    parts = [
+        _with_columns(rows, dict(zip(DERIVED, values, strict=True)))
+        for rows, values in zip(table.read(SCORE_SCHEMA.names), derived, strict=True)
+    ]
+    return write_rows(pa.concat_tables(parts).unify_dictionaries(), path)
+
+
+def _with_columns(rows: pa.Table, constants: Mapping[str, Any]) -> pa.Table:
+    for name, value in constants.items():
+        text = None if pd.isna(value) else value
+        constant = pa.array([text] * len(rows), pa.string()).dictionary_encode()
+        rows = rows.append_column(name, constant)
+    return rows.replace_schema_metadata(None)
 
 
 def write_rows(rows: pa.Table, path: Path) -> int:

@@ -17,8 +17,8 @@ SHOWN: Final = 4
 
 def keep_values(table: ScoreTable, flag: str, column: str, wanted: Sequence[str]) -> ScoreTable:
     """Keep the rows with a wanted value of a column; raise InputError when there are none."""
-    kept = table.where(table.vertices[column].isin(wanted))
-    if kept.vertices.empty:
+    kept = table.keep(column, wanted)
+    if kept.segments.empty:
         raise InputError(
             f"--{flag} {','.join(wanted)}: no scores; there are {', '.join(table.present(column))}"
         )
@@ -34,7 +34,7 @@ def keep_subjects(table: ScoreTable, numbers: Sequence[int]) -> ScoreTable:
             f"--subjects: no scores of {', '.join(map(str, absent))}; there are {', '.join(found)}"
         )
     wanted = [name for name, number in found.items() if number in numbers]
-    return table.where(table.vertices["subject"].isin(wanted))
+    return table.keep("subject", wanted)
 
 
 def keep_trials(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
@@ -49,9 +49,9 @@ def keep_trials(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
         if not fits:
             raise InputError(f"--trial {name}: no such trial; there are {_some(table.trials)}")
         chosen |= fits
-    named = table.vertices["trial_id"].isin(chosen)
-    methods = table.vertices.loc[named, "method"].unique()  # an evaluation's differ by ROI
-    return table.where(named | ~table.vertices["method"].isin(methods))
+    named = table.segments["trial_id"].isin(chosen)
+    methods = table.segments.loc[named, "method"].unique()  # an evaluation's differ by ROI
+    return table.where(named | ~table.segments["method"].isin(methods))
 
 
 def one_trial_per_roi(
@@ -74,9 +74,9 @@ def one_trial_per_roi(
     ]
     kept = table
     if dropped:
-        of_row = pd.MultiIndex.from_frame(table.vertices[["trial_id", "roi_id", "protocol"]])
-        unwanted = of_row.isin(dropped)
-        kept = table.where(pd.Series(~unwanted, index=table.vertices.index))
+        segments = pd.MultiIndex.from_frame(table.segments[["trial_id", "roi_id", "protocol"]])
+        unwanted = segments.isin(dropped)
+        kept = table.where(pd.Series(~unwanted, index=table.segments.index))
     notes = [
         _describe_several(table, found[found["method"] == m], several)
         for m in table.present("method")
@@ -89,7 +89,7 @@ def with_source(table: ScoreTable, columns: Sequence[str]) -> pd.DataFrame:
 
     The column source names the ROIs that the model was fine-tuned on; it is empty for a trial.
     """
-    found = table.vertices[["trial_id", *columns]].drop_duplicates()
+    found = table.segments[["trial_id", *columns]].drop_duplicates()
     finetuned_on = {key: one.trained_on for key, one in evaluations_of(table).items()}
     return found.assign(source=[finetuned_on.get(key) or "" for key in found["trial_id"]])
 
@@ -158,4 +158,4 @@ def one_model_per_roi(table: ScoreTable) -> tuple[ScoreTable, list[str]]:
         "--trial with the beginning of an id selects some"
         for method, part in several.groupby("method", observed=True)
     ]
-    return table.where(~table.vertices["method"].isin(several["method"].unique())), notes
+    return table.where(~table.segments["method"].isin(several["method"].unique())), notes

@@ -6,7 +6,7 @@ from orchestrator.scores.score_table import ScoreTable
 def overlap_notes(table: ScoreTable) -> list[str]:
     """Describe which methods' backbones were trained on test images of the scored subjects."""
     columns = ["method", "trial_id", "roi_id", "n_overlap", "n_excluded"]
-    found = table.vertices[columns].drop_duplicates(columns[:3])
+    found = table.segments[columns].drop_duplicates(columns[:3])
     overlapping = found[found["n_overlap"] > 0]
     leaking: list[str] = []
     dropped: list[str] = []

@@ -1,10 +1,11 @@
 """The rows of a table of scores: the ROIs of each, and their weights."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+import numpy as np
 import pandas as pd
 
 from trainables.spec.rois import ROI_ORDER
@@ -106,6 +107,10 @@ def _group_rows(rois: pd.DataFrame) -> list[Row]:
 def roi_weights(rois: pd.DataFrame) -> "pd.Series[float]":
     """Weigh ROIs so that the weighted sum is the mean over ROIs of a subject, then subjects."""
     subjects = list(zip(rois["dataset"], rois["subject"], strict=True))
+    return pd.Series(subject_weights(subjects), index=rois.index, dtype=float)
+
+
+def subject_weights(subjects: Sequence[tuple[str, str]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Weigh ROIs as :func:`roi_weights`, by their (dataset, subject)."""
     n_rois = Counter(subjects)
-    weights = [1.0 / (n_rois[subject] * len(n_rois)) for subject in subjects]
-    return pd.Series(weights, index=rois.index, dtype=float)
+    return np.array([1.0 / (n_rois[subject] * len(n_rois)) for subject in subjects])

@@ -34,18 +34,14 @@ from orchestrator.scores.score_table import ScoreTable, read_score_table
 from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import ImageTests
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
-from orchestrator.scores.statistics.summaries import (
-    Bootstrap,
-    choose_layers,
-    compare,
-    pair,
-    summarise,
-)
+from orchestrator.scores.statistics.summaries import choose_layers, compare_all, summarise
 from orchestrator.scores.statistics.transfers import transfers
+from orchestrator.scores.statistics.vertex_pairs import Bootstrap, pair
 from orchestrator.scores.tidy_export import tidy_rows
 from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
+from trainables.results.strangers import describe_strangers
 
 
 @dataclass(frozen=True)
@@ -86,13 +82,17 @@ def run_query(query: ScoreQuery, console: Console | None = None) -> None:
     console = console or Console()
     if query.export is not None:
         check_export(query.export)  # before minutes of reading, not after
-    table = _restrict(read_score_table(query.runs), query)
+    table = read_score_table(query.runs)
+    left_out = describe_strangers((*query.runs.strangers(), *table.strangers))
+    table = _restrict(table, query)
     kept, notes = one_trial_per_roi(table, started_in(query.runs))
     result = _result_of(kept, query)
     for one in result.tables:
         console.print(one)
     for line in (*result.notes, *overlap_notes(_shown(kept, query)), *notes):
         console.print(line, highlight=False, markup=False)
+    if left_out:
+        console.print(left_out, highlight=False, markup=False, soft_wrap=True)
     for protocol in query.protocols:
         if protocol in OPTIMISTIC:
             console.print(OPTIMISTIC[protocol], highlight=False)
@@ -121,7 +121,7 @@ def _result_of(table: ScoreTable, query: ScoreQuery) -> _QueryResult:
     if by == "model":
         return _by_model(table, protocols[0])
     table, notes = one_model_per_roi(table)
-    if table.vertices.empty:
+    if table.segments.empty:
         raise InputError(*notes)
     if by == "layer":
         choices = choose_layers(table.vertices, table.at_layers())
@@ -138,7 +138,7 @@ def _result_of(table: ScoreTable, query: ScoreQuery) -> _QueryResult:
 def _shown(table: ScoreTable, query: ScoreQuery) -> ScoreTable:
     """Keep the scores that a query's tables are computed from."""
     if query.compare:
-        return table.where(table.vertices["method"].isin(query.compare))
+        return table.keep("method", query.compare)
     return table if query.by == "model" else one_model_per_roi(table)[0]
 
 
@@ -163,7 +163,7 @@ def _compared(table: ScoreTable, query: ScoreQuery, asked: Sequence[str], by: By
     bootstrap = Bootstrap()
     methods = _methods(table, asked)
     pairs = [pair(table.vertices, a, b) for a, b in methods]
-    compared = [one for each in pairs for one in compare(each, by, bootstrap)]
+    compared = compare_all(pairs, by, bootstrap)
     notes = [line for line in map(unpaired, pairs) if line]
     if not compared:
         raise InputError(f"--compare: no vertex has both scores; {'; '.join(notes)}")

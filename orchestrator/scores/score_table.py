@@ -1,7 +1,13 @@
-"""Every score of a sweep in one table: read and filtered, one trial per ROI."""
+"""Every score of a sweep in one table: read and filtered, one trial per ROI.
 
-from collections.abc import Collection, Mapping
+A segment is an ROI of a trial under one protocol: the rows of a score file that differ only in
+their vertex. Everything but vertex and r is stored once per segment, and filters select segments.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,110 +15,225 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.text import summed_up
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import CODE_KEY, TRIAL_KEY, read_score_file
+from trainables.results.score_files import ScoreFile, read_score_columns
+from trainables.results.strangers import describe_strangers
 from trainables.spec import Untuned, digest
-from trainables.spec.evaluation import WorkItem, read_work_item, training_of
+from trainables.spec.evaluation import WorkItem, method_on, training_of
 from trainables.spec.rois import roi_group_of
 
+RECORDED: Final = ("trial_id", "method", "dataset", "subject", "hemisphere", "roi")
+"""Columns that follow from the trial and the ROI that a file records."""
+MEASURED: Final = ("protocol", "layer", "n_test", "host", "n_overlap", "n_excluded")
+"""Columns that are constant within a segment, as the file has them."""
 DERIVED: Final = ("roi_id", "group", "data", "setting", "code")
-"""Columns that come from the file's metadata: ROI id, ROI group, digests of data and setting,
+"""Further columns from the file's metadata: ROI id, ROI group, digests of data and setting,
 version of the program; the last is null where the file does not say."""
+COUNTS: Final = ("n_test", "n_overlap", "n_excluded")
+PLACES: Final = ("file", "first", "n")
+"""Where a segment is: number of its file, its first row and number of rows there."""
+READERS: Final = 4
+
+Integers = np.ndarray[Any, np.dtype[np.int32]]
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Scores of many trials; a filter drops vertices and keeps the rows of the files."""
+    """Scores of many trials; a filter drops segments."""
 
-    rows: pa.Table
-    """SCORE_SCHEMA and DERIVED, as read, text dictionary-encoded."""
-    vertices: pd.DataFrame
-    """The selected rows, without r_by_layer; the index is the row's number in rows."""
+    segments: pd.DataFrame
+    """The selected segments: RECORDED, MEASURED, ``trained_on``, DERIVED and PLACES."""
+    files: tuple["FileScores", ...]
     trials: Mapping[str, WorkItem]
     """Each trial and evaluation by its id, as recorded in its score files."""
+    strangers: tuple[Path, ...] = ()
+    """Files with the scores of another trial or ROI than their path, which are left out."""
 
     def where(self, kept: "pd.Series[bool]") -> "ScoreTable":
-        """Keep the vertices for which ``kept`` holds."""
-        return replace(self, vertices=self.vertices[kept])
+        """Keep the segments for which ``kept`` holds."""
+        return replace(self, segments=self.segments[kept])
+
+    def keep(self, column: str, values: Collection[str]) -> "ScoreTable":
+        """Keep the segments with one of these values of a column."""
+        return self.where(self.segments[column].isin(list(values)))
 
     def present(self, column: str) -> list[str]:
         """List the distinct values of a column, sorted."""
-        return sorted(self.vertices[column].unique())
+        return sorted(self.segments[column].unique())
+
+    @cached_property
+    def vertices(self) -> pd.DataFrame:
+        """The rows of the selected segments, one per vertex: all columns but those of PLACES."""
+        n = self.segments["n"].to_numpy()
+        columns = {
+            name: _repeat(self.segments[name], n)
+            for name in self.segments.columns
+            if name not in PLACES
+        }
+        places = self.segments[list(PLACES)].to_numpy().tolist()
+        slices = [(self.files[file], slice(first, first + n)) for file, first, n in places]
+        vertex = [one.vertex[rows] for one, rows in slices]
+        r = [one.r[rows] for one, rows in slices]
+        measured = {
+            "vertex": np.concatenate([np.empty(0, np.int32), *vertex]),
+            "r": np.concatenate([np.empty(0), *r]),
+        }
+        return pd.DataFrame({**columns, **measured}, copy=False)
+
+    def read(self, columns: Collection[str]) -> Iterator[pa.Table]:
+        """Read further columns of the selected segments, one table per segment, in their order.
+
+        Raises ValueError naming a file that has changed or gone since the table was read.
+        """
+        for _, part in self.segments.groupby("file", sort=False):
+            yield from self._read_file(part, columns)
+
+    def _read_file(self, segments: pd.DataFrame, columns: Collection[str]) -> list[pa.Table]:
+        """Read columns of segments of one file, one table per segment."""
+        path = self.files[int(segments["file"].iloc[0])].recorded.path
+        read = read_score_columns(path, tuple(columns))
+        if read is None:
+            raise ValueError(f"{path}: has changed while it was read; run the command again")
+        places = segments[["first", "n"]].to_numpy().tolist()
+        return [read[1].slice(first, n) for first, n in places]
 
     def at_layers(self) -> pd.DataFrame:
         """Average r over each ROI's vertices at every layer, not only the chosen one.
 
-        Returns one row per (method, ROI, layer): columns method, ROI, layer, r; no row where a
+        Returns one row per (method, ROI, layer): columns method, roi_id, layer, r; no row where a
         layer has no r.
         """
-        taken = self.rows.select(["r_by_layer"]).take(self.vertices.index.to_numpy())
-        values = taken["r_by_layer"].combine_chunks()
-        lengths = pc.list_value_length(values).to_numpy(zero_copy_only=False)
-        starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
-        keys = self.vertices[["trial_id", "method", "roi_id"]]
-        flat = keys.loc[keys.index.repeat(lengths)].reset_index(drop=True)
-        flat["position"] = np.arange(len(flat)) - starts
-        flat["r"] = pc.list_flatten(values).to_numpy(zero_copy_only=False).astype(np.float64)
-        by = ["trial_id", "method", "roi_id", "position"]
-        means = flat.groupby(by, observed=True)["r"].mean().dropna().reset_index()
-        named = zip(means["trial_id"], means["position"], strict=True)
-        layers = {name: one.encoding.layers for name, one in self.trials.items() if one.encoding}
-        means["layer"] = [layers[trial][k] for trial, k in named]
-        return means[["method", "roi_id", "layer", "r"]]
+        keys = ["trial_id", "method", "roi_id"]  # each has one file
+        rows: list[tuple[Any, ...]] = []
+        for _, part in self.segments.groupby("file", sort=False):
+            trial_id, method, roi_id = part[keys].iloc[0]
+            read = self._read_file(part, ["r_by_layer"])
+            matrices = [_as_matrix(table["r_by_layer"]) for table in read]
+            frame = pd.DataFrame(np.concatenate(matrices))
+            means = frame.groupby(np.zeros(len(frame), np.int8)).mean().iloc[0].dropna()
+            places, values = means.index.astype(int).tolist(), means.tolist()
+            encoding = self.trials[trial_id].encoding
+            layers = encoding.layers if encoding else ()
+            layer_names = [layers[place] for place in places]
+            rows += [
+                (trial_id, method, roi_id, layer, r)
+                for layer, r in zip(layer_names, values, strict=True)
+            ]
+        found = pd.DataFrame(rows, columns=[*keys, "layer", "r"])
+        found = found.astype({name: self.segments[name].dtype for name in keys})
+        return found.sort_values(keys, kind="stable", ignore_index=True).drop(columns="trial_id")
+
+
+def _repeat(values: "pd.Series[Any]", n: Integers) -> Any:
+    """Repeat each value of a column n times."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return pd.Categorical.from_codes(np.repeat(values.cat.codes, n), dtype=values.dtype)
+    return np.repeat(values.to_numpy(), n)
+
+
+def _as_matrix(lists: pa.ChunkedArray) -> Numbers:
+    """Convert a column of equally long lists to (n_rows, length), float64."""
+    flat = pc.list_flatten(lists.combine_chunks()).to_numpy(zero_copy_only=False)
+    matrix: Numbers = flat.astype(np.float64).reshape(len(lists), -1)
+    return matrix
 
 
 def read_score_table(runs: RunDirectory, trial_ids: Collection[str] | None = None) -> ScoreTable:
     """Read the score files of a sweep: of all its trials, or of those named.
 
-    Raises InputError when there is no score to read, or with a line for each damaged file.
+    Raises InputError when there is no score to read, or naming damaged files.
     """
     if not runs.path.is_dir():
         raise InputError(f"{runs}: no such directory; give --out the directory of a sweep")
-    files = runs.score_files()
+    paths = runs.score_files()
     if trial_ids is not None:
-        files = [path for path in files if path.parent.name in trial_ids]
-    if not files:
-        raise InputError(f"{runs}: holds no scores; run python -m orchestrator.sweep first")
-    tables, trials, complaints = [], {}, []
-    for path in files:
-        try:
-            table, trial = _read(path)
-        except ValueError as error:
-            complaints.append(str(error))
-            continue
-        tables.append(table)
-        trials[trial.id] = trial
+        paths = [path for path in paths if path.parent.name in trial_ids]
+    with ThreadPoolExecutor(READERS) as pool:
+        read = list(pool.map(_try_read, paths))
+    complaints = [one for one in read if isinstance(one, str)]
     if complaints:
-        raise InputError(*complaints)
-    rows = pa.concat_tables(tables).unify_dictionaries()
-    columns = [name for name in rows.column_names if name != "r_by_layer"]
-    return ScoreTable(rows, rows.select(columns).to_pandas(), trials)
+        raise InputError(*summed_up(complaints, "damaged score files"))
+    parts = tuple(one for one in read if isinstance(one, FileScores))
+    strangers = tuple(path for path, one in zip(paths, read, strict=True) if one is None)
+    if not parts:
+        left_out = describe_strangers((*runs.strangers(), *strangers))
+        message = f"{runs}: holds no scores; run python -m orchestrator.sweep first"
+        raise InputError(message, *([left_out] if left_out else []))
+    return ScoreTable(
+        _tabulate(parts),
+        parts,
+        {one.recorded.work_item.id: one.recorded.work_item for one in parts},
+        strangers,
+    )
 
 
-def _read(path: Path) -> tuple[pa.Table, WorkItem]:
-    table = read_score_file(path)
+@dataclass(frozen=True)
+class FileScores:
+    """The content of a score file."""
+
+    recorded: ScoreFile
+    vertex: Integers
+    """(n_rows,) columns of the hemisphere's responses."""
+    r: Numbers
+    """(n_rows,) Pearson r; NaN where a vertex is constant."""
+    segments: tuple[tuple[int, int, tuple[Any, ...]], ...]
+    """First row, number of rows, and the values of MEASURED."""
+
+
+def _try_read(path: Path) -> FileScores | str | None:
+    """Read a score file; return None for a stranger, or what is wrong with it."""
     try:
-        metadata = pq.read_schema(path).metadata or {}
-        trial = read_work_item(metadata[TRIAL_KEY].decode())
-        code = metadata[CODE_KEY].decode() if CODE_KEY in metadata else None
-        roi = next(roi for roi in trial.rois if roi.id == path.stem)
-    except (ValueError, TypeError, KeyError, StopIteration) as error:
-        raise ValueError(
-            f"{path}: the trial and ROI of its scores are not recorded in it; "
-            "remove it and run the sweep again"
-        ) from error
-    for number, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
-            encoded = table[field.name].dictionary_encode()
-            table = table.set_column(number, field.name, encoded)
-    derived = (roi.id, roi_group_of(roi.name), roi.data, setting_of(trial), code)
-    for name, value in zip(DERIVED, derived, strict=True):
-        constant = pa.array([value] * len(table), pa.string()).dictionary_encode()
-        table = table.append_column(name, constant)
-    return table, trial
+        read = read_score_columns(path, (*MEASURED, "vertex", "r"))
+    except ValueError as error:
+        return str(error)
+    if read is None:
+        return None
+    file, table = read
+    columns = [table[name].combine_chunks() for name in MEASURED]
+    firsts = _first_rows(columns)
+    sizes = np.diff(firsts, append=len(table)).tolist()
+    segments = tuple(
+        (first, n, tuple(column[first].as_py() for column in columns))
+        for first, n in zip(firsts, sizes, strict=True)
+    )
+    return FileScores(file, table["vertex"].to_numpy(), table["r"].to_numpy(), segments)
+
+
+def _first_rows(columns: list[pa.Array]) -> list[int]:
+    """Find the rows at which any of the columns changes its value, row 0 included."""
+    changes = np.zeros(max(0, len(columns[0]) - 1), bool)
+    for column in columns:
+        is_text = pa.types.is_dictionary(column.type)
+        values = (column.indices if is_text else column).to_numpy()
+        changes |= values[1:] != values[:-1]
+    return [0, *(np.flatnonzero(changes) + 1).tolist()] if len(columns[0]) else []
+
+
+def _tabulate(parts: Sequence[FileScores]) -> pd.DataFrame:
+    """List the segments of all files; text is categorical, in order of appearance."""
+    rows: list[tuple[Any, ...]] = []
+    settings: dict[str, str] = {}
+    for number, one in enumerate(parts):
+        work_item, roi, code = one.recorded.work_item, one.recorded.roi, one.recorded.code
+        if work_item.id not in settings:
+            settings[work_item.id] = setting_of(work_item)
+        recorded = (work_item.id, method_on(work_item, roi))
+        place = (roi.dataset, roi.subject, roi.hemisphere, roi.name)
+        derived = (roi.id, roi_group_of(roi.name), roi.data, settings[work_item.id], code)
+        for first, n, measured in one.segments:
+            known = (*recorded, *place, *measured, work_item.trained_on, *derived)
+            rows.append((*known, number, first, n))
+    names = [*RECORDED, *MEASURED, "trained_on", *DERIVED, *PLACES]
+    frame = pd.DataFrame.from_records(rows, columns=names)
+    for name in names:
+        if name not in (*COUNTS, *PLACES):
+            present = frame[name].dropna().unique()
+            frame[name] = pd.Categorical(frame[name], categories=present)
+    return frame.astype(dict.fromkeys(COUNTS, np.int32))
 
 
 def setting_of(work_item: WorkItem) -> str:

@@ -14,6 +14,7 @@ from typing import Final
 from rich.console import Console
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.strangers import print_strangers
 from orchestrator.cli.text import duration, new_table
 from orchestrator.execution.lock_owner import EXPIRES, LockOwner, Observation, is_alive
 from orchestrator.execution.run_lock import owner_of
@@ -44,6 +45,7 @@ def show_status(runs: RunDirectory, console: Console) -> None:
         console.print(_running_table(running, command, when))
     for trial_id, error in state.failed.items():
         _say(console, f"failed: {trial_id}: {error}")
+    print_strangers(runs, console)
     if not lives and (state.failed or state.left):
         _say(console, f"resume with: python -m orchestrator.sweep retry --out {runs}")
 

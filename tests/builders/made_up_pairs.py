@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.scores.rows import ROI_COLUMNS
-from orchestrator.scores.statistics.summaries import Pairs
+from orchestrator.scores.statistics.vertex_pairs import Pairs
 from trainables.spec.rois import roi_group_of
 
 

@@ -4,12 +4,10 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from torch import nn
 
 from trainables.data.data_directory import DataDirectory
 from trainables.exceptions import Denied
@@ -19,6 +17,10 @@ from trainables.spec.fields import Int, Text
 from trainables.spec.records import parse, record
 from trainables.storage.atomic import read_parquet, write_parquet
 from trainables.storage.stored_directory import StoredDirectory
+
+if TYPE_CHECKING:  # analyses read results without torch, whose import takes seconds
+    import torch
+    from torch import nn
 
 PROBE_KEY: Final = b"cortex_sweep.probe"
 """Key of a result's metadata: JSON of the backbone, the kind, its inputs, and its numbers."""
@@ -52,7 +54,7 @@ class ProbeContext:
 
     runs: RunDirectory
     data: DataDirectory
-    device: torch.device
+    device: "torch.device"
     weights_file: Path | None = None
     task: Path | None = None
     """Directory of the ingested image-classification data set (trainables/data/tasks.py)."""
@@ -67,7 +69,7 @@ class LoadedBackbone:
     """A backbone with its weights, in eval mode on the device."""
 
     probed: Probed
-    network: nn.Module
+    network: "nn.Module"
     checkpoint: StoredDirectory | None
     """Directory of the whole fine-tuned model's checkpoint; None for an untuned backbone."""
 
@@ -149,6 +151,12 @@ class ProbeRecord:
             raise ValueError(
                 f"{path}: not a probe's result ({error}); remove it and run the analysis again"
             ) from error
+
+    @property
+    def is_at_its_path(self) -> bool:
+        """Whether its file is named by the backbone and the inputs that it records."""
+        key = digest([self.version, self.probed.id, self.inputs])
+        return self.path.stem == f"{self.probed.id}-{key}"
 
     def rows(self) -> pa.Table:
         """Read the rows."""

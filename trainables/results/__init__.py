@@ -8,4 +8,5 @@ __all__ = [
     "provenance",
     "run_directory",
     "score_files",
+    "strangers",
 ]

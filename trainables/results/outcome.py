@@ -60,14 +60,15 @@ class Outcome:
 
     @classmethod
     def read(cls, runs: RunDirectory, trial_id: str) -> Self | None:
-        """Read a trial's outcome; return None if there is none yet.
+        """Read a trial's outcome; return None if there is none yet, or that of another trial.
 
         Raises ValueError naming the file when it is damaged.
         """
         try:
-            return read_record(runs.outcome_file(trial_id), cls, "remove it")
+            outcome = read_record(runs.outcome_file(trial_id), cls, "remove it")
         except FileNotFoundError:
             return None
+        return outcome if outcome.trial_id == trial_id else None
 
 
 def read_outcomes(runs: RunDirectory) -> Iterator[Outcome]:

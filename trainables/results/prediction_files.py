@@ -107,6 +107,8 @@ def read_predictions(path: Path, protocol: str) -> RoiPredictions | None:
     try:
         table = read_parquet(path)
         about = parse(About, (table.schema.metadata or {}).get(ABOUT, b""))
+        if (about.trial.id, about.roi.id) != (path.parent.name, path.stem):
+            raise ValueError(f"it records {about.trial.id} on {about.roi.id}")
         if protocol not in about.layers:
             return None
         vertex = np.array(about.vertices, np.int32)

@@ -14,15 +14,38 @@
 ====================================== =========================================================
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from trainables.spec.evaluation import WorkItem
 from trainables.storage.stored_directory import StoredDirectory
+from trainables.storage.temporary_files import is_temporary
 
-_PARQUET: Final = "[!.]*.parquet"
-"""Matches tables, but not the temporary files of atomic writes."""
+_NAME: Final = r"[A-Za-z0-9][\w.+-]*"
+_ID: Final = rf"{_NAME}-[0-9a-f]{{8}}"
+"""The ids of trials, evaluations, trainings and probes."""
+_ROI: Final = rf"{_NAME}-(lh|rh)-{_NAME}"
+_PROBE: Final = r"[^.].*-[0-9a-f]{8}\.parquet"
+"""The id of an untuned backbone has the name of its architecture, which may be any text."""
+
+
+def _fits(path: Path, pattern: str) -> bool:
+    return re.fullmatch(pattern, path.name, re.ASCII) is not None
+
+
+def _entries(directory: Path) -> list[Path]:
+    """List a directory, sorted, without files that are being written; [] where there is none."""
+    try:
+        return sorted(path for path in directory.iterdir() if not is_temporary(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _listed(directory: Path, pattern: str) -> list[Path]:
+    """List the entries of a directory whose names this program gives, sorted."""
+    return [path for path in _entries(directory) if _fits(path, pattern)]
 
 
 class RunDirectory(StoredDirectory):
@@ -34,7 +57,7 @@ class RunDirectory(StoredDirectory):
 
     def trial_ids(self) -> list[str]:
         """List the trials and evaluations that have an outcome, sorted."""
-        return sorted(path.stem for path in (self.path / "trials").glob("[!.]*.json"))
+        return [path.stem for path in _listed(self.path / "trials", rf"{_ID}\.json")]
 
     def log_file(self, trial_id: str) -> Path:
         """Name the file of a trial's events."""
@@ -55,8 +78,8 @@ class RunDirectory(StoredDirectory):
 
     def score_files(self, trial_id: str | None = None) -> list[Path]:
         """List the score files of a trial, or of all, sorted."""
-        pattern = f"*/{_PARQUET}" if trial_id is None else f"{trial_id}/{_PARQUET}"
-        return sorted(self.all_scores.glob(pattern))
+        directories = _listed(self.all_scores, _ID) if trial_id is None else [self.scores(trial_id)]
+        return [path for one in directories for path in _listed(one, rf"{_ROI}\.parquet")]
 
     def has_scores(self, trial_ids: Iterable[str]) -> bool:
         """Return whether any of these trials has a directory of scores."""
@@ -93,7 +116,7 @@ class RunDirectory(StoredDirectory):
 
     def probe_files(self, kind: str) -> list[Path]:
         """List the files of a kind of probe, one per backbone, sorted."""
-        return sorted((self.path / "probes" / kind).glob(_PARQUET))
+        return _listed(self.path / "probes" / kind, _PROBE)
 
     def analysis_file(self, name: str) -> Path:
         """Name the file of an analysis's table."""
@@ -124,7 +147,7 @@ class RunDirectory(StoredDirectory):
 
     def lock_numbers(self) -> list[int]:
         """List the numbers of the existing run locks, ascending."""
-        files = self.operation.path.glob("lock-*.json")
+        files = _listed(self.operation.path, r"lock-\d+\.json")
         return sorted(int(file.stem.removeprefix("lock-")) for file in files)
 
     @property
@@ -145,6 +168,26 @@ class RunDirectory(StoredDirectory):
     def remove_abandoned(self) -> list[Path]:
         """Remove temporary files of killed processes, here and in S3's mirrors; list them."""
         return self.sweep(skip=("ray", "scratch"))
+
+    def strangers(self) -> Iterator[Path]:
+        """Yield files and directories between the results whose names this program does not give.
+
+        Copies made by people, synchronisation and backup programs, and files of operating systems.
+        """
+        for directory in (self.all_scores, self.path / "predictions"):
+            yield from self._unlike(_ID, directory)
+            for one in _listed(directory, _ID):
+                yield from self._unlike(rf"{_ROI}\.parquet", one)
+        yield from self._unlike(rf"{_ID}\.json", self.path / "trials")
+        yield from self._unlike(rf"{_ID}\.jsonl", self.path / "logs")
+        yield from self._unlike(_ID, self.all_checkpoints)
+        for kind in _entries(self.path / "probes"):
+            if kind.is_dir():
+                yield from self._unlike(_PROBE, kind)
+
+    @staticmethod
+    def _unlike(pattern: str, directory: Path) -> Iterator[Path]:
+        return (path for path in _entries(directory) if not _fits(path, pattern))
 
     def fetch_trial(self, work_item: WorkItem) -> None:
         """Download a trial's files that differ from S3's, except predictions and weights.

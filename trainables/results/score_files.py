@@ -7,18 +7,22 @@ import hashlib
 import math
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from trainables.exceptions import Denied
 from trainables.results.provenance import code_version
 from trainables.results.run_directory import RunDirectory
-from trainables.spec.evaluation import WorkItem, method_on
-from trainables.storage.atomic import read_parquet, write_parquet
+from trainables.spec import Roi
+from trainables.spec.evaluation import WorkItem, method_on, read_work_item
+from trainables.storage.atomic import VERIFIED, read_parquet, write_parquet
 
 if TYPE_CHECKING:
     from trainables.encoding.score_rois import RoiScores
@@ -49,6 +53,12 @@ layers (listed in the file's metadata), NaN where there is none. trained_on: ids
 the backbone was fine-tuned on, separated by spaces; null if untuned. n_overlap: number of the
 subject's test images that the backbone was trained on. n_excluded: number of test images excluded
 from r for that reason."""
+
+_TEXTS: Final = [field.name for field in SCORE_SCHEMA if pa.types.is_string(field.type)]
+_ENCODED: Final = pa.schema(
+    field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in _TEXTS else field
+    for field in SCORE_SCHEMA
+)
 
 TRIAL_KEY: Final = b"cortex_sweep.trial"
 CODE_KEY: Final = b"cortex_sweep.code"
@@ -120,25 +130,96 @@ def _rows(trial: WorkItem, scores: "RoiScores") -> pa.Table:
     )
 
 
+@dataclass(frozen=True)
+class ScoreFile:
+    """A score file, and the trial and the ROI that its metadata record."""
+
+    path: Path
+    work_item: WorkItem
+    roi: Roi
+    code: str | None
+    """Version of the program that scored it; None where it does not say."""
+
+
+def read_score_columns(path: Path, columns: Sequence[str]) -> tuple[ScoreFile, pa.Table] | None:
+    """Read what a score file records and some of its columns, text dictionary-encoded.
+
+    Returns None for a stranger: a file whose path is not that of the trial and ROI that it records.
+    Raises ValueError naming a file that is damaged, of another schema, or records no trial.
+    """
+    try:
+        with pq.ParquetFile(path, **VERIFIED, read_dictionary=_TEXTS) as opened:
+            metadata = opened.metadata.metadata or {}
+            check_metadata(path, metadata)
+            recorded = _recorded(path, metadata)
+            if recorded is None:
+                return None
+            _check_schema(path, opened.schema_arrow, _ENCODED)
+            return recorded, opened.read(list(columns), use_threads=False)
+    except PermissionError as error:
+        raise Denied.of(path, error) from error
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def _recorded(path: Path, metadata: Mapping[bytes, bytes]) -> ScoreFile | None:
+    """Parse a score file's metadata; return None if they are those of another path."""
+    try:
+        work_item = _read_work_item(metadata[TRIAL_KEY])
+        code = metadata[CODE_KEY].decode() if CODE_KEY in metadata else None
+    except (ValueError, KeyError) as error:
+        raise ValueError(
+            f"{path}: the trial and ROI of its scores are not recorded in it; "
+            "remove it and run the sweep again"
+        ) from error
+    roi = next((roi for roi in work_item.rois if roi.id == path.stem), None)
+    if roi is None or work_item.id != path.parent.name:
+        return None
+    return ScoreFile(path, work_item, roi, code)
+
+
+@lru_cache(maxsize=2**12)
+def _read_work_item(text: bytes) -> WorkItem:
+    return read_work_item(text)
+
+
+def find_score_files(
+    runs: RunDirectory, trial_id: str | None = None
+) -> tuple[list[Path], list[Path]]:
+    """Find the score files of a trial, or of all, and the strangers between them.
+
+    A file that can't be read is one of the score files: reading its scores names it.
+    """
+    found: list[Path] = []
+    strangers: list[Path] = []
+    for path in runs.score_files(trial_id):
+        try:
+            is_stranger = read_score_columns(path, ()) is None
+        except ValueError:
+            is_stranger = False
+        (strangers if is_stranger else found).append(path)
+    return found, strangers
+
+
 def read_scores(runs: RunDirectory, trial_id: str) -> pa.Table:
     """Read all scores of a trial; return an empty table if there are none.
 
     Raises ValueError naming a file that can't be read.
     """
-    tables = [read_score_file(path) for path in runs.score_files(trial_id)]
+    files, _ = find_score_files(runs, trial_id)
+    tables = [read_score_file(path) for path in files]
     return pa.concat_tables(tables) if tables else SCORE_SCHEMA.empty_table()
 
 
 def is_scored(runs: RunDirectory, trial_id: str, roi_id: str) -> bool:
-    """Return whether an ROI has readable scores; a damaged file counts as none."""
+    """Return whether an ROI has readable scores; damaged files and other trials' count as none."""
     path = runs.score_file(trial_id, roi_id)
     if not path.exists():
         return False
     try:
-        read_score_file(path)
+        return read_score_columns(path, SCORE_SCHEMA.names) is not None
     except ValueError:
         return False
-    return True
 
 
 def read_score_file(path: Path) -> pa.Table:
@@ -148,17 +229,25 @@ def read_score_file(path: Path) -> pa.Table:
     except PermissionError as error:
         raise Denied.of(path, error) from error
     except (OSError, pa.ArrowException) as error:
-        raise ValueError(
-            f"{path}: not a readable score file ({error}); remove it and run the sweep again"
-        ) from error
+        raise _unreadable(path, error) from error
     check_metadata(path, table.schema.metadata)
     table = table.replace_schema_metadata(None)
-    if table.schema != SCORE_SCHEMA:
+    _check_schema(path, table.schema, SCORE_SCHEMA)
+    return table
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path}: not a readable score file ({error}); remove it and run the sweep again"
+    )
+
+
+def _check_schema(path: Path, found: pa.Schema, expected: pa.Schema) -> None:
+    if not found.equals(expected):
         raise ValueError(
-            f"{path}: columns {table.schema.names}, expected {SCORE_SCHEMA.names}; "
+            f"{path}: columns {found.names}, expected {expected.names}; "
             "remove it and run the sweep again"
         )
-    return table
 
 
 def summarise(table: pa.Table) -> dict[str, float]:

@@ -3,7 +3,7 @@
 Paper: mean r, and the share of vertices better than another method.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -12,11 +12,11 @@ import pyarrow as pa
 from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.scores.filters import one_model_per_roi
 from orchestrator.scores.rows import By, method_order
-from orchestrator.scores.statistics.summaries import (
+from orchestrator.scores.statistics.summaries import Comparison, compare_rois
+from orchestrator.scores.statistics.vertex_pairs import (
     Bootstrap,
-    Comparison,
+    PairedRois,
     Pairs,
-    compare_rois,
     measure_rois,
     pair,
 )
@@ -55,11 +55,18 @@ averaged over the ROIs of a subject, then over subjects. A column that does not 
 
 def make(inputs: Inputs) -> pa.Table:
     """Compare every method with the untuned backbone, and with regression, on the same vertices."""
-    parts = [row for protocol in inputs.protocols for row in _of_protocol(inputs, protocol)]
+    several = [one for protocol in inputs.protocols for one in _pairs(inputs, protocol)]
+    measured = measure_rois([pairs for _, pairs in several], Bootstrap())
+    parts = [
+        {"protocol": protocol, **row}
+        for (protocol, _), of_pair in zip(several, measured, strict=True)
+        for row in _rows(of_pair)
+    ]
     return pa.Table.from_pandas(pd.DataFrame(parts, columns=SCHEMA.names), SCHEMA)
 
 
-def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[dict[str, Any]]:
+def _pairs(inputs: Inputs, protocol: str) -> Iterator[tuple[str, Pairs]]:
+    """Yield the pairs of methods to compare under a protocol, with its name."""
     kept, _ = one_model_per_roi(inputs.of_protocol(protocol))
     vertices = kept.vertices
     methods = method_order(vertices["method"].unique())
@@ -67,12 +74,13 @@ def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[dict[str, Any]]:
     pairs += [(m, "regression") for m in methods if m not in (UNTUNED, "regression")]
     for a, b in pairs:
         if b in methods:
-            yield from ({"protocol": protocol, **row} for row in _of_pair(pair(vertices, a, b)))
+            yield protocol, pair(vertices, a, b)
 
 
-def _of_pair(paired: Pairs) -> Iterator[dict[str, Any]]:
+def _rows(measured: PairedRois) -> Iterator[dict[str, Any]]:
     """Compare two methods at every level, on both hemispheres together and separately."""
-    measured = measure_rois(paired, Bootstrap())
+    names = ["dataset", "subject", "roi", "group"]
+    known = dict(zip(measured.rois.index, measured.rois[names].to_numpy().tolist(), strict=True))
     for hemisphere in HEMISPHERES:
         of_side = measured.of_hemisphere(hemisphere)
         for level in LEVELS:
@@ -81,15 +89,20 @@ def _of_pair(paired: Pairs) -> Iterator[dict[str, Any]]:
             for found in compare_rois(of_side, level):
                 if found.row.is_total and level != "group":
                     continue  # the groups' rows are these totals
-                place = _place(found, measured.rois, level)
+                place = _place([known[roi] for roi in found.row.rois], level)
                 yield {"level": level, "hemisphere": hemisphere, **place, **_numbers(found)}
 
 
-def _place(found: Comparison, rois: pd.DataFrame, level: By) -> dict[str, str | None]:
-    """Return the columns that all ROIs of a row have in common."""
-    of_row = rois.loc[list(found.row.rois)]
-    values = {name: set(of_row[name]) for name in ("dataset", "subject", "roi", "group")}
-    common = {name: str(*one) if len(one) == 1 else None for name, one in values.items()}
+def _place(rois: Sequence[Sequence[str]], level: By) -> dict[str, str | None]:
+    """Return the columns that all ROIs of a row have in common.
+
+    rois: dataset, subject, name and group of each.
+    """
+    values = map(set, zip(*rois, strict=True))
+    common = {
+        name: str(*one) if len(one) == 1 else None
+        for name, one in zip(("dataset", "subject", "roi", "group"), values, strict=True)
+    }
     kept = {
         "group": ("dataset", "group"),
         "roi": ("dataset", "roi", "group"),

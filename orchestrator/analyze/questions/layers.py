@@ -44,7 +44,7 @@ def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[pd.DataFrame]:
     at_layers = table.at_layers().astype({"method": str, "roi_id": str})
     places = _places(table)
     chosen = _chosen(table)
-    rois = rois_of(table.vertices)
+    rois = rois_of(table.segments)
     placed = at_layers.join(rois[list(ROI_COLUMNS)], on="roi_id").merge(
         chosen, on=["method", "roi_id"], how="left", suffixes=("", "_chosen")
     )
@@ -66,7 +66,7 @@ def _places(table: ScoreTable) -> dict[str, int]:
 
 
 def _chosen(table: ScoreTable) -> pd.DataFrame:
-    found = table.vertices[["method", "roi_id", "layer"]].drop_duplicates(["method", "roi_id"])
+    found = table.segments[["method", "roi_id", "layer"]].drop_duplicates(["method", "roi_id"])
     return found.astype(str)
 
 

@@ -21,7 +21,7 @@ from orchestrator.analyze.backbone_columns import (
     read_records,
 )
 from orchestrator.analyze.questions.classification import CURE
-from orchestrator.scores.statistics.summaries import draw_means
+from orchestrator.scores.statistics.vertex_pairs import draw_means
 from trainables.probes.probe import ProbeRecord
 
 KIND = "saliency"
@@ -104,7 +104,7 @@ def _interval(name: str, values: Values, record: ProbeRecord) -> dict[str, float
         return {}
     generator = np.random.default_rng([0, zlib.crc32(f"{record.probed.id} {name}".encode())])
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(draw_means(values, N_DRAWS, generator), [tail, 1 - tail])
+    low, high = np.quantile(draw_means(values[None], N_DRAWS, generator)[0], [tail, 1 - tail])
     return {name: float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 

@@ -55,14 +55,14 @@ def make(inputs: Inputs) -> pa.Table:
 
 def _of_side(table: ScoreTable, protocol: str, hemisphere: str) -> Iterator[dict[str, Any]]:
     if hemisphere != "both":
-        table = table.where(table.vertices["hemisphere"] == hemisphere)
+        table = table.keep("hemisphere", [hemisphere])
     for dataset in table.present("dataset"):
-        of_dataset = table.where(table.vertices["dataset"] == dataset)
+        of_dataset = table.keep("dataset", [dataset])
         place = {"protocol": protocol, "hemisphere": hemisphere, "dataset": dataset}
         for found in transfers(of_dataset):
             yield from ({**place, "level": "group", **row} for row in _entries(found))
-        for roi_name in dict.fromkeys(rois_of(of_dataset.vertices)["roi"]):
-            of_roi = of_dataset.where(of_dataset.vertices["roi"] == roi_name)
+        for roi_name in dict.fromkeys(rois_of(of_dataset.segments)["roi"]):
+            of_roi = of_dataset.keep("roi", [roi_name])
             for found in transfers(of_roi):
                 rows = _entries(found)
                 yield from ({**place, "level": "roi", **row, "row": roi_name} for row in rows)

@@ -10,15 +10,8 @@ from orchestrator.scores.display.style import draw_line
 from orchestrator.scores.filters import one_trial_per_roi, started_in
 from orchestrator.scores.rows import By, Row, method_order
 from orchestrator.scores.score_table import read_score_table
-from orchestrator.scores.statistics.summaries import (
-    Bootstrap,
-    Comparison,
-    LayerChoice,
-    Pairs,
-    Summary,
-    compare,
-    pair,
-)
+from orchestrator.scores.statistics.summaries import Comparison, LayerChoice, Summary, compare_all
+from orchestrator.scores.statistics.vertex_pairs import Bootstrap, Pairs, pair
 from trainables.results.run_directory import RunDirectory
 
 OPTIMISTIC: Final = {
@@ -155,11 +148,11 @@ def closing_table(
     if not runs.has_scores(trial_ids):
         return None
     table = read_score_table(runs, trial_ids)
-    nested = table.where(table.vertices["protocol"] == "nested")
+    nested = table.keep("protocol", ["nested"])
     kept, notes = one_trial_per_roi(nested, started_in(runs))
     methods = [m for m in method_order(kept.present("method")) if m != "untuned"]
     pairs = [pair(kept.vertices, method, "untuned") for method in methods]
-    comparisons = [one for each in pairs for one in compare(each, by, bootstrap)]
+    comparisons = compare_all(pairs, by, bootstrap)
     if not comparisons:
         return None
     shown = comparison_table(comparisons, by, "nested", bootstrap)

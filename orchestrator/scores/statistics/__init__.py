@@ -9,4 +9,5 @@ __all__ = [
     "subject_tests",
     "summaries",
     "transfers",
+    "vertex_pairs",
 ]

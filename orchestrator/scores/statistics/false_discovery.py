@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import false_discovery_control
 
 
 def adjust(p_values: Sequence[float | None]) -> list[float | None]:
@@ -12,6 +11,8 @@ def adjust(p_values: Sequence[float | None]) -> list[float | None]:
     At most 5 % of those with q ≤ 5 % are expected to be false discoveries. None and NaN mean no
     test: they are returned as None and do not count.
     """
+    from scipy.stats import false_discovery_control  # 1 s, which most commands don't need
+
     found = np.array([np.nan if p is None else p for p in p_values], dtype=np.float64)
     tested = ~np.isnan(found)
     if tested.any():

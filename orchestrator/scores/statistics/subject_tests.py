@@ -9,11 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 
 from orchestrator.scores.rows import By, Row, rois_of, rows_by
 from orchestrator.scores.statistics.false_discovery import adjust
-from orchestrator.scores.statistics.summaries import Pairs
+from orchestrator.scores.statistics.vertex_pairs import Pairs
 
 FEWEST_FOR_INTERVAL: Final = 3
 """Two subjects give a bootstrap three different means: no interval can be drawn from them."""
@@ -124,6 +123,8 @@ def paired_t(differences: Values) -> float | None:
 
     None for fewer than two subjects, or where all differences are equal: no variance.
     """
+    import scipy.stats  # 1 s, which most commands don't need
+
     if len(differences) < FEWEST_FOR_TEST or np.ptp(differences) == 0:
         return None
     return float(scipy.stats.ttest_1samp(differences, 0.0).pvalue)
@@ -136,6 +137,8 @@ def sign_flip(differences: Values, seed: int = 0) -> float | None:
     0, so at least 2 / 2ⁿ; of more than FLIPS, that many are drawn and 1 is added to both counts.
     None for fewer than two subjects.
     """
+    import scipy.stats
+
     if len(differences) < FEWEST_FOR_TEST:
         return None
     result = scipy.stats.permutation_test(

@@ -4,29 +4,29 @@ Every number of a row is computed within each ROI, averaged over the ROIs of a s
 subjects: a large ROI, or a subject with many ROIs, has no more weight than another.
 """
 
-import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from orchestrator.scores.rows import (
-    ROI_COLUMNS,
     By,
     Row,
     method_order,
     roi_weights,
     rois_of,
     rows_by,
+    subject_weights,
     without_streams,
 )
-
-BLOCK: Final = 1 << 18
-"""Random indices in memory at once."""
-
-Values = np.ndarray[Any, np.dtype[np.float64]]
+from orchestrator.scores.statistics.vertex_pairs import (
+    Bootstrap,
+    PairedRois,
+    Pairs,
+    Values,
+    measure_rois,
+)
 
 
 @dataclass(frozen=True)
@@ -44,41 +44,6 @@ class Summary:
     n_subjects: int
     n_constant: int
     """Vertices without an r, which enter no mean."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The vertices for which two methods have an r, and the number of the others."""
-
-    a: str
-    b: str
-    frame: pd.DataFrame
-    """One row per vertex of an ROI: ROI_COLUMNS, ROI, and the columns a and b, r of each method."""
-    n_only_a: int
-    n_only_b: int
-    n_constant: int
-    """Vertices that both scored, but at least one without an r."""
-
-
-@dataclass(frozen=True)
-class PairedRois:
-    """Two methods in each ROI that both scored, computed once for many tables."""
-
-    a: str
-    b: str
-    rois: pd.DataFrame
-    """Index ROI; ROI_COLUMNS, means a and b, better (share of vertices at which a is), n
-    vertices."""
-    drawn: Mapping[str, Values]
-    """Draws of each ROI's mean difference, (n_draws,)."""
-    level: float
-    """Of the interval."""
-
-    def of_hemisphere(self, hemisphere: str) -> "PairedRois":
-        """Keep the ROIs of lh or rh; of "both", all."""
-        if hemisphere == "both":
-            return self
-        return replace(self, rois=self.rois[self.rois["hemisphere"] == hemisphere])
 
 
 @dataclass(frozen=True)
@@ -101,15 +66,6 @@ class Comparison:
     def difference(self) -> float:
         """Mean r of a minus mean r of b."""
         return self.mean_a - self.mean_b
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """How the interval of a difference is drawn."""
-
-    n_draws: int = 2000
-    level: float = 0.95
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -172,68 +128,50 @@ def _summary(row: Row, method: str, rois: pd.DataFrame) -> Summary:
     )
 
 
-def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
-    """Pair two methods: the same vertex of the same ROI and data, under the same protocol.
-
-    vertices: one protocol and one trial per ROI and method; one row per vertex.
-    """
-    key = ["roi_id", "data", "protocol", "vertex"]
-    sides = [vertices[vertices["method"] == method] for method in (a, b)]
-    merged = sides[0][[*key, *ROI_COLUMNS, "r"]].merge(
-        sides[1][[*key, "r"]], on=key, how="inner", suffixes=("_a", "_b"), validate="one_to_one"
-    )
-    frame = merged.rename(columns={"r_a": "a", "r_b": "b"})
-    both = frame.dropna(subset=["a", "b"])
-    return Pairs(
-        a=a,
-        b=b,
-        frame=both[["roi_id", *ROI_COLUMNS, "a", "b"]],
-        n_only_a=len(sides[0]) - len(frame),
-        n_only_b=len(sides[1]) - len(frame),
-        n_constant=len(frame) - len(both),
-    )
-
-
-def measure_rois(pairs: Pairs, bootstrap: Bootstrap) -> PairedRois:
-    """Average each ROI, and bootstrap its mean difference over vertices."""
-    numbers, drawn = {}, {}
-    for roi, part in pairs.frame.groupby("roi_id", observed=True):
-        a, b = part["a"].to_numpy(), part["b"].to_numpy()
-        better = float((a > b).mean())
-        numbers[str(roi)] = {"a": a.mean(), "b": b.mean(), "better": better, "n": len(part)}
-        generator = _generator(bootstrap, str(roi))
-        drawn[str(roi)] = draw_means(a - b, bootstrap.n_draws, generator)
-    table = pd.DataFrame.from_dict(numbers, "index", columns=["a", "b", "better", "n"])
-    rois = rois_of(pairs.frame).join(table)
-    return PairedRois(pairs.a, pairs.b, rois, drawn, bootstrap.level)
-
-
 def compare(pairs: Pairs, by: By, bootstrap: Bootstrap) -> list[Comparison]:
     """Compare two methods on every row that has pairs, with the interval of the difference.
 
     The vertices of each ROI are resampled, both methods of a vertex together; ROIs and subjects
     are not resampled.
     """
-    return compare_rois(measure_rois(pairs, bootstrap), by)
+    return compare_all([pairs], by, bootstrap)
+
+
+def compare_all(several: Sequence[Pairs], by: By, bootstrap: Bootstrap) -> list[Comparison]:
+    """Compare several pairs of methods, one after another; see :func:`compare`."""
+    return [one for each in measure_rois(several, bootstrap) for one in compare_rois(each, by)]
 
 
 def compare_rois(paired: PairedRois, by: By) -> list[Comparison]:
     """Compare two methods on every row of the ROIs; see :func:`compare`."""
-    return [_comparison(row, paired) for row in rows_by(paired.rois, by) if row.rois]
+    names = ("a", "b", "better", "n")
+    numbers = {name: paired.rois[name].to_numpy() for name in names}
+    subjects = list(zip(paired.rois["dataset"], paired.rois["subject"], strict=True))
+    places = {str(roi): place for place, roi in enumerate(paired.rois.index)}
+    comparisons = []
+    for row in rows_by(paired.rois, by):
+        if row.rois:
+            of_row = [places[roi] for roi in row.rois]
+            chosen = {name: values[of_row] for name, values in numbers.items()}
+            comparisons.append(_comparison(row, paired, chosen, [subjects[k] for k in of_row]))
+    return comparisons
 
 
-def _generator(bootstrap: Bootstrap, roi: str) -> np.random.Generator:
-    """Seed by the ROI, so that its draws do not depend on what else is in the table."""
-    return np.random.default_rng([bootstrap.seed, zlib.crc32(roi.encode())])
+def _comparison(
+    row: Row,
+    paired: PairedRois,
+    numbers: Mapping[str, Values],
+    subjects: Sequence[tuple[str, str]],
+) -> Comparison:
+    """Compare two methods on a row.
 
-
-def _comparison(row: Row, paired: PairedRois) -> Comparison:
-    rois = paired.rois.loc[list(row.rois)]
-    weights = roi_weights(rois).to_numpy()
+    numbers: a, b, better and n of the row's ROIs. subjects: each ROI's.
+    """
+    weights = subject_weights(subjects)
     means = weights @ np.stack([paired.drawn[roi] for roi in row.rois])
     tail = (1 - paired.level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    mean_a, mean_b, better = (float(weights @ rois[name]) for name in ("a", "b", "better"))
+    mean_a, mean_b, better = (float(weights @ numbers[name]) for name in ("a", "b", "better"))
     return Comparison(
         row=row,
         a=paired.a,
@@ -243,20 +181,9 @@ def _comparison(row: Row, paired: PairedRois) -> Comparison:
         low=float(low),
         high=float(high),
         share_improved=better,
-        n_pairs=int(rois["n"].sum()),
-        subjects=frozenset(zip(rois["dataset"], rois["subject"], strict=True)),
+        n_pairs=int(numbers["n"].sum()),
+        subjects=frozenset(subjects),
     )
-
-
-def draw_means(values: Values, n_draws: int, generator: np.random.Generator) -> Values:
-    """Draw means of values (n,) resampled with replacement. Returns (n_draws,)."""
-    n = len(values)
-    size = max(1, BLOCK // n)
-    means = np.empty(n_draws)
-    for start in range(0, n_draws, size):
-        drawn = generator.integers(n, size=(min(size, n_draws - start), n))
-        means[start : start + size] = values.take(drawn).mean(axis=1)
-    return means
 
 
 def choose_layers(vertices: pd.DataFrame, at_layers: pd.DataFrame) -> list[LayerChoice]:

@@ -52,11 +52,9 @@ def transfers(table: ScoreTable) -> list[Transfers]:
 
     table: one protocol, and one trial per (method, ROI, ROIs of the fine-tuning).
     """
-    evaluated = evaluations_of(table)
-    vertices = table.vertices
-    is_evaluated = vertices["trial_id"].isin(evaluated)
+    evaluated = table.keep("trial_id", evaluations_of(table))
     numbers = _roi_numbers(table)
-    methods = method_order(vertices.loc[is_evaluated, "method"].unique())
+    methods = method_order(evaluated.present("method"))
     return [one for method in methods for one in _of_method(table, numbers, method)]
 
 
@@ -70,7 +68,7 @@ def _of_method(table: ScoreTable, numbers: pd.DataFrame, method: str) -> Iterato
     own = numbers[numbers["trial_id"].isin(_same_setting(table, evaluated))]
     own = own[own["region"].isin(set(of_method["region"]))]
     both = pd.concat([of_method.assign(is_own=False), own.assign(is_own=True)])
-    wanted = table.vertices[table.vertices["roi_id"].isin(set(both["roi_id"]))]
+    wanted = table.keep("roi_id", set(both["roi_id"])).segments
     for row in rows_by(rois_of(wanted), "group"):
         in_row = both[both["roi_id"].isin(row.rois)]
         untuned = numbers[(numbers["method"] == UNTUNED) & numbers["roi_id"].isin(row.rois)]
@@ -93,7 +91,7 @@ def _of_method(table: ScoreTable, numbers: pd.DataFrame, method: str) -> Iterato
 def _same_setting(table: ScoreTable, evaluated: list[Evaluation]) -> set[str]:
     """Name the trials with an evaluated model's settings: of the models, and other subjects'."""
     ids = {one.id for one in evaluated}
-    frame = table.vertices[["trial_id", "setting"]].drop_duplicates()
+    frame = table.segments[["trial_id", "setting"]].drop_duplicates()
     settings = set(frame.loc[frame["trial_id"].isin(ids), "setting"])
     alike = set(frame.loc[frame["setting"].isin(settings), "trial_id"])
     return {key for key in alike if isinstance(table.trials[key], Trial)}

@@ -11,7 +11,7 @@ from tests.builders.planned_rois import ALL_ROIS, COSTS, rois, three_methods
 from trainables.exceptions import Denied
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import SCORE_SCHEMA
+from trainables.results.score_files import SCORE_SCHEMA, describe_scores
 from trainables.spec import (
     Contrastive,
     Pooled,
@@ -22,7 +22,8 @@ from trainables.storage.atomic import write_parquet
 
 
 def score(runs: Path, trial: Trial, roi: Roi) -> None:
-    write_parquet(RunDirectory(runs).score_file(trial.id, roi.id), SCORE_SCHEMA.empty_table())
+    table = SCORE_SCHEMA.empty_table().replace_schema_metadata(describe_scores(trial, "1"))
+    write_parquet(RunDirectory(runs).score_file(trial.id, roi.id), table)
 
 
 def end(runs: Path, trial: Trial, status: str) -> None:
@@ -33,10 +34,10 @@ def test_scores_that_this_user_may_not_read_are_not_made_again(tmp_path, monkeyp
     trials = expand(three_methods, ALL_ROIS, None)[:1]
     score(tmp_path, trials[0], trials[0].rois[0])
 
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, columns: list[str]) -> None:
         raise Denied(f"{path}: this user may not read it")
 
-    monkeypatch.setattr("orchestrator.execution.plan.read_score_file", refuse)
+    monkeypatch.setattr("orchestrator.execution.plan.read_score_columns", refuse)
     with pytest.raises(Denied):
         make_plan(trials, RunDirectory(tmp_path), COSTS)
 

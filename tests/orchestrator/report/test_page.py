@@ -14,7 +14,8 @@ from orchestrator.report.__main__ import main
 from orchestrator.report.headline import headline
 from orchestrator.report.page import as_json, write_report
 from orchestrator.report.sections.section import Column, Section
-from orchestrator.scores.statistics.summaries import Bootstrap, compare, pair
+from orchestrator.scores.statistics.summaries import compare
+from orchestrator.scores.statistics.vertex_pairs import Bootstrap, pair
 from tests.builders.small_scores import roi, write, write_sweep
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from orchestrator.scores.__main__ import main
 from orchestrator.scores.display.score_tables import closing_table
-from orchestrator.scores.statistics.summaries import Bootstrap
+from orchestrator.scores.statistics.vertex_pairs import Bootstrap
 from tests.builders.small_scores import METHODS, roi, write, write_sweep
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tests.builders.spelled_paths import HOME, PRODUCT, other_spellers, spelled
 from trainables.results.run_directory import RunDirectory
+from trainables.storage.temporary_files import temporary_name
 
 DIRECTORIES = {
     "trials",
@@ -21,6 +22,8 @@ DIRECTORIES = {
     "running.json",
     "cancel",
 }
+A, B = "contrastive-nsd-subj01-lh-V1v-0123abcd", "untuned-nsd-subj01-89abcdef"
+V1, EBA = "nsd-subj01-lh-V1v", "nsd-subj01-lh-EBA"
 SPELLER = HOME / "trainables" / "results" / "run_directory.py"
 
 
@@ -43,17 +46,17 @@ def test_outcomes_and_scores_are_listed_without_files_that_are_being_written(
 ) -> None:
     runs = RunDirectory(tmp_path)
     for path in (
-        runs.outcome_file("b"),
-        runs.outcome_file("a"),
-        runs.outcome_file(".a.json.17"),
-        runs.score_file("a", "one"),
-        runs.score_file("b", "two"),
-        runs.score_file("b", ".two"),
+        runs.outcome_file(B),
+        runs.outcome_file(A),
+        runs.outcome_file(A).with_name(temporary_name(f"{A}.json")),
+        runs.score_file(A, V1),
+        runs.score_file(B, EBA),
+        runs.score_file(B, f".{EBA}"),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert runs.trial_ids() == ["a", "b"]
-    assert runs.score_files() == [runs.score_file("a", "one"), runs.score_file("b", "two")]
-    assert runs.score_files("b") == [runs.score_file("b", "two")]
-    assert runs.has_scores(["c", "b"])
-    assert not runs.has_scores(["c"])
+    assert runs.trial_ids() == [A, B]
+    assert runs.score_files() == [runs.score_file(A, V1), runs.score_file(B, EBA)]
+    assert runs.score_files(B) == [runs.score_file(B, EBA)]
+    assert runs.has_scores(["c-00000000", B])
+    assert not runs.has_scores(["c-00000000"])

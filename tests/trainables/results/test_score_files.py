@@ -24,7 +24,7 @@ from trainables.results.score_files import (
     summarise,
     write_scores,
 )
-from trainables.spec import Contrastive, Encoding, Roi, Trial
+from trainables.spec import Contrastive, Encoding, Roi, Trial, Untuned
 
 ROI = Roi("nsd", "subj01", "lh", "V1v", 4, "0123abcd")
 LAYERS = ("features.2", "classifier.5")
@@ -118,11 +118,12 @@ def test_the_file_is_named_by_trial_and_roi_and_nothing_lies_beside_it(tmp_path)
 
 def test_all_rois_of_a_trial_are_read_together(tmp_path) -> None:
     other = replace(ROI, name="EBA")
-    written(tmp_path)
-    write_scores(RunDirectory(tmp_path), TRIAL, [roi_scores(roi=other)])
-    table = read_scores(RunDirectory(tmp_path), TRIAL.id)
+    trial = Trial(Untuned(), (ROI, other), encoding=ENCODING)
+    for roi in trial.rois:
+        write_scores(RunDirectory(tmp_path), trial, [roi_scores(roi=roi), roi_scores("paper", roi)])
+    table = read_scores(RunDirectory(tmp_path), trial.id)
     assert sorted(set(table["roi"].to_pylist())) == ["EBA", "V1v"]
-    assert len(table) == 12
+    assert len(table) == 16
 
 
 def test_a_half_written_file_of_a_killed_process_is_not_read(tmp_path) -> None:

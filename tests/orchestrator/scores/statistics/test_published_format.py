@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, compare_over_subjects
-from orchestrator.scores.statistics.summaries import Bootstrap, compare, pair, summarise
+from orchestrator.scores.statistics.summaries import compare, summarise
+from orchestrator.scores.statistics.vertex_pairs import Bootstrap, pair
 from trainables.spec.rois import roi_group_of
 
 PUBLISHED = {

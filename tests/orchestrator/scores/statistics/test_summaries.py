@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 
 from orchestrator.scores.rows import method_order, roi_weights, rois_of, rows_by
 from orchestrator.scores.score_table import read_score_table
-from orchestrator.scores.statistics.summaries import (
-    Bootstrap,
-    Comparison,
-    choose_layers,
-    compare,
-    draw_means,
-    measure_rois,
-    pair,
-    summarise,
-)
+from orchestrator.scores.statistics.summaries import Comparison, choose_layers, compare, summarise
+from orchestrator.scores.statistics.vertex_pairs import Bootstrap, draw_means, measure_rois, pair
 from tests.builders.made_up_pairs import made_up
 from tests.builders.small_scores import roi, write, write_sweep
 from trainables.results.run_directory import RunDirectory
@@ -183,7 +175,7 @@ def test_every_row_and_draw_takes_the_same_vertices_of_both_methods() -> None:
     """b is a less 0.01, so every mean of drawn vertices differs by 0.01 in each ROI and group."""
     shared = np.random.default_rng(2).normal(0.4, 0.2, (3, 40))
     places = (("subj01", "V1v"), ("subj01", "EBA"), ("subj02", "V1v"))
-    paired = measure_rois(made_up(*places, a=shared, b=shared - 0.01), DRAWS)
+    [paired] = measure_rois([made_up(*places, a=shared, b=shared - 0.01)], DRAWS)
     assert len(paired.drawn) == 3
     for drawn in paired.drawn.values():
         np.testing.assert_allclose(drawn, 0.01, atol=1e-12)
@@ -222,9 +214,9 @@ def test_an_roi_has_the_same_interval_whatever_else_is_compared() -> None:
 
 def test_draws_do_not_depend_on_the_size_of_a_block(monkeypatch) -> None:
     values = np.random.default_rng(5).normal(size=64)
-    whole = draw_means(values, 100, np.random.default_rng(0))
-    monkeypatch.setattr("orchestrator.scores.statistics.summaries.BLOCK", 64 * 7)
-    np.testing.assert_array_equal(draw_means(values, 100, np.random.default_rng(0)), whole)
+    whole = draw_means(values[None], 100, np.random.default_rng(0))
+    monkeypatch.setattr("orchestrator.scores.statistics.vertex_pairs.BLOCK", 64 * 7)
+    np.testing.assert_array_equal(draw_means(values[None], 100, np.random.default_rng(0)), whole)
 
 
 def test_layers_are_counted_by_the_rois_that_chose_them(tmp_path) -> None:

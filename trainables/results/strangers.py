@@ -1,0 +1,41 @@
+"""Strangers: files in a sweep's directory that no record of the sweep lists.
+
+Copies that people make (``cp -r``, "… copy", "x (1).parquet"), that synchronisation and backup
+programs leave, and files of operating systems (``.DS_Store``, ``Thumbs.db``). No command reads
+them; each command that reads results names them once, in one line.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
+from trainables.results.score_files import find_score_files
+
+SHOWN: Final = 3
+
+
+def find_strangers(runs: RunDirectory) -> list[Path]:
+    """List the strangers: by their names, and by what score files and outcomes record.
+
+    Damaged files are not strangers; the commands that read them name them.
+    """
+    found = list(runs.strangers())
+    for trial_id in runs.trial_ids():
+        with suppress(ValueError):
+            if Outcome.read(runs, trial_id) is None:
+                found.append(runs.outcome_file(trial_id))
+    return [*found, *find_score_files(runs)[1]]
+
+
+def describe_strangers(strangers: Iterable[Path]) -> str | None:
+    """Name strangers in one line: their number and three examples; None where there are none."""
+    paths = sorted(set(strangers))
+    if not paths:
+        return None
+    files = "file or directory" if len(paths) == 1 else "files and directories"
+    more = f" and {len(paths) - SHOWN:,} more" if len(paths) > SHOWN else ""
+    shown = ", ".join(map(str, paths[:SHOWN]))
+    return f"left out: {len(paths):,} {files} that no record lists: {shown}{more}"
