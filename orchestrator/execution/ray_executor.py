@@ -100,7 +100,10 @@ class RayExecutor:
                 self._run_once(plan, monitor)
             except QueueLost as lost:
                 monitor.say(f"{lost}; continuing with a new one")
-                plan = self._left_of(plan, monitor.failures)
+                left = self._left_of(plan, monitor.failures)
+                # The queue may have been lost before it could say that these have ended.
+                monitor.tracker.due([one.id for one in plan.waiting if one not in left.waiting])
+                plan = left
                 if not plan.waiting:
                     return monitor.failures
             else:

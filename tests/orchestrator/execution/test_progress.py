@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 
 import pytest
 from rich.console import Console
@@ -134,22 +135,51 @@ def test_a_line_of_status_counts_failures_and_names_the_best() -> None:
 
 def test_a_terminal_is_refreshed_and_left_clean(monkeypatch) -> None:
     monkeypatch.setattr("orchestrator.execution.progress.REFRESH_SECONDS", 0.02)
-    asked = []
+    asked, shown_again = [], threading.Event()
 
     def progress() -> list[dict]:
         asked.append(1)
         if len(asked) == 1:
             raise ConnectionError("the queue is busy")
+        if len(asked) == 3:  # the second answer has been shown
+            shown_again.set()
         return [running()]
 
     one, stream = display(terminal=True, progress=progress)
     with one:
-        one._closing.wait(0.3)
+        assert shown_again.wait(60)
         one.finished("a")
-    assert len(asked) > 1
+    assert "reading" in stream.getvalue()
     assert "[1/3] a  mean r 0.250" in stream.getvalue()
     assert one._thread is not None
+    one._thread.join(60)
     assert not one._thread.is_alive()
+
+
+@pytest.mark.parametrize("part", ["progress", "publish"])
+def test_an_error_of_the_display_does_not_end_it(monkeypatch, part) -> None:
+    monkeypatch.setattr("orchestrator.execution.progress.REFRESH_SECONDS", 0.01)
+    asked, again = [], threading.Event()
+
+    def fail(*arguments: object) -> list[dict]:
+        asked.append(1)
+        if len(asked) == 3:
+            again.set()
+        raise OSError("the terminal is gone")
+
+    one, _ = display(**{part: fail})
+    with one:
+        assert again.wait(60)
+
+
+def test_a_trial_whose_score_cannot_be_read_is_counted() -> None:
+    def unreadable(trial_id: str) -> float | None:
+        raise ValueError("damaged")
+
+    one, _ = display(score=unreadable)
+    with pytest.raises(ValueError, match="damaged"):
+        one.finished("a")
+    assert one.finished_ids == ["a"]
 
 
 def test_without_a_terminal_nothing_is_refreshed() -> None:
