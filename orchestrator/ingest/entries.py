@@ -16,6 +16,8 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.problems import EXAMPLES, printable
 
 Key = TypeVar("Key")
+MAX_DEPTH: Final = 3
+MAX_FOLDERS: Final = 500
 IMAGE_SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".ppm", ".pgm", ".bmp", ".webp", ".gif"),
     *(".tif", ".tiff"),
@@ -106,6 +108,21 @@ def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Entries]:
     for path in entries.kept:
         if path.is_dir():
             yield from _walk(path, above | {real})
+
+
+def folders_below(folder: Path) -> Iterator[Path]:
+    """Yield the folders in a folder, then those in them, down to MAX_DEPTH.
+
+    It ends after a level with which there are more than MAX_FOLDERS: what is looked for was
+    unpacked a few levels too deep, and is not searched for in a home directory.
+    """
+    level, n_found = [folder], 0
+    for _ in range(MAX_DEPTH):
+        level = [path for one in level for path in list_entries(one).kept if path.is_dir()]
+        n_found += len(level)
+        yield from level
+        if n_found > MAX_FOLDERS:
+            return
 
 
 def left_out(strangers: Sequence[Path], why: str = "no part of the data set") -> list[str]:

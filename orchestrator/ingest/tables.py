@@ -57,6 +57,9 @@ def read_rows(path: Path, what: str, columns: Sequence[str]) -> list[Mapping[str
     separator = next((mark for mark in "\t;," if mark in "".join(lines[:1])), "\t")
     split = [[value.strip() for value in row] for row in _split(path, lines, separator)]
     heading, *rows = split or [[]]
+    for row in rows:
+        while len(row) > len(heading) and not row[-1]:  # a separator at the end of a line
+            row.pop()
     missing = [name for name in columns if heading.count(name) != 1]
     if missing:
         raise InputError(

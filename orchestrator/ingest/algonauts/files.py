@@ -20,6 +20,7 @@ from typing import Final
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.entries import (
     archives_in,
+    folders_below,
     list_entries,
     numbered_folders,
     one_of_each,
@@ -128,7 +129,7 @@ def _unknown_layout(source: Path) -> str:
     )
     if (source / "training_split").is_dir():
         return f"{problem}; this is one subject's folder: give {source.resolve().parent}"
-    for inner in sorted(path for path in source.iterdir() if path.is_dir()):
+    for inner in folders_below(source):
         if numbered_folders(inner, _SUBJECT) or (inner / _SPLIT_FIRST[0]).is_dir():
             return f"{problem}; give {inner}"
     return f"{problem}; {archives_in(source)}give the folder that holds the subjects"

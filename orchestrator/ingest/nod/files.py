@@ -21,6 +21,7 @@ from typing import Final
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.entries import (
     archives_in,
+    folders_below,
     list_entries,
     numbered_folders,
     one_of_each,
@@ -124,7 +125,8 @@ def _subject_folders(source: Path, ciftify: Path) -> dict[int, Path]:
     subjects = numbered_folders(ciftify, _SUBJECT)
     if not subjects:
         refuse_nested(source / "derivatives", ciftify)
-        inner = [p for p in sorted(source.iterdir()) if (p / "derivatives" / "ciftify").is_dir()]
+        below = folders_below(source)
+        inner = [path for path in below if (path / "derivatives" / "ciftify").is_dir()]
         usual = f"{archives_in(source)}give the folder that holds derivatives and stimuli"
         cure = f"give {inner[0]}" if inner else usual
         raise InputError(

@@ -16,6 +16,7 @@ from orchestrator.ingest.entries import (
     IMAGE_SUFFIXES,
     Entries,
     archives_in,
+    folders_below,
     is_stranger,
     left_out,
     list_entries,
@@ -121,13 +122,11 @@ def _is_utf8(name: str) -> bool:
 def class_problems(found: TaskSource) -> list[str]:
     """Complain of classes without images, or without training images."""
     if len(found.classes) < 2:
-        inner = found.root / found.classes[0] if found.classes else found.root
-        has_classes = sum(path.is_dir() for path in list_entries(inner).kept) > 1
-        usual = f"{archives_in(found.root)}give the directory that holds the classes"
-        cure = f"give {inner}" if found.classes and has_classes else usual
+        inner = (path for path in folders_below(found.root) if _count_folders(path) > 1)
+        better = next(map(str, inner), "the directory that holds the classes")
         return [
             f"{found.root}: expected one directory per class, at least two, found "
-            f"{len(found.classes)}; {cure}"
+            f"{len(found.classes)}; {archives_in(found.root)}give {better}"
         ]
     in_all = Counter(found.labels)
     sides = zip(found.labels, found.sides, strict=True)
@@ -145,6 +144,10 @@ def class_problems(found: TaskSource) -> list[str]:
                 "85 % that train; add some, or remove it"
             )
     return lines
+
+
+def _count_folders(folder: Path) -> int:
+    return sum(path.is_dir() for path in list_entries(folder).kept)
 
 
 def _image_folder(source: Path) -> TaskSource:

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.entries import (
+    folders_below,
     is_stranger,
     list_entries,
     list_tree,
@@ -74,6 +75,14 @@ def test_a_source_that_is_no_folder_is_refused_with_what_it_is(name, text, tmp_p
     with pytest.raises(InputError, match=f"{name}: .*{text}"):
         require_folder(tmp_path / name)
     require_folder(tmp_path)
+
+
+def test_folders_are_looked_for_a_few_levels_below_without_strangers(tmp_path) -> None:
+    (tmp_path / "a/b/c/d").mkdir(parents=True)
+    (tmp_path / "__MACOSX/subj01").mkdir(parents=True)
+    (tmp_path / "e").mkdir()
+    found = [str(path.relative_to(tmp_path)) for path in folders_below(tmp_path)]
+    assert found == ["a", "e", "a/b", "a/b/c"]
 
 
 def make_socket(path: Path) -> None:

@@ -24,6 +24,7 @@ READ = {
     "commas": TABLE.replace("\t", ",").encode(),
     "quotes": TABLE.replace("n01/n01_1.JPEG", '"n01/n01_1.JPEG"').encode(),
     "blanks and empty lines": TABLE.replace("\t", " \t ").replace("\n", "\n\n").encode(),
+    "a separator at the end of lines": TABLE.replace("JPEG", "JPEG\t\t").encode(),
     "no last line end": TABLE.rstrip().encode(),
 }
 

@@ -38,6 +38,12 @@ def the_folder_above(root: Path) -> Path:
     return write_folder(root / "a" / "source").root.parent
 
 
+def two_folders_above(root: Path) -> Path:
+    """Beside what macOS puts into archives, which looks like a folder of subjects."""
+    (root / "b" / "__MACOSX" / "subj01").mkdir(parents=True)
+    return write_folder(root / "b" / "nsd" / "source").root.parents[1]
+
+
 def both_layouts(root: Path) -> Path:
     write_folder(root / "source")
     return write_folder(root / "source", layout="split-first").root
@@ -51,6 +57,8 @@ def both_layouts(root: Path) -> Path:
         (unknown_layout, "found neither; give the folder that holds the subjects"),
         (one_subject, "this is one subject's folder: give"),
         (the_folder_above, "a/source"),
+        (two_folders_above, "found neither; give "),
+        (two_folders_above, "b/nsd/source"),
         (both_layouts, "holds both layouts"),
     ],
 )

@@ -237,5 +237,8 @@ def test_what_can_not_be_meant_is_refused_by_name(case, source, tmp_path, capsys
 
 def test_an_archive_that_was_unpacked_too_deep_is_named_with_its_folder(source) -> None:
     put_deeper(source)
-    with pytest.raises(InputError, match=f"give {source}/animals"):
+    with pytest.raises(InputError, match=f"give {source}/animals$"):
+        find_task(source, "imagefolder")
+    put_deeper(source)
+    with pytest.raises(InputError, match=f"give {source}/animals/animals$"):
         find_task(source, "imagefolder")
