@@ -103,8 +103,8 @@ def measure_epochs(images: DiskImages, order: Tensor, repeats: int) -> dict[str,
     }
 
     def from_start_to_end() -> None:
-        os.lseek(images.file, 0, os.SEEK_SET)
-        while os.read(images.file, 2**25):
+        os.lseek(images.file.fileno(), 0, os.SEEK_SET)
+        while os.read(images.file.fileno(), 2**25):
             pass
 
     def epoch() -> None:
@@ -113,8 +113,8 @@ def measure_epochs(images: DiskImages, order: Tensor, repeats: int) -> dict[str,
 
     for _ in range(repeats):
         for name, run in zip(times, (from_start_to_end, epoch), strict=True):
-            os.fsync(images.file)
-            os.posix_fadvise(images.file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.fsync(images.file.fileno())
+            os.posix_fadvise(images.file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             times[name].append(timed(run, CPU))
     return times
 

@@ -2,21 +2,25 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks.small_shards import write_shards
 from orchestrator.execution.monitor import Watcher
 from orchestrator.ingest.writer import write_subject
 from tests.builders.algonauts_folder import write_folder
 from tests.builders.algonauts_ingest import SETTINGS, batches, inspect
-from tests.builders.tiny_runs import Listener, Place, scores
+from tests.builders.tiny_runs import CPU, Listener, Place, scores
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
+from trainables.encoding.features import FeatureStore, Storage
+from trainables.exceptions import DiskFull
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_score_file
 from trainables.training.checkpoints import read_history
@@ -133,3 +137,24 @@ def test_a_failure_that_cannot_be_written_down_is_still_shown(tmp_path: Path) ->
     assert shown == [(trial.id, shown[0][1])]
     assert "a defect" in shown[0][1]
     assert "No space left" in shown[0][1]
+
+
+def test_features_on_a_disk_that_fills_up_are_refused_at_first_or_written_whole(
+    tmp_path: Path,
+) -> None:
+    home = tmp_path / "scratch"
+    with disk(home, 256):
+        with pytest.raises(DiskFull, match=rf"No space left on device in {home}: .* are missing"):
+            FeatureStore.allocate({"a": 1000, "b": 24}, 80, Storage(CPU, 0, home))
+        assert list(home.iterdir()) == []
+        with FeatureStore.allocate({"a": 250, "b": 6}, 128, Storage(CPU, 0, home)) as store:
+            assert attempt(lambda: (home / "other").write_bytes(bytes(2**18))) is not None
+            values = torch.arange(128.0)[:, None]
+            for start in (0, 64):  # room for these was taken before the disk was full
+                rows = values[start : start + 64]
+                store.write(start, {"a": rows.expand(-1, 250), "b": rows.expand(-1, 6)})
+            for layer, width in (("a", 250), ("b", 6)):
+                found = torch.cat(list(store.columns(layer)), dim=1)
+                assert torch.equal(found, values.expand(-1, width))
+        (home / "other").unlink()
+        assert shutil.disk_usage(home).used == 0

@@ -4,8 +4,6 @@ Shards store images in row groups, but an epoch needs them one by one in random 
 with a fixed offset per image, random reads are as fast as the disk and need one batch of memory.
 """
 
-import os
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +17,7 @@ from trainables.data.loading import stream
 from trainables.data.rows import fixed_width
 from trainables.data.shards import Manifest
 from trainables.data.verification import RowCheck
+from trainables.storage.scratch_file import ScratchFile
 
 PIECE: Final = 256
 """Number of images per read; the next read overlaps with the use of the previous one."""
@@ -27,26 +26,16 @@ PIECE: Final = 256
 class DiskImages:
     """All images of a subject in an unlinked temporary file, which is freed with the process.
 
-    scratch: directory in which the file is created. Raises ValueError when its disk is full.
+    scratch: directory in which the file is created. Raises DiskFull when there is too little space.
     """
 
     def __init__(self, shard: Path, scratch: Path) -> None:
         manifest = Manifest.read(shard)
         self._shape = (3, manifest.image_size, manifest.image_size)
         self._bytes = 3 * manifest.image_size**2
-        scratch.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=scratch, buffering=0)  # noqa: SIM115 (held)
-        self.file = self._file.fileno()
-        """File descriptor; images are stored one after another in row order."""
-        try:
-            self._write(shard, manifest.n_images)
-        except OSError as error:
-            self._file.close()
-            need = manifest.n_images * self._bytes / 2**30
-            raise ValueError(
-                f"{scratch}: {error.strerror}; the images of {shard.name}, which the device can't "
-                f"hold, take {need:.1f} GiB there"
-            ) from error
+        self.file = ScratchFile(scratch, manifest.n_images * self._bytes)
+        """Images are stored one after another in row order."""
+        self._write(shard, manifest.n_images)
 
     def _write(self, shard: Path, n_images: int) -> None:
         check = RowCheck(shard, n_images)
@@ -54,7 +43,7 @@ class DiskImages:
             check.add(block["index"].to_numpy())
             images = np.ascontiguousarray(fixed_width(block["image"], np.uint8))
             for row, image in zip(block["index"].to_pylist(), images, strict=True):
-                _write_whole(self.file, memoryview(image), row * self._bytes)
+                self.file.write(image, row * self._bytes)
         check.finish()
 
     def read(self, rows: Tensor) -> Iterator[Tensor]:
@@ -72,15 +61,9 @@ class DiskImages:
         images = torch.empty(len(rows), *self._shape, dtype=torch.uint8)
         offsets = [row * self._bytes for row in rows.tolist()]
         for offset in offsets:  # announces all reads at once, so that the disk can overlap them
-            os.posix_fadvise(self.file, offset, self._bytes, os.POSIX_FADV_WILLNEED)
+            self.file.will_read(offset, self._bytes)
         for place, offset in zip(images.view(len(rows), -1).numpy(), offsets, strict=True):
-            n_read = os.preadv(self.file, [place], offset)
+            n_read = self.file.read_into([place], offset)
             if n_read != self._bytes:
                 raise OSError(f"an on-disk image ends after {n_read} of {self._bytes} bytes")
         return images
-
-
-def _write_whole(file: int, content: memoryview, offset: int) -> None:
-    while content:
-        n_written = os.pwrite(file, content, offset)
-        content, offset = content[n_written:], offset + n_written

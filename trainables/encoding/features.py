@@ -1,21 +1,22 @@
 """Every layer's activations of every image, from one pass of the backbone over the images."""
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainables.compute.precision import full_float32
 from trainables.models.backbones import layer_extractor, normalise, out_of_place
+from trainables.storage.scratch_file import ScratchFile
 
 CHUNK_BYTES: Final = 8 * 2**20
 """Bytes of float32 features per chunk, so that a chunk fits a processor's cache."""
+BYTES: Final = 4
+"""Bytes of a feature."""
 MIN_COLUMNS: Final = 1024
 """Fewest features handed out at once: few would read a large Gram matrix too often."""
 
@@ -30,40 +31,43 @@ class Storage:
 
 
 class FeatureStore:
-    """Layers' activations, each (n_images, n_features) float32, in memory or in scratch files.
+    """Layers' activations, each (n_images, n_features) float32, in memory or in a scratch file.
 
-    A context manager: on leaving it the activations are released and scratch files are removed.
+    A context manager: on leaving it the activations are released and the scratch file is freed.
+    layers: with a file, views of the memory that it is mapped to.
     """
 
     def __init__(
         self,
         layers: Mapping[str, Tensor],
         device: torch.device | None = None,
-        directory: tempfile.TemporaryDirectory[str] | None = None,
+        file: ScratchFile | None = None,
     ) -> None:
         self._layers = dict(layers)
         self._device = device
-        self._directory = directory
+        self._file = file
 
     @classmethod
     def allocate(cls, widths: Mapping[str, int], n_images: int, storage: Storage) -> Self:
         """Make room for every layer: all on the device when they fit the budget, else all on disk.
 
-        widths: features of each layer.
+        widths: features of each layer. Raises DiskFull if the disk has too little space.
         """
-        if 4 * n_images * sum(widths.values()) <= storage.budget_bytes:
+        n_bytes = BYTES * n_images * sum(widths.values())
+        if n_bytes <= storage.budget_bytes:
             layers = {
                 layer: torch.empty(n_images, width, device=storage.device)
                 for layer, width in widths.items()
             }
             return cls(layers, storage.device)
-        storage.scratch.mkdir(parents=True, exist_ok=True)
-        directory = tempfile.TemporaryDirectory(prefix="features-", dir=storage.scratch)
+        file = ScratchFile(storage.scratch, n_bytes)
+        mapped = torch.frombuffer(file.map(), dtype=torch.float32)
+        parts = torch.split(mapped, [n_images * width for width in widths.values()])
         layers = {
-            layer: _map_file(Path(directory.name) / f"{number}.f32", (n_images, width))
-            for number, (layer, width) in enumerate(widths.items())
+            layer: part.view(n_images, width)
+            for part, (layer, width) in zip(parts, widths.items(), strict=True)
         }
-        return cls(layers, storage.device, directory)
+        return cls(layers, storage.device, file)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -72,13 +76,18 @@ class FeatureStore:
 
     @property
     def is_on_disk(self) -> bool:
-        """Tell whether the activations lie in scratch files."""
-        return self._directory is not None
+        """Tell whether the activations lie in a scratch file."""
+        return self._file is not None
 
     def write(self, start: int, activations: Mapping[str, Tensor]) -> None:
         """Store a batch's activations, each (n_batch, …), as rows from start on, flattened."""
         for layer, values in activations.items():
-            self._layers[layer][start : start + len(values)].view(values.shape).copy_(values)
+            rows = self._layers[layer][start : start + len(values)]
+            if self._file is None:
+                rows.view(values.shape).copy_(values)
+            else:
+                content = values.to("cpu", torch.float32).contiguous().flatten()
+                self._file.write(content.numpy(), BYTES * int(rows.storage_offset()))
 
     def columns(self, layer: str) -> Iterator[Tensor]:
         """Hand out a layer on the device, (n_images, n_columns) at a time."""
@@ -92,10 +101,10 @@ class FeatureStore:
         return self._layers[layer].shape[1]
 
     def close(self) -> None:
-        """Release the activations and remove their files."""
+        """Release the activations and their file."""
         self._layers.clear()
-        if self._directory is not None:
-            self._directory.cleanup()
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -154,7 +163,3 @@ def _check_count(n_found: int, n_images: int, *, complete: bool) -> None:
             f"features: expected {n_images} images, the batches hold "
             f"{n_found}{'' if complete else ' or more'}; pass the number that will be streamed"
         )
-
-
-def _map_file(path: Path, shape: tuple[int, int]) -> Tensor:
-    return torch.from_numpy(np.memmap(path, np.float32, mode="w+", shape=shape))

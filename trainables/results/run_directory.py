@@ -15,6 +15,7 @@
 """
 
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -166,8 +167,13 @@ class RunDirectory(StoredDirectory):
         return self.operation.path / "running.json"
 
     def remove_abandoned(self) -> list[Path]:
-        """Remove temporary files of killed processes, here and in S3's mirrors; list them."""
-        return self.sweep(skip=("ray", "scratch"))
+        """Remove temporary files of killed processes, here and in S3's mirrors; list them.
+
+        Scratch files in use have no name, so that everything in their directory is abandoned.
+        """
+        abandoned = sorted(self.scratch.glob("*"))
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        return abandoned + self.sweep(skip=("ray",))
 
     def strangers(self) -> Iterator[Path]:
         """Yield files and directories between the results whose names this program does not give.

@@ -8,6 +8,7 @@ __all__ = [
     "redaction",
     "s3_mirror",
     "s3_objects",
+    "scratch_file",
     "stored_directory",
     "temporary_files",
     "tensor_files",

@@ -14,6 +14,7 @@ from benchmarks.small_shards import write_shards
 from trainables.data import disk_images
 from trainables.data.disk_images import DiskImages
 from trainables.data.loading import read_images
+from trainables.exceptions import DiskFull
 
 N_IMAGES = 150
 
@@ -66,9 +67,11 @@ def test_a_full_disk_is_reported_with_what_is_needed(shard, tmp_path, monkeypatc
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(ValueError, match=r"No space left on device; the images of nsd-subj01, "):
-        DiskImages(shard, tmp_path)
+    for call in ("pwrite", "posix_fallocate"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, full)
+            with pytest.raises(DiskFull, match="No space left on device"):
+                DiskImages(shard, tmp_path)
 
 
 def test_writes_cut_short_by_the_system_go_on(shard, tmp_path, monkeypatch) -> None:
