@@ -170,14 +170,12 @@ def baselines(evaluated: Iterable[Evaluation]) -> list[Trial]:
     return list(merged.values())
 
 
-def pair_notes(
-    plan: Plan, models: Models, data: DataDirectory, runs: RunDirectory
-) -> tuple[str, ...]:
+def pair_notes(plan: Plan, models: Models, data: DataDirectory) -> tuple[str, ...]:
     """Describe a plan's pairs: how many there are, are done, and have overlapping test images."""
     evaluated = [work_item for work_item in plan.trials if isinstance(work_item, Evaluation)]
     pairs = [(work_item, roi) for work_item in evaluated for roi in work_item.rois]
-    n_done = sum(runs.score_file(work_item.id, roi.id).exists() for work_item, roi in pairs)
-    notes = [f"{len(pairs)} pairs of a model and an ROI: {n_done} done"]
+    n_left = sum(len(one.rois) for one in plan.waiting if isinstance(one, Evaluation))
+    notes = [f"{len(pairs)} pairs of a model and an ROI: {len(pairs) - n_left} done"]
     notes += _overlap_notes(pairs, KnownStimuli(data))
     if models.n_without_data:
         notes.append(

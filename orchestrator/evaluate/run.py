@@ -99,7 +99,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
 
     def make() -> Plan:
         plan = make_plan(work_items, run.runs, costs, run.started.only)
-        notes = pair_notes(plan, models, run.data, run.runs)
+        notes = pair_notes(plan, models, run.data)
         return replace(plan, notes=(*notes, *plan.notes))
 
     first = make()  # raises for invalid input before anything is written

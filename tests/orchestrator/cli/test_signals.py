@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import threading
 import time
 
 import pytest
@@ -59,3 +61,27 @@ def test_only_a_later_signal_ends_at_once(monkeypatch) -> None:
         assert ended == []
         signals._on_signal(signal.SIGTERM, None)
         assert ended == [143]
+
+
+def test_the_traceback_of_a_bug_hides_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "c0rrect-h0rse")
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)  # to be restored
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    assert run(lambda: None) == 0
+    try:
+        _fail()
+    except RuntimeError as error:
+        sys.excepthook(RuntimeError, error, error.__traceback__)
+    thread = threading.Thread(target=_fail)
+    thread.start()
+    thread.join()
+    shown = capsys.readouterr().err
+    assert shown.count("RuntimeError: connected with ***") == 2
+    assert shown.count("Traceback") == 2
+    assert "c0rrect" not in shown
+
+
+def _fail() -> None:
+    raise RuntimeError("connected with " + os.environ["PGPASSWORD"])

@@ -201,7 +201,7 @@ def notes(tmp_path) -> Notes:
             models.trials, rois, is_transfer, exclude_training_images=exclude_training_images
         )
         plan = Plan(tuple(found), tuple(found))
-        return pair_notes(plan, models, DataDirectory(data), RunDirectory(tmp_path / "runs"))
+        return pair_notes(plan, models, DataDirectory(data))
 
     return count
 
