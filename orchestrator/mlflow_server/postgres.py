@@ -14,11 +14,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from orchestrator.cli.errors import InputError
+from orchestrator.mlflow_server.supervisor import child
+from trainables.storage.redaction import redact
 
 USER: Final = "mlflow"
 DATABASES: Final = ("mlflow", "mlflow_auth")
 """The databases of the tracking store and of MLflow's users."""
 START_SECONDS: Final = 60.0
+CONNECT_SECONDS: Final = 5
 
 
 def binaries() -> Path:
@@ -57,16 +60,11 @@ def postgres(home: Path, password: str) -> Iterator[dict[str, str]]:
     port = free_port()
     command = [str(programs / "postgres"), "-D", str(home), "-p", str(port)]
     command += ["-h", "127.0.0.1", "-k", ""]
-    with (home.parent / "postgres.log").open("a", encoding="utf-8") as log:
-        process: subprocess.Popen[bytes] = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd="/", **owner
-        )
-    try:
-        _await(process, port, password, home.parent / "postgres.log")
+    log = home.parent / "postgres.log"
+    # SIGINT does not wait for clients to disconnect.
+    with child(command, signal.SIGINT, log, cwd="/", **owner) as process:
+        _await(process, port, password, log)
         yield {name: _address(port, password, name) for name in DATABASES}
-    finally:
-        process.send_signal(signal.SIGINT)  # does not wait for clients to disconnect
-        process.wait()
 
 
 def _owner() -> dict[str, Any]:
@@ -76,6 +74,8 @@ def _owner() -> dict[str, Any]:
 
 def _initialise(home: Path, programs: Path, owner: dict[str, Any], password: str) -> None:
     """Create the database files in a temporary directory and rename it, so they are complete."""
+    for unfinished in home.parent.glob(f".{home.name}.*"):
+        shutil.rmtree(unfinished)
     beside = home.with_name(f".{home.name}.{os.getpid()}")
     beside.mkdir(mode=0o700, parents=True)
     with tempfile.NamedTemporaryFile("w", suffix=".pw", encoding="utf-8") as secret:
@@ -118,3 +118,22 @@ def _await(process: "subprocess.Popen[bytes]", port: int, password: str, log: Pa
             if process.poll() is not None or time.monotonic() > deadline:
                 raise InputError(f"PostgreSQL does not start; its messages are in {log}") from None
             time.sleep(0.2)
+
+
+def check_database(address: str) -> None:
+    """Check within seconds that a running PostgreSQL lets this user in.
+
+    Raises InputError with the reason and the cure; MLflow would try for minutes.
+    """
+    import psycopg
+
+    scheme, _, rest = address.partition("://")
+    if not scheme.startswith("postgresql"):
+        raise InputError(redact(f"--database {address}: expected postgresql://USER@HOST/NAME"))
+    try:
+        psycopg.connect(f"postgresql://{rest}", connect_timeout=CONNECT_SECONDS).close()
+    except psycopg.Error as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            redact(f"--database {address}: {why}; start it, or check the address and the password")
+        ) from None

@@ -2,18 +2,25 @@
 
 import os
 import secrets
+import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from orchestrator.cli.errors import InputError
-from orchestrator.mlflow_server.postgres import postgres
+from orchestrator.mlflow_server.postgres import check_database, postgres
+from orchestrator.mlflow_server.supervisor import (
+    HOME_VARIABLE,
+    child,
+    supervised,
+)
 from trainables.storage.atomic import write_text
 from trainables.storage.redaction import redact
 
@@ -66,36 +73,55 @@ def serve(settings: ServerSettings) -> None:
     """Serve until interrupted; raise InputError if a server does not start, or ends."""
     home = settings.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
+    address = f"http://{settings.host}:{settings.port}"
+    with supervised(home, home / "postgres") as n_left:
+        if n_left:
+            sys.stdout.write(f"ended {n_left} processes that an earlier server had left\n")
+        _check_port(settings)
+        _serve(settings, home, address)
+
+
+def _serve(settings: ServerSettings, home: Path, address: str) -> None:
     known = Secrets.of(home)
-    with _databases(settings.database, home, known) as (tracking, users):
-        address = f"http://{settings.host}:{settings.port}"
-        process = _start(settings, home, known, tracking, users)
-        try:
-            _await(process, address, home / "mlflow.log")
-            _report(address, home, tracking)
-            process.wait()
-            raise InputError(f"the server has ended; its messages are in {home / 'mlflow.log'}")
-        finally:
-            process.terminate()
-            process.wait()
+    with (
+        _databases(settings.database, home, known) as (tracking, users),
+        _mlflow(settings, home, known, tracking, users) as process,
+    ):
+        _await(process, address, home / "mlflow.log")
+        _report(address, home, tracking)
+        process.wait()
+        raise InputError(f"the server has ended; its messages are in {home / 'mlflow.log'}")
+
+
+def _check_port(settings: ServerSettings) -> None:
+    """Raise InputError if another process listens on the address."""
+    try:
+        socket.create_server((settings.host, settings.port)).close()
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"{settings.host}:{settings.port}: {why}; give another --port or --host"
+        ) from None
 
 
 @contextmanager
 def _databases(given: str | None, home: Path, known: Secrets) -> Iterator[tuple[str, str]]:
     if given is not None:
+        check_database(given)
         yield given, given
         return
     with postgres(home / "postgres", known.database) as found:
         yield found["mlflow"], found["mlflow_auth"]
 
 
-def _start(
+def _mlflow(
     settings: ServerSettings, home: Path, known: Secrets, tracking: str, users: str
-) -> "subprocess.Popen[bytes]":
-    """Start MLflow's server; pass secrets by files and environment, not by arguments."""
+) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    """Run MLflow's server; pass secrets by files and environment, not by arguments."""
     write_private(home / "auth.ini", AUTH.format(database=users, admin=ADMIN))
     environment = {
         **os.environ,
+        HOME_VARIABLE: str(home),
         "MLFLOW_BACKEND_STORE_URI": tracking,
         "MLFLOW_AUTH_CONFIG_PATH": str(home / "auth.ini"),
         "MLFLOW_AUTH_ADMIN_PASSWORD": known.admin,
@@ -104,15 +130,15 @@ def _start(
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
     command += ["--host", settings.host, "--port", str(settings.port), "--workers", "2"]
     command += ["--artifacts-destination", settings.artifacts or str(home / "artifacts")]
-    with (home / "mlflow.log").open("a", encoding="utf-8") as log:
-        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
+    return child(command, signal.SIGTERM, home / "mlflow.log", env=environment, cwd=home)
 
 
 def _await(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while True:
         try:
-            urllib.request.urlopen(f"{address}/health", timeout=5).close()
+            direct.open(f"{address}/health", timeout=5).close()
             return
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:

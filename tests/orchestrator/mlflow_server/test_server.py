@@ -19,6 +19,7 @@ from orchestrator.mlflow_server.server import Secrets
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
 from tests.builders.mirrored_runs import finish, rois
+from tests.builders.tcp_listeners import closed_port, silent_port
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Trial, Untuned
@@ -105,7 +106,7 @@ def test_what_was_missed_while_it_was_down_is_caught_up(
     first, second = (Trial(Contrastive(), (roi,)) for roi in rois(sweep)[:2])
     warnings: list[str] = []
     tracker = start_tracker(sweep, warnings.append)
-    assert server.stop(signal.SIGTERM) == set()
+    assert server.stop(signal.SIGKILL) == set()  # its children end with it
     finish(sweep, first)
     tracker.due([first.id])
     server.start()
@@ -201,3 +202,31 @@ def test_a_postgresql_that_does_not_start_is_reported_with_its_log(tmp_path: Pat
         postgres(tmp_path / "postgres", "secret"),
     ):
         pass
+
+
+def test_another_postgresql_that_is_not_there_is_reported_without_its_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address = f"postgresql+psycopg://mlflow:secret-word@127.0.0.1:{closed_port()}/mlflow"
+    arguments = ["--home", str(tmp_path), "--port", str(closed_port()), "--database", address]
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: --database postgresql+psycopg://mlflow:***@127.0.0.1:")
+    assert "refused" in message
+    assert message.count("\n") == 1
+
+
+def test_a_database_of_another_kind_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--home", str(tmp_path), "--port", str(closed_port()), "--database", "mysql://h/d"]
+    assert main(arguments) == 2
+    assert "expected postgresql://USER@HOST/NAME" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with silent_port() as port:
+        assert main(["--home", str(tmp_path), "--port", str(port)]) == 2
+    assert f"127.0.0.1:{port}: Address already in use; give another --port" in (
+        capsys.readouterr().err
+    )
