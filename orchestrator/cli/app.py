@@ -6,11 +6,19 @@ are the help. Nothing here imports Ray or torch, so ``--help`` and input errors 
 
 import sys
 from collections.abc import Callable, Collection, Sequence
+from difflib import get_close_matches
 from inspect import BoundArguments
 from pathlib import Path
 from typing import Annotated, Final
 
-from cyclopts import App, CoercionError, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CoercionError,
+    CycloptsError,
+    Parameter,
+    UnknownCommandError,
+    UnusedCliTokensError,
+)
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import Started, run
@@ -111,7 +119,7 @@ def _parse(
             given, print_error=False, exit_on_error=False
         )
     except CycloptsError as error:
-        raise InputError(_message(error)) from error
+        raise InputError(_message(error) + _meant(program, error)) from error
     if _is_help(command) and not asks_for_help:
         chain, apps, _ = program.parse_commands(given)
         names = [name for name in apps[-1] if not name.startswith("-")]
@@ -136,3 +144,20 @@ def _message(error: CycloptsError) -> str:
         token = error.argument.tokens[-1] if error.argument else error.token
         return f"{(token and token.keyword) or ''} {error.__cause__}".strip()
     return str(error)
+
+
+def _meant(program: App, error: CycloptsError) -> str:
+    """Name the command of a command that was probably meant, such as ``sweep status``."""
+    if not isinstance(error, UnknownCommandError) or "Did you mean" in str(error):
+        return ""
+    token = (error.unused_tokens or [""])[0].lower()
+    if token.startswith("-"):
+        return ""
+    nested = {
+        child: f"{name} {child}"
+        for name in program
+        for child in program[name]
+        if not (name.startswith("-") or child.startswith("-"))
+    }
+    similar = get_close_matches(token, nested, n=1)
+    return f" Did you mean {nested[similar[0]]!r}?" if similar else ""

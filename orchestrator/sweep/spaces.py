@@ -63,18 +63,27 @@ def load_search(name: str) -> Search | None:
 
 def _load_named(name: str) -> ModuleType:
     if name not in space_names():
-        similar = get_close_matches(name, (*space_names(), *ACTIONS), n=1)
         raise InputError(
-            f"no search space {name!r}; expected one of {', '.join(space_names())}, "
-            "or the path of a .py file with trials(rois)"
-            + (f"; did you mean {similar[0]!r}?" if similar else "")
+            f"no search space {name!r}; expected one of {', '.join(space_names())}, the path of a "
+            f".py file with trials(rois), or a command: {', '.join(ACTIONS)}{_meant(name)}"
         )
     return importlib.import_module(f"search_spaces.{name}")
 
 
+def _meant(name: str) -> str:
+    """Name the space, file or command that was probably meant."""
+    if Path(f"{name}.py").is_file():
+        return f"; did you mean {name + '.py'!r}?"
+    plain = name.removesuffix(".py").rpartition("/")[2].lower().replace("-", "_")
+    similar = get_close_matches(plain, (*space_names(), *ACTIONS), n=1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
+
+
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise InputError(f"{path}: no such search space; give the path of a .py file")
+        raise InputError(
+            f"{path}: no such search space; give the path of a .py file{_meant(str(path))}"
+        )
     spec = importlib.util.spec_from_file_location("user_search_space", path)
     assert spec is not None
     assert spec.loader is not None

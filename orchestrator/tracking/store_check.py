@@ -17,7 +17,7 @@ from mlflow.store.db.utils import create_sqlalchemy_engine
 
 from orchestrator.tracking.mlflow_store import StoreError, make_store, sqlite_path
 
-ANSWER_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 12.0
 """Timeout for the store's answer."""
 LOCK_SECONDS: Final = 5.0
 """Timeout for other processes' writes to an SQLite store."""
@@ -46,11 +46,12 @@ def open_store(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri)
 
 
-def check_store(uri: str, seconds: float = ANSWER_SECONDS) -> None:
-    """Check that a store answers within some seconds and, if it is SQLite, that it can be written.
+def check_store(uri: str, seconds: float | None = None) -> None:
+    """Check that a store answers soon and, if it is SQLite, that it can be written.
 
-    Raises StoreError with the reason and the cure.
+    seconds: timeout; None: ANSWER_SECONDS. Raises StoreError with the reason and the cure.
     """
+    seconds = ANSWER_SECONDS if seconds is None else seconds
     path = sqlite_path(uri)
     if path is not None:
         _check_sqlite(path)

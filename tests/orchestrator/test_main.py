@@ -99,7 +99,16 @@ def test_a_module_and_the_program_are_one_command(capsys: Capture) -> None:
         (["report", "--mesh", "fsaverage7"], 'Did you mean "fsaverage'),
         (["sweep", "statsu"], "no search space 'statsu'; expected one of"),
         (["sweep", "statsu"], "did you mean 'status'?"),
+        (["sweep", "statsu"], "or a command: status, retry, cancel; did you mean"),
         (["sweep", "papre"], "did you mean 'paper'?"),
+        (["sweep", "Paper"], "did you mean 'paper'?"),
+        (["sweep", "paper.py"], "paper.py: no such search space; give the path of a .py file; did"),
+        (["sweep", "search_spaces/pooledd.py"], "did you mean 'pooled'?"),
+        (["sweep", "Hyperparameter-Search"], "did you mean 'hyperparameter_search'?"),
+        (["statsu"], "Did you mean 'sweep status'?"),
+        (["retry", "--failed"], "Did you mean 'sweep retry'?"),
+        (["algonauts", "SRC"], "Did you mean 'ingest algonauts'?"),
+        (["transfer"], "Did you mean 'evaluate transfer'?"),
         (["sweep", "demo", "paper"], "unexpected argument 'paper'"),
         (["sweep", "status", "runs"], "unexpected argument 'runs'"),
         (["mlflow-server", "--port", "http"], '--port: unable to convert "http" into int'),
@@ -169,3 +178,11 @@ def test_the_process_ends_with_the_code_of_its_command() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: nowhere holds no scores")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_space_given_without_its_suffix_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("", encoding="utf-8")
+    assert "did you mean 'mine.py'?" in error_of(capsys, "sweep", "mine")

@@ -16,6 +16,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.mlflow_server.__main__ import main
 from orchestrator.mlflow_server.postgres import binaries, postgres
 from orchestrator.mlflow_server.server import Secrets
+from orchestrator.tracking import store_check
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
 from tests.builders.mirrored_runs import finish, rois
@@ -33,6 +34,13 @@ needs_postgres = pytest.mark.skipif(LACKS is not None, reason=f"PostgreSQL not t
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with served(tmp_path_factory.mktemp("served") / "mlflow-server") as one:
         yield one
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a server that has just started on a busy machine."""
+    monkeypatch.setattr(store_check, "ANSWER_SECONDS", 100.0)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "100")
 
 
 @pytest.fixture

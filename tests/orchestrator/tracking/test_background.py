@@ -127,7 +127,7 @@ def test_trials_that_a_store_missed_are_written_with_the_next_one() -> None:
 
 def test_a_store_that_swallows_requests_is_waited_for_once(sweep, monkeypatch) -> None:
     """It is due again after each trial, but the sweep ends soon after its last one."""
-    monkeypatch.setattr(store_check.check_store, "__defaults__", (0.3,))
+    monkeypatch.setattr(store_check, "ANSWER_SECONDS", 0.3)
     monkeypatch.setattr(background, "SLOW_SECONDS", 0.2)
     warnings: list[str] = []
     with silent_port() as port:
