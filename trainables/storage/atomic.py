@@ -11,15 +11,15 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, Final
 
 from trainables.storage.disk_space import full_disk_described
 from trainables.storage.local_files import rename, sync_file
 from trainables.storage.s3_mirror import upload
 from trainables.storage.temporary_files import temporary_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CHECKED: Final[dict[str, Any]] = {"write_page_checksum": True}
 """Options with which every Parquet file is written."""
@@ -72,17 +72,21 @@ def append_line(path: Path, line: str, *, to_s3: bool) -> None:
         upload(path, path)
 
 
-def write_parquet(path: Path, table: pa.Table, **options: Any) -> None:
+def write_parquet(path: Path, table: "pa.Table", **options: Any) -> None:
     """Write a table atomically, with one checksum per page; options are ``pyarrow.parquet``'s."""
+    import pyarrow.parquet as pq  # slow; not needed by a command's --help
+
     with atomic_write(path) as beside:
         pq.write_table(table, beside, **{"compression": "zstd", **CHECKED, **options})
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> "pa.Table":
     """Read a table and verify the checksums of its pages.
 
     Raises OSError or pyarrow's errors if the file is damaged.
     """
+    import pyarrow.parquet as pq
+
     return pq.read_table(path, columns=columns and list(columns), **VERIFIED)
 
 
