@@ -4,8 +4,8 @@ BIN := .venv/bin
 READY := .venv/ready
 UV_VERSION := 0.13.9
 
-.PHONY: demo test test-fast check audit cluster-test chaos bench bench-gpu gpu-check mlflow-server \
-	lock clean
+.PHONY: demo test test-fast check audit cluster-test chaos mutation bench bench-gpu gpu-check \
+	mlflow-server lock clean
 
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, report.
 	$(BIN)/python -m orchestrator.sweep
@@ -46,6 +46,10 @@ cluster-test: $(READY)  ## A sweep over three hosts by the real `ray up`; needs 
 chaos: $(READY)  ## The nightly storm: fifty faults, and the table of docs/reliability.md.
 	$(BIN)/python -m tests.faults.storm --faults 50
 
+mutation: $(READY)  ## List small faults that no test notices; ONLY='trainables.models.losses*'.
+	OMP_NUM_THREADS=1 $(BIN)/python -m mutmut run --max-children 2 $(ONLY)
+	$(BIN)/python -m mutmut results
+
 bench: $(READY)  ## Ratios to what one would use instead; fails when one has fallen.
 	$(BIN)/python -m benchmarks.suite --baseline benchmarks/baseline.json
 
@@ -63,6 +67,6 @@ lock: $(READY)  ## Resolve the dependencies anew.
 		--python-version 3.11 --extra dev pyproject.toml --output-file requirements.lock
 
 clean:  ## Remove the environment, the demonstration and every cache.
-	rm -rf .venv demo mlruns mlflow.db* build *.egg-info .pytest_cache .mypy_cache .ruff_cache \
-		.import_linter_cache .hypothesis
+	rm -rf .venv demo mutants mlruns mlflow.db* build *.egg-info .pytest_cache .mypy_cache \
+		.ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

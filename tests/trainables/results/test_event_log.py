@@ -2,8 +2,11 @@
 
 import json
 import os
+import socket
+import time
 from pathlib import Path
 
+from trainables.results import event_log
 from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import TrialLog
 from trainables.results.run_directory import RunDirectory
@@ -35,3 +38,26 @@ def test_a_second_try_goes_on_in_the_same_file(tmp_path: Path) -> None:
 def test_a_disk_that_refuses_it_costs_only_the_line(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("a file where the directory should be")
     TrialLog(RunDirectory(tmp_path).log_file("a-trial")).note("started")
+
+
+def test_a_line_names_time_to_the_millisecond_host_process_and_event(tmp_path: Path) -> None:
+    log = TrialLog(RunDirectory(tmp_path).log_file("a-trial"))
+    before = time.time()
+    log.note("given up", reason="no memory")
+    [line] = read(log.path)
+    assert list(line) == ["time", "host", "pid", "event", "reason"]
+    assert before - 0.001 <= line["time"] <= time.time() + 0.001
+    assert line["time"] == round(line["time"], 3)
+    assert (line["host"], line["event"], line["reason"]) == (
+        socket.gethostname(), "given up", "no memory",
+    )  # fmt: skip
+
+
+def test_every_event_but_an_epoch_uploads_the_log(monkeypatch, tmp_path: Path) -> None:
+    uploaded = []
+    monkeypatch.setattr(
+        event_log, "append_line", lambda path, line, *, to_s3: uploaded.append(to_s3)
+    )
+    for event in ("started", "epoch", "stage", "finished"):
+        TrialLog(tmp_path / "log").note(event)
+    assert uploaded == [True, False, True, True]

@@ -160,6 +160,14 @@ def test_the_summary_counts_and_averages_each_protocol(tmp_path) -> None:
     )
 
 
+def test_an_r_of_exactly_0_is_not_positive(tmp_path) -> None:
+    r = np.array([0.0, 0.5, -0.5, 0.25])
+    summary = summarise(
+        read_score_file(write_scores(RunDirectory(tmp_path), TRIAL, [roi_scores(r=r)]))
+    )
+    assert summary["nested_share_positive"] == 0.5
+
+
 def test_an_roi_of_constant_vertices_has_counts_but_no_mean(tmp_path) -> None:
     path = write_scores(RunDirectory(tmp_path), TRIAL, [roi_scores(r=np.full(4, np.nan))])
     assert summarise(read_score_file(path)) == {"nested_n_vertices": 4, "nested_n_constant": 4}
@@ -207,9 +215,19 @@ def test_an_outcome_comes_back_as_it_was_written(tmp_path) -> None:
 
 
 def test_a_failed_outcome_keeps_its_error(tmp_path) -> None:
-    failed = replace(OUTCOME, status="failed", history=(), error="Traceback …\nValueError: no")
-    failed.write(RunDirectory(tmp_path))
-    assert Outcome.read(RunDirectory(tmp_path), TRIAL.id) == failed
+    outcome = replace(OUTCOME, status="failed", history=(), error="Traceback …\nValueError: no")
+    outcome.write(RunDirectory(tmp_path))
+    assert Outcome.read(RunDirectory(tmp_path), TRIAL.id) == outcome
+
+
+def test_the_outcome_of_a_failure_has_its_kind_and_nothing_of_a_finished_trial() -> None:
+    outcome = failed(TRIAL, Failure("disk-full", "no space"))
+    assert (outcome.status, outcome.error_kind, outcome.error) == (
+        "failed",
+        "disk-full",
+        "no space",
+    )
+    assert (outcome.host, outcome.device, outcome.seconds, outcome.history) == ("", "", {}, ())
 
 
 def test_an_outcome_can_be_read_by_a_person_with_its_ids(tmp_path) -> None:

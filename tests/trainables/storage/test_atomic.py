@@ -16,7 +16,13 @@ from safetensors import SafetensorError
 from trainables.compute.failures import failure_of
 from trainables.exceptions import DiskFull
 from trainables.storage import atomic, disk_space, tensor_files
-from trainables.storage.atomic import atomic_write, read_parquet, write_parquet, write_text
+from trainables.storage.atomic import (
+    append_line,
+    atomic_write,
+    read_parquet,
+    write_parquet,
+    write_text,
+)
 from trainables.storage.tensor_files import write_tensors
 
 TABLE = pa.table({"r": np.random.default_rng(0).normal(size=500), "roi": ["V1v", "hV4"] * 250})
@@ -153,6 +159,19 @@ def test_an_error_of_safetensors_is_one_of_the_file_system(
     with pytest.raises(OSError, match=str(tmp_path)) as refused:
         write_tensors(tmp_path / "w", {"w": torch.zeros(2)})
     assert failure_of(refused.value).kind == kind
+
+
+def test_lines_are_appended_below_new_directories_and_uploaded_when_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uploaded: list[tuple[Path, Path]] = []
+    monkeypatch.setattr(atomic, "upload", lambda *paths: uploaded.append(paths))
+    path = tmp_path / "of" / "two" / "log.jsonl"
+    append_line(path, "ä", to_s3=False)
+    assert uploaded == []
+    append_line(path, "b", to_s3=True)
+    assert uploaded == [(path, path)]
+    assert path.read_bytes() == "ä\nb\n".encode()
 
 
 def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:

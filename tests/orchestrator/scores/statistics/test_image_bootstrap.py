@@ -162,6 +162,24 @@ def test_a_draw_without_variance_is_left_out() -> None:
     assert ours.p[0] == pytest.approx(min(1, 2 * (1 + tail) / (1 + kept.sum())))
 
 
+def test_the_mean_of_a_draw_leaves_out_vertices_without_an_r_in_it() -> None:
+    predicted = simulate(9, n_images=40, n_vertices=2)
+    predicted.measured[:, 0] = 0.0
+    predicted.measured[0, 0] = 1.0  # constant in a draw without image 0
+    counts = draw_counts(40, DRAW, "x")
+    kept = counts[:, 0] > 0
+    both = bootstrap_vertices(predicted, counts).drawn_mean
+    alone = [
+        bootstrap_vertices(
+            Predicted(predicted.measured[:, [k]], predicted.a[:, [k]], predicted.b[:, [k]]), counts
+        ).drawn_mean
+        for k in (0, 1)
+    ]
+    assert np.isnan(alone[0][~kept]).all()
+    np.testing.assert_allclose(both[~kept], alone[1][~kept], atol=1e-6)
+    np.testing.assert_allclose(both[kept], (alone[0] + alone[1])[kept] / 2, atol=1e-6)
+
+
 def test_draws_take_as_many_images_as_there_are_and_depend_on_the_subject_alone() -> None:
     counts = draw_counts(50, DRAW, "nsd-subj01")
     assert counts.shape == (200, 50)

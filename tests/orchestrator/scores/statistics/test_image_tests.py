@@ -100,6 +100,7 @@ def test_an_roi_is_the_bootstrap_of_its_own_predictions(swept, tests) -> None:
     expected = bootstrap_vertices(Predicted(y, a, b), draw_counts(len(index), DRAW, roi.shard))
     rows = tests.vertices[tests.vertices["roi_id"] == roi.id]
     np.testing.assert_array_equal(rows["low"], expected.low)
+    np.testing.assert_array_equal(rows["high"], expected.high)
     np.testing.assert_array_equal(rows["p"], expected.p)
 
 
@@ -115,6 +116,7 @@ def test_rows_follow_the_hierarchy_and_find_the_planted_gain(tests) -> None:
     of_rois = frame.groupby(["group", "subject", "roi_id"])[["difference", "better"]].mean()
     of_subjects = of_rois.groupby(["group", "subject"]).mean().groupby("group").mean()
     assert (early.row.label, higher.row.label, everything.row.label) == ("early", "higher", "all")
+    assert (early.a, early.b) == METHODS
     for one in (early, higher):
         assert one.difference == pytest.approx(of_subjects.at[one.row.label, "difference"])
         assert one.share_better == pytest.approx(of_subjects.at[one.row.label, "better"])
