@@ -17,7 +17,13 @@ from typing import Final
 
 from trainables.storage import local_files, temporary_files
 from trainables.storage.disk_space import full_disk_described
-from trainables.storage.s3_objects import S3Object, bucket_errors, client, objects_below
+from trainables.storage.s3_objects import (
+    S3Object,
+    bucket_errors,
+    check_bucket,
+    client,
+    objects_below,
+)
 from trainables.storage.temporary_files import is_owned, is_temporary, temporary_name
 
 SCHEME: Final = "s3://"
@@ -150,6 +156,7 @@ def pull(
         return
     bucket, key = found
     with bucket_errors(address(path)):
+        check_bucket(bucket)
         there = {
             path if one.key == key else path / one.key[len(key) :].lstrip("/"): one
             for one in objects_below(bucket, key)

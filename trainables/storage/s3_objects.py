@@ -22,6 +22,9 @@ _VERSION: Final = "cortex-sweep-version"
 """Metadata by which the uploader of a version recognises it."""
 _IN_PARTS: Final = 8 * 2**20
 """Bytes above which an object is downloaded in parts, several at a time."""
+CONNECT_SECONDS: Final = 4.0
+READ_SECONDS: Final = 6.0
+"""Timeouts of the first request, of which there are at most two."""
 _ATTEMPTS: Final = 5
 """Downloads of an object that is replaced meanwhile, or whose connection breaks off."""
 
@@ -150,3 +153,21 @@ def client() -> Any:
     from botocore.config import Config
 
     return boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 5}))
+
+
+@cache
+def check_bucket(bucket: str) -> None:
+    """Check that S3 answers about a bucket within 15 seconds; whatever it answers is accepted.
+
+    The client itself tries for minutes. Raises botocore's errors.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import ClientError
+
+    retries = {"mode": "standard", "total_max_attempts": 2}
+    brief = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
+    try:
+        boto3.client("s3", config=brief).head_bucket(Bucket=bucket)
+    except ClientError:
+        return  # it answers; what is asked for next is reported by itself
