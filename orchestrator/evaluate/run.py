@@ -36,7 +36,7 @@ from orchestrator.scores.filters import one_trial_per_roi, started_in
 from orchestrator.scores.overlap_notes import overlap_notes
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.transfers import transfers
-from trainables.data.shards import list_rois
+from trainables.data.shards import describe_copies, list_rois
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import PROTOCOLS, Roi, Trial
 from trainables.spec.evaluation import WorkItem
@@ -99,7 +99,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
 
     def make() -> Plan:
         plan = make_plan(work_items, run.runs, costs, run.started.only)
-        notes = pair_notes(plan, models, run.data)
+        notes = (*describe_copies(run.data), *pair_notes(plan, models, run.data))
         return replace(plan, notes=(*notes, *plan.notes))
 
     first = make()  # raises for invalid input before anything is written

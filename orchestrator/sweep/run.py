@@ -26,7 +26,7 @@ from orchestrator.sweep.demo import is_prepared, prepare_demo
 from orchestrator.sweep.hyperparameters import read_hyperparameters, with_hyperparameters
 from orchestrator.sweep.settings import SweepSettings, TrialChanges
 from orchestrator.sweep.spaces import Space, expand, load_space, space_notes
-from trainables.data.shards import list_rois
+from trainables.data.shards import describe_copies, list_rois
 from trainables.spec import Roi, Trial
 from trainables.storage.atomic import hash_file
 
@@ -46,7 +46,14 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     sizes = read_costs(run)
     missing = check_backbones(trials, run.locations.weights, sizes)
     costs = sizes.calibrated(outcomes(run.runs, trials))
-    executor, notes = executor_for(run, costs), (*space_notes(space, rois), *missing)
+    executor, notes = (
+        executor_for(run, costs),
+        (
+            *describe_copies(run.data),
+            *space_notes(space, rois),
+            *missing,
+        ),
+    )
 
     def plan() -> Plan:
         made = make_plan(trials, run.runs, costs, run.started.only)

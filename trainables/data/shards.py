@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from trainables.data.data_directory import DataDirectory, manifest_file
-from trainables.data.verification import read_vertex_table, warn_once
+from trainables.data.verification import read_vertex_table
 from trainables.spec import Roi, digest
 from trainables.spec.fields import Count, Int, Name, Size, Text
 from trainables.spec.records import read_record, record
@@ -153,14 +153,26 @@ def list_rois(data: DataDirectory) -> list[Roi]:
 
 
 def _check_names(data: DataDirectory, shards: Collection[Path]) -> None:
-    """Warn of copies of subjects, once; raise ValueError for a subject that was renamed."""
+    """Raise ValueError for a subject whose directory was renamed."""
     for shard, name in data.misnamed().items():
         if data.shard(name) not in shards:
             raise ValueError(
                 f"{shard}: expected a directory named {name}, as in its manifest; rename it to "
                 f"{data.shard(name)}, or move it out of {data}"
             )
-        warn_once(f"{shard}: left out, since it is a copy of {name}; move it out of {data}")
+
+
+def describe_copies(data: DataDirectory) -> tuple[str, ...]:
+    """Name the copies of subjects that are left out, in one line; nothing where there are none."""
+    copies = sorted(map(str, data.misnamed()))
+    if not copies:
+        return ()
+    more = f" and {len(copies) - 3:,} more" if len(copies) > 3 else ""
+    shown = ", ".join(copies[:3])
+    return (
+        f"left out: {shown}{more}, which by their manifests are copies of other subjects; move "
+        f"them out of {data}",
+    )
 
 
 def _roi_rank(roi_name: str) -> tuple[int, str]:

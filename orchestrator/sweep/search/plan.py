@@ -12,7 +12,7 @@ from orchestrator.execution.setup import name_weights, read_costs
 from orchestrator.sweep.search.rounds import Progress
 from orchestrator.sweep.settings import SweepSettings
 from orchestrator.sweep.spaces import start_from
-from trainables.data.shards import list_rois
+from trainables.data.shards import describe_copies, list_rois
 from trainables.spec.search import Search
 
 
@@ -51,5 +51,6 @@ def show_plan(settings: SweepSettings, progress: Progress, console: Console) -> 
         f"({n_stopped} stopped); in round {current.number + 1}",
         f"at most {duration(left)} of work is left, if no trial is stopped",
         f"results: {progress.home.address}",
+        *describe_copies(settings.run.data),
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

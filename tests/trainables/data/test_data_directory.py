@@ -18,7 +18,7 @@ from trainables.data.data_directory import (
     row_file,
     row_files,
 )
-from trainables.data.shards import list_rois
+from trainables.data.shards import describe_copies, list_rois
 
 NAMES = {"tasks", "manifest.json", "vertices.parquet", "rows-"}
 SPELLER = HOME / "trainables" / "data" / "data_directory.py"
@@ -97,16 +97,15 @@ def test_copies_of_subjects_and_tasks_are_not_listed(tmp_path: Path) -> None:
     assert list_rois(data) == rois
 
 
-def test_a_copy_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_copies_are_named_in_one_line(tmp_path: Path) -> None:
     data = DataDirectory(tmp_path)
     write_shards(tmp_path)
-    copy = data.shard("nsd-subj01_old")
-    shutil.copytree(data.shard("nsd-subj01"), copy)
-    for _ in range(3):
-        list_rois(data)
-    assert [record.message for record in caplog.records] == [
-        f"{copy}: left out, since it is a copy of nsd-subj01; move it out of {data}"
-    ]
+    assert describe_copies(data) == ()
+    for number in range(5):
+        shutil.copytree(data.shard("nsd-subj01"), data.shard(f"nsd-subj01 ({number})"))
+    [line] = describe_copies(data)
+    assert "nsd-subj01 (2) and 2 more" in line
+    assert "nsd-subj01 (3)" not in line
 
 
 def test_a_renamed_subject_is_refused_by_name(tmp_path: Path) -> None:
