@@ -1,5 +1,6 @@
 """Trials in this process: the same plan, files and outcomes as on a cluster, and no Ray."""
 
+import errno
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from orchestrator.execution.settings import Locations, RunSettings
 from orchestrator.sweep import __main__ as sweep
 from tests.builders.tiny_backbone import tiny_backbone
 from trainables.data.data_directory import DataDirectory
+from trainables.exceptions import DiskFull
 from trainables.models import backbones
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
@@ -151,6 +153,38 @@ def test_a_sweep_ends_with_its_device(home, faulty, capsys) -> None:
     assert failed.status == "failed"
     assert run_locally() == 0
     assert {one.status for one in outcomes(home / "runs")} == {"finished"}
+
+
+def test_a_sweep_ends_at_the_first_trial_that_finds_the_disk_full(home, faulty, capsys) -> None:
+    full = DiskFull(errno.ENOSPC, "No space left on device in runs: 3.0 MB are missing")
+    faulty.errors = {1: full}
+    assert run_locally() == 2
+    assert len(faulty.calls) == 1  # neither tried again nor followed by another
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "every other trial would fail too: No space left on device in runs: 3.0 MB" in error
+    [failed] = outcomes(home / "runs")
+    assert (failed.status, failed.error_kind) == ("failed", "disk-full")
+    assert run_locally() == 0
+    assert {one.status for one in outcomes(home / "runs")} == {"finished"}
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_run_directory_that_goes_away_is_one_line(home, monkeypatch, capsys, number) -> None:
+    class Moving(TrialRunner):
+        """Runs trials, and moves the run directory after one of them."""
+
+        def run(self, trial: WorkItem, listener: Any) -> Outcome:
+            outcome = super().run(trial, listener)
+            if len(list(home.glob("runs/trials/*.json"))) == number:
+                (home / "runs").rename(home / "moved")
+            return outcome
+
+    monkeypatch.setattr(local_executor, "TrialRunner", Moving)
+    assert run_locally() == 2
+    error = capsys.readouterr().err
+    assert "error: runs: was moved or removed during this command" in error
+    assert "Traceback" not in error
 
 
 def test_trials_whose_run_directory_is_gone_have_failed(home, monkeypatch, capsys) -> None:
