@@ -98,7 +98,8 @@ def _check_port(settings: ServerSettings) -> None:
     try:
         socket.create_server((settings.host, settings.port)).close()
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+        number = getattr(error, "errno", None) or 0
+        why = os.strerror(number) if number > 0 else getattr(error, "strerror", None) or str(error)
         raise InputError(
             f"{settings.host}:{settings.port}: {why}; give another --port or --host"
         ) from None

@@ -238,3 +238,15 @@ def test_a_port_in_use_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture
     assert f"127.0.0.1:{port}: Address already in use; give another --port" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("address", [("no.such.host.example", "5000"), ("127.0.0.1", "99999")])
+def test_an_address_that_is_none_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], address: tuple[str, str]
+) -> None:
+    host, port = address
+    assert main(["--home", str(tmp_path), "--host", host, "--port", port]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: {host}:{port}: ")
+    assert message.endswith("; give another --port or --host\n")
+    assert message.count("\n") == 1
