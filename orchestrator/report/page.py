@@ -15,10 +15,11 @@ import numpy as np
 from orchestrator.analyze.analysis import Inputs, Missing, read_missing
 from orchestrator.analyze.catalogue import ANALYSES
 from orchestrator.cli.errors import InputError
+from orchestrator.report.content_policy import content_policy
 from orchestrator.report.headline import headline
 from orchestrator.report.sections.catalogue import SECTIONS
 from orchestrator.report.sections.cortex import DEFAULT_MESH, load_mesh
-from orchestrator.report.sections.section import Section
+from orchestrator.report.sections.section import Interactive, Section
 from orchestrator.report.sections.surface import section_on
 from trainables.data.shards import Manifest
 from trainables.results.outcome import Outcome, read_outcomes
@@ -53,16 +54,24 @@ def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    parts = [_part(inputs, one.name, mesh) for one in ANALYSES]
+    js = (PAGE / "report.js").read_text(encoding="utf-8")
     text = environment.get_template("report.html.j2").render(
         title=f"Sweep of {' and '.join(inputs.all_scores.present('dataset'))}",
         facts=facts,
         headline=top,
-        parts=[_part(inputs, one.name, mesh) for one in ANALYSES],
+        parts=parts,
         css=(PAGE / "report.css").read_text(encoding="utf-8"),
-        js=(PAGE / "report.js").read_text(encoding="utf-8"),
+        js=js,
+        policy=content_policy([js], (figure.page for figure in _interactive(parts))),
     )
     write_text(page, text)
     return page
+
+
+def _interactive(parts: Sequence[Part]) -> Iterator[Interactive]:
+    figures = (figure for part in parts if part.section for figure in part.section.figures)
+    return (figure for figure in figures if isinstance(figure, Interactive))
 
 
 def _part(inputs: Inputs, name: str, mesh: str) -> Part:

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.xdist_group("chromium"),
 ]
 SOFTWARE_WEBGL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
-DESKTOP, PHONE = 1280, 390
+DESKTOP, PHONE = 1440, 390
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +127,25 @@ def test_the_surface_draws_and_turns(page: Page) -> None:
     page.wait_for_timeout(1_000)
     turned = frame.screenshot()
     assert share_changed(before, turned) > 0.05
+
+
+def test_the_policy_blocks_scripts_that_are_not_the_pages_own(
+    browser: Browser, report: Path
+) -> None:
+    injected = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
+    changed = report.with_name("changed.html")
+    text = report.read_text(encoding="utf-8")
+    changed.write_text(text.replace("<main>", f"<main>{injected}"), encoding="utf-8")
+    page = browser.new_page()
+    page.goto(changed.as_uri())
+    assert page.evaluate("window.evil === undefined")
+    changed.write_text(
+        changed.read_text(encoding="utf-8").replace("Content-Security-Policy", "none"),
+        encoding="utf-8",
+    )
+    page.goto(changed.as_uri())
+    assert page.evaluate("window.evil === 1")  # it would run without the policy
+    page.close()
 
 
 def n_colours(png: bytes) -> int:

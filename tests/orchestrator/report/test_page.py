@@ -1,5 +1,8 @@
 """The report: what it says, what it can't say, and that names in the data stay text."""
 
+import base64
+import hashlib
+import html
 import json
 import re
 
@@ -51,6 +54,19 @@ def test_a_page_says_what_is_there_and_what_is_missing(inputs, tmp_path):
     assert "no pooled model has been scored" in page
     assert "orchestrator.ingest task" in page
     assert page.count('class="data"') == 2
+
+
+def test_every_script_of_a_page_is_allowed_by_its_hash_and_nothing_else(inputs, tmp_path):
+    text = write_report(inputs, tmp_path / "report.html").read_text()
+    policy = html.unescape(re.findall(r'Security-Policy" content="([^"]*)"', text)[0])
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy
+    script_sources = policy.split("; ")[1]
+    assert "unsafe-inline" not in script_sources
+    assert "unsafe-eval" not in script_sources  # there is no interactive figure
 
 
 def test_a_page_asks_no_network(inputs, tmp_path):
