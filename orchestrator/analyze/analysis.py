@@ -1,6 +1,7 @@
 """What an analysis is: a question, the files that it depends on, and one table."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -41,7 +42,7 @@ class Inputs:
         """Every score of every trial and evaluation, all protocols; Missing without any."""
         files = list(self.score_files())
         if not files:
-            raise Missing(f"{self.runs} holds no scores", "run python -m orchestrator.sweep")
+            raise Missing(f"{self.runs} holds no scores", self.sweep_command("SPACE"))
         return read_score_table(self.runs)
 
     @cached_property
@@ -70,6 +71,12 @@ class Inputs:
     def recorded_scores(self) -> tuple[Path, ...]:
         """The files with the scores of the trial and ROI that their paths name."""
         return tuple(find_score_files(self.runs)[0])
+
+    def sweep_command(self, space: str, *, weights: bool = False) -> str:
+        """Return the cure that a sweep of a search space is; weights: it needs ``--weights``."""
+        data, out = (shlex.quote(str(one)) for one in (self.data, self.runs))
+        needed = " --weights FILE" if weights else ""
+        return f"run python -m orchestrator.sweep {space} --data {data} --out {out}{needed}"
 
     def score_files(self) -> Iterable[Path]:
         """List the files that hold scores."""

@@ -88,6 +88,7 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
     import torch
 
     from orchestrator.analyze.probe_actors import due, find_backbones, run_probes
+    from orchestrator.analyze.probe_layers import check_probe_layers
     from trainables.probes.probe import ProbeContext
 
     context = ProbeContext(
@@ -99,7 +100,12 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
         settings.feature_layer,
         settings.saliency_layer,
     )
-    jobs = due(find_backbones(settings.runs), context, sorted(kinds))
+    backbones = find_backbones(settings.runs)
+    jobs = due(backbones, context, sorted(kinds))
+    if jobs and context.task is not None:
+        saliency_layer = settings.saliency_layer if "saliency" in kinds else None
+        for architecture in sorted({one.model.backbone.architecture for one in backbones}):
+            check_probe_layers(architecture, settings.feature_layer, saliency_layer)
     failures = run_probes(jobs, context, settings.workers, console)
     settings.runs.fetch()  # other nodes may have written results
     return failures
@@ -112,7 +118,8 @@ def _task(settings: Analysing) -> Path | None:
         there = ", ".join(tasks) or "none"
         raise InputError(
             f"--task {settings.task}: not in {settings.data.all_tasks}, where there is "
-            f"{there}; run python -m orchestrator.ingest task"
+            f"{there}; ingest one by python -m "
+            f"orchestrator.ingest task SRC --out {settings.data} --name {settings.task}"
         )
     return tasks.get(settings.task or next(iter(tasks), ""))
 

@@ -54,8 +54,8 @@ def find_models(runs: RunDirectory, rois: Sequence[Roi]) -> Models:
     usable = tuple(trial for trial in trials if known.issuperset(trial.rois))
     if not trials:
         raise InputError(
-            f"{runs}: has no finished fine-tuned trial; run python -m orchestrator.sweep first, "
-            "or give --out the directory of a sweep"
+            f"{runs}: has no finished fine-tuned trial; run python -m orchestrator.sweep SPACE "
+            f"--data DATA --out {runs}, or give --out the directory of a sweep"
         )
     if not usable:
         raise InputError(

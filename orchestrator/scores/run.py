@@ -146,7 +146,8 @@ def _by_model(table: ScoreTable, protocol: str) -> _QueryResult:
     found = transfers(table)
     if not found:
         raise InputError(
-            "--by model: no scores of an evaluation; run python -m orchestrator.evaluate first"
+            "--by model: no scores of an evaluation; run python -m "
+            "orchestrator.evaluate transfer --out RUNS"
         )
     return _QueryResult(transfer_tables(found, protocol))
 

@@ -161,7 +161,8 @@ def read_score_table(runs: RunDirectory, trial_ids: Collection[str] | None = Non
     strangers = tuple(path for path, one in zip(paths, read, strict=True) if one is None)
     if not parts:
         left_out = describe_strangers((*runs.strangers(), *strangers))
-        message = f"{runs}: holds no scores; run python -m orchestrator.sweep first"
+        cure = f"run python -m orchestrator.sweep SPACE --data DATA --out {runs}"
+        message = f"{runs}: holds no scores; {cure}"
         raise InputError(message, *([left_out] if left_out else []))
     return ScoreTable(
         _tabulate(parts),

@@ -103,7 +103,7 @@ def cancel(runs: RunDirectory, console: Console) -> None:
     """
     owner = owner_of(runs)
     if owner is None or not _lives(runs, owner, console):
-        raise InputError(f"{runs}: nothing is running here; python -m orchestrator.sweep status")
+        raise InputError(f"{runs}: nothing is running here")
     path = runs.lock_file(runs.lock_numbers()[-1])
     write_text(runs.cancel_file, owner.key)
     observation, deadline = Observation(runs, path), time.monotonic() + CANCEL_SECONDS

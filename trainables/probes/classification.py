@@ -130,13 +130,16 @@ def read_head(path: Path) -> tuple[Tensor, Tensor]:
     except Exception as error:  # safetensors has its own error type
         raise ValueError(
             f"{path}: not a classifier's head ({error}); remove the result next to it and run "
-            "python -m orchestrator.analyze classification again"
+            "python -m orchestrator.analyze classification --out RUNS"
         ) from error
 
 
 def _task(context: ProbeContext) -> Path:
     if context.task is None:
-        raise ValueError("no image-classification task; run python -m orchestrator.ingest task")
+        raise ValueError(
+            "no image-classification task; run python -m orchestrator.ingest task SRC "
+            "--out DATA --name NAME"
+        )
     return context.task
 
 

@@ -20,7 +20,7 @@ from trainables.probes.probe import ProbeRecord
 KIND = "classification"
 CURE = (
     "ingest a task by python -m orchestrator.ingest task SRC --out DATA --name NAME, then run "
-    "python -m orchestrator.analyze classification"
+    "python -m orchestrator.analyze classification --out RUNS"
 )
 SCHEMA = pa.schema(
     [

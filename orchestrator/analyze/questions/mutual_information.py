@@ -12,7 +12,10 @@ from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.analyze.backbone_columns import BACKBONE_FIELDS, as_table, describe, read_records
 
 KIND = "information"
-CURE = "fine-tune contrastive or pooled models by python -m orchestrator.sweep, then run this again"
+CURE = (
+    "fine-tune contrastive or pooled models by python -m orchestrator.sweep SPACE --data DATA "
+    "--out RUNS"
+)
 SCHEMA = pa.schema(
     [
         *BACKBONE_FIELDS,

@@ -41,9 +41,14 @@ def make(inputs: Inputs) -> pa.Table:
     if rows.empty:
         raise Missing(
             "no pooled model has been scored",
-            f"run python -m orchestrator.sweep pooled --out {inputs.runs}",
+            inputs.sweep_command("pooled", weights=_is_of_a_file(inputs)),
         )
     return pa.Table.from_pandas(rows[SCHEMA.names], SCHEMA, preserve_index=False)
+
+
+def _is_of_a_file(inputs: Inputs) -> bool:
+    """Return whether the sweep's backbones started from a file of weights."""
+    return any(one.backbone.weights.startswith("sha256:") for one in inputs.scores.trials.values())
 
 
 def _of_protocol(inputs: Inputs, protocol: str) -> pd.DataFrame:

@@ -188,5 +188,5 @@ def _notes(rows: pd.DataFrame, mesh: Mesh) -> tuple[str, ...]:
         return ()
     return (
         f"{hidden:,} of {len(places):,} vertices are not on {mesh.name} and not drawn; "
-        "python -m orchestrator.report --mesh fsaverage draws all.",
+        "to draw all: python -m orchestrator.report --out RUNS --mesh fsaverage",
     )

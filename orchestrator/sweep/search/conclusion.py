@@ -1,5 +1,6 @@
 """Conclude a search: the file of the best hyperparameters, figures and a table."""
 
+import shlex
 from datetime import UTC, datetime
 
 from orchestrator.execution.narration import Narrator
@@ -41,4 +42,7 @@ def conclude(progress: Progress, identity: Sweep, narrator: Narrator) -> None:
     narrator.console.print(best_table(ranked))
     narrator.say(f"figures: {', '.join(str(path) for path in figures)}")
     narrator.say(f"hyperparameters: {frozen}")
-    narrator.say(f"use them: python -m orchestrator.sweep paper --hyperparameters {frozen}")
+    narrator.say(
+        "use them: python -m orchestrator.sweep paper --data DATA --out RUNS "
+        f"--hyperparameters {shlex.quote(str(frozen))}"
+    )
