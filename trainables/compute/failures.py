@@ -27,7 +27,7 @@ def device_failure(error: BaseException) -> Literal["out-of-memory", "device"] |
     """Classify an error as out of memory or a failed device; return None for other errors.
 
     torch raises a plain RuntimeError for many of these, distinguishable only by its text. No other
-    function inspects the text of an error.
+    function does so, except for safetensors' errors of a file (``storage.tensor_files``).
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "out-of-memory"
