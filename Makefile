@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 UV_VERSION := 0.13.9
 
-.PHONY: demo test test-fast check audit cluster-test chaos mutation bench bench-gpu gpu-check \
+.PHONY: demo test test-fast fuzz check audit cluster-test chaos mutation bench bench-gpu gpu-check \
 	mlflow-server lock clean
 
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, report.
@@ -21,6 +21,9 @@ test: $(READY)  ## Pass every test.
 test-fast: $(READY)  ## The unit tests: no Ray, no slow ones.
 	$(BIN)/python -m pytest -n 2 --dist worksteal \
 		-m "not ray and not slow and not cluster"
+
+fuzz: $(READY)  ## 2,000 mutated manifests, outcomes, frozen files and search spaces.
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -o timeout=3600 tests/orchestrator/sweep/test_fuzzed_inputs.py
 
 check: $(READY)  ## Format, lint, types, layers.
 	$(BIN)/ruff format --check .
