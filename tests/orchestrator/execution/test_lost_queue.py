@@ -15,7 +15,7 @@ from tests.builders.planned_rois import COSTS, rois, three_methods
 from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import SCORE_SCHEMA
+from trainables.results.score_files import SCORE_SCHEMA, describe_scores
 from trainables.spec.evaluation import WorkItem
 from trainables.storage.atomic import write_parquet
 
@@ -37,8 +37,9 @@ class Monitored:
 
 
 def finish(runs: RunDirectory, trial: WorkItem) -> None:
+    table = SCORE_SCHEMA.empty_table().replace_schema_metadata(describe_scores(trial, code=""))
     for roi in trial.rois:
-        write_parquet(runs.score_file(trial.id, roi.id), SCORE_SCHEMA.empty_table())
+        write_parquet(runs.score_file(trial.id, roi.id), table)
     Outcome(trial, "finished", "host", "cpu", 0.0, {}).write(runs)
 
 

@@ -13,7 +13,7 @@ from tests.builders.small_scores import ENCODING, roi
 from trainables.exceptions import Failure
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import SCORE_SCHEMA
+from trainables.results.score_files import SCORE_SCHEMA, describe_scores
 from trainables.spec import Contrastive, Trial
 from trainables.storage.atomic import write_parquet
 
@@ -48,7 +48,8 @@ def end(runs: Path, trial: Trial, status: Any = "finished") -> None:
 
 def score(runs: Path) -> None:
     path = RunDirectory(runs).score_file(TRIAL.id, TRIAL.rois[0].id)
-    write_parquet(path, SCORE_SCHEMA.empty_table())
+    described = describe_scores(TRIAL, code="")
+    write_parquet(path, SCORE_SCHEMA.empty_table().replace_schema_metadata(described))
 
 
 @pytest.mark.parametrize(
