@@ -19,7 +19,7 @@ from orchestrator.cli.signals import is_stopping
 
 T = TypeVar("T")
 
-MAX_ITEMS: Final = 30_000
+MAX_ITEMS: Final = 200_000
 """The most trials, or notes, that a search space may yield, repeated ones included."""
 CPU_SECONDS: Final = 10.0
 """CPU time that a search space may take to list its trials."""
