@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from inspect import BoundArguments
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import (
     App,
@@ -22,6 +22,9 @@ from cyclopts import (
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import Started, run
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PROGRAM: Final = "cortex-sweep"
 
@@ -106,6 +109,13 @@ def _is_help(command: Callable[..., int | None]) -> bool:
     return getattr(command, "__func__", None) is App.help_print
 
 
+def _new_console() -> "Console":
+    """Make a console, which has the width and the streams of this moment."""
+    from rich.console import Console  # only needed here
+
+    return Console()
+
+
 def _parse(
     program: App, arguments: Sequence[str]
 ) -> tuple[Callable[..., int | None], BoundArguments, Collection[str]]:
@@ -114,6 +124,7 @@ def _parse(
     asks_for_help = bool({"--help", "-h"} & set(given))
     if asks_for_help:
         _import_commands(program)
+        program.console = _new_console()
     try:
         command, values, unparsed = program.parse_args(
             given, print_error=False, exit_on_error=False
