@@ -1,5 +1,6 @@
 """Temporary files for data that is too large for memory, which vanish with their process."""
 
+import ctypes
 import errno
 import mmap
 import os
@@ -13,6 +14,7 @@ from trainables.storage.temporary_files import temporary_name
 
 _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """Error numbers of a file system that can't do something."""
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 class ScratchFile:
@@ -39,7 +41,7 @@ class ScratchFile:
         check_room(self._directory, self._n_bytes)
         with full_disk_described(self._directory):
             try:
-                os.posix_fallocate(self._file, 0, max(self._n_bytes, 1))
+                _reserve_space(self._file, max(self._n_bytes, 1))
             except OSError as error:
                 if error.errno not in _UNSUPPORTED:
                     raise
@@ -72,6 +74,17 @@ class ScratchFile:
     def close(self) -> None:
         """Free the file, unless it is mapped; do nothing if it is closed."""
         self._close()
+
+
+def _reserve_space(file: int, n_bytes: int) -> None:
+    """Reserve the disk space of a file by fallocate(2); raise OSError.
+
+    posix_fallocate writes every block where a file system can't reserve space, as on NFSv3.
+    """
+    while _LIBC.fallocate(file, 0, ctypes.c_int64(0), ctypes.c_int64(n_bytes)) != 0:
+        number = ctypes.get_errno()
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
 
 
 def _open_unlinked(directory: Path) -> int:

@@ -15,6 +15,7 @@ from trainables.data import disk_images
 from trainables.data.disk_images import DiskImages
 from trainables.data.loading import read_images
 from trainables.exceptions import DiskFull
+from trainables.storage import scratch_file
 
 N_IMAGES = 150
 
@@ -67,9 +68,9 @@ def test_a_full_disk_is_reported_with_what_is_needed(shard, tmp_path, monkeypatc
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    for call in ("pwrite", "posix_fallocate"):
+    for module, call in ((os, "pwrite"), (scratch_file, "_reserve_space")):
         with monkeypatch.context() as patch:
-            patch.setattr(os, call, full)
+            patch.setattr(module, call, full)
             with pytest.raises(DiskFull, match="No space left on device"):
                 DiskImages(shard, tmp_path)
 

@@ -1,5 +1,6 @@
 """Scratch files take their disk space at once, and none is left, whatever ends the process."""
 
+import ctypes
 import errno
 import gc
 import os
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from trainables.exceptions import DiskFull
+from trainables.storage import scratch_file
 from trainables.storage.scratch_file import ScratchFile
 
 N_BYTES = 3 * 2**16
@@ -31,6 +33,17 @@ def directory(
     if request.param == "unlinked":
         monkeypatch.setattr(os, "open", without_nameless)
     return tmp_path / "not" / "yet"
+
+
+class Libc:
+    """A C library whose calls of fallocate end with given error numbers; 0: success."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = list(numbers)
+
+    def fallocate(self, *_: object) -> int:
+        ctypes.set_errno(number := self.numbers.pop(0))
+        return -1 if number else 0
 
 
 def fail(number: int) -> Any:
@@ -84,7 +97,7 @@ def test_a_full_disk_is_an_error_when_it_is_made_or_written(
 ) -> None:
     n_open = len(list(OPEN_FILES.iterdir()))
     with monkeypatch.context() as patch:
-        patch.setattr(os, "posix_fallocate", fail(number))
+        patch.setattr(scratch_file, "_LIBC", Libc(number))
         with pytest.raises(DiskFull, match=f"{os.strerror(number)} in {tmp_path}"):
             ScratchFile(tmp_path, N_BYTES)
     gc.collect()
@@ -101,18 +114,29 @@ def test_more_than_is_free_is_refused_with_what_is_missing(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_that_reserves_no_space_will_do(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(scratch_file, "_LIBC", Libc(number))
+    file = ScratchFile(directory, N_BYTES)
+    assert os.fstat(file.fileno()).st_blocks == 0  # nothing is written twice
+    assert bytes(file.map()) == bytes(N_BYTES)
+
+
+def test_a_reservation_that_a_signal_interrupts_goes_on(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "posix_fallocate", fail(errno.EOPNOTSUPP))
-    file = ScratchFile(directory, N_BYTES)
-    assert bytes(file.map()) == bytes(N_BYTES)
+    libc = Libc(errno.EINTR, 0)
+    monkeypatch.setattr(scratch_file, "_LIBC", libc)
+    ScratchFile(directory, N_BYTES)
+    assert libc.numbers == []
 
 
 def test_another_error_is_not_taken_for_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "posix_fallocate", fail(errno.EIO))
+    monkeypatch.setattr(scratch_file, "_LIBC", Libc(errno.EIO))
     with pytest.raises(OSError, match="Input/output error") as found:
         ScratchFile(tmp_path, N_BYTES)
     assert not isinstance(found.value, DiskFull)
