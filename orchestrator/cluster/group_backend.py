@@ -13,7 +13,12 @@ from ray.train.torch import TorchConfig
 from ray.train.torch.config import _TorchBackend
 
 from orchestrator.cli.environment import set_environment
-from trainables.training.rendezvous import Rendezvous, make_rendezvous, meet
+from trainables.training.rendezvous import (
+    Rendezvous,
+    make_rendezvous,
+    meet,
+    serve_rendezvous,
+)
 
 REMOVE_SECONDS: Final = 10.0
 
@@ -35,8 +40,7 @@ class GroupBackend(_TorchBackend):
         size = len(worker_group)
         if size == 1:
             return
-        addresses = worker_group.execute(ray.util.get_node_ip_address)
-        self._place = place = worker_group.execute_single(0, make_rendezvous, addresses)
+        self._place = place = _choose_place(worker_group)
         if place.directory is not None:
             worker_group.execute(use_loopback)
         has_gpus = worker_group.get_resources_per_worker().get("GPU", 0) > 0
@@ -55,6 +59,17 @@ class GroupBackend(_TorchBackend):
         if place is not None:
             with suppress(ray.exceptions.RayError):  # the first worker is gone
                 ray.get(worker_group.execute_single_async(0, place.remove), timeout=REMOVE_SECONDS)
+
+
+def _choose_place(worker_group: Any) -> Rendezvous:
+    """Let the first worker make a place to meet that all workers can reach."""
+    addresses = worker_group.execute(ray.util.get_node_ip_address)
+    place: Rendezvous = worker_group.execute_single(0, make_rendezvous, addresses)
+    if all(worker_group.execute(place.is_reachable)):
+        return place
+    worker_group.execute_single(0, place.remove)
+    served: Rendezvous = worker_group.execute_single(0, serve_rendezvous, addresses[0])
+    return served
 
 
 class GroupConfig(TorchConfig):

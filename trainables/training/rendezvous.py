@@ -2,9 +2,11 @@
 
 torch.distributed exchanges addresses through a store. Its usual store listens on all interfaces,
 and serves whoever connects. Here workers of one host share a file that only their user can read;
-workers of several hosts use a store that listens on one address of the first of them.
+workers of several hosts, or of containers without a common directory, use a store that listens on
+one address of the first of them.
 """
 
+import os
 import shutil
 import socket
 import tempfile
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import torch.distributed as dist
-from torch._C._distributed_c10d import FileStore, Store, TCPStore
+from torch.distributed import FileStore, Store, TCPStore  # type: ignore[attr-defined]
 
 TIMEOUT: Final = timedelta(minutes=30)
 """How long workers wait for each other when they start, and at each sum."""
@@ -33,6 +35,14 @@ class Rendezvous:
     """Address of the host that serves the store, for workers of several hosts."""
     port: int = 0
 
+    def is_reachable(self) -> bool:
+        """Return whether this process can use the directory, if there is one.
+
+        Containers that share the network of their host, and so its address, may each have a
+        directory for temporary files of their own.
+        """
+        return self.directory is None or os.access(self.directory, os.R_OK | os.W_OK | os.X_OK)
+
     def remove(self) -> None:
         """Remove the directory, after the workers have ended."""
         if self.directory is not None:
@@ -43,10 +53,15 @@ def make_rendezvous(addresses: Sequence[str]) -> Rendezvous:
     """Make the place to meet; called on the first worker. addresses: each worker's host."""
     if len(set(addresses)) == 1:
         return Rendezvous(directory=tempfile.mkdtemp(prefix="process-group-"))
-    listener = socket.create_server((addresses[0], 0), family=_family(addresses[0]))
+    return serve_rendezvous(addresses[0])
+
+
+def serve_rendezvous(address: str) -> Rendezvous:
+    """Serve a store on one address of this host, for as long as this process lives."""
+    listener = socket.create_server((address, 0), family=_family(address))
     port = listener.getsockname()[1]
     store = TCPStore(
-        addresses[0],
+        address,
         port,
         is_master=True,
         wait_for_workers=False,
@@ -54,7 +69,7 @@ def make_rendezvous(addresses: Sequence[str]) -> Rendezvous:
         master_listen_fd=listener.detach(),
     )
     _served.append(store)
-    return Rendezvous(address=addresses[0], port=port)
+    return Rendezvous(address=address, port=port)
 
 
 def _family(address: str) -> socket.AddressFamily:

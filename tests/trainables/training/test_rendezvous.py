@@ -16,13 +16,16 @@ def test_workers_of_one_host_meet_in_a_file_that_only_their_user_can_read() -> N
     assert place.directory is not None
     assert stat.S_IMODE(Path(place.directory).stat().st_mode) == 0o700
     assert place.port == 0
+    assert place.is_reachable()
     place.remove()
+    assert not place.is_reachable()  # as in a container with a directory of its own
     assert not Path(place.directory).exists()
 
 
 def test_workers_of_several_hosts_meet_at_one_address_of_the_first() -> None:
     place = make_rendezvous(["127.0.0.1", "127.0.0.2"])
     assert (place.directory, place.address) == (None, "127.0.0.1")
+    assert place.is_reachable()
     store = dist.TCPStore(  # type: ignore[attr-defined]
         place.address, place.port, is_master=False, timeout=timedelta(seconds=10)
     )
