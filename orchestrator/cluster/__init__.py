@@ -4,6 +4,7 @@ Workers stay alive from trial to trial and take jobs from a queue.
 """
 
 __all__ = [
+    "address",
     "capacity",
     "connection",
     "jobs",

@@ -15,7 +15,8 @@ from ray.data import DataContext
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.signals import renew_handlers
-from orchestrator.cluster.address import CURE, VARIABLE, check_cluster, cluster_address
+from orchestrator.cluster.address import VARIABLE, cluster_address
+from orchestrator.cluster.cluster_check import CURE, check_cluster
 from orchestrator.cluster.local_ray import object_store_size, ray_directory, worker_memory
 from trainables.storage.redaction import redact
 

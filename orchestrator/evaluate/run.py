@@ -103,11 +103,11 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
         return replace(plan, notes=(*notes, *plan.notes))
 
     first = make()  # raises for invalid input before anything is written
-    check_trials(first.waiting, costs)
+    check_trials(first.waiting, costs, on_cluster=run.on_cluster)
     if run.dry_run:
         show_plan(first, costs, run.max_concurrent, console, "evaluations")
         return []
-    fetch_weights(first.waiting, run.locations.weights)
+    fetch_weights(first.waiting, run.locations.weights, on_cluster=run.on_cluster)
     with acquire(run.runs, f"evaluate {settings.kind}"):
         label = Label("evaluate", settings.kind, "evaluations")
         session = Session(run, make(), costs, label, lambda: _closing(run.runs, work_items))

@@ -3,7 +3,6 @@
 Problems of a kind are one line, with their number and three examples. Nothing is downloaded.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -107,21 +106,26 @@ def check_weights(backbone: Backbone, weights: Path | None) -> str | None:
     )
 
 
-def fetch_weights(work_items: Iterable[WorkItem], weights: Path | None) -> None:
+def fetch_weights(
+    work_items: Iterable[WorkItem], weights: Path | None, *, on_cluster: bool
+) -> None:
     """Download weights before the first trial, if the trials run on this machine.
 
     Raises ValueError if one can't be downloaded. On a cluster, the workers download them.
     """
-    if os.environ.get("RAY_ADDRESS"):
+    if on_cluster:
         return
     for backbone in {one.backbone for one in work_items if isinstance(one, Trial)}:
         if not is_on_this_machine(backbone):
             load(backbone, weights)
 
 
-def check_trials(work_items: Sequence[WorkItem], costs: Costs) -> None:
-    """Raise InputError if subjects have too few images, or if trials fit no memory."""
-    memory = MOST_MEMORY if os.environ.get("RAY_ADDRESS") else memory_limit()
+def check_trials(work_items: Sequence[WorkItem], costs: Costs, *, on_cluster: bool) -> None:
+    """Raise InputError if subjects have too few images, or if trials fit no memory.
+
+    on_cluster: whether nodes may have more memory than this machine.
+    """
+    memory = MOST_MEMORY if on_cluster else memory_limit()
     refuse(
         problem
         for one in work_items

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import Started
+from orchestrator.cluster.address import cluster_address
 from orchestrator.cluster.worker_resources import WorkerResources
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
@@ -82,6 +83,11 @@ class RunSettings:
     def runs(self) -> RunDirectory:
         """The directory of scores, checkpoints and logs."""
         return self.locations.runs
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether trials run on a cluster, whose nodes may differ from this machine."""
+        return not self.local and bool(cluster_address())
 
     @property
     def max_concurrent(self) -> int | None:

@@ -60,11 +60,11 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
         return replace(made, notes=(*notes, *made.notes))
 
     first = plan()  # raises for invalid input before anything is written
-    check_trials(first.waiting, costs)
+    check_trials(first.waiting, costs, on_cluster=run.on_cluster)
     if run.dry_run:
         show_plan(first, costs, run.max_concurrent, console)
         return []
-    fetch_weights(first.waiting, run.locations.weights)
+    fetch_weights(first.waiting, run.locations.weights, on_cluster=run.on_cluster)
     with acquire(run.runs, f"sweep {settings.space}"):
         label = Label("sweep", Path(settings.space).stem, "trials", _digest(settings.changes))
         session = Session(run, plan(), costs, label, lambda: _closing(settings, trials))

@@ -30,7 +30,8 @@ def read_progress(settings: SweepSettings, search: Search) -> Progress:
     backbone = start_from(search.backbone, name_weights(weights))
     check_weights(backbone, weights)  # raises here for what would fail on every worker
     progress = Progress(search, settings.searcher, rois, backbone, settings.run.runs)
-    check_trials(progress.largest(), read_costs(settings.run))
+    run = settings.run
+    check_trials(progress.largest(), read_costs(run), on_cluster=run.on_cluster)
     return progress
 
 

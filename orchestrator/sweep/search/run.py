@@ -35,7 +35,8 @@ def search_hyperparameters(settings: SweepSettings, search: Search, console: Con
     if settings.run.dry_run:
         show_plan(settings, progress, console)
         return []
-    fetch_weights(progress.largest(), settings.run.locations.weights)
+    run = settings.run
+    fetch_weights(progress.largest(), run.locations.weights, on_cluster=run.on_cluster)
     with acquire(settings.run.runs, f"sweep {settings.space}"):
         identity = _identity(settings, progress)
         return _run(settings.run, progress, identity, Narrator(console, "trials"))

@@ -19,9 +19,12 @@ from orchestrator.execution.preflight import (
     fetch_weights,
     refuse,
 )
+from orchestrator.execution.settings import Locations, RunSettings
 from tests.builders.planned_rois import rois
 from tests.orchestrator.execution.test_cost import manifest
+from trainables.data.data_directory import DataDirectory
 from trainables.encoding.protocols import Split, contiguous_folds, shortage
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import (
     PROTOCOLS,
     Backbone,
@@ -42,6 +45,10 @@ def costs_of(n_test: int = 100, n_train: int = 600, image_size: int = 64) -> Cos
     counts = {"n_images": n_train + n_test, "n_train": n_train, "n_test": n_test}
     made = manifest(image_size=image_size)
     return Costs({f"nsd-{one}": replace(made, subject=one, **counts) for one in SUBJECTS})
+
+
+def check_here(trials: Any, costs: Costs) -> None:
+    check_trials(trials, costs, on_cluster=False)
 
 
 def lines_of(call: Any) -> tuple[str, ...]:
@@ -103,14 +110,14 @@ def test_test_images_fewer_than_the_folds_need_are_refused_before_anything_runs(
         "protocol)"
     )
     case = "nsd-subj01 has 14 test images in 5 folds, needs 15"
-    assert lines_of(lambda: check_trials(trials[:1], costs_of(14))) == (f"{kind}: {case}",)
-    (line,) = lines_of(lambda: check_trials(trials, costs_of(14)))
+    assert lines_of(lambda: check_here(trials[:1], costs_of(14))) == (f"{kind}: {case}",)
+    (line,) = lines_of(lambda: check_here(trials, costs_of(14)))
     assert line.startswith(f"{kind}: 2 cases, such as {case}; nsd-subj02 has ")
-    check_trials(trials, costs_of(15))
+    check_here(trials, costs_of(15))
     with_huge_folds = replace(trials[0], encoding=Encoding(n_folds=10**6))
     assert (
         "600 training images in 1000000 folds"
-        in lines_of(lambda: check_trials([with_huge_folds], costs_of()))[0]
+        in lines_of(lambda: check_here([with_huge_folds], costs_of()))[0]
     )
 
 
@@ -118,10 +125,10 @@ def test_an_evaluation_s_folds_and_a_training_without_images_are_refused() -> No
     model = Trial(Contrastive(), (TWIN,), encoding=PAPER)
     assert (
         "14 test images"
-        in lines_of(lambda: check_trials([Evaluation(model, (ROI,))], costs_of(14)))[0]
+        in lines_of(lambda: check_here([Evaluation(model, (ROI,))], costs_of(14)))[0]
     )
     alone = Trial(Contrastive(validation=0.9), (ROI,), encoding=None)
-    assert lines_of(lambda: check_trials([alone], costs_of(n_train=10))) == (
+    assert lines_of(lambda: check_here([alone], costs_of(n_train=10))) == (
         "fine-tuning needs at least 2 training images: nsd-subj01 has 10 training images, 9 of "
         "them held back",
     )
@@ -129,18 +136,16 @@ def test_an_evaluation_s_folds_and_a_training_without_images_are_refused() -> No
 
 def test_what_fits_no_memory_is_refused_in_plain_words(monkeypatch) -> None:
     monkeypatch.setattr(preflight, "memory_limit", lambda: 4 * 2**30)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     wide = Trial(Pooled(hidden_dim=2**20), (ROI, TWIN))
-    (line,) = lines_of(lambda: check_trials([wide], costs_of()))
+    (line,) = lines_of(lambda: check_here([wide], costs_of()))
     assert line.startswith("trials need more memory than there is (4.0 GiB): pooled-const-nsd-lh-")
     assert line.endswith(" needs 36.0 TiB for its weights and matrices")
-    check_trials([replace(wide, objective=Pooled())], costs_of())
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")  # nodes may be larger than this machine
-    check_trials([wide], costs_of())
+    check_here([replace(wide, objective=Pooled())], costs_of())
+    check_trials([wide], costs_of(), on_cluster=True)  # nodes may be larger than this machine
     many = costs_of(n_train=10**7)
     assert (
         "trials need more memory than there is (64.0 TiB)"
-        in lines_of(lambda: check_trials([wide], many))[0]
+        in lines_of(lambda: check_trials([wide], many, on_cluster=True))[0]
     )
 
 
@@ -184,7 +189,7 @@ def no_network(monkeypatch, tmp_path) -> Path:
     return tmp_path / "hub"
 
 
-def test_planning_downloads_nothing_and_says_what_will_be(no_network, monkeypatch) -> None:
+def test_planning_downloads_nothing_and_says_what_will_be(no_network) -> None:
     trial = Trial(Untuned(), (ROI,))
     notes = check_backbones([trial, trial], None, costs_of())
     assert notes == [
@@ -194,11 +199,9 @@ def test_planning_downloads_nothing_and_says_what_will_be(no_network, monkeypatc
     assert not no_network.exists()
     with pytest.raises(ValueError, match="unknown weights 'V9' for alexnet; expected one of"):
         check_backbones([replace(trial, backbone=Backbone(weights="V9"))], None, costs_of())
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(ValueError, match=r"could not be downloaded \(no network\); try again, or"):
-        fetch_weights([trial], None)
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    fetch_weights([trial], None)  # the workers may have a network
+        fetch_weights([trial], None, on_cluster=False)
+    fetch_weights([trial], None, on_cluster=True)  # the workers may have a network
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(4 * 2**30, 3 * 2**30), (2**29, 128 * 2**20)])
@@ -209,3 +212,19 @@ def test_ray_uses_the_memory_that_the_plan_states(monkeypatch, limit, expected) 
     assert local_ray.worker_memory(2**30) == expected
     monkeypatch.setattr(local_ray, "get_system_memory", lambda: limit)
     assert local_ray.worker_memory(2**30) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "local", "expected"),
+    [
+        ("10.0.0.1:6379", False, True),
+        ("auto", False, True),
+        ("10.0.0.1:6379", True, False),  # --local: trials run in this process all the same
+        ("local", False, False),
+        ("", False, False),
+    ],
+)
+def test_only_a_cluster_differs_from_this_machine(monkeypatch, address, local, expected) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    locations = Locations(DataDirectory(Path("data")), RunDirectory(Path("runs")))
+    assert RunSettings(locations, local=local).on_cluster is expected

@@ -4,14 +4,22 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
+from ray._common.tls_utils import generate_self_signed_tls_certs
 from ray._private import services
+from ray._private.authentication import (
+    authentication_utils,
+    grpc_authentication_client_interceptor,
+)
 from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
+from ray.exceptions import AuthenticationError
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cluster.address import ANSWER_SECONDS, check_cluster, cluster_address
+from orchestrator.cluster.address import cluster_address
+from orchestrator.cluster.cluster_check import ANSWER_SECONDS, check_cluster
 from tests.builders.tcp_listeners import HTML, answering_port, closed_port, silent_port
 
 CURE = "unset RAY_ADDRESS to use this machine"
@@ -93,15 +101,22 @@ class Gcs(gcs_service_pb2_grpc.NodeInfoGcsServiceServicer):
 
 
 class Guarded(Gcs):
+    """One that asks for a token."""
+
     def CheckAlive(self, request, context):  # noqa: N802
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, "token")
+        if ("authorization", "Bearer token") not in context.invocation_metadata():
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "token")
+        return super().CheckAlive(request, context)
 
 
 @contextmanager
-def cluster(gcs: Gcs) -> Iterator[str]:
+def cluster(gcs: Gcs, credentials: grpc.ServerCredentials | None = None) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(2))
     gcs_service_pb2_grpc.add_NodeInfoGcsServiceServicer_to_server(gcs, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
     server.start()
     try:
         yield f"127.0.0.1:{port}"
@@ -125,6 +140,64 @@ def test_a_cluster_without_a_living_node_on_this_machine_is_reported(monkeypatch
 def test_a_cluster_that_asks_for_a_token_is_left_to_ray() -> None:
     with cluster(Guarded()) as address:
         check_cluster(address, seconds=10)
+
+
+def give_token(monkeypatch, token: str) -> None:
+    """Let this machine have a token for the cluster; "": none."""
+
+    def metadata() -> tuple[tuple[str, str], ...]:
+        if not token:
+            raise AuthenticationError("no token")
+        return (("authorization", f"Bearer {token}"),)
+
+    monkeypatch.setattr(authentication_utils, "is_token_auth_enabled", lambda: True)
+    name = "_get_authentication_metadata_tuple"
+    monkeypatch.setattr(grpc_authentication_client_interceptor, name, metadata)
+
+
+def test_a_cluster_without_a_node_here_is_reported_also_with_a_token(monkeypatch) -> None:
+    give_token(monkeypatch, "token")
+    monkeypatch.setattr(services, "find_node_ids", set)
+    with cluster(Guarded()) as address:
+        assert "none of its nodes (1) is this machine" in refusal(address)
+
+
+@pytest.mark.parametrize("token", ["", "another"])
+def test_a_token_that_is_missing_or_wrong_is_left_to_ray(monkeypatch, token) -> None:
+    give_token(monkeypatch, token)
+    with cluster(Guarded()) as address:
+        check_cluster(address, seconds=10)
+
+
+@pytest.fixture
+def tls(monkeypatch, tmp_path) -> grpc.ServerCredentials:
+    """TLS as Ray's environment variables set it up for nodes and commands."""
+    certificate, key = generate_self_signed_tls_certs()
+    for name, content in (("SERVER_CERT", certificate), ("SERVER_KEY", key)):
+        (tmp_path / name).write_text(content)
+        monkeypatch.setenv(f"RAY_TLS_{name}", str(tmp_path / name))
+    monkeypatch.setenv("RAY_TLS_CA_CERT", str(tmp_path / "SERVER_CERT"))
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    pair = (key.encode(), certificate.encode())
+    return grpc.ssl_server_credentials([pair], certificate.encode(), require_client_auth=True)
+
+
+def test_a_cluster_with_tls_is_accepted(monkeypatch, tls) -> None:
+    monkeypatch.setattr(services, "find_node_ids", lambda: {NODE})
+    with cluster(Gcs(), tls) as address:
+        check_cluster(address, seconds=10)
+        monkeypatch.setattr(services, "find_node_ids", set)
+        assert "none of its nodes (1) is this machine" in refusal(address)
+
+
+@pytest.mark.usefixtures("tls")
+def test_certificates_that_do_not_fit_are_reported(monkeypatch, tmp_path: Path) -> None:
+    with cluster(Gcs()) as address:
+        assert "TLS fails; check RAY_USE_TLS" in refusal(address, 5)
+        monkeypatch.setenv("RAY_TLS_CA_CERT", str(tmp_path / "none"))
+        assert "certificates can't be read ([Errno 2] " in refusal(address)
+        monkeypatch.delenv("RAY_TLS_CA_CERT")
+        assert "certificates can't be read (If the environment variable" in refusal(address)
 
 
 @pytest.mark.parametrize(("given", "joined"), [("", ""), ("local", ""), (" a:1 ", "a:1")])
