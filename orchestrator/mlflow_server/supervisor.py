@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from orchestrator.cli.errors import InputError
 
-HOME_VARIABLE: Final = "CORTEX_SWEEP_MLFLOW_HOME"
-"""Variable by which the processes of a home are found again."""
+HOME_VARIABLE: Final = "_CORTEX_SWEEP_CHILD_OF"
+"""Variable by which the processes of a home are found again; not a setting that a shell has."""
 END_SECONDS: Final = 10.0
 """Time for a process to end by itself before it is killed."""
 GUARDIAN: Final = "guardian"
@@ -133,7 +133,25 @@ def end_leftovers(home: Path, databases: Path) -> int:
 
 
 def _processes() -> list[int]:
-    return [int(one.name) for one in PROC.glob("[0-9]*") if int(one.name) != os.getpid()]
+    """List all processes except this one and its ancestors, such as the shell that started it."""
+    own = set(_with_ancestors(os.getpid()))
+    return [pid for one in PROC.glob("[0-9]*") if (pid := int(one.name)) not in own]
+
+
+def _with_ancestors(pid: int) -> Iterator[int]:
+    """Yield a process, its parent, and so on."""
+    while pid > 0:
+        yield pid
+        try:
+            pid = int(_stat(pid)[1])
+        except OSError:  # ended, or hidden
+            return
+
+
+def _stat(pid: int) -> list[str]:
+    """Read a process's state, parent and so on; raise OSError if it has ended."""
+    stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    return stat.rpartition(")")[2].split()
 
 
 def _has_variable(pid: int, variable: str) -> bool:
@@ -177,7 +195,6 @@ def _end(pids: Sequence[int], signals: Sequence[signal.Signals]) -> None:
 def _lives(pid: int) -> bool:
     """Return whether a process has not ended; one that only its parent must collect has."""
     try:
-        stat = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        return _stat(pid)[0] not in "ZX"
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"

@@ -126,6 +126,18 @@ def test_what_an_earlier_server_left_is_ended_and_nothing_else(tmp_path) -> None
             one.wait()
 
 
+def test_this_process_and_those_that_started_it_are_not_ended(tmp_path, monkeypatch) -> None:
+    """A shell that exports the variable, for whatever reason, is no server."""
+    asked: list[int] = []
+    monkeypatch.setattr(supervisor, "_has_variable", lambda pid, _: bool(asked.append(pid)))
+    with sleeping() as other:
+        assert end_leftovers(tmp_path, tmp_path / "postgres") == 0
+        other.kill()
+    assert other.pid in asked
+    assert not {os.getpid(), os.getppid()} & set(asked)
+    assert not HOME_VARIABLE.startswith("CORTEX_SWEEP")  # as this program's settings
+
+
 def test_the_number_of_a_process_that_is_not_postgresql_is_forgotten(tmp_path) -> None:
     """After a reboot, another process may have the number of the one that was killed."""
     record = tmp_path / "postmaster.pid"
