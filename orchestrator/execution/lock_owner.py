@@ -1,9 +1,9 @@
 """The owner of a run lock, and whether it lives.
 
-On its own machine a dead owner is detected at once. On another machine it is dead if its file does
-not change within EXPIRES seconds by this process's monotonic clock. The owner's clock, which may
-differ from this one, decides nothing. An empty file belongs to a process that is just taking the
-lock, and is observed in the same way.
+On its own machine a dead owner is detected at once. On another machine, or where its process is
+hidden from this user, it is dead if its file does not change within EXPIRES seconds by this
+process's monotonic clock. The owner's clock, which may differ from this one, decides nothing. An
+empty file belongs to a process that is just taking the lock, and is observed in the same way.
 """
 
 import os
@@ -18,7 +18,7 @@ from trainables.exceptions import Denied
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.fields import Int, Number, Text
 from trainables.spec.records import read_record, record
-from trainables.storage.processes import born, machine
+from trainables.storage.processes import born, machine, still_runs
 
 EXPIRES: Final = 25.0
 """Seconds of observation without a renewal after which another machine's owner is dead."""
@@ -75,7 +75,8 @@ class LockOwner:
         """Return whether its process has ended; None if this host can't know."""
         if self.machine != machine():
             return None
-        return born(self.pid) != self.born
+        runs = still_runs(self.pid, self.born)
+        return None if runs is None else not runs
 
 
 def _date(seconds: float) -> str:

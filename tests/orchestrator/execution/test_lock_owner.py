@@ -52,6 +52,21 @@ def test_another_hosts_owner_lives_while_its_record_changes_whatever_its_clock(
     assert EXPIRES > 4 * run_lock.RENEW  # several renewals may fail
 
 
+@pytest.mark.parametrize("renews", [True, False])
+def test_an_owner_whose_process_is_hidden_on_this_machine_is_observed(
+    tmp_path: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch, renews: bool
+) -> None:
+    """With hidepid=2, /proc shows no other user's process."""
+    owner = LockOwner.this_process("sweep")
+    write(tmp_path, owner)
+    monkeypatch.setattr(lock_owner, "still_runs", lambda pid, start: None)
+    if renews:
+        later = replace(owner, renewed=owner.renewed + 5)
+        watch.then[4.0] = lambda: write(tmp_path, later)
+    assert is_alive(RunDirectory(tmp_path), first_lock(tmp_path), watch.sleep) is renews
+    assert watch.now == (4 if renews else EXPIRES)
+
+
 def test_a_lock_that_is_released_while_it_is_observed_is_free(tmp_path: Path, watch: Watch) -> None:
     write(tmp_path, elsewhere(LockOwner.this_process("sweep"), age=0))
     watch.then[7.0] = lambda: first_lock(tmp_path).write_text(run_lock.RELEASED)
