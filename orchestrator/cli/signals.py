@@ -107,7 +107,11 @@ def interruptible() -> Iterator[None]:
 
 
 def interrupt(why: str) -> None:
-    """Stop this process as Ctrl-C does, from any of its threads, and print why."""
+    """Stop this process as Ctrl-C does, from any of its threads, and print why.
+
+    A process that is already stopping continues to: its clean-up is not cut short.
+    """
     with suppress(OSError):  # a terminal that was closed
         os.write(2, f"stopping: {why}\n".encode())
-    os.kill(os.getpid(), signal.SIGINT)
+    if not is_stopping():
+        os.kill(os.getpid(), signal.SIGINT)

@@ -63,6 +63,19 @@ def test_only_a_later_signal_ends_at_once(monkeypatch) -> None:
         assert ended == [143]
 
 
+def test_a_process_that_is_stopping_is_not_interrupted_again(monkeypatch, capfd) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(signals.os, "kill", lambda pid, signum: sent.append(signum))
+    with signals.stoppable():
+        signals.interrupt("asked to")
+        assert sent == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            signals._on_signal(signal.SIGINT, None)
+        signals.interrupt("asked to again")  # as by `sweep cancel` during the clean-up
+    assert sent == [signal.SIGINT]
+    assert capfd.readouterr().err == "stopping: asked to\nstopping: asked to again\n"
+
+
 def test_the_traceback_of_a_bug_hides_secrets(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
