@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from orchestrator.cli.text import summed_up
 from orchestrator.execution.cost import Costs
-from trainables.exceptions import Denied
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import SCORE_SCHEMA, read_score_columns
+from trainables.results.score_files import is_scored
 from trainables.results.strangers import describe_strangers, find_strangers
 from trainables.spec import Roi, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
@@ -52,7 +51,7 @@ def make_plan(
     damaged: list[str] = []
     for trial in trials:
         outcome = Outcome.read(runs, trial.id)
-        left = [roi for roi in trial.rois if not _is_scored(runs, trial, roi, damaged)]
+        left = [roi for roi in trial.rois if not is_scored(runs, trial.id, roi.id, damaged)]
         stopped = outcome is not None and outcome.status == "stopped"
         finished = outcome is not None and outcome.status == "finished"
         is_done = finished and (trial.encoding is None or not left)
@@ -64,23 +63,6 @@ def make_plan(
     left_out = describe_strangers(find_strangers(runs))
     notes = (*summed_up(damaged, "damaged files"), *([left_out] if left_out else []))
     return Plan(tuple(trials), ordered, notes)
-
-
-def _is_scored(runs: RunDirectory, trial: WorkItem, roi: Roi, damaged: list[str]) -> bool:
-    """Return whether an ROI has readable scores; add unreadable ones to damaged."""
-    path = runs.score_file(trial.id, roi.id)
-    if not path.exists():
-        return False
-    try:
-        recorded = read_score_columns(path, SCORE_SCHEMA.names)
-    except Denied:
-        raise  # the scores exist, and are not computed again
-    except ValueError:
-        damaged.append(f"{path}: damaged; it is scored again")
-        return False
-    if recorded is None:
-        damaged.append(f"{path}: holds the scores of another trial or ROI; it is scored again")
-    return recorded is not None
 
 
 def _to_score(work_item: WorkItem, left: Sequence[Roi], outcome: Outcome | None) -> WorkItem:

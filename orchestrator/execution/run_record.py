@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator
 
 from orchestrator.cli.errors import InputError
-from trainables.results.outcome import Outcome
+from trainables.results.outcome import Outcome, has_scores
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.fields import Measure, Seconds, Size, Text, Timestamp, one_of
 from trainables.spec.records import read_record, record
@@ -131,7 +131,9 @@ def state_of(command: Command, runs: RunDirectory, now: float) -> State:
     """Derive the state of a command's trials from their outcomes and scores.
 
     A waiting trial whose outcome is of an earlier command counts as left: it is tried again, or has
-    further ROIs to score.
+    further ROIs to score. So does a finished one whose scores were removed or damaged.
+
+    Raises Denied if this user may not read them.
     """
     done, failed, left = [], {}, []
     ended: list[str] = []
@@ -140,7 +142,7 @@ def state_of(command: Command, runs: RunDirectory, now: float) -> State:
         if outcome is None or outcome.started == command.earlier.get(trial_id):
             left.append(trial_id)
             continue
-        if outcome.status == "finished" and _lacks_scores(outcome, runs):
+        if outcome.status == "finished" and not has_scores(runs, outcome.trial):
             left.append(trial_id)
             continue
         if trial_id in command.costs:
@@ -154,10 +156,3 @@ def state_of(command: Command, runs: RunDirectory, now: float) -> State:
     cost_left = sum(command.costs.get(one, 0.0) for one in left)
     seconds = (now - command.started) * cost_left / cost_ended if cost_ended else None
     return State(tuple(done), failed, tuple(left), len(ended), seconds)
-
-
-def _lacks_scores(outcome: Outcome, runs: RunDirectory) -> bool:
-    """Return whether scores of a finished trial have been removed."""
-    trial = outcome.trial
-    files = (runs.score_file(trial.id, roi.id) for roi in trial.rois)
-    return trial.encoding is not None and not all(path.exists() for path in files)

@@ -90,15 +90,20 @@ def read_finished(runs: RunDirectory) -> Iterator[Outcome]:
 def read_ended(runs: RunDirectory, trial: WorkItem) -> Outcome | None:
     """Read the outcome of a trial that has ended: it was stopped, or finished with all its scores.
 
-    Return None if work is left to do for it.
+    Return None if work is left to do for it. Raises Denied if this user may not read its scores.
     """
     outcome = Outcome.read(runs, trial.id)
     if outcome is None or outcome.status == "failed":
         return None
-    if outcome.status == "stopped" or trial.encoding is None:
-        return outcome
-    is_complete = all(is_scored(runs, trial.id, roi.id) for roi in trial.rois)
-    return outcome if is_complete else None
+    return outcome if outcome.status == "stopped" or has_scores(runs, trial) else None
+
+
+def has_scores(runs: RunDirectory, trial: WorkItem) -> bool:
+    """Return whether all ROIs of a trial are scored, or none are to be.
+
+    Raises Denied if this user may not read them.
+    """
+    return trial.encoding is None or all(is_scored(runs, trial.id, roi.id) for roi in trial.rois)
 
 
 def write_failure(runs: RunDirectory, trial: WorkItem, failure: Failure) -> bool:

@@ -211,15 +211,29 @@ def read_scores(runs: RunDirectory, trial_id: str) -> pa.Table:
     return pa.concat_tables(tables) if tables else SCORE_SCHEMA.empty_table()
 
 
-def is_scored(runs: RunDirectory, trial_id: str, roi_id: str) -> bool:
-    """Return whether an ROI has readable scores; damaged files and other trials' count as none."""
+def is_scored(
+    runs: RunDirectory, trial_id: str, roi_id: str, damaged: list[str] | None = None
+) -> bool:
+    """Return whether an ROI has readable scores; damaged files and other trials' count as none.
+
+    damaged: gets a line on a file that counts as none. Raises Denied if this user may not read the
+    file: the scores exist, and are not computed again.
+    """
     path = runs.score_file(trial_id, roi_id)
-    if not path.exists():
-        return False
     try:
-        return read_score_columns(path, SCORE_SCHEMA.names) is not None
+        if not path.exists():
+            return False
+        is_mine = read_score_columns(path, SCORE_SCHEMA.names) is not None
+        problem = "" if is_mine else "holds the scores of another trial or ROI"
+    except PermissionError as error:  # of its directory
+        raise Denied.of(path.parent, error) from error
+    except Denied:
+        raise
     except ValueError:
-        return False
+        problem = "damaged"
+    if problem and damaged is not None:
+        damaged.append(f"{path}: {problem}; it is scored again")
+    return not problem
 
 
 def read_score_file(path: Path) -> pa.Table:

@@ -37,7 +37,7 @@ def test_scores_that_this_user_may_not_read_are_not_made_again(tmp_path, monkeyp
     def refuse(path: Path, columns: list[str]) -> None:
         raise Denied(f"{path}: this user may not read it")
 
-    monkeypatch.setattr("orchestrator.execution.plan.read_score_columns", refuse)
+    monkeypatch.setattr("trainables.results.score_files.read_score_columns", refuse)
     with pytest.raises(Denied):
         make_plan(trials, RunDirectory(tmp_path), COSTS)
 

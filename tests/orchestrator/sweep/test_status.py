@@ -16,7 +16,9 @@ from orchestrator.sweep.settings import SweepSettings
 from tests.builders.small_scores import ENCODING, roi
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
+from trainables.results.score_files import SCORE_SCHEMA, describe_scores
 from trainables.spec import Contrastive, Trial
+from trainables.storage.atomic import write_parquet
 
 TRIALS = [
     Trial(Contrastive(), (roi(roi_name),), encoding=ENCODING)
@@ -45,11 +47,10 @@ def runs(tmp_path: Path) -> Path:
 
 
 def score(runs: Path, trial: Trial) -> None:
-    """Make the (empty) files of a trial's scores."""
+    """Write a trial's score files, without rows."""
+    table = SCORE_SCHEMA.empty_table().replace_schema_metadata(describe_scores(trial, "1"))
     for scored in trial.rois:
-        path = RunDirectory(runs).score_file(trial.id, scored.id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        write_parquet(RunDirectory(runs).score_file(trial.id, scored.id), table)
 
 
 def command(started: float, home: Path) -> Command:
@@ -97,10 +98,13 @@ def test_a_failure_of_an_earlier_command_is_to_be_tried_again(runs: Path) -> Non
     assert state.ended == 1
 
 
-def test_a_finished_trial_whose_scores_were_removed_is_left(runs: Path) -> None:
+def test_a_finished_trial_whose_scores_were_removed_or_damaged_is_left(runs: Path) -> None:
     found = Command.read(RunDirectory(runs))
-    for trial in TRIALS[:2]:
-        RunDirectory(runs).score_file(trial.id, trial.rois[0].id).unlink()
+    removed, damaged = (
+        RunDirectory(runs).score_file(trial.id, trial.rois[0].id) for trial in TRIALS[:2]
+    )
+    removed.unlink()
+    damaged.write_bytes(damaged.read_bytes()[:-9])
     state = state_of(found, RunDirectory(runs), found.started + 100)
     assert state.done == ()
     assert state.left == (TRIALS[0].id, TRIALS[1].id, TRIALS[3].id)
