@@ -153,6 +153,8 @@ class ExecutionOptions(WorkerOptions):
     local: Flag = False
     """Run the trials one after another in this process, without Ray, for example under a debugger;
     the scores are the same."""
+    no_dashboard: Flag = False
+    """Start a local Ray without its dashboard: less to start, and one port less."""
     dry_run: Flag = False
     """Print the plan and exit."""
 

@@ -34,6 +34,7 @@ def run_settings(
         ),
         experiment=experiment,
         local=execution.local,
+        dashboard=not execution.no_dashboard,
         dry_run=execution.dry_run,
         started=started,
     )

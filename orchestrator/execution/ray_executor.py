@@ -91,7 +91,7 @@ class RayExecutor:
 
     def connect(self) -> str:
         """Connect to Ray; return a line with the address of its dashboard."""
-        return connect_and_report()
+        return connect_and_report(self.settings)
 
     def run(self, plan: Plan, monitor: Monitor) -> Mapping[str, str]:
         """Run the waiting work; if the queue is lost, continue with a new one."""
@@ -135,9 +135,9 @@ class RayExecutor:
         return replace(plan, waiting=tuple(one for one in left if one.id in asked))
 
 
-def connect_and_report() -> str:
+def connect_and_report(settings: RunSettings) -> str:
     """Connect to Ray; return a line with the address of its dashboard."""
-    dashboard = connect(local_cpus(), include_dashboard=True)
+    dashboard = connect(local_cpus(), include_dashboard=settings.dashboard)
     token = "   (if it asks for a token: ray get-auth-token)"
     return f"Ray dashboard: {dashboard + token if dashboard else 'none'}"
 

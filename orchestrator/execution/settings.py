@@ -50,6 +50,8 @@ class RunSettings:
     """MLflow experiment; None: the name of the data set."""
     local: bool = False
     """Whether trials run in this process, without Ray."""
+    dashboard: bool = True
+    """Whether a local Ray has its dashboard."""
     dry_run: bool = False
     started: Started = field(default_factory=Started)
     """The command line."""

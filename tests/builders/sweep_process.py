@@ -37,11 +37,12 @@ class Lab:
     """A folder with ingested data, weights and a search space.
 
     groups: trials at once, unless a sweep is told otherwise. Each group takes 15 CPU-seconds to
-    start, so one is soonest done.
+    start, so one is soonest done. dashboard: whether Ray has one, which takes 5 CPU-seconds.
     """
 
     home: Path
     groups: int = 1
+    dashboard: bool = False
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @classmethod
@@ -64,15 +65,19 @@ class Lab:
             f"{self.groups}",
         ]
 
+    @property
+    def _quick(self) -> list[str]:
+        return [] if self.dashboard else ["--no-dashboard"]
+
     def start_command(self, out: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
         """Start one of the program's commands on the lab's data."""
-        further = [*arguments, "--data", "data", "--out", str(out)]
+        further = [*arguments, *self._quick, "--data", "data", "--out", str(out)]
         log = out.parent / f"{out.name}.log"
         return self._start(name, further, f"sqlite:///{out}.db", log)
 
     def start_at(self, out: str, data: str, tracking_uri: str) -> subprocess.Popen[str]:
         """Start the sweep on directories and a store that are elsewhere."""
-        arguments = [*self._sweep, "--data", data, "--out", out]
+        arguments = [*self._sweep, *self._quick, "--data", data, "--out", out]
         return self._start("sweep", arguments, tracking_uri, self._log(out))
 
     def log_of(self, out: str) -> str:

@@ -40,7 +40,7 @@ class RoundRunner:
 
     def _run_rounds(self) -> dict[str, str]:
         run, progress = self.settings, self.progress
-        self.narrator.say(connect_and_report())
+        self.narrator.say(connect_and_report(run))
         costs = read_costs(run)
         largest = max(costs.estimate(trial).bytes for trial in progress.largest())
         n_trials = progress.search.per_round * len(progress.rois)

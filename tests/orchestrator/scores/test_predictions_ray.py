@@ -1,5 +1,7 @@
 """Predictions through a whole sweep, and the statistics that a user asks of them."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.scores.__main__ import main
@@ -23,11 +25,12 @@ def test_a_sweep_keeps_predictions_that_can_be_tested_and_no_secret(
 ) -> None:
     for name in SECRETS:
         monkeypatch.setenv(name, f"secret-of-{name}")
-    lab, runs = Lab.make(tmp_path, epochs=1), tmp_path / "runs"
+    lab, runs = replace(Lab.make(tmp_path, epochs=1), dashboard=True), tmp_path / "runs"
     try:
         message = lab.finish(runs, "--rois", "V1v", "--hemispheres", "lh")
     finally:
         lab.end()
+    assert "Ray dashboard: http://127.0.0.1:" in message
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) > 20
     assert not any(b"secret-of-" in content for content in (*written, message.encode()))
