@@ -55,7 +55,7 @@ def acquire(runs: RunDirectory, command: str) -> Iterator[None]:
     keeper.start()
     try:
         with interruptible():
-            runs.fetch(prune=True)
+            runs.fetch(prune=runs.path.rglob("*"))
             runs.remove_abandoned()
             yield
     finally:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.cli.errors import InputError
-from trainables.data.data_directory import publish
+from trainables.data.data_directory import is_there, publish
 from trainables.storage.disk_space import full_disk_described
 from trainables.storage.local_files import rename, sync_directory, sync_file
 from trainables.storage.temporary_files import remove_abandoned, temporary_name
@@ -22,7 +22,10 @@ def remove_stale(out: Path) -> None:
 
 @contextmanager
 def new_directory(out: Path, name: str) -> Iterator[Path]:
-    """Create a hidden directory to fill, rename it at the end, and remove it on any error."""
+    """Create a hidden directory to fill, rename it at the end, and remove it on any error.
+
+    In S3, its files are uploaded before the renaming: what this machine has, S3 has.
+    """
     partial = out / temporary_name(name)
     try:
         with full_disk_described(out):
@@ -31,10 +34,12 @@ def new_directory(out: Path, name: str) -> Iterator[Path]:
             for path in partial.iterdir():
                 sync_file(path)
             sync_directory(partial)
-        if (out / name).exists():
+        if is_there(out / name):
             raise InputError(f"{out / name}: another ingest has just written it; run this again")
+        publish(partial, out / name)
+        if (out / name).exists():  # in a mirror, remains without a manifest
+            shutil.rmtree(out / name)
         rename(partial, out / name)
-        publish(out / name)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -14,7 +14,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Hemisphere, Subject
 from orchestrator.ingest.partial_directories import new_directory
 from orchestrator.ingest.settings import Settings
-from trainables.data.data_directory import DataDirectory, manifest_file, vertices_file
+from trainables.data.data_directory import DataDirectory, is_there, manifest_file, vertices_file
 from trainables.data.rows import RowWriter
 from trainables.data.shards import (
     SURFACE_VERTEX_SCHEMA,
@@ -53,13 +53,13 @@ def read_existing(files: Source, out: DataDirectory, settings: Settings) -> Mani
     Raises InputError when it was made from another source or with other settings.
     """
     shard = out.shard(files.shard)
-    if not shard.exists():
+    if not is_there(shard):
         return None
     try:
         manifest = Manifest.read(shard)
     except ValueError as error:
         raise InputError(f"{error}: remove {shard}, or choose another --out") from error
-    gone = [name for name in manifest.files if not (shard / name).is_file()]
+    gone = [name for name in manifest.files if not out.has(shard / name)]
     differences = [f"{name} is missing" for name in gone]
     if manifest.split != settings.split:
         differences.append(f"its split is {manifest.split!r}, not {settings.split!r}")

@@ -13,7 +13,7 @@ BUCKET = "lab-bucket"
 
 @contextmanager
 def s3() -> Iterator[Any]:
-    """Have an S3 with one bucket, which the environment names; yield its client."""
+    """Have an S3 with one empty bucket, which the environment names; yield its client."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -28,7 +28,15 @@ def s3() -> Iterator[Any]:
         try:
             client = s3_objects.client()
             client.create_bucket(Bucket=BUCKET)
+            for key in keys(client):  # all of moto's servers in a process have the same objects
+                client.delete_object(Bucket=BUCKET, Key=key)
             yield client
         finally:
             s3_objects.client.cache_clear()
             server.stop()
+
+
+def keys(client: Any) -> list[str]:
+    """List the keys of the bucket's objects, sorted."""
+    found = client.list_objects_v2(Bucket=BUCKET).get("Contents", ())
+    return sorted(one["Key"] for one in found)

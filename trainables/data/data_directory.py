@@ -12,6 +12,7 @@ A directory without a manifest is not complete, and is not listed.
 """
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,14 @@ VERTICES: Final = "vertices.parquet"
 
 class DataDirectory(StoredDirectory):
     """The directory of ingested data: names and lists subjects and tasks, and fetches them."""
+
+    def fetch(self, *, prune: Iterable[Path] = ()) -> None:
+        """Download small files that differ from S3's, as the base class.
+
+        The manifests of subjects and tasks that S3 no longer has are removed here.
+        """
+        complete = [*_complete(self.path), *_complete(self.all_tasks)]
+        super().fetch(prune=[*prune, *map(manifest_file, complete)])
 
     def shard(self, name: str) -> Path:
         """Name the directory of a subject's shards, which may not exist or not be fetched."""
@@ -140,7 +149,7 @@ def row_files(directory: Path) -> list[Path]:
 
 def fetch_small(directory: Path) -> Path:
     """Fetch the manifest and small tables of a subject or task; return its directory."""
-    StoredDirectory(directory).fetch()
+    StoredDirectory(directory).fetch(prune=[manifest_file(directory)])
     return directory
 
 
@@ -155,6 +164,19 @@ def fetched_row_file(path: Path) -> Path:
     return StoredDirectory(path.parent).fetched(path)
 
 
-def publish(directory: Path) -> None:
-    """Upload a new subject or task to S3, the manifest last. Do nothing for local data."""
-    s3_mirror.upload_directory(directory, last=MANIFEST)
+def publish(source: Path, directory: Path) -> None:
+    """Upload the files of a new subject or task to S3, the manifest last.
+
+    source: where they are before they appear in directory. Do nothing for local data.
+    """
+    s3_mirror.upload_directory(source, directory, last=MANIFEST)
+
+
+def is_there(directory: Path) -> bool:
+    """Return whether a subject or task has been written.
+
+    In a mirror of S3, files without a manifest are of one whose upload failed, or that was removed
+    in S3.
+    """
+    in_s3 = StoredDirectory(directory).is_in_s3
+    return manifest_file(directory).exists() if in_s3 else directory.exists()

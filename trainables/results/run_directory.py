@@ -167,7 +167,7 @@ class RunDirectory(StoredDirectory):
         return self.operation.path / "running.json"
 
     def remove_abandoned(self) -> list[Path]:
-        """Remove temporary files of killed processes, here and in S3's mirrors; list them.
+        """Remove temporary files of killed processes; for S3, in all mirrors here too; list them.
 
         Scratch files in use have no name, so that everything in their directory is abandoned.
         """
@@ -201,6 +201,7 @@ class RunDirectory(StoredDirectory):
         These are its outcome, scores, log, and the notes of its checkpoints.
         """
         name = work_item.id
-        for path in (self.outcome_file(name), self.scores(name), self.log_file(name)):
-            self.fetched(path)
+        self.fetched(self.outcome_file(name))
+        self.fetched(self.log_file(name))
+        StoredDirectory(self.scores(name)).fetch_all()
         self.checkpoints(work_item.training_id).fetch()

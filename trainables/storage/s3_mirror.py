@@ -10,7 +10,7 @@ outside a mirror, all functions here that transfer files do nothing.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,8 @@ from trainables.storage.s3_objects import (
     bucket_errors,
     check_bucket,
     client,
+    create_object,
+    object_at,
     objects_below,
 )
 from trainables.storage.temporary_files import is_owned, is_temporary, temporary_name
@@ -32,6 +34,8 @@ MIRRORS: Final = ("cortex-sweep-s3", "mirror-of")
 CACHE_VARIABLE: Final = "CORTEX_SWEEP_CACHE"
 LARGE: Final = (".safetensors",)
 """Suffixes of files that are copied only when their directory or name is requested."""
+APPENDED: Final = (".jsonl",)
+"""Suffixes of files that grow here by lines, of which the last may not be in S3 yet."""
 
 
 def is_large(path: Path) -> bool:
@@ -101,11 +105,14 @@ def upload(source: Path, path: Path) -> None:
         about.mark(source)
 
 
-def upload_directory(directory: Path, last: str) -> None:
-    """Upload the files of a new directory; last: name of the file that refers to the others."""
+def upload_directory(source: Path, directory: Path, last: str) -> None:
+    """Upload the files of source as those of a mirror's directory, the one named last at the end.
+
+    last: name of the file that refers to the others.
+    """
     if _origin(directory) is not None:
-        for path in sorted(directory.iterdir(), key=lambda one: one.name == last):
-            upload(path, path)
+        for path in sorted(source.iterdir(), key=lambda one: one.name == last):
+            upload(path, directory / path.name)
 
 
 def create(source: Path, path: Path) -> None:
@@ -118,16 +125,19 @@ def create(source: Path, path: Path) -> None:
     if found is None:
         local_files.create(source, path)
         return
-    from botocore.exceptions import ClientError
+    with bucket_errors(address(path)):
+        if not create_object(source.read_bytes(), *found):
+            raise FileExistsError(path)
+    pull_file(path)
 
-    try:
-        body = source.read_bytes()
-        client().put_object(Bucket=found[0], Key=found[1], Body=body, IfNoneMatch="*")
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
-            raise FileExistsError(path) from error
-        raise OSError(f"{address(path)}: {error}") from error
-    pull(path)
+
+def exists(path: Path) -> bool:
+    """Return whether a file exists: in S3 for a path of a mirror, else here."""
+    found = _origin(path)
+    if found is None:
+        return path.is_file()
+    with bucket_errors(address(path)):
+        return object_at(*found) is not None
 
 
 def remove(path: Path) -> None:
@@ -135,7 +145,8 @@ def remove(path: Path) -> None:
     found = _origin(path)
     if found is not None:
         with bucket_errors(address(path)):
-            for one in objects_below(*found):
+            file = object_at(*found) if found[1] else None
+            for one in [*objects_below(*found), *([file] if file else [])]:
                 client().delete_object(Bucket=one.bucket, Key=one.key)
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
@@ -144,41 +155,71 @@ def remove(path: Path) -> None:
 
 
 def pull(
-    path: Path, *, skip: Callable[[Path], bool] = lambda path: False, prune: bool = False
+    directory: Path,
+    *,
+    skip: Callable[[Path], bool] = lambda path: False,
+    prune: Iterable[Path] = (),
 ) -> None:
-    """Download the objects at a path or below it that are missing or different in the mirror.
+    """Download the objects below a directory that are missing or different in the mirror.
 
-    skip: files not to download. prune: remove local files that S3 does not have; only safe for
-    the sole user of the directory. Raises OSError if S3 can't be read.
+    skip: files not to download. prune: local files to remove if S3 does not have them, which must
+    have been uploaded before they appeared here. Raises OSError if S3 can't be read.
     """
-    found = _origin(path)
+    found = _origin(directory)
     if found is None:
         return
     bucket, key = found
-    with bucket_errors(address(path)):
+    here = [path for path in prune if path.is_file()]  # before S3 is asked: others may add files
+    with bucket_errors(address(directory)):
         check_bucket(bucket)
         there = {
-            path if one.key == key else path / one.key[len(key) :].lstrip("/"): one
-            for one in objects_below(bucket, key)
+            directory / one.key[len(key) :].lstrip("/"): one for one in objects_below(bucket, key)
         }
         for local, about in there.items():
-            if not skip(local) and not about.is_copied_to(local):
-                _download(about, local)
-    if prune:
-        for local in [one for one in path.rglob("*") if one.is_file() and one not in there]:
-            if not (is_temporary(local) and is_owned(local)):
-                local.unlink(missing_ok=True)
+            if not skip(local):
+                _update(about, local)
+    for local in here:
+        if local not in there and not (is_temporary(local) and is_owned(local)):
+            local.unlink(missing_ok=True)
 
 
-def _download(about: S3Object, local: Path) -> None:
-    """Download an object, whichever version is there; remove the copy if there is none any more."""
+def pull_file(path: Path) -> None:
+    """Download the object of a file if it is missing or different in the mirror.
+
+    Raises OSError if S3 can't be read.
+    """
+    found = _origin(path)
+    if found is not None:
+        with bucket_errors(address(path)):
+            check_bucket(found[0])
+            if (about := object_at(*found)) is not None:
+                _update(about, path)
+
+
+def _update(about: S3Object, local: Path) -> None:
+    """Download an object, whichever version is there, unless its copy is current.
+
+    A copy whose object has been removed meanwhile is removed. A log that begins with its object's
+    lines is ahead of it, and kept.
+    """
+    if about.is_copied_to(local):
+        return
     local.parent.mkdir(parents=True, exist_ok=True)
     beside = local.with_name(temporary_name(local.name))
     try:
         with full_disk_described(local.parent):
             about.download(beside).mark(beside)
-        beside.replace(local)
+        if not _is_ahead(local, beside):
+            beside.replace(local)
     except FileNotFoundError:
         local.unlink(missing_ok=True)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _is_ahead(local: Path, downloaded: Path) -> bool:
+    """Return whether a log has lines that its object lacks, after all lines of the object."""
+    if local.suffix not in APPENDED or not local.is_file():
+        return False
+    mine, theirs = local.read_bytes(), downloaded.read_bytes()
+    return len(mine) > len(theirs) and mine.startswith(theirs)

@@ -7,6 +7,7 @@ change of the copy itself marks it as different.
 
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,10 @@ CONNECT_SECONDS: Final = 4.0
 READ_SECONDS: Final = 6.0
 """Timeouts of the first request, of which there are at most two."""
 _ATTEMPTS: Final = 5
-"""Downloads of an object that is replaced meanwhile, or whose connection breaks off."""
+"""Downloads of an object that is replaced meanwhile, or whose connection breaks off; creations of
+one that another request is creating."""
+_CONFLICT_SECONDS: Final = 0.2
+"""Wait before a creation that met another one is tried again."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,10 @@ class S3Object:
         extra = {"Metadata": {_VERSION: version}}
         client().upload_file(str(source), bucket, key, ExtraArgs=extra)
         head = client().head_object(Bucket=bucket, Key=key)
-        if head.get("Metadata", {}).get(_VERSION) != version:
-            return None
+        return cls._described(bucket, key, head) if _version(head) == version else None
+
+    @classmethod
+    def _described(cls, bucket: str, key: str, head: dict[str, Any]) -> Self:
         return cls(bucket, key, head["ContentLength"], head["ETag"], head["LastModified"])
 
     def mark(self, copy: Path) -> None:
@@ -92,8 +98,7 @@ class S3Object:
 
     def _now(self) -> Self:
         head = client().head_object(Bucket=self.bucket, Key=self.key)
-        size, etag, modified = head["ContentLength"], head["ETag"], head["LastModified"]
-        return type(self)(self.bucket, self.key, size, etag, modified)
+        return self._described(self.bucket, self.key, head)
 
     def _copy_to(self, path: Path) -> bool:
         """Write exactly this version to a file; return False if it has been replaced."""
@@ -117,17 +122,70 @@ def _status(error: Any) -> int:
     return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
 
 
-def objects_below(bucket: str, key: str) -> Iterator[S3Object]:
-    """List the object with this key and all objects below it.
+def _version(head: dict[str, Any]) -> str | None:
+    """Return the version that the uploader of an object gave it."""
+    version: str | None = head.get("Metadata", {}).get(_VERSION)
+    return version
 
-    Raises OSError for a key that would leave its directory.
+
+def _head(bucket: str, key: str) -> dict[str, Any] | None:
+    """Return the description of the object with exactly this key; None if there is none."""
+    from botocore.exceptions import ClientError
+
+    try:
+        head: dict[str, Any] = client().head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if _status(error) == HTTPStatus.NOT_FOUND:
+            return None
+        raise
+    return head
+
+
+def create_object(body: bytes, bucket: str, key: str) -> bool:
+    """Create an object by a conditional put; return False if it exists by another request.
+
+    The client repeats a request whose answer was lost, and the repetition finds the object that
+    the first one made: it is recognised by its version.
     """
-    for page in client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
+    from botocore.exceptions import ClientError
+
+    version = uuid.uuid4().hex
+    for _ in range(_ATTEMPTS):
+        try:
+            client().put_object(
+                Bucket=bucket, Key=key, Body=body, Metadata={_VERSION: version}, IfNoneMatch="*"
+            )
+        except ClientError as error:
+            status = _status(error)
+            if status == HTTPStatus.PRECONDITION_FAILED:
+                break
+            if status != HTTPStatus.CONFLICT:
+                raise
+            time.sleep(_CONFLICT_SECONDS)  # S3 asks for another attempt
+        else:
+            return True
+    return (head := _head(bucket, key)) is not None and _version(head) == version
+
+
+def object_at(bucket: str, key: str) -> S3Object | None:
+    """Return the object with exactly this key; None if there is none."""
+    head = _head(bucket, key)
+    return None if head is None else S3Object._described(bucket, key, head)
+
+
+def objects_below(bucket: str, key: str) -> Iterator[S3Object]:
+    """List the objects below a key as below a directory; all of the bucket for an empty key.
+
+    An object whose key ends in a slash, by which S3's console keeps an empty directory, is left
+    out. Raises OSError for a key that would leave its directory.
+    """
+    prefix = f"{key}/" if key else ""
+    for page in client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for one in page.get("Contents", ()):
             name = one["Key"]
             if ".." in name.split("/"):
                 raise OSError(f"s3://{bucket}/{name}: leaves its directory; remove that object")
-            if name == key or name.startswith(f"{key}/") or not key:
+            if not name.endswith("/"):
                 yield S3Object(bucket, name, one["Size"], one["ETag"], one["LastModified"])
 
 

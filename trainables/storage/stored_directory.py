@@ -1,5 +1,6 @@
 """A directory on a file system, or in S3 through its mirror on this machine."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -50,11 +51,11 @@ class StoredDirectory:
         """Return the address of a file or directory below this one, to show to users."""
         return s3_mirror.address(path)
 
-    def fetch(self, *, prune: bool = False) -> None:
+    def fetch(self, *, prune: Iterable[Path] = ()) -> None:
         """Download small files that differ from S3's; skip weights, images and predictions.
 
-        prune: remove local files that S3 does not have; only safe for the sole user of the
-        directory. Raises OSError if S3 can't be read.
+        prune: local files to remove if S3 does not have them; safe for those that were uploaded
+        before they appeared here. Raises OSError if S3 can't be read.
         """
         s3_mirror.pull(self.path, skip=s3_mirror.is_large, prune=prune)
 
@@ -63,17 +64,22 @@ class StoredDirectory:
         s3_mirror.pull(self.path)
 
     def fetched(self, path: Path) -> Path:
-        """Return a path below this directory, after downloading what differs from S3's."""
-        s3_mirror.pull(path)
+        """Return a file below this directory, after downloading it if it differs from S3's."""
+        s3_mirror.pull_file(path)
         return path
+
+    def has(self, path: Path) -> bool:
+        """Return whether a file below this directory exists: in S3 if the directory is there."""
+        return s3_mirror.exists(path)
 
     def remove(self, path: Path | None = None) -> None:
         """Remove a file or directory below this one, or all of it, in S3 and locally."""
         s3_mirror.remove(self.path if path is None else path)
 
     def sweep(self, *, skip: tuple[str, ...] = ()) -> list[Path]:
-        """Remove temporary files that nobody owns, here and in this machine's mirrors of S3.
+        """Remove temporary files that nobody owns; for S3, from all mirrors of this machine.
 
         skip: names of subdirectories to leave. Returns the paths of the removed files.
         """
-        return remove_abandoned(self.path, skip=skip) + s3_mirror.remove_abandoned()
+        removed = remove_abandoned(self.path, skip=skip)
+        return removed + s3_mirror.remove_abandoned() if self.is_in_s3 else removed

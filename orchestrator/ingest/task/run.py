@@ -21,7 +21,7 @@ from orchestrator.ingest.task.sources import (
     find_task,
 )
 from orchestrator.ingest.writer import Batch
-from trainables.data.data_directory import DataDirectory, manifest_file
+from trainables.data.data_directory import DataDirectory, is_there, manifest_file
 from trainables.data.rows import RowWriter
 from trainables.data.shards import TRAIN
 from trainables.data.tasks import TaskManifest, task_schema
@@ -45,7 +45,7 @@ def ingest_task(
     if not is_name(name):
         raise InputError(f"--name {name!r}: expected {NAME_RULE}")
     found = find_task(source, kind)
-    manifest = _read_existing(found, out.task(name), image_size)
+    manifest = _read_existing(found, out, name, image_size)
     state = "was there"
     if manifest is None:
         manifest, state = _ingest(found, out, name, image_size, num_cpus), "ingested"
@@ -58,17 +58,19 @@ def ingest_task(
     return manifest
 
 
-def _read_existing(found: TaskSource, directory: Path, image_size: int) -> TaskManifest | None:
+def _read_existing(
+    found: TaskSource, out: DataDirectory, name: str, image_size: int
+) -> TaskManifest | None:
     """Read an existing task that equals the one to write, or None; refuse a different one."""
-    if not directory.exists():
+    directory = out.task(name)
+    if not is_there(directory):
         return None
     try:
         manifest = TaskManifest.read(directory)
     except ValueError as error:
         raise InputError(str(error)) from error
-    differences = [
-        f"{name} is missing" for name in manifest.files if not (directory / name).is_file()
-    ]
+    gone = [file for file in manifest.files if not out.has(directory / file)]
+    differences = [f"{file} is missing" for file in gone]
     if manifest.image_size != image_size:
         differences.append(f"its image size is {manifest.image_size}, not {image_size}")
     if manifest.source != found.digest():

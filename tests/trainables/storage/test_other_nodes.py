@@ -45,7 +45,7 @@ def data() -> DataDirectory:
 def ingested() -> list[Roi]:
     rois = write_shards(data().path, ("subj01", "subj02"))
     for shard in {data().shard(roi.shard) for roi in rois}:
-        publish(shard)
+        publish(shard, shard)
     return list(rois)
 
 

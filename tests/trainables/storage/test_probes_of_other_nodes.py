@@ -66,7 +66,7 @@ def finetuned() -> Probed:
         write_shards(data.path, ("subj01", "subj02"), n_images=40, image_size=32)
     )
     for shard in {roi.shard for roi in rois}:
-        publish(data.shard(shard))
+        publish(data.shard(shard), data.shard(shard))
     alike = tuple(roi for roi in rois if roi.id.endswith("lh-V1v"))
     trial = Trial(Pooled(batch_size=8, epochs=1), alike, Backbone("tiny"))
     assert isinstance(trial.objective, Pooled)

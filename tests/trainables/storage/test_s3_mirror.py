@@ -16,7 +16,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.execution.run_lock import acquire, owner_of
 from orchestrator.sweep.__main__ import main as sweep
 from tests.builders.leftovers import leftovers
-from tests.builders.s3_server import BUCKET, s3
+from tests.builders.s3_server import BUCKET, keys, s3
 from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
 from trainables.data.shards import list_rois
@@ -56,11 +56,6 @@ def machine(
     yield go
     for key in keys(client):
         client.delete_object(Bucket=BUCKET, Key=key)
-
-
-def keys(client: Any) -> list[str]:
-    found = client.list_objects_v2(Bucket=BUCKET).get("Contents", ())
-    return sorted(one["Key"] for one in found)
 
 
 def test_an_address_is_read_off_its_path_on_any_machine(machine: Machine) -> None:
@@ -180,7 +175,7 @@ def test_an_ingested_subject_is_read_from_s3_and_its_manifest_comes_last(
     )
     rois = write_shards(data.path)
     for shard in {data.shard(roi.shard) for roi in rois}:
-        upload_directory(shard, last="manifest.json")
+        upload_directory(shard, shard, last="manifest.json")
         assert uploaded[-1].endswith("/manifest.json")
     machine("second")
     elsewhere = data_directory(f"s3://{BUCKET}/data")
@@ -240,7 +235,7 @@ def test_pruning_leaves_what_a_living_command_is_about_to_copy(machine: Machine)
     kept, gone = leftovers("kept.json")
     for name in (*kept, *gone):
         (place(RUNS) / name).write_text("half")
-    pull(place(RUNS), prune=True)
+    pull(place(RUNS), prune=place(RUNS).rglob("*"))
     assert sorted(path.name for path in place(RUNS).iterdir()) == sorted([*kept, "kept.json"])
 
 

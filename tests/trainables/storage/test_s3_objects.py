@@ -2,18 +2,19 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import IncompleteReadError
+from botocore.exceptions import ClientError, IncompleteReadError
 
 from tests.builders.s3_server import BUCKET, s3
 from trainables.storage import s3_objects
 from trainables.storage.atomic import write_text
-from trainables.storage.s3_mirror import place, pull
+from trainables.storage.s3_mirror import create, place, pull_file
 from trainables.storage.s3_objects import S3Object
 
 KEY = "runs/trials/t.json"
@@ -40,29 +41,29 @@ def put(client: Any, body: bytes) -> None:
 @pytest.fixture
 def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything in S3 happens within one second."""
-    listed = s3_objects.objects_below
+    found = s3_objects.object_at
 
-    def at_once(bucket: str, key: str) -> Iterator[S3Object]:
-        when = datetime(2024, 5, 1, 12, 0, 7, tzinfo=UTC)
-        return (replace(one, modified=when) for one in listed(bucket, key))
+    def at_once(bucket: str, key: str) -> S3Object | None:
+        about = found(bucket, key)
+        return about and replace(about, modified=datetime(2024, 5, 1, 12, 0, 7, tzinfo=UTC))
 
-    monkeypatch.setattr("trainables.storage.s3_mirror.objects_below", at_once)
+    monkeypatch.setattr("trainables.storage.s3_mirror.object_at", at_once)
 
 
 @pytest.mark.usefixtures("one_second")
 def test_a_version_of_the_same_size_in_the_same_second_is_noticed(client: Any, copy: Path) -> None:
     for body in (FAILED, FINISHED, FAILED):
         put(client, body)
-        pull(copy)
+        pull_file(copy)
         assert copy.read_bytes() == body
     assert int(copy.stat().st_mtime) == int(datetime(2024, 5, 1, 12, 0, 7, tzinfo=UTC).timestamp())
 
 
 def test_a_copy_that_was_changed_here_is_fetched_again(client: Any, copy: Path) -> None:
     put(client, FINISHED)
-    pull(copy)
+    pull_file(copy)
     copy.write_bytes(FAILED)
-    pull(copy)
+    pull_file(copy)
     assert copy.read_bytes() == FINISHED
 
 
@@ -81,10 +82,10 @@ def test_an_object_replaced_between_listing_and_reading_is_read_as_one_version(
 
     put(client, FAILED)
     monkeypatch.setattr(client, name, late)
-    pull(copy)
+    pull_file(copy)
     assert copy.read_bytes() == FINISHED
     monkeypatch.setattr(client, name, lambda *at, **options: pytest.fail("it is current"))
-    pull(copy)
+    pull_file(copy)
 
 
 def test_an_object_removed_between_listing_and_reading_is_gone_here_too(
@@ -97,10 +98,10 @@ def test_an_object_removed_between_listing_and_reading_is_gone_here_too(
         return get(**options)
 
     put(client, FAILED)
-    pull(copy)
+    pull_file(copy)
     put(client, FINISHED)
     monkeypatch.setattr(client, "get_object", late)
-    pull(copy)
+    pull_file(copy)
     assert list(copy.parent.iterdir()) == []
 
 
@@ -117,7 +118,7 @@ def test_a_version_that_another_machine_replaced_at_once_is_not_taken_for_this_o
     monkeypatch.setattr(client, "head_object", late)
     write_text(copy, FINISHED.decode())
     monkeypatch.undo()  # the cache's variable too: a path knows its address without it
-    pull(copy)
+    pull_file(copy)
     assert copy.read_bytes() == FAILED
 
 
@@ -125,7 +126,8 @@ def test_a_download_that_breaks_off_is_tried_again_and_then_reported(
     client: Any, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(client, FINISHED)
-    [version] = s3_objects.objects_below(BUCKET, KEY)
+    version = s3_objects.object_at(BUCKET, KEY)
+    assert version is not None
     read, breaks = S3Object._copy_to, [2]
 
     def breaking(self: S3Object, path: Path) -> bool:
@@ -136,7 +138,7 @@ def test_a_download_that_breaks_off_is_tried_again_and_then_reported(
         return read(self, path)
 
     monkeypatch.setattr(S3Object, "_copy_to", breaking)
-    pull(copy)
+    pull_file(copy)
     assert copy.read_bytes() == FINISHED
     breaks[0], refused = 99, copy.with_name("u.json")
     with pytest.raises(IncompleteReadError):
@@ -151,8 +153,70 @@ def test_a_file_with_many_parts_is_current_after_its_upload(client: Any, copy: P
     assert uploaded is not None
     assert uploaded.etag.endswith('-2"')
     uploaded.mark(copy)
-    [listed] = s3_objects.objects_below(BUCKET, KEY)
+    listed = s3_objects.object_at(BUCKET, KEY)
+    assert listed is not None
     assert listed.is_copied_to(copy)
     other = copy.with_name("other")
     assert listed.download(other) == listed
     assert other.read_bytes() == copy.read_bytes()
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_an_object_whose_creation_was_repeated_by_the_client_is_its_own(
+    client: Any, copy: Path, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    """The answers to the first requests are lost, so that S3 has the object already."""
+    create_object, put_object = s3_objects.create_object, client.put_object
+
+    def repeated(**options: Any) -> Any:
+        for _ in range(lost):
+            with suppress(ClientError):
+                put_object(**options)
+        return put_object(**options)
+
+    key = f"locks/{lost}"
+    monkeypatch.setattr(client, "put_object", repeated)
+    assert create_object(b"mine", BUCKET, key)
+    assert not create_object(b"mine", BUCKET, key)
+    monkeypatch.undo()
+    assert not create_object(b"other", BUCKET, key)
+    assert client.get_object(Bucket=BUCKET, Key=key)["Body"].read() == b"mine"
+
+
+@pytest.mark.parametrize(("conflicts", "created"), [(1, True), (4, True), (5, False)])
+def test_a_creation_that_meets_another_one_is_tried_again(
+    client: Any, monkeypatch: pytest.MonkeyPatch, conflicts: int, created: bool
+) -> None:
+    put_object, left = client.put_object, [conflicts]
+    answer = {"Error": {"Code": "ConditionalRequestConflict"}}
+    metadata = {"ResponseMetadata": {"HTTPStatusCode": 409}}
+
+    def conflicting(**options: Any) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise ClientError({**answer, **metadata}, "PutObject")
+        return put_object(**options)
+
+    monkeypatch.setattr(s3_objects, "_CONFLICT_SECONDS", 0.0)
+    monkeypatch.setattr(client, "put_object", conflicting)
+    assert s3_objects.create_object(b"mine", BUCKET, f"locks/after-{conflicts}") == created
+
+
+def test_a_creation_in_a_bucket_that_is_not_there_is_reported_with_the_cure(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path))
+    (tmp_path / "lock").write_text("mine")
+    with pytest.raises(OSError, match=r"s3://none/lock: .*check that the bucket exists"):
+        create(tmp_path / "lock", place("s3://none/lock"))
+
+
+def test_only_objects_below_a_directory_are_listed(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not its siblings, whatever their names, nor the mark by which S3's console keeps it."""
+    for key in ("d/a", "d/b/c", "d/", "d-2026/a", "d-2026/../../x", "d.json"):
+        client.put_object(Bucket=BUCKET, Key=key, Body=b"")
+    assert [one.key for one in s3_objects.objects_below(BUCKET, "d")] == ["d/a", "d/b/c"]
+    assert s3_objects.object_at(BUCKET, "d") is None
+    client.delete_object(Bucket=BUCKET, Key="d-2026/../../x")
