@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from trainables.storage.local_files import existing_part
+
 DRIVER: Final[Mapping[str, str]] = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # score files and MLflow replace them
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -96,7 +98,7 @@ def _can_keep_token() -> bool:
         token = Path.home() / ".ray" / "auth_token"
         if token.exists():
             return os.access(token, os.R_OK)
-        there = next(one for one in token.parents if one.exists())
+        there = existing_part(token)
     except (OSError, RuntimeError):  # no home, or one that may not be entered
         return False
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)

@@ -10,6 +10,7 @@ from ray._private.utils import estimate_available_memory
 
 from orchestrator.cli.errors import InputError
 from trainables.compute.memory import memory_limit
+from trainables.storage.local_files import existing_part
 
 GIB: Final = 2**30
 MIB: Final = 2**20
@@ -52,15 +53,10 @@ def _problem(place: Path) -> str | None:
     if n_bytes > MAX_SOCKET_PATH:
         room = MAX_SOCKET_PATH - (n_bytes - len(os.fsencode(place.parent)))
         return f"the path {place.parent} has more than {room} bytes"
-    there = _existing(place)
+    there = existing_part(place)
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return f"{there} is not a writable directory"
     return None
-
-
-def _existing(place: Path) -> Path:
-    """Return a path, or the nearest directory above it that exists."""
-    return next((one for one in (place, *place.parents) if one.exists()), SYSTEM)
 
 
 def object_store_size(directory: Path, shared: Path = SHARED_MEMORY) -> int:
@@ -70,13 +66,14 @@ def object_store_size(directory: Path, shared: Path = SHARED_MEMORY) -> int:
     the store is in Ray's directory instead. Raises InputError with the cure if neither has space.
     """
     wanted = min(MAX_OBJECT_STORE, int(memory_limit() * SHARE_OF_MEMORY))
-    for place in (shared, _existing(directory)):
+    there = existing_part(directory)
+    for place in (shared, there):
         size = min(wanted, int(_free(place) * USABLE))
         if size >= MIN_OBJECT_STORE:
             return size
     raise InputError(
         f"{shared} has {_free(shared) // MIB} MiB free, and {directory} "
-        f"{_free(_existing(directory)) // MIB} MiB; Ray needs {MIN_OBJECT_STORE // MIB} MiB in one "
+        f"{_free(there) // MIB} MiB; Ray needs {MIN_OBJECT_STORE // MIB} MiB in one "
         "of them: docker run --shm-size=2g, or export RAY_TMPDIR to a directory with space"
     )
 

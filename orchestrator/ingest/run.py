@@ -41,10 +41,11 @@ from orchestrator.ingest.writer import (
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.spec.rois import HEMISPHERES
+from trainables.storage.local_files import existing_part
 
 AnySource = TypeVar("AnySource", bound=Source)
 Inspect = Callable[[AnySource, SplitName, Findings, Callable[[int], None]], Subject | None]
-"""Check one subject, note what is wrong, and tell how many images were looked at on the way."""
+"""Checks one subject, collects what is wrong, and reports the number of images checked so far."""
 
 MEGABYTE: Final = 10**6
 
@@ -168,7 +169,7 @@ def show_notes(notes: Sequence[str]) -> None:
 
 
 def counted(images: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
-    """Pass batches on, and tell how many images there were."""
+    """Yield batches unchanged, and report the number of images of each."""
     for first, batch in images:
         yield first, batch
         advance(len(batch))
@@ -180,7 +181,7 @@ def check_out(out: DataDirectory) -> None:
         raise InputError(
             f"{out}: expected a directory for the shards, found a file; choose another --out"
         )
-    nearest = _nearest(out.path)
+    nearest = existing_part(out.path)
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{out}: {nearest} can't be written to; choose another --out")
 
@@ -188,7 +189,7 @@ def check_out(out: DataDirectory) -> None:
 def check_room(subjects: Sequence[Subject], out: DataDirectory, settings: Settings) -> None:
     """Raise InputError when the disk lacks room for the shards of the checked subjects."""
     needed = sum(_size(subject, settings.image_size) for subject in subjects)
-    free = shutil.disk_usage(_nearest(out.path)).free
+    free = shutil.disk_usage(existing_part(out.path)).free
     if needed > free:
         raise InputError(
             f"{out}: the shards need {needed / MEGABYTE:,.0f} MB, {free / MEGABYTE:,.0f} MB are "
@@ -196,14 +197,8 @@ def check_room(subjects: Sequence[Subject], out: DataDirectory, settings: Settin
         )
 
 
-def _nearest(path: Path) -> Path:
-    """Find the innermost part of a path that exists."""
-    resolved = path.absolute()
-    return next(parent for parent in (resolved, *resolved.parents) if parent.exists())
-
-
 def _size(subject: Subject, image_size: int) -> int:
-    """Estimate a subject's shards in bytes: an image and float32 responses a row."""
+    """Estimate the bytes of a subject's shards: per row, an image and its float32 responses."""
     vertices = sum(half.n_vertices for half in subject.hemispheres.values())
     return len(subject.images) * (3 * image_size**2 + 4 * vertices)
 
@@ -241,7 +236,7 @@ def bar(progress: Progress, description: str, total: int) -> Iterator[Callable[[
 
 
 def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:
-    """Tabulate what is now under out, a subject a line."""
+    """Tabulate the subjects in the output directory, one row per subject."""
     table = Table(title=f"Subjects in {out}", title_justify="left")
     table.add_column("subject")
     for heading in ("train", "test", "vertices lh + rh", "ROIs", "MB", "images/s"):

@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow.store.db.utils import create_sqlalchemy_engine
 
 from orchestrator.tracking.mlflow_store import StoreError, make_store, sqlite_path
+from trainables.storage.local_files import existing_part
 
 ANSWER_SECONDS: Final = 12.0
 """Timeout for the store's answer."""
@@ -113,8 +114,7 @@ def _check_sqlite(path: Path) -> None:
         if path.exists():
             _try_to_write(path)
         else:
-            parent = next(one for one in path.absolute().parents if one.exists())
-            with tempfile.TemporaryFile(dir=parent):
+            with tempfile.TemporaryFile(dir=existing_part(path)):
                 return
     except sqlite3.Error as error:
         why = str(error)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from trainables.exceptions import DiskFull
+from trainables.storage.local_files import existing_part
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk and of a used-up quota."""
@@ -51,5 +52,4 @@ def full_disk_described(directory: Path) -> Iterator[None]:
 
 def _free(directory: Path) -> int:
     """Return the free bytes of the file system that holds a directory."""
-    there = next(one for one in (directory, *directory.absolute().parents) if one.exists())
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(existing_part(directory)).free

@@ -1,4 +1,4 @@
-"""Primitives of a file system: durable renames, and files that only one process can create."""
+"""Primitives of a file system: durable renames, files that only one process can create, paths."""
 
 import errno
 import os
@@ -8,6 +8,12 @@ from typing import Final
 
 _NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 """What link() reports on file systems without hard links: exFAT, SMB, many FUSE mounts."""
+
+
+def existing_part(path: Path) -> Path:
+    """Return a path, or the nearest directory above it that exists and that this user can see."""
+    absolute = path.absolute()
+    return next(one for one in (absolute, *absolute.parents) if os.path.exists(one))  # noqa: PTH110
 
 
 def sync_file(path: Path) -> None:
