@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +13,9 @@ from orchestrator.cli.errors import InputError
 from orchestrator.scores.score_table import DERIVED, ScoreTable
 from trainables.results.score_files import SCORE_SCHEMA
 from trainables.storage.atomic import atomic_write, write_parquet
+
+_FORMULA: Final = r"^[=+\-@\t\r]"
+"""How a text begins that spreadsheets take for a formula."""
 
 
 def check_export(path: Path) -> None:
@@ -47,7 +50,8 @@ def _with_columns(rows: pa.Table, constants: Mapping[str, Any]) -> pa.Table:
 def write_rows(rows: pa.Table, path: Path) -> int:
     """Write a table to a .parquet or .csv file atomically; return its number of rows.
 
-    In CSV a list is one text with ``;`` between its items. Raises InputError as
+    In CSV a list is one text with ``;`` between its items, and a text that a spreadsheet would take
+    for a formula begins with an apostrophe. Raises InputError as
     :func:`check_export` does.
     """
     check_export(path)
@@ -67,4 +71,8 @@ def _flat(rows: pa.Table) -> pa.Table:
         if pa.types.is_list(field.type):
             joined = pc.binary_join(rows[field.name].cast(pa.list_(pa.string())), ";")
             rows = rows.set_column(number, field.name, joined)
+    for number, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            safe = pc.replace_substring_regex(rows[field.name], _FORMULA, r"'\0")
+            rows = rows.set_column(number, field.name, safe)
     return rows

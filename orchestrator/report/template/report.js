@@ -105,7 +105,9 @@ class ShownTable {
     this.after.disabled = this.page === last;
   }
   csv() {
-    const cell = (v) => { const s = v === null ? "" : String(v); return /[",\n]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s; };
+    // A text that a spreadsheet would take for a formula begins with an apostrophe.
+    const safe = (v) => typeof v === "string" ? v.replace(/^[=+\-@\t\r]/, "'$&") : v;
+    const cell = (v) => { const s = v === null ? "" : String(safe(v)); return /[",\r\n]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s; };
     return [this.names, ...this.kept()].map((row) => row.map(cell).join(",")).join("\n") + "\n";
   }
   download() {
