@@ -46,7 +46,7 @@ audit: $(READY)  ## Look every dependency of the lock file up among known vulner
 cluster-test: $(READY)  ## A sweep over three hosts by the real `ray up`; needs root and sshd.
 	$(BIN)/python -m pytest -m cluster -rs
 
-chaos: $(READY)  ## The nightly storm: fifty faults, and the table of docs/reliability.md.
+chaos: $(READY)  ## Fifty faults, meant to be run nightly, and the table of docs/reliability.md.
 	$(BIN)/python -m tests.faults.storm --faults 50
 
 mutation: $(READY)  ## List small faults that no test notices; ONLY='trainables.models.losses*'.

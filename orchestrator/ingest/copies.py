@@ -69,7 +69,7 @@ def _differ(sides: Sequence[Hashable], pair: Copy) -> bool:
 
 
 def _crossing(images: Sequence[Path], pair: Copy, sides: Sequence[str]) -> str:
-    """Word the complaint about a test image that is a training image too."""
+    """Format the error of a test image that is also a training image."""
     test, train = pair if sides[pair[0]] == TEST else pair[::-1]
     return (
         f"{images[test]}: a test image, but the same picture as the training image "

@@ -68,7 +68,7 @@ def examine(path: Path) -> Examined:
 
 
 def unreadable(path: Path | str, error: Exception) -> str:
-    """Word the complaint about an image that can't be read."""
+    """Format the error of an image that can't be read."""
     if isinstance(error, UnfitImageError):
         return f"{path}: {error}"
     reason = str(error).replace(f" {str(path)!r}", "") or type(error).__name__

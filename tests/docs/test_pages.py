@@ -118,7 +118,7 @@ def test_every_flag_that_the_pages_name_is_one_of_a_command() -> None:
 
 
 def _is_declared(flag: str, code: str) -> bool:
-    """Tell whether code has a flag, as a string or as an annotated parameter."""
+    """Return whether code has a flag, as a string or as an annotated parameter."""
     name = flag.removeprefix("--").replace("-", "_")
     return f'"{flag}"' in code or re.search(rf"\b{name}\s*:", code) is not None
 

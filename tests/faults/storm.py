@@ -114,7 +114,7 @@ class Storm:
         return False
 
     def _progressed(self, since: float) -> bool:
-        """Tell whether a process that was not there at the last fault has begun a trial."""
+        """Return whether a process that was not there at the last fault has begun a trial."""
         for path in self.out.glob("logs/*.jsonl"):
             if path.stat().st_mtime >= since:
                 lines = map(json.loads, path.read_text().splitlines())

@@ -76,7 +76,7 @@ class FeatureStore:
 
     @property
     def is_on_disk(self) -> bool:
-        """Tell whether the activations lie in a scratch file."""
+        """Return whether the activations lie in a scratch file."""
         return self._file is not None
 
     def write(self, start: int, activations: Mapping[str, Tensor]) -> None:
@@ -90,7 +90,7 @@ class FeatureStore:
                 self._file.write(content.numpy(), BYTES * int(rows.storage_offset()))
 
     def columns(self, layer: str) -> Iterator[Tensor]:
-        """Hand out a layer on the device, (n_images, n_columns) at a time."""
+        """Yield a layer in blocks of columns on the device, each (n_images, n_columns)."""
         features = self._layers[layer]
         n_columns = max(MIN_COLUMNS, CHUNK_BYTES // (4 * len(features)))
         for chunk in torch.split(features, n_columns, dim=1):

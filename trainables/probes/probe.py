@@ -37,7 +37,7 @@ class Probed:
 
     @property
     def is_finetuned(self) -> bool:
-        """Tell whether the backbone was fine-tuned."""
+        """Return whether the backbone was fine-tuned."""
         return not isinstance(self.model.objective, Untuned)
 
     @property

@@ -178,7 +178,7 @@ def _recorded(path: Path, metadata: Mapping[bytes, bytes]) -> ScoreFile | None:
     return ScoreFile(path, work_item, roi, code)
 
 
-@lru_cache(maxsize=2**12)
+@lru_cache(maxsize=64)  # the keys are texts of tens of kB; files of one trial follow each other
 def _read_work_item(text: bytes) -> WorkItem:
     return read_work_item(text)
 

@@ -60,7 +60,7 @@ def with_ceilings(vertices: pd.DataFrame, data: DataDirectory) -> pd.DataFrame:
 
 
 def has_data(shard: Path, data: str) -> bool:
-    """Tell whether a shard exists with the content of this digest."""
+    """Return whether a shard exists with the content of this digest."""
     try:
         return Manifest.read(shard).data == data
     except ValueError:

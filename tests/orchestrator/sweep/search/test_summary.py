@@ -138,7 +138,7 @@ def test_trials_that_become_one_are_one_and_a_space_without_contrastive_ones_is_
 
 
 def is_drawn(path: Path) -> bool:
-    """Tell whether a PNG has marks on its background, or an SVG has paths."""
+    """Return whether a PNG has marks on its background, or an SVG has paths."""
     if path.suffix == ".svg":
         return path.read_text().count("<path") > 10
     image = matplotlib.image.imread(path)[..., :3]
