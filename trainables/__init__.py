@@ -13,6 +13,7 @@ __all__ = [
     "spec",
     "storage",
     "training",
+    "wording",
     "worker",
 ]
 

@@ -1,7 +1,6 @@
 """Every analysis, in the order in which they are made and shown."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Final
 
 from orchestrator.analyze.analysis import Analysis
@@ -17,6 +16,7 @@ from orchestrator.analyze.questions import (
     surface,
     transfer,
 )
+from trainables.wording import meant
 
 ANALYSES: Final[tuple[Analysis, ...]] = (
     improvement.ANALYSIS,
@@ -37,10 +37,8 @@ def find(names: Sequence[str]) -> list[Analysis]:
     known = [one.name for one in ANALYSES]
     unknown = [name for name in names if name not in known]
     if unknown:
-        similar = get_close_matches(unknown[0], known, n=1)
-        hint = f"; did you mean {similar[0]!r}?" if similar else ""
         raise ValueError(
             f"unknown analysis {', '.join(unknown)}; expected some of {', '.join(known)}, or none "
-            f"for all{hint}"
+            f"for all{meant(unknown[0], known)}"
         )
     return [one for one in ANALYSES if not names or one.name in names]

@@ -1,11 +1,10 @@
 """Whether a backbone has the layers that probes read, before any is probed."""
 
-from difflib import get_close_matches
-
 import torch
 
 from orchestrator.cli.errors import InputError
 from trainables.models.backbones import build, layer_extractor
+from trainables.wording import meant
 
 
 def check_probe_layers(architecture: str, feature_layer: str, saliency_layer: str | None) -> None:
@@ -21,8 +20,7 @@ def check_probe_layers(architecture: str, feature_layer: str, saliency_layer: st
         raise InputError(f"--feature-layer {feature_layer}: {architecture}: {error}") from error
     modules = [name for name, _ in network.named_modules() if name]
     if saliency_layer is not None and saliency_layer not in modules:
-        similar = get_close_matches(saliency_layer, modules, n=1)
-        hint = f"; did you mean {similar[0]!r}?" if similar else ""
+        hint = meant(saliency_layer, modules)
         raise InputError(
             f"--saliency-layer {saliency_layer}: {architecture} has no such module{hint}"
         )

@@ -22,6 +22,7 @@ from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import digest
 from trainables.storage.atomic import write_parquet, write_text
+from trainables.wording import meant
 
 if TYPE_CHECKING:
     from orchestrator.analyze.probe_actors import Workers
@@ -120,6 +121,7 @@ def _task(settings: Analysing) -> Path | None:
             f"--task {settings.task}: not in {settings.data.all_tasks}, where there is "
             f"{there}; ingest one by python -m "
             f"orchestrator.ingest task SRC --out {settings.data} --name {settings.task}"
+            f"{meant(settings.task, tasks)}"
         )
     return tasks.get(settings.task or next(iter(tasks), ""))
 

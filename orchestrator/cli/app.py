@@ -6,7 +6,6 @@ are the help. Nothing here imports Ray or torch, so ``--help`` and input errors 
 
 import sys
 from collections.abc import Callable, Collection, Sequence
-from difflib import get_close_matches
 from inspect import BoundArguments
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -22,6 +21,7 @@ from cyclopts import (
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import Started, run
+from trainables.wording import similar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -170,5 +170,5 @@ def _meant(program: App, error: CycloptsError) -> str:
         for child in program[name]
         if not (name.startswith("-") or child.startswith("-"))
     }
-    similar = get_close_matches(token, nested, n=1)
-    return f" Did you mean {nested[similar[0]]!r}?" if similar else ""
+    found = similar(token, nested)
+    return f" Did you mean {nested[found]!r}?" if found else ""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-EXAMPLES: Final = 3
-"""How many problems of a kind are listed."""
+from trainables.wording import EXAMPLES, and_more
+
 _VARYING: Final = re.compile(r"'[^']*'|[^\s;,()]*\d[^\s;,()]*")
 """What differs between problems of one kind: quoted words, numbers, and names with digits."""
 
@@ -38,7 +38,7 @@ def _of_one_kind(lines: Sequence[str]) -> Sequence[str]:
         return lines
     where, _, problem = lines[0].partition(": ")
     places = list(dict.fromkeys(line.partition(": ")[0] for line in lines))
-    n_more = f"and {len(lines) - EXAMPLES:,} more ({len(lines):,} in all)"
+    n_more = and_more(len(lines)).strip()
     if problem and len(places) >= EXAMPLES:
         return [f"{', '.join(places[:EXAMPLES])} {n_more}: {problem}"]
     others = [line.removeprefix(f"{where}: ") for line in lines[1:EXAMPLES]]

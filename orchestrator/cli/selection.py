@@ -5,7 +5,7 @@ input errors are immediate.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter
 from orchestrator.cli.arguments import read_with, split_list
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.values import integer, shortened
+from trainables.wording import meant, similar
 
 if TYPE_CHECKING:
     from trainables.spec import Roi
@@ -41,7 +42,7 @@ def parse_subjects(text: str) -> tuple[int, ...]:
         if match is None:
             raise InputError(
                 f"{shortened(text)}: expected numbers and ranges such as 1,5-8, or names such as "
-                "subj01"
+                f"subj01{_subject_meant(part)}"
             )
         first, last = match[1], match[2] or match[1]
         start, stop = integer(first, 1, MOST_SUBJECT), integer(last, 1, MOST_SUBJECT)
@@ -52,6 +53,12 @@ def parse_subjects(text: str) -> tuple[int, ...]:
             )
         subjects.update(range(start, stop + 1))
     return tuple(sorted(subjects))
+
+
+def _subject_meant(part: str) -> str:
+    """Ask for the subject whose number is the only one in a word."""
+    numbers = re.findall("[0-9]+", part)
+    return f"; did you mean 'subj{int(numbers[0]):02d}'?" if len(numbers) == 1 else ""
 
 
 def subject_number(subject: str) -> int | None:
@@ -89,11 +96,18 @@ def parse_rois(text: str) -> tuple[str, ...]:
     if unknown:
         raise InputError(
             f"rois: unknown {', '.join(map(repr, unknown))}; expected early, higher, streams, "
-            f"or any of {', '.join(ROI_ORDER)}"
+            f"or any of {', '.join(ROI_ORDER)}{meant(unknown[0], (*groups, *ROI_ORDER))}"
         )
     # "early" names a group and a stream; on the command line it means the group.
     chosen = {roi_name for part in parts for roi_name in groups.get(part, (part,))}
     return tuple(roi_name for roi_name in ROI_ORDER if roi_name in chosen)
+
+
+def number_meant(number: int, subjects: Iterable[str]) -> str:
+    """Ask for the subject whose number is most like one that is not there; empty for none."""
+    names = {str(subject_number(name)): name for name in subjects}
+    found = similar(str(number), names)
+    return f"; did you mean {names[found]!r}?" if found else ""
 
 
 def select(rois: "Sequence[Roi]", selection: Selection) -> "list[Roi]":
@@ -103,7 +117,7 @@ def select(rois: "Sequence[Roi]", selection: Selection) -> "list[Roi]":
     if absent:
         raise InputError(
             f"subjects: {', '.join(map(str, absent))} not in the data, "
-            f"which has {', '.join(sorted(subjects))}"
+            f"which has {', '.join(sorted(subjects))}{number_meant(absent[0], subjects)}"
         )
     chosen = [
         roi

@@ -1,6 +1,5 @@
 """Format numbers, durations and tables for the terminal."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from rich import box
@@ -47,17 +46,6 @@ def new_table(title: str, caption: str) -> Table:
 def count(number: int, noun: str) -> str:
     """Format a count with its noun: ``1 subject``, ``2 subjects``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-SHOWN: Final = 3
-"""Examples that a message names where more files, trials or ROIs have the same problem."""
-
-
-def summed_up(lines: Sequence[str], what: str) -> list[str]:
-    """Keep the first lines of a list of complaints, and count the others, such as ``files``."""
-    if len(lines) <= SHOWN:
-        return list(lines)
-    return [*lines[:SHOWN], f"and {len(lines) - SHOWN:,} more {what}"]
 
 
 def as_r(value: float | None) -> str:

@@ -27,6 +27,7 @@ from orchestrator.cli.arguments import (
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import FAILED, Started, leave
 from orchestrator.cli.selection import SelectionOptions, Subjects
+from trainables.wording import meant
 
 if TYPE_CHECKING:
     from orchestrator.evaluate.run import EvaluationSettings
@@ -202,7 +203,7 @@ def _check_methods(methods: tuple[str, ...] | None) -> None:
     if unknown:
         raise InputError(
             f"--methods: unknown {', '.join(map(repr, unknown))}; expected any of "
-            f"{', '.join(known)}"
+            f"{', '.join(known)}{meant(unknown[0], known)}"
         )
 
 

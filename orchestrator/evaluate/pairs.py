@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.selection import subject_number
+from orchestrator.cli.selection import number_meant, subject_number
 from orchestrator.execution.plan import Plan
 from orchestrator.scores.score_table import is_named
 from trainables.data.data_directory import DataDirectory
@@ -14,9 +14,9 @@ from trainables.results.outcome import read_finished
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Pooled, Roi, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, WorkItem, serves
+from trainables.wording import some
 
 NOD: Final = "nod"
-SHOWN: Final = 6
 
 Pairing = Callable[[Trial, Roi], bool]
 """Returns whether a model is evaluated on an ROI."""
@@ -78,7 +78,9 @@ def choose(models: Sequence[Trial], choice: Choice) -> list[Trial]:
     """Return the selected models; raise InputError listing what exists if none is left."""
     for name in choice.names:
         if not any(is_named(model, name) for model in models):
-            raise InputError(f"--models {name}: no such model; there are {_some(models)}")
+            raise InputError(
+                f"--models {name}: no such model; there are {some(sorted(m.id for m in models))}"
+            )
     kept = [m for m in models if not choice.names or any(is_named(m, n) for n in choice.names)]
     if choice.methods is not None:
         present = sorted({model.method for model in kept})
@@ -95,18 +97,13 @@ def choose(models: Sequence[Trial], choice: Choice) -> list[Trial]:
             raise InputError(
                 f"--model-subjects {','.join(map(str, choice.subjects))}: no model is fine-tuned "
                 f"on only these; there are models of {', '.join(subjects)}"
+                f"{number_meant(choice.subjects[0], subjects)}"
             )
     return kept
 
 
 def _numbers(model: Trial) -> set[int | None]:
     return {subject_number(roi.subject) for roi in model.rois}
-
-
-def _some(models: Sequence[Trial]) -> str:
-    names = sorted(model.id for model in models)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def is_transfer(model: Trial, roi: Roi) -> bool:

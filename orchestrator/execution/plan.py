@@ -6,7 +6,7 @@ Evaluations are planned in the same way, from the pairs of models and ROIs in ``
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from orchestrator.cli.text import summed_up
+from orchestrator.cli.problems import summed_up
 from orchestrator.execution.cost import Costs
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
@@ -61,7 +61,7 @@ def make_plan(
     rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
     ordered = tuple(sorted(waiting, key=lambda trial: rank[trial.id]))
     left_out = describe_strangers(find_strangers(runs))
-    notes = (*summed_up(damaged, "damaged files"), *([left_out] if left_out else []))
+    notes = (*summed_up(damaged), *([left_out] if left_out else []))
     return Plan(tuple(trials), ordered, notes)
 
 

@@ -4,7 +4,6 @@ Problems of a kind are one line, with their number and three examples. Nothing i
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +21,8 @@ from trainables.models.backbones import (
 )
 from trainables.spec import Backbone, Encoding, Roi, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
+from trainables.wording import EXAMPLES, similar
 
-EXAMPLES: Final = 3
 MOST_MEMORY: Final = 64 * 2**40
 """Bytes of memory that no node of a cluster has."""
 
@@ -61,8 +60,8 @@ def check_rois(trials: Sequence[Trial], known: Sequence[Roi]) -> None:
 def _roi_problem(roi: Roi, known: dict[str, Roi]) -> Iterator[Problem]:
     found = known.get(roi.id)
     if found is None:
-        similar = get_close_matches(roi.id, known, n=1)
-        hint = f" (did you mean {similar[0]}?)" if similar else ""
+        found_id = similar(roi.id, known)
+        hint = f" (did you mean {found_id}?)" if found_id else ""
         yield "the search space has trials on ROIs that the data does not hold", roi.id + hint
     elif found != roi:
         yield (

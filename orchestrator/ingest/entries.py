@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.problems import EXAMPLES, printable
+from orchestrator.cli.problems import printable
+from trainables.wording import some
 
 Key = TypeVar("Key")
 MAX_DEPTH: Final = 3
@@ -52,7 +53,7 @@ _KINDS: Final = {
 
 
 def is_stranger(name: str) -> bool:
-    """Tell whether a name is one that systems, editors and servers give to files of their own.
+    """Return whether a name is one that systems, editors and servers give to files of their own.
 
     >>> [is_stranger(name) for name in (".DS_Store", "Thumbs.db", "a.png~", "a.png")]
     [True, True, True, False]
@@ -127,14 +128,7 @@ def folders_below(folder: Path) -> Iterator[Path]:
 
 def left_out(strangers: Sequence[Path], why: str = "no part of the data set") -> list[str]:
     """Say in a line which entries were left out; no line where there are none."""
-    return [f"left out, {why}: {some(strangers)}"] if strangers else []
-
-
-def some(paths: Sequence[Path]) -> str:
-    """Name the first few paths, and count the others."""
-    named = ", ".join(printable(str(path)) for path in paths[:EXAMPLES])
-    n_more = len(paths) - EXAMPLES
-    return named if n_more <= 0 else f"{named} and {n_more:,} more ({len(paths):,} in all)"
+    return [f"left out, {why}: {printable(some(strangers))}"] if strangers else []
 
 
 def obstacle(path: Path) -> tuple[str, str] | None:
@@ -187,14 +181,14 @@ def require_folder(source: Path) -> None:
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a file's ending is that of an archive."""
+    """Return whether a file's ending is that of an archive."""
     return path.name.lower().endswith(_ARCHIVES)
 
 
 def archives_in(folder: Path) -> str:
     """Advise to unpack the archives that a folder holds; empty where it holds none."""
     found = [path for path in list_entries(folder).kept if is_archive(path)]
-    return f"unpack {some(found)}, and " if found else ""
+    return f"unpack {printable(some(found))}, and " if found else ""
 
 
 def one_of_each(found: Iterable[tuple[Key, Path]], what: str) -> dict[Key, Path]:

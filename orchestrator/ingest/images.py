@@ -15,8 +15,8 @@ from PIL import Image
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.problems import printable
-from orchestrator.ingest.entries import some
 from orchestrator.ingest.pixels import Examined, examine, read_rgb, unreadable
+from trainables.wording import some
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -51,12 +51,12 @@ def check_images(images: Sequence[Path], looked: Callable[[int], None]) -> list[
 
 
 def remarks(images: Sequence[Path], found: Sequence[Examined]) -> list[str]:
-    """Say once for each kind what was done to the pixels of how many images."""
+    """Describe the conversions of pixels: one line per kind, with examples and their number."""
     kinds: dict[str, list[Path]] = {}
     for path, examined in zip(images, found, strict=True):
         if examined.remark:
             kinds.setdefault(examined.remark, []).append(path)
-    return [f"of {some(paths)}: {remark}" for remark, paths in kinds.items()]
+    return [f"of {printable(some(paths))}: {remark}" for remark, paths in kinds.items()]
 
 
 def stream_images(

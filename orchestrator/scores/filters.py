@@ -1,26 +1,27 @@
 """Filters of a score table: by value, subject, trial; one trial or model per ROI."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.selection import subject_number
+from orchestrator.cli.selection import number_meant, subject_number
 from orchestrator.scores.score_table import ScoreTable, is_named, setting_values
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import Evaluation
-
-SHOWN: Final = 4
+from trainables.wording import meant, some
 
 
 def keep_values(table: ScoreTable, flag: str, column: str, wanted: Sequence[str]) -> ScoreTable:
     """Keep the rows with a wanted value of a column; raise InputError when there are none."""
     kept = table.keep(column, wanted)
     if kept.segments.empty:
+        present = table.present(column)
         raise InputError(
-            f"--{flag} {','.join(wanted)}: no scores; there are {', '.join(table.present(column))}"
+            f"--{flag} {','.join(wanted)}: no scores; there are {', '.join(present)}"
+            f"{meant(wanted[0], present)}"
         )
     return kept
 
@@ -32,6 +33,7 @@ def keep_subjects(table: ScoreTable, numbers: Sequence[int]) -> ScoreTable:
     if absent:
         raise InputError(
             f"--subjects: no scores of {', '.join(map(str, absent))}; there are {', '.join(found)}"
+            f"{number_meant(absent[0], found)}"
         )
     wanted = [name for name, number in found.items() if number in numbers]
     return table.keep("subject", wanted)
@@ -47,7 +49,9 @@ def keep_trials(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
     for name in names:
         fits = {key for key, work_item in table.trials.items() if is_named(work_item, name)}
         if not fits:
-            raise InputError(f"--trial {name}: no such trial; there are {_some(table.trials)}")
+            raise InputError(
+                f"--trial {name}: no such trial; there are {some(sorted(table.trials))}"
+            )
         chosen |= fits
     named = table.segments["trial_id"].isin(chosen)
     methods = table.segments.loc[named, "method"].unique()  # an evaluation's differ by ROI
@@ -107,10 +111,10 @@ def _describe_several(table: ScoreTable, found: pd.DataFrame, several: pd.DataFr
     if not n_several and len(settings) == 1:
         return ""
     taken = f"several trials on {n_several} of its ROIs, the last started is taken; "
-    names = f"trials {_some(found['trial_id'].unique())}"
+    names = f"trials {some(sorted(found['trial_id'].unique()))}"
     if len(settings) > 1:
         described = _describe({key: setting_values(table.trials[t]) for key, t in settings.items()})
-        names = f"settings {_some(described, '; ')}"
+        names = f"settings {some(sorted(described), '; ')}"
     return f"{method}: {taken if n_several else ''}{names}; --trial selects one"
 
 
@@ -125,12 +129,6 @@ def _describe(settings: Mapping[Any, Mapping[str, Any]]) -> list[str]:
         " ".join([str(key), *(f"{name}={setting[name]}" for name in names)])
         for key, setting in settings.items()
     ]
-
-
-def _some(names: Collection[str], separator: str = ", ") -> str:
-    shown = sorted(names)[:SHOWN]
-    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return separator.join([*shown, *more])
 
 
 def started_in(runs: RunDirectory) -> Callable[[str], float]:

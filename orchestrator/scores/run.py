@@ -42,6 +42,7 @@ from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.results.strangers import describe_strangers
+from trainables.wording import meant
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ def _methods(table: ScoreTable, asked: Sequence[str]) -> list[tuple[str, str]]:
     if absent:
         raise InputError(
             f"--compare: no scores of {', '.join(absent)}; there are {', '.join(present)}"
+            f"{meant(absent[0], present)}"
         )
     if asked:
         return [(asked[0], asked[1])]

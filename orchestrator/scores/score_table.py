@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.text import summed_up
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import ScoreFile, read_score_columns
 from trainables.results.strangers import describe_strangers
@@ -114,6 +113,7 @@ class ScoreTable:
             read = self._read_file(part, ["r_by_layer"])
             matrices = [_as_matrix(table["r_by_layer"]) for table in read]
             frame = pd.DataFrame(np.concatenate(matrices))
+            # groupby sums with compensation, unlike frame.mean(): the order of rows changes nothing
             means = frame.groupby(np.zeros(len(frame), np.int8)).mean().iloc[0].dropna()
             places, values = means.index.astype(int).tolist(), means.tolist()
             encoding = self.trials[trial_id].encoding
@@ -156,7 +156,7 @@ def read_score_table(runs: RunDirectory, trial_ids: Collection[str] | None = Non
         read = list(pool.map(_try_read, paths))
     complaints = [one for one in read if isinstance(one, str)]
     if complaints:
-        raise InputError(*summed_up(complaints, "damaged score files"))
+        raise InputError(*complaints)
     parts = tuple(one for one in read if isinstance(one, FileScores))
     strangers = tuple(path for path, one in zip(paths, read, strict=True) if one is None)
     if not parts:
@@ -246,7 +246,7 @@ def setting_of(work_item: WorkItem) -> str:
 
 
 def is_named(work_item: WorkItem, name: str) -> bool:
-    """Tell whether a name is a trial's id, its beginning, or its setting's 8 hex digits."""
+    """Return whether a name is a trial's id, its beginning, or its setting's 8 hex digits."""
     return work_item.id.startswith(name) or setting_of(work_item) == name
 
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -19,6 +18,7 @@ from orchestrator.sweep.confinement import LOADING, confined, first_items
 from trainables.models.backbones import registered_builders
 from trainables.spec import FROM_FILE, Backbone, Roi, Trial
 from trainables.spec.search import Search
+from trainables.wording import meant
 
 ACTIONS: Final = ("status", "retry", "cancel")
 """Subcommands, which can't be names of search spaces."""
@@ -75,8 +75,7 @@ def _meant(name: str) -> str:
     if Path(f"{name}.py").is_file():
         return f"; did you mean {name + '.py'!r}?"
     plain = name.removesuffix(".py").rpartition("/")[2].lower().replace("-", "_")
-    similar = get_close_matches(plain, (*space_names(), *ACTIONS), n=1)
-    return f"; did you mean {similar[0]!r}?" if similar else ""
+    return meant(plain, (*space_names(), *ACTIONS))
 
 
 def _load_file(path: Path) -> ModuleType:

@@ -20,6 +20,7 @@ from trainables.spec import Roi, digest
 from trainables.spec.fields import Count, Int, Name, Size, Text
 from trainables.spec.records import read_record, record
 from trainables.spec.rois import HEMISPHERES, ROI_ORDER, Hemisphere
+from trainables.wording import some
 
 SCHEMA_VERSION: Final = 1
 
@@ -167,10 +168,8 @@ def describe_copies(data: DataDirectory) -> tuple[str, ...]:
     copies = sorted(map(str, data.misnamed()))
     if not copies:
         return ()
-    more = f" and {len(copies) - 3:,} more" if len(copies) > 3 else ""
-    shown = ", ".join(copies[:3])
     return (
-        f"left out: {shown}{more}, which by their manifests are copies of other subjects; move "
+        f"left out: {some(copies)}, which by their manifests are copies of other subjects; move "
         f"them out of {data}",
     )
 

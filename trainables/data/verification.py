@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from trainables.data.data_directory import listed_files, manifest_file, row_files, vertices_file
 from trainables.exceptions import Denied
 from trainables.storage.atomic import read_parquet
+from trainables.wording import some
 
 _logger = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ def verified_row_files(directory: Path) -> dict[Path, FileState]:
     if strangers:
         warn_once(
             f"{directory}: {len(strangers)} files that its manifest does not list are not read: "
-            f"{', '.join(strangers[:3])}{', …' if len(strangers) > 3 else ''}"
+            f"{some(strangers)}"
         )
     return {path: verify(path, expected[path.name]) for path in row_files(directory)}
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from trainables.models.weights import fit, read_state
 from trainables.spec import Backbone
 from trainables.storage.atomic import hash_file
+from trainables.wording import meant
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
@@ -171,11 +171,10 @@ def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     nodes = get_graph_node_names(network)[1][1:]
     unknown = [layer for layer in layers if layer not in nodes]
     if unknown:
-        similar = get_close_matches(unknown[0], nodes, n=1, cutoff=0.5)
         shown = ", ".join(nodes[:SHOWN]) + (", …" if len(nodes) > SHOWN else "")
         raise ValueError(
             f"unknown layers {unknown[:3]}; this backbone has {shown}"
-            + (f"; did you mean {similar[0]!r}?" if similar else "")
+            f"{meant(unknown[0], nodes, cutoff=0.5)}"
         )
     extractor: nn.Module = create_feature_extractor(network, return_nodes=list(layers))
     return extractor

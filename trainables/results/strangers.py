@@ -8,13 +8,11 @@ them; each command that reads results names them once, in one line.
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import find_score_files
-
-SHOWN: Final = 3
+from trainables.wording import some
 
 
 def find_strangers(runs: RunDirectory) -> list[Path]:
@@ -35,7 +33,4 @@ def describe_strangers(strangers: Iterable[Path]) -> str | None:
     paths = sorted(set(strangers))
     if not paths:
         return None
-    files = "file or directory" if len(paths) == 1 else "files and directories"
-    more = f" and {len(paths) - SHOWN:,} more" if len(paths) > SHOWN else ""
-    shown = ", ".join(map(str, paths[:SHOWN]))
-    return f"left out: {len(paths):,} {files} that no record lists: {shown}{more}"
+    return f"left out: files and directories that no record lists: {some(paths)}"

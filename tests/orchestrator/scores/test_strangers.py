@@ -165,8 +165,8 @@ def test_strangers_are_counted_with_three_examples() -> None:
     assert describe_strangers([]) is None
     paths = [Path(f"runs/scores/{letter}") for letter in "edcba"]
     assert describe_strangers(paths) == (
-        "left out: 5 files and directories that no record lists: runs/scores/a, runs/scores/b, "
-        "runs/scores/c and 2 more"
+        "left out: files and directories that no record lists: runs/scores/a, "
+        "runs/scores/b, runs/scores/c and 2 more (5 in all)"
     )
 
 
@@ -183,7 +183,7 @@ def test_commands_name_a_copied_directory_once_and_leave_it_out(
             shown[state, command[0], command[1]] = capsys.readouterr().out
         source = next(runs.glob("scores/contrastive-*"))
         copied(source, source.with_name("contrastive copy"))
-    line = f"left out: 1 file or directory that no record lists: {runs}/scores/contrastive copy\n"
+    line = f"left out: files and directories that no record lists: {runs}/scores/contrastive copy\n"
     for command in commands:
         before, after = (shown[state, command[0], command[1]] for state in ("clean", "dirty"))
         assert after.replace(line, "") == before
