@@ -21,8 +21,9 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 set_environment(DRIVER, WORKER)  # as every command does at its start
 
-# A script that runs the tests with & makes them, and all that they start, ignore Ctrl-C.
+# A script that runs the tests with & makes them, and all that they start, ignore these signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

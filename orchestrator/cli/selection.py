@@ -58,7 +58,8 @@ def parse_subjects(text: str) -> tuple[int, ...]:
 def _subject_meant(part: str) -> str:
     """Ask for the subject whose number is the only one in a word."""
     numbers = re.findall("[0-9]+", part)
-    return f"; did you mean 'subj{int(numbers[0]):02d}'?" if len(numbers) == 1 else ""
+    is_subject = len(numbers) == 1 and len(numbers[0]) <= len(str(MOST_SUBJECT))
+    return f"; did you mean 'subj{int(numbers[0]):02d}'?" if is_subject else ""
 
 
 def subject_number(subject: str) -> int | None:

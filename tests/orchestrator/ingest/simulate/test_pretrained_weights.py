@@ -66,4 +66,6 @@ def test_the_test_accuracy_is_kept_with_the_weights(weights):
 
 @pytest.mark.slow
 def test_the_stand_in_learns_its_classes(tmp_path):
-    assert read_accuracy(make_weights(tmp_path / "full.safetensors")) > 0.55
+    settings = PretrainingSettings(n_train=1200, epochs=6)  # 3/8 of the full training
+    weights = make_weights(tmp_path / "less.safetensors", settings)
+    assert read_accuracy(weights) > 0.35  # by chance 1 / 8; 0.45 when written
