@@ -141,10 +141,12 @@ def test_slurm_starts_a_head_and_workers_and_runs_the_command(slurm: dict[str, s
     lines = Path(slurm["LOG"]).read_text().splitlines()
     starts = [line for line in lines if "ray start" in line]
     assert len(starts) == 3
-    assert "-w node1 ray start" in starts[0]
-    assert "--head --node-ip-address=10.0.0.1 --port=20077" in starts[0]
-    assert "--dashboard-host=127.0.0.1" in starts[0]
-    assert all("--address=10.0.0.1:20077" in line and "--num-cpus 8" in line for line in starts[1:])
+    [head] = [line for line in starts if "--head" in line]  # they are logged side by side
+    assert "-w node1 ray start" in head
+    assert "--head --node-ip-address=10.0.0.1 --port=20077" in head
+    assert "--dashboard-host=127.0.0.1" in head
+    workers = [line for line in starts if line != head]
+    assert all("--address=10.0.0.1:20077" in line and "--num-cpus 8" in line for line in workers)
     assert (Path(slurm["HOME"]) / ".ray" / "auth_token").read_text() == "t\n"
 
 
