@@ -99,7 +99,7 @@ def interruptible() -> Iterator[None]:
     if not ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _on_signal)
     try:
         yield
     finally:

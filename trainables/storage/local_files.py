@@ -1,4 +1,4 @@
-"""Primitives of a file system: durable renames, files that only one process can create, paths."""
+"""Primitives of a file system: atomic renames, files that only one process can create, paths."""
 
 import errno
 import os

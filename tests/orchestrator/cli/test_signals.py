@@ -76,6 +76,20 @@ def test_a_process_that_is_stopping_is_not_interrupted_again(monkeypatch, capfd)
     assert capfd.readouterr().err == "stopping: asked to\nstopping: asked to again\n"
 
 
+def test_a_command_in_the_background_is_not_interrupted_again_either(monkeypatch) -> None:
+    sent: list[int] = []
+    earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script's & makes it
+    try:
+        with signals.stoppable(), signals.interruptible():
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+            monkeypatch.setattr(signals.os, "kill", lambda pid, signum: sent.append(signum))
+            signals.interrupt("asked to again")
+    finally:
+        signal.signal(signal.SIGINT, earlier)
+    assert sent == []
+
+
 def test_the_traceback_of_a_bug_hides_secrets(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
