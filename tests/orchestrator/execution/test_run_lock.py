@@ -263,8 +263,8 @@ def test_a_command_in_the_background_is_interrupted_too(
 ) -> None:
     kept = signal.signal(signal.SIGINT, before)
     try:
-        with acquire(RunDirectory(tmp_path), "sweep demo"):
-            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with acquire(RunDirectory(tmp_path), "sweep demo"), pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is before
     finally:
         signal.signal(signal.SIGINT, kept)
