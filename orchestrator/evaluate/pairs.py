@@ -7,13 +7,13 @@ from typing import Final
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import number_meant, subject_number
 from orchestrator.execution.plan import Plan
-from orchestrator.scores.score_table import is_named
 from trainables.data.data_directory import DataDirectory
 from trainables.data.stimuli import KnownStimuli
 from trainables.results.outcome import read_finished
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Pooled, Roi, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, WorkItem, serves
+from trainables.spec.setting import is_named
 from trainables.wording import some
 
 NOD: Final = "nod"

@@ -8,9 +8,10 @@ import pandas as pd
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import number_meant, subject_number
-from orchestrator.scores.score_table import ScoreTable, is_named, setting_values
+from orchestrator.scores.score_table import ScoreTable
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import Evaluation
+from trainables.spec.setting import is_named, setting_of
 from trainables.wording import meant, some
 
 
@@ -113,7 +114,9 @@ def _describe_several(table: ScoreTable, found: pd.DataFrame, several: pd.DataFr
     taken = f"several trials on {n_several} of its ROIs, the last started is taken; "
     names = f"trials {some(sorted(found['trial_id'].unique()))}"
     if len(settings) > 1:
-        described = _describe({key: setting_values(table.trials[t]) for key, t in settings.items()})
+        described = _describe(
+            {key: setting_of(table.trials[t]).values for key, t in settings.items()}
+        )
         names = f"settings {some(sorted(described), '; ')}"
     return f"{method}: {taken if n_several else ''}{names}; --trial selects one"
 

@@ -6,7 +6,7 @@ their vertex. Everything but vertex and r is stored once per segment, and filter
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +20,9 @@ from orchestrator.cli.errors import InputError
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import ScoreFile, read_score_columns
 from trainables.results.strangers import describe_strangers
-from trainables.spec import Untuned, digest
-from trainables.spec.evaluation import WorkItem, method_on, training_of
+from trainables.spec.evaluation import WorkItem, method_on
 from trainables.spec.rois import roi_group_of
+from trainables.spec.setting import setting_of
 
 RECORDED: Final = ("trial_id", "method", "dataset", "subject", "hemisphere", "roi")
 """Columns that follow from the trial and the ROI that a file records."""
@@ -221,7 +221,7 @@ def _tabulate(parts: Sequence[FileScores]) -> pd.DataFrame:
     for number, one in enumerate(parts):
         work_item, roi, code = one.recorded.work_item, one.recorded.roi, one.recorded.code
         if work_item.id not in settings:
-            settings[work_item.id] = setting_of(work_item)
+            settings[work_item.id] = setting_of(work_item).digest
         recorded = (work_item.id, method_on(work_item, roi))
         place = (roi.dataset, roi.subject, roi.hemisphere, roi.name)
         derived = (roi.id, roi_group_of(roi.name), roi.data, settings[work_item.id], code)
@@ -235,25 +235,3 @@ def _tabulate(parts: Sequence[FileScores]) -> pd.DataFrame:
             present = frame[name].dropna().unique()
             frame[name] = pd.Categorical(frame[name], categories=present)
     return frame.astype(dict.fromkeys(COUNTS, np.int32))
-
-
-def setting_of(work_item: WorkItem) -> str:
-    """Digest how a trial is fine-tuned and encoded, wherever it is: 8 hex digits, alike over ROIs.
-
-    An evaluation has the setting of its model.
-    """
-    return digest(setting_values(work_item))
-
-
-def is_named(work_item: WorkItem, name: str) -> bool:
-    """Return whether a name is a trial's id, its beginning, or its setting's 8 hex digits."""
-    return work_item.id.startswith(name) or setting_of(work_item) == name
-
-
-def setting_values(work_item: WorkItem) -> dict[str, Any]:
-    """Return the settings of how a trial is fine-tuned and encoded, by name."""
-    trial = training_of(work_item)
-    seed = None if isinstance(trial.objective, Untuned) else trial.seed
-    encoding = asdict(trial.encoding) if trial.encoding else {"encoding": None}
-    fields = {**asdict(trial.objective), **asdict(trial.backbone), **encoding}
-    return {"method": trial.method, **fields, "seed": seed}

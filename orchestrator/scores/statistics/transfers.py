@@ -15,6 +15,7 @@ from orchestrator.scores.rows import Row, method_order, rois_of, rows_by
 from orchestrator.scores.score_table import ScoreTable
 from trainables.spec import Trial
 from trainables.spec.evaluation import Evaluation, WorkItem
+from trainables.spec.setting import setting_of
 
 UNTUNED: Final = "untuned"
 
@@ -89,12 +90,13 @@ def _of_method(table: ScoreTable, numbers: pd.DataFrame, method: str) -> Iterato
 
 
 def _same_setting(table: ScoreTable, evaluated: list[Evaluation]) -> set[str]:
-    """Name the trials with an evaluated model's settings: of the models, and other subjects'."""
-    ids = {one.id for one in evaluated}
-    frame = table.segments[["trial_id", "setting"]].drop_duplicates()
-    settings = set(frame.loc[frame["trial_id"].isin(ids), "setting"])
-    alike = set(frame.loc[frame["setting"].isin(settings), "trial_id"])
-    return {key for key in alike if isinstance(table.trials[key], Trial)}
+    """Name the trials with an evaluated model's setting and seed, of any subject."""
+    wanted = {(setting_of(one), one.model.seed) for one in evaluated}
+    return {
+        key
+        for key, one in table.trials.items()
+        if isinstance(one, Trial) and (setting_of(one), one.seed) in wanted
+    }
 
 
 def _entry(rois: pd.DataFrame) -> Entry:

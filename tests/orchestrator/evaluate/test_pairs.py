@@ -21,7 +21,6 @@ from orchestrator.evaluate.pairs import (
     pair_notes,
 )
 from orchestrator.execution.plan import Plan
-from orchestrator.scores.score_table import setting_of
 from tests.builders.transfer_shards import NOD_ROIS, weights_on, write_subjects
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
@@ -38,6 +37,7 @@ from trainables.spec import (
     Trial,
     Untuned,
 )
+from trainables.spec.setting import setting_of
 
 BACKBONE = Backbone("alexnet")
 ENCODING = Encoding(layers=("features.2",))
@@ -152,7 +152,7 @@ def test_a_sweep_s_directory_without_models_is_refused(tmp_path) -> None:
         (Choice(subjects=(1, 2)), 8),
         (Choice(names=("contrastive-nsd-subj02",)), 3),
         (Choice(names=("contrastive-nsd-subj02", "pooled")), 4),
-        (Choice(names=(setting_of(SINGLE[0]),)), 8),
+        (Choice(names=(setting_of(SINGLE[0]).digest,)), 8),
     ],
 )
 def test_models_are_chosen_by_method_subject_name_and_setting(choice, n_kept) -> None:

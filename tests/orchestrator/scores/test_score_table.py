@@ -18,11 +18,12 @@ from orchestrator.scores.filters import (
     one_trial_per_roi,
     started_in,
 )
-from orchestrator.scores.score_table import ScoreTable, read_score_table, setting_of
+from orchestrator.scores.score_table import ScoreTable, read_score_table
 from tests.builders.small_scores import roi, write, write_sweep
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import SCORE_SCHEMA, TRIAL_KEY, read_scores
 from trainables.spec import Contrastive, Untuned
+from trainables.spec.setting import setting_of
 
 V1, EBA = roi(), roi("EBA")
 R = [0.5, np.nan, -0.25, 0.75]
@@ -82,11 +83,11 @@ def test_each_damaged_file_is_named_on_a_line_of_its_own(tmp_path) -> None:
     assert all(any(str(path) in line for line in error.value.lines) for path in files)
 
 
-def test_a_setting_is_the_same_on_every_roi_and_differs_with_the_seed(tmp_path) -> None:
+def test_a_table_has_the_settings_of_its_trials(tmp_path) -> None:
     trials = [write(tmp_path, Contrastive(), where, R) for where in (V1, EBA)]
     assert trials[0].id != trials[1].id
-    assert setting_of(trials[0]) == setting_of(trials[1])
-    assert setting_of(trials[0]) != setting_of(replace(trials[0], seed=1))
+    table = read_score_table(RunDirectory(tmp_path))
+    assert table.present("setting") == [setting_of(trials[0]).digest]
 
 
 def test_layers_that_were_not_chosen_are_averaged_too(tmp_path) -> None:
@@ -130,8 +131,8 @@ def test_subjects_are_kept_by_number(tmp_path) -> None:
 def test_naming_a_trial_keeps_the_other_methods(tmp_path) -> None:
     untuned = write(tmp_path, Untuned(), V1, R)
     wanted = write(tmp_path, Contrastive(), V1, R)
-    write(tmp_path, Contrastive(), V1, R, seed=1)
-    for name in (wanted.id, wanted.id[:-2], setting_of(wanted)):
+    write(tmp_path, Contrastive(temperature=0.1), V1, R)
+    for name in (wanted.id, wanted.id[:-2], setting_of(wanted).digest):
         kept = keep_trials(read_score_table(RunDirectory(tmp_path)), [name])
         assert kept.present("trial_id") == sorted([untuned.id, wanted.id])
 
@@ -146,7 +147,7 @@ def test_of_several_trials_on_an_roi_the_last_started_is_kept_and_reported(tmp_p
     assert len(kept.vertices) == 8
     assert len(notes) == 1
     assert notes[0].startswith("contrastive: several trials on 1 of its ROIs")
-    assert f"{setting_of(last)} seed=1" in notes[0]
+    assert last.id in notes[0]
 
 
 def test_rois_of_several_settings_are_reported_even_when_none_has_two_trials(tmp_path) -> None:
