@@ -18,7 +18,7 @@ from trainables.data.tasks import TaskManifest, read_labels, read_task_batches
 from trainables.encoding.features import Storage, extract
 from trainables.exceptions import Denied
 from trainables.probes.logistic import C, Head, fit_head
-from trainables.probes.probe import Kind, LoadedBackbone, ProbeContext, Probed, Result, probe_file
+from trainables.probes.probe import Kind, LoadedBackbone, ProbeContext, Probed, Result, probe_name
 from trainables.storage.tensor_files import write_tensors
 
 NAME: Final = "classification"
@@ -109,7 +109,7 @@ def _rows(index: "np.ndarray[Any, np.dtype[np.int64]]", labels: Tensor, logits: 
 
 def head_file(probed: Probed, context: ProbeContext) -> Path:
     """Name the file of a backbone's head, beside its result."""
-    return probe_file(CLASSIFICATION, probed, context).with_suffix(".safetensors")
+    return context.runs.head_file(CLASSIFICATION.name, probe_name(CLASSIFICATION, probed, context))
 
 
 def write_head(path: Path, head: Head) -> None:

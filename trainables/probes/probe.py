@@ -97,10 +97,14 @@ class Kind:
     version: int = 1
 
 
+def probe_name(kind: Kind, probed: Probed, context: ProbeContext) -> str:
+    """Name a probe of a backbone by all that its result depends on."""
+    return f"{probed.id}-{digest([kind.version, probed.id, kind.inputs(probed, context)])}"
+
+
 def probe_file(kind: Kind, probed: Probed, context: ProbeContext) -> Path:
     """Name the file of a probe's result; it is there when the probe is done."""
-    key = digest([kind.version, probed.id, kind.inputs(probed, context)])
-    return context.runs.probe_file(kind.name, f"{probed.id}-{key}")
+    return context.runs.probe_file(kind.name, probe_name(kind, probed, context))
 
 
 def write_result(path: Path, kind: Kind, probed: Probed, inputs: Any, result: Result) -> None:

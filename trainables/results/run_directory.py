@@ -7,6 +7,7 @@
 ``logs/ID.jsonl``                      its events
 ``checkpoints/TRAINING/``              the weights of a training
 ``probes/KIND/….parquet``              the results of a probe of a backbone
+``probes/KIND/….safetensors``          the head that it has fitted
 ``analyses/NAME.parquet``              the table of an analysis, or ``NAME.missing.json``
 ``hyperparameter_search/DIGEST/``      the result of a search; ``checkpoints/`` of its trials
 ``operation/``                         run locks, and records of the running command
@@ -28,7 +29,7 @@ _NAME: Final = r"[A-Za-z0-9][\w.+-]*"
 _ID: Final = rf"{_NAME}-[0-9a-f]{{8}}"
 """The ids of trials, evaluations, trainings and probes."""
 _ROI: Final = rf"{_NAME}-(lh|rh)-{_NAME}"
-_PROBE: Final = r"[^.].*-[0-9a-f]{8}\.parquet"
+_PROBE: Final = r"[^.].*-[0-9a-f]{8}"
 """The id of an untuned backbone has the name of its architecture, which may be any text."""
 
 
@@ -117,7 +118,11 @@ class RunDirectory(StoredDirectory):
 
     def probe_files(self, kind: str) -> list[Path]:
         """List the files of a kind of probe, one per backbone, sorted."""
-        return _listed(self.path / "probes" / kind, _PROBE)
+        return _listed(self.path / "probes" / kind, rf"{_PROBE}\.parquet")
+
+    def head_file(self, kind: str, name: str) -> Path:
+        """Name the file of the head that a kind of probe has fitted to a backbone."""
+        return self.probe_file(kind, name).with_suffix(".safetensors")
 
     def analysis_file(self, name: str) -> Path:
         """Name the file of an analysis's table."""
@@ -189,7 +194,7 @@ class RunDirectory(StoredDirectory):
         yield from self._unlike(_ID, self.all_checkpoints)
         for kind in _entries(self.path / "probes"):
             if kind.is_dir():
-                yield from self._unlike(_PROBE, kind)
+                yield from self._unlike(rf"{_PROBE}\.(parquet|safetensors)", kind)
 
     @staticmethod
     def _unlike(pattern: str, directory: Path) -> Iterator[Path]:

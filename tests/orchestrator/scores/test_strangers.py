@@ -140,6 +140,28 @@ def test_every_copy_is_named(clean: Path, tmp_path: Path, kind: str, pattern: st
     assert set(found) <= {target, *target.rglob("*")}
 
 
+def test_the_files_of_a_run_are_no_strangers(tmp_path: Path) -> None:
+    runs = RunDirectory(tmp_path / "runs")
+    name = "untuned-nsd-subj01-0123abcd"
+    files = [
+        runs.outcome_file(name),
+        runs.log_file(name),
+        runs.scores(name) / "nsd-subj01-lh-V1v.parquet",
+        runs.probe_file("classification", name),
+        runs.head_file("classification", name),
+        runs.checkpoints(name).path / "epoch-0001.safetensors",
+        runs.analysis_file("layers"),
+        runs.missing_file("transfer"),
+        runs.report,
+        runs.command_file,
+        runs.lock_file(1),
+    ]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert list(runs.strangers()) == []
+
+
 def test_files_that_are_being_written_are_no_strangers(clean: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(clean, runs)
