@@ -35,12 +35,17 @@ class Workers:
 
 
 def find_backbones(runs: RunDirectory) -> list[Probed]:
-    """Find the backbones of a sweep's finished trials, each once; the untuned ones first."""
+    """Find the backbones of a sweep's finished trials, each once; the untuned ones first.
+
+    Controls tuned on images alone or on another ROI are left out: they are no models of an ROI.
+    """
     found: dict[str, Probed] = {}
     for outcome in read_finished(runs):
-        if isinstance(outcome.trial, Trial) and outcome.trial.encoding is not None:
-            probed = Probed(outcome.trial)
-            found.setdefault(probed.id, probed)
+        trial = outcome.trial
+        if isinstance(trial, Trial) and trial.encoding is not None:
+            probed = Probed(trial)
+            if trial.is_of_own_rois or not probed.is_finetuned:
+                found.setdefault(probed.id, probed)
     return sorted(found.values(), key=lambda probed: (probed.is_finetuned, probed.id))
 
 

@@ -12,7 +12,7 @@ from trainables.data.stimuli import KnownStimuli
 from trainables.results.outcome import read_finished
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Pooled, Roi, Trial, Untuned
-from trainables.spec.evaluation import Evaluation, WorkItem, serves, with_rois_of
+from trainables.spec.evaluation import Evaluation, WorkItem, serves
 from trainables.spec.setting import is_named
 from trainables.wording import some
 
@@ -66,11 +66,13 @@ def find_models(runs: RunDirectory, rois: Sequence[Roi]) -> Models:
 
 
 def _is_finetuned(work_item: WorkItem) -> bool:
-    """Return whether a work item is a fine-tuned trial with scores; a search's have none."""
+    """Return whether a work item is a trial fine-tuned on its ROIs, with scores.
+
+    A search's have none. Controls that are not tuned on their ROIs' responses are no models of
+    them.
+    """
     return (
-        isinstance(work_item, Trial)
-        and not isinstance(work_item.objective, Untuned)
-        and work_item.encoding is not None
+        isinstance(work_item, Trial) and work_item.is_of_own_rois and work_item.encoding is not None
     )
 
 
@@ -163,7 +165,7 @@ def baselines(evaluated: Iterable[Evaluation]) -> list[Trial]:
     for one in evaluated:
         trial = Trial(Untuned(), one.rois, one.backbone, one.encoding)
         known = merged.get(trial.id, trial)
-        merged[trial.id] = with_rois_of(known, trial)
+        merged[trial.id] = known.scoring(dict.fromkeys((*known.rois, *trial.rois)))
     return list(merged.values())
 
 

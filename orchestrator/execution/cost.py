@@ -22,7 +22,7 @@ from trainables.models import backbones
 from trainables.models.heads import head_widths
 from trainables.models.pooled import pooled_widths
 from trainables.results.outcome import Outcome
-from trainables.spec import Contrastive, Encoding, Pooled, Roi, Trial, Untuned
+from trainables.spec import Contrastive, Encoding, Pooled, Roi, SelfSupervised, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
 from trainables.worker.context import numerics_of
 
@@ -115,6 +115,7 @@ class Costs:
             held += manifest.n_images * 3 * manifest.image_size**2
             held += 4 * manifest.n_images * sum(manifest.n_vertices.values())
         batch = min(getattr(trial.objective, "batch_size", 128), max(m.n_train for m in manifests))
+        batch *= _views(trial)
         training += 2 * -(-batch // self.workers) * size.activation_bytes
         seconds = self.scale * flops / self.flops_per_second
         least = max(_least_training(trial, size, head), encoding // 5)
@@ -128,7 +129,13 @@ class Costs:
             return 0.0
         # The backward pass costs twice the forward pass; the head processes image and response.
         an_image = 3 * (size.flops + 4.0 * head)
-        return an_image * manifest.n_train * trial.objective.epochs / self.workers
+        n_images = _views(trial) * manifest.n_train
+        return an_image * n_images * trial.objective.epochs / self.workers
+
+
+def _views(trial: Trial) -> int:
+    """Count the inputs that a training makes of an image."""
+    return 2 if isinstance(trial.objective, SelfSupervised) else 1
 
 
 def _least_training(trial: Trial, size: BackboneSize, head: int) -> int:
@@ -154,11 +161,13 @@ def _like_trial(work_item: WorkItem) -> Trial:
 
 def _head_weights(trial: Trial) -> int:
     """Count the weights of a contrastive head's three maps; 0 for other trials."""
-    n_vertices = [roi.n_vertices for roi in trial.rois]
+    n_vertices = [roi.n_vertices for roi in trial.trained_rois]
     if isinstance(trial.objective, Pooled):
         hidden, embedding = pooled_widths(trial.objective, n_vertices)
     elif isinstance(trial.objective, Contrastive):
         hidden, embedding = head_widths(trial.objective, n_vertices[0])
+    elif isinstance(trial.objective, SelfSupervised):
+        hidden, embedding = trial.objective.hidden_dim, trial.objective.embedding_dim
     else:
         return 0
     return hidden * (2 * hidden + embedding)

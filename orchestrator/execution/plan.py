@@ -4,17 +4,16 @@ Evaluations are planned in the same way, from the pairs of models and ROIs in ``
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from orchestrator.cli.problems import summed_up
 from orchestrator.execution.cost import Costs
-from trainables.results.complete_scores import is_scored
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
+from trainables.results.score_files import is_scored
 from trainables.results.strangers import describe_strangers, find_strangers
-from trainables.spec import Roi, Trial, Untuned
+from trainables.spec import Roi, Trial
 from trainables.spec.evaluation import WorkItem
-from trainables.storage.threads import map_reads
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ def make_plan(
     """
     waiting: list[WorkItem] = []
     damaged: list[str] = []
-    found = map_reads(lambda trial: _found(runs, trial), trials)
-    for trial, (outcome, left, complaints) in zip(trials, found, strict=True):
-        damaged += complaints
+    for trial in trials:
+        outcome = Outcome.read(runs, trial.id)
+        left = [roi for roi in trial.rois if not is_scored(runs, trial.id, roi.id, damaged)]
         stopped = outcome is not None and outcome.status == "stopped"
         finished = outcome is not None and outcome.status == "finished"
         is_done = finished and (trial.encoding is None or not left)
@@ -61,20 +60,9 @@ def make_plan(
             waiting.append(_to_score(trial, left, outcome))
     rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
     ordered = tuple(sorted(waiting, key=lambda trial: rank[trial.id]))
-    return Plan(tuple(trials), ordered, tuple(summed_up(damaged)))
-
-
-def _found(runs: RunDirectory, trial: WorkItem) -> tuple[Outcome | None, list[Roi], list[str]]:
-    """Read a trial's outcome; list its ROIs without scores, and complaints on damaged files."""
-    damaged: list[str] = []
-    left = [roi for roi in trial.rois if not is_scored(runs, trial.id, roi.id, damaged)]
-    return Outcome.read(runs, trial.id), left, damaged
-
-
-def with_strangers(plan: Plan, runs: RunDirectory) -> Plan:
-    """Add a note on the files that no record lists, which reads the records of all files."""
     left_out = describe_strangers(find_strangers(runs))
-    return replace(plan, notes=(*plan.notes, left_out)) if left_out else plan
+    notes = (*summed_up(damaged), *([left_out] if left_out else []))
+    return Plan(tuple(trials), ordered, notes)
 
 
 def _to_score(work_item: WorkItem, left: Sequence[Roi], outcome: Outcome | None) -> WorkItem:
@@ -84,7 +72,7 @@ def _to_score(work_item: WorkItem, left: Sequence[Roi], outcome: Outcome | None)
     scores, all its ROIs are scored: rounding in matrix products depends on their size, so scores
     of some of the ROIs equal those of an uninterrupted run only to the seventh digit.
     """
-    is_finetuned = isinstance(work_item, Trial) and not isinstance(work_item.objective, Untuned)
+    is_finetuned = isinstance(work_item, Trial) and not work_item.is_of_subject
     ended = outcome.trial.rois if outcome and outcome.status == "finished" else ()
     is_added = ended and not set(left) & set(ended)
     return work_item.scoring(left) if is_added and not is_finetuned else work_item

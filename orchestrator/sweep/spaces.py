@@ -17,7 +17,6 @@ from orchestrator.cli.errors import InputError
 from orchestrator.sweep.confinement import LOADING, confined, first_items
 from trainables.models.backbones import registered_builders
 from trainables.spec import FROM_FILE, Backbone, Roi, Trial
-from trainables.spec.evaluation import with_rois_of
 from trainables.spec.search import Search
 from trainables.wording import meant
 
@@ -130,7 +129,8 @@ def _same_backbones(file: str | None) -> Iterator[None]:
 def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial]:
     """List a space's trials without duplicates; weights, if given, replace each backbone's.
 
-    Untuned trials of one subject are merged into one trial for all their ROIs. Raises InputError if
+    Trials of one subject that depend on its images alone, as untuned ones, are merged into one for
+    all their ROIs. Raises InputError if
     the space fails, does not end, yields no trials or other values, or needs a weights file that is
     not given.
     """
@@ -150,7 +150,7 @@ def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial
                 f"{file}: the search space yielded {_described(trial)}; expected Trial values"
             )
         chosen = _with_weights(trial, weights)
-        merged[chosen.id] = with_rois_of(merged.get(chosen.id, chosen), chosen)
+        merged[chosen.id] = _merge(merged.get(chosen.id), chosen)
     if not merged:
         nothing = "the search space yielded no trial for the chosen ROIs"
         raise InputError(nothing, *space_notes(space, rois))
@@ -196,3 +196,9 @@ def start_from(backbone: Backbone, weights: str | None) -> Backbone:
             f"the search space starts {backbone.architecture} from a file; give --weights FILE"
         )
     return replace(backbone, weights=weights or backbone.weights)
+
+
+def _merge(known: Trial | None, trial: Trial) -> Trial:
+    if known is None:
+        return trial
+    return known.scoring(dict.fromkeys((*known.rois, *trial.rois)))

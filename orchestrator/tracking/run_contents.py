@@ -33,8 +33,8 @@ def parameters(outcome: Outcome) -> dict[str, object]:
 
 def _trial_params(trial: Trial) -> dict[str, object]:
     roi = trial.rois[0]
-    # Parameters can't change, but further ROIs may be scored: an untuned run names its subject.
-    of_subject = trial.method == "untuned"
+    # Parameters can't change, but further ROIs may be scored: a run of images names its subject.
+    of_subject = trial.is_of_subject
     return {
         "method": trial.method,
         "dataset": roi.dataset,
@@ -44,7 +44,8 @@ def _trial_params(trial: Trial) -> dict[str, object]:
         "backbone": trial.backbone.architecture,
         "weights": trial.backbone.weights,
         "seed": trial.seed,
-        **({} if of_subject else {"precision": trial.precision}),
+        **({} if trial.method == "untuned" else {"precision": trial.precision}),
+        **({} if trial.tuned_on is None else {"tuned_on": trial.tuned_on.id}),
         "deterministic": trial.deterministic,
         **{name: value for name, value in asdict(trial.objective).items()},
         **{f"encoding_{name}": value for name, value in _fields(trial.encoding).items()},
@@ -89,7 +90,7 @@ def _per_roi(outcome: Outcome, scores: pa.Table) -> dict[str, float]:
     """Return the mean r of each ROI if a trial has several, by subject if it has several."""
     work_item = outcome.trial
     pooled = len(work_item.shards) > 1
-    if isinstance(work_item, Trial) and work_item.method != "untuned" and not pooled:
+    if isinstance(work_item, Trial) and not work_item.is_of_subject and not pooled:
         return {}
     keys = ["subject", "hemisphere", "roi"] if pooled else ["hemisphere", "roi"]
     means = scores.group_by(["protocol", *keys]).aggregate([("r", "mean")])
@@ -112,9 +113,7 @@ def layer_tags(outcome: Outcome, scores: pa.Table) -> dict[str, str]:
     """Return the layer that each protocol chose, if the trial has only one ROI."""
     work_item = outcome.trial
     several = (
-        isinstance(work_item, Evaluation)
-        or work_item.method == "untuned"
-        or len(work_item.rois) > 1
+        isinstance(work_item, Evaluation) or work_item.is_of_subject or len(work_item.rois) > 1
     )
     if several or not scores.num_rows:
         return {}

@@ -14,8 +14,9 @@ from trainables.data.images import ResidentImages
 from trainables.exceptions import Abandoned, Diverged, ProcessGroupBroken, Stopped
 from trainables.models.backbones import normalise
 from trainables.models.finetuned import FinetunedModel, build_model, embedder_of
+from trainables.models.self_supervised import SelfSupervisedModel
 from trainables.results.epoch_report import EpochReport
-from trainables.spec import Contrastive, Pooled, Regression
+from trainables.spec import Contrastive, Pooled, Regression, SelfSupervised
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import Checkpoints
@@ -97,6 +98,7 @@ def models(dtype: torch.dtype) -> dict[str, FinetunedModel]:
         "contrastive": build_model(Contrastive(), backbone(), 16, N_VERTICES[1:2], seed=0),
         "regression": build_model(Regression(), backbone(), 16, N_VERTICES[1:2], seed=0),
         "pooled": build_model(Pooled(), backbone(), 16, N_VERTICES, seed=0),
+        "simclr": build_model(SelfSupervised(), backbone(), 16, N_VERTICES[1:2], seed=0),
     }
     return {name: model.to(dtype) for name, model in built.items()}
 
@@ -105,6 +107,13 @@ def batch(n: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(n)
     images = torch.randint(0, 256, (n, 3, 16, 16), dtype=torch.uint8, generator=generator)
     return images, torch.randn(n, N_VERTICES[1], generator=generator).to(dtype)
+
+
+def seen_by(model: FinetunedModel, images: Tensor) -> Tensor:
+    """Return the images, or two views of each: itself and its mirror image."""
+    if not isinstance(model, SelfSupervisedModel):
+        return images
+    return torch.stack([images, images.flip(-1)], dim=1).flatten(0, 1)
 
 
 def state(model: nn.Module, loss: Tensor) -> dict[str, Tensor | None]:
@@ -120,7 +129,8 @@ def plain(model: FinetunedModel, n: int, dtype: torch.dtype) -> dict[str, Tensor
     images, responses = batch(n, dtype)
     torch.manual_seed(5)
     embedder = embedder_of(model.train(), 1)
-    loss = embedder.compare(embedder.embed_images(images), embedder.embed_responses(responses))
+    seen = seen_by(model, images)
+    loss = embedder.compare(embedder.embed_images(seen), embedder.embed_responses(responses))
     loss.backward()
     return state(model, loss)
 
@@ -135,7 +145,8 @@ def shared(process_group: TrialProcessGroup) -> dict[str, Any]:
             torch.manual_seed(5)
             pair = SharedModel(process_group, model.train())
             with pair.synchronised():
-                loss = pair.loss(embedder_of(model, 1), images[own], responses[own], n)
+                seen = seen_by(model, images[own])
+                loss = pair.loss(embedder_of(model, 1), seen, responses[own], n)
                 loss.backward()
                 pair.sum_gradients()
                 step = {"state": state(model, loss), "names": list(model.state_dict()) == names}

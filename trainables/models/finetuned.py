@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from trainables.models.heads import ContrastiveModel, RegressionModel
 from trainables.models.pooled import PooledModel
-from trainables.spec import Finetuned, FinetunedOnRoi, Pooled, Regression
+from trainables.models.self_supervised import SelfSupervisedModel
+from trainables.spec import Finetuned, FinetunedOnRoi, Pooled, Regression, SelfSupervised
 
-FinetunedModel = ContrastiveModel | RegressionModel | PooledModel
+FinetunedModel = ContrastiveModel | RegressionModel | PooledModel | SelfSupervisedModel
 
 
 class Embedder(Protocol):
@@ -74,7 +75,8 @@ def build_model(
 ) -> FinetunedModel:
     """Put an objective's readouts and head on a backbone, initialised from seed (on the CPU).
 
-    n_vertices: of each subject's ROI; one number unless the objective is pooled. Raises ValueError
+    n_vertices: of each subject's ROI; one number unless the objective is pooled, and without effect
+    on a self-supervised model. Raises ValueError
     when the backbone does not accept images of image_size x image_size pixels.
     """
     n_logits = count_logits(backbone, image_size)
@@ -82,6 +84,8 @@ def build_model(
         torch.manual_seed(seed)
         if isinstance(objective, Pooled):
             return PooledModel(backbone, n_logits, n_vertices, objective)
+        if isinstance(objective, SelfSupervised):
+            return SelfSupervisedModel(backbone, n_logits, objective)
         [n_vertices_of_roi] = n_vertices
         if isinstance(objective, Regression):
             return RegressionModel(backbone, n_logits, n_vertices_of_roi)

@@ -20,6 +20,19 @@ def contrastive_loss(
     return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
+def view_contrast_loss(views: Tensor, temperature: float) -> Tensor:
+    """Average, over views, the cross-entropy of picking the other view of their image (NT-Xent).
+
+    l_ij = -log( exp(S_ij/t) / sum_(k != i) exp(S_ik/t) ) of the cosines S of all 2n views, where
+    i and j are the views of one image. views: (n_images, 2, n_dimensions).
+    """
+    flat = views.flatten(0, 1)
+    logits = cosine_similarity(flat, flat) / temperature
+    numbers = torch.arange(len(flat), device=flat.device)
+    logits = logits.masked_fill(numbers[:, None] == numbers, -torch.inf)
+    return functional.cross_entropy(logits, numbers ^ 1)
+
+
 def cosine_similarity(rows: Tensor, columns: Tensor) -> Tensor:
     """Compare every row with every column: (n, d), (m, d) -> (n, m) cosines."""
     return functional.normalize(rows, dim=1) @ functional.normalize(columns, dim=1).T

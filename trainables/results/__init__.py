@@ -1,7 +1,6 @@
 """The files that a trial leaves: outcome, scores, predictions and event log."""
 
 __all__ = [
-    "complete_scores",
     "epoch_report",
     "event_log",
     "outcome",

@@ -16,6 +16,7 @@ from trainables.spec.objectives import (
     Order,
     Pooled,
     Regression,
+    SelfSupervised,
     Untuned,
 )
 from trainables.spec.rois import Roi
@@ -68,6 +69,7 @@ __all__ = [
     "Regression",
     "Roi",
     "Search",
+    "SelfSupervised",
     "Trial",
     "Untuned",
     "WorkItem",

@@ -4,10 +4,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Final, Self
 
 from trainables.spec.fields import Flag
-from trainables.spec.objectives import Untuned
 from trainables.spec.records import build_any, one_kind_of, parse, parse_json, record
 from trainables.spec.rois import NSD_OF_NOD, Roi, require_distinct
 from trainables.spec.trial import Backbone, Encoding, Trial
@@ -42,7 +41,8 @@ class Evaluation:
     def __post_init__(self) -> None:
         model = self.model
         require(
-            not isinstance(model.objective, Untuned), f"{model.id}: expected a fine-tuned trial"
+            model.is_of_own_rois,
+            f"{model.id}: expected a fine-tuned trial, on its own ROIs' responses",
         )
         require(model.encoding is not None, f"{model.id}: expected a trial with an encoding")
         require(len(self.rois) > 0, "an evaluation needs at least one ROI")
@@ -142,7 +142,6 @@ class Evaluation:
 
 WorkItem = Trial | Evaluation
 """One unit of work for a worker: it has an id, ROIs to score, and shards to read."""
-Kind = TypeVar("Kind", Trial, Evaluation, WorkItem)
 
 
 def _kind(content: Mapping[str, object]) -> type[WorkItem]:
@@ -157,12 +156,6 @@ def read_work_item(text: str | bytes) -> WorkItem:
     """Read a trial or an evaluation from its JSON; raise ValueError when it is neither."""
     work_item: WorkItem = build_any(AnyWorkItem, parse_json(text))
     return work_item
-
-
-def with_rois_of(work_item: Kind, other: Kind) -> Kind:
-    """Return a trial or an evaluation with the ROIs of another part of it, each once."""
-    rois = dict.fromkeys((*work_item.rois, *other.rois))
-    return work_item if len(rois) == len(work_item.rois) else work_item.scoring(rois)
 
 
 def method_on(work_item: WorkItem, roi: Roi) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, PlainValidator
 
-from trainables.spec.fields import Count, Int, Positive, Share, refusal
+from trainables.spec.fields import Count, Int, Number, Positive, Share, refusal
 from trainables.spec.records import one_kind_of, record
 
 BatchSize = Annotated[Int, Field(ge=2, le=2**20)]
@@ -18,6 +18,8 @@ Temperature = Annotated[Positive, Field(ge=1e-4, le=1e4)]
 """Temperature of the contrastive loss; a cosine divided by it is a finite float32."""
 Ratio = Annotated[Positive, Field(le=100)]
 """Width of a head as a share of a number of vertices."""
+UpToOne = Annotated[Number, Field(gt=0, le=1)]
+"""A number above 0, up to 1."""
 MAX_WIDTH: Final = 2**20
 """The largest constant width of a head."""
 
@@ -108,15 +110,49 @@ class Pooled:
         return "pooled-avg" if self.hidden_dim == MEAN else "pooled-const"
 
 
+Width = Annotated[Count, Field(ge=2, le=MAX_WIDTH)]
+"""A constant width of a head."""
+
+
+@record
+class SelfSupervised:
+    """Fine-tune without responses: pull two augmented views of an image together (SimCLR).
+
+    A control: what the training images alone change. The training depends on a subject's images,
+    and on none of its ROIs.
+    """
+
+    method = "simclr"
+    _derived = ("method",)
+
+    learning_rate: LearningRate = 1e-4
+    batch_size: BatchSize = 1024
+    """Images per batch, each of which gives two views."""
+    epochs: Epochs = 30
+    temperature: Temperature = 0.3
+    hidden_dim: Width = 512
+    """Width of the head's input."""
+    embedding_dim: Width = 128
+    """Width of the head's output."""
+    smallest_crop: UpToOne = 0.08
+    """The smallest share of an image's area that a view shows."""
+    colour_strength: Annotated[Number, Field(ge=0, le=1)] = 1.0
+    """Strength of the changes of brightness, contrast, saturation and hue."""
+    validation: Share = 0.0
+    """Share of the training images left out, as in the objectives that this one is compared with;
+    no retrieval is measured."""
+
+
 FinetunedOnRoi = Regression | Contrastive
-Finetuned = Regression | Contrastive | Pooled
-Objective = Untuned | Regression | Contrastive | Pooled
+Finetuned = Regression | Contrastive | Pooled | SelfSupervised
+Objective = Untuned | Regression | Contrastive | Pooled | SelfSupervised
 OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "untuned": Untuned,
     "regression": Regression,
     "contrastive": Contrastive,
     "pooled-avg": Pooled,
     "pooled-const": Pooled,
+    "simclr": SelfSupervised,
 }
 
 

@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import Any, Final
 
 from trainables.spec.evaluation import WorkItem, training_of
+from trainables.spec.trial import Trial
 from trainables.spec.values import digest
 
-NOT_IN_SETTING: Final = ("rois", "seed")
-"""Fields of a trial that are no part of its setting."""
+NOT_IN_SETTING: Final = ("rois", "seed", "tuned_on")
+"""Fields of a trial that are no part of its setting as they are."""
 
 Value = bool | int | float | str | tuple[Any, ...] | None
 
@@ -43,9 +44,19 @@ def setting_of(work_item: WorkItem) -> Setting:
     """Return the setting of a trial; an evaluation has the setting of its model.
 
     Every field of the trial is in it but NOT_IN_SETTING, those of records under their own names.
+    Of another ROI that the trial is tuned on, its name, and its hemisphere if that is the other.
     """
     trial = training_of(work_item)
-    return Setting((("method", trial.method), *_values_of(trial)))
+    values = (("method", trial.method), *_values_of(trial), ("tuned_on", _tuned_on(trial)))
+    return Setting(values)
+
+
+def _tuned_on(trial: Trial) -> str | None:
+    other = trial.tuned_on
+    if other is None:
+        return None
+    is_beside = other.hemisphere == trial.rois[0].hemisphere
+    return other.name if is_beside else f"{other.hemisphere}-{other.name}"
 
 
 def _values_of(record: Any) -> Iterator[tuple[str, Value]]:

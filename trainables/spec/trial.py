@@ -13,7 +13,13 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, Field
 
 from trainables.spec.fields import Count, Flag, Int, Label, Positive, Seed, ascending, distinct
-from trainables.spec.objectives import AnyObjective, Pooled, Untuned
+from trainables.spec.objectives import (
+    AnyObjective,
+    FinetunedOnRoi,
+    Pooled,
+    SelfSupervised,
+    Untuned,
+)
 from trainables.spec.records import parse, record
 from trainables.spec.rois import Roi, require_distinct
 from trainables.spec.values import digest, require
@@ -87,6 +93,12 @@ class Trial:
     """Precision of the backbone's forward pass in fine-tuning; everything else is float32."""
     deterministic: Flag = False
     """Use full float32 and no fast path: bitwise reproducible results on one machine."""
+    permuted: Flag = False
+    """A control: fine-tune on the ROI's responses permuted over the training images.
+
+    Scores are always of the true responses."""
+    tuned_on: Roi | None = None
+    """A control: fine-tune on the responses of this other ROI of the subject; None: the trial's."""
 
     def __post_init__(self) -> None:
         require(len(self.rois) > 0, "a trial needs at least one ROI")
@@ -103,14 +115,33 @@ class Trial:
             self.encoding is not None or not isinstance(self.objective, Untuned),
             "an untuned trial without encoding has nothing to do",
         )
+        self._check_control()
         if isinstance(self.objective, Pooled):
             self._check_pooled()
             return
         shards = sorted(self.shards)
         require(len(shards) == 1, f"a trial's ROIs must be of one subject, found {shards}")
         require(
-            isinstance(self.objective, Untuned) or len(self.rois) == 1,
+            self.is_of_subject or len(self.rois) == 1,
             f"a {self.method} trial is fine-tuned on one ROI, found {len(self.rois)}",
+        )
+
+    def _check_control(self) -> None:
+        """Check the fields of controls."""
+        other = self.tuned_on
+        is_control = self.permuted or other is not None
+        require(
+            not is_control or isinstance(self.objective, FinetunedOnRoi),
+            f"a control of responses is fine-tuned on one ROI, found {self.objective.method}",
+        )
+        if other is None:
+            return
+        own = self.rois[0]
+        require(not self.permuted, "a control has permuted responses or another ROI's, found both")
+        require(self.encoding is not None, "a trial tuned on another ROI needs an encoding")
+        require(
+            (other.shard, other.data) == (own.shard, own.data) and other not in self.rois,
+            f"tuned_on: expected another ROI of {own.shard}, found {other.id}",
         )
 
     def _check_pooled(self) -> None:
@@ -124,8 +155,27 @@ class Trial:
 
     @property
     def method(self) -> str:
-        """``untuned``, ``regression``, ``contrastive``, ``pooled-avg`` or ``pooled-const``."""
-        return self.objective.method
+        """Name the method: the objective's, after ``permuted-`` or ``cross-roi-`` for a control."""
+        control = "permuted-" if self.permuted else "cross-roi-" if self.tuned_on else ""
+        return f"{control}{self.objective.method}"
+
+    @property
+    def is_of_subject(self) -> bool:
+        """Return whether the backbone depends on no ROI: it is untuned, or tuned on images alone.
+
+        The id of such a trial does not depend on which of the subject's ROIs are scored.
+        """
+        return isinstance(self.objective, Untuned | SelfSupervised)
+
+    @property
+    def trained_rois(self) -> tuple[Roi, ...]:
+        """Return the ROIs whose responses the backbone is fine-tuned on; empty if there are none.
+
+        A pooled model has several, of different subjects.
+        """
+        if self.is_of_subject:
+            return ()
+        return self.rois if self.tuned_on is None else (self.tuned_on,)
 
     @cached_property
     def shards(self) -> tuple[str, ...]:
@@ -133,20 +183,25 @@ class Trial:
         return tuple(dict.fromkeys(roi.shard for roi in self.rois))
 
     @property
+    def is_of_own_rois(self) -> bool:
+        """Return whether the backbone is fine-tuned on the ROIs that it is scored on."""
+        return self.trained_rois == self.rois
+
+    @property
     def trained_on(self) -> str | None:
-        """Name the ROIs of the fine-tuning, separated by spaces; None when untuned."""
-        finetuned = not isinstance(self.objective, Untuned)
-        return " ".join(roi.id for roi in self.rois) if finetuned else None
+        """Name the ROIs of the fine-tuning, separated by spaces; None without any."""
+        return " ".join(roi.id for roi in self.trained_rois) or None
 
     @property
     def _training(self) -> dict[str, Any]:
         pooled = isinstance(self.objective, Pooled)
         content: dict[str, Any] = {
-            "objective": {"method": self.method, **asdict(self.objective)},
+            "objective": {"method": self.objective.method, **asdict(self.objective)},
             "backbone": asdict(self.backbone),
             "data": [roi.data for roi in self.rois] if pooled else self.rois[0].data,
-            "on": [roi.id for roi in self.rois] if pooled else self._place,
+            "on": [roi.id for roi in self.rois] if pooled else self._trained_place,
             **({"deterministic": True} if self.deterministic else {}),
+            **({"permuted": True} if self.permuted else {}),
         }
         if isinstance(self.objective, Untuned):
             return content
@@ -158,12 +213,20 @@ class Trial:
         roi = self.rois[0]
         if isinstance(self.objective, Pooled):
             return f"{roi.dataset}-{roi.hemisphere}-{roi.name}"
-        return roi.shard if isinstance(self.objective, Untuned) else roi.id
+        return roi.shard if self.is_of_subject else roi.id
+
+    @property
+    def _trained_place(self) -> str:
+        return self._place if self.tuned_on is None else self.tuned_on.id
 
     @cached_property
     def training_id(self) -> str:
-        """Name the checkpoint, by exactly the settings that affect the fine-tuned weights."""
-        return f"{self.method}-{self._place}-{digest(self._training)}"
+        """Name the checkpoint, by exactly the settings that affect the fine-tuned weights.
+
+        A trial tuned on another ROI has the checkpoint of that ROI's own trial.
+        """
+        method = self.method if self.tuned_on is None else self.objective.method
+        return f"{method}-{self._trained_place}-{digest(self._training)}"
 
     @cached_property
     def id(self) -> str:
@@ -171,6 +234,8 @@ class Trial:
         if self.encoding is None:
             return self.training_id
         content = {**self._training, "encoding": asdict(self.encoding)}
+        if self.tuned_on is not None:
+            content["scored"] = self._place
         return f"{self.method}-{self._place}-{digest(content)}"
 
     def in_precision(self, precision: Precision) -> Self:
@@ -190,7 +255,10 @@ class Trial:
     def to_json(self) -> str:
         """Serialise to JSON, for a queue, a record or a file's metadata."""
         return json.dumps(
-            {**asdict(self), "objective": {"method": self.method, **asdict(self.objective)}}
+            {
+                **asdict(self),
+                "objective": {"method": self.objective.method, **asdict(self.objective)},
+            }
         )
 
     @classmethod

@@ -12,6 +12,4 @@ __all__ = [
     "stored_directory",
     "temporary_files",
     "tensor_files",
-    "threads",
-    "unchanged",
 ]

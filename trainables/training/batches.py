@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
+from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trainables.data.images import Images, split_batches
 from trainables.spec import Order
 from trainables.training.distributed import TrialProcessGroup
+
+PERMUTATION: Final = 0x5045524D
+"""Part of the seed of permuted responses, so that nothing else is drawn from the same."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,18 @@ class TrainingData:
     images: Images
     responses: Tensor
     rows: Tensor
+
+    def permuted(self, seed: int, held_back: float) -> "TrainingData":
+        """Give each image that is trained on the response to another of them, drawn from seed.
+
+        held_back: share of the training images that are not trained on; they keep their responses.
+        """
+        rows, _ = self.held_back(held_back)
+        order = np.random.default_rng([seed, PERMUTATION]).permutation(len(rows))
+        own = rows.to(self.responses.device)
+        responses = self.responses.clone()
+        responses[own] = self.responses[own[torch.from_numpy(order).to(own.device)]]
+        return replace(self, responses=responses)
 
     def held_back(self, share: float) -> tuple[Tensor, Tensor]:
         """Split rows into those to train on and a held-out share at the end."""

@@ -23,6 +23,7 @@ from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
 from trainables.training.preparation import Training
 from trainables.training.retrieval import with_retrieval
 from trainables.training.synchronised import WHOLE_BATCHES, ForwardConfig, SharedModel
+from trainables.training.views import training_images
 
 _logger = logging.getLogger(__name__)
 
@@ -93,7 +94,8 @@ def train_epoch(
         steps = epoch_steps(training.rows, objective.batch_size, order)
         for batch in read_batches(training.subjects, steps, process_group):
             embedder = embedder_of(training.model, batch.subject)
-            loss = shared.loss(embedder, batch.images, batch.responses, batch.n_images)
+            images = training_images(objective, batch, process_group)
+            loss = shared.loss(embedder, images, batch.responses, batch.n_images)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             shared.sum_gradients()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models.finetuned import FinetunedModel, build_model
-from trainables.spec import Finetuned
+from trainables.spec import Finetuned, SelfSupervised
 from trainables.training.batches import TrainingData
 
 
@@ -33,4 +33,6 @@ class Training:
         optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate, fused=True)
         splits = [data.held_back(objective.validation) for data in subjects]
         rows, held_out = zip(*splits, strict=True)
+        if isinstance(objective, SelfSupervised):  # nothing to retrieve without responses
+            held_out = tuple(left[:0] for left in held_out)
         return cls(objective, model, optimizer, tuple(subjects), rows, held_out)

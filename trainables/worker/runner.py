@@ -18,7 +18,7 @@ from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import TrialLog
 from trainables.results.outcome import Outcome, read_ended
 from trainables.spec import Finetuned, Trial, Untuned
-from trainables.spec.evaluation import Evaluation, WorkItem
+from trainables.spec.evaluation import Evaluation, WorkItem, training_of
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import (
     Checkpoints,
@@ -230,15 +230,26 @@ class TrialRunner:
             return PreparedTrial(evaluation, network.to(self._device), subjects)
 
     def _training_data(self, work_item: PreparedTrial) -> list[TrainingData]:
-        """Return the data to fine-tune on, one for each of the trial's ROIs, in their order."""
+        """Return the data to fine-tune on, one for each ROI that the trial is tuned on, in order.
+
+        A trial that is tuned on images alone gets responses of no vertex's, which are 0.
+        """
+        trial = training_of(work_item.trial)
+        if trial.is_of_subject:
+            [held] = work_item.subjects.values()
+            none = torch.zeros(held.images.n_images, 1, device=self._device)
+            return [TrainingData(held.images, none, torch.from_numpy(held.subject.train_rows))]
         data = []
-        for roi in work_item.trial.rois:
+        for roi in trial.trained_rois:
             held = work_item.subjects[roi.shard]
             vertices = read_planned_vertices(self._context.data, roi)
             responses = held.subject.responses[roi.hemisphere][:, vertices]
             rows = torch.from_numpy(held.subject.train_rows)
             on_device = torch.from_numpy(responses).to(self._device)
-            data.append(TrainingData(held.images, on_device, rows))
+            of_roi = TrainingData(held.images, on_device, rows)
+            if trial.permuted and not isinstance(trial.objective, Untuned):
+                of_roi = of_roi.permuted(trial.seed, trial.objective.validation)
+            data.append(of_roi)
         return data
 
 

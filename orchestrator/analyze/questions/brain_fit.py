@@ -59,7 +59,8 @@ def on_front(points: "np.ndarray[Any, np.dtype[np.float64]]") -> "np.ndarray[Any
 def _gains(inputs: Inputs, protocol: str) -> pd.DataFrame:
     """Average each training's r and gain over the ROIs that it was fine-tuned on."""
     table = inputs.of_protocol(protocol)
-    own = {k: one.training_id for k, one in table.trials.items() if isinstance(one, Trial)}
+    trials = {key: one for key, one in table.trials.items() if isinstance(one, Trial)}
+    own = {key: one.training_id for key, one in trials.items() if one.is_of_own_rois}
     vertices = table.vertices.assign(backbone=table.vertices["trial_id"].astype(str).map(own))
     key = ["roi_id", "data", "vertex"]
     untuned = vertices.loc[vertices["method"] == "untuned", [*key, "r"]]

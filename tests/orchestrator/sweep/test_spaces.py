@@ -20,7 +20,14 @@ from trainables.spec import (
     digest,
 )
 
-TRIALS_OF_SPACE = {"demo": 14, "paper": 194, "pooled": 194, "pooled_interleaved": 194}
+TRIALS_OF_SPACE = {
+    "controls": 2 * 2 + 5 * 96,
+    "controls_demo": 12,
+    "demo": 14,
+    "paper": 194,
+    "pooled": 194,
+    "pooled_interleaved": 194,
+}
 """Trials of each space on ALL_ROIS. A new space is added here, with its number."""
 
 SEARCHES = {"hyperparameter_search": 30, "hyperparameter_search_demo": 3}

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.models.losses import contrastive_loss, cosine_similarity, retrieval
+from trainables.models.losses import (
+    contrastive_loss,
+    cosine_similarity,
+    retrieval,
+    view_contrast_loss,
+)
 
 
 def embeddings(n: int, d: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -35,6 +40,19 @@ def test_the_loss_is_the_formula_written_as_two_loops(n, temperature) -> None:
     images, responses = embeddings(n, 5, seed=n)
     found = float(contrastive_loss(images, responses, temperature))
     assert found == pytest.approx(formula(images, responses, temperature), rel=1e-10)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("temperature", [0.05, 0.5])
+def test_the_loss_of_views_is_its_formula_written_as_two_loops(n, temperature) -> None:
+    views = torch.stack(embeddings(n, 5, seed=n), dim=1)
+    rows, total = views.flatten(0, 1), 0.0
+    for i in range(2 * n):
+        s = [float(functional.cosine_similarity(rows[i], rows[k], dim=0)) for k in range(2 * n)]
+        others = sum(math.exp(s[k] / temperature) for k in range(2 * n) if k != i)
+        total -= math.log(math.exp(s[i + 1 if i % 2 == 0 else i - 1] / temperature) / others)
+    found = float(view_contrast_loss(views, temperature))
+    assert found == pytest.approx(total / (2 * n), rel=1e-10, abs=1e-12)
 
 
 def test_images_pick_responses_and_not_the_reverse() -> None:

@@ -7,12 +7,13 @@ from typing import Any, Final
 import pytest
 
 from tests.builders.known_trials import OTHER, ROI, TRIAL, TWIN
-from trainables.spec import LARGEST_ROI, Pooled, Regression, Trial, Untuned
+from trainables.spec import LARGEST_ROI, Pooled, Regression, SelfSupervised, Trial, Untuned
 from trainables.spec.evaluation import Evaluation
 from trainables.spec.setting import is_named, setting_of
 
 POOL = Trial(Pooled(), (ROI, TWIN))
-TRIALS = (TRIAL, POOL, Trial(Regression(), (ROI,)), Trial(Untuned(), (ROI,)))
+SIMCLR = Trial(SelfSupervised(), (ROI,))
+TRIALS = (TRIAL, POOL, Trial(Regression(), (ROI,)), SIMCLR, Trial(Untuned(), (ROI,)))
 OTHERS: Final[dict[str, Any]] = {
     "architecture": "vgg16",
     "weights": "sha256:0123",
@@ -29,6 +30,8 @@ OTHERS: Final[dict[str, Any]] = {
     "n_components": 50,
     "n_folds": 3,
 }
+SPECIAL = ("precision", "permuted", "tuned_on")
+"""Fields that not every trial may have another value of."""
 
 
 def _changed(record: Any) -> Iterator[tuple[str, Any]]:
@@ -38,13 +41,15 @@ def _changed(record: Any) -> Iterator[tuple[str, Any]]:
         if is_dataclass(value):
             within = ((inner, replace(record, **{name: one})) for inner, one in _changed(value))
             yield from within
-        elif name not in ("rois", "seed") and (name, record.__class__) != ("precision", Trial):
+        elif name not in ("rois", "seed", *SPECIAL):
             yield name, replace(record, **{name: OTHERS[name] if name in OTHERS else value / 2})
 
 
 CHANGED = [
     *((trial, name, other) for trial in TRIALS for name, other in _changed(trial)),
-    *((one, "precision", one.in_precision("bfloat16")) for one in TRIALS[:3]),
+    *((one, "precision", one.in_precision("bfloat16")) for one in TRIALS[:4]),
+    *((one, "permuted", replace(one, permuted=True)) for one in (TRIAL, TRIALS[2])),
+    *((one, "tuned_on", replace(one, tuned_on=OTHER)) for one in (TRIAL, TRIALS[2])),
 ]
 
 
@@ -62,7 +67,7 @@ def test_every_field_but_seed_and_rois_changes_the_setting(trial, name, other) -
 def test_the_fields_of_every_record_are_walked() -> None:
     names = {name for _, name, _ in CHANGED}
     assert {"temperature", "hidden_dim", "layers", "weights", "deterministic"} <= names
-    assert len(CHANGED) == 7 + 7 + 4 + 4 * (5 + 2 + 1) + 3
+    assert len(CHANGED) == 7 + 7 + 4 + 9 + 5 * (5 + 2 + 1) + 4 + 2 + 2
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=[trial.method for trial in TRIALS])
@@ -76,8 +81,14 @@ def test_seed_subject_roi_and_data_are_no_part_of_it(trial) -> None:
 def test_the_values_are_in_the_order_of_the_fields() -> None:
     values = setting_of(TRIAL).values
     assert list(values)[:3] == ["method", "learning_rate", "batch_size"]
-    assert list(values)[-2:] == ["precision", "deterministic"]
+    assert list(values)[-4:] == ["precision", "deterministic", "permuted", "tuned_on"]
     assert (values["method"], values["temperature"]) == ("contrastive", 0.3)
+
+
+def test_the_other_roi_of_a_control_is_named_and_its_hemisphere_where_it_is_the_other() -> None:
+    across = replace(OTHER, hemisphere="rh")
+    named = [setting_of(replace(TRIAL, tuned_on=one)).values["tuned_on"] for one in (OTHER, across)]
+    assert named == ["EBA", "rh-EBA"]
 
 
 def test_a_trial_that_is_not_scored_has_no_encoding() -> None:

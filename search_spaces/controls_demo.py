@@ -1,0 +1,32 @@
+"""The controls of a contrastive trial, on two simulated ROIs.
+
+python -m orchestrator.sweep controls_demo --data demo/data --out demo/runs \
+    --weights demo/weights.safetensors
+
+Run `python -m orchestrator.sweep` first, which makes the data. V1v and hV4 of subject 1, left
+hemisphere, at the settings of `demo`: untuned, contrastive and the controls of `controls`, where
+each of the two ROIs is the other's other ROI: 12 trials, five to eight minutes on two CPU cores.
+Expected: tuned on permuted responses the backbone predicts no better than untuned.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from search_spaces.controls import with_controls
+from search_spaces.demo import BACKBONE, ENCODING
+from trainables.spec import Contrastive, Roi, SelfSupervised, Trial
+
+CONTRASTIVE = Contrastive(learning_rate=1e-3, batch_size=64, epochs=10, validation=0.1)
+IMAGES_ALONE = SelfSupervised(learning_rate=1e-3, batch_size=64, epochs=10, validation=0.1)
+ROIS = ("V1v", "hV4")
+
+
+def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
+    """Yield the trials of the two ROIs of the first subject's left hemisphere."""
+    chosen = [
+        roi
+        for roi in rois
+        if (roi.subject, roi.hemisphere) == ("subj01", "lh") and roi.name in ROIS
+    ]
+    for roi in chosen:
+        other = next((one for one in chosen if one != roi), None)
+        yield from with_controls(roi, other, (CONTRASTIVE, IMAGES_ALONE), BACKBONE, ENCODING)
