@@ -13,8 +13,8 @@ import pyarrow as pa
 from orchestrator.scores.filters import one_trial_per_roi, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from trainables.data.data_directory import DataDirectory
+from trainables.results.complete_scores import find_score_files
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import find_score_files
 from trainables.spec import PROTOCOLS
 from trainables.spec.fields import Text
 from trainables.spec.records import read_record, record

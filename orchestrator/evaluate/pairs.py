@@ -12,7 +12,7 @@ from trainables.data.stimuli import KnownStimuli
 from trainables.results.outcome import read_finished
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Pooled, Roi, Trial, Untuned
-from trainables.spec.evaluation import Evaluation, WorkItem, serves
+from trainables.spec.evaluation import Evaluation, WorkItem, serves, with_rois_of
 from trainables.spec.setting import is_named
 from trainables.wording import some
 
@@ -165,7 +165,7 @@ def baselines(evaluated: Iterable[Evaluation]) -> list[Trial]:
     for one in evaluated:
         trial = Trial(Untuned(), one.rois, one.backbone, one.encoding)
         known = merged.get(trial.id, trial)
-        merged[trial.id] = known.scoring(dict.fromkeys((*known.rois, *trial.rois)))
+        merged[trial.id] = with_rois_of(known, trial)
     return list(merged.values())
 
 

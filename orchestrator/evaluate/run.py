@@ -25,7 +25,7 @@ from orchestrator.evaluate.pairs import (
 )
 from orchestrator.execution.dry_run import show_plan
 from orchestrator.execution.executor import executor_for
-from orchestrator.execution.plan import Plan, make_plan
+from orchestrator.execution.plan import Plan, make_plan, with_strangers
 from orchestrator.execution.preflight import check_trials, check_weights, fetch_weights
 from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.session import Label, Session
@@ -105,12 +105,15 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
     first = make()  # raises for invalid input before anything is written
     check_trials(first.waiting, costs, on_cluster=run.on_cluster)
     if run.dry_run:
-        show_plan(first, costs, run.max_concurrent, console, "evaluations")
+        show_plan(
+            with_strangers(first, run.runs), costs, run.max_concurrent, console, "evaluations"
+        )
         return []
     fetch_weights(first.waiting, run.locations.weights, on_cluster=run.on_cluster)
     with acquire(run.runs, f"evaluate {settings.kind}"):
         label = Label("evaluate", settings.kind, "evaluations")
-        session = Session(run, make(), costs, label, lambda: _closing(run.runs, work_items))
+        planned = with_strangers(make(), run.runs)
+        session = Session(run, planned, costs, label, lambda: _closing(run.runs, work_items))
         return session.run(executor, console)
 
 

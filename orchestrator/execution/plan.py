@@ -4,16 +4,17 @@ Evaluations are planned in the same way, from the pairs of models and ROIs in ``
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.cli.problems import summed_up
 from orchestrator.execution.cost import Costs
+from trainables.results.complete_scores import is_scored
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import is_scored
 from trainables.results.strangers import describe_strangers, find_strangers
 from trainables.spec import Roi, Trial
 from trainables.spec.evaluation import WorkItem
+from trainables.storage.threads import map_reads
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ def make_plan(
     """
     waiting: list[WorkItem] = []
     damaged: list[str] = []
-    for trial in trials:
-        outcome = Outcome.read(runs, trial.id)
-        left = [roi for roi in trial.rois if not is_scored(runs, trial.id, roi.id, damaged)]
+    found = map_reads(lambda trial: _found(runs, trial), trials)
+    for trial, (outcome, left, complaints) in zip(trials, found, strict=True):
+        damaged += complaints
         stopped = outcome is not None and outcome.status == "stopped"
         finished = outcome is not None and outcome.status == "finished"
         is_done = finished and (trial.encoding is None or not left)
@@ -60,9 +61,20 @@ def make_plan(
             waiting.append(_to_score(trial, left, outcome))
     rank = {t.id: (-len(t.shards), t.shards, -costs.estimate(t).seconds, t.id) for t in waiting}
     ordered = tuple(sorted(waiting, key=lambda trial: rank[trial.id]))
+    return Plan(tuple(trials), ordered, tuple(summed_up(damaged)))
+
+
+def _found(runs: RunDirectory, trial: WorkItem) -> tuple[Outcome | None, list[Roi], list[str]]:
+    """Read a trial's outcome; list its ROIs without scores, and complaints on damaged files."""
+    damaged: list[str] = []
+    left = [roi for roi in trial.rois if not is_scored(runs, trial.id, roi.id, damaged)]
+    return Outcome.read(runs, trial.id), left, damaged
+
+
+def with_strangers(plan: Plan, runs: RunDirectory) -> Plan:
+    """Add a note on the files that no record lists, which reads the records of all files."""
     left_out = describe_strangers(find_strangers(runs))
-    notes = (*summed_up(damaged), *([left_out] if left_out else []))
-    return Plan(tuple(trials), ordered, notes)
+    return replace(plan, notes=(*plan.notes, left_out)) if left_out else plan
 
 
 def _to_score(work_item: WorkItem, left: Sequence[Roi], outcome: Outcome | None) -> WorkItem:

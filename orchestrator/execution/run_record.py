@@ -18,6 +18,7 @@ from trainables.results.run_directory import RunDirectory
 from trainables.spec.fields import Measure, Seconds, Size, Text, Timestamp, one_of
 from trainables.spec.records import read_record, record
 from trainables.storage.atomic import write_text
+from trainables.storage.threads import map_reads
 
 PUBLISH_SECONDS: Final = 5.0
 
@@ -127,6 +128,15 @@ class State:
     """Estimated remaining seconds; None before the first trial has ended."""
 
 
+def _ended(command: Command, runs: RunDirectory, trial_id: str) -> Outcome | None:
+    """Read the outcome of a trial that has ended in a command; None if it is left to do."""
+    outcome = Outcome.read(runs, trial_id)
+    if outcome is None or outcome.started == command.earlier.get(trial_id):
+        return None
+    is_left = outcome.status == "finished" and not has_scores(runs, outcome.trial)
+    return None if is_left else outcome
+
+
 def state_of(command: Command, runs: RunDirectory, now: float) -> State:
     """Derive the state of a command's trials from their outcomes and scores.
 
@@ -137,12 +147,9 @@ def state_of(command: Command, runs: RunDirectory, now: float) -> State:
     """
     done, failed, left = [], {}, []
     ended: list[str] = []
-    for trial_id in command.trials:
-        outcome = Outcome.read(runs, trial_id)
-        if outcome is None or outcome.started == command.earlier.get(trial_id):
-            left.append(trial_id)
-            continue
-        if outcome.status == "finished" and not has_scores(runs, outcome.trial):
+    outcomes = map_reads(lambda one: _ended(command, runs, one), command.trials)
+    for trial_id, outcome in zip(command.trials, outcomes, strict=True):
+        if outcome is None:
             left.append(trial_id)
             continue
         if trial_id in command.costs:

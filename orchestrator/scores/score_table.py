@@ -4,8 +4,7 @@ A segment is an ROI of a trial under one protocol: the rows of a score file that
 their vertex. Everything but vertex and r is stored once per segment, and filters select segments.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +19,10 @@ from orchestrator.cli.errors import InputError
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import ScoreFile, read_score_columns
 from trainables.results.strangers import describe_strangers
-from trainables.spec.evaluation import WorkItem, method_on
+from trainables.spec.evaluation import WorkItem, method_on, with_rois_of
 from trainables.spec.rois import roi_group_of
 from trainables.spec.setting import setting_of
+from trainables.storage.threads import map_reads
 
 RECORDED: Final = ("trial_id", "method", "dataset", "subject", "hemisphere", "roi")
 """Columns that follow from the trial and the ROI that a file records."""
@@ -34,7 +34,6 @@ version of the program; the last is null where the file does not say."""
 COUNTS: Final = ("n_test", "n_overlap", "n_excluded")
 PLACES: Final = ("file", "first", "n")
 """Where a segment is: number of its file, its first row and number of rows there."""
-READERS: Final = 4
 
 Integers = np.ndarray[Any, np.dtype[np.int32]]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
@@ -48,7 +47,7 @@ class ScoreTable:
     """The selected segments: RECORDED, MEASURED, ``trained_on``, DERIVED and PLACES."""
     files: tuple["FileScores", ...]
     trials: Mapping[str, WorkItem]
-    """Each trial and evaluation by its id, as recorded in its score files."""
+    """Each trial and evaluation by its id, with all ROIs that its score files record."""
     strangers: tuple[Path, ...] = ()
     """Files with the scores of another trial or ROI than their path, which are left out."""
 
@@ -152,8 +151,7 @@ def read_score_table(runs: RunDirectory, trial_ids: Collection[str] | None = Non
     paths = runs.score_files()
     if trial_ids is not None:
         paths = [path for path in paths if path.parent.name in trial_ids]
-    with ThreadPoolExecutor(READERS) as pool:
-        read = list(pool.map(_try_read, paths))
+    read = map_reads(_try_read, paths)
     complaints = [one for one in read if isinstance(one, str)]
     if complaints:
         raise InputError(*complaints)
@@ -167,9 +165,17 @@ def read_score_table(runs: RunDirectory, trial_ids: Collection[str] | None = Non
     return ScoreTable(
         _tabulate(parts),
         parts,
-        {one.recorded.work_item.id: one.recorded.work_item for one in parts},
+        _merge(one.recorded.work_item for one in parts),
         strangers,
     )
+
+
+def _merge(work_items: Iterable[WorkItem]) -> dict[str, WorkItem]:
+    """Merge the trials that files record, by id: of each, files may list some of its ROIs."""
+    merged: dict[str, WorkItem] = {}
+    for one in work_items:
+        merged[one.id] = with_rois_of(merged.get(one.id, one), one)
+    return merged
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from orchestrator.cli.arguments import DEMO
 from orchestrator.cli.selection import select
 from orchestrator.execution.dry_run import show_plan
 from orchestrator.execution.executor import executor_for
-from orchestrator.execution.plan import Plan, make_plan
+from orchestrator.execution.plan import Plan, make_plan, with_strangers
 from orchestrator.execution.preflight import (
     check_backbones,
     check_rois,
@@ -62,12 +62,13 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     first = plan()  # raises for invalid input before anything is written
     check_trials(first.waiting, costs, on_cluster=run.on_cluster)
     if run.dry_run:
-        show_plan(first, costs, run.max_concurrent, console)
+        show_plan(with_strangers(first, run.runs), costs, run.max_concurrent, console)
         return []
     fetch_weights(first.waiting, run.locations.weights, on_cluster=run.on_cluster)
     with acquire(run.runs, f"sweep {settings.space}"):
         label = Label("sweep", Path(settings.space).stem, "trials", _digest(settings.changes))
-        session = Session(run, plan(), costs, label, lambda: _closing(settings, trials))
+        planned = with_strangers(plan(), run.runs)
+        session = Session(run, planned, costs, label, lambda: _closing(settings, trials))
         return session.run(executor, console)
 
 

@@ -17,6 +17,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.sweep.confinement import LOADING, confined, first_items
 from trainables.models.backbones import registered_builders
 from trainables.spec import FROM_FILE, Backbone, Roi, Trial
+from trainables.spec.evaluation import with_rois_of
 from trainables.spec.search import Search
 from trainables.wording import meant
 
@@ -150,7 +151,7 @@ def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial
                 f"{file}: the search space yielded {_described(trial)}; expected Trial values"
             )
         chosen = _with_weights(trial, weights)
-        merged[chosen.id] = _merge(merged.get(chosen.id), chosen)
+        merged[chosen.id] = with_rois_of(merged.get(chosen.id, chosen), chosen)
     if not merged:
         nothing = "the search space yielded no trial for the chosen ROIs"
         raise InputError(nothing, *space_notes(space, rois))
@@ -196,9 +197,3 @@ def start_from(backbone: Backbone, weights: str | None) -> Backbone:
             f"the search space starts {backbone.architecture} from a file; give --weights FILE"
         )
     return replace(backbone, weights=weights or backbone.weights)
-
-
-def _merge(known: Trial | None, trial: Trial) -> Trial:
-    if known is None:
-        return trial
-    return known.scoring(dict.fromkeys((*known.rois, *trial.rois)))

@@ -4,19 +4,23 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from trainables.exceptions import ErrorKind, Failure
+from trainables.results.complete_scores import is_scored
 from trainables.results.epoch_report import EpochReport
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import is_scored
 from trainables.spec.evaluation import AnyWorkItem, WorkItem
 from trainables.spec.fields import Seconds, Text, Timestamp
 from trainables.spec.records import read_record, record
 from trainables.storage.atomic import write_text
 from trainables.storage.redaction import redact
+from trainables.storage.unchanged import CheckedFiles, FileState
 
 Status = Literal["finished", "failed", "stopped"]
+
+_OWN: Final = CheckedFiles()
+"""Outcomes that are of the trials of their paths."""
 
 
 @record
@@ -64,11 +68,25 @@ class Outcome:
 
         Raises ValueError naming the file when it is damaged.
         """
+        path = runs.outcome_file(trial_id)
+        state = FileState.of(path)
         try:
-            outcome = read_record(runs.outcome_file(trial_id), cls, "remove it")
+            outcome = read_record(path, cls, "remove it")
         except FileNotFoundError:
             return None
-        return outcome if outcome.trial_id == trial_id else None
+        if outcome.trial_id != trial_id:
+            return None
+        _OWN.add(path, state)
+        return outcome
+
+
+def is_stranger(runs: RunDirectory, trial_id: str) -> bool:
+    """Return whether the outcome at a trial's path is another trial's; a damaged one is not."""
+    try:
+        is_own = runs.outcome_file(trial_id) in _OWN or Outcome.read(runs, trial_id) is not None
+    except ValueError:
+        return False
+    return not is_own
 
 
 def read_outcomes(runs: RunDirectory) -> Iterator[Outcome]:

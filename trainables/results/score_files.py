@@ -183,22 +183,12 @@ def _read_work_item(text: bytes) -> WorkItem:
     return read_work_item(text)
 
 
-def find_score_files(
-    runs: RunDirectory, trial_id: str | None = None
-) -> tuple[list[Path], list[Path]]:
-    """Find the score files of a trial, or of all, and the strangers between them.
-
-    A file that can't be read is one of the score files: reading its scores names it.
-    """
-    found: list[Path] = []
-    strangers: list[Path] = []
-    for path in runs.score_files(trial_id):
-        try:
-            is_stranger = read_score_columns(path, ()) is None
-        except ValueError:
-            is_stranger = False
-        (strangers if is_stranger else found).append(path)
-    return found, strangers
+def is_stranger(path: Path) -> bool:
+    """Return whether a score file is a stranger; one that can't be read is none."""
+    try:
+        return read_score_columns(path, ()) is None
+    except ValueError:
+        return False
 
 
 def read_scores(runs: RunDirectory, trial_id: str) -> pa.Table:
@@ -206,34 +196,9 @@ def read_scores(runs: RunDirectory, trial_id: str) -> pa.Table:
 
     Raises ValueError naming a file that can't be read.
     """
-    files, _ = find_score_files(runs, trial_id)
-    tables = [read_score_file(path) for path in files]
+    files = runs.score_files(trial_id)
+    tables = [read_score_file(path) for path in files if not is_stranger(path)]
     return pa.concat_tables(tables) if tables else SCORE_SCHEMA.empty_table()
-
-
-def is_scored(
-    runs: RunDirectory, trial_id: str, roi_id: str, damaged: list[str] | None = None
-) -> bool:
-    """Return whether an ROI has readable scores; damaged files and other trials' count as none.
-
-    damaged: gets a line on a file that counts as none. Raises Denied if this user may not read the
-    file: the scores exist, and are not computed again.
-    """
-    path = runs.score_file(trial_id, roi_id)
-    try:
-        if not path.exists():
-            return False
-        is_mine = read_score_columns(path, SCORE_SCHEMA.names) is not None
-        problem = "" if is_mine else "holds the scores of another trial or ROI"
-    except PermissionError as error:  # of its directory
-        raise Denied.of(path.parent, error) from error
-    except Denied:
-        raise
-    except ValueError:
-        problem = "damaged"
-    if problem and damaged is not None:
-        damaged.append(f"{path}: {problem}; it is scored again")
-    return not problem
 
 
 def read_score_file(path: Path) -> pa.Table:

@@ -6,12 +6,11 @@ them; each command that reads results names them once, in one line.
 """
 
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
-from trainables.results.outcome import Outcome
+from trainables.results.complete_scores import find_score_files
+from trainables.results.outcome import is_stranger
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import find_score_files
 from trainables.wording import some
 
 
@@ -21,10 +20,8 @@ def find_strangers(runs: RunDirectory) -> list[Path]:
     Damaged files are not strangers; the commands that read them name them.
     """
     found = list(runs.strangers())
-    for trial_id in runs.trial_ids():
-        with suppress(ValueError):
-            if Outcome.read(runs, trial_id) is None:
-                found.append(runs.outcome_file(trial_id))
+    ids = runs.trial_ids()
+    found += [runs.outcome_file(trial_id) for trial_id in ids if is_stranger(runs, trial_id)]
     return [*found, *find_score_files(runs)[1]]
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Self, TypeVar
 
 from trainables.spec.fields import Flag
 from trainables.spec.records import build_any, one_kind_of, parse, parse_json, record
@@ -142,6 +142,7 @@ class Evaluation:
 
 WorkItem = Trial | Evaluation
 """One unit of work for a worker: it has an id, ROIs to score, and shards to read."""
+Kind = TypeVar("Kind", Trial, Evaluation, WorkItem)
 
 
 def _kind(content: Mapping[str, object]) -> type[WorkItem]:
@@ -156,6 +157,12 @@ def read_work_item(text: str | bytes) -> WorkItem:
     """Read a trial or an evaluation from its JSON; raise ValueError when it is neither."""
     work_item: WorkItem = build_any(AnyWorkItem, parse_json(text))
     return work_item
+
+
+def with_rois_of(work_item: Kind, other: Kind) -> Kind:
+    """Return a trial or an evaluation with the ROIs of another part of it, each once."""
+    rois = dict.fromkeys((*work_item.rois, *other.rois))
+    return work_item if len(rois) == len(work_item.rois) else work_item.scoring(rois)
 
 
 def method_on(work_item: WorkItem, roi: Roi) -> str:

@@ -12,4 +12,6 @@ __all__ = [
     "stored_directory",
     "temporary_files",
     "tensor_files",
+    "threads",
+    "unchanged",
 ]

@@ -13,8 +13,9 @@ from trainables.data.stimuli import KnownStimuli, Overlap
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.protocols import MIN_ROWS, Split
 from trainables.encoding.score_rois import RoiScores, Targets, score_rois
+from trainables.results.complete_scores import is_scored
 from trainables.results.prediction_files import write_predictions
-from trainables.results.score_files import is_scored, write_scores
+from trainables.results.score_files import write_scores
 from trainables.spec import Encoding, Roi
 from trainables.spec.evaluation import Evaluation, WorkItem, training_of
 from trainables.worker.context import PreparedTrial, RunContext, numerics_of

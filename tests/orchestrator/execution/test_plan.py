@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.execution.plan import make_plan
+from orchestrator.execution.plan import make_plan, with_strangers
 from orchestrator.sweep.spaces import expand
 from tests.builders.planned_rois import ALL_ROIS, COSTS, rois, three_methods
 from trainables.exceptions import Denied
+from trainables.results import complete_scores
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import SCORE_SCHEMA, describe_scores
@@ -37,7 +38,7 @@ def test_scores_that_this_user_may_not_read_are_not_made_again(tmp_path, monkeyp
     def refuse(path: Path, columns: list[str]) -> None:
         raise Denied(f"{path}: this user may not read it")
 
-    monkeypatch.setattr("trainables.results.score_files.read_score_columns", refuse)
+    monkeypatch.setattr(complete_scores, "read_score_columns", refuse)
     with pytest.raises(Denied):
         make_plan(trials, RunDirectory(tmp_path), COSTS)
 
@@ -154,6 +155,18 @@ def test_when_all_is_scored_nothing_waits(tmp_path) -> None:
     plan = make_plan(trials, RunDirectory(tmp_path), COSTS)
     assert plan.waiting == ()
     assert plan.n_done == len(plan.trials)
+
+
+def test_files_that_no_record_lists_are_named_beside_the_notes_of_a_plan(tmp_path) -> None:
+    runs = RunDirectory(tmp_path)
+    trials = expand(three_methods, rois(1), None)
+    score(tmp_path, trials[0], trials[0].rois[0])
+    plan = replace(make_plan(trials, runs, COSTS), notes=("a note",))
+    assert with_strangers(plan, runs) == plan
+    (runs.all_scores / "x copy").mkdir()
+    [note, left_out] = with_strangers(plan, runs).notes
+    assert note == "a note"
+    assert left_out.endswith("x copy")
 
 
 @pytest.mark.parametrize(("status", "waits"), [("failed", True), ("stopped", False)])

@@ -46,6 +46,13 @@ def test_every_row_of_every_file_is_read_with_its_roi_and_group(tmp_path) -> Non
     ]
 
 
+def test_a_trial_has_the_rois_of_all_its_files(tmp_path) -> None:
+    first, second = (write(tmp_path, Untuned(), where, R) for where in (V1, EBA))
+    assert first.id == second.id
+    [trial] = read_score_table(RunDirectory(tmp_path)).trials.values()
+    assert set(trial.rois) == {V1, EBA}
+
+
 def test_a_null_r_is_nan_in_the_table(tmp_path) -> None:
     write(tmp_path, Untuned(), V1, R)
     np.testing.assert_array_equal(read_score_table(RunDirectory(tmp_path)).vertices["r"], R)

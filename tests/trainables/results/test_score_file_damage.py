@@ -7,9 +7,10 @@ import pytest
 
 from tests.trainables.results.test_score_files import ROI, TRIAL, written
 from trainables.exceptions import Denied
+from trainables.results.complete_scores import is_scored
 from trainables.results.outcome import Outcome, read_ended
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import TRIAL_KEY, is_scored, read_score_file
+from trainables.results.score_files import TRIAL_KEY, read_score_file
 
 
 def test_a_turned_bit_of_the_footer_is_found_or_changes_nothing(tmp_path) -> None:

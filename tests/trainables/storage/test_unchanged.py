@@ -1,0 +1,56 @@
+"""Files that passed a check are known until they change."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trainables.storage import unchanged
+from trainables.storage.unchanged import CheckedFiles, FileState
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_text("good")
+    return tmp_path / "file"
+
+
+def checked(path: Path) -> CheckedFiles:
+    files = CheckedFiles()
+    files.add(path, FileState.of(path))
+    return files
+
+
+def replace(path: Path) -> None:
+    """Put another file of the same size and times in its place."""
+    times, other = path.stat(), path.with_name("other")
+    other.write_text("evil")
+    os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+    other.replace(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_known"),
+    [
+        (lambda path: None, True),
+        (lambda path: path.write_text("evil"), False),
+        (lambda path: os.utime(path), False),
+        (replace, False),
+        (lambda path: path.unlink(), False),
+    ],
+    ids=["unchanged", "written", "touched", "replaced", "removed"],
+)
+def test_a_file_is_known_until_it_changes(path: Path, monkeypatch, change, is_known) -> None:
+    monkeypatch.setattr(unchanged, "SETTLED_SECONDS", -1.0)
+    files = checked(path)
+    assert path in files
+    change(path)
+    assert (path in files) is is_known
+
+
+def test_a_file_that_has_just_changed_is_not_known(path: Path) -> None:
+    assert path not in checked(path)
+
+
+def test_a_file_that_is_missing_is_not_known(tmp_path: Path) -> None:
+    assert tmp_path / "none" not in checked(tmp_path / "none")
