@@ -28,10 +28,11 @@ SCHEMA: Final = pa.schema(
     [
         pa.field("index", pa.int32(), nullable=False),
         pa.field("label", pa.int32(), nullable=False),
-        pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
+        pa.field("log_probabilities", pa.list_(pa.float64()), nullable=False),
     ]
 )
-"""One row per test image: its index in the task, its class, and the probability of each class."""
+"""One row per test image: its index in the task, its class, and the log-probability of each class,
+in nats. Logarithms, since a probability below 1e-45 is 0 in float32, and its logarithm lost."""
 
 
 def applies(probed: Probed, context: ProbeContext) -> str | None:
@@ -96,9 +97,9 @@ def measure(logits: Tensor, labels: Tensor) -> dict[str, float]:
 
 
 def _rows(index: "np.ndarray[Any, np.dtype[np.int64]]", labels: Tensor, logits: Tensor) -> pa.Table:
-    probabilities = torch.softmax(logits, dim=1).float().cpu().numpy()
-    flat = pa.array(probabilities.reshape(-1))
-    offsets = np.arange(0, probabilities.size + 1, probabilities.shape[1], dtype=np.int32)
+    log_probabilities = functional.log_softmax(logits.double(), dim=1).cpu().numpy()
+    flat = pa.array(log_probabilities.reshape(-1))
+    offsets = np.arange(0, log_probabilities.size + 1, logits.shape[1], dtype=np.int32)
     columns = [
         pa.array(index.astype(np.int32)),
         pa.array(labels.cpu().numpy().astype(np.int32)),
@@ -143,4 +144,4 @@ def _task(context: ProbeContext) -> Path:
     return context.task
 
 
-CLASSIFICATION: Final = Kind(NAME, applies, inputs, run)
+CLASSIFICATION: Final = Kind(NAME, applies, inputs, run, version=2)

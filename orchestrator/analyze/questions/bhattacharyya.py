@@ -12,44 +12,54 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-FLOOR: Final = float(np.finfo(np.float64).tiny)
-"""The smallest overlap of two models on an image: without it, one image to whose class a model
-gives zero probability would make the distance infinite."""
 BLOCK: Final = 1 << 24
 """Probabilities in memory at once, as float64."""
+SAFE: Final = 1e-280
+"""The smallest overlap that products of float64 give exactly; smaller ones are summed in logs."""
 
 
 def dissimilarities(models: Sequence[Array], others: Sequence[Array]) -> Array:
     """Compare every model with every other: d(u,v) = −(1/N) Σ_n log Σ_c √(p_u(n,c) p_v(n,c)).
 
-    models, others: each (n_images, n_classes), rows that sum to 1. Returns
-    (len(models), len(others)), in nats per image.
+    models, others: each (n_images, n_classes), log-probabilities in nats, −inf where a class is
+    excluded. Returns (len(models), len(others)), in nats per image; exact however small the
+    probabilities are, and infinite where two models share no class of an image.
     """
     n_images, n_classes = models[0].shape
     total = np.zeros((len(models), len(others)))
     size = max(1, BLOCK // (n_classes * (len(models) + len(others))))
     for start in range(0, n_images, size):
         part = slice(start, start + size)
-        rows, columns = (
-            np.sqrt(np.stack([one[part] for one in many], axis=1, dtype=np.float64))
-            for many in (models, others)
-        )  # (images, models, classes)
-        overlap = rows @ columns.transpose(0, 2, 1)
-        total -= np.log(np.clip(overlap, FLOOR, 1.0)).sum(axis=0)
+        left, right = (np.stack([one[part] for one in many], axis=1) for many in (models, others))
+        total -= np.minimum(_log_overlaps(left, right), 0.0).sum(axis=0)
     mean: Array = total / n_images
     return mean
 
 
-def normalised(probabilities: Array) -> Array:
-    """Scale rows, which float32 has rounded, so that each sums to 1."""
-    wide = np.asarray(probabilities, dtype=np.float64)
-    scaled: Array = wide / wide.sum(axis=1, keepdims=True)
-    return scaled
+def _log_overlaps(left: Array, right: Array) -> Array:
+    """Compute log Σ_c exp(½ log p_u + ½ log p_v): (images, models of left, models of right).
+
+    left, right: (images, models, classes), log-probabilities.
+    """
+    tops = [side.max(axis=2, keepdims=True) for side in (left, right)]
+    scaled = [np.exp((side - top) / 2) for side, top in zip((left, right), tops, strict=True)]
+    overlap = scaled[0] @ scaled[1].transpose(0, 2, 1)
+    # Where the large terms of one model meet small ones of the other, products underflow.
+    n, u, v = np.nonzero(overlap < SAFE)
+    with np.errstate(divide="ignore"):
+        logs: Array = np.log(overlap) + (tops[0] + tops[1].transpose(0, 2, 1)) / 2
+    logs[n, u, v] = [
+        np.logaddexp.reduce((left[i, a] + right[i, b]) / 2) for i, a, b in zip(n, u, v, strict=True)
+    ]
+    return logs
 
 
-def one_hot(labels: "np.ndarray[Any, np.dtype[np.int64]]", n_classes: int) -> Array:
-    """Make the oracle's probabilities: 1 for the true class. Returns (n_images, n_classes)."""
-    found: Array = np.eye(n_classes)[labels]
+def log_one_hot(labels: "np.ndarray[Any, np.dtype[np.int64]]", n_classes: int) -> Array:
+    """Make the oracle's log-probabilities: 0 for the true class, −inf for the others.
+
+    Returns (n_images, n_classes).
+    """
+    found: Array = np.where(np.arange(n_classes) == labels[:, None], 0.0, -np.inf)
     return found
 
 
@@ -98,7 +108,7 @@ def place(D_new: Array, embedding: Embedding) -> Array:
     D = embedding.dissimilarities
     centred = -0.5 * (D_new - D.mean(axis=0) - D_new.mean(axis=1, keepdims=True) + D.mean())
     extent = np.sqrt(np.abs(embedding.eigenvalues))
-    has_extent = extent > 1e-9 * max(float(extent.max()), FLOOR)
+    has_extent = extent > 1e-9 * max(float(extent.max()), float(np.finfo(np.float64).tiny))
     scale = np.where(has_extent, embedding.signs / np.where(has_extent, extent, 1.0) ** 2, 0.0)
     placed: Array = centred @ embedding.coordinates * scale
     return placed

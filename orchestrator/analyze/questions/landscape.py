@@ -22,8 +22,7 @@ from orchestrator.analyze.questions.bhattacharyya import (
     Array,
     dissimilarities,
     embed,
-    normalised,
-    one_hot,
+    log_one_hot,
 )
 from orchestrator.analyze.questions.classification import CURE, KIND
 from trainables.probes.probe import ProbeRecord
@@ -48,7 +47,7 @@ SCHEMA = pa.schema(
         pa.field("dissimilarities", pa.list_(pa.float64()), nullable=False),
     ]
 )
-"""One row per model, the oracle's among them. key: the file of its probabilities. to_untuned and
+"""One row per model, the oracle's among them. key: the file of its log-probabilities. to_untuned,
 to_oracle: dissimilarities, nats per image. coordinates: on the first axes, of which those with sign
 −1 are imaginary. stress: explained by the first 1, 2 … axes. dissimilarities: to every model of the
 task, in the order of the rows."""
@@ -76,7 +75,7 @@ def _lay_out(records: Sequence[ProbeRecord], data: str, known: Known) -> list[di
     oracle = dict.fromkeys(field.name for field in BACKBONE_FIELDS)
     described.append({**oracle, "backbone": ORACLE, "method": ORACLE, "accuracy": 1.0})
     D = compare_all(
-        [*keys, f"{ORACLE}-{data}"], [*models, lambda: one_hot(labels, n_classes)], known
+        [*keys, f"{ORACLE}-{data}"], [*models, lambda: log_one_hot(labels, n_classes)], known
     )
     found = embed(D)
     untuned = [k for k, one in enumerate(records) if not one.probed.is_finetuned]
@@ -102,7 +101,7 @@ def _lay_out(records: Sequence[ProbeRecord], data: str, known: Known) -> list[di
 def compare_all(keys: Sequence[str], read: Sequence[Callable[[], Array]], known: Known) -> Array:
     """Fill the matrix of dissimilarities, reading only models with an unknown pair.
 
-    keys: of each model. read: read its probabilities. Returns (n, n), symmetric, zero diagonal.
+    keys: of each model. read: read its log-probabilities. Returns (n, n), symmetric, zero diagonal.
     """
     n = len(keys)
     D = np.full((n, n), np.nan)
@@ -127,11 +126,18 @@ def compare_all(keys: Sequence[str], read: Sequence[Callable[[], Array]], known:
 
 
 def _reader(record: ProbeRecord) -> Callable[[], Array]:
-    return lambda: normalised(_probabilities(record))
+    return lambda: _log_probabilities(record)
 
 
-def _probabilities(record: ProbeRecord) -> Array:
-    column = read_parquet(record.path, ["probabilities"])["probabilities"].combine_chunks()
+def _log_probabilities(record: ProbeRecord) -> Array:
+    try:
+        table = read_parquet(record.path, ["log_probabilities"])
+    except (KeyError, pa.ArrowInvalid) as error:
+        raise ValueError(
+            f"{record.path}: expected log-probabilities, found a result of version "
+            f"{record.version}; remove it and run python -m orchestrator.analyze landscape"
+        ) from error
+    column = table["log_probabilities"].combine_chunks()
     flat: Array = column.flatten().to_numpy()
     return flat.reshape(len(column), -1)
 
@@ -163,4 +169,5 @@ ANALYSIS = Analysis(
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),
     probes=(KIND,),
+    version=2,
 )

@@ -1,5 +1,7 @@
 """Probes of a small sweep: what is due, what a pass costs, and what the analyses make of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +22,7 @@ from trainables.data.shards import read_vertices
 from trainables.models import backbones
 from trainables.models.finetuned import build_model
 from trainables.models.losses import cosine_similarity
-from trainables.probes import classification
+from trainables.probes import classification, logistic
 from trainables.probes.info_nce import best_beta, bound
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import ProbeRecord
@@ -83,12 +85,36 @@ def test_colours_are_reported_apart_and_the_result_is_whole(looked):
     for path in paths:
         record = ProbeRecord.read(path)
         rows = record.rows()
-        probabilities = np.stack(rows["probabilities"].to_pylist())
-        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        probabilities = np.exp(np.stack(rows["log_probabilities"].to_pylist()))
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-12)
         accuracy = (probabilities.argmax(axis=1) == rows["label"].to_numpy()).mean()
         assert record.numbers["accuracy"] == pytest.approx(accuracy)
         assert accuracy > 0.9
         assert record.numbers["n_test"] == len(rows) == 9
+
+
+def test_the_distance_to_the_oracle_is_half_the_log_loss_of_overconfident_networks(
+    looked, monkeypatch
+):
+    def overconfident(features, labels, n_classes):
+        head = logistic.fit_head(features, labels, n_classes)
+        # Permuted classes: the true one has the least logit, thousands below the largest.
+        return replace(head, weight=3000 * head.weight.roll(1, 0), bias=3000 * head.bias.roll(1))
+
+    monkeypatch.setattr(classification, "fit_head", overconfident)
+    probe(looked, ("classification",))
+    inputs = Inputs(RunDirectory(looked.runs), DataDirectory(looked.home / "data"))
+    [one] = find(["landscape"])
+    rows = one.make(inputs).to_pylist()
+    log_losses = {
+        record.probed.id: record.numbers["log_loss"]
+        for record in map(ProbeRecord.read, inputs.probe_files("classification"))
+    }
+    assert len(log_losses) == len(rows) - 1 == 3
+    assert min(log_losses.values()) > 2 * 708
+    for row in rows:
+        if row["method"] != "oracle":
+            assert row["to_oracle"] == pytest.approx(log_losses[row["backbone"]] / 2, abs=1e-9)
 
 
 def test_a_missing_checkpoint_is_reported_and_the_others_go_on(looked):

@@ -1,16 +1,20 @@
 """The model landscape: dissimilarities and intensive PCA against their definitions."""
 
+from decimal import Decimal, getcontext
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import log_softmax
+from torch.nn.functional import cross_entropy
 
 from orchestrator.analyze.questions import bhattacharyya
 from orchestrator.analyze.questions.bhattacharyya import (
     dissimilarities,
     embed,
-    normalised,
-    one_hot,
+    log_one_hot,
     place,
 )
 from orchestrator.analyze.questions.landscape import compare_all
@@ -18,7 +22,7 @@ from orchestrator.analyze.questions.landscape import compare_all
 
 def models(n_models=5, n_images=30, n_classes=4, seed=0):
     generator = np.random.default_rng(seed)
-    return [generator.dirichlet(np.ones(n_classes), n_images) for _ in range(n_models)]
+    return [np.log(generator.dirichlet(np.ones(n_classes), n_images)) for _ in range(n_models)]
 
 
 def matrix(many):
@@ -32,7 +36,8 @@ def test_a_dissimilarity_is_its_definition():
     D = dissimilarities(many, many)
     for u, p in enumerate(many):
         for v, q in enumerate(many):
-            expected = -np.mean([np.log(np.sum(np.sqrt(a * b))) for a, b in zip(p, q, strict=True)])
+            overlaps = np.sqrt(np.exp(p) * np.exp(q)).sum(axis=1)
+            expected = -np.mean(np.log(overlaps))
             assert D[u, v] == pytest.approx(expected, abs=1e-12)
 
 
@@ -43,12 +48,45 @@ def test_it_is_symmetric_with_a_zero_diagonal():
     np.testing.assert_allclose(np.diag(D), 0, atol=1e-8)
 
 
-def test_to_the_oracle_it_is_half_the_cross_entropy():
-    [model] = models(1)
-    labels = np.random.default_rng(2).integers(0, 4, 30)
-    D = dissimilarities([model], [one_hot(labels, 4)])
-    cross_entropy = -np.log(model[np.arange(30), labels]).mean()
-    assert D[0, 0] == pytest.approx(cross_entropy / 2, abs=1e-8)
+def logits_that_underflow(n_images=60, n_classes=5, scale=900.0):
+    """Draw logits of two models far enough apart that probabilities are 0 in float64."""
+    generator = np.random.default_rng(2)
+    return [scale * generator.normal(size=(n_images, n_classes)) for _ in range(2)]
+
+
+def exact_dissimilarity(u, v):
+    """Compute d from logits with 60 decimal digits."""
+    getcontext().prec = 60
+
+    def log_softmax(row):
+        values = [Decimal(float(one)) for one in row]
+        top = max(values)
+        normaliser = top + sum((one - top).exp() for one in values).ln()
+        return [one - normaliser for one in values]
+
+    total = Decimal(0)
+    for a, b in zip(u, v, strict=True):
+        pairs = zip(log_softmax(a), log_softmax(b), strict=True)
+        total -= sum(((p + q) / 2).exp() for p, q in pairs).ln()
+    return float(total / len(u))
+
+
+def test_probabilities_that_underflow_keep_their_distance():
+    u, v = logits_that_underflow()
+    logs = [log_softmax(one, axis=1) for one in (u, v)]
+    assert (np.exp(logs[0]) == 0).any(axis=1).mean() > 0.9
+    found = dissimilarities(logs, logs)
+    assert found[0, 1] == pytest.approx(exact_dissimilarity(u, v), rel=1e-12)
+    np.testing.assert_allclose(np.diag(found), 0, atol=1e-9)
+
+
+def test_to_the_oracle_it_is_half_the_log_loss_where_the_true_class_underflows():
+    [logits, _] = logits_that_underflow()
+    labels = np.random.default_rng(3).integers(0, 5, len(logits))
+    log_loss = float(cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)))
+    found = dissimilarities([log_softmax(logits, axis=1)], [log_one_hot(labels, 5)])
+    assert log_loss > 708
+    assert found[0, 0] == pytest.approx(log_loss / 2, abs=1e-9)
 
 
 def test_blocks_of_images_change_nothing(monkeypatch):
@@ -58,10 +96,10 @@ def test_blocks_of_images_change_nothing(monkeypatch):
     np.testing.assert_allclose(dissimilarities(many, many), whole, atol=1e-12)
 
 
-def test_a_class_that_a_model_excludes_is_far_but_finite():
-    certain = one_hot(np.zeros(3, np.int64), 2)
-    other = one_hot(np.ones(3, np.int64), 2)
-    assert np.isfinite(dissimilarities([certain], [other])).all()
+def test_models_that_share_no_class_are_infinitely_far():
+    certain = log_one_hot(np.zeros(3, np.int64), 2)
+    other = log_one_hot(np.ones(3, np.int64), 2)
+    assert dissimilarities([certain], [other])[0, 0] == np.inf
 
 
 @settings(max_examples=25, deadline=None)
@@ -88,11 +126,6 @@ def test_an_embedded_model_is_placed_where_it_is():
     placed = place(D, found)
     extent = np.abs(found.eigenvalues) > 1e-9 * np.abs(found.eigenvalues).max()
     np.testing.assert_allclose(placed[:, extent], found.coordinates[:, extent], atol=1e-8)
-
-
-def test_float32_rows_are_scaled_to_sum_to_one():
-    rough = models(1)[0].astype(np.float32)
-    np.testing.assert_allclose(normalised(rough).sum(axis=1), 1, atol=1e-15)
 
 
 def test_only_pairs_of_a_new_model_are_computed():
