@@ -53,9 +53,9 @@ def as_r(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
 
 
-def as_difference(value: float) -> str:
+def as_difference(value: float | None) -> str:
     """Format a difference of correlations to three decimals, with its sign."""
-    return f"{value:+.3f}"
+    return NONE if value is None else f"{value:+.3f}"
 
 
 def as_percent(share: float | None) -> str:

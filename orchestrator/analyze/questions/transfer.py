@@ -29,13 +29,18 @@ SCHEMA = pa.schema(
         pa.field("is_own", pa.bool_(), nullable=False),
         pa.field("r", pa.float64()),
         pa.field("r_untuned", pa.float64()),
+        pa.field("gain", pa.float64()),
+        pa.field("r_own", pa.float64()),
         pa.field("share_better", pa.float64()),
         pa.field("n_rois", pa.int32(), nullable=False),
+        pa.field("n_without_untuned", pa.int32(), nullable=False),
     ]
 )
 """level: roi or group; row: which. hemisphere: both, lh or rh. dataset, subject: of the target.
 model: the subject of the fine-tuning. is_own: the same subject, so r is the trial's own.
-share_better: share of vertices better than untuned. ROIs have equal weights."""
+r, r_untuned, gain (their difference), r_own (the target's own model) and share_better (than
+untuned) are over the same n_rois ROIs of this pair and the same vertices, ROIs with equal weights.
+n_without_untuned: ROIs that are left out for lack of untuned scores."""
 
 
 def make(inputs: Inputs) -> pa.Table:
@@ -77,9 +82,12 @@ def _entries(found: Transfers) -> Iterator[dict[str, Any]]:
             "subject": target,
             "is_own": entry.is_own,
             "r": entry.mean,
-            "r_untuned": found.untuned.get(target),
+            "r_untuned": entry.untuned,
+            "gain": entry.gain,
+            "r_own": entry.own,
             "share_better": entry.better,
             "n_rois": entry.n_rois,
+            "n_without_untuned": entry.n_unpaired,
         }
 
 
@@ -88,4 +96,5 @@ ANALYSIS = Analysis(
     question="How well do models of one subject predict another?",
     schema=SCHEMA,
     make=make,
+    version=2,
 )

@@ -1,11 +1,16 @@
 """What a section of the report is made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import pandas as pd
 import pyarrow as pa
+
+from orchestrator.scores.rows import method_order
+
+GROUPS: Final = ("early", "higher", "streams")
+"""ROI groups in the order of all tables."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class Section:
     name: str
     """The analysis' name: the anchor, and the command that makes it again."""
     title: str
-    reading: str
-    """What the numbers say, in one sentence generated from them."""
+    reading: tuple[str, ...]
+    """What the numbers say: sentences generated from them, each of one method and ROI group."""
     figures: tuple[Picture | Interactive, ...]
     table: pd.DataFrame
     """The analysis' rows; filters use the columns subject, hemisphere and roi where present."""
@@ -55,6 +60,33 @@ class Section:
     """The columns that are shown, in order; a CSV has all of them."""
     notes: tuple[str, ...] = ()
     """Limits of the interpretation: protocols that leak, ROIs that are missing."""
+
+
+def is_total(row: str) -> bool:
+    """Return whether a row of groups is the total of a data set, which mixes groups."""
+    return row.split()[-1] == "all"
+
+
+def of_each(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Split rows by method and other keys, so that no number mixes two of them.
+
+    keys: columns; a first one "method" is put in the order of all tables. Yields
+    ``contrastive, early`` and the rows, without those in which a key is missing; a data set is
+    named where there are several.
+    """
+    known = rows.dropna(subset=list(keys))
+    shown = [key for key in keys if key != "dataset" or known[key].nunique() > 1]
+    groups = known.groupby(list(keys), sort=False)
+    parts = {tuple(map(str, values)): part for values, part in groups}
+    methods = method_order(known["method"].unique()) if "method" in keys else []
+    rank = {name: place for place, name in enumerate((*methods, *GROUPS))}
+
+    def order(values: tuple[str, ...]) -> list[tuple[int, str]]:
+        return [(rank.get(value, len(rank)), value) for value in values]
+
+    for values in sorted(parts, key=order):
+        label = ", ".join(value for key, value in zip(keys, values, strict=True) if key in shown)
+        yield label, parts[values]
 
 
 Draw = Callable[[pa.Table], Section]

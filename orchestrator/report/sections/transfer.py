@@ -1,10 +1,13 @@
 """Transfer between subjects, as matrices."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 import pyarrow as pa
 
+from orchestrator.cli.text import count
 from orchestrator.report.sections.plots import matrices
-from orchestrator.report.sections.section import Column, Picture, Section
+from orchestrator.report.sections.section import Column, Picture, Section, is_total, of_each
 
 COLUMNS = (
     Column("method", "method"),
@@ -15,56 +18,90 @@ COLUMNS = (
     Column("subject", "subject"),
     Column("r", "mean r", "r"),
     Column("r_untuned", "untuned r", "r"),
-    Column("share_better", "better", "share"),
+    Column("gain", "difference", "difference"),
+    Column("r_own", "r of own model", "r"),
+    Column("share_better", "vertices better", "share"),
     Column("n_rois", "ROIs", "count"),
     Column("protocol", "protocol"),
 )
 
 
 def section(table: pa.Table) -> Section:
-    """Show both matrices of each method's groups, of the first protocol, over both hemispheres."""
+    """Show the matrices of each method's groups, of the first protocol, over both hemispheres."""
     rows = table.to_pandas()
     first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
     shown = first[(first["level"] == "group") & (first["hemisphere"] == "both")]
+    pictures = (
+        ("share_better", "% of vertices better than untuned", 50.0),
+        ("gain", "mean r minus untuned", 0.0),
+        ("r", "mean r", None),
+    )
     return Section(
         name="transfer",
         title="Transfer between subjects",
-        reading=_read(shown),
-        figures=(
-            _picture(shown, "share_better", "% of vertices better than untuned"),
-            _picture(shown, "r", "mean r"),
+        reading=tuple(_read(shown)),
+        figures=tuple(
+            _picture(shown, value, label, centre)
+            for value, label, centre in pictures
+            if shown[value].notna().any()
         ),
         table=rows,
         columns=COLUMNS,
+        notes=_notes(shown),
     )
 
 
-def _read(rows: pd.DataFrame) -> str:
-    last = rows[rows["row"] == rows["row"].iloc[-1]]
-    own, other = last[last["is_own"]], last[~last["is_own"]]
-    gain = (other["r"] - other["r_untuned"]).mean()
-    own_gain = (own["r"] - own["r_untuned"]).mean()
-    suffix = "" if own.empty else f", where a subject's own models gain {own_gain:+.3f}"
+def _read(rows: pd.DataFrame) -> Iterator[str]:
+    """Say how models of other subjects do, one sentence per method and group; totals mix groups."""
+    groups = rows[~rows["row"].map(is_total)]
+    for label, part in of_each(groups, ("method", "dataset", "row")):
+        other = part[~part["is_own"]].dropna(subset=["gain"])
+        if other.empty:
+            yield f"{label}: no pair of subjects has untuned scores to compare with."
+            continue
+        yield (
+            f"{label}: models of other subjects change mean r by {other['gain'].mean():+.3f} from "
+            f"untuned on the same ROIs (mean over {count(len(other), 'pair')}; "
+            f"{other['share_better'].mean():.0%} of vertices better){_own(other)}."
+        )
+
+
+def _own(other: pd.DataFrame) -> str:
+    """Compare with the targets' own models, on the same ROIs of the same pairs."""
+    paired = other.dropna(subset=["r_own"])
+    if paired.empty:
+        return ""
+    own = (paired["r_own"] - paired["r_untuned"]).mean()
+    if len(paired) == len(other):
+        return f"; the targets' own models change it by {own:+.3f} there"
     return (
-        f"Models of other subjects change mean r by {gain:+.3f} from untuned ({len(other)} "
-        f"pairs; {other['share_better'].mean():.0%} of vertices better){suffix}."
+        f"; in the {len(paired)} of these pairs whose target has its own models of all ROIs, they "
+        f"change it by {own:+.3f}, and those of other subjects by {paired['gain'].mean():+.3f}"
     )
 
 
-def _picture(rows: pd.DataFrame, value: str, label: str) -> Picture:
-    share = value == "share_better"
+def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
+    left_out = int(rows["n_without_untuned"].max()) if len(rows) else 0
+    same = "r, untuned r and their difference are over the ROIs and vertices that a pair shares"
+    if not left_out:
+        return (f"{same}; pairs differ in their ROIs.",)
+    return (f"{same}; ROIs without untuned scores are left out, at most {left_out} of a pair.",)
+
+
+def _picture(rows: pd.DataFrame, value: str, label: str, centre: float | None) -> Picture:
+    factor = 100 if value == "share_better" else 1
     parts = []
     for (method, row, dataset), part in rows.groupby(["method", "row", "dataset"], sort=False):
         matrix = part.pivot_table(index="model", columns="subject", values=value)
         where = f" {dataset}" if rows["dataset"].nunique() > 1 else ""
-        parts.append((f"{method}\n{row}{where}", 100 * matrix if share else matrix))
+        parts.append((f"{method}\n{row}{where}", factor * matrix))
     protocol = rows["protocol"].iloc[0]
-    values = rows.loc[~rows["is_own"], value]
+    values = factor * rows.loc[~rows["is_own"], value]
     return Picture(
-        matrices(parts, label, centre=50.0 if share else None),
+        matrices(parts, label, centre=centre),
         alt=f"Matrices of {label}, model by target; between subjects from {values.min():.3f} to "
-        f"{values.max():.3f}, mean {values.mean():.3f}.",
-        caption=f"{label[0].upper()}{label[1:]}, protocol {protocol}; rows: subject of the "
-        "fine-tuning; columns: scored subject; PCA and ridge are fitted to the scored subject; "
-        "empty: no shared ROI.",
+        f"{values.max():.3f}.",
+        caption=f"{label[0].upper()}{label[1:]}, protocol {protocol}, over the ROIs that model and "
+        "target share; rows: subject of the fine-tuning; columns: scored subject; PCA and ridge "
+        "are fitted to the scored subject; empty: no shared ROI.",
     )

@@ -8,27 +8,36 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.scores.statistics.transfers import UNTUNED, Entry, Transfers
+from orchestrator.cli.text import NONE, as_difference, as_r
+from orchestrator.scores.statistics.transfers import Entry, Transfers
 
 CAPTION: Final = (
     "row: subject that the backbone was fine-tuned on; column: subject that it is "
     "scored on, PCA and ridge fitted again there; in brackets the model's own trial. Means over "
-    "the vertices of an ROI, then over the ROIs that model and subject share"
+    "the vertices of an ROI, then over the ROIs that model and subject share, which differ by "
+    "pair: each difference from untuned is over the ROIs and vertices of its own pair"
 )
 
 
 def transfer_tables(found: Sequence[Transfers], protocol: str) -> list[RenderableType]:
-    """Tabulate mean r, and the share better than untuned where there are untuned scores."""
+    """Tabulate mean r, and what there is of untuned scores: difference and share better."""
     parts: list[RenderableType] = []
     for one in found:
         title = f"{one.method}, {one.row.label}, protocol {protocol}"
-        table = _table(one, lambda entry: _r(entry.mean))
-        _add_untuned(table, one)
-        parts += [_title(f"{title}: mean r"), table]
+        parts += [_title(f"{title}: mean r"), _table(one, lambda entry: as_r(entry.mean))]
         if any(entry.better is not None for entry in one.entries.values()):
+            parts.append(_title(f"{title}: mean r minus untuned"))
+            parts.append(_table(one, lambda entry: as_difference(entry.gain)))
             parts.append(_title(f"{title}: vertices better than untuned"))
             parts.append(_table(one, lambda entry: _percent(entry.better)))
-    return [*parts, Text(CAPTION, style="dim italic")] if parts else []
+    caption = [CAPTION, *_left_out(found)]
+    return [*parts, Text(". ".join(caption), style="dim italic")] if parts else []
+
+
+def _left_out(found: Sequence[Transfers]) -> list[str]:
+    """Describe the ROIs that are left out for lack of untuned scores."""
+    n_most = max((e.n_unpaired for one in found for e in one.entries.values()), default=0)
+    return [f"ROIs without untuned scores are left out: at most {n_most} a pair"] if n_most else []
 
 
 def _title(text: str) -> Text:
@@ -54,16 +63,6 @@ def _marked(entries: Iterable[Entry | None], show: Callable[[Entry], str]) -> It
             yield f"({show(entry)})" if entry.is_own else show(entry)
 
 
-def _add_untuned(table: Table, one: Transfers) -> None:
-    if one.untuned:
-        table.add_section()
-        shown = [_r(one.untuned.get(target)) for target in one.targets]
-        table.add_row(UNTUNED, *shown)
-
-
-def _r(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.0%}"
+    """Format a share in whole per cent: eight columns fit a terminal."""
+    return NONE if share is None else f"{share:.0%}"

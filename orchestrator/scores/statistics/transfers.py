@@ -22,15 +22,31 @@ UNTUNED: Final = "untuned"
 
 @dataclass(frozen=True)
 class Entry:
-    """A model's scores on one subject's ROIs of a row."""
+    """A model's scores on one subject's ROIs of a row.
+
+    All numbers are of the same ROIs and vertices: those with untuned scores, where any has.
+    """
 
     mean: float | None
     """Mean r; None where no vertex has an r."""
+    untuned: float | None
+    """Mean r of the untuned backbone; None without untuned scores."""
+    own: float | None
+    """Mean r of the target's own model; None where it does not score each of these ROIs."""
     better: float | None
     """Share of vertices with a higher r than untuned; None without untuned scores."""
     n_rois: int
+    n_unpaired: int
+    """ROIs that are left out for lack of untuned scores."""
     is_own: bool
     """Whether these are the model's own ROIs, as its trial scored them."""
+
+    @property
+    def gain(self) -> float | None:
+        """Mean r minus the untuned backbone's."""
+        if self.mean is None or self.untuned is None:
+            return None
+        return self.mean - self.untuned
 
 
 @dataclass(frozen=True)
@@ -44,8 +60,6 @@ class Transfers:
     targets: tuple[str, ...]
     entries: Mapping[tuple[str, str], Entry]
     """By (model, target); none where they share no ROI."""
-    untuned: Mapping[str, float]
-    """Mean r of the untuned backbone by target, on the ROIs that any model scores."""
 
 
 def transfers(table: ScoreTable) -> list[Transfers]:
@@ -69,10 +83,10 @@ def _of_method(table: ScoreTable, numbers: pd.DataFrame, method: str) -> Iterato
     own = numbers[numbers["trial_id"].isin(_same_setting(table, evaluated))]
     own = own[own["region"].isin(set(of_method["region"]))]
     both = pd.concat([of_method.assign(is_own=False), own.assign(is_own=True)])
+    both["own"] = both["roi_id"].map(own.groupby("roi_id")["mean"].mean())
     wanted = table.keep("roi_id", set(both["roi_id"])).segments
     for row in rows_by(rois_of(wanted), "group"):
         in_row = both[both["roi_id"].isin(row.rois)]
-        untuned = numbers[(numbers["method"] == UNTUNED) & numbers["roi_id"].isin(row.rois)]
         yield Transfers(
             method=method,
             row=row,
@@ -81,10 +95,6 @@ def _of_method(table: ScoreTable, numbers: pd.DataFrame, method: str) -> Iterato
             entries={
                 (str(model), str(target)): _entry(part)
                 for (model, target), part in in_row.groupby(["model", "target"])
-            },
-            untuned={
-                str(target): float(mean)
-                for target, mean in untuned.groupby("target")["mean"].mean().dropna().items()
             },
         )
 
@@ -100,28 +110,45 @@ def _same_setting(table: ScoreTable, evaluated: list[Evaluation]) -> set[str]:
 
 
 def _entry(rois: pd.DataFrame) -> Entry:
-    mean, better = rois["mean"].mean(), rois["better"].mean()
+    paired = rois[rois["untuned"].notna()]
+    used = rois if paired.empty else paired
     return Entry(
-        mean=None if pd.isna(mean) else float(mean),
-        better=None if pd.isna(better) else float(better),
-        n_rois=len(rois),
+        mean=_mean(used["mean"].dropna()),
+        untuned=_mean(used["untuned"].dropna()),
+        own=_mean(used["own"]),
+        better=_mean(used["better"].dropna()),
+        n_rois=len(used),
+        n_unpaired=len(rois) - len(used),
         is_own=bool(rois["is_own"].all()),
     )
 
 
+def _mean(values: "pd.Series[float]") -> float | None:
+    """Average values; None where there is none, or where one is missing."""
+    return None if values.empty or values.isna().any() else float(values.mean())
+
+
 def _roi_numbers(table: ScoreTable) -> pd.DataFrame:
-    """Compute each trial's numbers on each ROI: mean r, and the share better than untuned."""
+    """Compute each trial's numbers on each ROI: mean r, untuned's, and the share that is better.
+
+    All three are over the vertices at which both have an r; where untuned has none, mean r is over
+    all vertices, and the other two are missing.
+    """
     vertices = table.vertices
     key = ["roi_id", "data", "vertex"]
     untuned = vertices.loc[vertices["method"] == UNTUNED, [*key, "r"]]
     paired = vertices.merge(untuned, on=key, how="left", suffixes=("", "_untuned"))
     both = paired["r"].notna() & paired["r_untuned"].notna()
     paired["better"] = (paired["r"] > paired["r_untuned"]).astype(float).where(both)
+    paired["mean"] = paired["r"].where(both)
+    paired["untuned"] = paired["r_untuned"].where(both)
     by = ["trial_id", "method", "roi_id", "dataset", "subject", "hemisphere", "roi"]
-    numbers = paired.groupby(by, observed=True)[["r", "better"]].mean().reset_index()
+    measured = ["r", "mean", "untuned", "better"]
+    numbers = paired.groupby(by, observed=True)[measured].mean().reset_index()
     numbers[by] = numbers[by].astype(str)
     several = vertices["dataset"].nunique() > 1
-    return numbers.rename(columns={"r": "mean"}).assign(
+    return numbers.assign(
+        mean=numbers["mean"].fillna(numbers["r"]),
         region=numbers["dataset"] + " " + numbers["hemisphere"] + " " + numbers["roi"],
         model=[model_label(table.trials[key]) for key in numbers["trial_id"]],
         target=[

@@ -38,7 +38,12 @@ def test_transfer_is_shown_by_model_and_subject_with_the_model_s_own_trial(home,
     alike, own = float(found["subj02"][0]), float(found["subj01"][0].strip("()"))
     assert alike == pytest.approx(own, abs=0.1)
     assert float(found["subj03"][0]) < alike - 0.3
-    assert len(found["untuned"]) == 3
+    gains = matrix(shown, "transfer-regression, early, protocol nested: mean r minus untuned")
+    untuned = [
+        float(found[model][0].strip("()")) - float(gains[model][0].strip("()"))
+        for model in ("subj01", "subj02", "subj03")
+    ]
+    assert untuned == pytest.approx([untuned[0]] * 3, abs=1.1e-3)  # one ROI, rounded numbers
     better = matrix(shown, "transfer-regression, early, protocol nested: vertices better")
     assert better["subj02"][0] == "100%"
     assert float(better["subj03"][0].rstrip("%")) < 50

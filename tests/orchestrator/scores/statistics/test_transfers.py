@@ -1,0 +1,114 @@
+"""Transfer at NSD's size: a planted gain is recovered although subjects lack ROIs."""
+
+import itertools
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from orchestrator.scores.score_table import FileScores, ScoreTable
+from orchestrator.scores.statistics.transfers import transfers
+from tests.builders.small_scores import ENCODING
+from trainables.spec import Contrastive, Roi, Trial, Untuned
+from trainables.spec.evaluation import Evaluation, method_on
+from trainables.spec.rois import ROI_ORDER, roi_group_of
+from trainables.spec.setting import setting_of
+
+N_VERTICES = 3
+N_ROIS = 312
+"""ROIs of NSD's eight subjects that have vertices, of 8 × 2 × 24."""
+GAIN = 0.01
+
+
+def present_rois():
+    """List 312 ROIs: every early one, and of the higher ones as many as NSD has."""
+    subjects = [f"subj{number:02d}" for number in range(1, 9)]
+    names = [name for name in ROI_ORDER if roi_group_of(name) in ("early", "higher")][:24]
+    rois = [
+        Roi("nsd", *place, N_VERTICES, "0123abcd")
+        for place in itertools.product(subjects, ("lh", "rh"), names)
+    ]
+    early = [roi for roi in rois if roi_group_of(roi.name) == "early"]
+    higher = [roi for roi in rois if roi_group_of(roi.name) == "higher"]
+    kept = np.random.default_rng(0).choice(len(higher), N_ROIS - len(early), replace=False)
+    return [*early, *(higher[k] for k in sorted(kept))]
+
+
+def untuned_r(roi):
+    """Mean r of the untuned backbone: from 0.05 to 0.5, by ROI and subject."""
+    return 0.05 + 0.015 * ROI_ORDER.index(roi.name) + 0.01 * int(roi.subject[-1])
+
+
+def work_items(rois):
+    """Yield each trial and evaluation with the ROI that it scores."""
+    models = defaultdict(list)
+    for roi in rois:
+        yield Trial(Untuned(), (roi,), encoding=ENCODING), roi, 0.0
+        model = Trial(Contrastive(), (roi,), encoding=ENCODING)
+        models[roi.hemisphere, roi.name].append(model)
+        yield model, roi, 3 * GAIN
+    for alike in models.values():
+        for one, other in itertools.permutations(alike, 2):
+            yield Evaluation(one, other.rois), other.rois[0], GAIN
+
+
+def score_table(items):
+    """Make a table of scores in memory."""
+    rows = [
+        {
+            **{"trial_id": item.id, "method": method_on(item, roi), "dataset": roi.dataset},
+            **{"subject": roi.subject, "hemisphere": roi.hemisphere, "roi": roi.name},
+            **{"protocol": "nested", "roi_id": roi.id, "group": roi_group_of(roi.name)},
+            **{
+                "data": roi.data,
+                "setting": setting_of(item).digest,
+                "file": number,
+                "first": 0,
+                "n": N_VERTICES,
+            },
+        }
+        for number, (item, roi, _) in enumerate(items)
+    ]
+    vertex = np.arange(N_VERTICES, dtype=np.int32)
+    files = tuple(
+        FileScores(None, vertex, untuned_r(roi) + gain + 0.01 * vertex, ())
+        for _, roi, gain in items
+    )
+    return ScoreTable(pd.DataFrame(rows), files, {item.id: item for item, _, _ in items})
+
+
+def test_the_planted_gain_is_recovered_in_every_pair_of_every_group():
+    rois = present_rois()
+    assert len(rois) == N_ROIS
+    has = {
+        subject: {(r.hemisphere, r.name) for r in rois if r.subject == subject}
+        for subject in {roi.subject for roi in rois}
+    }
+    assert len({len(one) for one in has.values()}) > 1
+    for found in transfers(score_table(list(work_items(rois)))):
+        for (model, target), entry in found.entries.items():
+            assert entry.gain == pytest.approx(3 * GAIN if entry.is_own else GAIN)
+            assert entry.own - entry.untuned == pytest.approx(3 * GAIN)
+            shared = [
+                roi
+                for roi in rois
+                if roi.subject == target
+                and (roi.hemisphere, roi.name) in has[model]
+                and found.row.label in ("all", roi_group_of(roi.name))
+            ]
+            assert entry.n_rois == len(shared)
+            assert entry.untuned == pytest.approx(0.01 + np.mean([untuned_r(r) for r in shared]))
+
+
+def test_rois_without_untuned_scores_are_left_out_and_counted():
+    rois = [roi for roi in present_rois() if roi.name in ("V1v", "V2v") and roi.hemisphere == "lh"]
+    items = [
+        (item, roi, gain)
+        for item, roi, gain in work_items(rois)
+        if not (isinstance(item, Trial) and item.method == "untuned" and roi.name == "V2v")
+    ]
+    [found] = transfers(score_table(items))
+    for entry in found.entries.values():
+        assert (entry.n_rois, entry.n_unpaired) == (1, 1)
+        assert entry.mean - entry.untuned == pytest.approx(3 * GAIN if entry.is_own else GAIN)
