@@ -102,8 +102,8 @@ class ScoreTable:
     def at_layers(self) -> pd.DataFrame:
         """Average r over each ROI's vertices at every layer, not only the chosen one.
 
-        Returns one row per (method, ROI, layer): columns method, roi_id, layer, r; no row where a
-        layer has no r.
+        Returns one row per (trial, ROI, layer): columns trial_id, method, roi_id, layer, r; no row
+        where a layer has no r.
         """
         keys = ["trial_id", "method", "roi_id"]  # each has one file
         rows: list[tuple[Any, ...]] = []
@@ -124,7 +124,7 @@ class ScoreTable:
             ]
         found = pd.DataFrame(rows, columns=[*keys, "layer", "r"])
         found = found.astype({name: self.segments[name].dtype for name in keys})
-        return found.sort_values(keys, kind="stable", ignore_index=True).drop(columns="trial_id")
+        return found.sort_values(keys, kind="stable", ignore_index=True)
 
 
 def _repeat(values: "pd.Series[Any]", n: Integers) -> Any:

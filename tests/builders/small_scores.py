@@ -22,6 +22,7 @@ from trainables.spec import (
     Trial,
     Untuned,
 )
+from trainables.spec.evaluation import WorkItem
 
 LAYERS = ("features.2", "classifier.5")
 ENCODING = Encoding(layers=LAYERS, protocols=("nested", "paper"))
@@ -47,9 +48,25 @@ def write(
 
     vertex: columns of the hemisphere; None: the first ones.
     """
+    trial = Trial(objective, (where,), encoding=ENCODING, seed=seed)
+    write_of(runs, trial, where, r, protocols, layer, vertex)
+    if started is not None:
+        Outcome(trial, "finished", "node-1", "cpu", started, {}).write(RunDirectory(runs))
+    return trial
+
+
+def write_of(
+    runs: Path,
+    work_item: WorkItem,
+    where: Roi,
+    r: Sequence[float],
+    protocols: Sequence[Protocol] = ("nested",),
+    layer: str = LAYERS[1],
+    vertex: NDArray[np.int32] | None = None,
+) -> None:
+    """Write the r of one ROI of a trial or evaluation, and 0.1 less at the other layer."""
     values = np.asarray(r, dtype=np.float64)
     by_layer = np.stack([values if name == layer else values - 0.1 for name in LAYERS])
-    trial = Trial(objective, (where,), encoding=ENCODING, seed=seed)
     scores = [
         RoiScores(
             roi=where,
@@ -65,10 +82,7 @@ def write(
         )
         for protocol in protocols
     ]
-    write_scores(RunDirectory(runs), trial, scores)
-    if started is not None:
-        Outcome(trial, "finished", "node-1", "cpu", started, {}).write(RunDirectory(runs))
-    return trial
+    write_scores(RunDirectory(runs), work_item, scores)
 
 
 def write_sweep(

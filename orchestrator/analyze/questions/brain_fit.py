@@ -10,6 +10,7 @@ from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.analyze.backbone_columns import BACKBONE_FIELDS
 from orchestrator.analyze.questions.classification import KIND
 from orchestrator.analyze.questions.classification import make as classify
+from orchestrator.scores.rows import roi_weights
 from trainables.spec import Trial
 
 SCHEMA = pa.schema(
@@ -28,7 +29,8 @@ SCHEMA = pa.schema(
 """r: mean over the vertices of the ROIs that the backbone was fine-tuned on, then over these ROIs;
 gain: r minus the untuned backbone's on the same ROIs. is_pareto: of the backbones of the same
 group, task and protocol, none is better in one of accuracy and gain and as good in the other.
-The untuned backbone has gain 0 in every group."""
+The untuned backbone has gain 0 in every group, and its mean r over the ROIs that any of the group's
+backbones was fine-tuned on: over the ROIs of a subject, then over subjects."""
 
 
 def make(inputs: Inputs) -> pa.Table:
@@ -36,10 +38,13 @@ def make(inputs: Inputs) -> pa.Table:
     accuracy = classify(inputs).to_pandas()
     parts = []
     for protocol in inputs.protocols:
-        gains = _gains(inputs, protocol)
-        joined = accuracy.merge(gains, on="backbone").assign(protocol=protocol)
+        by_roi = _by_roi(inputs, protocol)
+        joined = accuracy.merge(_gains(by_roi), on="backbone").assign(protocol=protocol)
         parts.append(joined)
-        parts += [_untuned(accuracy, joined, group) for group in joined["group"].dropna().unique()]
+        for (task, group), of_group in joined.groupby(["task", "group"]):
+            untuned = accuracy[(accuracy["method"] == "untuned") & (accuracy["task"] == task)]
+            own = by_roi[by_roi["backbone"].isin(of_group["backbone"])]
+            parts.append(_untuned(untuned, own).assign(group=group, protocol=protocol))
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=SCHEMA.names)
     rows["is_pareto"] = False
     for _, part in rows.groupby(["task", "protocol", "group"]):
@@ -56,8 +61,11 @@ def on_front(points: "np.ndarray[Any, np.dtype[np.float64]]") -> "np.ndarray[Any
     return not_dominated
 
 
-def _gains(inputs: Inputs, protocol: str) -> pd.DataFrame:
-    """Average each training's r and gain over the ROIs that it was fine-tuned on."""
+def _by_roi(inputs: Inputs, protocol: str) -> pd.DataFrame:
+    """Average each training's r, and untuned's, over each ROI that it was fine-tuned on.
+
+    Columns backbone, roi_id, dataset, subject, r, r_untuned.
+    """
     table = inputs.of_protocol(protocol)
     trials = {key: one for key, one in table.trials.items() if isinstance(one, Trial)}
     own = {key: one.training_id for key, one in trials.items() if one.is_of_own_rois}
@@ -68,28 +76,26 @@ def _gains(inputs: Inputs, protocol: str) -> pd.DataFrame:
     paired = finetuned.merge(untuned, on=key, suffixes=("", "_untuned")).dropna(
         subset=["r", "r_untuned"]
     )
-    by_roi = paired.groupby(["backbone", "roi_id"], observed=True)[["r", "r_untuned"]].mean()
-    means = by_roi.groupby("backbone").mean()
-    means["n_rois"] = by_roi.groupby("backbone").size()
-    return (
-        means.assign(gain=means["r"] - means["r_untuned"]).reset_index().astype({"backbone": str})
-    )
+    place = ["backbone", "roi_id", "dataset", "subject"]
+    means = paired.groupby(place, observed=True)[["r", "r_untuned"]].mean().reset_index()
+    return means.astype(dict.fromkeys(place, str))
 
 
-def _untuned(accuracy: pd.DataFrame, finetuned: pd.DataFrame, group: str) -> pd.DataFrame:
-    """Place the untuned backbone among a group's: no gain, on the mean of the group's ROIs."""
-    of_group = finetuned[finetuned["group"] == group]
-    means = of_group.groupby("task")["r_untuned"].mean()
-    rows = accuracy[(accuracy["method"] == "untuned") & accuracy["task"].isin(means.index)]
-    r = rows["task"].map(means)
-    return rows.assign(
-        group=group,
-        protocol=finetuned["protocol"].iloc[0],
-        r=r,
-        r_untuned=r,
-        gain=0.0,
-        n_rois=len(of_group),
-    )
+def _gains(by_roi: pd.DataFrame) -> pd.DataFrame:
+    """Average each training's r and gain over the ROIs that it was fine-tuned on."""
+    grouped = by_roi.groupby("backbone")
+    means = grouped[["r", "r_untuned"]].mean().assign(n_rois=grouped.size())
+    return means.assign(gain=means["r"] - means["r_untuned"]).reset_index()
+
+
+def _untuned(accuracy: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Place the untuned backbone among a group's: no gain, on each of the group's ROIs once.
+
+    accuracy: its rows of one task. own: rows of :func:`_by_roi` of the group's trainings.
+    """
+    rois = own.drop_duplicates("roi_id").set_index("roi_id")
+    r = float((rois["r_untuned"] * roi_weights(rois)).sum())
+    return accuracy.assign(r=r, r_untuned=r, gain=0.0, n_rois=len(rois))
 
 
 ANALYSIS = Analysis(
@@ -99,4 +105,5 @@ ANALYSIS = Analysis(
     make=make,
     sources=lambda inputs: [*inputs.score_files(), *inputs.probe_files(KIND)],
     probes=(KIND,),
+    version=2,
 )

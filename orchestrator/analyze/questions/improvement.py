@@ -3,9 +3,10 @@
 Paper: mean r, and the share of vertices better than another method.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -21,6 +22,7 @@ from orchestrator.scores.statistics.vertex_pairs import (
     pair,
 )
 
+Integers = np.ndarray[Any, np.dtype[np.integer[Any]]]
 UNTUNED: Final = "untuned"
 HEMISPHERES: Final = ("both", "lh", "rh")
 LEVELS: Final[tuple[By, ...]] = ("group", "roi", "subject", "subject-roi")
@@ -43,6 +45,7 @@ SCHEMA = pa.schema(
         pa.field("high", pa.float64(), nullable=False),
         pa.field("share_better", pa.float64(), nullable=False),
         pa.field("n_vertices", pa.int32(), nullable=False),
+        pa.field("n_distinct_vertices", pa.int32(), nullable=False),
         pa.field("n_rois", pa.int32(), nullable=False),
         pa.field("n_subjects", pa.int32(), nullable=False),
     ]
@@ -50,7 +53,8 @@ SCHEMA = pa.schema(
 """level: group, roi, subject or subject-roi. reference: untuned, or regression for the contrastive
 methods. hemisphere: both, lh or rh; at level ROI its own. low, high: 95 % interval of the
 difference, 2,000 bootstrap draws of the vertices of each ROI. Numbers are computed within each ROI,
-averaged over the ROIs of a subject, then over subjects. A column that does not apply is null."""
+averaged over the ROIs of a subject, then over subjects. n_vertices: summed over ROIs;
+n_distinct_vertices: a vertex in several ROIs counted once. A column that does not apply is null."""
 
 
 def make(inputs: Inputs) -> pa.Table:
@@ -59,8 +63,8 @@ def make(inputs: Inputs) -> pa.Table:
     measured = measure_rois([pairs for _, pairs in several], Bootstrap())
     parts = [
         {"protocol": protocol, **row}
-        for (protocol, _), of_pair in zip(several, measured, strict=True)
-        for row in _rows(of_pair)
+        for (protocol, pairs), of_pair in zip(several, measured, strict=True)
+        for row in _rows(of_pair, _places_by_roi(pairs))
     ]
     return pa.Table.from_pandas(pd.DataFrame(parts, columns=SCHEMA.names), SCHEMA)
 
@@ -77,7 +81,21 @@ def _pairs(inputs: Inputs, protocol: str) -> Iterator[tuple[str, Pairs]]:
             yield protocol, pair(vertices, a, b)
 
 
-def _rows(measured: PairedRois) -> Iterator[dict[str, Any]]:
+def _places_by_roi(pairs: Pairs) -> dict[str, Integers]:
+    """Give each paired vertex a number, the same in every ROI that it lies in; list by ROI."""
+    frame = pairs.frame
+    columns = ["dataset", "subject", "hemisphere", "vertex"]
+    numbers = frame.groupby(columns, observed=True).ngroup()
+    by_roi = numbers.groupby(frame["roi_id"], observed=True)
+    return {str(roi): part.to_numpy() for roi, part in by_roi}
+
+
+def _count_distinct(places: Mapping[str, Integers], rois: Sequence[str]) -> int:
+    """Count the vertices of ROIs, each once."""
+    return len(np.unique(np.concatenate([places[roi] for roi in rois])))
+
+
+def _rows(measured: PairedRois, places: Mapping[str, Integers]) -> Iterator[dict[str, Any]]:
     """Compare two methods at every level, on both hemispheres together and separately."""
     names = ["dataset", "subject", "roi", "group"]
     known = dict(zip(measured.rois.index, measured.rois[names].to_numpy().tolist(), strict=True))
@@ -90,7 +108,11 @@ def _rows(measured: PairedRois) -> Iterator[dict[str, Any]]:
                 if found.row.is_total and level != "group":
                     continue  # the groups' rows are these totals
                 place = _place([known[roi] for roi in found.row.rois], level)
-                yield {"level": level, "hemisphere": hemisphere, **place, **_numbers(found)}
+                numbers = {
+                    **_numbers(found),
+                    "n_distinct_vertices": _count_distinct(places, found.row.rois),
+                }
+                yield {"level": level, "hemisphere": hemisphere, **place, **numbers}
 
 
 def _place(rois: Sequence[Sequence[str]], level: By) -> dict[str, str | None]:
@@ -134,4 +156,5 @@ ANALYSIS = Analysis(
     question="How much better does each method predict than the untuned backbone?",
     schema=SCHEMA,
     make=make,
+    version=2,
 )

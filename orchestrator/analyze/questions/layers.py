@@ -24,11 +24,13 @@ SCHEMA = pa.schema(
         pa.field("place", pa.int32(), nullable=False),
         pa.field("r", pa.float64(), nullable=False),
         pa.field("n_subjects", pa.int32(), nullable=False),
+        pa.field("n_models", pa.int32(), nullable=False),
         pa.field("n_chosen", pa.int32(), nullable=False),
     ]
 )
-"""place: position of the layer in the backbone, from 0. r: mean over vertices, then over subjects.
-n_chosen: how many of the subjects' ROIs chose the layer."""
+"""place: position of the layer in the backbone, from 0. r: mean over vertices, then over the models
+of a subject's ROI, then over subjects. n_models: pairs of a model and a subject's ROI that it
+scores, of which n_chosen chose the layer."""
 
 REGION = ["dataset", "hemisphere", "roi", "group"]
 
@@ -41,20 +43,32 @@ def make(inputs: Inputs) -> pa.Table:
 
 def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[pd.DataFrame]:
     table = inputs.of_protocol(protocol)
-    at_layers = table.at_layers().astype({"method": str, "roi_id": str})
-    places = _places(table)
-    chosen = _chosen(table)
     rois = rois_of(table.segments)
+    model = ["trial_id", "method", "roi_id"]
+    at_layers = table.at_layers().astype(dict.fromkeys(model, str))
+    chosen = table.segments[[*model, "layer"]].astype(str)
     placed = at_layers.join(rois[list(ROI_COLUMNS)], on="roi_id").merge(
-        chosen, on=["method", "roi_id"], how="left", suffixes=("", "_chosen")
+        chosen, on=model, how="left", suffixes=("", "_chosen"), validate="many_to_one"
     )
     placed["is_chosen"] = placed["layer"] == placed["layer_chosen"]
-    means = (
-        placed.groupby(["method", *REGION, "layer"], sort=False)
-        .agg(r=("r", "mean"), n_subjects=("roi_id", "nunique"), n_chosen=("is_chosen", "sum"))
+    keys = ["method", *REGION, "layer"]
+    # An ROI that several models score has the weight of one.
+    of_rois = (
+        placed.groupby([*keys, "roi_id"], sort=False)
+        .agg(r=("r", "mean"), n_models=("trial_id", "nunique"), n_chosen=("is_chosen", "sum"))
         .reset_index()
     )
-    yield means.assign(protocol=protocol, place=means["layer"].map(places))
+    means = (
+        of_rois.groupby(keys, sort=False)
+        .agg(
+            r=("r", "mean"),
+            n_subjects=("roi_id", "nunique"),
+            n_models=("n_models", "sum"),
+            n_chosen=("n_chosen", "sum"),
+        )
+        .reset_index()
+    )
+    yield means.assign(protocol=protocol, place=means["layer"].map(_places(table)))
 
 
 def _places(table: ScoreTable) -> dict[str, int]:
@@ -65,9 +79,10 @@ def _places(table: ScoreTable) -> dict[str, int]:
     return {layer: place for place, layer in enumerate(dict.fromkeys(named))}
 
 
-def _chosen(table: ScoreTable) -> pd.DataFrame:
-    found = table.segments[["method", "roi_id", "layer"]].drop_duplicates(["method", "roi_id"])
-    return found.astype(str)
-
-
-ANALYSIS = Analysis("layers", "Which layer of the backbone predicts which ROI?", SCHEMA, make)
+ANALYSIS = Analysis(
+    name="layers",
+    question="Which layer of the backbone predicts which ROI?",
+    schema=SCHEMA,
+    make=make,
+    version=2,
+)

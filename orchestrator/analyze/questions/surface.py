@@ -33,10 +33,12 @@ SCHEMA = pa.schema(
         pa.field("n_models", pa.int32(), nullable=False),
     ]
 )
-"""fsaverage: vertex of the mesh, 0 to 163,841. explained: r·|r| / ceiling², null without a ceiling.
-layer: chosen by the model with the highest r; depth: its position among the encoded ones, from 0.
-n_models: ROIs whose models cover the vertex."""
+"""fsaverage: vertex of the mesh, 0 to 163,841. r: mean over the n_models ROIs whose models cover
+the vertex; r_untuned and difference: mean over those of them that untuned scores too. explained:
+r·|r| / ceiling², null without a ceiling. layer: chosen by the model with the highest r; depth: its
+position among the encoded ones, from 0."""
 
+KEY = ["roi_id", "data", "vertex"]
 PLACE = ["dataset", "subject", "hemisphere", "vertex"]
 
 
@@ -66,22 +68,28 @@ def _depths(inputs: Inputs) -> dict[str, int]:
 def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterator[pd.DataFrame]:
     kept, _ = one_model_per_roi(inputs.of_protocol(protocol))
     vertices = kept.vertices[kept.vertices["group"] != "streams"].dropna(subset=["r"])
-    columns = ["method", *PLACE, "layer", "r"]
+    columns = ["method", "roi_id", "data", *PLACE, "layer", "r"]
     scores = vertices[columns].astype(
         {name: str for name in columns if name not in ("vertex", "r")}
     )
+    # Paired within each ROI: a method may lack one of the ROIs that cover a vertex.
+    untuned = scores.loc[scores["method"] == "untuned", [*KEY, "r"]]
+    paired = scores.merge(untuned, on=KEY, how="left", suffixes=("", "_untuned"))
+    paired["difference"] = paired["r"] - paired["r_untuned"]
     best = scores.sort_values("r", kind="stable").drop_duplicates(["method", *PLACE], keep="last")
-    means = scores.groupby(["method", *PLACE])["r"].agg(r="mean", n_models="size").reset_index()
-    means = means.merge(best[["method", *PLACE, "layer"]], on=["method", *PLACE])
-    untuned = means.loc[means["method"] == "untuned", [*PLACE, "r"]]
-    joined = means.merge(untuned, on=PLACE, how="left", suffixes=("", "_untuned"))
+    means = paired.groupby(["method", *PLACE]).agg(
+        r=("r", "mean"),
+        r_untuned=("r_untuned", "mean"),
+        difference=("difference", "mean"),
+        n_models=("r", "size"),
+    )
+    joined = means.reset_index().merge(best[["method", *PLACE, "layer"]], on=["method", *PLACE])
     joined = joined.merge(places, on=PLACE)
     if joined.empty:
         return
     ceiling = joined["noise_ceiling"].where(joined["noise_ceiling"] > 0)
     yield joined.assign(
         protocol=protocol,
-        difference=joined["r"] - joined["r_untuned"],
         explained=joined["r"] * joined["r"].abs() / ceiling**2,
     )
 
@@ -110,5 +118,5 @@ ANALYSIS = Analysis(
     schema=SCHEMA,
     make=make,
     sources=_sources,
-    version=2,
+    version=3,
 )

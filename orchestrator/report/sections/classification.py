@@ -1,10 +1,13 @@
 """What fine-tuning costs in classification accuracy."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 import pyarrow as pa
 
+from orchestrator.cli.text import count
 from orchestrator.report.sections.plots import dots, roi_rank
-from orchestrator.report.sections.section import Column, Picture, Section
+from orchestrator.report.sections.section import Column, Picture, Section, of_each
 
 COLUMNS = (
     Column("task", "task"),
@@ -13,7 +16,7 @@ COLUMNS = (
     Column("hemisphere", "hemisphere"),
     Column("roi", "ROI"),
     Column("accuracy", "accuracy", "share"),
-    Column("accuracy_lost", "lost", "share"),
+    Column("accuracy_lost", "loss of accuracy", "share"),
     Column("top5", "top 5", "share"),
     Column("log_loss", "log-loss (nats)", "number"),
     Column("n_test", "test images", "count"),
@@ -27,7 +30,7 @@ def section(table: pa.Table) -> Section:
     return Section(
         name="classification",
         title="Image classification after fine-tuning",
-        reading=_read(rows),
+        reading=tuple(_read(rows)),
         figures=tuple(_picture(part, str(task)) for task, part in rows.groupby("task", sort=False)),
         table=rows,
         columns=COLUMNS,
@@ -35,15 +38,21 @@ def section(table: pa.Table) -> Section:
     )
 
 
-def _read(rows: pd.DataFrame) -> str:
-    first = rows[rows["task"] == rows["task"].iloc[0]]
-    means = first.groupby("method")["accuracy"].agg(["mean", "size"])
-    parts = [f"{name} {one['mean']:.1%} (n = {one['size']:.0f})" for name, one in means.iterrows()]
-    chance = 1 / float(first["n_classes"].iloc[0])
-    return (
-        f"Accuracy on {first['task'].iloc[0]} ({first['n_test'].iloc[0]:,} test images, chance "
-        f"{chance:.1%}): {', '.join(parts)}."
-    )
+def _read(rows: pd.DataFrame) -> Iterator[str]:
+    """State mean accuracies, each of one method and group, by task."""
+    for task in dict.fromkeys(rows["task"]):
+        of_task = rows[rows["task"] == task]
+        parts = [
+            f"{label} {part['accuracy'].mean():.1%} ({count(len(part), 'backbone')})"
+            for label, part in of_each(
+                of_task.assign(group=of_task["group"].fillna("no ROI")), ("method", "group")
+            )
+        ]
+        chance = 1 / float(of_task["n_classes"].iloc[0])
+        yield (
+            f"Mean accuracy on {task} ({of_task['n_test'].iloc[0]:,} test images, chance "
+            f"{chance:.1%}): {'; '.join(parts)}."
+        ).replace(", no ROI", "")
 
 
 def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
@@ -54,6 +63,7 @@ def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
 def _picture(rows: pd.DataFrame, task: str) -> Picture:
     labelled = rows.assign(label=rows["roi"].fillna("untuned"), accuracy=100 * rows["accuracy"])
     grouped = labelled.groupby(["label", "method"])["accuracy"]
+    sizes = grouped.size()
     means = grouped.agg(accuracy="mean", low="min", high="max").reset_index()
     order = sorted(means["label"], key=lambda one: (one != "untuned", roi_rank(one)))
     means = means.set_index("label").loc[list(dict.fromkeys(order))].reset_index()
@@ -62,6 +72,6 @@ def _picture(rows: pd.DataFrame, task: str) -> Picture:
         alt=f"Accuracy on {task} by ROI and method, from {means['accuracy'].min():.1f} % to "
         f"{means['accuracy'].max():.1f} %.",
         caption=f"Accuracy on {rows['n_test'].iloc[0]:,} test images of {task}, logistic "
-        f"regression on frozen {rows['layer'].iloc[0]}; dots: mean over backbones (n = "
-        f"{len(rows)} in all), lines: lowest to highest backbone.",
+        f"regression on frozen {rows['layer'].iloc[0]}; dots: mean over the backbones of an ROI "
+        f"and method ({sizes.min()} to {sizes.max()}), lines: lowest to highest.",
     )

@@ -1,8 +1,11 @@
 """Each method against the untuned backbone: dots with intervals by group and by ROI."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 import pyarrow as pa
 
+from orchestrator.cli.text import count
 from orchestrator.report.sections.plots import dots, roi_rank
 from orchestrator.report.sections.section import Column, Picture, Section
 from orchestrator.scores.rows import method_order
@@ -11,17 +14,17 @@ COLUMNS = (
     Column("level", "level"),
     Column("row", "row"),
     Column("method", "method"),
-    Column("reference", "against"),
+    Column("reference", "reference"),
     Column("subject", "subject"),
     Column("hemisphere", "hemisphere"),
     Column("roi", "ROI"),
     Column("r", "mean r", "r"),
-    Column("r_reference", "its r", "r"),
+    Column("r_reference", "reference's mean r", "r"),
     Column("difference", "difference", "difference"),
-    Column("low", "low", "difference"),
-    Column("high", "high", "difference"),
-    Column("share_better", "better", "share"),
-    Column("n_vertices", "vertices", "count"),
+    Column("low", "interval, low", "difference"),
+    Column("high", "interval, high", "difference"),
+    Column("share_better", "vertices better", "share"),
+    Column("n_distinct_vertices", "vertices", "count"),
     Column("n_rois", "ROIs", "count"),
     Column("protocol", "protocol"),
 )
@@ -38,9 +41,9 @@ def section(table: pa.Table) -> Section:
     return Section(
         name="improvement",
         title="Improvement over the untuned backbone",
-        reading=_read(by_group),
+        reading=tuple(_read(by_group)),
         figures=tuple(
-            _picture(part, what)
+            _picture(part, by_group, what)
             for part, what in ((by_group, "group"), (by_roi, "ROI"))
             if len(part)
         ),
@@ -50,29 +53,35 @@ def section(table: pa.Table) -> Section:
     )
 
 
-def _read(rows: pd.DataFrame) -> str:
-    parts = []
-    for method in method_order(rows["method"].unique()):
-        one = rows[rows["method"] == method].iloc[-1]
-        sure = "" if one["low"] > 0 or one["high"] < 0 else ", an interval that includes 0"
-        parts.append(
-            f"{method} {one['difference']:+.3f} in mean r ({one['low']:+.3f} to {one['high']:+.3f}"
-            f"{sure}; {one['share_better']:.0%} of vertices better)"
-        )
-    label = rows.iloc[-1]["row"] if len(rows) else "all"
-    return f"Against the untuned backbone, over {label}: {'; '.join(parts)}."
+def _read(rows: pd.DataFrame) -> Iterator[str]:
+    """Compare the methods, one sentence per ROI group; each number is of the row that is named."""
+    for label in dict.fromkeys(rows["row"]):
+        of_row = rows[rows["row"] == label].set_index("method")
+        n_rois = of_row["n_rois"]
+        parts = []
+        for method in method_order(of_row.index):
+            one = of_row.loc[method]
+            sure = "" if one["low"] > 0 or one["high"] < 0 else ", an interval that includes 0"
+            few = "" if one["n_rois"] == n_rois.max() else f"; {one['n_rois']} ROIs"
+            parts.append(
+                f"{method} {one['difference']:+.3f} in mean r ({one['low']:+.3f} to "
+                f"{one['high']:+.3f}{sure}; {one['share_better']:.0%} of vertices better{few})"
+            )
+        n = count(int(n_rois.max()), "ROI"), count(int(of_row["n_subjects"].max()), "subject")
+        yield f"{label} ({', '.join(n)}), against the untuned backbone: {'; '.join(parts)}."
 
 
-def _picture(rows: pd.DataFrame, what: str) -> Picture:
+def _picture(rows: pd.DataFrame, by_group: pd.DataFrame, what: str) -> Picture:
     labelled = rows.assign(label=rows["row"])
     best = rows.sort_values("difference").iloc[-1]
     n = int(rows["n_subjects"].max())
+    counts = by_group.groupby("row", sort=False)["n_distinct_vertices"].max()
+    vertices = ", ".join(f"{label} {number:,}" for label, number in counts.items())
     return Picture(
         dots(labelled, "difference", "difference in mean r from untuned", zero=True),
         alt=f"Difference in mean r to the untuned backbone by {what} and method; the largest is "
         f"{best['difference']:+.3f}, {best['method']} in {best['row']}.",
         caption=f"Difference in mean Pearson r from untuned by {what}, protocol "
-        f"{rows['protocol'].iloc[0]}; at most {n} subjects, "
-        f"{int(rows['n_vertices'].sum() / max(1, rows['method'].nunique())):,} vertices; bars: 95 "
-        "% bootstrap interval over vertices.",
+        f"{rows['protocol'].iloc[0]}; at most {n} subjects; vertices, each counted once: "
+        f"{vertices}; bars: 95 % bootstrap interval over vertices.",
     )

@@ -1,10 +1,13 @@
 """A map of the backbones by how they classify."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 import pyarrow as pa
 
+from orchestrator.cli.text import count
 from orchestrator.report.sections.plots import scatter
-from orchestrator.report.sections.section import Column, Picture, Section
+from orchestrator.report.sections.section import Column, Picture, Section, of_each
 
 COLUMNS = (
     Column("task", "task"),
@@ -32,24 +35,28 @@ def section(table: pa.Table) -> Section:
     return Section(
         name="landscape",
         title="The landscape of models",
-        reading=_read(rows),
+        reading=tuple(_read(rows)),
         figures=tuple(_picture(part, str(task)) for task, part in rows.groupby("task", sort=False)),
         table=plain,
         columns=COLUMNS,
     )
 
 
-def _read(rows: pd.DataFrame) -> str:
-    first = rows[rows["task"] == rows["task"].iloc[0]]
-    finetuned = first[~first["method"].isin(["untuned", "oracle"])]
-    means = finetuned.groupby("method")["to_untuned"].mean().dropna()
-    parts = [f"{name} {value:.3f}" for name, value in means.items()]
-    stress = first["stress"].iloc[0]
-    return (
-        f"Mean Bhattacharyya dissimilarity to the untuned backbone, in nats per image: "
-        f"{', '.join(parts) or 'not available'}; two axes explain "
-        f"{stress[min(1, len(stress) - 1)]:.0%}."
-    )
+def _read(rows: pd.DataFrame) -> Iterator[str]:
+    """State mean dissimilarities to untuned, each of one method and group, by task."""
+    for task in dict.fromkeys(rows["task"]):
+        of_task = rows[rows["task"] == task]
+        finetuned = of_task[of_task["group"].notna()].dropna(subset=["to_untuned"])
+        parts = [
+            f"{label} {part['to_untuned'].mean():.3f} ({count(len(part), 'backbone')})"
+            for label, part in of_each(finetuned, ("method", "group"))
+        ]
+        stress = of_task["stress"].iloc[0]
+        yield (
+            f"Mean Bhattacharyya dissimilarity to the untuned backbone on {task}, in nats per "
+            f"image: {'; '.join(parts) or 'not available'}; two axes explain "
+            f"{stress[min(1, len(stress) - 1)]:.0%} of the stress."
+        )
 
 
 def _picture(rows: pd.DataFrame, task: str) -> Picture:
@@ -60,9 +67,10 @@ def _picture(rows: pd.DataFrame, task: str) -> Picture:
     ]
     return Picture(
         scatter(rows, ("axis_1", names[0]), ("axis_2", names[1])),
-        alt=f"Map of {len(rows)} models of {task} by intensive PCA; oracle and untuned are "
-        "reference points.",
-        caption=f"Intensive PCA of Bhattacharyya dissimilarities (√nats) of {len(rows)} models on "
-        f"{task}, the oracle is always right; explained stress of one axis {stress[0]:.0%}, of two "
+        alt=f"Map of {count(len(rows) - 1, 'backbone')} and the oracle by how they classify "
+        f"{task}, by intensive PCA.",
+        caption=f"Intensive PCA of Bhattacharyya dissimilarities (√nats) of "
+        f"{count(len(rows) - 1, 'backbone')} and the oracle, which is always right, on {task}; "
+        f"explained stress of one axis {stress[0]:.0%}, of two "
         f"{stress[min(1, len(stress) - 1)]:.0%}.",
     )

@@ -1,12 +1,15 @@
 """The layer × ROI matrix of each method, as a figure, a sentence and a table."""
 
+from collections.abc import Iterator
+
 import matplotlib as mpl
 import pandas as pd
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from orchestrator.report.sections.section import Column, Picture, Section
+from orchestrator.cli.text import count
+from orchestrator.report.sections.section import Column, Picture, Section, of_each
 from orchestrator.report.style import SEQUENTIAL, STYLE, WIDTH, as_svg
 from orchestrator.scores.rows import method_order
 from trainables.spec.rois import ROI_ORDER
@@ -19,6 +22,7 @@ COLUMNS = (
     Column("layer", "layer"),
     Column("r", "mean r", "r"),
     Column("n_subjects", "subjects", "count"),
+    Column("n_models", "models", "count"),
     Column("n_chosen", "chosen by", "count"),
     Column("protocol", "protocol"),
 )
@@ -32,19 +36,22 @@ def section(table: pa.Table) -> Section:
     return Section(
         name="layers",
         title="Layers and ROIs",
-        reading=_read(first),
+        reading=tuple(_read(first[first["method"].isin(methods)])),
         figures=tuple(_picture(first[first["method"] == method], method) for method in methods),
         table=rows,
         columns=COLUMNS,
     )
 
 
-def _read(rows: pd.DataFrame) -> str:
-    means = rows.groupby(["method", "group", "layer"])["r"].mean().reset_index()
-    method = method_order(means["method"].unique())[0]
-    best = means[means["method"] == method].sort_values("r").groupby("group").tail(1)
-    parts = [f"{one.layer} for {one.group} ROIs (mean r {one.r:.3f})" for one in best.itertuples()]
-    return f"Of the {method} backbone, the best layer is {' and '.join(parts)}."
+def _read(rows: pd.DataFrame) -> Iterator[str]:
+    """Name the best layer, one sentence per method and group."""
+    for label, part in of_each(rows, ("method", "dataset", "group")):
+        means = part.groupby("layer")["r"].mean()
+        n = len(part[["hemisphere", "roi"]].drop_duplicates())
+        yield (
+            f"{label}: r is highest at {means.idxmax()}, {means.max():.3f} on average over "
+            f"{count(n, 'ROI')} of lh and rh."
+        )
 
 
 def _picture(rows: pd.DataFrame, method: str) -> Picture:

@@ -1,10 +1,12 @@
 """The bound on the information that embeddings share with responses."""
 
+from collections.abc import Iterator
+
 import pandas as pd
 import pyarrow as pa
 
 from orchestrator.report.sections.plots import dots, roi_rank
-from orchestrator.report.sections.section import Column, Picture, Section
+from orchestrator.report.sections.section import Column, Picture, Section, of_each
 
 COLUMNS = (
     Column("method", "method"),
@@ -26,7 +28,7 @@ def section(table: pa.Table) -> Section:
     return Section(
         name="mutual_information",
         title="Mutual information of images and responses",
-        reading=_read(rows),
+        reading=tuple(_read(rows)),
         figures=(_picture(rows),),
         table=rows,
         columns=COLUMNS,
@@ -39,17 +41,20 @@ def section(table: pa.Table) -> Section:
     )
 
 
-def _read(rows: pd.DataFrame) -> str:
-    return (
-        f"The embeddings share at least {rows['bits'].mean():.2f} bits with the responses on "
-        f"average ({rows['bits_beta_test'].mean():.2f} with β from the test images) of at most "
-        f"{rows['ceiling_bits'].mean():.2f}, over {len(rows)} models and ROIs."
-    )
+def _read(rows: pd.DataFrame) -> Iterator[str]:
+    """State the mean bounds, one sentence per method and group."""
+    for label, part in of_each(rows, ("method", "dataset", "group")):
+        yield (
+            f"{label}: the embeddings share at least {part['bits'].mean():.2f} bits with the "
+            f"responses ({part['bits_beta_test'].mean():.2f} with β from the test images) of at "
+            f"most {part['ceiling_bits'].mean():.2f}; means over {len(part)} ROIs of models."
+        )
 
 
 def _picture(rows: pd.DataFrame) -> Picture:
     labelled = rows.assign(label=rows["roi"])
     grouped = labelled.groupby(["label", "method"])["bits"]
+    sizes = grouped.size()
     means = grouped.agg(bits="mean", low="min", high="max").reset_index()
     order = sorted(dict.fromkeys(means["label"]), key=roi_rank)
     means = means.set_index("label").loc[order].reset_index()
@@ -60,5 +65,6 @@ def _picture(rows: pd.DataFrame) -> Picture:
         f"{means['bits'].max():.2f} bits.",
         caption="InfoNCE lower bound on test images, β from training images; the ceiling is log "
         f"K, {rows['ceiling_bits'].min():.1f} to {rows['ceiling_bits'].max():.1f} bits; dots: "
-        f"mean over ROIs (n = {len(rows)} in all), lines: lowest to highest.",
+        "mean over subjects, hemispheres and models of an ROI and method "
+        f"({sizes.min()} to {sizes.max()}), lines: lowest to highest.",
     )

@@ -1,13 +1,16 @@
 """Saliency of the backbones of early ROIs: lateralisation, and mean maps by hemisphere."""
 
+from collections.abc import Iterator
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from orchestrator.cli.text import count
 from orchestrator.report.sections.plots import dots, roi_rank
-from orchestrator.report.sections.section import Column, Picture, Section
+from orchestrator.report.sections.section import Column, Picture, Section, of_each
 from orchestrator.report.style import SEQUENTIAL, STYLE, WIDTH, as_svg
 
 COLUMNS = (
@@ -16,10 +19,10 @@ COLUMNS = (
     Column("hemisphere", "hemisphere"),
     Column("roi", "ROI"),
     Column("index", "index", "difference"),
-    Column("mirrored", "of mirrors", "difference"),
+    Column("mirrored", "index of mirrored images", "difference"),
     Column("bias", "bias", "difference"),
-    Column("bias_low", "low", "difference"),
-    Column("bias_high", "high", "difference"),
+    Column("bias_low", "bias, low", "difference"),
+    Column("bias_high", "bias, high", "difference"),
     Column("bias_change", "change from untuned", "difference"),
     Column("n_images", "images", "count"),
     Column("task", "task"),
@@ -38,7 +41,7 @@ def section(table: pa.Table) -> Section:
     return Section(
         name="saliency",
         title="Saliency",
-        reading=_read(first),
+        reading=tuple(_read(first)),
         figures=(_picture(first), _maps(first)),
         table=rows.drop(columns="mean_map"),
         columns=COLUMNS,
@@ -49,19 +52,23 @@ def section(table: pa.Table) -> Section:
     )
 
 
-def _read(rows: pd.DataFrame) -> str:
+def _read(rows: pd.DataFrame) -> Iterator[str]:
+    """Count the intervals beside 0, one sentence per method and hemisphere."""
     finetuned = rows.dropna(subset=["hemisphere"])
-    parts = []
-    for hemisphere, part in finetuned.groupby("hemisphere"):
-        left = int((part["bias_change_low"] > 0).sum())
-        right = int((part["bias_change_high"] < 0).sum())
-        parts.append(
-            f"of {len(part)} {hemisphere} backbones {left} have saliency further left than the "
-            f"untuned one, and {right} further right"
+    if finetuned.empty:
+        yield "No fine-tuned backbone was probed."
+    for label, part in of_each(finetuned, ("method", "dataset", "hemisphere")):
+        compared = part.dropna(subset=["bias_change"])
+        if compared.empty:
+            yield f"{label}: no backbone could be compared with one untuned backbone."
+            continue
+        left = int((compared["bias_change_low"] > 0).sum())
+        right = int((compared["bias_change_high"] < 0).sum())
+        yield (
+            f"{label}: of {count(len(compared), 'backbone')} of early ROIs {left} have saliency "
+            f"further left than the untuned one and {right} further right, by 95 % intervals over "
+            f"images; {0.025 * len(compared):.1f} are expected on each side by chance."
         )
-    return (
-        f"By 95 % intervals over images, {'; '.join(parts) or 'no fine-tuned backbone was probed'}."
-    )
 
 
 def _picture(rows: pd.DataFrame) -> Picture:
@@ -82,7 +89,7 @@ def _picture(rows: pd.DataFrame) -> Picture:
 
 
 def _maps(rows: pd.DataFrame) -> Picture:
-    kinds = rows.assign(kind=rows["hemisphere"].fillna("untuned"))
+    kinds = rows.assign(kind=(rows["method"] + " " + rows["hemisphere"]).fillna("untuned"))
     parts = {
         str(kind): np.mean(
             [np.array([list(line) for line in one]) for one in part["mean_map"]], axis=0
@@ -91,8 +98,11 @@ def _maps(rows: pd.DataFrame) -> Picture:
         if len(part["mean_map"].iloc[0])
     }
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 2.4), layout="constrained")
-        panels = figure.subplots(1, max(1, len(parts)), squeeze=False).ravel()
+        lines = max(1, -(-len(parts) // 3))
+        figure = Figure(figsize=(WIDTH, 2.4 * lines), layout="constrained")
+        panels = figure.subplots(lines, min(3, max(1, len(parts))), squeeze=False).ravel()
+        for axes in panels[len(parts) :]:
+            axes.set_axis_off()
         for axes, (kind, values) in zip(panels, parts.items(), strict=False):
             image = axes.imshow(values, cmap=SEQUENTIAL, vmin=0)
             axes.set_title(kind, loc="left")
@@ -105,5 +115,5 @@ def _maps(rows: pd.DataFrame) -> Picture:
         alt=f"Mean Grad-CAM maps of {', '.join(parts)} backbones.",
         caption=f"Mean Grad-CAM map at {rows['saliency_layer'].iloc[0]} of the classifier on "
         f"{rows['layer'].iloc[0]}, each image's map scaled to a mass of 1, over images and the "
-        "backbones of a hemisphere.",
+        "backbones of a method and hemisphere.",
     )

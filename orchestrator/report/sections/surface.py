@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from orchestrator.cli.text import count
 from orchestrator.report.sections.cortex import (
     Array,
     Mesh,
@@ -26,7 +27,7 @@ COLUMNS = (
     Column("hemisphere", "hemisphere"),
     Column("r", "mean r", "r"),
     Column("difference", "difference from untuned", "difference"),
-    Column("share_better", "better", "share"),
+    Column("share_better", "vertices better", "share"),
     Column("explained", "median share of ceiling", "share"),
     Column("n_vertices", "vertices", "count"),
     Column("protocol", "protocol"),
@@ -50,7 +51,7 @@ def section_on(table: pa.Table, mesh: Mesh) -> Section:
     return Section(
         name="surface",
         title="Cortical maps",
-        reading=_read(shown, method),
+        reading=(_read(shown, method),),
         figures=tuple(_figures(shown, method, mesh)),
         table=summary,
         columns=COLUMNS,
@@ -65,8 +66,9 @@ def _read(rows: pd.DataFrame, method: str) -> str:
     sides = known.groupby("hemisphere")["difference"].mean()
     parts = ", ".join(f"{value:+.3f} in {name}" for name, value in sides.items())
     return (
-        f"{method.capitalize()} predicts {(known['difference'] > 0).mean():.0%} of the vertices "
-        f"better than untuned; the mean difference is {parts}."
+        f"Of {len(known):,} vertices in ROIs, early and higher together, "
+        f"{(known['difference'] > 0).mean():.0%} have a higher r by {method} than by untuned; the "
+        f"mean difference over vertices is {parts}."
     )
 
 
@@ -158,8 +160,9 @@ def _layers(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
 def _summary(rows: pd.DataFrame, mesh: Mesh, of_subjects: str = "mean") -> str:
     n = rows["subject"].nunique()
     return (
-        f"protocol {rows['protocol'].iloc[0]}, {of_subjects} over {n} "
-        f"subject{'s' if n > 1 else ''}, on {mesh.name}; grey: no score"
+        f"protocol {rows['protocol'].iloc[0]}, {of_subjects} over "
+        f"{'at most ' if n > 1 else ''}{count(n, 'subject')} at a vertex, on "
+        f"{mesh.name}; grey: no score"
     )
 
 

@@ -32,7 +32,7 @@ class Pairs:
     a: str
     b: str
     frame: pd.DataFrame
-    """One row per vertex of an ROI: ROI_COLUMNS, ROI, and the columns a and b, r of each method."""
+    """One row per vertex of an ROI: ROI_COLUMNS, ROI, vertex, and a and b, r of each method."""
     n_only_a: int
     n_only_b: int
     n_constant: int
@@ -75,7 +75,7 @@ def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
     return Pairs(
         a=a,
         b=b,
-        frame=both[["roi_id", *ROI_COLUMNS, "a", "b"]],
+        frame=both[["roi_id", *ROI_COLUMNS, "vertex", "a", "b"]],
         n_only_a=len(sides[0]) - len(frame),
         n_only_b=len(sides[1]) - len(frame),
         n_constant=len(frame) - len(both),
