@@ -36,13 +36,29 @@ def write_predicted(
     noise: float,
     *,
     keep: bool = True,
+    seed: int = 0,
 ) -> list[Trial]:
     """Write predictions that are the responses and noise of this standard deviation; a trial a
     ROI."""
-    trials = []
-    for number, roi in enumerate(rois):
+    trials = [Trial(objective, (roi,), encoding=ENCODING, seed=seed) for roi in rois]
+    for number, trial in enumerate(trials):
+        drawn = np.random.default_rng([number, int(100 * noise), *([seed] if seed else [])])
+        write_predictions_of(runs, data, trial, noise, drawn, keep=keep)
+    return trials
+
+
+def write_predictions_of(
+    runs: Path,
+    data: Path,
+    trial: Trial,
+    noise: float,
+    rng: np.random.Generator,
+    *,
+    keep: bool = True,
+) -> None:
+    """Write such predictions of a trial's ROIs, and their scores."""
+    for roi in trial.rois:
         index, y = measured(data / roi.shard, roi)
-        rng = np.random.default_rng([number, int(100 * noise)])
         predicted = standardise(y + noise * rng.standard_normal(y.shape))
         r = (standardise(y) * predicted).mean(axis=0)
         scores = RoiScores(
@@ -58,8 +74,5 @@ def write_predicted(
             n_test=len(index),
             predictions=predicted.astype(np.float16) if keep else None,
         )
-        trial = Trial(objective, (roi,), encoding=ENCODING)
         write_predictions(RunDirectory(runs), trial, [scores], index)
         write_scores(RunDirectory(runs), trial, [scores])
-        trials.append(trial)
-    return trials

@@ -1,11 +1,16 @@
 """Summaries, tests and intervals over vertices, images and subjects."""
 
 __all__ = [
+    "held_out_responses",
+    "hierarchical_interval",
     "image_bootstrap",
+    "image_jackknife",
     "image_tests",
+    "measured_differences",
     "noise_ceilings",
     "paired_predictions",
     "protocol_gap",
+    "roi_differences",
     "subject_tests",
     "summaries",
     "transfers",

@@ -1,6 +1,6 @@
 """Predictions of two methods for an ROI's test images, joined with the measured responses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from orchestrator.scores.rows import ROI_COLUMNS, rois_of
+from orchestrator.scores.statistics.held_out_responses import HeldOutResponses
 from orchestrator.scores.statistics.image_bootstrap import Predicted
 from orchestrator.scores.statistics.noise_ceilings import has_data
-from trainables.data.rows import fixed_width, read_rows
 from trainables.results.prediction_files import RoiPredictions, read_predictions
 from trainables.results.run_directory import RunDirectory
 
@@ -68,7 +68,7 @@ def read_subject_rois(
     found = dict(_read(rois, runs, missing))
     if not found:
         return
-    responses = _Responses.read(shard, [a for a, _ in found.values()])
+    responses = HeldOutResponses.read(shard, [a.roi.hemisphere for a, _ in found.values()])
     for roi, (a, b) in found.items():
         predicted = Predicted(responses.of(a), a.values, b.values)
         yield PredictedRoi(roi, a.vertex, predicted, a.index)
@@ -99,37 +99,3 @@ def on_the_same_images(
         return a, b
     _, rows_a, rows_b = np.intersect1d(a.index, b.index, return_indices=True)
     return a.take(rows_a), b.take(rows_b)
-
-
-@dataclass(frozen=True)
-class _Responses:
-    """A subject's responses to test images, by row of the response file."""
-
-    index: Array
-    """(n_images,) ascending."""
-    values: Mapping[str, Array]
-    """Of each hemisphere, (n_images, n_vertices)."""
-
-    @classmethod
-    def read(cls, shard: Path, predictions: list[RoiPredictions]) -> "_Responses":
-        """Read the responses to the images that are predicted, of their hemispheres."""
-        hemispheres = sorted({one.roi.hemisphere for one in predictions})
-        wanted = np.unique(np.concatenate([one.index for one in predictions]))
-        rows: list[Array] = []
-        parts: dict[str, list[Array]] = {name: [] for name in hemispheres}
-        for block in read_rows(shard, ("index", *hemispheres)):
-            index = block["index"].to_numpy()
-            kept = np.isin(index, wanted)
-            rows.append(index[kept])
-            for name, matrices in parts.items():
-                matrices.append(fixed_width(block[name], np.float32)[kept])
-        index = np.concatenate(rows)
-        order = np.argsort(index)
-        values = {name: np.concatenate(matrices)[order] for name, matrices in parts.items()}
-        return cls(index[order], values)
-
-    def of(self, predictions: RoiPredictions) -> Array:
-        """Take the responses that were predicted: (n_test, n_vertices)."""
-        rows = np.searchsorted(self.index, predictions.index)
-        measured: Array = self.values[predictions.roi.hemisphere][rows[:, None], predictions.vertex]
-        return measured
