@@ -16,8 +16,8 @@ from orchestrator.execution.cost import BackboneSize, measure_backbone
 from orchestrator.scores.statistics.image_bootstrap import (
     ImageBootstrap,
     Predicted,
-    bootstrap_vertices,
     draw_counts,
+    draw_mean_differences,
     standardise,
 )
 from trainables.compute.linear_algebra import add_gram
@@ -258,7 +258,7 @@ def _bootstrap(size: Size, n_vertices: int) -> Step:
 
     def run() -> None:
         counts = draw_counts(n_test, ImageBootstrap(DRAWS), "nsd-subj01")
-        bootstrap_vertices(predicted, counts)
+        draw_mean_differences(predicted, counts)
 
     # Weighted sums over images of three values, squares and products.
     flops = 2.0 * DRAWS * n_test * 8 * n_vertices

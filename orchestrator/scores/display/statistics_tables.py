@@ -39,8 +39,8 @@ def image_table(
         "the same for all its vertices (none where its ROIs are scored on different images). It "
         "covers the choice of images; not other vertices, "
         f"subjects or seeds. better, worse: share of vertices that differ at {q}: p of each vertex "
-        "by the same draws, two-sided, corrected (Benjamini-Hochberg) over all vertices of a "
-        f"subject, streams separately{_left_out(n_missing)}",
+        "by a t test over its images (jackknife), two-sided, corrected (Benjamini-Hochberg) over "
+        f"all vertices of a subject, streams separately{_left_out(n_missing)}",
     )
     heads = ("method", "diff.", f"{draw.level:.0%} interval", "better", "worse", "vertices")
 

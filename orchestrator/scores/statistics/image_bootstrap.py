@@ -1,4 +1,4 @@
-"""Two methods at each vertex: a paired bootstrap over test images of the difference in r.
+"""Two methods in an ROI: a paired bootstrap over test images of their mean difference in r.
 
 A draw resamples the test images with replacement and computes r of both methods on the resample.
 It needs only sums that are weighted by how often each image was drawn, so that all draws of all
@@ -39,20 +39,6 @@ class Predicted:
     b: np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class VertexDifferences:
-    """r of a minus r of b; arrays are (n_vertices,), NaN where either r is not defined."""
-
-    r_a: Values
-    r_b: Values
-    low: Values
-    high: Values
-    p: Values
-    """2 min(1 + #{draws ≤ 0}, 1 + #{draws ≥ 0}) / (1 + n_draws), at most 1."""
-    drawn_mean: Values
-    """(n_draws,) mean difference over vertices in each draw; NaN without a vertex."""
-
-
 def draw_counts(n_images: int, bootstrap: ImageBootstrap, subject: str) -> Single:
     """Draw how often each image is taken: (n_draws, n_images), each row sums to n_images.
 
@@ -63,33 +49,26 @@ def draw_counts(n_images: int, bootstrap: ImageBootstrap, subject: str) -> Singl
     return generator.multinomial(n_images, equal, size=bootstrap.n_draws).astype(np.float32)
 
 
-def bootstrap_vertices(
-    predicted: Predicted, counts: Single, level: float = 0.95
-) -> VertexDifferences:
-    """Bootstrap the difference in r of every vertex over images.
+def draw_mean_differences(predicted: Predicted, counts: Single) -> Values:
+    """Draw the mean over vertices of r of a minus r of b: (n_draws,); NaN without a vertex.
 
-    counts: (n_draws, n_images), as of :func:`draw_counts`. The interval is between percentiles
-    of the draws. Columns are standardised in float64 first, so float32 sums cost about 1e-6 in r.
-    A draw in which an r is not defined is left out.
+    counts: (n_draws, n_images), as of :func:`draw_counts`. Columns are standardised in float64
+    first, so float32 sums cost about 1e-6 in r. A vertex is left out of a draw in which an r is not
+    defined.
     """
-    n_vertices = predicted.measured.shape[1]
-    parts = []
     total, n_defined = np.zeros(len(counts)), np.zeros(len(counts))
-    for columns in _chunks(n_vertices):
+    for columns in _chunks(predicted.measured.shape[1]):
         measured, a, b = (
             standardise(values[:, columns])
             for values in (predicted.measured, predicted.a, predicted.b)
         )
-        r_a, r_b = ((measured * values).mean(axis=0) for values in (a, b))
         drawn = _drawn_differences((measured, a, b), counts)
         defined = ~np.isnan(drawn)
         total += np.where(defined, drawn, 0.0).sum(axis=1)
         n_defined += defined.sum(axis=1)
-        parts.append(np.stack([r_a, r_b, *_interval(drawn, level), _p_values(drawn)]))
     with np.errstate(invalid="ignore"):
-        drawn_mean = total / n_defined
-    r_a, r_b, low, high, p = np.concatenate(parts, axis=1)
-    return VertexDifferences(r_a, r_b, low, high, p, drawn_mean)
+        means: Values = total / n_defined
+    return means
 
 
 def _chunks(n_vertices: int) -> Iterator[slice]:
@@ -124,20 +103,3 @@ def _r(covariance: Single, variance: Single, other: Single) -> Single:
     with np.errstate(invalid="ignore", divide="ignore"):
         r: Single = covariance / np.sqrt(variance * other)
     return np.where(defined, r, np.float32(np.nan))
-
-
-def _interval(drawn: Single, level: float) -> Values:
-    """Take the percentiles of each vertex's draws: (2, n_vertices)."""
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    interval: Values = np.quantile(drawn.T, tails, axis=1).astype(np.float64)
-    partial = np.isnan(interval[0]) & ~np.isnan(drawn).all(axis=0)
-    if partial.any():
-        interval[:, partial] = np.nanquantile(drawn[:, partial], tails, axis=0)
-    return interval
-
-
-def _p_values(drawn: Single) -> Values:
-    n_defined = (~np.isnan(drawn)).sum(axis=0)
-    below, above = (drawn <= 0).sum(axis=0), (drawn >= 0).sum(axis=0)
-    p: Values = 2 * (1 + np.minimum(below, above)) / (1 + n_defined)
-    return np.where(n_defined > 0, np.minimum(p, 1.0), np.nan)

@@ -11,15 +11,15 @@ from orchestrator.scores.rows import ROI_COLUMNS, By, Row, roi_weights, rows_by
 from orchestrator.scores.statistics.false_discovery import adjust
 from orchestrator.scores.statistics.image_bootstrap import (
     ImageBootstrap,
-    VertexDifferences,
-    bootstrap_vertices,
     draw_counts,
+    draw_mean_differences,
 )
 from orchestrator.scores.statistics.paired_predictions import (
     PredictedRoi,
     read_subject_rois,
     shared_rois,
 )
+from orchestrator.scores.statistics.vertex_tests import VertexTests, compare_vertices
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 
@@ -85,15 +85,14 @@ def compare_over_images(
         shard = places[1].shard(f"{dataset}-{subject}")
         for one in read_subject_rois(of_subject, places[0], shard, missing):
             counts = draw_counts(len(one.predicted.measured), draw, shard.name)
-            tested = bootstrap_vertices(one.predicted, counts, draw.level)
-            drawn[one.roi_id] = tested.drawn_mean
+            drawn[one.roi_id] = draw_mean_differences(one.predicted, counts)
             images[one.roi_id] = one.index.tobytes()
-            parts.append(_rows(one, tested, of_subject))
+            parts.append(_rows(one, compare_vertices(one.predicted, draw.level), of_subject))
     frame = corrected(pd.concat(parts, ignore_index=True)) if parts else pd.DataFrame()
     return ImageTests(*methods, frame, rois.loc[list(drawn)], drawn, images, missing)
 
 
-def _rows(one: PredictedRoi, tested: VertexDifferences, rois: pd.DataFrame) -> pd.DataFrame:
+def _rows(one: PredictedRoi, tested: VertexTests, rois: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "roi_id": one.roi_id,

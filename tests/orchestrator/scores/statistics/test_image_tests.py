@@ -13,14 +13,15 @@ from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.image_bootstrap import (
     ImageBootstrap,
     Predicted,
-    bootstrap_vertices,
     draw_counts,
+    draw_mean_differences,
 )
 from orchestrator.scores.statistics.image_tests import (
     ImageTests,
     compare_over_images,
     summarise_over_images,
 )
+from orchestrator.scores.statistics.vertex_tests import compare_vertices
 from tests.builders.small_predictions import measured, write_predicted
 from trainables.data.data_directory import MANIFEST, DataDirectory
 from trainables.results.prediction_files import read_predictions
@@ -88,7 +89,7 @@ def test_predictions_and_responses_are_joined_by_row(swept, tests) -> None:
     np.testing.assert_allclose(found["r_b"], scored["untuned"], atol=1e-3)
 
 
-def test_an_roi_is_the_bootstrap_of_its_own_predictions(swept, tests) -> None:
+def test_an_roi_is_tested_on_its_own_predictions(swept, tests) -> None:
     roi, number = swept.rois[3], 3
     index, y = measured(swept.data / roi.shard, roi)
     a, b = (
@@ -97,11 +98,13 @@ def test_an_roi_is_the_bootstrap_of_its_own_predictions(swept, tests) -> None:
         ).values
         for trials in (swept.finetuned, swept.untuned)
     )
-    expected = bootstrap_vertices(Predicted(y, a, b), draw_counts(len(index), DRAW, roi.shard))
+    predicted = Predicted(y, a, b)
+    expected = compare_vertices(predicted)
     rows = tests.vertices[tests.vertices["roi_id"] == roi.id]
-    np.testing.assert_array_equal(rows["low"], expected.low)
-    np.testing.assert_array_equal(rows["high"], expected.high)
-    np.testing.assert_array_equal(rows["p"], expected.p)
+    for name in ("low", "high", "p"):
+        np.testing.assert_allclose(rows[name], getattr(expected, name), rtol=1e-9)
+    drawn = draw_mean_differences(predicted, draw_counts(len(index), DRAW, roi.shard))
+    np.testing.assert_array_equal(tests.drawn[roi.id], drawn)
 
 
 def test_p_is_corrected_over_a_subject_s_vertices(tests) -> None:
@@ -145,10 +148,10 @@ def test_all_rois_of_a_subject_and_both_methods_share_one_set_of_draws(swept, te
             for one in trials
         )
         counts = draw_counts(len(index), DRAW, roi.shard)
-        of_b = bootstrap_vertices(Predicted(y, b, a), counts)
-        expected = bootstrap_vertices(Predicted(y, a, b), counts)
-        np.testing.assert_array_equal(tests.drawn[roi.id], expected.drawn_mean)
-        np.testing.assert_allclose(tests.drawn[roi.id], -of_b.drawn_mean, atol=1e-6)
+        of_b = draw_mean_differences(Predicted(y, b, a), counts)
+        expected = draw_mean_differences(Predicted(y, a, b), counts)
+        np.testing.assert_array_equal(tests.drawn[roi.id], expected)
+        np.testing.assert_allclose(tests.drawn[roi.id], -of_b, atol=1e-6)
 
 
 def test_rois_of_a_subject_on_different_images_have_no_interval_in_common(tests) -> None:
