@@ -114,7 +114,9 @@ def test_two_protocols_are_shown_side_by_side_with_their_gap(tmp_path, capsys) -
     assert max(map(len, shown.splitlines())) <= 100
     text = " ".join(shown.split())
     assert "Protocols nested and paper" in text
+    assert "The gap has three causes" in text
     assert "fits on only four fifths of the test images" in text
+    assert "nested fits on images that a backbone was fine-tuned on" in text
     assert text.count("+0.000") == 9
 
 
