@@ -96,7 +96,7 @@ def parse_rois(text: str) -> tuple[str, ...]:
     unknown = [part for part in parts if part not in groups and part not in ROI_ORDER]
     if unknown:
         raise InputError(
-            f"rois: unknown {', '.join(map(repr, unknown))}; expected early, higher, streams, "
+            f"--rois: unknown {', '.join(map(repr, unknown))}; expected early, higher, streams, "
             f"or any of {', '.join(ROI_ORDER)}{meant(unknown[0], (*groups, *ROI_ORDER))}"
         )
     # "early" names a group and a stream; on the command line it means the group.
@@ -117,7 +117,7 @@ def select(rois: "Sequence[Roi]", selection: Selection) -> "list[Roi]":
     absent = sorted(set(selection.subjects or ()) - set(subjects.values()))
     if absent:
         raise InputError(
-            f"subjects: {', '.join(map(str, absent))} not in the data, "
+            f"--subjects: {', '.join(map(str, absent))} not in the data, "
             f"which has {', '.join(sorted(subjects))}{number_meant(absent[0], subjects)}"
         )
     chosen = [
@@ -128,7 +128,9 @@ def select(rois: "Sequence[Roi]", selection: Selection) -> "list[Roi]":
         and (selection.rois is None or roi.name in selection.rois)
     ]
     if not chosen:
-        raise InputError("the selected subjects, hemispheres and ROIs match no ROI of the data")
+        raise InputError(
+            "--subjects, --hemispheres, --rois: no ROI of the data matches all of them"
+        )
     return chosen
 
 

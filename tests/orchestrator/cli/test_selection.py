@@ -22,7 +22,7 @@ def test_rois_are_read_as_names_and_groups_in_the_order_of_tables() -> None:
 
 @pytest.mark.parametrize("text", ["", "V5", "V1v,", "v1v", "all"])
 def test_an_unknown_roi_is_reported_with_the_known_ones(text) -> None:
-    with pytest.raises(InputError, match=r"rois: unknown '.*'; expected early, higher.*V1v"):
+    with pytest.raises(InputError, match=r"--rois: unknown '.*'; expected early, higher.*V1v"):
         parse_rois(text)
 
 
@@ -51,7 +51,7 @@ def test_rois_are_selected_by_subject_hemisphere_and_roi() -> None:
 
 
 def test_a_subject_that_is_not_in_the_data_is_reported_with_those_that_are() -> None:
-    with pytest.raises(InputError, match="subjects: 7 not in the data, which has subj01, subj02"):
+    with pytest.raises(InputError, match="--subjects: 7 not in the data, which has subj01, subj02"):
         select(ALL_ROIS, Selection(subjects=(1, 7)))
 
 
