@@ -10,12 +10,15 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn, TypeVar
+from typing import IO, Final, NoReturn, TypeVar
 
+import search_spaces
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.signals import is_stopping
+from orchestrator.sweep.rehearsal import Limits, rehearse
 
 T = TypeVar("T")
 
@@ -29,6 +32,8 @@ LOADING: Final = 3.0
 """Factor of both for importing a search space's file, which may import large libraries."""
 AGAIN_SECONDS: Final = 1.0
 """A search space that survives its time limit is stopped again after this time."""
+GRACE_SECONDS: Final = 2.0
+"""The process of a search space that can't be stopped is ended after this further time."""
 MAX_MESSAGE: Final = 300
 
 
@@ -36,17 +41,36 @@ class _TooLong(BaseException):
     """The time limit has passed; no ``except Exception`` of a search space catches it."""
 
 
-@contextmanager
-def confined(file: str | None, action: str, factor: float = 1.0) -> Iterator[None]:
-    """Turn all that a search space raises in this block into an InputError; bound its time.
+def confined(work: Callable[[], T], file: str | None, action: str, factor: float = 1.0) -> T:
+    """Return what a function of a search space returns; bound its time and memory.
 
-    file: the space's file, whose line is named. action: what failed. factor: of the time limits,
-    which hold in the main thread only. Standard output goes to standard error; the process does
-    not exit. Signals to this process stop it as always.
+    All that it raises becomes an InputError. file: the space's file, whose line is named. action:
+    what failed. factor: of the time limits, which hold in the main thread only. Standard output
+    goes to standard error; the process does not exit. Signals to this process stop it as always.
+
+    The code of a user's file is run in a child process first, and then here without its output.
     """
+    if not _is_rehearsed(file):
+        return _confine(work, sys.stderr, file, action, factor)
+    limits = Limits(factor * CPU_SECONDS, factor * WALL_SECONDS, GRACE_SECONDS)
+    rehearse(lambda: _confine(work, sys.stderr, file, action, factor), file, action, limits)
+    with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+        return _confine(work, nowhere, file, action, factor)
+
+
+def _is_rehearsed(file: str | None) -> bool:
+    """Return whether code is a user's, and this thread one that can be interrupted."""
+    is_own = file is not None and Path(file).parent == Path(search_spaces.__file__).parent
+    return not is_own and threading.current_thread() is threading.main_thread()
+
+
+def _confine(
+    work: Callable[[], T], output: IO[str], file: str | None, action: str, factor: float
+) -> T:
+    """Run a function within bounds, as :func:`confined`, in this process."""
     try:
-        with redirect_stdout(sys.stderr), _no_exit(), _time_limit(factor):
-            yield
+        with redirect_stdout(output), _no_exit(), _time_limit(factor):
+            return work()
     except BaseException as error:
         if isinstance(error, InputError) or is_stopping():
             raise
@@ -60,7 +84,7 @@ def describe_error(error: BaseException, file: str | None) -> str:
     elif isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         text = f"it raises {type(error).__name__}; a search space yields trials, and never exits"
     else:
-        text = f"{type(error).__name__}: {_text_of(error)}"
+        text = f"{type(error).__name__}: {_text_of(error)}".removesuffix(": ")
     lines = [
         one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == file
     ]

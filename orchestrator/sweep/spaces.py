@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -19,6 +20,7 @@ from trainables.models.backbones import registered_builders
 from trainables.spec import FROM_FILE, Backbone, Roi, Trial
 from trainables.spec.evaluation import with_rois_of
 from trainables.spec.search import Search
+from trainables.storage.atomic import hash_file
 from trainables.wording import meant
 
 ACTIONS: Final = ("status", "retry", "cancel")
@@ -84,14 +86,28 @@ def _load_file(path: Path) -> ModuleType:
         raise InputError(
             f"{path}: no such search space; give the path of a .py file{_meant(str(path))}"
         )
+    return _load_version(path, hash_file(path))
+
+
+@lru_cache(maxsize=1)
+def _load_version(path: Path, content: str) -> ModuleType:
+    """Load a file, once for a command that asks for its search and for its trials.
+
+    content: hash of the file.
+    """
     spec = importlib.util.spec_from_file_location("user_search_space", path)
     assert spec is not None
     assert spec.loader is not None
+    loader = spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up there
-    with confined(spec.origin, "could not be loaded", LOADING), _same_backbones(spec.origin):
+
+    def load() -> None:
         _check_source(path)
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
+
+    with _same_backbones(spec.origin):
+        confined(load, spec.origin, "could not be loaded", LOADING)
     return module
 
 
@@ -136,14 +152,10 @@ def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial
     not given.
     """
     file = _file_of(space)
-    with confined(file, "trials(rois) of the search space failed"), _same_backbones(file):
-        yielded = space(list(rois))
-        if not isinstance(yielded, Iterable) or isinstance(yielded, str | bytes | Mapping):
-            expected = "yield Trial values, or return a list of them"
-            raise InputError(
-                f"{file}: trials(rois) returned {yielded!r:.80}; expected it to {expected}"
-            )
-        trials = first_items(yielded, file, "trials(rois)")
+    with _same_backbones(file):
+        trials = confined(
+            lambda: _yielded(space, rois, file), file, "trials(rois) of the search space failed"
+        )
     merged: dict[str, Trial] = {}
     for trial in trials:
         if type(trial) is not Trial:
@@ -156,6 +168,17 @@ def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial
         nothing = "the search space yielded no trial for the chosen ROIs"
         raise InputError(nothing, *space_notes(space, rois))
     return list(merged.values())
+
+
+def _yielded(space: Space, rois: Sequence[Roi], file: str | None) -> list[Trial]:
+    """List what a space yields."""
+    yielded = space(list(rois))
+    if not isinstance(yielded, Iterable) or isinstance(yielded, str | bytes | Mapping):
+        expected = "yield Trial values, or return a list of them"
+        raise InputError(
+            f"{file}: trials(rois) returned {yielded!r:.80}; expected it to {expected}"
+        )
+    return first_items(yielded, file, "trials(rois)")
 
 
 def _file_of(function: Callable[..., object]) -> str | None:
@@ -181,9 +204,12 @@ def space_notes(space: Space, rois: Sequence[Roi]) -> tuple[str, ...]:
     if not callable(notes):
         return ()
     file = _file_of(notes)
-    with confined(file, "notes(rois) of the search space failed"):
+
+    def listed() -> tuple[str, ...]:
         lines = first_items(notes(list(rois)), file, "notes(rois)")
         return tuple(" ".join(str(line).split()) for line in lines)
+
+    return confined(listed, file, "notes(rois) of the search space failed")
 
 
 def _with_weights(trial: Trial, weights: str | None) -> Trial:

@@ -1,6 +1,7 @@
 """Search spaces that loop, exit, print or change the program: bounded, and refused in one line."""
 
 import os
+import re
 import signal
 import sys
 import time
@@ -11,7 +12,7 @@ from torchvision.models import _api
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.signals import stoppable
-from orchestrator.sweep import confinement
+from orchestrator.sweep import confinement, rehearsal
 from orchestrator.sweep.spaces import expand, load_search, load_space, space_notes
 from tests.builders.planned_rois import rois
 from trainables.models import backbones
@@ -26,6 +27,8 @@ def short_limits(monkeypatch) -> None:
     monkeypatch.setattr(confinement, "CPU_SECONDS", 0.3)
     monkeypatch.setattr(confinement, "WALL_SECONDS", 0.6)
     monkeypatch.setattr(confinement, "AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(confinement, "GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(rehearsal, "MAX_MEMORY", 1 << 26)
 
 
 def written(directory: Path, text: str) -> str:
@@ -153,6 +156,34 @@ def test_a_space_that_is_no_list_of_trials_is_refused_in_one_line(
     shown = refusal(path)
     assert message in shown
     assert shown.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        (
+            f"{TRIALS}    yield {ONE}\n    sum(itertools.count())\n",
+            r"space failed: no end after 0.\d s( of CPU time)? \(line 5\)",
+        ),
+        (
+            "sum(itertools.count())\n",
+            r"could not be loaded: no end after (0.9|1.8) s( of CPU time)? \(line 3\)",
+        ),
+        (
+            f"import ctypes\n{TRIALS}    ctypes.PyDLL(None).sleep(9)\n    yield {ONE}\n",
+            r"space failed: no end after 0.6 s \(line 5\)",
+        ),
+        (f"{TRIALS}    return list(itertools.repeat(0))\n", r"failed: MemoryError \(line 4\)"),
+        (f"{TRIALS}    os.kill(os.getpid(), 9)\n", "failed: its process was ended by SIGKILL"),
+        (
+            f"import ctypes\n{TRIALS}    ctypes.string_at(0)\n",
+            r"failed: its process was ended by SIGSEGV \(line 5\)",
+        ),
+    ],
+)
+def test_a_call_that_does_not_return_to_python_is_ended(tmp_path, text, pattern) -> None:
+    path = written(tmp_path, text)
+    assert re.fullmatch(f"{re.escape(path)}: .*{pattern}", refusal(path))
 
 
 def test_a_space_that_prints_does_not_write_to_standard_output(tmp_path, capfd) -> None:
