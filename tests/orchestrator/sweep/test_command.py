@@ -22,7 +22,7 @@ from trainables.spec import Backbone, Contrastive, Encoding, Trial
     [
         (
             command(space="papre"),
-            "no search space 'papre'; expected one of demo, hyperparameter_search",
+            "no search space 'papre'; expected one of controls, controls_demo, demo, hyper",
         ),
         (command(space="absent.py"), "absent.py: no such search space"),
         (command("--data", "nowhere"), "nowhere: no ingested subject found (expected SUBJECT/"),
