@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from orchestrator.scores.filters import one_trial_per_roi, started_in
+from orchestrator.scores.filters import of_latest_data, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from trainables.data.data_directory import DataDirectory
 from trainables.results.complete_scores import find_score_files
@@ -47,8 +47,17 @@ class Inputs:
 
     @cached_property
     def scores(self) -> ScoreTable:
-        """The same, with one trial per method and ROI: the one that started last."""
-        return one_trial_per_roi(self.all_scores, started_in(self.runs))[0]
+        """The same, of each trial on the data of an ROI that were ingested last."""
+        return self._latest[0]
+
+    @property
+    def data_notes(self) -> list[str]:
+        """Say which scores are left out, because their subject was ingested again."""
+        return self._latest[1]
+
+    @cached_property
+    def _latest(self) -> tuple[ScoreTable, list[str]]:
+        return of_latest_data(self.all_scores, started_in(self.runs))
 
     @cached_property
     def protocols(self) -> tuple[str, ...]:

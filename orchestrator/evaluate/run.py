@@ -32,7 +32,7 @@ from orchestrator.execution.session import Label, Session
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import outcomes, read_costs
 from orchestrator.scores.display.transfer_tables import transfer_tables
-from orchestrator.scores.filters import one_trial_per_roi, started_in
+from orchestrator.scores.filters import of_latest_data, started_in
 from orchestrator.scores.overlap_notes import overlap_notes
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.transfers import transfers
@@ -150,7 +150,7 @@ def _closing(runs: RunDirectory, work_items: Sequence[WorkItem]) -> Iterable[Ren
     evaluated = table.keep("trial_id", asked).present("protocol")
     protocol = next(p for p in PROTOCOLS if p in evaluated)
     kept = table.keep("trial_id", asked | others).keep("protocol", [protocol])
-    chosen, _ = one_trial_per_roi(kept, started_in(runs))
+    chosen, _ = of_latest_data(kept, started_in(runs))
     yield from transfer_tables(transfers(chosen), protocol)
     yield from map(Text, overlap_notes(chosen))
     yield Text(f"more of these: python -m orchestrator.scores --out {runs} --by model")

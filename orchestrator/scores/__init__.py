@@ -1,3 +1,11 @@
 """From score files to tables: rows, summaries, intervals, tests, display and export."""
 
-__all__ = ["display", "filters", "overlap_notes", "rows", "score_table", "statistics"]
+__all__ = [
+    "display",
+    "filters",
+    "overlap_notes",
+    "references",
+    "rows",
+    "score_table",
+    "statistics",
+]

@@ -3,6 +3,8 @@
 cortex-sweep scores                                     mean r by ROI group
 cortex-sweep scores --by roi --compare contrastive untuned
 cortex-sweep scores --by roi --compare contrastive untuned --stats
+cortex-sweep scores --by setting                        one row per setting of a method
+cortex-sweep scores --compare temperature=0.1 temperature=1
 cortex-sweep scores --protocol nested,paper             two protocols and their gap
 cortex-sweep scores --export scores.csv                 one row per ROI and method
 """
@@ -42,13 +44,12 @@ class TableOptions:
     """Which table is shown."""
 
     out: RunsDirectory | None = None
-    by: Literal["group", "roi", "subject", "subject-roi", "layer", "model"] = "group"
-    """What a row is. layer: which layers the ROIs chose; model: evaluated models, by the subjects
-    they were fine-tuned on and scored on."""
-    compare: Annotated[
-        list[str] | None, Parameter(metavar="METHOD METHOD", consume_multiple=True)
-    ] = None
-    """Two methods, such as `contrastive untuned`; without a method: each one against untuned."""
+    by: Literal["group", "roi", "subject", "subject-roi", "setting", "layer", "model"] = "group"
+    """What a row is. setting: a setting of a method, over all ROIs; layer: which layers the ROIs
+    chose; model: evaluated models, by the subjects they were fine-tuned on and scored on."""
+    compare: Annotated[list[str] | None, Parameter(metavar="A B", consume_multiple=True)] = None
+    """Two methods or settings, such as `contrastive untuned` or `temperature=0.1 temperature=1`;
+    a side may be both: `contrastive,temperature=0.1`. Without any: each setting against untuned."""
     protocol: Annotated[NameList, Parameter(show_default="nested")] = ("nested",)
     """nested, paper or released; two, such as nested,paper, are shown side by side."""
 
@@ -98,6 +99,9 @@ class ChoiceOptions:
     trial: Annotated[tuple[str, ...], Parameter(metavar="ID", show_default=False)] = ()
     """A trial's id, its beginning, or the 8 hex digits of a setting; may be repeated. Methods of
     which no trial is named keep all theirs."""
+    where: Annotated[tuple[str, ...], Parameter(metavar="NAME=VALUE", show_default=False)] = ()
+    """A value that settings must have, such as temperature=0.1; may be repeated. Methods without
+    such a value keep all their trials."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,9 +137,11 @@ def _check_compare(
     """Raise InputError for options that contradict --compare."""
     compare = table.compare
     if compare is not None and len(compare) not in (0, 2):
-        raise InputError(f"--compare {' '.join(compare)}: expected two methods, or none")
+        raise InputError(
+            f"--compare {' '.join(compare)}: expected two methods or settings, or none"
+        )
     if compare and compare[0] == compare[1]:
-        raise InputError(f"--compare {' '.join(compare)}: expected two different methods")
+        raise InputError(f"--compare {' '.join(compare)}: expected two different ones")
     if compare is not None and table.by in ("layer", "model"):
         what = "each method's layers" if table.by == "layer" else "each model beside untuned"
         raise InputError(f"--by {table.by} shows {what}; omit --compare")
@@ -150,10 +156,12 @@ def _check_protocol(table: TableOptions) -> None:
     protocols, given = table.protocol, ",".join(table.protocol)
     if len(protocols) > 2 or len(set(protocols)) < len(protocols):
         raise InputError(f"--protocol {given}: expected one, or two different ones")
-    if len(protocols) == 2 and (table.compare is not None or table.by in ("layer", "model")):
+    if len(protocols) == 2 and (
+        table.compare is not None or table.by in ("setting", "layer", "model")
+    ):
         raise InputError(
             f"--protocol {given}: two protocols are shown side by side, without "
-            "--compare, --by layer or --by model; give one"
+            "--compare, --by setting, layer or model; give one"
         )
 
 
@@ -174,6 +182,7 @@ def _query(
         protocols=table.protocol,
         draws=statistics.draws if statistics.stats else None,
         trials=choice.trial,
+        where=choice.where,
         subjects=choice.subjects,
         hemispheres=choice.hemispheres,
         rois=None if choice.rois is None else parse_rois(choice.rois),

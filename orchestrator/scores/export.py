@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from orchestrator.cli.errors import InputError
-from orchestrator.scores.score_table import DERIVED, ScoreTable
+from orchestrator.scores.score_table import ScoreTable
+from orchestrator.scores.segments import DERIVED
 from trainables.results.score_files import SCORE_SCHEMA
 from trainables.storage.atomic import atomic_write, write_parquet
 
@@ -31,11 +32,16 @@ def export_vertices(table: ScoreTable, path: Path) -> int:
 
     Raises InputError as :func:`check_export` does.
     """
-    derived = table.segments[list(DERIVED)].astype(object).to_numpy().tolist()
-    parts = [
-        _with_columns(rows, dict(zip(DERIVED, values, strict=True)))
-        for rows, values in zip(table.read(SCORE_SCHEMA.names), derived, strict=True)
-    ]
+    names, in_schema = ("trial_id", *DERIVED), set(SCORE_SCHEMA.names)
+    derived = table.segments[list(names)].astype(object).to_numpy().tolist()
+    parts = []
+    for rows, values in zip(table.read(SCORE_SCHEMA.names), derived, strict=True):
+        known = dict(zip(names, values, strict=True))
+        of_trial = dict.fromkeys(table.labels.names) | table.labels.values(
+            table.trials[known["trial_id"]]
+        )
+        added = {name: v for name, v in (known | of_trial).items() if name not in in_schema}
+        parts.append(_with_columns(rows, added))
     return write_rows(pa.concat_tables(parts).unify_dictionaries(), path)
 
 

@@ -1,7 +1,6 @@
-"""Filters of a score table: by value, subject, trial; one trial or model per ROI."""
+"""Filters of a score table: by value, subject, trial; the latest data, one model per ROI."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,8 @@ from orchestrator.cli.selection import number_meant, subject_number
 from orchestrator.scores.score_table import ScoreTable
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import Evaluation
-from trainables.spec.setting import is_named, setting_of
+from trainables.spec.labels import method_of
+from trainables.spec.setting import is_named
 from trainables.wording import meant, some
 
 
@@ -55,38 +55,39 @@ def keep_trials(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
             )
         chosen |= fits
     named = table.segments["trial_id"].isin(chosen)
-    methods = table.segments.loc[named, "method"].unique()  # an evaluation's differ by ROI
-    return table.where(named | ~table.segments["method"].isin(methods))
+    methods = table.segments["method"].astype(str).map(method_of)  # an evaluation's differ by ROI
+    return table.where(named | ~methods.isin(methods[named].unique()))
 
 
-def one_trial_per_roi(
+def of_latest_data(
     table: ScoreTable, started: Callable[[str], float]
 ) -> tuple[ScoreTable, list[str]]:
-    """Keep, of a method's trials on the same ROI and protocol, the one that started last.
+    """Keep, of trials that differ only in the data of their ROI, the one that started last.
 
-    started: seconds since 1970 of a trial by its id. Returns the table, and one note per
-    method that had several trials on an ROI, or whose ROIs are of several settings.
+    An ROI has several data where a subject was ingested again with other content. started: seconds
+    since 1970 of a trial by its id. Returns the table, and one note per method with such ROIs.
     """
-    keys = ["method", "roi_id", "protocol", "source"]
-    found = with_source(table, [*keys[:-1], "setting"])
+    keys = ["method", "seed", "roi_id", "protocol", "source"]
+    found = with_source(table, keys[:-1]).astype(str)
     several = found[found.duplicated(keys, keep=False)]
     order = {key: (started(key), key) for key in several["trial_id"].unique()}
     dropped = [
         (row.trial_id, row.roi_id, row.protocol)
-        for _, group in several.groupby(keys, observed=True)
+        for _, group in several.groupby(keys, dropna=False)  # untuned has no seed
         for row in group.itertuples()
         if row.trial_id != max(group["trial_id"], key=order.__getitem__)
     ]
-    kept = table
-    if dropped:
-        segments = pd.MultiIndex.from_frame(table.segments[["trial_id", "roi_id", "protocol"]])
-        unwanted = segments.isin(dropped)
-        kept = table.where(pd.Series(~unwanted, index=table.segments.index))
+    if not dropped:
+        return table, []
+    segments = pd.MultiIndex.from_frame(table.segments[["trial_id", "roi_id", "protocol"]])
+    kept = table.where(pd.Series(~segments.isin(dropped), index=table.segments.index))
     notes = [
-        _describe_several(table, found[found["method"] == m], several)
-        for m in table.present("method")
+        f"{method}: trials on several versions of the data of {part['roi_id'].nunique()} ROIs, the "
+        f"last started is taken; trials {some(sorted(part['trial_id'].unique()))}; --trial selects "
+        "one"
+        for method, part in several.groupby("method")
     ]
-    return kept, [note for note in notes if note]
+    return kept, notes
 
 
 def with_source(table: ScoreTable, columns: Sequence[str]) -> pd.DataFrame:
@@ -102,36 +103,6 @@ def with_source(table: ScoreTable, columns: Sequence[str]) -> pd.DataFrame:
 def evaluations_of(table: ScoreTable) -> dict[str, Evaluation]:
     """Return the evaluations of a table by their ids."""
     return {key: one for key, one in table.trials.items() if isinstance(one, Evaluation)}
-
-
-def _describe_several(table: ScoreTable, found: pd.DataFrame, several: pd.DataFrame) -> str:
-    """Describe the settings of one method, and on how many ROIs one was chosen."""
-    method = found["method"].iloc[0]
-    n_several = several.loc[several["method"] == method, "roi_id"].nunique()
-    settings = found.groupby("setting", observed=True)["trial_id"].first()
-    if not n_several and len(settings) == 1:
-        return ""
-    taken = f"several trials on {n_several} of its ROIs, the last started is taken; "
-    names = f"trials {some(sorted(found['trial_id'].unique()))}"
-    if len(settings) > 1:
-        described = _describe(
-            {key: setting_of(table.trials[t]).values for key, t in settings.items()}
-        )
-        names = f"settings {some(sorted(described), '; ')}"
-    return f"{method}: {taken if n_several else ''}{names}; --trial selects one"
-
-
-def _describe(settings: Mapping[Any, Mapping[str, Any]]) -> list[str]:
-    """Name each setting by the values in which the settings differ."""
-    names = [
-        name
-        for name in next(iter(settings.values()))
-        if len({str(setting[name]) for setting in settings.values()}) > 1
-    ]
-    return [
-        " ".join([str(key), *(f"{name}={setting[name]}" for name in names)])
-        for key, setting in settings.items()
-    ]
 
 
 def started_in(runs: RunDirectory) -> Callable[[str], float]:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
+from trainables.spec.labels import natural, split_label
 from trainables.spec.rois import ROI_ORDER
 
 By = Literal["group", "roi", "subject", "subject-roi"]
@@ -25,10 +26,18 @@ class Row:
     is_total: bool = False
 
 
-def method_order(methods: Iterable[str]) -> list[str]:
-    """Sort methods in the order of METHOD_ORDER, then the others by name."""
+def method_order(labels: Iterable[str]) -> list[str]:
+    """Sort labels by method, in the order of METHOD_ORDER, then the others by name, and by value.
+
+    labels: of methods and their settings (trainables.spec.labels).
+    """
     rank = {name: number for number, name in enumerate(METHOD_ORDER)}
-    return sorted(set(methods), key=lambda name: (rank.get(name, len(rank)), name))
+
+    def key(label: str) -> tuple[Any, ...]:
+        method, values = split_label(label)
+        return (rank.get(method, len(rank)), method, [natural(one) for one in values.values()])
+
+    return sorted(set(labels), key=key)
 
 
 def rois_of(vertices: pd.DataFrame) -> pd.DataFrame:

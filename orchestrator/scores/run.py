@@ -14,6 +14,7 @@ from orchestrator.scores.display.score_tables import (
     OPTIMISTIC,
     comparison_table,
     layer_table,
+    setting_table,
     summary_table,
     unpaired,
 )
@@ -24,17 +25,19 @@ from orchestrator.scores.filters import (
     keep_subjects,
     keep_trials,
     keep_values,
+    of_latest_data,
     one_model_per_roi,
-    one_trial_per_roi,
     started_in,
 )
 from orchestrator.scores.overlap_notes import overlap_notes
+from orchestrator.scores.references import UNTUNED, with_references
 from orchestrator.scores.rows import By, method_order
 from orchestrator.scores.score_table import ScoreTable, read_score_table
+from orchestrator.scores.setting_filters import keep_where, pairs_to_compare
 from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import ImageTests
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
-from orchestrator.scores.statistics.summaries import choose_layers, compare_all, summarise
+from orchestrator.scores.statistics.summaries import choose_layers, compare_all, summarise, totals
 from orchestrator.scores.statistics.transfers import transfers
 from orchestrator.scores.statistics.vertex_pairs import Bootstrap, pair
 from orchestrator.scores.tidy_export import tidy_rows
@@ -42,7 +45,7 @@ from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.results.strangers import describe_strangers
-from trainables.wording import meant
+from trainables.spec.labels import method_of
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,16 @@ class ScoreQuery:
 
     runs: RunDirectory
     data: DataDirectory
-    by: By | Literal["layer", "model"]
+    by: By | Literal["setting", "layer", "model"]
     compare: tuple[str, ...] | None
-    """Two methods; none: every method against untuned; None: no comparison."""
+    """Two methods or settings; none: each one against untuned; None: no comparison."""
     protocols: tuple[str, ...]
     """One, or two to show side by side."""
     draws: int | None
     """Bootstrap draws of the test images; None: no statistics."""
     trials: tuple[str, ...]
+    where: tuple[str, ...]
+    """Values of settings, each ``name=value``."""
     subjects: tuple[int, ...] | None
     hemispheres: tuple[str, ...] | None
     rois: tuple[str, ...] | None
@@ -68,9 +73,10 @@ class ScoreQuery:
 
 @dataclass(frozen=True)
 class _QueryResult:
-    """Tables, the notes under them, and the vertices that were tested."""
+    """Tables, the scores in them, the notes under them, and the vertices that were tested."""
 
     tables: Sequence[RenderableType]
+    shown: ScoreTable
     notes: Sequence[str] = ()
     tests: Sequence[ImageTests] = field(default=())
 
@@ -86,11 +92,11 @@ def run_query(query: ScoreQuery, console: Console | None = None) -> None:
     table = read_score_table(query.runs)
     left_out = describe_strangers((*query.runs.strangers(), *table.strangers))
     table = _restrict(table, query)
-    kept, notes = one_trial_per_roi(table, started_in(query.runs))
+    kept, notes = of_latest_data(table, started_in(query.runs))
     result = _result_of(kept, query)
     for one in result.tables:
         console.print(one)
-    for line in (*result.notes, *overlap_notes(_shown(kept, query)), *notes):
+    for line in (*result.notes, *overlap_notes(result.shown), *notes):
         console.print(line, highlight=False, markup=False)
     if left_out:
         console.print(left_out, highlight=False, markup=False, soft_wrap=True)
@@ -108,6 +114,8 @@ def _restrict(table: ScoreTable, query: ScoreQuery) -> ScoreTable:
     table = keep_values(table, "protocol", "protocol", query.protocols)
     if query.trials:
         table = keep_trials(table, query.trials)
+    if query.where:
+        table = keep_where(table, query.where)
     if query.subjects is not None:
         table = keep_subjects(table, query.subjects)
     if query.hemispheres is not None:
@@ -126,21 +134,24 @@ def _result_of(table: ScoreTable, query: ScoreQuery) -> _QueryResult:
         raise InputError(*notes)
     if by == "layer":
         choices = choose_layers(table.vertices, table.at_layers())
-        return _QueryResult([layer_table(choices, protocols[0])], notes)
+        return _QueryResult([layer_table(choices, protocols[0])], table, notes)
     if query.compare is not None:
         found = _compared(table, query, query.compare, by)
+    elif by == "setting":
+        found = _by_setting(table, protocols[0])
     elif len(protocols) == 2:
         found = _side_by_side(table, protocols, by)
     else:
-        found = _QueryResult([summary_table(summarise(table.vertices, by), by, protocols[0])])
+        rows = summarise(table.over_seeds, by)
+        found = _QueryResult([summary_table(rows, by, protocols[0])], table)
     return replace(found, notes=[*found.notes, *notes])
 
 
-def _shown(table: ScoreTable, query: ScoreQuery) -> ScoreTable:
-    """Keep the scores that a query's tables are computed from."""
-    if query.compare:
-        return table.keep("method", query.compare)
-    return table if query.by == "model" else one_model_per_roi(table)[0]
+def _by_setting(table: ScoreTable, protocol: str) -> _QueryResult:
+    digests = table.segments[["method", "setting"]].drop_duplicates().astype(str)
+    by_label = dict(digests.itertuples(index=False, name=None))
+    rows = summarise(table.over_seeds, "group")
+    return _QueryResult([setting_table(rows, by_label, protocol)], table)
 
 
 def _by_model(table: ScoreTable, protocol: str) -> _QueryResult:
@@ -150,48 +161,54 @@ def _by_model(table: ScoreTable, protocol: str) -> _QueryResult:
             "--by model: no scores of an evaluation; run python -m "
             "orchestrator.evaluate transfer --out RUNS"
         )
-    return _QueryResult(transfer_tables(found, protocol))
+    return _QueryResult(transfer_tables(found, protocol), table)
 
 
 def _side_by_side(table: ScoreTable, protocols: tuple[str, ...], by: By) -> _QueryResult:
     first, second = protocols
-    gaps = protocol_gaps(table.vertices, (first, second), by)
+    gaps = protocol_gaps(table.over_seeds, (first, second), by)
     if not gaps:
         raise InputError(f"--protocol {first},{second}: no trial was scored under both")
-    return _QueryResult([gap_table(gaps, by, (first, second))])
+    return _QueryResult([gap_table(gaps, by, (first, second))], table)
 
 
-def _compared(table: ScoreTable, query: ScoreQuery, asked: Sequence[str], by: By) -> _QueryResult:
+def _compared(
+    table: ScoreTable, query: ScoreQuery, asked: Sequence[str], by: By | Literal["setting"]
+) -> _QueryResult:
     bootstrap = Bootstrap()
-    methods = _methods(table, asked)
-    pairs = [pair(table.vertices, a, b) for a, b in methods]
-    compared = compare_all(pairs, by, bootstrap)
-    notes = [line for line in map(unpaired, pairs) if line]
+    labels, notes = _pairs(table, asked)
+    level: By = "group" if by == "setting" else by
+    pairs = [pair(table.over_seeds, a, b) for a, b in labels]
+    compared = compare_all(pairs, level, bootstrap)
+    notes += [line for line in map(unpaired, pairs) if line]
     if not compared:
         raise InputError(f"--compare: no vertex has both scores; {'; '.join(notes)}")
-    shown = comparison_table(compared, by, query.protocols[0], bootstrap)
+    rows = totals(compared) if by == "setting" else compared
+    tables = [comparison_table(rows, level, query.protocols[0], bootstrap)]
+    shown = table.keep("method", {label for pair_ in labels for label in pair_})
     if query.draws is None:
-        return _QueryResult([shown], notes)
+        return _QueryResult(tables, shown, notes)
     places, images = Places(query.runs, query.data), ImageBootstrap(query.draws)
-    more = compute_statistics(table.vertices, methods, by, places, images)
-    return _QueryResult([shown, *more.tables], [*notes, *more.notes], more.tests)
+    more = compute_statistics(shown.over_seeds, labels, level, places, images)
+    return _QueryResult([*tables, *more.tables], shown, [*notes, *more.notes], more.tests)
 
 
-def _methods(table: ScoreTable, asked: Sequence[str]) -> list[tuple[str, str]]:
-    """List the pairs of methods to compare; raise InputError for one that has no scores."""
-    present = method_order(table.present("method"))
-    absent = [method for method in asked or ("untuned",) if method not in present]
-    if absent:
-        raise InputError(
-            f"--compare: no scores of {', '.join(absent)}; there are {', '.join(present)}"
-            f"{meant(absent[0], present)}"
-        )
+def _pairs(table: ScoreTable, asked: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """List the pairs of labels to compare, and notes on those without a reference.
+
+    Raises InputError for a side that has no scores.
+    """
     if asked:
-        return [(asked[0], asked[1])]
-    others = [(method, "untuned") for method in present if method != "untuned"]
-    if not others:
+        return pairs_to_compare(table, asked), []
+    present = list(dict.fromkeys(map(method_of, method_order(table.present("method")))))
+    if UNTUNED not in present:
+        raise InputError(f"--compare: no scores of {UNTUNED}; there are {', '.join(present)}")
+    if present == [UNTUNED]:
         raise InputError("--compare: there are scores of untuned only")
-    return others
+    found, notes = with_references(table)
+    if not found:
+        raise InputError(f"--compare: {'; '.join(notes)}")
+    return found, notes
 
 
 def _export(table: ScoreTable, result: _QueryResult, query: ScoreQuery, path: Path) -> int:

@@ -1,14 +1,13 @@
-"""Every score of a sweep in one table: read and filtered, one trial per ROI.
+"""Every score of a sweep in one table: read, filtered, averaged over seeds.
 
-A segment is an ROI of a trial under one protocol: the rows of a score file that differ only in
-their vertex. Everything but vertex and r is stored once per segment, and filters select segments.
+Everything but vertex and r is stored once per segment, and filters select segments.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,26 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.cli.errors import InputError
+from orchestrator.scores.segments import PLACES, FileScores, Integers, read_scores_of, tabulate
 from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import ScoreFile, read_score_columns
+from trainables.results.score_files import read_score_columns
 from trainables.results.strangers import describe_strangers
-from trainables.spec.evaluation import WorkItem, method_on, with_rois_of
-from trainables.spec.rois import roi_group_of
-from trainables.spec.setting import setting_of
+from trainables.spec.evaluation import WorkItem, with_rois_of
+from trainables.spec.labels import Labels, labels_of
 from trainables.storage.threads import map_reads
 
-RECORDED: Final = ("trial_id", "method", "dataset", "subject", "hemisphere", "roi")
-"""Columns that follow from the trial and the ROI that a file records."""
-MEASURED: Final = ("protocol", "layer", "n_test", "host", "n_overlap", "n_excluded")
-"""Columns that are constant within a segment, as the file has them."""
-DERIVED: Final = ("roi_id", "group", "data", "setting", "code")
-"""Further columns from the file's metadata: ROI id, ROI group, digests of data and setting,
-version of the program; the last is null where the file does not say."""
-COUNTS: Final = ("n_test", "n_overlap", "n_excluded")
-PLACES: Final = ("file", "first", "n")
-"""Where a segment is: number of its file, its first row and number of rows there."""
-
-Integers = np.ndarray[Any, np.dtype[np.int32]]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -45,7 +32,7 @@ class ScoreTable:
 
     segments: pd.DataFrame
     """The selected segments: RECORDED, MEASURED, ``trained_on``, DERIVED and PLACES."""
-    files: tuple["FileScores", ...]
+    files: tuple[FileScores, ...]
     trials: Mapping[str, WorkItem]
     """Each trial and evaluation by its id, with all ROIs that its score files record."""
     strangers: tuple[Path, ...] = ()
@@ -64,8 +51,33 @@ class ScoreTable:
         return sorted(self.segments[column].unique())
 
     @cached_property
+    def labels(self) -> Labels:
+        """The labels of all settings that were read, whatever is selected."""
+        return labels_of(self.trials.values())
+
+    @cached_property
+    def over_seeds(self) -> pd.DataFrame:
+        """The rows of :attr:`vertices`, r averaged over trials that differ only in their seed.
+
+        The column n_seeds counts the averaged trials; a vertex without an r in some has the mean
+        of the others. The other columns are those of the first of these trials.
+        """
+        keys = ["method", "roi_id", "protocol", "data", "trained_on"]
+        groups = self.segments.groupby(keys, observed=True, dropna=False, sort=False).ngroup()
+        if not self.segments.groupby(groups)["trial_id"].nunique().gt(1).any():
+            return self.vertices
+        rows = self.vertices.assign(place=np.repeat(groups.to_numpy(), self.segments["n"]))
+        grouped = rows.groupby(["place", "vertex"], sort=False)
+        means, counts = grouped["r"].transform("mean"), grouped["r"].transform("size")
+        averaged = rows.assign(r=means, n_seeds=counts)[grouped.cumcount() == 0]
+        return averaged.drop(columns="place").reset_index(drop=True)
+
+    @cached_property
     def vertices(self) -> pd.DataFrame:
-        """The rows of the selected segments, one per vertex: all columns but those of PLACES."""
+        """The rows of the selected segments, one per vertex: all columns but those of PLACES.
+
+        n_seeds is 1: each row is of one trial.
+        """
         n = self.segments["n"].to_numpy()
         columns = {
             name: _repeat(self.segments[name], n)
@@ -79,6 +91,7 @@ class ScoreTable:
         measured = {
             "vertex": np.concatenate([np.empty(0, np.int32), *vertex]),
             "r": np.concatenate([np.empty(0), *r]),
+            "n_seeds": np.ones(int(n.sum()), np.int32),
         }
         return pd.DataFrame({**columns, **measured}, copy=False)
 
@@ -151,7 +164,7 @@ def read_score_table(runs: RunDirectory, trial_ids: Collection[str] | None = Non
     paths = runs.score_files()
     if trial_ids is not None:
         paths = [path for path in paths if path.parent.name in trial_ids]
-    read = map_reads(_try_read, paths)
+    read = map_reads(read_scores_of, paths)
     complaints = [one for one in read if isinstance(one, str)]
     if complaints:
         raise InputError(*complaints)
@@ -163,7 +176,7 @@ def read_score_table(runs: RunDirectory, trial_ids: Collection[str] | None = Non
         message = f"{runs}: holds no scores; {cure}"
         raise InputError(message, *([left_out] if left_out else []))
     return ScoreTable(
-        _tabulate(parts),
+        tabulate(parts),
         parts,
         _merge(one.recorded.work_item for one in parts),
         strangers,
@@ -176,68 +189,3 @@ def _merge(work_items: Iterable[WorkItem]) -> dict[str, WorkItem]:
     for one in work_items:
         merged[one.id] = with_rois_of(merged.get(one.id, one), one)
     return merged
-
-
-@dataclass(frozen=True)
-class FileScores:
-    """The content of a score file."""
-
-    recorded: ScoreFile
-    vertex: Integers
-    """(n_rows,) columns of the hemisphere's responses."""
-    r: Numbers
-    """(n_rows,) Pearson r; NaN where a vertex is constant."""
-    segments: tuple[tuple[int, int, tuple[Any, ...]], ...]
-    """First row, number of rows, and the values of MEASURED."""
-
-
-def _try_read(path: Path) -> FileScores | str | None:
-    """Read a score file; return None for a stranger, or what is wrong with it."""
-    try:
-        read = read_score_columns(path, (*MEASURED, "vertex", "r"))
-    except ValueError as error:
-        return str(error)
-    if read is None:
-        return None
-    file, table = read
-    columns = [table[name].combine_chunks() for name in MEASURED]
-    firsts = _first_rows(columns)
-    sizes = np.diff(firsts, append=len(table)).tolist()
-    segments = tuple(
-        (first, n, tuple(column[first].as_py() for column in columns))
-        for first, n in zip(firsts, sizes, strict=True)
-    )
-    return FileScores(file, table["vertex"].to_numpy(), table["r"].to_numpy(), segments)
-
-
-def _first_rows(columns: list[pa.Array]) -> list[int]:
-    """Find the rows at which any of the columns changes its value, row 0 included."""
-    changes = np.zeros(max(0, len(columns[0]) - 1), bool)
-    for column in columns:
-        is_text = pa.types.is_dictionary(column.type)
-        values = (column.indices if is_text else column).to_numpy()
-        changes |= values[1:] != values[:-1]
-    return [0, *(np.flatnonzero(changes) + 1).tolist()] if len(columns[0]) else []
-
-
-def _tabulate(parts: Sequence[FileScores]) -> pd.DataFrame:
-    """List the segments of all files; text is categorical, in order of appearance."""
-    rows: list[tuple[Any, ...]] = []
-    settings: dict[str, str] = {}
-    for number, one in enumerate(parts):
-        work_item, roi, code = one.recorded.work_item, one.recorded.roi, one.recorded.code
-        if work_item.id not in settings:
-            settings[work_item.id] = setting_of(work_item).digest
-        recorded = (work_item.id, method_on(work_item, roi))
-        place = (roi.dataset, roi.subject, roi.hemisphere, roi.name)
-        derived = (roi.id, roi_group_of(roi.name), roi.data, settings[work_item.id], code)
-        for first, n, measured in one.segments:
-            known = (*recorded, *place, *measured, work_item.trained_on, *derived)
-            rows.append((*known, number, first, n))
-    names = [*RECORDED, *MEASURED, "trained_on", *DERIVED, *PLACES]
-    frame = pd.DataFrame.from_records(rows, columns=names)
-    for name in names:
-        if name not in (*COUNTS, *PLACES):
-            present = frame[name].dropna().unique()
-            frame[name] = pd.Categorical(frame[name], categories=present)
-    return frame.astype(dict.fromkeys(COUNTS, np.int32))

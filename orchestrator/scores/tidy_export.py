@@ -17,6 +17,8 @@ from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.spec import Untuned
 from trainables.spec.evaluation import WorkItem, training_of
+from trainables.spec.labels import Labels, method_of
+from trainables.spec.setting import Value, setting_of
 
 _TEXT, _WHOLE, _NUMBER = pa.string(), pa.int32(), pa.float64()
 TIDY_SCHEMA: Final = pa.schema(
@@ -59,10 +61,10 @@ TIDY_SCHEMA: Final = pa.schema(
         pa.field("started", _TEXT),
     ]
 )
-"""docs/data.md says what each column means."""
+"""docs/data.md says what each column means; values in which settings differ follow."""
 
 _CONSTANT: Final = (
-    *("dataset", "subject", "hemisphere", "roi", "group", "method", "layer", "protocol"),
+    *("dataset", "subject", "hemisphere", "roi", "group", "layer", "protocol"),
     *("n_test", "n_overlap", "n_excluded", "trained_on"),
     *("trial_id", "data", "setting", "code", "host"),
 )
@@ -72,29 +74,57 @@ _CONSTANT: Final = (
 def tidy_rows(
     table: ScoreTable, data: DataDirectory, outcome: Callable[[str], Outcome | None]
 ) -> pa.Table:
-    """Summarise the selected rows: TIDY_SCHEMA, one row per ROI, method and protocol.
+    """Summarise the selected rows: TIDY_SCHEMA, one row per trial, ROI and protocol.
 
+    After these come the values in which settings of a method differ, as of setting_columns.
     data: the directory of shards, for splits and noise ceilings; null where it lacks what was
     scored. outcome: how a trial ended, by its id, or None.
     """
     vertices = with_ceilings(table.vertices, data)
     vertices = vertices.assign(share=shares(vertices))
     groups = vertices.groupby(["trial_id", "roi_id", "protocol"], observed=True, sort=False)
-    rows = []
+    rows, work_items = [], []
     for (trial_id, _, _), roi in groups:
         first = {name: roi[name].iloc[0] for name in _CONSTANT}
         work_item = table.trials[str(trial_id)]
+        work_items.append(work_item)
         training = outcome(training_of(work_item).id)
         rows.append(
             {
                 **_of_roi(first, data),
+                "method": method_of(str(roi["method"].iloc[0])),
                 **_of_scores(roi),
                 **_of_work_item(
                     work_item, outcome(work_item.id), training.history if training else ()
                 ),
             }
         )
-    return pa.Table.from_pylist(rows, TIDY_SCHEMA)
+    tidy = pa.Table.from_pylist(rows, TIDY_SCHEMA)
+    for name, values in setting_columns(table.labels, work_items).items():
+        if name not in TIDY_SCHEMA.names:  # weights and model are there anyway
+            tidy = tidy.append_column(name, values)
+    return tidy
+
+
+def setting_columns(labels: Labels, work_items: Sequence[WorkItem]) -> dict[str, pa.Array]:
+    """Return a column per value in which settings of a method differ, by name.
+
+    One row per work item: numbers where all values are; null where its method has no such value.
+    """
+    settings = [setting_of(one).values for one in work_items]
+    return {name: _column([values.get(name) for values in settings]) for name in labels.names}
+
+
+def _column(values: Sequence[Value]) -> pa.Array:
+    known = [one for one in values if one is not None]
+    if all(isinstance(one, bool) for one in known):
+        return pa.array(values, pa.bool_())
+    if all(isinstance(one, int) for one in known):
+        return pa.array(values, pa.int64())
+    if all(isinstance(one, int | float) for one in known):
+        return pa.array(values, pa.float64())
+    texts = [",".join(map(str, one)) if isinstance(one, tuple) else one for one in values]
+    return pa.array([None if one is None else str(one) for one in texts], pa.string())
 
 
 def _of_roi(first: dict[str, Any], data: DataDirectory) -> dict[str, Any]:

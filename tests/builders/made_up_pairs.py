@@ -23,6 +23,7 @@ def made_up(*places: tuple[str, str], a: np.ndarray, b: np.ndarray) -> Pairs:
                 ),
                 "a": a[number],
                 "b": b[number],
+                "n_seeds": 1,
             }
         )
         for number, (subject, roi_name) in enumerate(places)

@@ -10,8 +10,10 @@ from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.analyze.backbone_columns import BACKBONE_FIELDS
 from orchestrator.analyze.questions.classification import KIND
 from orchestrator.analyze.questions.classification import make as classify
+from orchestrator.scores.references import UNTUNED, join_untuned
 from orchestrator.scores.rows import roi_weights
 from trainables.spec import Trial
+from trainables.spec.labels import method_of
 
 SCHEMA = pa.schema(
     [
@@ -70,12 +72,9 @@ def _by_roi(inputs: Inputs, protocol: str) -> pd.DataFrame:
     trials = {key: one for key, one in table.trials.items() if isinstance(one, Trial)}
     own = {key: one.training_id for key, one in trials.items() if one.is_of_own_rois}
     vertices = table.vertices.assign(backbone=table.vertices["trial_id"].astype(str).map(own))
-    key = ["roi_id", "data", "vertex"]
-    untuned = vertices.loc[vertices["method"] == "untuned", [*key, "r"]]
-    finetuned = vertices[vertices["backbone"].notna() & (vertices["method"] != "untuned")]
-    paired = finetuned.merge(untuned, on=key, suffixes=("", "_untuned")).dropna(
-        subset=["r", "r_untuned"]
-    )
+    untuned = vertices["method"].astype(str).map(method_of) == UNTUNED
+    finetuned = vertices[vertices["backbone"].notna() & ~untuned]
+    paired = join_untuned(finetuned, table).dropna(subset=["r", "r_untuned"])
     place = ["backbone", "roi_id", "dataset", "subject"]
     means = paired.groupby(place, observed=True)[["r", "r_untuned"]].mean().reset_index()
     return means.astype(dict.fromkeys(place, str))

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.scores.filters import one_model_per_roi
-from orchestrator.scores.rows import By, method_order
+from orchestrator.scores.references import UNTUNED, with_references
+from orchestrator.scores.rows import By
 from orchestrator.scores.statistics.summaries import Comparison, compare_rois
 from orchestrator.scores.statistics.vertex_pairs import (
     Bootstrap,
@@ -21,9 +22,9 @@ from orchestrator.scores.statistics.vertex_pairs import (
     measure_rois,
     pair,
 )
+from trainables.spec.labels import method_of
 
 Integers = np.ndarray[Any, np.dtype[np.integer[Any]]]
-UNTUNED: Final = "untuned"
 HEMISPHERES: Final = ("both", "lh", "rh")
 LEVELS: Final[tuple[By, ...]] = ("group", "roi", "subject", "subject-roi")
 SCHEMA = pa.schema(
@@ -50,11 +51,12 @@ SCHEMA = pa.schema(
         pa.field("n_subjects", pa.int32(), nullable=False),
     ]
 )
-"""level: group, roi, subject or subject-roi. reference: untuned, or regression for the contrastive
-methods. hemisphere: both, lh or rh; at level ROI its own. low, high: 95 % interval of the
-difference, 2,000 bootstrap draws of the vertices of each ROI. Numbers are computed within each ROI,
-averaged over the ROIs of a subject, then over subjects. n_vertices: summed over ROIs;
-n_distinct_vertices: a vertex in several ROIs counted once. A column that does not apply is null."""
+"""level: group, roi, subject or subject-roi. method, reference: labels of methods and settings.
+reference: untuned, or regression for the contrastive methods, of the same backbone and encoding.
+hemisphere: both, lh or rh; at level ROI its own. low, high: 95 % interval of the difference, 2,000
+bootstrap draws of the vertices of each ROI. Numbers are computed within each ROI, averaged over the
+ROIs of a subject, then over subjects. n_vertices: summed over ROIs; n_distinct_vertices: a vertex
+in several ROIs counted once. A column that does not apply is null."""
 
 
 def make(inputs: Inputs) -> pa.Table:
@@ -70,15 +72,13 @@ def make(inputs: Inputs) -> pa.Table:
 
 
 def _pairs(inputs: Inputs, protocol: str) -> Iterator[tuple[str, Pairs]]:
-    """Yield the pairs of methods to compare under a protocol, with its name."""
+    """Yield the pairs of methods and settings to compare under a protocol, with its name."""
     kept, _ = one_model_per_roi(inputs.of_protocol(protocol))
-    vertices = kept.vertices
-    methods = method_order(vertices["method"].unique())
-    pairs = [(m, UNTUNED) for m in methods if m != UNTUNED]
-    pairs += [(m, "regression") for m in methods if m not in (UNTUNED, "regression")]
-    for a, b in pairs:
-        if b in methods:
-            yield protocol, pair(vertices, a, b)
+    against_untuned, _ = with_references(kept, UNTUNED)
+    against_regression, _ = with_references(kept, "regression")
+    for a, b in (*against_untuned, *against_regression):
+        if method_of(a) != UNTUNED:
+            yield protocol, pair(kept.over_seeds, a, b)
 
 
 def _places_by_roi(pairs: Pairs) -> dict[str, Integers]:

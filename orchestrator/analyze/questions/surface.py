@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
 from orchestrator.scores.filters import one_model_per_roi
+from orchestrator.scores.references import join_untuned
 from trainables.data.data_directory import DataDirectory, vertices_file
 from trainables.data.verification import read_vertex_table
 
@@ -38,7 +39,6 @@ the vertex; r_untuned and difference: mean over those of them that untuned score
 r·|r| / ceiling², null without a ceiling. layer: chosen by the model with the highest r; depth: its
 position among the encoded ones, from 0."""
 
-KEY = ["roi_id", "data", "vertex"]
 PLACE = ["dataset", "subject", "hemisphere", "vertex"]
 
 
@@ -67,16 +67,14 @@ def _depths(inputs: Inputs) -> dict[str, int]:
 
 def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterator[pd.DataFrame]:
     kept, _ = one_model_per_roi(inputs.of_protocol(protocol))
-    vertices = kept.vertices[kept.vertices["group"] != "streams"].dropna(subset=["r"])
-    columns = ["method", "roi_id", "data", *PLACE, "layer", "r"]
-    scores = vertices[columns].astype(
-        {name: str for name in columns if name not in ("vertex", "r")}
-    )
     # Paired within each ROI: a method may lack one of the ROIs that cover a vertex.
-    untuned = scores.loc[scores["method"] == "untuned", [*KEY, "r"]]
-    paired = scores.merge(untuned, on=KEY, how="left", suffixes=("", "_untuned"))
+    paired = _without_streams(join_untuned(kept.over_seeds, kept))
     paired["difference"] = paired["r"] - paired["r_untuned"]
-    best = scores.sort_values("r", kind="stable").drop_duplicates(["method", *PLACE], keep="last")
+    best = (
+        _without_streams(kept.vertices)
+        .sort_values("r", kind="stable")
+        .drop_duplicates(["method", *PLACE], keep="last")
+    )
     means = paired.groupby(["method", *PLACE]).agg(
         r=("r", "mean"),
         r_untuned=("r_untuned", "mean"),
@@ -92,6 +90,12 @@ def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterato
         protocol=protocol,
         explained=joined["r"] * joined["r"].abs() / ceiling**2,
     )
+
+
+def _without_streams(vertices: pd.DataFrame) -> pd.DataFrame:
+    """Keep the vertices with an r of ROIs that are no streams; text as text."""
+    kept = vertices[vertices["group"] != "streams"].dropna(subset=["r"])
+    return kept.astype({name: str for name in ("method", *PLACE, "layer") if name != "vertex"})
 
 
 def _places(data: DataDirectory) -> pd.DataFrame:

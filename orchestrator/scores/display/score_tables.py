@@ -1,18 +1,24 @@
 """Tables of scores for the terminal: summaries, comparisons, layers, a sweep's closing table."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from rich.table import Table
 
 from orchestrator.cli.text import as_difference, as_percent, as_r, count, new_table
-from orchestrator.scores.display.style import draw_line
-from orchestrator.scores.filters import one_trial_per_roi, started_in
+from orchestrator.scores.display.style import (
+    SeedsColumn,
+    SettingColumns,
+    draw_line,
+)
+from orchestrator.scores.filters import of_latest_data, started_in
+from orchestrator.scores.references import with_references
 from orchestrator.scores.rows import By, Row, method_order
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.statistics.summaries import Comparison, LayerChoice, Summary, compare_all
 from orchestrator.scores.statistics.vertex_pairs import Bootstrap, Pairs, pair
 from trainables.results.run_directory import RunDirectory
+from trainables.spec.labels import method_of
 
 OPTIMISTIC: Final = {
     "paper": "paper is optimistic for every method: it chooses layer and alpha, and reports r, "
@@ -23,29 +29,39 @@ OPTIMISTIC: Final = {
 
 
 def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
-    """Tabulate every method's scores, row by row."""
+    """Tabulate every method's scores in each setting, row by row.
+
+    Beside the columns of settings there is no room for r > 0 and no r, which exports have.
+    """
+    labels = list(dict.fromkeys(one.method for one in summaries))
+    columns, seeds = SettingColumns.of(labels), SeedsColumn.of(summaries)
     table = new_table(
         f"Scores by {by}, protocol {protocol}",
-        "means over the vertices of an ROI, over the ROIs of a subject, then over subjects",
+        "means over the vertices of an ROI, over the ROIs of a subject, then over subjects"
+        f"{seeds.note}{columns.note}",
     )
     table.add_column(by, overflow="fold")
-    table.add_column("method", no_wrap=True)
-    for head in ("mean r", "median r", "r > 0", "vertices", "no r", "ROIs", "subjects"):
+    columns.add_to(table)
+    heads = ["mean r", "median r", "vertices", "ROIs", "subjects", *seeds.heads]
+    if not columns.names:
+        heads[2:4] = ["r > 0", "vertices", "no r", "ROIs"]
+    for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     last: Row | None = None
     for one in summaries:
-        draw_line(table, last, one.row, apart=len({s.method for s in summaries}) > 1)
-        table.add_row(
-            one.row.label if one.row is not last else "",
-            one.method,
-            as_r(one.mean),
-            as_r(one.median),
-            as_percent(one.share_positive),
-            f"{one.n_vertices:,}",
-            f"{one.n_constant:,}",
-            str(one.n_rois),
-            str(one.n_subjects),
-        )
+        draw_line(table, last, one.row, apart=len(labels) > 1)
+        cells = {
+            "mean r": as_r(one.mean),
+            "median r": as_r(one.median),
+            "r > 0": as_percent(one.share_positive),
+            "vertices": f"{one.n_vertices:,}",
+            "no r": f"{one.n_constant:,}",
+            "ROIs": str(one.n_rois),
+            "subjects": str(one.n_subjects),
+            "seeds": seeds.cell(one.n_seeds),
+        }
+        shown = one.row.label if one.row is not last else ""
+        table.add_row(shown, *columns.cells(one.method), *(cells[head] for head in heads))
         last = one.row
     return table
 
@@ -53,22 +69,25 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
 def comparison_table(
     comparisons: Sequence[Comparison], by: By, protocol: str, bootstrap: Bootstrap
 ) -> Table:
-    """Tabulate paired comparisons, all against the same method, with their intervals."""
-    against = comparisons[0].b
+    """Tabulate paired comparisons of methods and settings, with their intervals."""
     methods = method_order({one.a for one in comparisons})
+    columns, seeds = SettingColumns.of(methods), SeedsColumn.of(comparisons)
     title = methods[0] if len(methods) == 1 else "each method"
     n_subjects = len({subject for one in comparisons for subject in one.subjects})
+    against = _reference(comparisons)
     table = new_table(
         f"{title} against {against}, protocol {protocol}, {count(n_subjects, 'subject')}",
-        _caption(bootstrap),
+        f"{_caption(bootstrap)}{seeds.note}{columns.note}",
     )
     table.add_column(by, overflow="fold")
-    table.add_column("method", no_wrap=True)
-    heads = ["r", against, "diff.", f"{bootstrap.level:.0%} interval", "better", "pairs", "ROIs"]
-    if by == "subject-roi":
-        heads = heads[:-1]
+    columns.add_to(table)
+    interval = f"{bootstrap.level:.0%} interval"
+    heads = ["r", method_of(against), "diff.", interval, "better", "pairs", "ROIs", *seeds.heads]
+    left_out = {"pairs"} if columns.names else set()  # no room beside the columns of settings
+    left_out |= {"ROIs"} if by == "subject-roi" else set()
     for head in heads:
-        table.add_column(head, justify="right", no_wrap=True)
+        if head not in left_out:
+            table.add_column(head, justify="right", no_wrap=True)
     labels = dict.fromkeys((one.row.is_total, one.row.label) for one in comparisons)
     last: Row | None = None
     for is_total, label in labels:
@@ -76,12 +95,23 @@ def comparison_table(
         for one in sorted(of_row, key=lambda o: methods.index(o.a)):
             draw_line(table, last, one.row, apart=len(methods) > 1)
             shown = label if one is of_row[0] else ""
-            table.add_row(shown, one.a, *_comparison_cells(one)[: len(heads)])
+            numbers = zip(heads, _comparison_cells(one, seeds), strict=True)
+            cells = (cell for head, cell in numbers if head not in left_out)
+            table.add_row(shown, *columns.cells(one.a), *cells)
             last = one.row
     return table
 
 
-def _comparison_cells(one: Comparison) -> tuple[str, ...]:
+def _reference(comparisons: Sequence[Comparison]) -> str:
+    """Name what methods are compared with: one label, or the method that all labels have."""
+    labels = list(dict.fromkeys(one.b for one in comparisons))
+    methods = list(dict.fromkeys(map(method_of, labels)))
+    if len(labels) == 1:
+        return labels[0]
+    return f"{methods[0]} of its backbone and encoding" if len(methods) == 1 else "another"
+
+
+def _comparison_cells(one: Comparison, seeds: SeedsColumn) -> tuple[str, ...]:
     return (
         as_r(one.mean_a),
         as_r(one.mean_b),
@@ -90,17 +120,19 @@ def _comparison_cells(one: Comparison) -> tuple[str, ...]:
         as_percent(one.share_improved),
         f"{one.n_pairs:,}",
         str(len(one.row.rois)),
+        *([seeds.cell(one.n_seeds)] if seeds.is_shown else []),
     )
 
 
 def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
-    """Tabulate which layers the ROIs of each method chose."""
+    """Tabulate which layers the ROIs of each method and setting chose."""
+    columns = SettingColumns.of(one.method for one in choices)
     table = new_table(
         f"Layers, protocol {protocol}",
-        "chosen: share of the ROIs, and their mean r; at layer: mean r of all ROIs there; "
-        "streams are left out where there are other ROIs",
+        "chosen: share of the ROIs (of each seed), and their mean r; at layer: mean r of all ROIs "
+        f"there; streams are left out where there are other ROIs{columns.note}",
     )
-    table.add_column("method", no_wrap=True)
+    columns.add_to(table)
     table.add_column("layer", no_wrap=True)
     for head in ("ROIs", "chosen", "r, chosen", "r, at layer"):
         table.add_column(head, justify="right")
@@ -108,8 +140,9 @@ def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
     for one in choices:
         if last and one.method != last:
             table.add_section()
+        cells = columns.cells(one.method)
         table.add_row(
-            one.method if one.method != last else "",
+            *(cells if one.method != last else ("" for _ in cells)),
             one.layer,
             f"{one.n_chosen} of {one.n_rois}",
             as_percent(one.n_chosen / one.n_rois),
@@ -117,6 +150,36 @@ def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
             as_r(one.r_at_layer),
         )
         last = one.method
+    return table
+
+
+def setting_table(summaries: Sequence[Summary], digests: Mapping[str, str], protocol: str) -> Table:
+    """Tabulate the mean r of each setting: one row per setting, one column per ROI group.
+
+    digests: the 8 hex digits of each setting, by label.
+    """
+    labels = list(dict.fromkeys(one.method for one in summaries))
+    columns, seeds = SettingColumns.of(labels), SeedsColumn.of(summaries)
+    table = new_table(
+        f"Scores by setting, protocol {protocol}",
+        "mean r over the vertices of an ROI, over the ROIs of a subject, then over subjects; "
+        f"setting: its digits, which --trial takes{seeds.note}{columns.note}",
+    )
+    groups = list(dict.fromkeys(one.row.label for one in summaries))
+    columns.add_to(table)
+    for head in (*groups, "ROIs", "subjects", *seeds.heads, "setting"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for label in method_order(labels):
+        own = {one.row.label: one for one in summaries if one.method == label}
+        widest = max(own.values(), key=lambda one: one.n_rois)
+        table.add_row(
+            *columns.cells(label),
+            *(as_r(own[group].mean) if group in own else "" for group in groups),
+            str(widest.n_rois),
+            str(widest.n_subjects),
+            *([seeds.cell(widest.n_seeds)] if seeds.is_shown else []),
+            digests[label],
+        )
     return table
 
 
@@ -139,7 +202,7 @@ def closing_table(
     by: By = "group",
     bootstrap: Bootstrap | None = None,
 ) -> Table | None:
-    """Compare every fine-tuned method of a sweep with untuned under ``nested``.
+    """Compare every fine-tuned method of a sweep, in each setting, with untuned under ``nested``.
 
     Returns None where no vertex has both scores: none is written, no untuned trial, or another
     protocol. Raises ValueError when a score file is damaged.
@@ -149,15 +212,15 @@ def closing_table(
         return None
     table = read_score_table(runs, trial_ids)
     nested = table.keep("protocol", ["nested"])
-    kept, notes = one_trial_per_roi(nested, started_in(runs))
-    methods = [m for m in method_order(kept.present("method")) if m != "untuned"]
-    pairs = [pair(kept.vertices, method, "untuned") for method in methods]
+    kept, notes = of_latest_data(nested, started_in(runs))
+    found, without = with_references(kept, "untuned")
+    pairs = [pair(kept.over_seeds, *labels) for labels in found]
     comparisons = compare_all(pairs, by, bootstrap)
     if not comparisons:
         return None
     shown = comparison_table(comparisons, by, "nested", bootstrap)
     unpaired_notes = [note for note in map(unpaired, pairs) if note]
-    shown.caption = "\n".join([str(shown.caption), *notes, *unpaired_notes])
+    shown.caption = "\n".join([str(shown.caption), *notes, *without, *unpaired_notes])
     return shown
 
 

@@ -6,7 +6,7 @@ from typing import Final, Protocol, TypeVar
 from rich.table import Table
 
 from orchestrator.cli.text import NONE, as_difference, as_p, as_percent, as_r, new_table
-from orchestrator.scores.display.style import draw_line
+from orchestrator.scores.display.style import SettingColumns, draw_line
 from orchestrator.scores.rows import By, Row
 from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import FALSE_DISCOVERIES, ImageComparison
@@ -42,7 +42,7 @@ def image_table(
         "by a t test over its images (jackknife), two-sided, corrected (Benjamini-Hochberg) over "
         f"all vertices of a subject, streams separately{_left_out(n_missing)}",
     )
-    heads = ("method", "diff.", f"{draw.level:.0%} interval", "better", "worse", "vertices")
+    heads = ("diff.", f"{draw.level:.0%} interval", "better", "worse", "vertices")
 
     def cells(one: ImageComparison) -> tuple[str, ...]:
         return (
@@ -68,7 +68,7 @@ def subject_table(
         f"(Benjamini-Hochberg) over the rows that are not totals. {SUBJECT_NOTE}",
     )
     share = f"{bootstrap.level:.0%} interval"
-    heads = ("method", "diff.", "better", share, "subj.", "t p", "t q", "flip p", "flip q")
+    heads = ("diff.", "better", share, "subj.", "t p", "t q", "flip p", "flip q")
 
     def cells(one: SubjectTest) -> tuple[str, ...]:
         interval = one.share_interval
@@ -93,7 +93,7 @@ def explained_table(explained: Sequence[Explained], by: By, protocol: str) -> Ta
         "above 1: vertices whose share exceeds 1, by chance or a ceiling too low; none is clipped. "
         "no ceiling: vertices left out because theirs is unknown or 0",
     )
-    heads = ("method", "ceiling", "explained", "above 1", "vertices", "no ceiling")
+    heads = ("ceiling", "explained", "above 1", "vertices", "no ceiling")
 
     def cells(one: Explained) -> tuple[str, ...]:
         return (
@@ -116,7 +116,7 @@ def gap_table(gaps: Sequence[Gap], by: By, protocols: tuple[str, str]) -> Table:
         f"gap: r under {second} minus r under {first}; higher: share of vertices with the higher r "
         f"under {second}. {_gap_note(protocols)}",
     )
-    heads = ("method", first, second, "gap", "higher", "vertices")
+    heads = (first, second, "gap", "higher", "vertices")
 
     def cells(one: Gap) -> tuple[str, ...]:
         return (
@@ -148,16 +148,23 @@ def _fill(
     lines: Sequence[Line],
     cells: Callable[[Line], tuple[str, ...]],
 ) -> Table:
-    """Add one row per line, with the label on the first."""
+    """Add one row per line, with the row's label on the first.
+
+    heads: those of the numbers. cells: the label of the method, and the numbers.
+    """
     table.add_column(by, overflow="fold")
-    table.add_column(heads[0], no_wrap=True)
-    for head in heads[1:]:
+    labels = list(dict.fromkeys(cells(one)[0] for one in lines))
+    columns = SettingColumns.of(labels)
+    columns.add_to(table)
+    table.caption = f"{table.caption}{columns.note}"
+    for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
-    several = len({cells(one)[0] for one in lines}) > 1
     last: Row | None = None
     for one in lines:
-        draw_line(table, last, one.row, apart=several)
-        table.add_row("" if last == one.row else one.row.label, *cells(one))
+        draw_line(table, last, one.row, apart=len(labels) > 1)
+        label, *numbers = cells(one)
+        shown = "" if last == one.row else one.row.label
+        table.add_row(shown, *columns.cells(label), *numbers)
         last = one.row
     return table
 

@@ -1,8 +1,43 @@
 """The style of all score tables, and the format of their numbers; a missing number is –."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, Self
+
 from rich.table import Table
 
 from orchestrator.scores.rows import Row
+from trainables.spec.labels import SHORT, split_label
+
+
+@dataclass(frozen=True)
+class SettingColumns:
+    """The columns of a table that name a method, and each value in which its settings differ."""
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, labels: Iterable[str]) -> Self:
+        """Make the columns of a table whose rows have these labels."""
+        found = (split_label(label)[1] for label in labels)
+        return cls(tuple(dict.fromkeys(name for values in found for name in values)))
+
+    def add_to(self, table: Table) -> None:
+        """Add the columns to a table."""
+        table.add_column("method", no_wrap=True)
+        for name in self.names:
+            table.add_column(SHORT.get(name, name), justify="right", overflow="fold")
+
+    @property
+    def note(self) -> str:
+        """The names of the values whose columns have short heads; to follow a caption."""
+        short = [f"{SHORT[name]}: {name}" for name in self.names if SHORT.get(name, name) != name]
+        return f"; {', '.join(short)}" if short else ""
+
+    def cells(self, label: str) -> tuple[str, ...]:
+        """Return the cells of a row with this label; empty where its method lacks a value."""
+        method, values = split_label(label)
+        return (method, *(values.get(name, "") for name in self.names))
 
 
 def draw_line(table: Table, last: Row | None, row: Row, *, apart: bool) -> None:
@@ -10,3 +45,35 @@ def draw_line(table: Table, last: Row | None, row: Row, *, apart: bool) -> None:
     starts = last is not None and row.label != last.label
     if starts and (apart or (row.is_total and last is not None and not last.is_total)):
         table.add_section()
+
+
+class _Averaged(Protocol):
+    @property
+    def n_seeds(self) -> tuple[int, int]: ...
+
+
+@dataclass(frozen=True)
+class SeedsColumn:
+    """The column that counts seeds, where a table has a row of several."""
+
+    is_shown: bool
+
+    @classmethod
+    def of(cls, lines: Iterable[_Averaged]) -> Self:
+        """Make the column of some rows."""
+        return cls(any(one.n_seeds != (1, 1) for one in lines))
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The column's head, if it is shown."""
+        return ("seeds",) if self.is_shown else ()
+
+    @property
+    def note(self) -> str:
+        """Say that r is averaged over seeds, where it is; to follow a caption."""
+        return "; r of a vertex is the mean over seeds" if self.is_shown else ""
+
+    def cell(self, n_seeds: tuple[int, int]) -> str:
+        """Return the cell for the fewest and the most seeds of a row's ROIs."""
+        low, high = n_seeds
+        return str(low) if low == high else f"{low}–{high}"

@@ -34,11 +34,11 @@ class Gap:
 
 
 def protocol_gaps(vertices: pd.DataFrame, protocols: tuple[str, str], by: By) -> list[Gap]:
-    """Compare two protocols on every row: the same vertex of the same trial, scored under both.
+    """Compare two protocols on every row: the same vertex and setting, scored under both.
 
-    vertices: rows of scores, one trial per ROI, method and protocol.
+    vertices: rows of scores, averaged over seeds.
     """
-    key = ["trial_id", "method", "roi_id", "vertex"]
+    key = ["method", "roi_id", "data", "vertex"]
     first, second = (vertices[vertices["protocol"] == protocol] for protocol in protocols)
     both = first[[*key, *ROI_COLUMNS, "r"]].merge(
         second[[*key, "r"]], on=key, suffixes=("_first", "_second"), validate="one_to_one"

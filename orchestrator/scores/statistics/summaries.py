@@ -44,6 +44,8 @@ class Summary:
     n_subjects: int
     n_constant: int
     """Vertices without an r, which enter no mean."""
+    n_seeds: tuple[int, int] = (1, 1)
+    """Fewest and most trials, which differ only in their seed, that an ROI's r is averaged over."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Comparison:
     n_pairs: int
     subjects: frozenset[tuple[str, str]]
     """Each as (dataset, subject)."""
+    n_seeds: tuple[int, int] = (1, 1)
+    """Fewest and most trials of a that an ROI's r is averaged over."""
 
     @property
     def difference(self) -> float:
@@ -85,7 +89,7 @@ class LayerChoice:
 def summarise(vertices: pd.DataFrame, by: By) -> list[Summary]:
     """Summarise every method on every row; a method without an ROI of a row has no summary.
 
-    vertices: one protocol and one trial per ROI and method; one row per vertex.
+    vertices: one protocol, averaged over seeds; one row per vertex.
     """
     rows = rows_by(rois_of(vertices), by)
     methods = method_order(list(vertices["method"].unique()))
@@ -107,6 +111,7 @@ def _roi_summaries(vertices: pd.DataFrame) -> pd.DataFrame:
             "positive": grouped["positive"].sum() / grouped["r"].count(),
             "n": grouped.size(),
             "n_constant": grouped.size() - grouped["r"].count(),
+            "seeds": grouped["n_seeds"].max(),
         }
     )
     numbers.index = numbers.index.astype(str)
@@ -125,6 +130,7 @@ def _summary(row: Row, method: str, rois: pd.DataFrame) -> Summary:
         n_rois=len(rois),
         n_subjects=rois.groupby(["dataset", "subject"]).ngroups,
         n_constant=int(rois["n_constant"].sum()),
+        n_seeds=(int(rois["seeds"].min()), int(rois["seeds"].max())),
     )
 
 
@@ -142,9 +148,16 @@ def compare_all(several: Sequence[Pairs], by: By, bootstrap: Bootstrap) -> list[
     return [one for each in measure_rois(several, bootstrap) for one in compare_rois(each, by)]
 
 
+def totals(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Keep, of comparisons by group, the widest rows: the totals, or the only group."""
+    found = [one for one in comparisons if one.row.is_total]
+    covered = {(one.a, one.b) for one in found}
+    return [*found, *(one for one in comparisons if (one.a, one.b) not in covered)]
+
+
 def compare_rois(paired: PairedRois, by: By) -> list[Comparison]:
     """Compare two methods on every row of the ROIs; see :func:`compare`."""
-    names = ("a", "b", "better", "n")
+    names = ("a", "b", "better", "n", "seeds")
     numbers = {name: paired.rois[name].to_numpy() for name in names}
     subjects = list(zip(paired.rois["dataset"], paired.rois["subject"], strict=True))
     places = {str(roi): place for place, roi in enumerate(paired.rois.index)}
@@ -165,7 +178,7 @@ def _comparison(
 ) -> Comparison:
     """Compare two methods on a row.
 
-    numbers: a, b, better and n of the row's ROIs. subjects: each ROI's.
+    numbers: a, b, better, n and seeds of the row's ROIs. subjects: each ROI's.
     """
     weights = subject_weights(subjects)
     means = weights @ np.stack([paired.drawn[roi] for roi in row.rois])
@@ -183,40 +196,49 @@ def _comparison(
         share_improved=better,
         n_pairs=int(numbers["n"].sum()),
         subjects=frozenset(subjects),
+        n_seeds=(int(numbers["seeds"].min()), int(numbers["seeds"].max())),
     )
 
 
 def choose_layers(vertices: pd.DataFrame, at_layers: pd.DataFrame) -> list[LayerChoice]:
     """Count which layer each ROI chose; ROIs without an r, and the streams, are left out.
 
-    vertices: one protocol and one trial per ROI and method. at_layers: one row per
-    (method, ROI, layer), r the mean over the ROI's vertices.
+    vertices: one protocol, one row per vertex and trial. at_layers: one row per (trial, ROI,
+    layer), r the mean over the ROI's vertices. An ROI counts once per seed.
     """
     scored = vertices.dropna(subset=["r"])
     choices = []
     for method in method_order(scored["method"].unique()):
         of_method = scored[scored["method"] == method]
-        means = of_method.groupby(["roi_id", "layer"], observed=True)["r"].mean()
-        chosen = means.reset_index("layer")
-        chosen.index = chosen.index.astype(str)
-        rois = without_streams(rois_of(of_method)).join(chosen)
-        reported = at_layers[at_layers["method"] == method].astype({"roi_id": str})
-        layers = dict.fromkeys((*reported["layer"], *rois["layer"].astype(str)))
-        choices += [_choice(method, layer, rois, reported) for layer in layers]
+        rois = without_streams(rois_of(of_method))
+        chosen = of_method.groupby(["trial_id", "roi_id", "layer"], observed=True)["r"].mean()
+        trials = chosen.reset_index().astype({"roi_id": str, "layer": str})
+        trials = rois.join(trials.set_index("roi_id"), how="inner")
+        reported = at_layers[at_layers["method"] == method].astype({"roi_id": str, "layer": str})
+        layers = dict.fromkeys((*reported["layer"], *trials["layer"]))
+        choices += [_choice(method, layer, trials, reported) for layer in layers]
     return choices
 
 
-def _choice(method: str, layer: str, rois: pd.DataFrame, reported: pd.DataFrame) -> LayerChoice:
-    chose = rois[rois["layer"] == layer]
-    at_layer = reported[reported["layer"] == layer].set_index("roi_id")["r"].rename("r_at_layer")
+def _choice(method: str, layer: str, trials: pd.DataFrame, reported: pd.DataFrame) -> LayerChoice:
+    """Count the choices of a layer. trials: index ROI, one row per ROI and trial."""
+    chose = trials[trials["layer"] == layer]
+    at_layer = reported[reported["layer"] == layer].groupby("roi_id")["r"].mean()
+    rois = trials[~trials.index.duplicated()].drop(columns="r")
     return LayerChoice(
         method=method,
         layer=layer,
         n_chosen=len(chose),
-        n_rois=len(rois),
-        r_chosen=_hierarchical_mean(chose, "r"),
-        r_at_layer=_hierarchical_mean(rois.join(at_layer, how="inner"), "r_at_layer"),
+        n_rois=len(trials),
+        r_chosen=_hierarchical_mean(_over_seeds(chose), "r"),
+        r_at_layer=_hierarchical_mean(rois.join(at_layer, how="inner"), "r"),
     )
+
+
+def _over_seeds(trials: pd.DataFrame) -> pd.DataFrame:
+    """Average r over the trials of each ROI. trials: index ROI."""
+    rois = trials[~trials.index.duplicated()].drop(columns="r")
+    return rois.join(trials.groupby(level=0)["r"].mean())
 
 
 def _hierarchical_mean(rois: pd.DataFrame, column: str) -> float | None:

@@ -5,19 +5,17 @@ As in every table, a number is computed within each ROI, then averaged over the 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import pandas as pd
 
 from orchestrator.cli.selection import subject_number
 from orchestrator.scores.filters import evaluations_of
+from orchestrator.scores.references import join_untuned
 from orchestrator.scores.rows import Row, method_order, rois_of, rows_by
 from orchestrator.scores.score_table import ScoreTable
 from trainables.spec import Trial
 from trainables.spec.evaluation import Evaluation, WorkItem
 from trainables.spec.setting import setting_of
-
-UNTUNED: Final = "untuned"
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Transfers:
 def transfers(table: ScoreTable) -> list[Transfers]:
     """Tabulate every evaluated method on every ROI group.
 
-    table: one protocol, and one trial per (method, ROI, ROIs of the fine-tuning).
+    table: one protocol. Models that differ only in their seed are averaged.
     """
     evaluated = table.keep("trial_id", evaluations_of(table))
     numbers = _roi_numbers(table)
@@ -109,7 +107,10 @@ def _same_setting(table: ScoreTable, evaluated: list[Evaluation]) -> set[str]:
     }
 
 
-def _entry(rois: pd.DataFrame) -> Entry:
+def _entry(models: pd.DataFrame) -> Entry:
+    """Average the numbers of a model's ROIs; those of several seeds first."""
+    numbers = ["mean", "untuned", "own", "better", "is_own"]
+    rois = models.groupby("roi_id", sort=False)[numbers].mean()
     paired = rois[rois["untuned"].notna()]
     used = rois if paired.empty else paired
     return Entry(
@@ -119,7 +120,7 @@ def _entry(rois: pd.DataFrame) -> Entry:
         better=_mean(used["better"].dropna()),
         n_rois=len(used),
         n_unpaired=len(rois) - len(used),
-        is_own=bool(rois["is_own"].all()),
+        is_own=bool((rois["is_own"] == 1).all()),
     )
 
 
@@ -135,9 +136,7 @@ def _roi_numbers(table: ScoreTable) -> pd.DataFrame:
     all vertices, and the other two are missing.
     """
     vertices = table.vertices
-    key = ["roi_id", "data", "vertex"]
-    untuned = vertices.loc[vertices["method"] == UNTUNED, [*key, "r"]]
-    paired = vertices.merge(untuned, on=key, how="left", suffixes=("", "_untuned"))
+    paired = join_untuned(vertices, table)
     both = paired["r"].notna() & paired["r_untuned"].notna()
     paired["better"] = (paired["r"] > paired["r_untuned"]).astype(float).where(both)
     paired["mean"] = paired["r"].where(both)

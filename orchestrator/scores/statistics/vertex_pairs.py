@@ -32,7 +32,8 @@ class Pairs:
     a: str
     b: str
     frame: pd.DataFrame
-    """One row per vertex of an ROI: ROI_COLUMNS, ROI, vertex, and a and b, r of each method."""
+    """One row per vertex of an ROI: ROI_COLUMNS, ROI, vertex, a and b, r of each method, and
+    n_seeds of a."""
     n_only_a: int
     n_only_b: int
     n_constant: int
@@ -47,7 +48,7 @@ class PairedRois:
     b: str
     rois: pd.DataFrame
     """Index ROI; ROI_COLUMNS, means a and b, better (share of vertices at which a is), n
-    vertices."""
+    vertices, seeds of a."""
     drawn: Mapping[str, Values]
     """Draws of each ROI's mean difference, (n_draws,)."""
     level: float
@@ -63,11 +64,11 @@ class PairedRois:
 def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
     """Pair two methods: the same vertex of the same ROI and data, under the same protocol.
 
-    vertices: one protocol and one trial per ROI and method; one row per vertex.
+    a, b: labels. vertices: one protocol, averaged over seeds; one row per vertex.
     """
     key = ["roi_id", "data", "protocol", "vertex"]
     sides = [vertices[vertices["method"] == method] for method in (a, b)]
-    merged = sides[0][[*key, *ROI_COLUMNS, "r"]].merge(
+    merged = sides[0][[*key, *ROI_COLUMNS, "n_seeds", "r"]].merge(
         sides[1][[*key, "r"]], on=key, how="inner", suffixes=("_a", "_b"), validate="one_to_one"
     )
     frame = merged.rename(columns={"r_a": "a", "r_b": "b"})
@@ -75,7 +76,7 @@ def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
     return Pairs(
         a=a,
         b=b,
-        frame=both[["roi_id", *ROI_COLUMNS, "vertex", "a", "b"]],
+        frame=both[["roi_id", *ROI_COLUMNS, "vertex", "a", "b", "n_seeds"]],
         n_only_a=len(sides[0]) - len(frame),
         n_only_b=len(sides[1]) - len(frame),
         n_constant=len(frame) - len(both),
@@ -92,8 +93,9 @@ def measure_rois(several: Sequence[Pairs], bootstrap: Bootstrap) -> list[PairedR
     for number, pairs in enumerate(several):
         for roi, part in pairs.frame.groupby("roi_id", observed=True):
             a, b = part["a"].to_numpy(), part["b"].to_numpy()
+            n_seeds = part["n_seeds"].iloc[0]
             numbers = {"a": a.mean(), "b": b.mean(), "better": (a > b).mean(), "n": len(part)}
-            tables[number][str(roi)] = numbers
+            tables[number][str(roi)] = {**numbers, "seeds": n_seeds}
             differences.setdefault((str(roi), len(part)), {})[number] = a - b
     drawn: list[dict[str, Values]] = [{} for _ in several]
     for (roi_id, _), by_pair in differences.items():
@@ -109,7 +111,9 @@ def measure_rois(several: Sequence[Pairs], bootstrap: Bootstrap) -> list[PairedR
 
 
 def _join(pairs: Pairs, numbers: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    table = pd.DataFrame.from_dict(dict(numbers), "index", columns=["a", "b", "better", "n"])
+    table = pd.DataFrame.from_dict(
+        dict(numbers), "index", columns=["a", "b", "better", "n", "seeds"]
+    )
     return rois_of(pairs.frame).join(table)
 
 

@@ -1,18 +1,15 @@
 """Evaluate's tables, and the notes under them."""
 
-import json
 import shutil
-from dataclasses import replace
 
 import pytest
 
-from orchestrator.evaluate.pairs import evaluations, is_any, is_transfer
+from orchestrator.evaluate.pairs import evaluations, is_transfer
 from orchestrator.scores import __main__ as scores
 from tests.builders.evaluated_sweep import QUICK
 from tests.builders.transfer_shards import (
     TransferLab,
 )
-from trainables.results.run_directory import RunDirectory
 
 
 def shown_scores(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -92,20 +89,3 @@ def test_scores_that_leak_are_reported_under_every_table(
         in shown
     )
     assert "leak" not in shown_scores(capsys)  # which leaves the leaking method out
-
-
-def test_two_seeds_of_a_model_count_as_several_trials_of_it(
-    home, tmp_path, capsys, monkeypatch
-) -> None:
-    for name in ("data", "runs"):
-        shutil.copytree(home / name, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    lab = TransferLab.open(tmp_path)
-    model = replace(lab.trial(QUICK, lab.roi(1)), seed=1)
-    lab.run(model)
-    [again] = evaluations([model], [lab.roi(3)], is_any, exclude_training_images=False)
-    lab.run(again)
-    started = json.loads(RunDirectory(lab.runs).outcome_file(again.id).read_text())["started"]
-    assert started > 0
-    shown = " ".join(shown_scores(capsys, "--by", "model").split())
-    assert "transfer-regression: several trials on 1 of its ROIs, the last started" in shown

@@ -112,13 +112,6 @@ def test_vertices_left_out_of_a_comparison_are_reported(tmp_path, capsys) -> Non
     assert "2 only contrastive scored, 1 without an r" in capsys.readouterr().out
 
 
-def test_several_settings_of_a_method_are_reported(tmp_path, capsys) -> None:
-    for temperature in (0.1, 0.3):
-        write(tmp_path, Contrastive(temperature=temperature), roi(), [0.1])
-    assert main(["--out", str(tmp_path)]) == 0
-    assert "temperature=0.1" in capsys.readouterr().out
-
-
 def test_export_writes_the_filtered_rows_of_the_protocol(runs, tmp_path, capsys) -> None:
     path = tmp_path / "rows.csv"
     chosen = ["--subjects", "2", "--rois", "early", "--hemispheres", "lh"]
@@ -140,7 +133,7 @@ def test_export_writes_the_filtered_rows_of_the_protocol(runs, tmp_path, capsys)
         (["--trial", "pooled"], "no such trial"),
         (["--compare", "pooled", "untuned"], "there are untuned, regression, contrastive"),
         (["--compare", "untuned"], "expected two methods"),
-        (["--compare", "untuned", "untuned"], "two different methods"),
+        (["--compare", "untuned", "untuned"], "two different ones"),
         (["--compare", "--by", "layer"], "omit --compare"),
         (["--export", "rows.json"], ".parquet or .csv"),
     ],

@@ -15,14 +15,15 @@ from orchestrator.scores.filters import (
     keep_subjects,
     keep_trials,
     keep_values,
-    one_trial_per_roi,
+    of_latest_data,
     started_in,
 )
 from orchestrator.scores.score_table import ScoreTable, read_score_table
-from tests.builders.small_scores import roi, write, write_sweep
+from orchestrator.scores.statistics.summaries import choose_layers
+from tests.builders.small_scores import ENCODING, roi, write, write_of, write_sweep
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import SCORE_SCHEMA, TRIAL_KEY, read_scores
-from trainables.spec import Contrastive, Untuned
+from trainables.spec import Contrastive, Pooled, Trial, Untuned
 from trainables.spec.setting import setting_of
 
 V1, EBA = roi(), roi("EBA")
@@ -30,7 +31,7 @@ R = [0.5, np.nan, -0.25, 0.75]
 
 
 def chosen(runs: Path) -> tuple[ScoreTable, list[str]]:
-    return one_trial_per_roi(read_score_table(RunDirectory(runs)), started_in(RunDirectory(runs)))
+    return of_latest_data(read_score_table(RunDirectory(runs)), started_in(RunDirectory(runs)))
 
 
 def test_every_row_of_every_file_is_read_with_its_roi_and_group(tmp_path) -> None:
@@ -144,27 +145,46 @@ def test_naming_a_trial_keeps_the_other_methods(tmp_path) -> None:
         assert kept.present("trial_id") == sorted([untuned.id, wanted.id])
 
 
-def test_of_several_trials_on_an_roi_the_last_started_is_kept_and_reported(tmp_path) -> None:
-    write(tmp_path, Contrastive(), V1, R, seed=2, started=100.0)
-    last = write(tmp_path, Contrastive(), V1, R, seed=1, started=300.0)
-    write(tmp_path, Contrastive(), V1, R, seed=3)
-    alone = write(tmp_path, Contrastive(), EBA, R, seed=2, started=50.0)
+def test_every_setting_has_a_label_of_what_differs_and_none_is_dropped(tmp_path) -> None:
+    write(tmp_path, Untuned(), V1, R)
+    write(tmp_path, Contrastive(temperature=0.3), V1, R, started=100.0)
+    write(tmp_path, Contrastive(temperature=0.1), V1, R, started=300.0)
+    write(tmp_path, Contrastive(temperature=0.1), EBA, R, started=50.0)
     kept, notes = chosen(tmp_path)
-    assert kept.present("trial_id") == sorted([last.id, alone.id])
-    assert len(kept.vertices) == 8
-    assert len(notes) == 1
-    assert notes[0].startswith("contrastive: several trials on 1 of its ROIs")
-    assert last.id in notes[0]
+    assert notes == []
+    found = kept.segments[["method", "roi"]].astype(str)
+    assert sorted(found.itertuples(index=False, name=None)) == [
+        ("contrastive temperature=0.1", "EBA"),
+        ("contrastive temperature=0.1", "V1v"),
+        ("contrastive temperature=0.3", "V1v"),
+        ("untuned", "V1v"),
+    ]
 
 
-def test_rois_of_several_settings_are_reported_even_when_none_has_two_trials(tmp_path) -> None:
-    write(tmp_path, Contrastive(temperature=0.3), V1, R)
-    write(tmp_path, Contrastive(temperature=0.1), EBA, R)
-    kept, notes = chosen(tmp_path)
-    assert len(kept.vertices) == 8
-    assert len(notes) == 1
-    assert "temperature=0.1" in notes[0]
-    assert "several trials" not in notes[0]
+def test_r_is_averaged_over_seeds_which_are_counted(tmp_path) -> None:
+    write(tmp_path, Contrastive(), V1, [0.5, np.nan, 0.1, np.nan], seed=0)
+    write(tmp_path, Contrastive(), V1, [0.1, 0.2, 0.3, np.nan], seed=1)
+    write(tmp_path, Contrastive(), EBA, [0.7], seed=1)
+    table = chosen(tmp_path)[0]
+    assert len(table.vertices) == 9
+    found = table.over_seeds
+    by_roi = {str(roi): part for roi, part in found.groupby("roi", observed=True)}
+    np.testing.assert_allclose(by_roi["V1v"]["r"], [0.3, 0.2, 0.2, np.nan])
+    assert by_roi["V1v"]["n_seeds"].tolist() == [2, 2, 2, 2]
+    assert by_roi["EBA"]["n_seeds"].tolist() == [1]
+    (choice, _) = choose_layers(table.vertices, table.at_layers())
+    assert (choice.layer, choice.n_chosen, choice.n_rois) == ("features.2", 0, 3)
+
+
+def test_pools_that_score_the_same_roi_are_rows_of_their_own(tmp_path) -> None:
+    for subjects in (("subj01", "subj02"), ("subj01", "subj03")):
+        pool = tuple(roi(subject=one) for one in subjects)
+        trial = Trial(Pooled(), pool, encoding=ENCODING)
+        write_of(tmp_path, trial, pool[0], R)
+    assert read_score_table(RunDirectory(tmp_path)).present("method") == [
+        "pooled-avg subjects=subj01+subj02",
+        "pooled-avg subjects=subj01+subj03",
+    ]
 
 
 def test_one_trial_an_roi_is_kept_in_silence(tmp_path) -> None:
@@ -181,6 +201,7 @@ def test_an_untuned_trial_on_new_data_replaces_the_old(tmp_path) -> None:
     kept, notes = chosen(tmp_path)
     assert kept.present("trial_id") == [trial.id]
     assert trial.id in notes[0]
+    assert "several versions of the data" in notes[0]
 
 
 def test_exported_parquet_holds_the_kept_rows_as_they_were(tmp_path) -> None:

@@ -129,7 +129,7 @@ def test_two_protocols_are_shown_side_by_side_with_their_gap(tmp_path, capsys) -
         (["--protocol", "nested,paper", "--compare"], "without --compare"),
         (
             ["--protocol", "nested,paper", "--by", "layer"],
-            "without --compare, --by layer or --by model",
+            "without --compare, --by setting, layer or model",
         ),
         (["--protocol", "nested,nested"], "two different ones"),
         (["--protocol", "nested,paper,released"], "expected one, or two"),

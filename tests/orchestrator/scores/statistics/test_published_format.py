@@ -44,7 +44,7 @@ def vertices() -> pd.DataFrame:
                     rows.append(
                         {
                             **where, "roi": roi_name, "group": roi_group_of(roi_name),
-                            "vertex": vertex, "r": r,
+                            "vertex": vertex, "r": r, "n_seeds": 1,
                             "method": method, "roi_id": f"nsd-{subject}-{hemisphere}-{roi_name}",
                             "data": "0123abcd", "protocol": "paper",
                         }

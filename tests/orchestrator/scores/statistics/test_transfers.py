@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator.scores.score_table import FileScores, ScoreTable
+from orchestrator.scores.score_table import ScoreTable
+from orchestrator.scores.segments import FileScores
 from orchestrator.scores.statistics.transfers import transfers
 from tests.builders.small_scores import ENCODING
 from trainables.spec import Contrastive, Roi, Trial, Untuned
@@ -59,7 +60,12 @@ def score_table(items):
         {
             **{"trial_id": item.id, "method": method_on(item, roi), "dataset": roi.dataset},
             **{"subject": roi.subject, "hemisphere": roi.hemisphere, "roi": roi.name},
-            **{"protocol": "nested", "roi_id": roi.id, "group": roi_group_of(roi.name)},
+            **{
+                "trained_on": item.trained_on,
+                "protocol": "nested",
+                "roi_id": roi.id,
+                "group": roi_group_of(roi.name),
+            },
             **{
                 "data": roi.data,
                 "setting": setting_of(item).digest,
@@ -112,3 +118,15 @@ def test_rois_without_untuned_scores_are_left_out_and_counted():
     for entry in found.entries.values():
         assert (entry.n_rois, entry.n_unpaired) == (1, 1)
         assert entry.mean - entry.untuned == pytest.approx(3 * GAIN if entry.is_own else GAIN)
+
+
+def test_models_that_differ_in_their_seed_are_averaged_and_count_once():
+    own, other = (Roi("nsd", f"subj0{k}", "lh", "V1v", N_VERTICES, "0123abcd") for k in (1, 2))
+    models = [Trial(Contrastive(), (own,), encoding=ENCODING, seed=seed) for seed in (0, 1)]
+    untuned = [(Trial(Untuned(), (roi,), encoding=ENCODING), roi, 0.0) for roi in (own, other)]
+    tuned = [(Evaluation(one, (other,)), other, g) for one, g in zip(models, (2, 4), strict=True)]
+    trials = [(one, own, 1.0) for one in models]
+    found = transfers(score_table([*untuned, *trials, *tuned]))[0].entries["subj01", "subj02"]
+    assert found.gain == pytest.approx(3)
+    assert found.n_rois == 1
+    assert not found.is_own
