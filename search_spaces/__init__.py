@@ -6,6 +6,8 @@ __all__ = [
     "demo",
     "hyperparameter_search",
     "hyperparameter_search_demo",
+    "hyperparameter_search_pooled",
+    "hyperparameter_search_regression",
     "paper",
     "pooled",
     "pooled_interleaved",

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from orchestrator.cli.errors import InputError
-from trainables.spec import Contrastive, Trial
+from trainables.spec import Trial
 from trainables.spec.fields import Count, Int, Share, Text
 from trainables.spec.records import read_record, record
-from trainables.spec.search import Hyperparameters, Values, checked
+from trainables.spec.search import Hyperparameters, Values, checked, kind_of
 from trainables.storage.atomic import write_text
 
 SCHEMA_VERSION: Final = 1
@@ -65,21 +65,23 @@ def read_hyperparameters(path: Path) -> Values:
         found = read_record(path, FrozenFile, CURE)
     except FileNotFoundError as error:
         raise InputError(f"{path}: {error.strerror}; {CURE}") from error
-    return MappingProxyType(asdict(found.hyperparameters))
+    return MappingProxyType(found.hyperparameters.values)
 
 
 def with_hyperparameters(trials: Sequence[Trial], values: Values) -> list[Trial]:
-    """Return trials with values set in the contrastive ones, without resulting duplicates.
+    """Return trials with values set in those of the searched objective, without duplicates.
 
-    Raises InputError if no trial is contrastive.
+    Raises InputError if no trial has it.
     """
+    kind = kind_of(values)
     changed = [_changed(trial, values) for trial in trials]
-    if not any(isinstance(trial.objective, Contrastive) for trial in changed):
-        raise InputError("--hyperparameters: the space has no contrastive trial to change")
+    if not any(isinstance(trial.objective, kind) for trial in changed):
+        name = kind.__name__.lower()
+        raise InputError(f"--hyperparameters: the space has no {name} trial to change")
     return list({trial.id: trial for trial in changed}.values())
 
 
 def _changed(trial: Trial, values: Values) -> Trial:
-    if not isinstance(trial.objective, Contrastive):
+    if not isinstance(trial.objective, kind_of(values)):
         return trial
     return replace(trial, objective=replace(trial.objective, **checked(values)))

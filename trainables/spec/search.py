@@ -1,8 +1,8 @@
 """Hyperparameter searches, as frozen values that a search space declares."""
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, field
 from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator
@@ -13,7 +13,9 @@ from trainables.spec.objectives import (
     Contrastive,
     Epochs,
     LearningRate,
+    Pooled,
     Ratio,
+    Regression,
     Temperature,
 )
 from trainables.spec.records import one_kind_of, record
@@ -70,18 +72,52 @@ AnyRange = Annotated[Range, one_kind_of(Range)]
 IntegersOrChoice = Annotated[IntegerRange | Choice, one_kind_of(IntegerRange | Choice)]
 
 
+Searched = Contrastive | Regression | Pooled
+"""Objectives whose hyperparameters are searched."""
+PARAMETERS_OF: Final[Mapping[type[Searched], tuple[str, ...]]] = {
+    Contrastive: (
+        "temperature",
+        "learning_rate",
+        "epochs",
+        "batch_size",
+        "hidden_ratio",
+        "embedding_ratio",
+    ),
+    Regression: ("learning_rate", "epochs", "batch_size"),
+    Pooled: ("temperature", "learning_rate", "epochs", "batch_size"),
+}
+"""The hyperparameters that a search of an objective has; they tell which objective it is."""
+
+
+def kind_of(names: Iterable[str]) -> type[Searched]:
+    """Return the objective that has these hyperparameters; raise ValueError if none has."""
+    found = set(names)
+    for kind, parameters in PARAMETERS_OF.items():
+        if found == set(parameters):
+            return kind
+    expected = "; ".join(
+        f"{kind.__name__.lower()}: {', '.join(names)}" for kind, names in PARAMETERS_OF.items()
+    )
+    raise ValueError(f"hyperparameters {', '.join(sorted(found))}; expected those of {expected}")
+
+
 @record
 class Ranges:
-    """The range of each hyperparameter of the contrastive objective."""
+    """The range of each hyperparameter that is searched; None for those an objective lacks.
 
-    temperature: AnyRange
-    learning_rate: AnyRange
-    epochs: IntegersOrChoice
-    batch_size: IntegersOrChoice
-    hidden_ratio: AnyRange
-    embedding_ratio: AnyRange
+    Which ones there are tells the objective: contrastive with all of them, pooled without the
+    ratios, regression without the temperature too.
+    """
+
+    temperature: AnyRange | None = None
+    learning_rate: AnyRange | None = None
+    epochs: IntegersOrChoice | None = None
+    batch_size: IntegersOrChoice | None = None
+    hidden_ratio: AnyRange | None = None
+    embedding_ratio: AnyRange | None = None
 
     def __post_init__(self) -> None:
+        kind_of(self.names)
         for name in WHOLE:
             found: Range = getattr(self, name)
             values = found.values if isinstance(found, Choice) else ()
@@ -90,9 +126,14 @@ class Ranges:
         checked(self.smallest)  # each range lies within what the objective accepts
         checked(self.largest)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name the hyperparameters that are searched, in order of declaration."""
+        return tuple(name for name in PARAMETERS if getattr(self, name) is not None)
+
     def items(self) -> list[tuple[str, Range]]:
         """Return the names with their ranges, in order of declaration."""
-        return [(name, getattr(self, name)) for name in PARAMETERS]
+        return [(name, getattr(self, name)) for name in self.names]
 
     def least(self, name: str) -> Value:
         """Return the smallest value that a hyperparameter may have."""
@@ -102,7 +143,7 @@ class Ranges:
     @property
     def smallest(self) -> dict[str, Value]:
         """Return the configuration with every hyperparameter at its smallest value."""
-        return {name: self.least(name) for name in PARAMETERS}
+        return {name: self.least(name) for name in self.names}
 
     def most(self, name: str) -> float:
         """Return the largest value that a hyperparameter may have."""
@@ -112,7 +153,7 @@ class Ranges:
     @property
     def largest(self) -> dict[str, Value]:
         """Return the configuration with every hyperparameter at its largest value."""
-        return {name: self.most(name) for name in PARAMETERS}
+        return {name: self.most(name) for name in self.names}
 
     @property
     def most_epochs(self) -> int:
@@ -120,7 +161,8 @@ class Ranges:
         return int(self.most("epochs"))
 
 
-PARAMETERS: Final = tuple(item.name for item in fields(Ranges))
+PARAMETERS: Final = PARAMETERS_OF[Contrastive]
+"""All hyperparameters that are searched, in the order of the fields of Ranges."""
 WHOLE: Final = ("epochs", "batch_size")
 """Hyperparameters that are integers."""
 
@@ -167,43 +209,67 @@ class Search:
         """Count the rounds; the last one may be smaller."""
         return -(-self.n_configurations // self.per_round)
 
-    def choose_rois(self, rois: Sequence[Roi]) -> list[Roi]:
-        """Draw n_rois of the ROIs with enough vertices, or return all if there are fewer.
+    @property
+    def kind(self) -> type[Searched]:
+        """Return the objective whose hyperparameters are searched."""
+        return kind_of(self.ranges.names)
 
-        Streams and NOD's areas are left out (NOD is evaluated with NSD's models). The draw does
-        not depend on the order of rois; the result is sorted by id.
+    def choose(self, rois: Sequence[Roi]) -> list[tuple[Roi, ...]]:
+        """Draw what n_rois trainings are fitted to, or return all if there are fewer.
+
+        That is one ROI with enough vertices, or for pooled models the same of all subjects that
+        have it, two or more. Streams and NOD's areas are left out (NOD is evaluated with NSD's
+        models). The draw does not depend on the order of rois; the result is sorted by id.
         """
         left_out = (*STREAMS, *NOD_ROIS)
         large = [c for c in rois if c.n_vertices > self.min_vertices and c.name not in left_out]
         large.sort(key=lambda roi: roi.id)
-        drawn = random.Random(self.seed).sample(large, min(self.n_rois, len(large)))
-        return sorted(drawn, key=lambda roi: roi.id)
+        each = [(roi,) for roi in large] if self.kind is not Pooled else _pools(large)
+        drawn = random.Random(self.seed).sample(each, min(self.n_rois, len(each)))
+        return sorted(drawn, key=lambda rois: rois[0].id)
 
-    def objective(self, values: Values) -> Contrastive:
+    def objective(self, values: Values) -> Searched:
         """Build a configuration's objective; raise ValueError on unknown or missing names."""
-        return Contrastive(**checked(values), validation=self.validation)
+        return self.kind(**checked(values), validation=self.validation)
 
-    def trial(self, values: Values, roi: Roi, backbone: Backbone) -> Trial:
-        """Build the trial of a configuration on an ROI: fine-tuned and ranked, not encoded."""
-        return Trial(self.objective(values), (roi,), backbone, encoding=None, seed=self.seed)
+    def trial(self, values: Values, rois: tuple[Roi, ...], backbone: Backbone) -> Trial:
+        """Build the trial of a configuration on its ROIs: fine-tuned and ranked, not encoded."""
+        return Trial(self.objective(values), rois, backbone, encoding=None, seed=self.seed)
+
+
+def _pools(rois: Sequence[Roi]) -> list[tuple[Roi, ...]]:
+    """Group ROIs of the same name and hemisphere that two subjects or more have."""
+    pools: dict[tuple[str, str, str], list[Roi]] = {}
+    for roi in rois:
+        pools.setdefault((roi.dataset, roi.hemisphere, roi.name), []).append(roi)
+    return [tuple(pool) for pool in pools.values() if len(pool) > 1]
 
 
 @record
 class Hyperparameters:
-    """A configuration: one value for each hyperparameter of a search."""
+    """A configuration: one value for each hyperparameter of a search, None for the others."""
 
-    temperature: Temperature
     learning_rate: LearningRate
     epochs: Epochs
     batch_size: BatchSize
-    hidden_ratio: Ratio
-    embedding_ratio: Ratio
+    temperature: Temperature | None = None
+    hidden_ratio: Ratio | None = None
+    embedding_ratio: Ratio | None = None
+
+    def __post_init__(self) -> None:
+        kind_of(self.values)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Return the values that there are, in the order of PARAMETERS."""
+        found = {name: getattr(self, name) for name in PARAMETERS}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def checked(values: Values) -> dict[str, Any]:
-    """Return values in order; raise ValueError unless there is a valid one per hyperparameter."""
+    """Return values in order; raise ValueError unless they are valid, and all of an objective."""
     given: Mapping[str, Any] = values
-    return asdict(Hyperparameters(**given))
+    return Hyperparameters(**given).values
 
 
 def name_of(values: Values) -> str:

@@ -209,7 +209,8 @@ class Trial:
         return content if self.precision == FULL else {**content, "precision": self.precision}
 
     @property
-    def _place(self) -> str:
+    def place(self) -> str:
+        """Name what is fitted: the ROI, a pooled model's region, or the subject of all ROIs."""
         roi = self.rois[0]
         if isinstance(self.objective, Pooled):
             return f"{roi.dataset}-{roi.hemisphere}-{roi.name}"
@@ -217,7 +218,7 @@ class Trial:
 
     @property
     def _trained_place(self) -> str:
-        return self._place if self.tuned_on is None else self.tuned_on.id
+        return self.place if self.tuned_on is None else self.tuned_on.id
 
     @cached_property
     def training_id(self) -> str:
@@ -235,8 +236,8 @@ class Trial:
             return self.training_id
         content = {**self._training, "encoding": asdict(self.encoding)}
         if self.tuned_on is not None:
-            content["scored"] = self._place
-        return f"{self.method}-{self._place}-{digest(content)}"
+            content["scored"] = self.place
+        return f"{self.method}-{self.place}-{digest(content)}"
 
     def in_precision(self, precision: Precision) -> Self:
         """Return the same trial in a precision; an untuned trial is returned unchanged."""

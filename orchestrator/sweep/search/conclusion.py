@@ -29,7 +29,7 @@ def conclude(progress: Progress, identity: Sweep, narrator: Narrator) -> None:
         space=identity.space,
         searcher=progress.searcher,
         seed=progress.search.seed,
-        rois=tuple(roi.id for roi in progress.rois),
+        rois=tuple(roi.id for rois in progress.regions for roi in rois),
         n_configurations=len(progress.configurations),
         best=summarise_best(ranked),
         validation=progress.search.validation,

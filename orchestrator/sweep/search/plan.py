@@ -13,6 +13,7 @@ from orchestrator.sweep.search.rounds import Progress
 from orchestrator.sweep.settings import SweepSettings
 from orchestrator.sweep.spaces import start_from
 from trainables.data.shards import describe_copies, list_rois
+from trainables.spec import Pooled
 from trainables.spec.search import Search
 
 
@@ -21,15 +22,17 @@ def read_progress(settings: SweepSettings, search: Search) -> Progress:
 
     Raises InputError (or ValueError) when the data has no suitable ROI or the weights are invalid.
     """
-    rois = search.choose_rois(select(list_rois(settings.run.data), settings.selection))
-    if not rois:
+    regions = search.choose(select(list_rois(settings.run.data), settings.selection))
+    if not regions:
+        pooled = " in two subjects" if search.kind is Pooled else ""
         raise InputError(
-            f"the data has no ROI of more than {search.min_vertices} vertices, streams left out"
+            f"the data has no ROI of more than {search.min_vertices} vertices{pooled}, streams "
+            "left out"
         )
     weights = settings.run.locations.weights
     backbone = start_from(search.backbone, name_weights(weights))
     check_weights(backbone, weights)  # raises here for what would fail on every worker
-    progress = Progress(search, settings.searcher, rois, backbone, settings.run.runs)
+    progress = Progress(search, settings.searcher, regions, backbone, settings.run.runs)
     run = settings.run
     check_trials(progress.largest(), read_costs(run), on_cluster=run.on_cluster)
     return progress
@@ -40,13 +43,16 @@ def show_plan(settings: SweepSettings, progress: Progress, console: Console) -> 
     search, costs = progress.search, read_costs(settings.run)
     *_, current = progress.rounds()
     records = progress.records()
-    n_trials = search.n_configurations * len(progress.rois)
+    n_trials = search.n_configurations * len(progress.regions)
+    places = [
+        search.trial(search.ranges.smallest, one, progress.backbone).place
+        for one in progress.regions
+    ]
     each = [costs.estimate(trial).seconds for _, trial in current.trials]
     left = (n_trials - len(records)) * fmean(each) if each else 0.0
     n_stopped = sum(one.stopped for one in records)
     for line in (
-        f"{len(progress.rois)} ROIs of more than {search.min_vertices} vertices: "
-        + ", ".join(roi.id for roi in progress.rois),
+        f"{len(places)} ROIs of more than {search.min_vertices} vertices: {', '.join(places)}",
         f"{search.n_configurations} configurations by {progress.searcher} in {search.n_rounds} "
         f"rounds of {search.per_round}: {n_trials} trials, {len(records)} done "
         f"({n_stopped} stopped); in round {current.number + 1}",

@@ -43,7 +43,7 @@ class RoundRunner:
         self.narrator.say(connect_and_report(run))
         costs = read_costs(run)
         largest = max(costs.estimate(trial).bytes for trial in progress.largest())
-        n_trials = progress.search.per_round * len(progress.rois)
+        n_trials = progress.search.per_round * len(progress.regions)
         say = self.narrator.say
         with warm_queue(run, n_trials, largest, say, keep_backbones=False) as warm:
             for now in progress.rounds():

@@ -55,7 +55,8 @@ class Progress:
 
     search: Search
     searcher: str
-    rois: Sequence[Roi]
+    regions: Sequence[tuple[Roi, ...]]
+    """What each training is fitted to: one ROI, or those that a pooled model is of."""
     backbone: Backbone
     runs: RunDirectory
     configurations: dict[str, dict[str, Value]] = field(default_factory=dict)
@@ -63,7 +64,7 @@ class Progress:
     @property
     def home(self) -> StoredDirectory:
         """The directory of the search's results."""
-        rois = [(roi.id, roi.data) for roi in self.rois]
+        rois = [(roi.id, roi.data) for rois in self.regions for roi in rois]
         content = [self.search.id, asdict(self.backbone), self.searcher, rois]
         return self.runs.search(digest(content))
 
@@ -128,20 +129,20 @@ class Progress:
             )
         except FileNotFoundError:
             return None
-        found = [asdict(values) for values in content.configurations.values()]
+        found = [one.values for one in content.configurations.values()]
         return {name_of(values): values for values in found}
 
     def _trials(self, names: Sequence[str]) -> tuple[tuple[str, Trial], ...]:
         return tuple(
-            (name, self.search.trial(self.configurations[name], roi, self.backbone))
-            for roi in self.rois
+            (name, self.search.trial(self.configurations[name], rois, self.backbone))
+            for rois in self.regions
             for name in names
         )
 
     def largest(self) -> list[Trial]:
         """List, for each ROI, the trial with the largest memory of all possible configurations."""
         values = self.search.ranges.largest
-        return [self.search.trial(values, roi, self.backbone) for roi in self.rois]
+        return [self.search.trial(values, rois, self.backbone) for rois in self.regions]
 
     def study(self, round_number: int) -> optuna.Study:
         """Rebuild the searcher's study from the configurations of earlier rounds."""
@@ -175,7 +176,7 @@ class Progress:
 
 def scheduler_trial(trial: Trial) -> SchedulerTrial:
     """Describe a trial for its ROI's scheduler."""
-    return SchedulerTrial(trial.id, trial.rois[0].id, int(getattr(trial.objective, "epochs")))  # noqa: B009
+    return SchedulerTrial(trial.id, trial.place, int(getattr(trial.objective, "epochs")))  # noqa: B009
 
 
 def prime(asha: RoiAsha, progress: Progress, waiting: Sequence[Trial]) -> list[Trial]:

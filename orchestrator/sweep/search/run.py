@@ -44,7 +44,7 @@ def search_hyperparameters(settings: SweepSettings, search: Search, console: Con
 
 def _identity(settings: SweepSettings, progress: Progress) -> Sweep:
     run = settings.run
-    experiment = run.experiment or progress.rois[0].dataset
+    experiment = run.experiment or progress.regions[0][0].dataset
     return Sweep(experiment, Path(settings.space).stem, run.data, run.runs, run.data.fingerprint())
 
 

@@ -22,7 +22,6 @@ from scipy.stats import rankdata
 from trainables.results.outcome import Outcome
 from trainables.spec.evaluation import training_of
 from trainables.spec.search import (
-    PARAMETERS,
     Choice,
     IntegerRange,
     LogUniform,
@@ -45,6 +44,7 @@ class Record:
 
     configuration: str
     roi_id: str
+    """For a pooled model, data set, hemisphere and name of its ROIs."""
     epochs: int
     """Epochs done; 0 for a training that diverged in its first epoch."""
     of_epochs: int
@@ -72,15 +72,15 @@ def record(configuration: str, outcome: Outcome) -> Record:
 
     A diverged trial ranks below all others.
     """
-    [roi] = outcome.trial.rois
-    of_epochs = int(getattr(training_of(outcome.trial).objective, "epochs"))  # noqa: B009
+    trial = training_of(outcome.trial)
+    of_epochs = int(getattr(trial.objective, "epochs"))  # noqa: B009
     if diverged(outcome):
-        return Record(configuration, roi.id, 0, of_epochs, 0.0, stopped=False)
+        return Record(configuration, trial.place, 0, of_epochs, 0.0, stopped=False)
     last = outcome.history[-1]
     if last.retrieval_top1 is None:
         raise ValueError(f"{outcome.trial.id}: no retrieval was measured; too few training images")
     stopped = outcome.status == "stopped"
-    return Record(configuration, roi.id, last.epoch, of_epochs, last.retrieval_top1, stopped)
+    return Record(configuration, trial.place, last.epoch, of_epochs, last.retrieval_top1, stopped)
 
 
 def rank_shares(records: Sequence[Record]) -> dict[str, float]:
@@ -162,7 +162,7 @@ def propose(
         if len(found) == n:
             break
         asked = study.ask(spans)
-        values = checked({name: _plain(asked.params[name], spans[name]) for name in PARAMETERS})
+        values = checked({name: _plain(asked.params[name], spans[name]) for name in spans})
         if name_of(values) not in known:
             found[name_of(values)] = values
     return found

@@ -86,12 +86,12 @@ def draw(home: Path, study: optuna.Study, ranked: Sequence[Standing]) -> list[Pa
 
 def best_table(ranked: Sequence[Standing]) -> Table:
     """Make the terminal's table of the best configurations."""
-    table = Table(
-        "rank", "top-1", "done", "stopped", *SHORT.values(), box=None, padding=(0, 1, 0, 0)
-    )
+    names = [name for name in SHORT if name in ranked[0].values]
+    columns = ["rank", "top-1", "done", "stopped", *(SHORT[name] for name in names)]
+    table = Table(*columns, box=None, padding=(0, 1, 0, 0))
     table.title = "best configurations by rank share over ROIs"
     for one in ranked[:SHOWN]:
         ended = (str(one.finished), str(one.stopped + one.diverged))
-        values = [f"{one.values[name]:.3g}" for name in SHORT]
+        values = [f"{one.values[name]:.3g}" for name in names]
         table.add_row(f"{one.rank_share:.3f}", f"{one.top1:.1%}", *ended, *values)
     return table

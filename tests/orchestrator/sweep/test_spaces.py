@@ -30,7 +30,12 @@ TRIALS_OF_SPACE = {
 }
 """Trials of each space on ALL_ROIS. A new space is added here, with its number."""
 
-SEARCHES = {"hyperparameter_search": 30, "hyperparameter_search_demo": 3}
+SEARCHES = {
+    "hyperparameter_search": 30,
+    "hyperparameter_search_demo": 3,
+    "hyperparameter_search_pooled": 30,
+    "hyperparameter_search_regression": 30,
+}
 """ROIs of each search on ALL_ROIS."""
 
 FROZEN = {
@@ -177,7 +182,7 @@ def test_every_search_space_is_known_and_counted() -> None:
 @pytest.mark.parametrize("name", sorted(SEARCHES))
 def test_a_search_draws_its_rois_and_says_how_it_is_run(name) -> None:
     large = [replace(roi, n_vertices=21) for roi in ALL_ROIS]
-    assert len(load_search(name).choose_rois(large)) == SEARCHES[name]
+    assert len(load_search(name).choose(large)) == SEARCHES[name]
     text = import_module(f"search_spaces.{name}").__doc__
     assert f"python -m orchestrator.sweep {name} " in text
     assert "Expected" in text

@@ -158,9 +158,9 @@ def test_a_stop_that_was_decided_but_not_written_down_is_written_at_the_next_sta
 ) -> None:
     roi = rois()[2]
     first, second = (
-        SEARCH.trial(VALUES | {"temperature": t}, roi, SEARCH.backbone) for t in (0.3, 0.5)
+        SEARCH.trial(VALUES | {"temperature": t}, (roi,), SEARCH.backbone) for t in (0.3, 0.5)
     )
-    progress = Progress(SEARCH, "optuna", [roi], SEARCH.backbone, RunDirectory(tmp_path))
+    progress = Progress(SEARCH, "optuna", [(roi,)], SEARCH.backbone, RunDirectory(tmp_path))
     progress.configurations |= {
         name: VALUES | {"temperature": t} for name, t in (("a", 0.3), ("b", 0.5))
     }

@@ -26,7 +26,9 @@ from trainables.spec.search import (
 @pytest.fixture
 def progress(tmp_path) -> Progress:
     """A search on two ROIs whose first round has ended, written down as it was run."""
-    progress = Progress(SEARCH, "optuna", rois()[2:4], SEARCH.backbone, RunDirectory(tmp_path))
+    progress = Progress(
+        SEARCH, "optuna", [(roi,) for roi in rois()[2:4]], SEARCH.backbone, RunDirectory(tmp_path)
+    )
     for number, (_, trial) in enumerate(begin(progress).trials):
         history = (EpochReport(1, 1.0, 1.0, 1.0, number / 10),)
         Outcome(trial, "finished", "", "", float(number), {}, history).write(RunDirectory(tmp_path))
@@ -46,7 +48,7 @@ def test_a_round_that_was_begun_goes_on_with_its_configurations_whatever_would_b
     second = begin(progress)
     assert second.number == 1
     monkeypatch.setattr(rounds_module, "propose", lambda *_: pytest.fail("proposed again"))
-    again = Progress(SEARCH, "optuna", progress.rois, SEARCH.backbone, progress.runs)
+    again = Progress(SEARCH, "optuna", progress.regions, SEARCH.backbone, progress.runs)
     assert list(again.rounds())[-1] == second
     assert again.configurations == progress.configurations
     assert list(again.configurations.values()) == list(progress.configurations.values())
@@ -79,7 +81,7 @@ def test_a_round_that_finds_fewer_new_configurations_than_asked_loses_none(tmp_p
         per_round=2,
         n_configurations=6,
     )
-    progress = Progress(search, "random", rois()[2:3], search.backbone, RunDirectory(tmp_path))
+    progress = Progress(search, "random", [(rois()[2],)], search.backbone, RunDirectory(tmp_path))
     tried = []
     for now in progress.rounds():
         progress.write_round(now)

@@ -29,22 +29,22 @@ from trainables.spec.search import (
 
 
 def outcome(status: str = "finished", **more) -> Outcome:
-    trial = SEARCH.trial(VALUES, rois()[2], SEARCH.backbone)
+    trial = SEARCH.trial(VALUES, (rois()[2],), SEARCH.backbone)
     history = tuple(EpochReport(n, 1.0, 1.0, 1.0, n / 10) for n in (1, 2))
     return Outcome(trial, status, "", "", 0.0, {}, **{"history": history, **more})
 
 
 def test_rois_are_drawn_from_those_of_more_than_the_least_vertices_without_streams() -> None:
-    everything = replace(SEARCH, n_rois=100).choose_rois(rois())
+    everything = replace(SEARCH, n_rois=100).choose(rois())
     assert len(everything) == 8
-    assert {roi.n_vertices for roi in everything} == {21, 22}
-    assert len(SEARCH.choose_rois(rois())) == 4
+    assert {roi.n_vertices for (roi,) in everything} == {21, 22}
+    assert len(SEARCH.choose(rois())) == 4
 
 
 def test_the_same_seed_draws_the_same_rois_in_whatever_order_and_another_does_not() -> None:
-    drawn = SEARCH.choose_rois(rois())
-    assert SEARCH.choose_rois(rois()[::-1]) == drawn
-    assert any(replace(SEARCH, seed=s).choose_rois(rois()) != drawn for s in (1, 2, 3))
+    drawn = SEARCH.choose(rois())
+    assert SEARCH.choose(rois()[::-1]) == drawn
+    assert any(replace(SEARCH, seed=s).choose(rois()) != drawn for s in (1, 2, 3))
 
 
 def test_ranks_are_averaged_over_rois_as_by_hand() -> None:
@@ -161,7 +161,7 @@ def test_an_empty_range_is_refused(make) -> None:
 
 
 def test_a_trial_of_a_search_is_not_encoded_and_travels_as_json() -> None:
-    trial = SEARCH.trial(VALUES, rois()[0], SEARCH.backbone)
+    trial = SEARCH.trial(VALUES, (rois()[0],), SEARCH.backbone)
     assert trial.encoding is None
     assert Trial.from_json(trial.to_json()) == trial
     encoded = replace(trial, encoding=Encoding())
