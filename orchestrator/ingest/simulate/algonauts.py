@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from orchestrator.ingest.simulate.cortex import N_FSAVERAGE, Cortex, build_cortex, mapping_label
-from orchestrator.ingest.simulate.forward_model import Responses, measure_energy, respond
+from orchestrator.ingest.simulate.forward_model import Responses, respond
+from orchestrator.ingest.simulate.local_features import measure_features
 from orchestrator.ingest.simulate.scenes import Scene, compose, render
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
 from trainables.storage.local_files import rename
@@ -211,12 +212,12 @@ def plant(
     subject: int, scenes: Sequence[Scene], images: Sequence[Array], settings: SimulationSettings
 ) -> dict[str, tuple[Cortex, Responses]]:
     """Simulate a subject's cortex and its responses to images, for each hemisphere."""
-    energy = measure_energy(images)
+    features = measure_features(images)
     planted = {}
     for hemisphere in HEMISPHERES:
         cortex = build_cortex(settings.seed, subject, hemisphere)
         seed = (settings.seed, subject)
-        responses = respond(cortex, hemisphere, scenes, energy, settings.noise_ceiling, seed)
+        responses = respond(cortex, hemisphere, scenes, features, settings.noise_ceiling, seed)
         planted[hemisphere] = (cortex, responses)
     return planted
 

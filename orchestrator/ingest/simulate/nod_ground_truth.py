@@ -7,12 +7,10 @@ from typing import Any, Final
 import numpy as np
 
 from orchestrator.ingest.simulate.algonauts import MIN_IMAGE_SIZE, require
-from orchestrator.ingest.simulate.forward_model import (
-    draw_receptive_fields,
-    early_signals,
-    measure_energy,
-    standardise,
-)
+from orchestrator.ingest.simulate.early_responses import early_signals
+from orchestrator.ingest.simulate.higher_responses import standardise
+from orchestrator.ingest.simulate.local_features import LocalFeatures, measure_features
+from orchestrator.ingest.simulate.receptive_fields import draw_receptive_fields
 from orchestrator.ingest.simulate.surface import SimulatedSurface, build_surface
 from trainables.spec.rois import HEMISPHERES, NOD_ROIS
 
@@ -98,24 +96,23 @@ def plant_nod(
     subject: int, images: Sequence[Array], settings: NodSimulation
 ) -> dict[str, PlantedHalf]:
     """Simulate the responses of each hemisphere to a subject's images, in the order of trials."""
-    energy = measure_energy(images)
-    return {side: _plant_half(subject, side, energy, settings) for side in HEMISPHERES}
+    features = measure_features(images)
+    return {side: _plant_half(subject, side, features, settings) for side in HEMISPHERES}
 
 
 def _plant_half(
-    subject: int, hemisphere: str, energy: Array, settings: NodSimulation
+    subject: int, hemisphere: str, features: LocalFeatures, settings: NodSimulation
 ) -> PlantedHalf:
     surface = build_surface(settings.seed, hemisphere)
     rng = np.random.default_rng([settings.seed, subject, HEMISPHERES.index(hemisphere), 23])
-    n_images, n_vertices = len(energy), len(surface.vertices)
+    n_images, n_vertices = len(features), len(surface.vertices)
     signal = np.zeros((n_images, n_vertices), np.float32)
     prf = np.full((len(PRF_MAPS), n_vertices), np.nan, np.float32)
     ceiling = np.zeros(n_vertices, np.float32)
     for roi in NOD_ROIS:
         places = surface.places(roi)
-        model = "hV4" if roi == "V4" else roi
-        fields = draw_receptive_fields(model, hemisphere, len(places), rng)
-        signal[:, places] = standardise(early_signals(energy, fields))
+        fields = draw_receptive_fields(roi, hemisphere, len(places), rng)
+        signal[:, places] = standardise(early_signals(features, roi, fields, rng))
         ceiling[places] = rng.uniform(*settings.noise_ceiling, len(places))
         prf[0, places] = np.degrees(np.arctan2(fields.centre[:, 1], fields.centre[:, 0])) % 360
         prf[1, places] = np.hypot(*fields.centre.T)
