@@ -1,6 +1,6 @@
-"""Ray Train's backend of a worker group: a process group only where several workers share a trial.
+"""Ray Train's backend of a worker group: the process group of the workers that share a trial.
 
-Ray's own backend makes one for every group, with a store that listens on all interfaces.
+The store of Ray's own backend listens on all interfaces.
 """
 
 import socket
@@ -36,10 +36,8 @@ class GroupBackend(_TorchBackend):
     _place: Rendezvous | None = None
 
     def on_start(self, worker_group: Any, backend_config: BackendConfig) -> None:
-        """Let the workers of a group meet, unless there is only one."""
+        """Let the workers of a group meet."""
         size = len(worker_group)
-        if size == 1:
-            return
         self._place = place = _choose_place(worker_group)
         if place.directory is not None:
             worker_group.execute(use_loopback)

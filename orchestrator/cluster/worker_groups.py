@@ -1,32 +1,40 @@
-"""Warm worker groups: long-lived Ray Train workers that serve trial after trial.
-
-Each group is one ``TorchTrainer`` whose workers take jobs from the queue until the sweep ends.
-Tune's trials are proxies: they submit a job and forward its reports, so Tune schedules as usual.
-"""
+"""Warm worker groups: long-lived workers that take jobs from the queue until the run ends."""
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Protocol
 
 import ray
-from ray import cloudpickle as pickle
 
 from orchestrator.cli.process import WORKER_GROUP
+from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.jobs import Event, Job
-from orchestrator.cluster.worker_loop import MakeRunner, serve
+from orchestrator.cluster.several_workers import SeveralWorkersGroup
+from orchestrator.cluster.single_worker import SingleWorkerGroup
+from orchestrator.cluster.worker_loop import MakeRunner
 from trainables.exceptions import ErrorKind
 from trainables.storage.redaction import redact
-
-if TYPE_CHECKING:
-    from ray.train.torch import TorchTrainer
-from orchestrator.cluster.capacity import WorkerGroupSize
 
 MAX_RESTARTS: Final = 1000
 """Restarts of a group over a whole sweep; the queue limits the attempts at each trial."""
 JOIN_SECONDS: Final = 60.0
 """How long to wait for the groups to end after the queue was closed."""
+
+
+class WorkerGroup(Protocol):
+    """A group of workers, of which Ray restarts those that die."""
+
+    name: str
+
+    def run(self) -> None:
+        """Serve the queue until it ends the group; raise an error if the group is lost for good."""
+        ...
+
+    def end(self) -> None:
+        """End the workers, none of which has a job that matters."""
+        ...
 
 
 class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
@@ -56,70 +64,53 @@ def warm_worker_groups(
 
     scratch: directory of Ray Train's files.
     """
+    names = [f"{WORKER_GROUP}{number}" for number in range(n_worker_groups)]
+    groups = [_make_group(queue, make_runner, size, name, scratch) for name in names]
     left = threading.Event()
     threads = [
-        threading.Thread(
-            target=_run_worker_group,
-            args=(
-                queue,
-                _trainer(queue, make_runner, size, f"{WORKER_GROUP}{number}", scratch),
-                left,
-            ),
-            name=f"{WORKER_GROUP}{number}",
-            daemon=True,
-        )
-        for number in range(n_worker_groups)
+        threading.Thread(target=_run, args=(group, queue, left), name=group.name, daemon=True)
+        for group in groups
     ]
     for thread in threads:
         thread.start()
     try:
         yield
-    except BaseException:
-        left.set()  # interrupted: the groups' ends are expected
+    except BaseException as error:
+        left.set()  # the groups' ends are expected
+        if isinstance(error, Exception):  # else interrupted: they end with this process
+            _end(groups)
         raise
-    try:
+    left.set()
+    with suppress(ray.exceptions.RayActorError):  # the queue is gone, and the workers know it
         ray.get(queue.close.remote(), timeout=JOIN_SECONDS)
-    except ray.exceptions.RayActorError:
-        left.set()  # the queue is gone, and the workers end by themselves
+    _end(groups)
     deadline = time.monotonic() + JOIN_SECONDS
     for thread in threads:  # a group whose node died may wait forever for another
         thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def _run_worker_group(queue: Any, trainer: "TorchTrainer", left: threading.Event) -> None:
-    """Run a group to its end; if it fails for good, fail its job."""
+def _make_group(
+    queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, name: str, scratch: str
+) -> WorkerGroup:
+    if size.workers == 1:
+        return SingleWorkerGroup(queue, make_runner, size, name, MAX_RESTARTS)
+    return SeveralWorkersGroup.make(queue, make_runner, size, name, MAX_RESTARTS, scratch)
+
+
+def _run(group: WorkerGroup, queue: Any, left: threading.Event) -> None:
+    """Run a group to its end; if it is lost for good, fail its job."""
     try:
-        trainer.fit()
+        group.run()
     except Exception as error:  # the sweep continues with the other groups
         if not left.is_set():
-            message = redact(f"worker group {trainer.run_config.name} ended: {error}")
-            ray.get(queue.lose_worker_group.remote(trainer.run_config.name, message))
+            message = redact(f"worker group {group.name} ended: {error}")
+            with suppress(ray.exceptions.RayActorError):  # the queue is gone too
+                ray.get(queue.lose_worker_group.remote(group.name, message))
 
 
-def _trainer(
-    queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, name: str, scratch: str
-) -> "TorchTrainer":
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-
-    from orchestrator.cluster.group_backend import GroupConfig
-
-    resources = {"CPU": size.cpus} | ({"GPU": size.gpus} if size.gpus else {})
-    # Pickled here, so that the group's controller does not import the workers' code.
-    pickled: bytes = pickle.dumps(make_runner)  # type: ignore[no-untyped-call]
-    return TorchTrainer(
-        serve,
-        torch_config=GroupConfig(),
-        train_loop_config={"queue": queue, "group": name, "make_runner": pickled},
-        scaling_config=ScalingConfig(
-            num_workers=size.workers, use_gpu=size.gpus > 0, resources_per_worker=resources
-        ),
-        run_config=RunConfig(
-            name=name,
-            storage_path=scratch,
-            failure_config=FailureConfig(max_failures=MAX_RESTARTS),
-        ),
-    )
+def _end(groups: Sequence[WorkerGroup]) -> None:
+    for group in groups:
+        group.end()
 
 
 def listen(queue: Any, job: Job) -> Iterator[Event]:

@@ -1,7 +1,7 @@
 """The loop of a warm worker: serve the queue's jobs, alone or with the other workers of its group.
 
 The first worker of a group takes jobs from the queue and reports to it; it broadcasts the jobs to
-the others. If they are no longer in step, the worker fails, and Ray Train restarts the group.
+the others. If they are no longer in step, the worker fails, and the group is restarted.
 """
 
 import logging
@@ -11,11 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
-from ray import cloudpickle as pickle
 
-from orchestrator.cli.environment import WORKER, set_environment
 from orchestrator.cluster.jobs import END, Job, Reply, Worker
-from orchestrator.cluster.process_logs import log_to_stderr
 from trainables.exceptions import Abandoned, Diverged, ProcessGroupBroken, Stopped, WorkerLost
 from trainables.storage.redaction import redact
 
@@ -46,19 +43,11 @@ MakeRunner = Callable[["torch.device", "TrialProcessGroup"], Runner]
 """Makes a worker's runner when the worker starts, from its device and process group."""
 
 
-def serve(config: dict[str, Any]) -> None:
-    """Serve a queue's jobs one after another on one warm Ray Train worker."""
-    from ray.train.torch import get_device
+def serve(queue: Any, group: str, runner: Runner, process_group: "TrialProcessGroup") -> None:
+    """Serve the jobs of a queue one after another, until it ends the group or is gone itself.
 
-    from trainables.training.distributed import join_process_group
-
-    set_environment(WORKER)
-    log_to_stderr()
-    queue, group = config["queue"], str(config["group"])
-    process_group = join_process_group()
-    make_runner: MakeRunner = pickle.loads(config["make_runner"])
-    runner = make_runner(get_device(), process_group)
-
+    Raises an error if this process can't serve further jobs and has to be restarted.
+    """
     worker = Worker(ray.get_runtime_context().get_node_id(), os.getpid())
     rank, size = process_group.rank, process_group.size
     _logger.info("%s: worker %d of %d serves trials", group, rank + 1, size)

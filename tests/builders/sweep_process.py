@@ -36,7 +36,7 @@ def trials(rois):
 class Lab:
     """A folder with ingested data, weights and a search space.
 
-    groups: trials at once, unless a sweep is told otherwise. Each group takes 15 CPU-seconds to
+    groups: trials at once, unless a sweep is told otherwise. Each group takes 8 CPU-seconds to
     start, so one is soonest done. dashboard: whether Ray has one, which takes 5 CPU-seconds.
     """
 

@@ -9,6 +9,9 @@ from typing import Final
 
 from benchmarks.processes import descendants, kill, send
 from orchestrator.cluster.queue_actor import QueueActor
+from orchestrator.cluster.single_worker import GroupWorker
+
+WORKER: Final = GroupWorker.__name__
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def _driver(number: signal.Signals) -> Callable[[Target], bool]:
 
 
 def _stop_worker(target: Target) -> bool:
-    found = target.one("RayTrainWorker")
+    found = target.one(WORKER)
     send(found, signal.SIGSTOP)
     return bool(found)
 
@@ -103,10 +106,9 @@ def _forget_mlflow(target: Target) -> bool:
 
 
 FAULTS: Final = (
-    Fault("worker killed", "kill -9 of a Ray Train worker", _killer("RayTrainWorker")),
-    Fault("all workers killed", "kill -9 of all of them", _killer("RayTrainWorker", every=True)),
+    Fault("worker killed", "kill -9 of a worker", _killer(WORKER)),
+    Fault("all workers killed", "kill -9 of all of them", _killer(WORKER, every=True)),
     Fault("worker stuck", "SIGSTOP of a worker; stall timeout of 20 s", _stop_worker),
-    Fault("controller killed", "kill -9 of a group's controller", _killer("TrainController")),
     Fault("queue killed", "kill -9 of the queue's actor", _killer(QueueActor.__name__), True),
     Fault("driver killed", "kill -9 of the command", _driver(signal.SIGKILL), ends_driver=True),
     Fault("driver interrupted", "Ctrl-C", _driver(signal.SIGINT), ends_driver=True),

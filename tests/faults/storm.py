@@ -192,11 +192,10 @@ def schedule(n: int, seed: int) -> list[Fault]:
 
 
 def one_of_each_layer() -> list[Fault]:
-    """List a fault of a worker, its group, the queue, the node and the command: what CI affords."""
+    """List a fault of a worker, the queue, the node and the command: what CI affords."""
     names = (
         "worker killed",
         "worker stuck",
-        "controller killed",
         "queue killed",
         "raylet killed",
         "everything killed",

@@ -54,14 +54,8 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_backend.ray, "get", lambda answers: answers)
 
 
-def test_a_group_of_one_worker_opens_nothing() -> None:
-    assert GroupConfig().backend_cls is GroupBackend
-    group = Group("10.0.0.1")
-    GroupBackend().on_start(group, GroupConfig())
-    assert group.calls == []
-
-
 def test_workers_of_one_host_meet_in_a_directory_and_listen_on_loopback() -> None:
+    assert GroupConfig().backend_cls is GroupBackend
     group = Group("10.0.0.1", "10.0.0.1")
     GroupBackend().on_start(group, GroupConfig())
     place = Rendezvous(directory="private")

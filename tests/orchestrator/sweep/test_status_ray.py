@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.processes import descendants, send, wait_for
+from orchestrator.cluster.single_worker import GroupWorker
 from tests.builders.sweep_process import Lab, scores_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -39,7 +40,8 @@ def test_status_a_rival_cancel_and_retry(sweep_lab: Lab, undisturbed: Path) -> N
     out = home / "out"
     process = sweep_lab.start(out)
     wait_for(lambda: any(out.glob("checkpoints/*/last.json")), "a checkpoint")
-    workers = {p for p, title in descendants(process.pid).items() if "RayTrainWorker" in title}
+    name = GroupWorker.__name__
+    workers = {pid for pid, title in descendants(process.pid).items() if name in title}
     send(workers, signal.SIGSTOP)  # so that it is not done before it is cancelled
 
     wait_for(lambda: "finetuning" in act(home, "status", "--out", str(out))[1], "progress", 60)

@@ -1,0 +1,95 @@
+"""Worker groups of one worker: plain Ray actors, which Ray restarts when their process dies.
+
+Such a group is one process. Ray Train, which coordinates several workers, would start five more
+for each group, at seconds of CPU time.
+"""
+
+import logging
+import os
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+import ray
+
+from orchestrator.cli.environment import WORKER, set_environment
+from orchestrator.cluster.capacity import WorkerGroupSize
+from orchestrator.cluster.process_logs import log_to_stderr
+from orchestrator.cluster.worker_loop import MakeRunner, serve
+
+if TYPE_CHECKING:
+    import torch
+
+_logger = logging.getLogger(__name__)
+
+RESTART: Final = 1
+"""Exit code of a worker's process that is to be restarted."""
+
+
+class GroupWorker:
+    """The worker of a group of one, as an actor.
+
+    If it can't be constructed, for example because its node lacks a module that make_runner needs,
+    its group has ended for good.
+    """
+
+    def __init__(self, make_runner: MakeRunner) -> None:
+        set_environment(WORKER)
+        log_to_stderr()
+        self._make_runner = make_runner
+        self._device = assigned_device()
+
+    def serve(self, queue: Any, group: str) -> None:
+        """Serve the jobs of a queue until it ends this group; on an error, end this process."""
+        from trainables.training.distributed import SINGLE_PROCESS
+
+        try:
+            serve(queue, group, self._make_runner(self._device, SINGLE_PROCESS), SINGLE_PROCESS)
+        except Exception:
+            _logger.exception("%s: this process ends, to be restarted", group)
+            os._exit(RESTART)
+
+
+def assigned_device() -> "torch.device":
+    """Return the first GPU that Ray has assigned to this process, or else the CPU.
+
+    Ray hides no GPUs from a process that has been assigned none. Raises ValueError if the GPU is
+    not in CUDA_VISIBLE_DEVICES.
+    """
+    import torch
+
+    gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+    if not gpus:
+        return torch.device("cpu")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    if gpus[0] not in visible:
+        raise ValueError(
+            f"Ray has assigned GPU {gpus[0]} to this process, but CUDA_VISIBLE_DEVICES is "
+            f"{','.join(visible)!r}; unset RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES on its node"
+        )
+    return torch.device("cuda", visible.index(gpus[0]))
+
+
+class SingleWorkerGroup:
+    """The handle of a group of one worker."""
+
+    def __init__(
+        self, queue: Any, make_runner: MakeRunner, size: WorkerGroupSize, name: str, restarts: int
+    ) -> None:
+        self.name = name
+        self._queue = queue
+        start = ray.remote(GroupWorker).options(
+            name=f"{name}-{secrets.token_hex(3)}",
+            num_cpus=size.cpus,
+            num_gpus=size.gpus,
+            max_restarts=restarts,
+            max_task_retries=-1,
+        )
+        self._worker: Any = start.remote(make_runner)
+
+    def run(self) -> None:
+        """Serve the queue until it ends the group; raise RayActorError if the group is lost."""
+        ray.get(self._worker.serve.remote(self._queue, self.name))
+
+    def end(self) -> None:
+        """End the worker, whatever it does."""
+        ray.kill(self._worker)

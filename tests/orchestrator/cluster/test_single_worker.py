@@ -1,0 +1,120 @@
+"""A worker group of one worker: its device, and when its process is restarted or given up."""
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from orchestrator.cluster import single_worker
+from orchestrator.cluster.jobs import Job
+from orchestrator.cluster.queue_actor import start_queue
+from orchestrator.cluster.single_worker import RESTART, GroupWorker, assigned_device
+from trainables.spec import Trial, Untuned
+
+
+def assign(monkeypatch: pytest.MonkeyPatch, gpus: list[str], visible: str | None) -> None:
+    """Pretend that Ray has assigned GPUs to this process."""
+    context = SimpleNamespace(get_accelerator_ids=lambda: {"GPU": gpus})
+    monkeypatch.setattr(single_worker.ray, "get_runtime_context", lambda: context)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "visible", "expected"),
+    [
+        ([], None, "cpu"),
+        ([], "0,1", "cpu"),  # with --gpus-per-trial 0, Ray hides no GPU
+        (["3"], "3", "cuda:0"),
+        (["3"], "0,1,2,3", "cuda:3"),
+        (["GPU-8a1b"], "GPU-77c0,GPU-8a1b", "cuda:1"),
+    ],
+)
+def test_a_worker_uses_the_gpu_that_ray_assigned(monkeypatch, gpus, visible, expected) -> None:
+    assign(monkeypatch, gpus, visible)
+    assert assigned_device() == torch.device(expected)
+
+
+@pytest.mark.parametrize("visible", [None, "0,1"])
+def test_a_gpu_that_is_not_visible_is_refused(monkeypatch, visible) -> None:
+    assign(monkeypatch, ["3"], visible)
+    with pytest.raises(
+        ValueError, match=f"assigned GPU 3 .* CUDA_VISIBLE_DEVICES is '{visible or ''}'"
+    ):
+        assigned_device()
+
+
+def test_a_worker_that_cannot_go_on_ends_its_process(monkeypatch) -> None:
+    class Ended(BaseException):
+        pass
+
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    assign(monkeypatch, [], None)
+    monkeypatch.setattr(os, "_exit", end)
+    with pytest.raises(Ended) as ended:
+        GroupWorker(fail).serve(None, "group-0")
+    assert ended.value.args == (RESTART,)
+
+
+class Dying:
+    """A runner whose process dies at its first trial."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __call__(self, device: torch.device, process_group: Any) -> "Dying":
+        return self
+
+    def run(self, trial: Any, listener: Any) -> Any:
+        if not self.marker.exists():
+            self.marker.touch()
+            os._exit(9)
+        return SimpleNamespace(seconds={})
+
+
+class Unreadable(Dying):
+    """A runner that can't be unpickled, as where a module is missing."""
+
+    def __reduce__(self) -> Any:
+        return (Unreadable._fail, ())
+
+    @staticmethod
+    def _fail() -> None:
+        raise ModuleNotFoundError("No module named 'timm'")
+
+
+def job() -> Job:
+    from benchmarks.overhead import roi
+
+    trial = Trial(Untuned(), (roi(0),))
+    return Job(trial.id, trial.to_json(), trial.shards)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+def test_a_dead_worker_is_restarted_and_one_that_cannot_start_is_lost(
+    local_ray: str, tmp_path: Path
+) -> None:
+    from orchestrator.cluster.capacity import WorkerGroupSize
+    from orchestrator.cluster.worker_groups import TrialFailed, listen, warm_worker_groups
+
+    queue, size, scratch = start_queue(1, 1), WorkerGroupSize(), str(tmp_path)
+    with warm_worker_groups(queue, Dying(tmp_path / "died"), size, 1, scratch):
+        list(listen(queue, job()))
+    assert (tmp_path / "died").exists()
+    queue = start_queue(1, 1)
+    with (
+        pytest.raises(TrialFailed, match=r"(?s)group-0 ended: .*No module named 'timm'") as lost,
+        warm_worker_groups(queue, Unreadable(tmp_path), size, 1, scratch),
+    ):
+        list(listen(queue, job()))
+    assert lost.value.kind == "worker-lost"
