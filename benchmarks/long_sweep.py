@@ -21,9 +21,9 @@ from benchmarks.overhead import NoWork, roi
 from orchestrator.cli.environment import DRIVER, set_environment
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
+from orchestrator.cluster.job_runner import run_jobs
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.queue_actor import start_queue
-from orchestrator.cluster.tune_adapter import Schedule, run_jobs
 from orchestrator.cluster.worker_groups import warm_worker_groups
 from trainables.exceptions import Failure
 from trainables.spec import Trial, Untuned
@@ -102,7 +102,7 @@ def run(n_trials: int, n_worker_groups: int, scratch: Path) -> None:
     meter = Meter(n_trials, ray.get(queue.pid.remote()))
     start = time.perf_counter()
     with warm_worker_groups(queue, NoWork, WorkerGroupSize(), n_worker_groups, str(scratch)):
-        run_jobs(jobs, queue, Schedule(2 * n_worker_groups, 0, str(scratch)), meter)
+        run_jobs(jobs, queue, meter, concurrent=2 * n_worker_groups, retries=0)
     print(f"{n_trials} trials in {time.perf_counter() - start:.0f} s, start-up included")
 
 

@@ -1,4 +1,4 @@
-"""Measure the overhead of a sweep per trial, with empty trials in the queue and Tune.
+"""Measure the overhead of a sweep per trial, with empty trials in the queue.
 
 python -m benchmarks.overhead [--trials 40] [--nested 8]
 
@@ -22,9 +22,9 @@ from ray import tune
 from orchestrator.cli.environment import DRIVER, set_environment
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
+from orchestrator.cluster.job_runner import run_jobs
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.queue_actor import start_queue
-from orchestrator.cluster.tune_adapter import Schedule, run_jobs
 from orchestrator.cluster.worker_groups import warm_worker_groups
 from trainables.exceptions import Failure
 from trainables.results.outcome import Outcome
@@ -89,7 +89,7 @@ def measure_warm(n_trials: int, n_worker_groups: int, scratch: Path) -> list[flo
     queue, ends = start_queue(0, n_worker_groups), Ends()
     start = time.perf_counter()
     with warm_worker_groups(queue, NoWork, WorkerGroupSize(), n_worker_groups, str(scratch)):
-        run_jobs(jobs, queue, Schedule(2 * n_worker_groups, 0, str(scratch)), ends)
+        run_jobs(jobs, queue, ends, concurrent=2 * n_worker_groups, retries=0)
     return [0.0, *(end - start for end in ends.times)]
 
 

@@ -7,6 +7,7 @@ __all__ = [
     "address",
     "capacity",
     "connection",
+    "job_runner",
     "jobs",
     "ordering",
     "queue_actor",

@@ -68,7 +68,16 @@ UNKNOWN: Final = Failure("worker-lost", "out of memory, or killed")
 """Failure of a worker process that ended without a message."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class End:
+    """The end of a job."""
+
+    trial_id: str
+    failure: Failure | None
+    """Why it failed; None: it has finished, or was stopped."""
+
+
+@dataclass(eq=False)
 class QueueEntry:
     """A job in the queue, with its state."""
 
@@ -87,3 +96,5 @@ class QueueEntry:
     """Monotonic time at which its stuck worker was ended; None once its group is back."""
     stopped: bool = False
     ended: bool = False
+    failure: Failure | None = None
+    """Why it has failed, if it has ended."""

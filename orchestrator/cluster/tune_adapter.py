@@ -1,10 +1,10 @@
-"""Ray Tune over the warm groups: proxy trials that submit a job and forward its reports."""
+"""Ray Tune over the warm groups, for its schedulers: proxy trials that forward a job's reports."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import ray
 from ray import cloudpickle as pickle
@@ -13,50 +13,53 @@ from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 
 from orchestrator.cli.errors import full_disk
-from orchestrator.cluster.jobs import Job
-from orchestrator.cluster.worker_groups import QueueLost, TrialFailed, listen
-from trainables.exceptions import Failure
+from orchestrator.cluster.job_runner import QueueLost, Watcher
+from orchestrator.cluster.jobs import Event, Job
+from trainables.exceptions import ErrorKind, Failure
 
 HEAD: Final = {"node:__internal_head__": 0.001}
 """Resources of a proxy trial: a small share of the head node, and no CPU that a group needs."""
 
 
-class Watcher(Protocol):
-    """Receives, in the driver, how each trial ended."""
+class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
+    """A trial ended with an error on its worker.
 
-    def finished(self, trial_id: str) -> None:
-        """Handle a finished trial."""
-        ...
+    args: the kind of error and its text, so that both are pickled.
+    """
 
-    def failed(self, trial_id: str, failure: Failure) -> None:
-        """Handle a trial that has failed in all its attempts."""
-        ...
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(kind, message)
+        self.kind = kind
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How Tune runs a sweep's jobs."""
+    """How Tune runs jobs."""
 
     concurrent: int
-    """Trials submitted at once: one per group, and one waiting for each so that none idles."""
+    """Trials submitted at once."""
     retries: int
     scratch: str
     """Directory of Tune's files."""
 
 
-def run_jobs(
+def run_scheduled_jobs(
     jobs: Sequence[Job],
     queue: Any,
     schedule: Schedule,
     watcher: Watcher,
-    scheduler: TrialScheduler | None = None,
+    scheduler: TrialScheduler,
 ) -> None:
     """Run all jobs through Tune, in order; return when all have ended.
 
-    scheduler: decides from the reports which trials to stop; None: all trials run to their end. A
-    stopped trial is reported to the watcher as finished, possibly before its worker has written the
-    outcome. Raises KeyboardInterrupt on Ctrl-C, at once, QueueLost if the queue is gone, and
-    InputError at the first trial that finds the disk full, since all others would.
+    scheduler: decides from the reports which trials to stop. A stopped trial is reported to the
+    watcher as finished, possibly before its worker has written the outcome. Raises
+    KeyboardInterrupt on Ctrl-C, at once, QueueLost if the queue is gone, and InputError at the
+    first trial that finds the disk full, since all others would.
     """
     by_id = {job.trial_id: job for job in jobs}
     _keep_credentials()
@@ -117,8 +120,33 @@ class _Stop(tune.Stopper):
 
 
 def _proxy_trial(config: dict[str, Any], *, queue: Any, jobs: Mapping[str, Job]) -> None:
-    for event in listen(queue, jobs[config["trial"]]):
+    for event in _listen(queue, jobs[config["trial"]]):
         tune.report(event)
+
+
+def _listen(queue: Any, job: Job) -> Iterator[Event]:
+    """Submit a job and yield its reports until it ends; drop the job if closed earlier.
+
+    Raises TrialFailed with the worker's error if the job fails, QueueLost if the queue is gone.
+    """
+    try:
+        ray.get(queue.submit.remote(job))
+        number = 0
+        while True:
+            call = queue.next_event.options(name=job.trial_id)
+            event: Event | None = ray.get(call.remote(job.trial_id, number))
+            if event is None:
+                continue
+            if event.get("done"):
+                if event["error"] is not None:
+                    raise TrialFailed(event["kind"], event["error"])
+                return
+            number += 1
+            yield event
+    except ray.exceptions.RayActorError as error:
+        raise QueueLost("the trial queue is gone") from error
+    finally:
+        queue.stop.remote(job.trial_id)
 
 
 def _name(trial: Any) -> str:

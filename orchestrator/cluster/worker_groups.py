@@ -10,11 +10,9 @@ import ray
 
 from orchestrator.cli.process import WORKER_GROUP
 from orchestrator.cluster.capacity import WorkerGroupSize
-from orchestrator.cluster.jobs import Event, Job
 from orchestrator.cluster.several_workers import SeveralWorkersGroup
 from orchestrator.cluster.single_worker import SingleWorkerGroup
 from orchestrator.cluster.worker_loop import MakeRunner
-from trainables.exceptions import ErrorKind
 from trainables.storage.redaction import redact
 
 MAX_RESTARTS: Final = 1000
@@ -35,25 +33,6 @@ class WorkerGroup(Protocol):
     def end(self) -> None:
         """End the workers, none of which has a job that matters."""
         ...
-
-
-class TrialFailed(Exception):  # noqa: N818  (the trial's outcome)
-    """A trial ended with an error on its worker.
-
-    args: the kind of error and its text, so that both are pickled.
-    """
-
-    def __init__(self, kind: ErrorKind, message: str) -> None:
-        super().__init__(kind, message)
-        self.kind = kind
-        self.message = message
-
-    def __str__(self) -> str:
-        return self.message
-
-
-class QueueLost(Exception):  # noqa: N818  (what happened to the machine, not to a trial)
-    """The queue's process or its node is gone, so the state of the trials is unknown."""
 
 
 @contextmanager
@@ -111,28 +90,3 @@ def _run(group: WorkerGroup, queue: Any, left: threading.Event) -> None:
 def _end(groups: Sequence[WorkerGroup]) -> None:
     for group in groups:
         group.end()
-
-
-def listen(queue: Any, job: Job) -> Iterator[Event]:
-    """Submit a job and yield its reports until it ends; drop the job if closed earlier.
-
-    Raises TrialFailed with the worker's error if the job fails, QueueLost if the queue is gone.
-    """
-    try:
-        ray.get(queue.submit.remote(job))
-        number = 0
-        while True:
-            call = queue.next_event.options(name=job.trial_id)
-            event: Event | None = ray.get(call.remote(job.trial_id, number))
-            if event is None:
-                continue
-            if event.get("done"):
-                if event["error"] is not None:
-                    raise TrialFailed(event["kind"], event["error"])
-                return
-            number += 1
-            yield event
-    except ray.exceptions.RayActorError as error:
-        raise QueueLost("the trial queue is gone") from error
-    finally:
-        queue.stop.remote(job.trial_id)

@@ -12,14 +12,14 @@ import ray
 from orchestrator.cli.errors import InputError
 from orchestrator.cluster.capacity import WorkerGroupSize, size_worker_groups
 from orchestrator.cluster.connection import connect, local_cpus
+from orchestrator.cluster.job_runner import QueueLost, run_jobs
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.ordering import round_robin
 from orchestrator.cluster.queue_actor import start_queue
 from orchestrator.cluster.session_files import session_files
-from orchestrator.cluster.tune_adapter import Schedule, run_jobs
 from orchestrator.cluster.utilisation import describe_utilisation
 from orchestrator.cluster.watchdog import stall_timeout_for, watched
-from orchestrator.cluster.worker_groups import QueueLost, warm_worker_groups
+from orchestrator.cluster.worker_groups import warm_worker_groups
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.monitor import Monitor
 from orchestrator.execution.plan import Plan, make_plan
@@ -119,10 +119,10 @@ class RayExecutor:
         with warm_queue(self.settings, len(waiting), largest, monitor.say) as warm:
             ordered = round_robin(waiting, warm.n, lambda work_item: work_item.shards)
             jobs = [make_job(one, self.costs, options.stall_timeout) for one in ordered]
-            schedule = Schedule(2 * warm.n, options.retries, warm.scratch)
             began = time.time()
             with monitor.display(waiting, warm.progress, warm.missing) as display:
-                run_jobs(jobs, warm.queue, schedule, monitor.watcher(display, waiting))
+                watcher = monitor.watcher(display, waiting)
+                run_jobs(jobs, warm.queue, watcher, concurrent=2 * warm.n, retries=options.retries)
             ended = time.time()
         ours = outcomes(self.settings.runs, waiting)
         if message := describe_utilisation(ours, warm.n, began, ended):

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.cluster import trial_queue
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.trial_queue import TrialQueue
+from trainables.exceptions import Failure
 
 Scenario = Callable[[TrialQueue], Awaitable[None]]
 
@@ -26,6 +27,19 @@ def run(scenario: Scenario, retries: int = 1) -> None:
         await scenario(TrialQueue(retries))
 
     asyncio.run(start())
+
+
+class Ends:
+    """A watcher that notes how each trial ended: its failure, None if it finished."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Failure | None]] = []
+
+    def finished(self, trial_id: str) -> None:
+        self.seen.append((trial_id, None))
+
+    def failed(self, trial_id: str, failure: Failure) -> None:
+        self.seen.append((trial_id, failure))
 
 
 async def events(queue: TrialQueue, trial_id: str, n: int) -> list[dict]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import ray
 
-from orchestrator.cluster.tune_adapter import Schedule, run_jobs
+from orchestrator.cluster.tune_adapter import Schedule, run_scheduled_jobs
 from orchestrator.execution.monitor import Measure, Monitor
 from orchestrator.execution.narration import Narrator
 from orchestrator.execution.ray_executor import WarmQueue, connect_and_report, make_job, warm_queue
@@ -99,7 +99,8 @@ class RoundRunner:
         # compared in the order of the round.
         schedule = Schedule(warm.n, retries, warm.scratch)
         with monitor.display(waiting, warm.progress, warm.missing) as display:
-            run_jobs(jobs, warm.queue, schedule, monitor.watcher(display, waiting), asha)
+            watcher = monitor.watcher(display, waiting)
+            run_scheduled_jobs(jobs, warm.queue, schedule, watcher, asha)
             _settle(warm.queue)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cluster.worker_groups import QueueLost
+from orchestrator.cluster.job_runner import QueueLost
 from orchestrator.execution.narration import Narrator
 from orchestrator.execution.preflight import fetch_weights
 from orchestrator.execution.run_lock import acquire

@@ -50,16 +50,18 @@ def test_addresses_are_read_as_the_kernel_writes_them() -> None:
 def test_a_local_ray_and_its_worker_groups_listen_on_loopback_alone(
     local_ray: str, tmp_path: Path
 ) -> None:
-    from benchmarks.overhead import NoWork, roi
+    from benchmarks.overhead import Ends, NoWork, roi
     from orchestrator.cluster.capacity import WorkerGroupSize
+    from orchestrator.cluster.job_runner import run_jobs
     from orchestrator.cluster.jobs import Job
     from orchestrator.cluster.queue_actor import start_queue
-    from orchestrator.cluster.worker_groups import listen, warm_worker_groups
+    from orchestrator.cluster.worker_groups import warm_worker_groups
 
     trial = Trial(Untuned(), (roi(0),))
     queue = start_queue(0, 1)
     with warm_worker_groups(queue, NoWork, WorkerGroupSize(workers=2), 1, str(tmp_path)):
-        list(listen(queue, Job(trial.id, trial.to_json(), trial.shards)))  # all workers have met
+        job = Job(trial.id, trial.to_json(), trial.shards)
+        run_jobs([job], queue, Ends(), concurrent=1, retries=0)  # all workers have met
         titles = descendants(os.getpid())
         workers = {pid for pid, title in titles.items() if "RayTrainWorker" in title}
         of_workers = listening(workers)

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from orchestrator.cluster import single_worker
+from orchestrator.cluster.job_runner import run_jobs
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.queue_actor import start_queue
 from orchestrator.cluster.single_worker import RESTART, GroupWorker, assigned_device
+from tests.builders.queue_scenario import Ends
 from trainables.spec import Trial, Untuned
 
 
@@ -105,16 +107,17 @@ def test_a_dead_worker_is_restarted_and_one_that_cannot_start_is_lost(
     local_ray: str, tmp_path: Path
 ) -> None:
     from orchestrator.cluster.capacity import WorkerGroupSize
-    from orchestrator.cluster.worker_groups import TrialFailed, listen, warm_worker_groups
+    from orchestrator.cluster.worker_groups import warm_worker_groups
 
-    queue, size, scratch = start_queue(1, 1), WorkerGroupSize(), str(tmp_path)
-    with warm_worker_groups(queue, Dying(tmp_path / "died"), size, 1, scratch):
-        list(listen(queue, job()))
+    ends, size, scratch = Ends(), WorkerGroupSize(), str(tmp_path)
+    for runner in (Dying(tmp_path / "died"), Unreadable(tmp_path)):
+        queue = start_queue(1, 1)
+        with warm_worker_groups(queue, runner, size, 1, scratch):
+            run_jobs([job()], queue, ends, concurrent=2, retries=0)
     assert (tmp_path / "died").exists()
-    queue = start_queue(1, 1)
-    with (
-        pytest.raises(TrialFailed, match=r"(?s)group-0 ended: .*No module named 'timm'") as lost,
-        warm_worker_groups(queue, Unreadable(tmp_path), size, 1, scratch),
-    ):
-        list(listen(queue, job()))
-    assert lost.value.kind == "worker-lost"
+    [(_, none), (_, failure)] = ends.seen
+    assert none is None
+    assert failure is not None
+    assert failure.kind == "worker-lost"
+    assert failure.message.startswith("worker group group-0 ended: ")
+    assert failure.message.strip().endswith("No module named 'timm'")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster import trial_queue
-from orchestrator.cluster.jobs import AGAIN, Job
+from orchestrator.cluster.jobs import AGAIN, End, Job
 from orchestrator.cluster.trial_queue import TrialQueue
 from tests.builders.queue_scenario import events, job, run
+from trainables.exceptions import Failure
 
 pytestmark = pytest.mark.usefixtures("short_polls")
 
@@ -167,7 +168,35 @@ def test_jobs_that_have_ended_are_forgotten_when_their_listeners_leave() -> None
             await queue.take("g1")
             await queue.finish(f"a{number}", {"seconds": 1.0}, None)
             await queue.stop(f"a{number}")
-        assert queue._entries == {}
+        assert list(queue._jobs) == []
+
+    run(scenario)
+
+
+def test_the_ends_of_jobs_are_given_once_and_as_soon_as_there_are_any(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+    failure = Failure("input", "ValueError: no")
+
+    async def scenario(queue: TrialQueue) -> None:
+        ends = asyncio.create_task(queue.exchange([job("a"), job("b"), job("c")]))
+        await asyncio.sleep(0)
+        assert [(await queue.take(group)).trial_id for group in ("g1", "g2")] == ["a", "b"]
+        await queue.finish("b", {}, failure)
+        assert await asyncio.wait_for(ends, 5) == [End("b", failure)]
+        await queue.finish("a", {"seconds": 1.0}, None)
+        assert await queue.exchange([job("b")]) == [End("a", None)]
+        assert [one.job.trial_id for one in queue._jobs] == ["c", "b"]
+        await queue.lose_worker_group("g1", "gone")
+        lost = Failure("worker-lost", "gone")
+        assert await queue.exchange([]) == [End("c", lost), End("b", lost)]
+        assert await queue.exchange([job("d")]) == [End("d", lost)]
+
+    run(scenario)
+
+
+def test_no_ends_are_an_empty_list_in_time() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        assert await queue.exchange([job("a")]) == []
 
     run(scenario)
 

@@ -179,6 +179,18 @@ def test_the_job_of_a_dead_node_goes_to_the_next_group_that_asks() -> None:
     run(scenario)
 
 
+def test_stopped_jobs_of_a_dead_node_end_all_at_once() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        for number in range(3):
+            await queue.submit(job(f"a{number}"))
+            await queue.take(f"g{number}", Worker("dead-node", number))
+            await queue.stop(f"a{number}")
+        await queue.nodes_died(["dead-node"])
+        assert list(queue._jobs) == []
+
+    run(scenario)
+
+
 def test_a_job_whose_nodes_die_too_often_fails() -> None:
     async def scenario(queue: TrialQueue) -> None:
         await queue.submit(job("a"))

@@ -81,6 +81,24 @@ def test_jobs_that_train_the_same_checkpoint_run_one_after_another() -> None:
     run(scenario)
 
 
+def test_a_group_that_waits_gets_the_job_whose_checkpoint_has_become_free(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+
+    async def scenario(queue: TrialQueue) -> None:
+        for name in "ab":
+            await queue.submit(Job(name, "{}", ("nsd-subj01",), "same"))
+        await queue.take("g1")
+        waiting = [asyncio.create_task(queue.take(group)) for group in ("g2", "g3")]
+        await asyncio.sleep(0)
+        await queue.finish("a", {}, None)
+        [taken], _ = await asyncio.wait(waiting, timeout=5, return_when="FIRST_COMPLETED")
+        assert taken.result().trial_id == "b"
+        await queue.close()
+        assert END in await asyncio.gather(*waiting)
+
+    run(scenario)
+
+
 def awaiting_job(name: str) -> Job:
     return Job(name, "{}", ("nsd-subj01",), awaits_scheduler=True)
 

@@ -9,7 +9,8 @@ from ray import cloudpickle
 from ray.tune.execution import class_cache
 
 from orchestrator.cluster import tune_adapter
-from orchestrator.cluster.worker_groups import QueueLost, TrialFailed
+from orchestrator.cluster.job_runner import QueueLost
+from orchestrator.cluster.tune_adapter import TrialFailed
 from trainables.exceptions import Failure
 
 

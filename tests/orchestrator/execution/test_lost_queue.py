@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cluster.worker_groups import QueueLost
+from orchestrator.cluster.job_runner import QueueLost
 from orchestrator.execution.plan import Plan, make_plan
 from orchestrator.execution.ray_executor import MAX_QUEUES, RayExecutor
 from orchestrator.execution.settings import Locations, RunSettings
