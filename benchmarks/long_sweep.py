@@ -17,16 +17,14 @@ from typing import Any, Final
 import ray
 from ray.cluster_utils import Cluster
 
-from benchmarks.overhead import NoWork, roi
+from benchmarks.overhead import NoWork, empty_jobs
 from orchestrator.cli.environment import DRIVER, set_environment
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from orchestrator.cluster.job_runner import run_jobs
-from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.queue_actor import start_queue
 from orchestrator.cluster.worker_groups import warm_worker_groups
 from trainables.exceptions import Failure
-from trainables.spec import Trial, Untuned
 
 STORE_BYTES: Final = 80 << 20
 """Resources of each simulated node."""
@@ -96,8 +94,7 @@ def main() -> None:
 
 def run(n_trials: int, n_worker_groups: int, scratch: Path) -> None:
     """Run empty trials on warm worker groups of the cluster."""
-    trials = [Trial(Untuned(), (roi(number),)) for number in range(n_trials)]
-    jobs = [Job(trial.id, trial.to_json(), trial.shards) for trial in trials]
+    jobs = empty_jobs(n_trials)
     queue: Any = start_queue(0, n_worker_groups)
     meter = Meter(n_trials, ray.get(queue.pid.remote()))
     start = time.perf_counter()

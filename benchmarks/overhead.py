@@ -1,8 +1,9 @@
-"""Measure the overhead of a sweep per trial, with empty trials in the queue.
+"""Measure the overhead of a sweep per trial and of its start, with empty trials in the queue.
 
-python -m benchmarks.overhead [--trials 40] [--nested 8]
+python -m benchmarks.overhead [--trials 40] [--nested 8] [--starts 3]
 
-For comparison, the same trials run as a ``TorchTrainer`` in each Tune trial, on the same Ray.
+For comparison, the same trials run as a ``TorchTrainer`` in each Tune trial, on the same Ray, and a
+group of one worker is started as a ``TorchTrainer`` that serves proxy trials of Tune.
 Target on two idle cores: at most 1 s of wall time per trial after start-up.
 """
 
@@ -14,23 +15,32 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from threading import Thread
+from typing import Any, Final
 
+import ray
 import torch
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 
+from benchmarks.processes import cpu_seconds
 from orchestrator.cli.environment import DRIVER, set_environment
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from orchestrator.cluster.job_runner import run_jobs
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.queue_actor import start_queue
+from orchestrator.cluster.several_workers import SeveralWorkersGroup
+from orchestrator.cluster.tune_adapter import Schedule, run_scheduled_jobs
 from orchestrator.cluster.worker_groups import warm_worker_groups
 from trainables.exceptions import Failure
 from trainables.results.outcome import Outcome
 from trainables.spec import Roi, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
 from trainables.training.distributed import TrialProcessGroup
+
+STARTED: Final = 4
+"""Empty trials of each measured start."""
 
 
 class NoWork:
@@ -70,13 +80,16 @@ def main() -> None:
     parser.add_argument(
         "--nested", type=int, default=8, help="trials with a TorchTrainer each (0: none)"
     )
+    parser.add_argument("--starts", type=int, default=0, help="starts of each kind of group")
     options = parser.parse_args()
     set_environment(DRIVER)
     cores = len(os.sched_getaffinity(0))
-    connect(cores + 1, include_dashboard=True)
     with tempfile.TemporaryDirectory() as scratch:
-        times = measure_warm(options.trials, cores, Path(scratch))
-        report_warm(times)
+        if options.starts:
+            report_starts(options.starts, scratch)
+        connect(cores + 1, include_dashboard=True)
+        if options.trials:
+            report_warm(measure_warm(options.trials, cores, Path(scratch)))
         if options.nested:
             seconds = measure_nested(options.nested, Path(scratch))
             print(f"TorchTrainer in each Tune trial: {seconds:.1f} s per trial, one at a time")
@@ -84,13 +97,18 @@ def main() -> None:
 
 def measure_warm(n_trials: int, n_worker_groups: int, scratch: Path) -> list[float]:
     """Run empty trials on warm groups; return the start, and the end of each trial, in seconds."""
-    trials = [Trial(Untuned(), (roi(number),)) for number in range(n_trials)]
-    jobs = [Job(trial.id, trial.to_json(), trial.shards) for trial in trials]
+    jobs = empty_jobs(n_trials)
     queue, ends = start_queue(0, n_worker_groups), Ends()
     start = time.perf_counter()
     with warm_worker_groups(queue, NoWork, WorkerGroupSize(), n_worker_groups, str(scratch)):
         run_jobs(jobs, queue, ends, concurrent=2 * n_worker_groups, retries=0)
     return [0.0, *(end - start for end in ends.times)]
+
+
+def empty_jobs(n: int) -> list[Job]:
+    """Make jobs with different ids."""
+    trials = [Trial(Untuned(), (roi(number),)) for number in range(n)]
+    return [Job(trial.id, trial.to_json(), trial.shards) for trial in trials]
 
 
 def roi(number: int) -> Roi:
@@ -107,6 +125,53 @@ def report_warm(times: list[float]) -> None:
         f"  {each:.2f} s per trial after start-up (median gap {median(gaps):.2f} s, "
         f"largest {max(gaps):.2f} s)"
     )
+
+
+def report_starts(n: int, scratch: str) -> None:
+    """Print the CPU time of starting a group and running four empty trials, for both kinds."""
+    kinds = {"Ray Train and Tune": start_with_train_and_tune, "an actor": start_actor}
+    seconds: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(n):  # in turns, so that both meet the same load
+        for name, start in kinds.items():
+            connect(2)
+            before, ends = cpu_seconds(os.getpid()), LastCpu()
+            start(empty_jobs(STARTED), ends, scratch)
+            seconds[name].append(ends.cpu - before)
+            ray.shutdown()
+    for name, each in seconds.items():
+        print(f"start with {name}: {median(each):.1f} CPU-s ({min(each):.1f} to {max(each):.1f})")
+    first, second = (median(each) for each in seconds.values())
+    print(f"  ratio {first / second:.2f}")
+
+
+class LastCpu(Ends):
+    """Record the CPU time of all processes when the last of a few trials ends."""
+
+    cpu = 0.0
+
+    def finished(self, trial_id: str) -> None:
+        """Record the CPU time."""
+        super().finished(trial_id)
+        if len(self.times) == STARTED:
+            self.cpu = cpu_seconds(os.getpid())
+
+
+def start_actor(jobs: list[Job], ends: Ends, scratch: str) -> None:
+    """Run jobs as a sweep does."""
+    queue = start_queue(0, 1)
+    with warm_worker_groups(queue, NoWork, WorkerGroupSize(), 1, scratch):
+        run_jobs(jobs, queue, ends, concurrent=2, retries=0)
+
+
+def start_with_train_and_tune(jobs: list[Job], ends: Ends, scratch: str) -> None:
+    """Run jobs on a ``TorchTrainer``, through proxy trials."""
+    queue = start_queue(0, 1)
+    group = SeveralWorkersGroup.make(queue, NoWork, WorkerGroupSize(), "group-0", 0, scratch)
+    thread = Thread(target=group.run)
+    thread.start()
+    run_scheduled_jobs(jobs, queue, Schedule(2, 0, scratch), ends, FIFOScheduler())
+    ray.get(queue.close.remote())
+    thread.join()
 
 
 def measure_nested(n_trials: int, scratch: Path) -> float:

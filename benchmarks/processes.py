@@ -40,6 +40,18 @@ def descendants(pid: int) -> dict[int, str]:
     return found
 
 
+def cpu_seconds(pid: int) -> float:
+    """Sum the CPU time of a process and of its descendants that still run, in seconds."""
+    ticks = 0
+    for one in (pid, *descendants(pid)):
+        try:
+            fields = Path(f"/proc/{one}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def alive(pids: set[int]) -> set[int]:
     """Return the processes that still run, without zombies."""
     return {pid for pid in pids if _state(pid) not in ("", "Z", "X")}

@@ -1,4 +1,4 @@
-"""Worker groups of one worker: plain Ray actors, which Ray restarts when their process dies.
+"""Worker groups of one worker: plain Ray actors, with a new one for each whose process has died.
 
 Such a group is one process. Ray Train, which coordinates several workers, would start five more
 for each group, at seconds of CPU time.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 RESTART: Final = 1
-"""Exit code of a worker's process that is to be restarted."""
+"""Exit code of a worker's process that is to be replaced."""
 
 
 class GroupWorker:
@@ -77,19 +77,41 @@ class SingleWorkerGroup:
     ) -> None:
         self.name = name
         self._queue = queue
-        start = ray.remote(GroupWorker).options(
-            name=f"{name}-{secrets.token_hex(3)}",
-            num_cpus=size.cpus,
-            num_gpus=size.gpus,
-            max_restarts=restarts,
-            max_task_retries=-1,
-        )
-        self._worker: Any = start.remote(make_runner)
+        self._make_runner = make_runner
+        self._size = size
+        self._restarts = restarts
+        self._worker: Any = None
+        self._ended = False
 
     def run(self) -> None:
-        """Serve the queue until it ends the group; raise RayActorError if the group is lost."""
-        ray.get(self._worker.serve.remote(self._queue, self.name))
+        """Serve the queue until it ends the group, with a new worker after each that has died.
+
+        Raises RayActorError if a worker can't be constructed, or if too many have died.
+        """
+        for attempt in range(self._restarts + 1):
+            worker = self._worker = self._start()
+            try:
+                ray.get(worker.serve.remote(self._queue, self.name))
+            except ray.exceptions.RayActorError as error:
+                ray.kill(worker)  # it may be alive, and out of reach
+                if self._ended:
+                    return
+                if error.actor_init_failed or attempt == self._restarts:
+                    raise
+            else:
+                return
+
+    def _start(self) -> Any:
+        """Request a worker, which starts where there are CPUs and GPUs for it."""
+        named = ray.remote(GroupWorker).options(
+            name=f"{self.name}-{secrets.token_hex(3)}",
+            num_cpus=self._size.cpus,
+            num_gpus=self._size.gpus,
+        )
+        return named.remote(self._make_runner)
 
     def end(self) -> None:
         """End the worker, whatever it does."""
-        ray.kill(self._worker)
+        self._ended = True
+        if self._worker is not None:
+            ray.kill(self._worker)

@@ -17,12 +17,14 @@ from trainables.storage.redaction import redact
 
 MAX_RESTARTS: Final = 1000
 """Restarts of a group over a whole sweep; the queue limits the attempts at each trial."""
+CLOSE_SECONDS: Final = 5.0
+"""How long groups may take to hear that the queue was closed, before they are ended."""
 JOIN_SECONDS: Final = 60.0
 """How long to wait for the groups to end after the queue was closed."""
 
 
 class WorkerGroup(Protocol):
-    """A group of workers, of which Ray restarts those that die."""
+    """A group of workers, which replaces those that die."""
 
     name: str
 
@@ -62,10 +64,9 @@ def warm_worker_groups(
     left.set()
     with suppress(ray.exceptions.RayActorError):  # the queue is gone, and the workers know it
         ray.get(queue.close.remote(), timeout=JOIN_SECONDS)
-    _end(groups)
-    deadline = time.monotonic() + JOIN_SECONDS
-    for thread in threads:  # a group whose node died may wait forever for another
-        thread.join(max(0.0, deadline - time.monotonic()))
+    _join(threads, CLOSE_SECONDS)
+    _end(groups)  # one whose node died may wait forever for another
+    _join(threads, JOIN_SECONDS)
 
 
 def _make_group(
@@ -85,6 +86,12 @@ def _run(group: WorkerGroup, queue: Any, left: threading.Event) -> None:
             message = redact(f"worker group {group.name} ended: {error}")
             with suppress(ray.exceptions.RayActorError):  # the queue is gone too
                 ray.get(queue.lose_worker_group.remote(group.name, message))
+
+
+def _join(threads: Sequence[threading.Thread], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _end(groups: Sequence[WorkerGroup]) -> None:

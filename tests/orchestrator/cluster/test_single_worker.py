@@ -1,18 +1,26 @@
 """A worker group of one worker: its device, and when its process is restarted or given up."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 import torch
 
 from orchestrator.cluster import single_worker
+from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.job_runner import run_jobs
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.queue_actor import start_queue
-from orchestrator.cluster.single_worker import RESTART, GroupWorker, assigned_device
+from orchestrator.cluster.single_worker import (
+    RESTART,
+    GroupWorker,
+    SingleWorkerGroup,
+    assigned_device,
+)
 from tests.builders.queue_scenario import Ends
 from trainables.spec import Trial, Untuned
 
@@ -67,6 +75,39 @@ def test_a_worker_that_cannot_go_on_ends_its_process(monkeypatch) -> None:
     assert ended.value.args == (RESTART,)
 
 
+class Dead(SingleWorkerGroup):
+    """A group whose workers die at once; it notes how many there were."""
+
+    n = 0
+
+    def _start(self) -> Any:
+        self.n += 1
+        serve = SimpleNamespace(remote=lambda queue, group: None)
+        return SimpleNamespace(serve=serve)
+
+
+@pytest.mark.parametrize(
+    ("restarts", "is_ended", "n", "is_lost"),
+    [(0, False, 1, True), (3, False, 4, True), (3, True, 1, False)],
+)
+def test_a_group_is_lost_after_too_many_deaths_but_not_by_its_own_end(
+    monkeypatch, restarts, is_ended, n, is_lost
+) -> None:
+    def die(answer: Any) -> None:
+        if is_ended:
+            group.end()
+        raise ray.exceptions.RayActorError
+
+    killed: list[Any] = []
+    monkeypatch.setattr(single_worker.ray, "get", die)
+    monkeypatch.setattr(single_worker.ray, "kill", killed.append)
+    group = Dead(None, lambda device, process_group: None, WorkerGroupSize(), "g", restarts)
+    with pytest.raises(ray.exceptions.RayActorError) if is_lost else nullcontext():
+        group.run()
+    assert group.n == n
+    assert len(killed) == n + is_ended
+
+
 class Dying:
     """A runner whose process dies at its first trial."""
 
@@ -106,7 +147,6 @@ def job() -> Job:
 def test_a_dead_worker_is_restarted_and_one_that_cannot_start_is_lost(
     local_ray: str, tmp_path: Path
 ) -> None:
-    from orchestrator.cluster.capacity import WorkerGroupSize
     from orchestrator.cluster.worker_groups import warm_worker_groups
 
     ends, size, scratch = Ends(), WorkerGroupSize(), str(tmp_path)
