@@ -169,7 +169,8 @@ def start_with_train_and_tune(jobs: list[Job], ends: Ends, scratch: str) -> None
     group = SeveralWorkersGroup.make(queue, NoWork, WorkerGroupSize(), "group-0", 0, scratch)
     thread = Thread(target=group.run)
     thread.start()
-    run_scheduled_jobs(jobs, queue, Schedule(2, 0, scratch), ends, FIFOScheduler())
+    in_order = FIFOScheduler()  # type: ignore[no-untyped-call]
+    run_scheduled_jobs(jobs, queue, Schedule(2, 0, scratch), ends, in_order)
     ray.get(queue.close.remote())
     thread.join()
 
