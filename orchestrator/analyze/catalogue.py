@@ -7,6 +7,7 @@ from orchestrator.analyze.analysis import Analysis
 from orchestrator.analyze.questions import (
     brain_fit,
     classification,
+    controls,
     improvement,
     landscape,
     layers,
@@ -23,6 +24,7 @@ ANALYSES: Final[tuple[Analysis, ...]] = (
     layers.ANALYSIS,
     surface.ANALYSIS,
     pooling.ANALYSIS,
+    controls.ANALYSIS,
     transfer.ANALYSIS,
     classification.ANALYSIS,
     brain_fit.ANALYSIS,

@@ -3,6 +3,7 @@
 __all__ = [
     "brain_fit",
     "classification",
+    "controls",
     "improvement",
     "landscape",
     "layers",

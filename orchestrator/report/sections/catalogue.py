@@ -5,6 +5,7 @@ from typing import Final
 from orchestrator.report.sections import (
     brain_fit,
     classification,
+    controls,
     improvement,
     landscape,
     layers,
@@ -19,6 +20,7 @@ from orchestrator.report.sections.section import Draw
 SECTIONS: Final[dict[str, Draw]] = {
     "brain_fit": brain_fit.section,
     "classification": classification.section,
+    "controls": controls.section,
     "improvement": improvement.section,
     "landscape": landscape.section,
     "layers": layers.section,

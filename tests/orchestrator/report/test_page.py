@@ -48,7 +48,7 @@ def test_the_headline_is_what_the_statistics_say(inputs):
 
 def test_a_page_says_what_is_there_and_what_is_missing(inputs, tmp_path):
     page = write_report(inputs, tmp_path / "report.html").read_text()
-    assert len(ANALYSES) == 10
+    assert len(ANALYSES) == 11
     for one in ANALYSES:
         assert f'<section id="{one.name}">' in page
     assert "no pooled model has been scored" in page
