@@ -110,7 +110,7 @@ def _settings(
         runs=places.runs,
         data=places.data,
         weights=options.weights or (DEMO / "weights.safetensors" if places.is_demo else None),
-        experiment=options.experiment or ("nsd-simulated" if places.is_demo else None),
+        experiment=options.experiment,
         task=options.task,
         feature_layer=options.feature_layer,
         saliency_layer=options.saliency_layer

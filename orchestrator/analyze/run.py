@@ -18,6 +18,7 @@ from orchestrator.analyze.analysis import (
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.strangers import print_strangers
 from orchestrator.cli.text import new_table
+from orchestrator.cli.values import default_experiment
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import digest
@@ -142,7 +143,9 @@ def _log(settings: Analysing, inputs: Inputs, done: Sequence[Done]) -> str | Non
     from orchestrator.tracking.mlflow_runs import log_analyses  # imports MLflow
 
     try:
-        experiment = settings.experiment or inputs.main_dataset
+        experiment = settings.experiment or default_experiment(
+            inputs.main_dataset, is_simulated=inputs.all_scores.is_simulated
+        )
         log_analyses(experiment, settings.runs, made_files(settings.runs, done))
     except Exception as error:  # MLflow's own, and those of whatever store it has
         return f"MLflow does not have the tables ({type(error).__name__}: {error}); run this again"

@@ -89,7 +89,9 @@ ShardsDirectory = Annotated[
 Experiment = Annotated[
     str,
     read_with(experiment_name, "NAME"),
-    Parameter(help="MLflow experiment.", show_default="name of the data set"),
+    Parameter(
+        help="MLflow experiment.", show_default="data set, with -simulated after it where it is"
+    ),
 ]
 
 

@@ -71,6 +71,11 @@ def minutes(text: str) -> float:
     return 60 * number
 
 
+def default_experiment(dataset: str, *, is_simulated: bool) -> str:
+    """Name the MLflow experiment of a data set; simulated trials have one of their own."""
+    return f"{dataset}-simulated" if is_simulated else dataset
+
+
 def experiment_name(text: str) -> str:
     """Parse the name of an MLflow experiment: some printable text."""
     if not (text.strip() and text.isprintable() and len(text) <= MAX_NAME):

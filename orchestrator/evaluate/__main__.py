@@ -190,7 +190,7 @@ def _settings(
             weights or (DEMO / "weights.safetensors" if places.is_demo else None),
         ),
         options.execution,
-        options.experiment or ("nsd-simulated" if places.is_demo else None),
+        options.experiment,
         started,
     )
     choice = Choice(chosen.methods, chosen.subjects, chosen.models)

@@ -31,6 +31,7 @@ from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.session import Label, Session
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import outcomes, read_costs
+from orchestrator.scores.display.style import mark_simulated
 from orchestrator.scores.display.transfer_tables import transfer_tables
 from orchestrator.scores.filters import of_latest_data, started_in
 from orchestrator.scores.overlap_notes import overlap_notes
@@ -151,6 +152,7 @@ def _closing(runs: RunDirectory, work_items: Sequence[WorkItem]) -> Iterable[Ren
     protocol = next(p for p in PROTOCOLS if p in evaluated)
     kept = table.keep("trial_id", asked | others).keep("protocol", [protocol])
     chosen, _ = of_latest_data(kept, started_in(runs))
-    yield from transfer_tables(transfers(chosen), protocol)
+    tables = transfer_tables(transfers(chosen), protocol)
+    yield from map(mark_simulated, tables) if chosen.is_simulated else tables
     yield from map(Text, overlap_notes(chosen))
     yield Text(f"more of these: python -m orchestrator.scores --out {runs} --by model")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
 
+from orchestrator.cli.values import default_experiment
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.executor import Executor
 from orchestrator.execution.monitor import Monitor, mean_r
@@ -16,6 +17,7 @@ from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import command_of, outcomes
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep
+from trainables.data.shards import any_simulated
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,18 @@ class Session:
             self.settings.runs
         )
 
+    def _experiment(self) -> str:
+        """Name the default experiment, by the data set of most trials."""
+        datasets = Counter(trial.rois[0].dataset for trial in self.plan.trials)
+        shards = [shard for trial in self.plan.trials for shard in trial.shards]
+        return default_experiment(
+            datasets.most_common(1)[0][0], is_simulated=any_simulated(self.settings.data, shards)
+        )
+
     def _tracked(self) -> Sweep:
         """Describe the run for MLflow; the experiment defaults to the data set of most trials."""
-        datasets = Counter(trial.rois[0].dataset for trial in self.plan.trials)
         return Sweep(
-            self.settings.experiment or datasets.most_common(1)[0][0],
+            self.settings.experiment or self._experiment(),
             self.label.name,
             self.settings.data,
             self.settings.runs,

@@ -47,7 +47,7 @@ class RunSettings:
     resources: WorkerResources = field(default_factory=WorkerResources)
     options: TrialOptions = field(default_factory=TrialOptions)
     experiment: str | None = None
-    """MLflow experiment; None: the name of the data set."""
+    """MLflow experiment; None: named by the data set."""
     local: bool = False
     """Whether trials run in this process, without Ray."""
     dashboard: bool = True

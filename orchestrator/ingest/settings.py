@@ -21,6 +21,8 @@ class Settings:
     image_size: int = 224
     choices: Mapping[str, str] = field(default_factory=dict)
     """Further choices that this kind of source needs, by name, as shown to the user."""
+    is_simulated: bool = False
+    """Whether the source is simulated; a subject's manifest says so."""
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,10 @@ def read_existing(files: Source, out: DataDirectory, settings: Settings) -> Mani
         for name, choice in settings.choices.items()
         if manifest.choices.get(name) != choice
     ]
+    if manifest.is_simulated != settings.is_simulated:
+        kinds = {True: "simulated", False: "measured"}
+        kind, asked = kinds[manifest.is_simulated], kinds[settings.is_simulated]
+        differences.append(f"its manifest calls it {kind}, and its source is {asked}")
     if manifest.source != files.digest():
         differences.append("it was made from other source files (or noise ceilings)")
     if differences:
@@ -174,6 +178,7 @@ def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, 
         content=_content(rows, halves),
         files=files,
         choices=dict(settings.choices),
+        is_simulated=settings.is_simulated,
     )
 
 

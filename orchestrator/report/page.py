@@ -21,6 +21,7 @@ from orchestrator.report.sections.catalogue import SECTIONS
 from orchestrator.report.sections.cortex import DEFAULT_MESH, load_mesh
 from orchestrator.report.sections.section import Interactive, Section
 from orchestrator.report.sections.surface import section_on
+from orchestrator.scores.display.style import SIMULATED
 from trainables.data.shards import Manifest
 from trainables.results.outcome import Outcome, read_outcomes
 from trainables.results.provenance import code_version
@@ -57,7 +58,8 @@ def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
     parts = [_part(inputs, one.name, mesh) for one in ANALYSES]
     js = (PAGE / "report.js").read_text(encoding="utf-8")
     text = environment.get_template("report.html.j2").render(
-        title=f"Sweep of {' and '.join(inputs.all_scores.present('dataset'))}",
+        title=_title(inputs),
+        simulated=SIMULATED if inputs.all_scores.is_simulated else "",
         facts=facts,
         headline=top,
         parts=parts,
@@ -67,6 +69,12 @@ def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
     )
     write_text(page, text)
     return page
+
+
+def _title(inputs: Inputs) -> str:
+    datasets = " and ".join(inputs.all_scores.present("dataset"))
+    mark = f"{SIMULATED}: " if inputs.all_scores.is_simulated else ""
+    return f"{mark}Sweep of {datasets}"
 
 
 def _interactive(parts: Sequence[Part]) -> Iterator[Interactive]:
@@ -84,15 +92,19 @@ def _part(inputs: Inputs, name: str, mesh: str) -> Part:
     if not table.num_rows:
         return Part(name, title, command, missing=Missing("its table has no rows", command))
     section = section_on(table, load_mesh(mesh)) if name == "surface" else SECTIONS[name](table)
-    return Part(name, section.title, command, section, as_json(section))
+    file = f"simulated-{name}" if inputs.all_scores.is_simulated else name
+    return Part(name, section.title, command, section, as_json(section, file))
 
 
-def as_json(section: Section) -> str:
-    """Write a section's table as JSON in which no text can end the script element."""
+def as_json(section: Section, file: str) -> str:
+    """Write a section's table as JSON in which no text can end the script element.
+
+    file: name of the CSV file that the page offers, without its ending.
+    """
     frame = section.table
     columns = [[_plain(value) for value in frame[name]] for name in frame.columns]
     content = {
-        "name": section.name,
+        "name": file,
         "names": list(frame.columns),
         "columns": [asdict(column) for column in section.columns],
         "rows": list(zip(*columns, strict=True)),

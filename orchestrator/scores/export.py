@@ -47,9 +47,10 @@ def export_vertices(table: ScoreTable, path: Path) -> int:
 
 def _with_columns(rows: pa.Table, constants: Mapping[str, Any]) -> pa.Table:
     for name, value in constants.items():
-        text = None if pd.isna(value) else value
-        constant = pa.array([text] * len(rows), pa.string()).dictionary_encode()
-        rows = rows.append_column(name, constant)
+        known = None if pd.isna(value) else value
+        is_flag = isinstance(value, bool)
+        constant = pa.array([known] * len(rows), pa.bool_() if is_flag else pa.string())
+        rows = rows.append_column(name, constant if is_flag else constant.dictionary_encode())
     return rows.replace_schema_metadata(None)
 
 

@@ -19,6 +19,7 @@ from orchestrator.scores.display.score_tables import (
     unpaired,
 )
 from orchestrator.scores.display.statistics_tables import gap_table
+from orchestrator.scores.display.style import mark_simulated
 from orchestrator.scores.display.transfer_tables import transfer_tables
 from orchestrator.scores.export import check_export, export_vertices, write_rows
 from orchestrator.scores.filters import (
@@ -95,7 +96,7 @@ def run_query(query: ScoreQuery, console: Console | None = None) -> None:
     kept, notes = of_latest_data(table, started_in(query.runs))
     result = _result_of(kept, query)
     for one in result.tables:
-        console.print(one)
+        console.print(mark_simulated(one) if kept.is_simulated else one)
     for line in (*result.notes, *overlap_notes(result.shown), *notes):
         console.print(line, highlight=False, markup=False)
     if left_out:

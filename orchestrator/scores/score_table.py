@@ -95,6 +95,11 @@ class ScoreTable:
         }
         return pd.DataFrame({**columns, **measured}, copy=False)
 
+    @cached_property
+    def is_simulated(self) -> bool:
+        """Whether any of the selected scores is of simulated responses."""
+        return bool(self.segments["is_simulated"].any())
+
     def read(self, columns: Collection[str]) -> Iterator[pa.Table]:
         """Read further columns of the selected segments, one table per segment, in their order.
 

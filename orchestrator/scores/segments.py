@@ -24,9 +24,10 @@ RECORDED: Final = ("trial_id", "method", "dataset", "subject", "hemisphere", "ro
 method and its setting (trainables.spec.labels), since every setting has rows of its own."""
 MEASURED: Final = ("protocol", "layer", "n_test", "host", "n_overlap", "n_excluded")
 """Columns that are constant within a segment, as the file has them."""
-DERIVED: Final = ("roi_id", "group", "data", "setting", "seed", "code")
+DERIVED: Final = ("roi_id", "group", "data", "setting", "seed", "code", "is_simulated")
 """Further columns from the file's metadata: ROI id, ROI group, digests of data and setting, the
-seed of the fine-tuning (null if untuned), version of the program (null if not recorded)."""
+seed of the fine-tuning (null if untuned), version of the program (null if not recorded), and
+whether the data are simulated."""
 COUNTS: Final = ("n_test", "n_overlap", "n_excluded")
 PLACES: Final = ("file", "first", "n")
 """Where a segment is: number of its file, its first row and number of rows there."""
@@ -88,14 +89,14 @@ def tabulate(parts: Sequence[FileScores]) -> pd.DataFrame:
         recorded = (work_item.id, label(work_item, roi))
         place = (roi.dataset, roi.subject, roi.hemisphere, roi.name)
         known = (roi.id, roi_group_of(roi.name), roi.data, settings[work_item.id])
-        derived = (*known, seed_of(work_item), code)
+        derived = (*known, seed_of(work_item), code, one.recorded.is_simulated)
         for first, n, measured in one.segments:
             values = (*recorded, *place, *measured, work_item.trained_on, *derived)
             rows.append((*values, number, first, n))
     names = [*RECORDED, *MEASURED, "trained_on", *DERIVED, *PLACES]
     frame = pd.DataFrame.from_records(rows, columns=names)
     for name in names:
-        if name not in (*COUNTS, *PLACES):
+        if name not in (*COUNTS, *PLACES, "is_simulated"):
             present = frame[name].dropna().unique()
             frame[name] = pd.Categorical(frame[name], categories=present)
     return frame.astype(dict.fromkeys(COUNTS, np.int32))

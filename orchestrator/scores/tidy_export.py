@@ -53,6 +53,7 @@ TIDY_SCHEMA: Final = pa.schema(
         pa.field("training_subjects", pa.list_(_TEXT)),
         pa.field("seed", _WHOLE),
         pa.field("code", _TEXT),
+        pa.field("is_simulated", pa.bool_(), nullable=False),
         pa.field("data", _TEXT, nullable=False),
         pa.field("setting", _TEXT, nullable=False),
         pa.field("trial_id", _TEXT, nullable=False),
@@ -66,7 +67,7 @@ TIDY_SCHEMA: Final = pa.schema(
 _CONSTANT: Final = (
     *("dataset", "subject", "hemisphere", "roi", "group", "layer", "protocol"),
     *("n_test", "n_overlap", "n_excluded", "trained_on"),
-    *("trial_id", "data", "setting", "code", "host"),
+    *("trial_id", "data", "setting", "code", "is_simulated", "host"),
 )
 """Columns that are constant within a score file's ROI and protocol."""
 

@@ -229,7 +229,7 @@ def _settings(
             weights=options.weights or (DEMO / "weights.safetensors" if demo else None),
         ),
         execution,
-        options.experiment or ("nsd-simulated" if demo else None),
+        options.experiment,
         started,
         workers_per_trial=options.workers_per_trial,
         keep_every_epoch=options.keep_every_epoch,

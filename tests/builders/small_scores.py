@@ -63,6 +63,8 @@ def write_of(
     protocols: Sequence[Protocol] = ("nested",),
     layer: str = LAYERS[1],
     vertex: NDArray[np.int32] | None = None,
+    *,
+    is_simulated: bool = False,
 ) -> None:
     """Write the r of one ROI of a trial or evaluation, and 0.1 less at the other layer."""
     values = np.asarray(r, dtype=np.float64)
@@ -82,7 +84,7 @@ def write_of(
         )
         for protocol in protocols
     ]
-    write_scores(RunDirectory(runs), work_item, scores)
+    write_scores(RunDirectory(runs), work_item, scores, is_simulated=is_simulated)
 
 
 def write_sweep(

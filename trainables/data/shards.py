@@ -6,7 +6,7 @@ directory without a manifest is incomplete, and is ignored.
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,10 +14,10 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 
-from trainables.data.data_directory import DataDirectory, manifest_file
+from trainables.data.data_directory import DataDirectory, is_there, manifest_file
 from trainables.data.verification import read_vertex_table
 from trainables.spec import Roi, digest
-from trainables.spec.fields import Count, Int, Name, Size, Text
+from trainables.spec.fields import Count, Flag, Int, Name, Size, Text
 from trainables.spec.records import read_record, record
 from trainables.spec.rois import HEMISPHERES, ROI_ORDER, Hemisphere
 from trainables.wording import some
@@ -102,6 +102,8 @@ class Manifest:
     schema_version: Int = SCHEMA_VERSION
     choices: dict[Text, Text] = field(default_factory=dict)
     """Further ingest settings by name; none for the Algonauts layout."""
+    is_simulated: Flag = False
+    """Whether images and responses are simulated: no measurement of a brain."""
 
     @property
     def data(self) -> str:
@@ -115,6 +117,8 @@ class Manifest:
         content = asdict(self)
         if not self.choices:
             del content["choices"]
+        if not self.is_simulated:
+            del content["is_simulated"]
         return json.dumps({**content, "data": self.data}, indent=2) + "\n"
 
     @classmethod
@@ -130,6 +134,12 @@ class Manifest:
     def roi_names(self) -> list[str]:
         """Return the names of the ROIs of both hemispheres, sorted."""
         return sorted({roi_name for rois in self.rois.values() for roi_name in rois})
+
+
+def any_simulated(data: DataDirectory, shards: Iterable[str]) -> bool:
+    """Return whether any of the named subjects that are there is simulated."""
+    there = [data.shard(name) for name in dict.fromkeys(shards)]
+    return any(Manifest.read(shard).is_simulated for shard in there if is_there(shard))
 
 
 def list_rois(data: DataDirectory) -> list[Roi]:

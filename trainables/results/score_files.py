@@ -62,29 +62,42 @@ _ENCODED: Final = pa.schema(
 
 TRIAL_KEY: Final = b"cortex_sweep.trial"
 CODE_KEY: Final = b"cortex_sweep.code"
+SIMULATED_KEY: Final = b"cortex_sweep.simulated"
 DIGEST_KEY: Final = b"cortex_sweep.digest"
-"""Metadata keys of a score file: the trial as JSON, the program version that scored it, and a
-digest of both, since Parquet's own checksums cover the pages but not the metadata."""
+"""Metadata keys of a score file: the trial as JSON, the program version that scored it, a mark of
+simulated data, and a digest of these, since Parquet's own checksums cover the pages but not the
+metadata."""
 
 
-def write_scores(runs: RunDirectory, trial: WorkItem, scores: "Sequence[RoiScores]") -> Path:
+def write_scores(
+    runs: RunDirectory,
+    trial: WorkItem,
+    scores: "Sequence[RoiScores]",
+    *,
+    is_simulated: bool = False,
+) -> Path:
     """Write one ROI's scores, of all protocols, atomically; return the file."""
     path = runs.score_file(trial.id, scores[0].roi.id)
     table = pa.concat_tables([_rows(trial, one) for one in scores])
-    described = describe_scores(trial, code_version())
+    described = describe_scores(trial, code_version(), is_simulated=is_simulated)
     write_parquet(path, table.replace_schema_metadata(described))
     return path
 
 
-def describe_scores(trial: WorkItem, code: str) -> dict[bytes, bytes]:
+def describe_scores(
+    trial: WorkItem, code: str, *, is_simulated: bool = False
+) -> dict[bytes, bytes]:
     """Make the metadata of a trial's score file; code: version of the program."""
     described = {TRIAL_KEY: trial.to_json().encode(), CODE_KEY: code.encode()}
+    if is_simulated:
+        described[SIMULATED_KEY] = b"true"
     return {**described, DIGEST_KEY: _digest(described)}
 
 
 def _digest(metadata: Mapping[bytes, bytes]) -> bytes:
-    """Digest the trial and the program version of a score file's metadata."""
-    parts = (metadata.get(key, b"") for key in (TRIAL_KEY, CODE_KEY))
+    """Digest the trial, the program version and the mark of a score file's metadata."""
+    marks = [metadata[SIMULATED_KEY]] if SIMULATED_KEY in metadata else []
+    parts = [*(metadata.get(key, b"") for key in (TRIAL_KEY, CODE_KEY)), *marks]
     return hashlib.sha256(b"\0".join(parts)).hexdigest().encode()
 
 
@@ -139,6 +152,8 @@ class ScoreFile:
     roi: Roi
     code: str | None
     """Version of the program that scored it; None where it does not say."""
+    is_simulated: bool
+    """Whether the responses that it scores are simulated."""
 
 
 def read_score_columns(path: Path, columns: Sequence[str]) -> tuple[ScoreFile, pa.Table] | None:
@@ -175,7 +190,7 @@ def _recorded(path: Path, metadata: Mapping[bytes, bytes]) -> ScoreFile | None:
     roi = next((roi for roi in work_item.rois if roi.id == path.stem), None)
     if roi is None or work_item.id != path.parent.name:
         return None
-    return ScoreFile(path, work_item, roi, code)
+    return ScoreFile(path, work_item, roi, code, SIMULATED_KEY in metadata)
 
 
 @lru_cache(maxsize=64)  # the keys are texts of tens of kB; files of one trial follow each other

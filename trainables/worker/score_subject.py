@@ -79,7 +79,7 @@ class SubjectScorer:
         for roi in of_subject:
             mine = [_counted(one, overlap, (full, split)) for one in scores if one.roi == roi]
             write_predictions(self.context.runs, trial, mine, rows[compact.test])
-            write_scores(self.context.runs, trial, mine)
+            write_scores(self.context.runs, trial, mine, is_simulated=subject.manifest.is_simulated)
             _logger.info("%s: scored %s", trial.id, roi.id)
 
 

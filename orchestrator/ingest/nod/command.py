@@ -9,6 +9,7 @@ from orchestrator.cli.arguments import File, PositiveInteger
 from orchestrator.cli.selection import Subjects
 from orchestrator.ingest.options import Shards, SubjectOptions
 from orchestrator.ingest.settings import TOP, NodChoices, Settings, ZScore
+from orchestrator.ingest.simulated import is_simulated
 
 Sessions = Annotated[
     Subjects,
@@ -60,4 +61,5 @@ def nod(
 
     files = find_subjects(source, options.subjects, sessions, atlas)
     choices = NodChoices(top, zscore, sessions)
-    ingest_nod(files, out, Settings(options.split, options.image_size), choices, options.cpus)
+    settings = Settings(options.split, options.image_size, is_simulated=is_simulated(source))
+    ingest_nod(files, out, settings, choices, options.cpus)

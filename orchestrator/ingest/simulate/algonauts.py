@@ -18,6 +18,7 @@ from orchestrator.ingest.simulate.cortex import N_FSAVERAGE, Cortex, build_corte
 from orchestrator.ingest.simulate.forward_model import Responses, respond
 from orchestrator.ingest.simulate.local_features import measure_features
 from orchestrator.ingest.simulate.scenes import Scene, compose, render
+from orchestrator.ingest.simulated import RECORD
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
 from trainables.storage.local_files import rename
 from trainables.storage.temporary_files import remove_abandoned, temporary_name
@@ -25,7 +26,6 @@ from trainables.storage.temporary_files import remove_abandoned, temporary_name
 Array = np.ndarray[Any, np.dtype[Any]]
 Layout = Literal["subject-first", "split-first"]
 
-RECORD: Final = "simulation.json"
 MAX_SUBJECT: Final = 8
 N_STIMULI: Final = 73_000
 """Number of NSD stimuli. Stimulus k is shared if k mod 9 is 0, else shown to subject k mod 9."""

@@ -10,6 +10,7 @@ from orchestrator.scores.display.style import (
     SeedsColumn,
     SettingColumns,
     draw_line,
+    mark_simulated,
 )
 from orchestrator.scores.filters import of_latest_data, started_in
 from orchestrator.scores.references import with_references
@@ -221,6 +222,8 @@ def closing_table(
     shown = comparison_table(comparisons, by, "nested", bootstrap)
     unpaired_notes = [note for note in map(unpaired, pairs) if note]
     shown.caption = "\n".join([str(shown.caption), *notes, *without, *unpaired_notes])
+    if kept.is_simulated:
+        mark_simulated(shown)
     return shown
 
 

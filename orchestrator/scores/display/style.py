@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from orchestrator.scores.rows import Row
 from trainables.spec.labels import SHORT, split_label
@@ -38,6 +40,19 @@ class SettingColumns:
         """Return the cells of a row with this label; empty where its method lacks a value."""
         method, values = split_label(label)
         return (method, *(values.get(name, "") for name in self.names))
+
+
+SIMULATED: Final = "SIMULATED DATA"
+"""The mark of everything that shows scores of simulated responses."""
+
+
+def mark_simulated(shown: RenderableType) -> RenderableType:
+    """Put the mark before the title of a table, or before a bold line that is one."""
+    if isinstance(shown, Table):
+        shown.title = f"{SIMULATED}: {shown.title}"
+    elif isinstance(shown, Text) and shown.style == "bold":
+        return Text(f"{SIMULATED}: {shown.plain}", style="bold")
+    return shown
 
 
 def draw_line(table: Table, last: Row | None, row: Row, *, apart: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.values import default_experiment
 from orchestrator.cluster.job_runner import QueueLost
 from orchestrator.execution.narration import Narrator
 from orchestrator.execution.preflight import fetch_weights
@@ -23,6 +24,7 @@ from orchestrator.sweep.settings import SweepSettings
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.mlflow_runs import Sweep
 from orchestrator.tracking.mlflow_store import tracking_uri
+from trainables.data.shards import any_simulated
 from trainables.spec.search import Search
 
 
@@ -44,7 +46,10 @@ def search_hyperparameters(settings: SweepSettings, search: Search, console: Con
 
 def _identity(settings: SweepSettings, progress: Progress) -> Sweep:
     run = settings.run
-    experiment = run.experiment or progress.regions[0][0].dataset
+    rois = [roi for region in progress.regions for roi in region]
+    experiment = run.experiment or default_experiment(
+        rois[0].dataset, is_simulated=any_simulated(run.data, (roi.shard for roi in rois))
+    )
     return Sweep(experiment, Path(settings.space).stem, run.data, run.runs, run.data.fingerprint())
 
 

@@ -87,7 +87,7 @@ def test_every_figure_has_a_text_in_its_place(inputs, tmp_path):
 def test_names_in_the_data_stay_text():
     frame = pd.DataFrame({"roi": ["</script><script>alert(1)", None], "r": [np.nan, 0.25]})
     section = Section("x", "x", "", (), frame, (Column("roi", "ROI"), Column("r", "r", "r")))
-    text = as_json(section)
+    text = as_json(section, "x")
     assert "<" not in text
     content = json.loads(text)
     assert content["rows"] == [["</script><script>alert(1)", None], [None, 0.25]]

@@ -57,7 +57,7 @@ def test_a_finetuned_roi_has_every_column(tmp_path) -> None:
         "r2": pytest.approx((0.09 + 0.01 + 0.9025) / 3), "noise_ceiling": ceiling,
         "explained": pytest.approx(0.09 / 0.81), "n_ceiling": 3, "n_above_ceiling": 1,
         "objective": "contrastive", "loss": 2.0, "training_subjects": ["subj01"], "seed": 3,
-        "code": code_version(), "data": v1.data, "trial_id": trial.id,
+        "code": code_version(), "is_simulated": False, "data": v1.data, "trial_id": trial.id,
         "training_id": trial.training_id, "started": "1970-01-01T00:00:00+00:00",
     }  # fmt: skip
 
