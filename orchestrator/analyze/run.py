@@ -172,6 +172,12 @@ def make(analysis: Analysis, inputs: Inputs) -> Done:
     return Done(analysis.name, "made", f"{table.num_rows:,} rows")
 
 
+def is_current(analysis: Analysis, inputs: Inputs) -> bool:
+    """Return whether an analysis' table exists and was made from the files as they are."""
+    path = inputs.result_file(analysis.name)
+    return path.is_file() and _made_of(path) == digest_sources(analysis, inputs)
+
+
 def digest_sources(analysis: Analysis, inputs: Inputs) -> str:
     """Digest the names, sizes and times of the files that a table depends on, and its version."""
     described = []

@@ -1,10 +1,12 @@
 """The headline of a report: each method by ROI group, with its difference from untuned."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.analyze.analysis import Inputs, Missing
+from orchestrator.analyze.analysis import Inputs
 from orchestrator.analyze.questions.improvement import ANALYSIS as IMPROVEMENT
+from orchestrator.analyze.run import is_current
 from orchestrator.cli.text import NONE, as_difference, as_percent, as_r
 from orchestrator.scores.display.score_tables import OPTIMISTIC
 from orchestrator.scores.filters import one_model_per_roi
@@ -69,16 +71,43 @@ def headline(inputs: Inputs) -> Headline:
                     str(one.n_subjects),
                 )
             )
+        notes += _rois_that_differ(rows, protocol, against)
         notes += [*model_notes, *overlap_notes(kept), OPTIMISTIC.get(protocol, "")]
     return Headline(COLUMNS, tuple(rows), CAPTION, tuple(dict.fromkeys(filter(None, notes))))
 
 
+def _rois_that_differ(
+    rows: Sequence[tuple[str, ...]],
+    protocol: str,
+    against: Mapping[tuple[str, str, str], Mapping[str, Any]],
+) -> Iterator[str]:
+    """Note where methods of a group have other ROIs, so that rows must not be subtracted."""
+    place = {name: COLUMNS.index(name) for name in ("protocol", "group", "method", "ROIs")}
+    n_rois: dict[str, dict[str, int]] = {}
+    for row in rows:
+        if row[place["protocol"]] == protocol:
+            of_group = n_rois.setdefault(row[place["group"]], {})
+            of_group[row[place["method"]]] = int(row[place["ROIs"]])
+    for group, counts in n_rois.items():
+        if len(set(counts.values())) > 1:
+            yield (
+                f"{group}, protocol {protocol}: methods have different ROIs, so that their mean r "
+                "can't be compared by row; the difference is over the ROIs that a method and "
+                "untuned both have"
+            )
+        for method, n in counts.items():
+            found = against.get((protocol, method, group))
+            if found and found["n_rois"] != n:
+                yield (
+                    f"{method}, {group}, protocol {protocol}: the difference is over "
+                    f"{found['n_rois']} of its {n} ROIs, those that untuned has too"
+                )
+
+
 def _differences(inputs: Inputs) -> dict[tuple[str, str, str], dict[str, Any]]:
     """Read the groups' differences from untuned, or compute them: by protocol, method and row."""
-    try:
-        table = inputs.result(IMPROVEMENT.name)
-    except Missing:
-        table = IMPROVEMENT.make(inputs)
+    is_made = is_current(IMPROVEMENT, inputs)
+    table = inputs.result(IMPROVEMENT.name) if is_made else IMPROVEMENT.make(inputs)
     return {
         (row["protocol"], row["method"], row["row"]): row
         for row in table.to_pylist()

@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -12,23 +12,27 @@ from typing import Any, Final
 import jinja2
 import numpy as np
 
-from orchestrator.analyze.analysis import Inputs, Missing, read_missing
+from orchestrator.analyze.analysis import Analysis, Inputs, Missing, read_missing
 from orchestrator.analyze.catalogue import ANALYSES
+from orchestrator.analyze.run import is_current
 from orchestrator.cli.errors import InputError
 from orchestrator.report.content_policy import content_policy
 from orchestrator.report.headline import headline
+from orchestrator.report.how_made import how_made
 from orchestrator.report.sections.catalogue import SECTIONS
 from orchestrator.report.sections.cortex import DEFAULT_MESH, load_mesh
 from orchestrator.report.sections.section import Interactive, Section
 from orchestrator.report.sections.surface import section_on
 from orchestrator.scores.display.style import SIMULATED
-from trainables.data.shards import Manifest
 from trainables.results.outcome import Outcome, read_outcomes
-from trainables.results.provenance import code_version
 from trainables.spec import Trial
 from trainables.storage.atomic import read_parquet, write_text
 
 PAGE: Final = Path(__file__).parent / "template"
+OUTDATED: Final = (
+    "Scores, probes or data have changed since this table was made: its numbers are of the earlier "
+    "ones. The command below makes it again."
+)
 
 
 @dataclass(frozen=True)
@@ -49,18 +53,19 @@ def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
     mesh: nilearn's name of the fsaverage mesh of the cortical maps.
     """
     try:
-        facts, top = list(_facts(inputs)), headline(inputs)
+        facts, how, top = list(_facts(inputs)), how_made(inputs), headline(inputs)
     except Missing as missing:
         raise InputError(str(missing)) from missing
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    parts = [_part(inputs, one.name, mesh) for one in ANALYSES]
+    parts = [_part(inputs, one, mesh) for one in ANALYSES]
     js = (PAGE / "report.js").read_text(encoding="utf-8")
     text = environment.get_template("report.html.j2").render(
         title=_title(inputs),
         simulated=SIMULATED if inputs.all_scores.is_simulated else "",
         facts=facts,
+        how=how,
         headline=top,
         parts=parts,
         css=(PAGE / "report.css").read_text(encoding="utf-8"),
@@ -82,7 +87,8 @@ def _interactive(parts: Sequence[Part]) -> Iterator[Interactive]:
     return (figure for figure in figures if isinstance(figure, Interactive))
 
 
-def _part(inputs: Inputs, name: str, mesh: str) -> Part:
+def _part(inputs: Inputs, analysis: Analysis, mesh: str) -> Part:
+    name = analysis.name
     command = f"python -m orchestrator.analyze {name} --out {inputs.runs}"
     title = name.replace("_", " ").capitalize()
     path = inputs.result_file(name)
@@ -92,6 +98,8 @@ def _part(inputs: Inputs, name: str, mesh: str) -> Part:
     if not table.num_rows:
         return Part(name, title, command, missing=Missing("its table has no rows", command))
     section = section_on(table, load_mesh(mesh)) if name == "surface" else SECTIONS[name](table)
+    if not is_current(analysis, inputs):
+        section = replace(section, notes=(*section.notes, OUTDATED))
     file = f"simulated-{name}" if inputs.all_scores.is_simulated else name
     return Part(name, section.title, command, section, as_json(section, file))
 
@@ -129,8 +137,6 @@ def _facts(inputs: Inputs) -> Iterator[tuple[str, str]]:
     table = inputs.all_scores
     outcomes = list(read_outcomes(inputs.runs))
     yield "data", f"{', '.join(table.present('dataset'))}: {', '.join(table.present('subject'))}"
-    splits = {Manifest.read(shard).split for shard in inputs.data.shards()}
-    yield "split", ", ".join(sorted(splits)) or f"unknown: {inputs.data} has no shards"
     yield "protocols", ", ".join(inputs.protocols)
     trials = [one for one in table.trials.values() if isinstance(one, Trial)]
     backbones = Counter(f"{one.backbone.architecture}, {one.backbone.weights}" for one in trials)
@@ -138,8 +144,6 @@ def _facts(inputs: Inputs) -> Iterator[tuple[str, str]]:
     states = Counter(one.status for one in outcomes)
     yield "trials", ", ".join(f"{states[s]} {s}" for s in ("finished", "failed", "stopped"))
     yield "time", _times(outcomes)
-    codes = [str(code) for code in table.segments["code"].dropna().unique()]
-    yield "program", f"scores by {', '.join(codes) or 'unknown'}; this page by {code_version()}"
     yield "written", date.today().isoformat()
 
 

@@ -13,16 +13,20 @@ import pytest
 from orchestrator.analyze.analysis import Inputs
 from orchestrator.analyze.catalogue import ANALYSES
 from orchestrator.analyze.run import make
+from orchestrator.execution.run_record import Command
 from orchestrator.report.__main__ import main
 from orchestrator.report.headline import headline
-from orchestrator.report.page import as_json, write_report
+from orchestrator.report.how_made import how_made
+from orchestrator.report.page import OUTDATED, as_json, write_report
 from orchestrator.report.sections.section import Column, Section
 from orchestrator.scores.statistics.summaries import compare
 from orchestrator.scores.statistics.vertex_pairs import Bootstrap, pair
-from tests.builders.small_scores import roi, write, write_sweep
+from tests.builders.small_scores import ENCODING, roi, write, write_sweep
 from trainables.data.data_directory import DataDirectory
+from trainables.results.provenance import code_version
 from trainables.results.run_directory import RunDirectory
-from trainables.spec import Contrastive, Untuned
+from trainables.spec import Contrastive, Regression, Trial, Untuned
+from trainables.spec.setting import setting_of
 
 
 @pytest.fixture
@@ -54,6 +58,58 @@ def test_a_page_says_what_is_there_and_what_is_missing(inputs, tmp_path):
     assert "no pooled model has been scored" in page
     assert "orchestrator.ingest task" in page
     assert page.count('class="data"') == 2
+
+
+def test_the_page_opens_with_how_it_was_made(inputs, tmp_path):
+    arguments = ("paper", "--out", str(inputs.runs), "--rois", "V1v hV4")
+    command = Command("orchestrator.sweep", arguments, "/", 0.0, "trials", (), {}, {})
+    command.write(inputs.runs)
+    page = write_report(inputs, tmp_path / "report.html").read_text()
+    assert page.index('<section id="how">') < page.index('<section id="headline">')
+    head = html.unescape(page[page.index('<section id="how">') : page.index('id="headline"')])
+    assert "nsd: measured responses of subj01, subj02, 6 ROIs" in head
+    assert "arXiv 2410.06067" in head
+    method = how_made(inputs).method
+    assert len(re.findall(r"\.(?= [A-Z])", method.split(" After ")[0])) == 4  # of five sentences
+    assert f"python -m orchestrator.sweep paper --out {inputs.runs} --rois 'V1v hV4'" in head
+    assert code_version() in head
+    settings = dict(how_made(inputs).settings)
+    assert list(settings) == ["untuned", "regression", "contrastive"]
+    values = setting_of(Trial(Contrastive(), (roi(),), encoding=ENCODING)).values
+    for name in set(values) - {"method"}:
+        assert name in settings["contrastive"]
+    assert "temperature 0.3" in settings["contrastive"]
+    assert "seeds 0" in settings["contrastive"]
+
+
+def test_methods_with_other_rois_are_noted_beside_their_numbers(tmp_path):
+    runs = tmp_path / "runs"
+    for name in ("V1v", "V2v"):
+        write(runs, Untuned(), roi(name), [0.1, 0.2, 0.3, 0.4])
+    write(runs, Contrastive(), roi("V1v"), [0.2, 0.3, 0.4, 0.5])
+    write(runs, Contrastive(), roi("V3v"), [0.2, 0.3, 0.4, 0.5])
+    write(runs, Regression(), roi("V1v"), [0.2, 0.3, 0.4, 0.5])
+    top = headline(Inputs(RunDirectory(runs), DataDirectory(tmp_path / "data")))
+    assert any("early, protocol nested: methods have different ROIs" in one for one in top.notes)
+    other = [one for one in top.notes if one.startswith("contrastive, early")]
+    assert other == [
+        "contrastive, early, protocol nested: the difference is over 1 of its 2 ROIs, those that "
+        "untuned has too"
+    ]
+
+
+def test_tables_of_earlier_scores_are_not_mixed_with_newer_ones(inputs, tmp_path):
+    page = write_report(inputs, tmp_path / "report.html").read_text()
+    assert OUTDATED not in page
+    for subject in ("subj01", "subj02"):
+        write(inputs.runs.path, Contrastive(), roi("V1v", subject, n=40), [0.9] * 40, started=9.0)
+    later = Inputs(inputs.runs, inputs.data)
+    page = write_report(later, tmp_path / "report.html").read_text()
+    assert page.count(OUTDATED) == page.count('class="data"') == 2
+    nested = later.of_protocol("nested").vertices
+    for found in compare(pair(nested, "contrastive", "untuned"), "group", Bootstrap()):
+        [row] = [r for r in headline(later).rows if r[:3] == ("nested", found.row.label, found.a)]
+        assert row[3:5] == (f"{found.mean_a:.3f}", f"{found.difference:+.3f}")
 
 
 def test_every_script_of_a_page_is_allowed_by_its_hash_and_nothing_else(inputs, tmp_path):

@@ -1,0 +1,151 @@
+"""How the results were made: data, settings, the method with its citation, commands, versions."""
+
+import platform
+import shlex
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from orchestrator.analyze.analysis import Inputs
+from orchestrator.cli.errors import InputError
+from orchestrator.cli.text import count
+from orchestrator.execution.run_record import Command
+from orchestrator.scores.rows import method_order
+from trainables.data.shards import Manifest
+from trainables.results.provenance import code_version
+from trainables.spec import Trial, Untuned
+from trainables.spec.labels import format_values
+from trainables.spec.setting import Value, setting_of
+from trainables.storage.redaction import redact
+
+CITATION: Final = (
+    'Mulrooney and Brockmeier, "Contrastive Learning to Fine-Tune Feature Extraction Models for '
+    'the Visual Cortex", arXiv 2410.06067'
+)
+METHOD: Final = (
+    "An image network that was pretrained on image classification is fine-tuned for each ROI on "
+    "the training images: contrastively, so that embeddings of images and of the responses to them "
+    "agree, or by regression of the responses.",
+    "Features of each layer of the fine-tuned network and of the untuned one are reduced by a "
+    "principal component analysis that is fitted to training images.",
+    "Ridge regression predicts the responses of each vertex from them.",
+    "A vertex's score is Pearson's r of measured and predicted responses over held-out images.",
+)
+CHOICES: Final = {
+    "nested": "layer and ridge penalty are chosen by cross-validation within the training images, "
+    "and r is measured once, on the test images",
+    "paper": "layer and ridge penalty are chosen on the folds of the test images that r is "
+    "reported on, which is optimistic",
+    "released": "layer, ridge penalty and r are of images that a fine-tuned network was trained "
+    "on: they leak",
+}
+"""The fifth sentence: which images choose, under each protocol."""
+PACKAGES: Final = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "ray", "pyarrow")
+
+
+@dataclass(frozen=True)
+class HowMade:
+    """What the head of the page says about the making of its numbers."""
+
+    method: str
+    data: tuple[str, ...]
+    """A sentence per data set."""
+    settings: tuple[tuple[str, str], ...]
+    """Each method, as the tables name it, and all its settings."""
+    commands: tuple[str, ...]
+    versions: str
+
+
+def how_made(inputs: Inputs) -> HowMade:
+    """Collect what the files of a sweep record of its making."""
+    choices = "; ".join(f"under protocol {one}, {CHOICES[one]}" for one in inputs.protocols)
+    method = " ".join((*METHOD, f"{choices[:1].upper()}{choices[1:]}.", f"After {CITATION}."))
+    return HowMade(
+        method=method,
+        data=tuple(_data(inputs)),
+        settings=tuple(_settings(inputs)),
+        commands=tuple(_commands(inputs)),
+        versions=_versions(inputs),
+    )
+
+
+def _data(inputs: Inputs) -> Iterator[str]:
+    """Describe each data set: measured or simulated, subjects, images, split."""
+    table = inputs.all_scores
+    shards = {shard.name: shard for shard in inputs.data.shards()}
+    for dataset in table.present("dataset"):
+        of_dataset = table.keep("dataset", [dataset])
+        subjects = of_dataset.present("subject")
+        kind = "simulated responses" if of_dataset.is_simulated else "measured responses"
+        n_rois = of_dataset.segments["roi_id"].nunique()
+        text = f"{dataset}: {kind} of {', '.join(subjects)}, {count(n_rois, 'ROI')}"
+        known = [shards[f"{dataset}-{one}"] for one in subjects if f"{dataset}-{one}" in shards]
+        manifests = [Manifest.read(one) for one in known]
+        if manifests:
+            text += (
+                f"; {_range([one.n_train for one in manifests])} training and "
+                f"{_range([one.n_test for one in manifests])} test images a subject, split "
+                f"{', '.join(sorted({one.split for one in manifests}))}, "
+                f"{', '.join(sorted({str(one.image_size) for one in manifests}))} pixels wide"
+            )
+        yield f"{text}."
+
+
+def _range(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _settings(inputs: Inputs) -> Iterator[tuple[str, str]]:
+    """Yield each method and all values of its setting; evaluations have those of their models."""
+    table = inputs.all_scores
+    pairs = table.segments[["method", "trial_id"]].drop_duplicates().astype(str)
+    trials = defaultdict(list)
+    for label, trial_id in zip(pairs["method"], pairs["trial_id"], strict=True):
+        work_item = table.trials[trial_id]
+        if isinstance(work_item, Trial):
+            trials[label].append(work_item)
+    for label in method_order(trials):
+        values = dict(setting_of(trials[label][0]).items)
+        del values["method"]
+        parts = [f"{name} {_text(value)}" for name, value in values.items()]
+        seeds = sorted({one.seed for one in trials[label]})
+        if not isinstance(trials[label][0].objective, Untuned):
+            parts.append(f"seeds {', '.join(map(str, seeds))}")
+        yield label, ", ".join(parts)
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, tuple):
+        return " ".join(_text(one) for one in value)
+    return format_values([value])[value]
+
+
+def _commands(inputs: Inputs) -> Iterator[str]:
+    """Yield the command lines of the last sweep or evaluation, and of this page."""
+    try:
+        command = Command.read(inputs.runs)
+    except InputError:
+        command = None
+    if command is not None and command.module:
+        yield redact(f"python -m {command.module} {shlex.join(command.arguments)}")
+    data, out = (shlex.quote(str(one)) for one in (inputs.data, inputs.runs))
+    for name in ("analyze", "report"):
+        yield f"python -m orchestrator.{name} --data {data} --out {out}"
+
+
+def _versions(inputs: Inputs) -> str:
+    """Name the versions that scored, and those that made this page."""
+    codes = [str(code) for code in inputs.all_scores.segments["code"].dropna().unique()]
+    found = [f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return (
+        f"scores by cortex-sweep {', '.join(codes) or 'unknown'}; this page by {code_version()} "
+        f"with {', '.join(found)}"
+    )
