@@ -18,11 +18,21 @@ from trainables.compute.precision import Numerics
 from trainables.compute.truncated_eigh import is_truncated
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
+from trainables.encoding.protocols import REFITTED, count_clean
 from trainables.models import backbones
 from trainables.models.heads import head_widths
 from trainables.models.pooled import pooled_widths
 from trainables.results.outcome import Outcome
-from trainables.spec import Contrastive, Encoding, Pooled, Roi, SelfSupervised, Trial, Untuned
+from trainables.spec import (
+    CLEAN,
+    Contrastive,
+    Encoding,
+    Pooled,
+    Roi,
+    SelfSupervised,
+    Trial,
+    Untuned,
+)
 from trainables.spec.evaluation import WorkItem
 from trainables.worker.context import numerics_of
 
@@ -181,9 +191,10 @@ def _encoding_flops(
     n_vertices = sum(roi.n_vertices for roi in rois)
     for protocol in settings.protocols:
         n = manifest.n_test if protocol == "paper" else manifest.n_train
+        n = count_clean(n) if protocol == CLEAN else n
         fold = n * (1 - 1 / settings.n_folds)
         fits = settings.n_folds * _factorisation_flops(fold, settings.n_components, numerics)
-        if protocol == "nested":
+        if protocol in REFITTED:
             fits += _factorisation_flops(n, settings.n_components, numerics)
         products = 2.0 * n * min(n, settings.n_components) * n_vertices * len(settings.alphas)
         total += len(settings.layers) * (fits + products)

@@ -51,7 +51,7 @@ class TableOptions:
     """Two methods or settings, such as `contrastive untuned` or `temperature=0.1 temperature=1`;
     a side may be both: `contrastive,temperature=0.1`. Without any: each setting against untuned."""
     protocol: Annotated[NameList, Parameter(show_default="nested")] = ("nested",)
-    """nested, paper or released; two, such as nested,paper, are shown side by side."""
+    """nested, clean, paper or released; two, such as nested,paper, are shown side by side."""
 
 
 @Parameter(name="*", group=STATISTICS)

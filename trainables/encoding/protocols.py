@@ -1,13 +1,15 @@
 """The protocols: which images choose a layer and an alpha, and which images measure r.
 
 ``nested`` chooses by cross-validation within the training images and measures r once on the
-test images. ``paper`` chooses and reports on the same folds within the test images, and
+test images. ``clean`` does the same with the last fifth of the training images, which no backbone
+was tuned on. ``paper`` chooses and reports on the same folds within the test images, and
 ``released`` on folds within the training images, which a fine-tuned backbone has seen: both
 optimistic.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import floor
 from typing import Any, Final
 
 import numpy as np
@@ -17,12 +19,19 @@ from torch import Tensor
 from trainables.compute.precision import FAST, Numerics, full_float32
 from trainables.encoding.pca import Layer
 from trainables.encoding.ridge import Fold, correlate, correlate_each
-from trainables.spec import Encoding, Protocol
+from trainables.spec import CLEAN, CLEAN_SHARE, Encoding, Protocol
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 MIN_ROWS: Final = 3
 """Fewest rows to correlate over: r of two is always 1 or -1."""
+REFITTED: Final[tuple[Protocol, ...]] = ("nested", CLEAN)
+"""Protocols that choose within training images, fit on these again and measure r on test images."""
+
+
+def count_clean(n_train: int) -> int:
+    """Count the rows of ``clean`` among so many training images."""
+    return floor(CLEAN_SHARE * n_train)
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,15 @@ class Split:
     n_images: int
     """Images of the subject's split, N, also when not all of them are rows here."""
     unmeasured: Rows = field(default_factory=lambda: np.empty(0, np.int64))
-    """Rows that r is not measured on; ``nested`` may still choose and fit on them."""
+    """Rows that r is not measured on; ``nested`` and ``clean`` may still choose and fit on them."""
+    n_clean: int | None = None
+    """Number of rows of ``clean``; None: CLEAN_SHARE of the training rows."""
+
+    @property
+    def clean(self) -> Rows:
+        """The last training rows, which are held back where ``clean`` is scored."""
+        n = self.n_clean if self.n_clean is not None else count_clean(len(self.train))
+        return self.train[len(self.train) - n :]
 
     @property
     def released(self) -> Rows:
@@ -55,9 +72,12 @@ class Split:
 
     def rows_for(self, protocol: Protocol) -> Rows:
         """List the rows that a protocol uses."""
-        if protocol == "nested":
-            return np.concatenate([self.train, self.test])
+        if protocol in REFITTED:
+            return np.concatenate([self._fitted_by(protocol), self.test])
         return self.test if protocol == "paper" else self.released
+
+    def _fitted_by(self, protocol: Protocol) -> Rows:
+        return self.clean if protocol == CLEAN else self.train
 
     def compact(self, protocols: Sequence[Protocol]) -> tuple[Rows, "Split"]:
         """List the rows that the protocols need, ascending, and the split of only those rows.
@@ -69,7 +89,7 @@ class Split:
             np.searchsorted(rows, side[np.isin(side, rows)])
             for side in (self.train, self.test, self.unmeasured)
         )
-        return rows, Split(train, test, self.n_images, unmeasured)
+        return rows, Split(train, test, self.n_images, unmeasured, len(self.clean))
 
 
 def contiguous_folds(rows: Rows, n_folds: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -118,6 +138,11 @@ def score_layer(
     A vertex whose responses are constant in any part of any fold has no r: NaN.
     Raises ValueError when there are too few images for the folds or for the test.
     """
+    if protocol in REFITTED and len(split.test) < MIN_ROWS:
+        raise ValueError(
+            f"{protocol}: {len(split.test)} test images, expected at least {MIN_ROWS}; "
+            "ingest the subject with a larger test share"
+        )
     with full_float32():
         return _SCORERS[protocol](layer, Y, split, encoding, numerics)
 
@@ -125,13 +150,22 @@ def score_layer(
 def _score_nested(
     layer: Layer, Y: Tensor, split: Split, encoding: Encoding, numerics: Numerics
 ) -> LayerScores:
-    if len(split.test) < MIN_ROWS:
-        raise ValueError(
-            f"nested: {len(split.test)} test images, expected at least {MIN_ROWS}; "
-            "ingest the subject with a larger test share"
-        )
-    alpha, choice = _cross_validate(layer, Y, split.train, encoding, numerics)
-    train, test = torch.from_numpy(split.train), torch.from_numpy(split.test)
+    return _score_refitted(layer, Y, (split.train, split.test), encoding, numerics)
+
+
+def _score_clean(
+    layer: Layer, Y: Tensor, split: Split, encoding: Encoding, numerics: Numerics
+) -> LayerScores:
+    return _score_refitted(layer, Y, (split.clean, split.test), encoding, numerics)
+
+
+def _score_refitted(
+    layer: Layer, Y: Tensor, rows: tuple[Rows, Rows], encoding: Encoding, numerics: Numerics
+) -> LayerScores:
+    """Choose alpha within the first rows, fit on all of them, and measure r on the others."""
+    fitted, measured = rows
+    alpha, choice = _cross_validate(layer, Y, fitted, encoding, numerics)
+    train, test = torch.from_numpy(fitted), torch.from_numpy(measured)
     refit = Fold.fit(layer, train, test, encoding.n_components, numerics)
     r = correlate_each(refit, Y, alpha)
     return LayerScores(torch.where(r.isnan(), torch.nan, alpha), choice, r, refit)
@@ -154,6 +188,7 @@ def _score_released(
 _Scorer = Callable[[Layer, Tensor, Split, Encoding, Numerics], LayerScores]
 _SCORERS: Final[dict[Protocol, _Scorer]] = {
     "nested": _score_nested,
+    "clean": _score_clean,
     "paper": _score_paper,
     "released": _score_released,
 }
@@ -175,17 +210,22 @@ def _cross_validate(
 
 def n_scored(protocol: Protocol, split: Split, n_folds: int) -> int:
     """Count the images that a protocol's r is measured on."""
-    if protocol == "nested":
+    if protocol in REFITTED:
         return len(split.test)
     return len(split.rows_for(protocol)) // n_folds * n_folds
 
 
 def shortage(protocol: Protocol, n_folds: int, n_images: int, n_train: int, n_test: int) -> str:
     """Say which images are too few for a protocol, from the counts of a split; "" if none are."""
-    if protocol == "nested" and n_test < MIN_ROWS:
+    if protocol in REFITTED and n_test < MIN_ROWS:
         return f"{n_test} test images, needs {MIN_ROWS}"
     released = min(n_train, n_images * 3 // 4 + n_images // 10)
-    n = {"nested": n_train, "paper": n_test, "released": released}[protocol]
+    n = {
+        "nested": n_train,
+        "clean": count_clean(n_train),
+        "paper": n_test,
+        "released": released,
+    }[protocol]
     side = "test" if protocol == "paper" else "training"
     if n // n_folds < MIN_ROWS:
         return f"{n} {side} images in {n_folds} folds, needs {MIN_ROWS * n_folds}"

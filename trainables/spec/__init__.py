@@ -29,6 +29,8 @@ from trainables.spec.search import (
 )
 from trainables.spec.trial import (
     ALEXNET_LAYERS,
+    CLEAN,
+    CLEAN_SHARE,
     FROM_FILE,
     FULL,
     PRECISIONS,
@@ -43,6 +45,8 @@ from trainables.spec.values import digest
 
 __all__ = [
     "ALEXNET_LAYERS",
+    "CLEAN",
+    "CLEAN_SHARE",
     "FROM_FILE",
     "FULL",
     "LARGEST_ROI",

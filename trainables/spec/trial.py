@@ -24,8 +24,11 @@ from trainables.spec.records import parse, record
 from trainables.spec.rois import Roi, require_distinct
 from trainables.spec.values import digest, require
 
-Protocol = Literal["nested", "paper", "released"]
-PROTOCOLS: Final[tuple[Protocol, ...]] = ("nested", "paper", "released")
+Protocol = Literal["nested", "clean", "paper", "released"]
+PROTOCOLS: Final[tuple[Protocol, ...]] = ("nested", "clean", "paper", "released")
+CLEAN: Final[Protocol] = "clean"
+CLEAN_SHARE: Final = 0.2
+"""The last share of a subject's training images, on which ``clean`` chooses and fits."""
 Precision = Literal["float32", "bfloat16"]
 FULL: Final[Precision] = "float32"
 PRECISIONS: Final[tuple[Precision, ...]] = (FULL, "bfloat16")
@@ -116,6 +119,7 @@ class Trial:
             "an untuned trial without encoding has nothing to do",
         )
         self._check_control()
+        self._check_clean()
         if isinstance(self.objective, Pooled):
             self._check_pooled()
             return
@@ -142,6 +146,17 @@ class Trial:
         require(
             (other.shard, other.data) == (own.shard, own.data) and other not in self.rois,
             f"tuned_on: expected another ROI of {own.shard}, found {other.id}",
+        )
+
+    def _check_clean(self) -> None:
+        """Check that images are held back for the protocol that needs some."""
+        if self.encoding is None or CLEAN not in self.encoding.protocols:
+            return
+        held_back = 1.0 if isinstance(self.objective, Untuned) else self.objective.validation
+        require(
+            held_back >= CLEAN_SHARE,
+            f"the protocol {CLEAN} needs images that the backbone is not tuned on: expected a "
+            f"validation of at least {CLEAN_SHARE:g}, found {held_back:g}",
         )
 
     def _check_pooled(self) -> None:

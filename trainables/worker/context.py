@@ -28,7 +28,7 @@ class RunContext:
     keep_backbones: bool = True
     """False for a search, which needs a trial's checkpoints only until the trial ends."""
     keep_predictions: bool = True
-    """Write the predictions of test images by the refitted model of the protocol ``nested``."""
+    """Write the predictions of test images by the refitted models of ``nested`` and ``clean``."""
     image_budget: int | None = None
     """Image bytes to keep on the device; None: a share of its free memory. More are streamed."""
     feature_budget: int | None = None

@@ -94,8 +94,13 @@ def test_a_made_up_roi_is_refused_with_the_one_that_was_meant(changes, message) 
 def test_a_shortage_is_found_where_scoring_would_fail(protocol, n_folds, n_train, n_test) -> None:
     rows = torch.arange(n_train + n_test).numpy()
     split = Split(rows[:n_train], rows[n_train:], n_train + n_test)
-    used = {"nested": split.train, "paper": split.test, "released": split.released}[protocol]
-    fails = protocol == "nested" and n_test < 3
+    used = {
+        "nested": split.train,
+        "clean": split.clean,
+        "paper": split.test,
+        "released": split.released,
+    }[protocol]
+    fails = protocol in ("nested", "clean") and n_test < 3
     try:
         next(contiguous_folds(used, n_folds))
     except ValueError:

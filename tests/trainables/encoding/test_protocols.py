@@ -1,5 +1,6 @@
 """The protocols against plain loops, and what each looks at."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import gram
 from trainables.encoding.protocols import Split, contiguous_folds, score_layer
 from trainables.encoding.score_rois import Targets, score_rois
-from trainables.spec import PROTOCOLS, Protocol
+from trainables.spec import CLEAN_SHARE, PROTOCOLS, Contrastive, Protocol, Trial, Untuned
+from trainables.training.batches import TrainingData
 
 # --- A slow, obvious implementation of the protocols, with scikit-learn ---
 
@@ -59,7 +61,10 @@ def reference(layers: dict[str, Tensor], Y: np.ndarray, protocol: Protocol, part
     """The chosen layer, and each vertex's alpha and r there."""
     Y, best = Y.astype(float), None
     released = parts.train[: int(0.75 * N) + int(0.1 * N)]
-    rows = {"nested": parts.train, "paper": parts.test, "released": released}[protocol]
+    clean = parts.train[-(len(parts.train) // 5) :]
+    rows = {"nested": parts.train, "clean": clean, "paper": parts.test, "released": released}[
+        protocol
+    ]
     for name, features in layers.items():
         X = features.double().numpy()
         cv = reference_cv(X, Y, rows)
@@ -67,12 +72,9 @@ def reference(layers: dict[str, Tensor], Y: np.ndarray, protocol: Protocol, part
         if best is None or cv.max(axis=0).mean() > best[0]:
             best = (cv.max(axis=0).mean(), name, alpha, cv.max(axis=0), X)
     _, layer, alpha, r, X = best
-    if protocol == "nested":
+    if protocol in ("nested", "clean"):
         r = np.array(
-            [
-                reference_r(X, Y[:, [v]], parts.train, parts.test, alpha[v])[0]
-                for v in range(Y.shape[1])
-            ]
+            [reference_r(X, Y[:, [v]], rows, parts.test, alpha[v])[0] for v in range(Y.shape[1])]
         )
     return layer, alpha, r
 
@@ -100,7 +102,7 @@ def test_folds_are_contiguous_and_the_remainder_is_only_trained_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "n_train"), [("nested", 14), ("paper", 106), ("released", 14)]
+    ("protocol", "n_train"), [("nested", 14), ("clean", 70), ("paper", 106), ("released", 14)]
 )
 def test_too_few_images_for_the_folds_raise_with_both_numbers(protocol, n_train) -> None:
     layers, Y = simulate()
@@ -112,6 +114,38 @@ def test_too_few_test_images_raise() -> None:
     layers, Y = simulate()
     with pytest.raises(ValueError, match="nested: 2 test images, expected at least 3"):
         only(layers, Y, "nested", split=split(n_train=N - 2))
+
+
+def test_clean_looks_at_the_last_fifth_of_the_training_images_alone() -> None:
+    layers, Y = simulate()
+    tuned_on, held_back = np.split(split().train, [N_TRAIN - N_TRAIN // 5])
+    before, changed = only(layers, Y, "clean"), Y.copy()
+    changed[tuned_on] = 0
+    after = only(layers, changed, "clean")
+    assert after.layer == before.layer
+    np.testing.assert_array_equal(after.r, before.r)
+    changed[held_back[:8]] = np.random.default_rng(0).standard_normal((8, N_VERTICES))
+    assert np.abs(only(layers, changed, "clean").r - before.r).min() > 0
+
+
+@pytest.mark.parametrize("n_train", [80, 81, 84, 85])
+def test_the_rows_of_clean_are_those_that_a_training_holds_back(n_train) -> None:
+    rows = split(n_train=n_train).train
+    data = TrainingData(None, torch.zeros(N, 1), torch.from_numpy(rows))
+    _, held_back = data.held_back(CLEAN_SHARE)
+    assert split(n_train=n_train).clean.tolist() == held_back.tolist()
+    longer = data.held_back(0.3)[1].tolist()
+    assert set(held_back.tolist()) < set(longer)
+
+
+def test_a_backbone_tuned_on_the_images_of_clean_is_refused() -> None:
+    own = roi("V1v", 9)
+    few = Contrastive(validation=0.1)
+    with pytest.raises(ValueError, match=r"validation of at least 0\.2, found 0\.1"):
+        Trial(few, (own,), encoding=encoding("nested", "clean"))
+    Trial(few, (own,), encoding=encoding("nested"))
+    Trial(replace(few, validation=0.2), (own,), encoding=encoding("clean"))
+    Trial(Untuned(), (own,), encoding=encoding("clean"))
 
 
 def test_nested_choices_do_not_look_at_the_test_images() -> None:
@@ -145,14 +179,16 @@ def test_released_takes_all_training_images_when_there_are_fewer() -> None:
     assert len(Split(order[:10], order[10:], 20).released) == 10
 
 
-@pytest.mark.parametrize("protocols", [("paper",), ("released",), ("nested",), PROTOCOLS])
+@pytest.mark.parametrize(
+    "protocols", [("paper",), ("released",), ("nested",), ("clean",), PROTOCOLS]
+)
 def test_scores_need_only_the_rows_that_compact_lists(protocols) -> None:
     layers, Y = simulate()
     rows, compact = split().compact(protocols)
     whole = score(layers, Y, encoding(*protocols))
     few = {name: X[torch.from_numpy(rows)] for name, X in layers.items()}
     part = score(few, Y[rows], encoding(*protocols), split=compact)
-    assert len(rows) == {"paper": 40, "released": 80}.get(protocols[0], 120)
+    assert len(rows) == {"paper": 40, "released": 80, "clean": 56}.get(protocols[0], 120)
     for a, b in zip(whole, part, strict=True):
         assert (a.layer, a.n_test) == (b.layer, b.n_test)
         np.testing.assert_allclose(a.r, b.r, atol=1e-6)
@@ -175,7 +211,7 @@ def test_rois_come_with_every_protocol_in_order() -> None:
     scores = score(layers, Y, encoding(), rois=rois)
     expected = [(roi_name, protocol) for roi_name in ("V1v", "EBA") for protocol in PROTOCOLS]
     assert [(s.roi.name, s.protocol) for s in scores] == expected
-    assert [s.n_test for s in scores[:3]] == [40, 40, 80]
+    assert [s.n_test for s in scores[:4]] == [40, 40, 40, 80]
 
 
 def test_a_vertex_in_two_rois_is_computed_once_and_scores_the_same() -> None:
@@ -215,9 +251,23 @@ def test_shuffled_responses_score_zero_nested_and_more_by_the_paper() -> None:
 
 def test_planted_signal_is_recovered_by_every_protocol() -> None:
     layers, Y = simulate(noise=0.05)
-    for scores in score(layers, Y[:, 3:6], encoding(n_components=200)):
+    large = encoding("nested", "paper", "released", n_components=200)
+    for scores in score(layers, Y[:, 3:6], large):
         assert scores.layer == "middle"
         assert scores.r.mean() > 0.75
+
+
+def test_planted_signal_of_few_features_is_recovered_by_the_fifth_that_clean_fits_on() -> None:
+    layers, Y = simulate()
+    layers["middle"] = layers["middle"][:, :3]
+    generator = np.random.default_rng(0)
+    planted = layers["middle"].numpy() @ generator.standard_normal((3, N_VERTICES))
+    Y = (planted + 0.05 * generator.standard_normal(Y.shape)).astype(np.float32)
+    scores = only(layers, Y, "clean")
+    assert scores.layer == "middle"
+    assert scores.r.mean() > 0.95
+    shuffled = only(layers, Y[generator.permutation(N)], "clean")
+    assert abs(shuffled.r.mean()) < 0.2
 
 
 def test_on_disk_features_give_the_same_scores(tmp_path: Path) -> None:

@@ -148,7 +148,10 @@ def test_what_is_not_printable_in_a_line_is_no_label() -> None:
         ({"layers": ()}, "layers: expected at least 1 of them"),
         ({"layers": tuple(map(str, range(10**5)))}, "layers: expected at most 1000 of them"),
         ({"protocols": ("nested", "nested")}, "protocols: expected each value once, found"),
-        ({"protocols": ("nest",)}, "protocols[0]: expected 'nested', 'paper' or 'released', f"),
+        (
+            {"protocols": ("nest",)},
+            "protocols[0]: expected 'nested', 'clean', 'paper' or 'released', f",
+        ),
     ],
 )
 def test_an_encoding_of_unusable_values_is_refused(settings, message) -> None:

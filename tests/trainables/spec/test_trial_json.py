@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from tests.builders.known_trials import OTHER, ROI, TRIAL, TWIN
 from trainables.spec import (
+    CLEAN,
+    CLEAN_SHARE,
     PROTOCOLS,
     Backbone,
     Contrastive,
@@ -50,6 +52,14 @@ rois = st.builds(
     data=st.text("0123456789abcdef", min_size=8, max_size=8),
 )
 
+
+def trial_of(objective, encoding, **fields) -> Trial:
+    """Build a trial that holds back images where the protocol clean needs some."""
+    if CLEAN in encoding.protocols and not isinstance(objective, Untuned):
+        objective = replace(objective, validation=max(CLEAN_SHARE, objective.validation))
+    return Trial(objective, encoding=encoding, **fields)
+
+
 encodings = st.builds(
     Encoding,
     layers=st.lists(labels, min_size=1, unique=True).map(tuple),
@@ -59,7 +69,7 @@ encodings = st.builds(
     n_folds=st.integers(2, 10),
 )
 any_trial = st.builds(
-    Trial,
+    trial_of,
     objective=objectives,
     rois=rois.map(lambda roi: (roi,)),
     backbone=st.builds(Backbone, labels, labels),
@@ -180,7 +190,7 @@ def test_what_is_no_object_is_refused() -> None:
         (lambda: Encoding(alphas=()), "Encoding.alphas: expected at least 1 of them"),
         (
             lambda: Encoding(protocols=("new",)),
-            r"Encoding.protocols\[0\]: expected 'nested', 'paper' or",
+            r"Encoding.protocols\[0\]: expected 'nested', 'clean', 'paper' or",
         ),
         (lambda: Encoding(n_folds=1), "Encoding.n_folds: expected a value of at least 2, found 1"),
         (
