@@ -1,6 +1,7 @@
 """Columns about a probed backbone in the tables of analyses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pandas as pd
@@ -9,6 +10,8 @@ import pyarrow as pa
 from orchestrator.analyze.analysis import Inputs, Missing
 from orchestrator.scores.statistics.transfers import model_label
 from trainables.probes.probe import Probed, ProbeRecord
+from trainables.spec import Encoding, Trial
+from trainables.spec.labels import Labels, labels_of
 from trainables.spec.rois import roi_group_of
 
 BACKBONE_FIELDS: Final = (
@@ -20,14 +23,23 @@ BACKBONE_FIELDS: Final = (
     pa.field("roi", pa.string()),
     pa.field("group", pa.string()),
 )
-"""backbone: id of its training. subject: the subject of the
-fine-tuning, ``1+2`` for a pool. The untuned
-backbone has no subject, hemisphere or ROI."""
+"""backbone: id of its training. method: label of its method and setting. subject: the subject of
+the fine-tuning, ``1+2`` for a pool. The untuned backbone has no subject, hemisphere or ROI."""
 
 
-def describe(probed: Probed) -> dict[str, Any]:
-    """Fill BACKBONE_FIELDS for a backbone."""
-    model, known = probed.model, {"backbone": probed.id, "method": probed.model.method}
+def labels_among(records: Iterable[ProbeRecord]) -> Labels:
+    """Make the labels of the settings of probed backbones; encodings are none of theirs."""
+    return labels_of(_training(one.probed) for one in records)
+
+
+def _training(probed: Probed) -> Trial:
+    return replace(probed.model, encoding=Encoding())
+
+
+def describe(probed: Probed, labels: Labels) -> dict[str, Any]:
+    """Fill BACKBONE_FIELDS for a backbone. labels: of all probed backbones."""
+    model = probed.model
+    known = {"backbone": probed.id, "method": labels.of(_training(probed), model.rois[0])}
     place = dict.fromkeys(("dataset", "subject", "hemisphere", "roi", "group"))
     if not probed.is_finetuned:
         return {**known, **place}

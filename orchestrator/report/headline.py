@@ -12,6 +12,7 @@ from orchestrator.scores.display.score_tables import OPTIMISTIC
 from orchestrator.scores.filters import one_model_per_roi
 from orchestrator.scores.overlap_notes import overlap_notes
 from orchestrator.scores.statistics.summaries import summarise
+from trainables.spec.labels import method_of
 
 COLUMNS = (
     "protocol",
@@ -45,11 +46,11 @@ class Headline:
 def headline(inputs: Inputs) -> Headline:
     """Summarise every method on every ROI group under each protocol."""
     rows: list[tuple[str, ...]] = []
-    notes: list[str] = []
+    notes = list(inputs.data_notes)
     against = _differences(inputs)
     for protocol in inputs.protocols:
         kept, model_notes = one_model_per_roi(inputs.of_protocol(protocol))
-        vertices = kept.vertices
+        vertices = kept.over_seeds
         for one in summarise(vertices, "group"):
             found = against.get((protocol, one.method, one.row.label))
             interval = (
@@ -111,5 +112,6 @@ def _differences(inputs: Inputs) -> dict[tuple[str, str, str], dict[str, Any]]:
     return {
         (row["protocol"], row["method"], row["row"]): row
         for row in table.to_pylist()
-        if (row["level"], row["hemisphere"], row["reference"]) == ("group", "both", "untuned")
+        if (row["level"], row["hemisphere"]) == ("group", "both")
+        and method_of(row["reference"]) == "untuned"
     }

@@ -20,7 +20,10 @@ METHOD_COLOURS: Final = {
     "pooled-avg": "#009E73",
     "pooled-const": "#CC79A7",
 }
-OTHER_COLOURS: Final = ("#D55E00", "#56B4E9", "#8C6D00", "#5E3C99", "#A6761D")
+OTHER_COLOURS: Final = (
+    *("#D55E00", "#56B4E9", "#8C6D00", "#5E3C99", "#A6761D", "#117733"),
+    *("#882255", "#44AA99", "#332288", "#DDAA33", "#AA4499", "#88CCEE"),
+)
 SEQUENTIAL: Final = "viridis"
 DIVERGING: Final = "RdBu_r"
 

@@ -1,6 +1,7 @@
 """From score files to tables: rows, summaries, intervals, tests, display and export."""
 
 __all__ = [
+    "choice",
     "display",
     "filters",
     "overlap_notes",

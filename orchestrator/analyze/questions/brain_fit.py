@@ -44,7 +44,9 @@ def make(inputs: Inputs) -> pa.Table:
         joined = accuracy.merge(_gains(by_roi), on="backbone").assign(protocol=protocol)
         parts.append(joined)
         for (task, group), of_group in joined.groupby(["task", "group"]):
-            untuned = accuracy[(accuracy["method"] == "untuned") & (accuracy["task"] == task)]
+            untuned = accuracy[
+                (accuracy["method"].map(method_of) == UNTUNED) & (accuracy["task"] == task)
+            ]
             own = by_roi[by_roi["backbone"].isin(of_group["backbone"])]
             parts.append(_untuned(untuned, own).assign(group=group, protocol=protocol))
     rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=SCHEMA.names)
@@ -104,5 +106,5 @@ ANALYSIS = Analysis(
     make=make,
     sources=lambda inputs: [*inputs.score_files(), *inputs.probe_files(KIND)],
     probes=(KIND,),
-    version=2,
+    version=3,
 )

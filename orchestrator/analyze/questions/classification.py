@@ -13,6 +13,7 @@ from orchestrator.analyze.backbone_columns import (
     as_table,
     by_task,
     describe,
+    labels_among,
     read_records,
 )
 from trainables.probes.probe import ProbeRecord
@@ -43,10 +44,15 @@ unless exactly one untuned backbone was probed."""
 def make(inputs: Inputs) -> pa.Table:
     """Tabulate the accuracy of every backbone's classifier on the task's test images."""
     rows = []
-    for (task, _, layer), records in by_task(read_records(inputs, KIND, CURE)):
+    found = read_records(inputs, KIND, CURE)
+    labels = labels_among(found)
+    for (task, _, layer), records in by_task(found):
         untuned = [one.numbers["accuracy"] for one in records if not one.probed.is_finetuned]
         rows += [
-            {"task": task, "layer": layer, **_row(one, untuned[0] if len(untuned) == 1 else None)}
+            {
+                **{"task": task, "layer": layer, **describe(one.probed, labels)},
+                **_row(one, untuned[0] if len(untuned) == 1 else None),
+            }
             for one in records
         ]
     return as_table(rows, SCHEMA)
@@ -57,7 +63,7 @@ def _row(record: ProbeRecord, untuned: float | None) -> dict[str, Any]:
     lost = None if untuned is None else untuned - numbers["accuracy"]
     measured = {name: numbers.get(name) for name in ("accuracy", "top5", "log_loss")}
     counts = {name: numbers[name] for name in ("n_test", "n_classes", "converged")}
-    return {**describe(record.probed), **measured, **counts, "accuracy_lost": lost}
+    return {**measured, **counts, "accuracy_lost": lost}
 
 
 ANALYSIS = Analysis(
@@ -67,4 +73,5 @@ ANALYSIS = Analysis(
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),
     probes=(KIND,),
+    version=2,
 )

@@ -156,5 +156,5 @@ ANALYSIS = Analysis(
     question="How much better does each method predict than the untuned backbone?",
     schema=SCHEMA,
     make=make,
-    version=2,
+    version=3,
 )

@@ -16,6 +16,7 @@ from orchestrator.analyze.backbone_columns import (
     as_table,
     by_task,
     describe,
+    labels_among,
     read_records,
 )
 from orchestrator.analyze.questions.bhattacharyya import (
@@ -62,16 +63,25 @@ def make(inputs: Inputs) -> pa.Table:
     """
     known = _known(inputs)
     rows: list[dict[str, Any]] = []
-    for (task, data, _), records in by_task(read_records(inputs, KIND, CURE)):
-        rows += [{"task": task, **row} for row in _lay_out(records, data, known)]
+    found = read_records(inputs, KIND, CURE)
+    names = labels_among(found)
+    for (task, data, _), records in by_task(found):
+        described = [describe(one.probed, names) for one in records]
+        rows += [{"task": task, **row} for row in _lay_out(records, described, data, known)]
     return as_table(rows, SCHEMA)
 
 
-def _lay_out(records: Sequence[ProbeRecord], data: str, known: Known) -> list[dict[str, Any]]:
+def _lay_out(
+    records: Sequence[ProbeRecord], backbones: Sequence[dict[str, Any]], data: str, known: Known
+) -> list[dict[str, Any]]:
+    """Compare and embed the models of one task. backbones: BACKBONE_FIELDS of each."""
     labels, n_classes = _labels(records[0])
     keys = [one.path.name for one in records]
     models: list[Callable[[], Array]] = [_reader(one) for one in records]
-    described = [{**describe(one.probed), "accuracy": one.numbers["accuracy"]} for one in records]
+    described = [
+        {**backbone, "accuracy": one.numbers["accuracy"]}
+        for backbone, one in zip(backbones, records, strict=True)
+    ]
     oracle = dict.fromkeys(field.name for field in BACKBONE_FIELDS)
     described.append({**oracle, "backbone": ORACLE, "method": ORACLE, "accuracy": 1.0})
     D = compare_all(
@@ -169,5 +179,5 @@ ANALYSIS = Analysis(
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),
     probes=(KIND,),
-    version=2,
+    version=3,
 )

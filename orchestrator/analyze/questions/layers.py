@@ -84,5 +84,5 @@ ANALYSIS = Analysis(
     question="Which layer of the backbone predicts which ROI?",
     schema=SCHEMA,
     make=make,
-    version=2,
+    version=3,
 )

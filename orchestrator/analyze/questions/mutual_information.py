@@ -9,7 +9,13 @@ import math
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
-from orchestrator.analyze.backbone_columns import BACKBONE_FIELDS, as_table, describe, read_records
+from orchestrator.analyze.backbone_columns import (
+    BACKBONE_FIELDS,
+    as_table,
+    describe,
+    labels_among,
+    read_records,
+)
 
 KIND = "information"
 CURE = (
@@ -38,13 +44,15 @@ SCHEMA = pa.schema(
 def make(inputs: Inputs) -> pa.Table:
     """Tabulate the bounds of every model on each of its ROIs."""
     rows = []
-    for record in read_records(inputs, KIND, CURE):
+    records = read_records(inputs, KIND, CURE)
+    labels = labels_among(records)
+    for record in records:
         rois = {roi.id: roi for roi in record.probed.model.rois}
         for found in record.rows().to_pylist():
             roi = rois[found["roi_id"]]
             rows.append(
                 {
-                    **describe(record.probed),
+                    **describe(record.probed, labels),
                     **found,
                     "subject": roi.subject,
                     "bits": found["nats"] / math.log(2),
@@ -63,4 +71,5 @@ ANALYSIS = Analysis(
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),
     probes=(KIND,),
+    version=2,
 )

@@ -3,35 +3,41 @@
 Paper: pooled-avg and pooled-const against the single-subject models and cross-subject means.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
-from orchestrator.scores.rows import ROI_COLUMNS
+from orchestrator.scores.references import references
+from orchestrator.scores.rows import ROI_COLUMNS, method_order
+from orchestrator.scores.score_table import ScoreTable
+from trainables.spec.labels import method_of
 
 POOLED: Final = ("pooled-avg", "pooled-const")
-OTHERS: Final = {
-    "r_untuned": "untuned",
-    "r_single": "contrastive",
-    "r_cross_subject": "transfer-contrastive",
-}
+TRANSFER: Final = "transfer-"
+SINGLE: Final = "contrastive"
+CROSS: Final = f"{TRANSFER}{SINGLE}"
 SCHEMA = pa.schema(
     [
         pa.field("protocol", pa.string(), nullable=False),
         pa.field("method", pa.string(), nullable=False),
+        pa.field("reference", pa.string()),
         *(pa.field(name, pa.string(), nullable=False) for name in ROI_COLUMNS),
         pa.field("r", pa.float64(), nullable=False),
-        *(pa.field(name, pa.float64()) for name in OTHERS),
+        pa.field("r_untuned", pa.float64()),
+        pa.field("r_single", pa.float64()),
+        pa.field("r_cross_subject", pa.float64()),
         pa.field("n_models", pa.int32()),
         pa.field("n_vertices", pa.int32(), nullable=False),
         pa.field("n_pooled", pa.int32(), nullable=False),
     ]
 )
-"""One row per ROI and pooled method, each r a mean over the ROI's vertices. r_single: the
-contrastive model of the ROI; r_cross_subject: mean over the n_models contrastive models of other
-subjects. n_pooled: subjects that the pooled model was fine-tuned on."""
+"""One row per ROI, setting of a pooled method, and setting of contrastive models with its backbone
+and encoding (reference; null without any); each r is a mean over the ROI's vertices, then over
+seeds. r_single: the contrastive model of the ROI; r_cross_subject: mean over the n_models
+contrastive models of other subjects. n_pooled: subjects that the pooled model was fine-tuned on."""
 
 
 def make(inputs: Inputs) -> pa.Table:
@@ -53,16 +59,49 @@ def _is_of_a_file(inputs: Inputs) -> bool:
 
 def _of_protocol(inputs: Inputs, protocol: str) -> pd.DataFrame:
     table = inputs.of_protocol(protocol)
-    keys = ["trial_id", "method", "roi_id", *ROI_COLUMNS]
-    by_trial = table.vertices.groupby(keys, observed=True)["r"].agg(["mean", "size"]).reset_index()
-    by_trial[keys] = by_trial[keys].astype(str)
-    pooled = by_trial[by_trial["method"].isin(POOLED)].dropna(subset=["mean"])
-    counts = {key: len(one.rois) for key, one in table.trials.items()}
+    keys = ["method", "trained_on", "roi_id", *ROI_COLUMNS]
+    by_roi = table.over_seeds.groupby(keys, observed=True, dropna=False)["r"].agg(["mean", "size"])
+    models = by_roi.reset_index().astype(dict.fromkeys(keys, str))
+    untuned, settings = references(table), _settings_of_one_subject(table)
+    parts = [
+        _of_setting(models, label, untuned[label], reference)
+        for label in untuned
+        if method_of(label) in POOLED
+        for reference in (*settings[label], *([] if settings[label] else [None]))
+    ]
+    rows = pd.concat(parts) if parts else pd.DataFrame(columns=SCHEMA.names)
+    return rows.assign(protocol=protocol)
+
+
+def _settings_of_one_subject(table: ScoreTable) -> dict[str, list[str]]:
+    """List, for each label, those of contrastive models with its backbone and encoding."""
+    single, cross = references(table, SINGLE), references(table, CROSS)
+    return {
+        label: method_order(
+            {*single.get(label, ()), *(one.removeprefix(TRANSFER) for one in cross.get(label, ()))}
+        )
+        for label in {**single, **cross}
+    }
+
+
+def _of_setting(
+    models: pd.DataFrame, label: str, untuned: Sequence[str], reference: str | None
+) -> pd.DataFrame:
+    """Join the ROIs of a pooled setting with the r of other models of the same ROIs.
+
+    models: one row per label, ROIs of the fine-tuning, and scored ROI.
+    """
+    pooled = models[models["method"] == label].dropna(subset=["mean"])
     rows = pooled.rename(columns={"mean": "r", "size": "n_vertices"}).assign(
-        protocol=protocol, n_pooled=pooled["trial_id"].map(counts)
+        reference=reference, n_pooled=[len(one.split()) for one in pooled["trained_on"]]
     )
-    for name, method in OTHERS.items():
-        of_method = by_trial[by_trial["method"] == method].groupby("roi_id")["mean"]
+    others = {
+        "r_untuned": untuned[0] if untuned else None,
+        "r_single": reference,
+        "r_cross_subject": reference and TRANSFER + reference,
+    }
+    for name, other in others.items():
+        of_method = models[models["method"] == (other or "")].groupby("roi_id")["mean"]
         rows[name] = rows["roi_id"].map(of_method.mean())
         if name == "r_cross_subject":
             rows["n_models"] = rows["roi_id"].map(of_method.count()).astype("Int32")
@@ -74,4 +113,5 @@ ANALYSIS = Analysis(
     question="Does pooling subjects predict better than a subject's own model?",
     schema=SCHEMA,
     make=make,
+    version=2,
 )

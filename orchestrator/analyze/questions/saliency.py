@@ -18,6 +18,7 @@ from orchestrator.analyze.backbone_columns import (
     as_table,
     by_task,
     describe,
+    labels_among,
     read_records,
 )
 from orchestrator.analyze.questions.classification import CURE
@@ -54,12 +55,16 @@ Values = np.ndarray[Any, np.dtype[np.float64]]
 def make(inputs: Inputs) -> pa.Table:
     """Tabulate the lateralisation of every probed backbone, with intervals over images."""
     rows = []
-    for (task, _, layer), records in by_task(read_records(inputs, KIND, CURE)):
+    found = read_records(inputs, KIND, CURE)
+    labels = labels_among(found)
+    for (task, _, layer), records in by_task(found):
         for looked_at, alike in _by_saliency_layer(records).items():
             untuned = [one for one in alike if not one.probed.is_finetuned]
             reference = _read(untuned[0]) if len(untuned) == 1 else None
             place = {"task": task, "layer": layer, "saliency_layer": looked_at}
-            rows += [{**place, **_row(record, reference)} for record in alike]
+            rows += [
+                {**place, **describe(one.probed, labels), **_row(one, reference)} for one in alike
+            ]
     return as_table(rows, SCHEMA)
 
 
@@ -81,7 +86,6 @@ def _row(record: ProbeRecord, reference: Values | None) -> dict[str, Any]:
         change = own.mean(axis=1) - reference.mean(axis=1)
         numbers |= _interval("bias_change", change[~np.isnan(change)], record)
     return {
-        **describe(record.probed),
         **numbers,
         "n_images": len(both),
         "n_without_mass": record.numbers["n_without_mass"],
@@ -115,5 +119,5 @@ ANALYSIS = Analysis(
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),
     probes=("classification", KIND),
-    version=2,
+    version=3,
 )

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
+from orchestrator.scores.choice import validation_retrieval
 from orchestrator.scores.filters import one_model_per_roi
 from orchestrator.scores.references import join_untuned
 from trainables.data.data_directory import DataDirectory, vertices_file
@@ -32,12 +33,14 @@ SCHEMA = pa.schema(
         pa.field("layer", pa.string(), nullable=False),
         pa.field("depth", pa.int32(), nullable=False),
         pa.field("n_models", pa.int32(), nullable=False),
+        pa.field("retrieval", pa.float64()),
     ]
 )
 """fsaverage: vertex of the mesh, 0 to 163,841. r: mean over the n_models ROIs whose models cover
 the vertex; r_untuned and difference: mean over those of them that untuned scores too. explained:
 r·|r| / ceiling², null without a ceiling. layer: chosen by the model with the highest r; depth: its
-position among the encoded ones, from 0."""
+position among the encoded ones, from 0. retrieval: of held-back training images by the models of
+the method's setting, by which one of several can be chosen; null where none were held back."""
 
 PLACE = ["dataset", "subject", "hemisphere", "vertex"]
 
@@ -55,6 +58,7 @@ def make(inputs: Inputs) -> pa.Table:
         )
     rows = pd.concat(parts, ignore_index=True)
     rows["depth"] = rows["layer"].map(_depths(inputs))
+    rows["retrieval"] = rows["method"].map(validation_retrieval(inputs.scores, inputs.runs))
     return pa.Table.from_pandas(rows[SCHEMA.names], SCHEMA, preserve_index=False)
 
 
@@ -122,5 +126,5 @@ ANALYSIS = Analysis(
     schema=SCHEMA,
     make=make,
     sources=_sources,
-    version=3,
+    version=4,
 )

@@ -96,5 +96,5 @@ ANALYSIS = Analysis(
     question="How well do models of one subject predict another?",
     schema=SCHEMA,
     make=make,
-    version=2,
+    version=3,
 )

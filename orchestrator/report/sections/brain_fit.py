@@ -10,6 +10,7 @@ from orchestrator.cli.text import count
 from orchestrator.report.sections.plots import scatter
 from orchestrator.report.sections.section import Column, Picture, Section, of_each
 from orchestrator.scores.rows import method_order
+from trainables.spec.labels import method_of
 
 COLUMNS = (
     Column("task", "task"),
@@ -50,7 +51,7 @@ def section(table: pa.Table) -> Section:
 def _read(rows: pd.DataFrame) -> Iterator[str]:
     """Name the Pareto front of each group, and each method's rank correlation within it."""
     for group, part in of_each(rows, ("group",)):
-        finetuned = part[part["method"] != "untuned"]
+        finetuned = part[part["method"].map(method_of) != "untuned"]
         n_front = part.loc[part["is_pareto"], "method"].value_counts()
         names = ", ".join(f"{n_front[name]} {name}" for name in method_order(n_front.index))
         ranks = [
@@ -67,7 +68,7 @@ def _read(rows: pd.DataFrame) -> Iterator[str]:
 
 def _picture(rows: pd.DataFrame, front: pd.DataFrame) -> Picture:
     shown = rows.assign(percent=100 * rows["accuracy"])
-    n = rows.loc[rows["method"] != "untuned", "backbone"].nunique()
+    n = rows.loc[rows["method"].map(method_of) != "untuned", "backbone"].nunique()
     return Picture(
         scatter(
             shown,

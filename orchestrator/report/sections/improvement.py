@@ -9,6 +9,7 @@ from orchestrator.cli.text import count
 from orchestrator.report.sections.plots import dots, roi_rank
 from orchestrator.report.sections.section import Column, Picture, Section
 from orchestrator.scores.rows import method_order
+from trainables.spec.labels import method_of
 
 COLUMNS = (
     Column("level", "level"),
@@ -34,7 +35,9 @@ def section(table: pa.Table) -> Section:
     """Show the differences from untuned, of the first protocol, over both hemispheres."""
     rows = table.to_pandas()
     first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
-    shown = first[(first["reference"] == "untuned") & (first["hemisphere"] == "both")]
+    shown = first[
+        (first["reference"].map(method_of) == "untuned") & (first["hemisphere"] == "both")
+    ]
     by_group = shown[shown["level"] == "group"].drop_duplicates(["method", "row"])
     by_roi = shown[shown["level"] == "roi"]
     by_roi = by_roi.iloc[sorted(range(len(by_roi)), key=lambda k: roi_rank(by_roi["roi"].iloc[k]))]

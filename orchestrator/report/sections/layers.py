@@ -12,6 +12,7 @@ from orchestrator.cli.text import count
 from orchestrator.report.sections.section import Column, Picture, Section, of_each
 from orchestrator.report.style import SEQUENTIAL, STYLE, WIDTH, as_svg
 from orchestrator.scores.rows import method_order
+from trainables.spec.labels import method_of
 from trainables.spec.rois import ROI_ORDER
 
 COLUMNS = (
@@ -32,7 +33,9 @@ def section(table: pa.Table) -> Section:
     """Show r at each layer, of the first protocol present, one matrix per method."""
     rows = table.to_pandas()
     first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
-    methods = [name for name in method_order(first["method"].unique()) if "-" not in name]
+    methods = [
+        name for name in method_order(first["method"].unique()) if "-" not in method_of(name)
+    ]
     return Section(
         name="layers",
         title="Layers and ROIs",

@@ -27,8 +27,11 @@ AGAINST = (("r_single", "single-subject"), ("r_cross_subject", "cross-subject, m
 
 
 def section(table: pa.Table) -> Section:
-    """Show pooled r against single-subject and cross-subject r, of the first protocol."""
-    rows = table.to_pandas()
+    """Show pooled r against single-subject and cross-subject r, of the first protocol.
+
+    Where a setting is compared with several of one subject's models, its label names these too.
+    """
+    rows = _named(table.to_pandas())
     first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
     return Section(
         name="pooling",
@@ -42,6 +45,13 @@ def section(table: pa.Table) -> Section:
         table=rows,
         columns=COLUMNS,
     )
+
+
+def _named(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add the compared setting to the method, where there are several of them."""
+    if rows.groupby("method")["reference"].nunique().max() < 2:
+        return rows
+    return rows.assign(method=rows["method"] + " against " + rows["reference"].fillna("none"))
 
 
 def _read(rows: pd.DataFrame) -> Iterator[str]:

@@ -20,6 +20,7 @@ from orchestrator.report.sections.cortex import (
 from orchestrator.report.sections.section import Column, Interactive, Picture, Section
 from orchestrator.report.style import DIVERGING, SEQUENTIAL
 from orchestrator.scores.rows import method_order
+from trainables.spec.labels import method_of
 
 COLUMNS = (
     Column("method", "method"),
@@ -41,22 +42,50 @@ def section(table: pa.Table) -> Section:
 
 
 def section_on(table: pa.Table, mesh: Mesh) -> Section:
-    """Draw the gain and r of one method, the mean over subjects, of the first protocol."""
+    """Draw the gain and r of one method, the mean over subjects, of the first protocol.
+
+    Of several settings of the method, that of the best retrieval of held-back images is drawn; if
+    none were held back, the gain of each.
+    """
     rows = table.to_pandas()
     first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
-    finetuned = [name for name in method_order(first["method"].unique()) if name != "untuned"]
-    method = "contrastive" if "contrastive" in finetuned else next(iter(finetuned), "untuned")
-    shown = first[first["method"] == method]
-    summary = _summarise(rows)
+    labels, notes = choose_labels(first)
+    parts = [first[first["method"] == label] for label in labels]
+    if len(labels) == 1:
+        figures = _figures(parts[0], labels[0], mesh)
+    else:
+        figures = [
+            next(_gain(part, label, mesh)) for label, part in zip(labels, parts, strict=True)
+        ]
     return Section(
         name="surface",
         title="Cortical maps",
-        reading=(_read(shown, method),),
-        figures=tuple(_figures(shown, method, mesh)),
-        table=summary,
+        reading=tuple(_read(part, label) for label, part in zip(labels, parts, strict=True)),
+        figures=tuple(figures),
+        table=_summarise(rows),
         columns=COLUMNS,
-        notes=_notes(shown, mesh),
+        notes=(*notes, *_notes(parts[0], mesh)),
     )
+
+
+def choose_labels(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Choose the settings to draw without any test image; return labels, and a note on why."""
+    present = method_order(rows["method"].unique())
+    finetuned = [label for label in present if method_of(label) != "untuned"] or present
+    methods = [method_of(label) for label in finetuned]
+    method = "contrastive" if "contrastive" in methods else methods[0]
+    labels = [label for label in finetuned if method_of(label) == method]
+    if len(labels) == 1:
+        return labels, []
+    known = rows.drop_duplicates("method").set_index("method")["retrieval"].loc[labels]
+    if known.isna().any():
+        why = "no training images were held back to choose one by, so the gain of each is drawn"
+        return labels, [f"{method} has {len(labels)} settings: {why}."]
+    best = str(known.idxmax())
+    return [best], [
+        f"{method} has {len(labels)} settings; {best} is drawn, whose models retrieve the most "
+        f"held-back training images ({known[best]:.1%}). No test image enters this choice."
+    ]
 
 
 def _read(rows: pd.DataFrame, method: str) -> str:
