@@ -61,6 +61,11 @@ def is_stranger(name: str) -> bool:
     return _STRANGER.fullmatch(name) is not None and _UNFINISHED.fullmatch(name) is None
 
 
+def is_image(path: Path) -> bool:
+    """Return whether a file is an image by the ending of its name."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
 @dataclass(frozen=True)
 class Entries:
     """What is in a folder."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from orchestrator.ingest.entries import IMAGE_SUFFIXES
+from orchestrator.ingest.entries import is_image
 from trainables.storage.atomic import hash_file
 
 BLOCK_BYTES: Final = 4096
@@ -20,7 +20,7 @@ def fingerprint(path: Path) -> str:
     if not path.is_file():
         return "absent"
     size = path.stat().st_size
-    n_blocks = IMAGE_BLOCKS if path.suffix.lower() in IMAGE_SUFFIXES else FILE_BLOCKS
+    n_blocks = IMAGE_BLOCKS if is_image(path) else FILE_BLOCKS
     if size <= n_blocks * BLOCK_BYTES:
         return hash_file(path)
     found = hashlib.sha256()

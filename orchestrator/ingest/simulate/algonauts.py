@@ -1,12 +1,11 @@
 """Write simulated subjects in the layout of the Algonauts 2023 files.
 
-Images are procedural (``scenes``), responses follow a forward model (``forward_model``), and
-``cortex`` lays out the vertices. docs/method-simulation.md describes the simulation.
+Images are procedural (``scenes``) or a user's own (``photographs``), responses follow a forward
+model (``forward_model``), and ``cortex`` lays out the vertices. docs/method-simulation.md describes
+the simulation.
 """
 
-import json
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -14,14 +13,19 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 from PIL import Image
 
-from orchestrator.ingest.simulate.cortex import N_FSAVERAGE, Cortex, build_cortex, mapping_label
+from orchestrator.ingest.simulate.cortex import (
+    HOMES,
+    N_FSAVERAGE,
+    Cortex,
+    build_cortex,
+    mapping_label,
+)
 from orchestrator.ingest.simulate.forward_model import Responses, respond
 from orchestrator.ingest.simulate.local_features import measure_features
+from orchestrator.ingest.simulate.photographs import Photographs
 from orchestrator.ingest.simulate.scenes import Scene, compose, render
-from orchestrator.ingest.simulated import RECORD
-from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES
-from trainables.storage.local_files import rename
-from trainables.storage.temporary_files import remove_abandoned, temporary_name
+from orchestrator.ingest.simulate.simulation_folder import require, write_once
+from trainables.spec.rois import EARLY, HEMISPHERES, ROI_FAMILIES
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Layout = Literal["subject-first", "split-first"]
@@ -54,6 +58,9 @@ class SimulationSettings:
     permute_responses: bool = False
     """Shuffle the responses over images, as a negative control."""
     seed: int = 0
+    photographs: str = ""
+    """Digest of the user's photographs; empty: scenes. What photographs show is not known, so that
+    only early ROIs respond to them."""
 
     def __post_init__(self) -> None:
         own = min(self.n_images - self.n_shared + self.n_test_images, N_STIMULI)
@@ -86,12 +93,6 @@ class SimulationSettings:
             f"layout {self.layout!r}: expected one of {get_args(Layout)}",
         )
         require(self.seed >= 0, f"seed {self.seed}: expected 0 or more")
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise ValueError with a message unless a condition on the settings holds."""
-    if not condition:
-        raise ValueError(f"simulation: {message}")
 
 
 @dataclass(frozen=True)
@@ -136,63 +137,20 @@ def noise_ceiling_file(root: Path, subject: int, hemisphere: str) -> Path:
     return root / "noise_ceilings" / subject_name(subject) / f"{hemisphere}.npy"
 
 
-def simulate(out: Path, settings: SimulationSettings) -> None:
+def simulate(
+    out: Path, settings: SimulationSettings, photographs: Photographs | None = None
+) -> None:
     """Write the simulated subjects to out, unless they exist.
 
+    photographs: those of the settings' digest: n_images with responses, then the test images.
     Raises ValueError when out holds subjects of other settings, or anything else.
     """
 
     def write(folder: Path) -> None:
         for subject in settings.subjects:
-            _write_subject(folder, subject, settings)
+            _write_subject(folder, subject, settings, photographs)
 
     write_once(out, asdict(settings), write)
-
-
-def write_once(out: Path, settings: Mapping[str, Any], write: Callable[[Path], None]) -> None:
-    """Write a simulation's folder atomically, unless it exists.
-
-    settings: recorded in the folder. Raises ValueError when out holds a simulation of other
-    settings, or anything else.
-    """
-    asked = json.dumps(settings, indent=2) + "\n"
-    if _is_done(out, asked):
-        return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(out.parent, below=False)
-    partial = out.with_name(temporary_name(out.name))
-    try:
-        partial.mkdir()
-        write(partial)
-        (partial / RECORD).write_text(asked, encoding="utf-8")
-        if _is_done(out, asked):
-            return  # another process was first
-        if out.is_dir():
-            out.rmdir()
-        rename(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _is_done(out: Path, asked: str) -> bool:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    record = out / RECORD
-    if not record.is_file():
-        raise ValueError(
-            f"{out}: expected a new or empty directory or an earlier simulation, found other "
-            "files; give another --out"
-        )
-    if record.read_text(encoding="utf-8") == asked:
-        return True
-    raise ValueError(
-        f"{out}: holds the simulation {_one_line(record.read_text(encoding='utf-8'))}, asked for "
-        f"{_one_line(asked)}; give another --out, or remove {out}"
-    )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def choose_stimuli(subject: int, settings: SimulationSettings) -> tuple[Array, Array]:
@@ -211,24 +169,35 @@ def _draw_stimuli(rest: int, n_stimuli: int, seed: int) -> Array:
 def plant(
     subject: int, scenes: Sequence[Scene], images: Sequence[Array], settings: SimulationSettings
 ) -> dict[str, tuple[Cortex, Responses]]:
-    """Simulate a subject's cortex and its responses to images, for each hemisphere."""
+    """Simulate a subject's cortex and its responses to images, for each hemisphere.
+
+    scenes: what the images show; none for photographs.
+    """
+    homes = EARLY if settings.photographs else HOMES
     features = measure_features(images)
     planted = {}
     for hemisphere in HEMISPHERES:
-        cortex = build_cortex(settings.seed, subject, hemisphere)
+        cortex = build_cortex(settings.seed, subject, hemisphere, homes)
         seed = (settings.seed, subject)
         responses = respond(cortex, hemisphere, scenes, features, settings.noise_ceiling, seed)
         planted[hemisphere] = (cortex, responses)
     return planted
 
 
-def _write_subject(root: Path, subject: int, settings: SimulationSettings) -> None:
+def _write_subject(
+    root: Path, subject: int, settings: SimulationSettings, photographs: Photographs | None
+) -> None:
     places = Places.of(root, subject, settings.layout)
     training, test = choose_stimuli(subject, settings)
-    scenes = [compose(settings.seed, stimulus) for stimulus in training.tolist()]
-    images = [render(scene, settings.image_size) for scene in scenes]
+    size, scenes = settings.image_size, []
+    if photographs is None:
+        scenes = [compose(settings.seed, stimulus) for stimulus in training.tolist()]
+        images = [render(scene, size) for scene in scenes]
+        unseen = [render(compose(settings.seed, k), size) for k in test.tolist()]
+    else:
+        shown = [photographs.read(k, size) for k in range(len(training) + len(test))]
+        images, unseen = shown[: len(training)], shown[len(training) :]
     _write_images(places.training_images, "train", training, images)
-    unseen = [render(compose(settings.seed, k), settings.image_size) for k in test.tolist()]
     _write_images(places.test_images, "test", test, unseen)
     rows = _row_order(subject, settings)
     for hemisphere, (cortex, responses) in plant(subject, scenes, images, settings).items():

@@ -1,9 +1,9 @@
 """The command that simulates subjects or an image-classification task."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 from cyclopts import Parameter
 
@@ -11,7 +11,14 @@ from orchestrator.cli.arguments import File, Flag, NonNegativeInteger, PositiveI
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Subjects
 
-Layout = Literal["subject-first", "split-first", "nod", "imagefolder"]
+if TYPE_CHECKING:
+    from orchestrator.ingest.simulate.algonauts import SimulationSettings
+    from orchestrator.ingest.simulate.photographs import Photographs
+
+AlgonautsLayout = Literal["subject-first", "split-first"]
+Layout = Literal[AlgonautsLayout, "nod", "imagefolder"]
+MIN_PHOTOGRAPHS: Final = 100
+"""Fewer make no training and test images worth a fine-tuning."""
 
 
 @Parameter(name="*")
@@ -21,8 +28,14 @@ class SimulationOptions:
 
     subjects: Annotated[Subjects, Parameter(show_default="1-3")] = (1, 2, 3)
     """Numbers and ranges such as 1,5-8; at most 8, or 9 in NOD's layout."""
-    images: PositiveInteger = 900
+    n_images: Annotated[
+        PositiveInteger | None,
+        Parameter(show_default="900, or all of --images but four"),
+    ] = None
     """Images with responses per subject."""
+    images: Annotated[Path | None, Parameter(metavar="DIR")] = None
+    """Show these photographs, at any depth below DIR, to all subjects instead of procedural scenes;
+    only early ROIs respond. Not for NOD's layout or a task."""
     image_size: Annotated[PositiveInteger, Parameter(metavar="PIXELS")] = 64
     """Width and height of the images."""
     shared: Annotated[
@@ -49,10 +62,13 @@ def simulate(
 ) -> None:
     """Write simulated subjects in the layout of the Algonauts 2023 files or of NOD.
 
-    Images are procedural and responses follow a known forward model. `algonauts` or `nod` reads
-    them like real data. In the Algonauts layouts, the noise ceilings are in SRC/noise_ceilings.
+    Images are procedural or your own, and responses follow a known forward model. `algonauts` or
+    `nod` reads them like real data. In the Algonauts layouts, the noise ceilings are in
+    SRC/noise_ceilings.
     `--layout imagefolder` writes an image-classification task instead, which `task` reads.
     """
+    if options.images is not None and options.layout not in get_args(AlgonautsLayout):
+        raise InputError(f"--images: not available with --layout {options.layout}; remove one")
     if options.layout == "imagefolder":
         _simulate_task(out, options)
     else:
@@ -74,8 +90,9 @@ def _simulate_task(out: Path, options: SimulationOptions) -> None:
             "--layout imagefolder: a task has no responses and no subjects; remove "
             "--permute-responses and --shared"
         )
-    simulate_task(out, TaskSimulation(options.images, options.image_size, options.seed))
-    sys.stdout.write(f"{out}: a task of {options.images} images simulated\n")
+    n_images = options.n_images or TaskSimulation().n_images
+    simulate_task(out, TaskSimulation(n_images, options.image_size, options.seed))
+    sys.stdout.write(f"{out}: a task of {n_images} images simulated\n")
 
 
 def _simulate_nod(out: Path, options: SimulationOptions) -> None:
@@ -88,7 +105,7 @@ def _simulate_nod(out: Path, options: SimulationOptions) -> None:
         )
     settings = NodSimulation(
         subjects=options.subjects,
-        n_images=options.images,
+        n_images=options.n_images or NodSimulation().n_images,
         image_size=options.image_size,
         permute_responses=options.permute_responses,
         seed=options.seed,
@@ -100,14 +117,38 @@ def _simulate_algonauts(out: Path, options: SimulationOptions) -> None:
     from orchestrator.ingest.simulate.algonauts import SimulationSettings
     from orchestrator.ingest.simulate.algonauts import simulate as simulate_algonauts
 
-    shared = min(200, options.images * 2 // 9) if options.shared is None else options.shared
     settings = SimulationSettings(
         subjects=options.subjects,
-        n_images=options.images,
-        n_shared=shared,
         image_size=options.image_size,
         layout="split-first" if options.layout == "split-first" else "subject-first",
         permute_responses=options.permute_responses,
         seed=options.seed,
     )
-    simulate_algonauts(out, settings)
+    if options.images is not None:
+        simulate_algonauts(out, *_with_photographs(settings, options.images, options))
+        return
+    n_images = options.n_images or settings.n_images
+    n_shared = min(200, n_images * 2 // 9) if options.shared is None else options.shared
+    simulate_algonauts(out, replace(settings, n_images=n_images, n_shared=n_shared))
+
+
+def _with_photographs(
+    settings: "SimulationSettings", folder: Path, options: SimulationOptions
+) -> tuple["SimulationSettings", "Photographs"]:
+    """Show the photographs of a folder to every subject; raise InputError if they are too few."""
+    from orchestrator.ingest.simulate.photographs import find_photographs
+
+    n_test = settings.n_test_images
+    limit = None if options.n_images is None else options.n_images + n_test
+    found = find_photographs(folder, limit)
+    n_images = len(found.paths) - n_test
+    if options.shared is not None:
+        raise InputError("--shared: all subjects see all photographs of --images; remove --shared")
+    if n_images < MIN_PHOTOGRAPHS or (options.n_images or 0) > n_images:
+        asked = max(MIN_PHOTOGRAPHS, options.n_images or 0) + n_test
+        raise InputError(
+            f"--images {folder}: expected at least {asked} photographs ({n_test} of them without "
+            f"responses, as in the challenge), found {len(found.paths)}"
+        )
+    photographs = found.digest
+    return replace(settings, n_images=n_images, n_shared=n_images, photographs=photographs), found

@@ -4,7 +4,7 @@ Sizes vary as widely as in NSD: one ROI has 4 vertices, one is empty in some sub
 belong to several ROIs or to none, and some subjects have fewer vertices than others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,12 +75,18 @@ class Cortex:
         return np.flatnonzero(np.array([home == roi for home in self.home]))
 
 
-def build_cortex(seed: int, subject: int, hemisphere: str) -> Cortex:
-    """Lay out one hemisphere; vertices of an ROI are scattered over the columns."""
+def build_cortex(
+    seed: int, subject: int, hemisphere: str, homes: Collection[str] = HOMES
+) -> Cortex:
+    """Lay out one hemisphere; vertices of an ROI are scattered over the columns.
+
+    homes: the ROIs that determine responses; the vertices of others have only noise and no label.
+    """
     rng = np.random.default_rng([seed, subject, HEMISPHERES.index(hemisphere), 2])
     n_vertices = N_VERTICES[hemisphere] - N_MISSING.get(subject, 0)
-    homes = [roi for roi, size in _sizes(rng, subject).items() for _ in range(size)]
-    padded: list[str | None] = [*homes, *[None] * (n_vertices - len(homes))]
+    sized = [roi for roi, size in _sizes(rng, subject).items() for _ in range(size)]
+    named = [roi if roi in homes else None for roi in sized]
+    padded: list[str | None] = [*named, *[None] * (n_vertices - len(named))]
     home = tuple(padded[place] for place in rng.permutation(n_vertices))
     return Cortex(
         home=home,
@@ -118,7 +124,8 @@ def _label(home: tuple[str | None, ...], rng: np.random.Generator) -> dict[str, 
     for roi in HOMES:
         mark(roi, roi, 1.0)
     for roi, second in OVERLAPS:
-        mark(second, roi, 0.25)
+        if second in home:
+            mark(second, roi, 0.25)
     for roi, stream in STREAM_OF.items():
         mark(stream, roi, 0.8)
     return labels

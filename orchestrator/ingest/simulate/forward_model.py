@@ -43,13 +43,16 @@ def respond(
 ) -> Responses:
     """Simulate a subject's responses to images: measured = c signal + sqrt(1 - c^2) noise.
 
-    c: a vertex's noise ceiling, drawn uniformly from the given range. seed: identifies the subject;
-    each ROI and the noise have random generators of their own.
+    scenes: what the images show; none if the cortex has no higher ROI. c: a vertex's noise ceiling,
+    drawn uniformly from the given range. seed: identifies the subject; each ROI and the noise have
+    random generators of their own.
     """
     place = HEMISPHERES.index(hemisphere)
-    signal = np.zeros((len(scenes), cortex.n_vertices), np.float32)
+    signal = np.zeros((len(features), cortex.n_vertices), np.float32)
     for number, roi_name in enumerate(HOMES):
         vertices = cortex.homes(roi_name)
+        if len(vertices) == 0:
+            continue
         rng = np.random.default_rng([*seed, place, 3, number])
         if roi_name in EARLY:
             fields = draw_receptive_fields(roi_name, hemisphere, len(vertices), rng)

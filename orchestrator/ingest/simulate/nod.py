@@ -14,7 +14,6 @@ from nibabel.cifti2.cifti2 import Cifti2Image
 from nibabel.cifti2.cifti2_axes import Axis, LabelAxis, ScalarAxis
 from PIL import Image
 
-from orchestrator.ingest.simulate.algonauts import write_once
 from orchestrator.ingest.simulate.nod_ground_truth import (
     PRF_MAPS,
     NodSimulation,
@@ -23,6 +22,7 @@ from orchestrator.ingest.simulate.nod_ground_truth import (
     plant_nod,
 )
 from orchestrator.ingest.simulate.scenes import Scene, compose, render
+from orchestrator.ingest.simulate.simulation_folder import write_once
 from orchestrator.ingest.simulate.surface import (
     SimulatedSurface,
     brain_models,

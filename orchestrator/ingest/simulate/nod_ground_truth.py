@@ -6,11 +6,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from orchestrator.ingest.simulate.algonauts import MIN_IMAGE_SIZE, require
+from orchestrator.ingest.simulate.algonauts import MIN_IMAGE_SIZE
 from orchestrator.ingest.simulate.early_responses import early_signals
 from orchestrator.ingest.simulate.higher_responses import standardise
 from orchestrator.ingest.simulate.local_features import LocalFeatures, measure_features
 from orchestrator.ingest.simulate.receptive_fields import draw_receptive_fields
+from orchestrator.ingest.simulate.simulation_folder import require
 from orchestrator.ingest.simulate.surface import SimulatedSurface, build_surface
 from trainables.spec.rois import HEMISPHERES, NOD_ROIS
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from PIL import Image
 
-from orchestrator.ingest.simulate.algonauts import require, write_once
 from orchestrator.ingest.simulate.scenes import CLASSES, compose, render
+from orchestrator.ingest.simulate.simulation_folder import require, write_once
 
 FIRST_TASK_STIMULUS: Final = 200_000
 """First stimulus number, beyond those of subjects and of pretraining."""

@@ -17,6 +17,7 @@ from orchestrator.ingest.entries import (
     Entries,
     archives_in,
     folders_below,
+    is_image,
     is_stranger,
     left_out,
     list_entries,
@@ -177,23 +178,19 @@ def _read_folders(source: Path, parent: Path, look: Callable[[Path], Entries]) -
         )
     images: list[Path] = []
     labels: list[int] = []
-    strangers, others = [*top.strangers], [path for path in top.kept if _is_image(path)]
+    strangers, others = [*top.strangers], [path for path in top.kept if is_image(path)]
     for label, folder in enumerate(folders):
         entries = look(folder)
         entries.require_finished()
         _require_targets(entries.kept)
-        own = [path for path in entries.kept if _is_image(path) and not path.is_dir()]
+        own = [path for path in entries.kept if is_image(path) and not path.is_dir()]
         images += own
         labels += [label] * len(own)
         strangers += entries.strangers
-        others += [path for path in entries.kept if not _is_image(path)]
+        others += [path for path in entries.kept if not is_image(path)]
     outside = [path for path in others if not path.is_dir()]
     notes = [*left_out(strangers), *left_out(outside, "no image by its ending, or in no class")]
     return TaskSource(source, tuple(images), tuple(labels), tuple(names), tuple(notes))
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _require_targets(paths: Sequence[Path]) -> None:

@@ -43,7 +43,7 @@ OPTIONS = {
     "ingest task SRC": {"--cpus": "0", "--image-size": "0", "--format": "x", "--name": "a/b"},
     "ingest simulate": {
         "--subjects": "x",
-        "--images": "0",
+        "--n-images": "0",
         "--shared": "-1",
         "--layout": "x",
         "--seed": "-1",

@@ -144,7 +144,7 @@ def test_settings_that_cannot_be_are_refused(settings, text) -> None:
 
 
 def test_the_command_writes_the_layout_and_has_no_shared_images(tmp_path, capsys) -> None:
-    command = ["simulate", "--layout", "nod", "--out", str(tmp_path / "a"), "--images", "12"]
+    command = ["simulate", "--layout", "nod", "--out", str(tmp_path / "a"), "--n-images", "12"]
     command += ["--subjects", "9", "--image-size", "32"]
     assert main(command) == 0
     assert "1 subjects simulated" in capsys.readouterr().out
