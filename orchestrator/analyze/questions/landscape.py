@@ -145,7 +145,8 @@ def _log_probabilities(record: ProbeRecord) -> Array:
     except (KeyError, pa.ArrowInvalid) as error:
         raise ValueError(
             f"{record.path}: expected log-probabilities, found a result of version "
-            f"{record.version}; remove it and run python -m orchestrator.analyze landscape"
+            f"{record.version}; remove it and run python -m orchestrator.analyze landscape --out "
+            f"{record.path.parents[2]}"
         ) from error
     column = table["log_probabilities"].combine_chunks()
     flat: Array = column.flatten().to_numpy()
