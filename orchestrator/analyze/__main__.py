@@ -26,7 +26,7 @@ from orchestrator.cli.arguments import (
 from orchestrator.cli.process import FAILED, leave
 
 if TYPE_CHECKING:
-    from orchestrator.analyze.run import Analysing
+    from orchestrator.analyze.settings import Analysing
 
 app: Final = new_app("analyze")
 PROBES: Final = Group("Probes of backbones", sort_key=1)
@@ -101,8 +101,7 @@ def _settings(
     names: Sequence[str], options: AnalysisOptions, workers: WorkerOptions
 ) -> "Analysing":
     from orchestrator.analyze.catalogue import find
-    from orchestrator.analyze.probe_actors import Workers
-    from orchestrator.analyze.run import Analysing
+    from orchestrator.analyze.settings import Analysing, Workers
 
     places = find_places(options.out, options.data)
     return Analysing(

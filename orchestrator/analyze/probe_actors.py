@@ -1,13 +1,13 @@
 """Probes of a sweep's backbones: list those that are due and run them on warm actors."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import ray
 from rich.console import Console
 from rich.progress import Progress
 
+from orchestrator.analyze.settings import Workers
 from orchestrator.cli.errors import InputError
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
@@ -20,18 +20,6 @@ from trainables.spec import Trial
 
 RESTARTS: Final = 2
 """How often a worker that dies is restarted, with the backbone that it was probing."""
-
-
-@dataclass(frozen=True)
-class Workers:
-    """The number of workers, and the resources of each."""
-
-    cpus: int = 1
-    gpus: float | None = None
-    """None: one where the cluster has any, else none."""
-    at_most: int | None = None
-    local_cpus: int | None = None
-    """CPUs of a local Ray; None: this machine's."""
 
 
 def find_backbones(runs: RunDirectory) -> list[Probed]:

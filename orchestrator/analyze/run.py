@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,18 +15,15 @@ from orchestrator.analyze.analysis import (
     Missing,
     _as_json,
 )
+from orchestrator.analyze.settings import Analysing
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.strangers import print_strangers
 from orchestrator.cli.text import new_table
 from orchestrator.cli.values import default_experiment
-from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import digest
 from trainables.storage.atomic import write_parquet, write_text
 from trainables.wording import meant
-
-if TYPE_CHECKING:
-    from orchestrator.analyze.probe_actors import Workers
 
 SOURCES_KEY: Final = b"cortex_sweep.sources"
 """Key of a table's metadata: digest of the files that it depends on."""
@@ -42,23 +39,6 @@ class Done:
     state: State
     message: str
     """Rows and file, the reason why it was skipped, or the error."""
-
-
-@dataclass(frozen=True)
-class Analysing:
-    """The settings of one run of analyses."""
-
-    analyses: tuple[Analysis, ...]
-    runs: RunDirectory
-    data: DataDirectory
-    weights: Path | None
-    experiment: str | None
-    """MLflow's experiment; None: the data set of most trials."""
-    task: str | None
-    """Name of the image-classification task; None: the first ingested one."""
-    feature_layer: str
-    saliency_layer: str
-    workers: "Workers"
 
 
 def analyse(settings: Analysing, console: Console) -> list[str]:

@@ -66,6 +66,9 @@ for path in {PATHS!r}:
     assert main([*path, "--help"]) == 0, path
     assert main([*path, "--no-such-option"]) == 2, path
     assert not {HEAVY!r} & set(sys.modules), (path, {HEAVY!r} & set(sys.modules))
+from orchestrator.analyze import catalogue, run, settings
+for name in ("torch", "ray", "mlflow"):  # only probes and the tracker need them
+    assert name not in sys.modules, name
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,9 @@ from trainables.storage.threads import map_reads
 from trainables.storage.unchanged import CheckedFiles, FileState
 
 _COMPLETE: Final = CheckedFiles()
+"""Files that were read as a whole."""
+_RECORDED: Final = CheckedFiles()
+"""Files that are no strangers, of which perhaps only the metadata were read."""
 
 
 def is_scored(
@@ -59,7 +62,16 @@ def find_score_files(runs: RunDirectory) -> tuple[list[Path], list[Path]]:
     found: list[Path] = []
     strangers: list[Path] = []
     paths = runs.score_files()
-    are_strange = map_reads(lambda path: path not in _COMPLETE and is_stranger(path), paths)
-    for path, is_strange in zip(paths, are_strange, strict=True):
-        (strangers if is_strange else found).append(path)
+    for path, is_recorded in zip(paths, map_reads(_is_recorded, paths), strict=True):
+        (found if is_recorded else strangers).append(path)
     return found, strangers
+
+
+def _is_recorded(path: Path) -> bool:
+    if path in _COMPLETE or path in _RECORDED:
+        return True
+    state = FileState.of(path)
+    if is_stranger(path):
+        return False
+    _RECORDED.add(path, state)
+    return True

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from benchmarks.processes import descendants, kill
 from benchmarks.small_shards import write_shards, write_weights
-from orchestrator.analyze.probe_actors import Workers, due, find_backbones, run_probes
+from orchestrator.analyze.probe_actors import due, find_backbones, run_probes
+from orchestrator.analyze.settings import Workers
 from tests.builders.listeners import Quiet
 from tests.builders.small_looks import CONTRASTIVE, CPU, write_colour_task
 from trainables.data.data_directory import DataDirectory

@@ -13,6 +13,7 @@ from orchestrator.sweep.spaces import expand
 from tests.builders.planned_rois import COSTS, rois, three_methods
 from trainables.results import complete_scores
 from trainables.results import outcome as outcomes
+from trainables.results.complete_scores import find_score_files
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import SCORE_SCHEMA, describe_scores
@@ -81,6 +82,19 @@ def test_the_status_reads_each_file_once(tmp_path, trials, read) -> None:
     assert state.done == ids
     assert find_strangers(runs) == []
     assert sorted(read) == sorted([*runs.score_files(), *map(runs.outcome_file, ids)])
+
+
+def test_strangers_are_looked_for_in_files_that_are_new_or_have_changed(
+    tmp_path, trials, read
+) -> None:
+    runs = RunDirectory(tmp_path)
+    assert find_score_files(runs) == (runs.score_files(), [])
+    assert read == runs.score_files()
+    path, other = runs.score_files()[:2]
+    path.write_bytes(other.read_bytes())
+    read.clear()
+    assert find_score_files(runs) == ([one for one in runs.score_files() if one != path], [path])
+    assert read == [path]
 
 
 def recorded(ids: tuple[str, ...], home: Path) -> Command:

@@ -13,8 +13,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.analyze import probe_actors
 from orchestrator.analyze import run as analyze
 from orchestrator.analyze.catalogue import ANALYSES
-from orchestrator.analyze.probe_actors import Workers
-from orchestrator.analyze.run import Analysing
+from orchestrator.analyze.settings import Analysing, Workers
 from tests.builders.s3_server import BUCKET, s3
 from tests.builders.tiny_backbone import tiny_backbone
 from trainables.data.data_directory import DataDirectory, publish
