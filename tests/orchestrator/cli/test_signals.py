@@ -1,14 +1,18 @@
 """Signals stop a command as Ctrl-C does, and a second one ends it at once."""
 
+import inspect
 import os
 import signal
 import sys
 import threading
 import time
+from importlib import import_module
 
 import pytest
 
-from orchestrator.cli import signals
+from orchestrator.__main__ import COMMANDS
+from orchestrator.__main__ import main as program_main
+from orchestrator.cli import app, signals
 from orchestrator.cli.process import run
 
 
@@ -32,6 +36,21 @@ def test_each_signal_stops_in_order_with_one_line_and_its_code(capsys, name, cod
         signal.signal(signum, before)
     assert released == ["the run lock"]
     assert capsys.readouterr().err == f"interrupted by {name}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("is_module", [True, False], ids=["module", "program"])
+def test_every_command_stops_on_sigterm_with_code_143(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, is_module: bool
+) -> None:
+    released: list[str] = []
+    nothing = inspect.signature(lambda: None).bind()
+    asked = (lambda: raise_in_body(signal.SIGTERM, released), nothing, ())
+    monkeypatch.setattr(app, "_parse", lambda program, arguments: asked)
+    module = import_module(f"orchestrator.{name.replace('-', '_')}.__main__")
+    assert (module.main([]) if is_module else program_main([name])) == 143
+    assert released == ["the run lock"]
+    assert capsys.readouterr().err == "interrupted by SIGTERM\n"
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:

@@ -158,3 +158,18 @@ def share_changed(before: bytes, after: bytes) -> float:
 
 def pixels(png: bytes) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+@pytest.mark.parametrize("page", [DESKTOP], indirect=True)
+def test_a_text_like_a_formula_gets_an_apostrophe_in_csv(page: Page) -> None:
+    texts = ["=1+1", "+1", "-1", "@sum", "\t=1", "a=1"]
+    shown = page.evaluate(
+        """(texts) => {
+            const table = window.tables[0];
+            table.rows = texts.map((text) => table.names.map((_, k) => (k ? -1 : text)));
+            return table.csv();
+        }""",
+        texts,
+    )
+    cells = [line.split(",")[:2] for line in shown.splitlines()[1:]]
+    assert cells == [[f"'{text}", "-1"] for text in texts[:-1]] + [["a=1", "-1"]]
