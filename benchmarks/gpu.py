@@ -39,7 +39,8 @@ from benchmarks.programme import POOLED, ROIS, SUBJECTS
 from benchmarks.spectra import plausible_gram
 from trainables.compute.device import use_threads
 from trainables.compute.linear_algebra import add_gram
-from trainables.compute.precision import Numerics, full_float32
+from trainables.compute.numerics import Numerics
+from trainables.compute.precision import full_float32
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.ridge import Fold, correlate
 from trainables.models import backbones

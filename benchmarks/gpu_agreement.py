@@ -20,6 +20,7 @@ from trainables.data import loading
 from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
 from trainables.models import backbones
+from trainables.models.weights_name import weights_name
 from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
@@ -53,7 +54,7 @@ class _Lab:
             torch.manual_seed(0)
             save_file(backbones.build(backbone).state_dict(), home / "weights.safetensors")
         self.weights = home / "weights.safetensors"
-        self.backbone = Backbone(backbone, backbones.weights_name(self.weights))
+        self.backbone = Backbone(backbone, weights_name(self.weights))
 
     def trial(self, objective: Any, **changes: Any) -> Trial:
         encoding = Encoding(protocols=("nested", "paper"))

@@ -20,7 +20,8 @@ from benchmarks.mlflow_server import served
 from benchmarks.small_shards import write_shards
 from orchestrator.mlflow_server.postgres import postgres
 from orchestrator.tracking.background import start_tracker
-from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
+from orchestrator.tracking.identity import Sweep
+from orchestrator.tracking.mlflow_runs import PARENT, Mirror
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
 from trainables.encoding.score_rois import RoiScores

@@ -22,7 +22,7 @@ from search_spaces import demo
 from trainables.compute.device import use_threads
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
-from trainables.models.backbones import weights_name
+from trainables.models.weights_name import weights_name
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores, summarise
 from trainables.spec import PRECISIONS, Precision, Trial

@@ -27,7 +27,8 @@ from trainables.data.shards import (
     row_schema,
     split_digest,
 )
-from trainables.models.backbones import build, weights_name
+from trainables.models.backbones import build
+from trainables.models.weights_name import weights_name
 from trainables.spec import Roi
 from trainables.storage.atomic import hash_files, write_text
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from benchmarks.small_shards import write_shards
 from benchmarks.spectra import plausible_gram
-from orchestrator.execution.cost import BackboneSize, measure_backbone
 from orchestrator.scores.statistics.image_bootstrap import (
     ImageBootstrap,
     Predicted,
@@ -21,8 +20,8 @@ from orchestrator.scores.statistics.image_bootstrap import (
     standardise,
 )
 from trainables.compute.linear_algebra import add_gram
-from trainables.compute.precision import FAST, full_float32
-from trainables.compute.truncated_eigh import is_truncated
+from trainables.compute.numerics import FAST, is_truncated
+from trainables.compute.precision import full_float32
 from trainables.data.images import ResidentImages
 from trainables.data.loading import ALONE_BYTES, read_images
 from trainables.encoding.features import Storage, extract
@@ -30,7 +29,9 @@ from trainables.encoding.pca import IMAGES_PER_FEATURE, read_layer
 from trainables.encoding.ridge import Fold, correlate
 from trainables.encoding.score_rois import RoiScores
 from trainables.models import backbones
-from trainables.models.heads import head_widths
+from trainables.models.backbone_facts import BackboneSize
+from trainables.models.measurement import measure_backbone
+from trainables.models.widths import head_widths
 from trainables.results.prediction_files import write_predictions
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores

@@ -19,6 +19,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "untimed"))
 # One thread each: numbers repeat, and two busy processes don't wait for each other's threads.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+# What is cached between runs stays out of the home directory.
+CACHE = Path(__file__).parents[1] / ".pytest_cache" / "cortex-sweep"
+os.environ.setdefault("CORTEX_SWEEP_CACHE", str(CACHE))
 set_environment(DRIVER, WORKER)  # as every command does at its start
 
 # A script that runs the tests with & makes them, and all that they start, ignore these signals.

@@ -24,19 +24,13 @@ from orchestrator.evaluate.pairs import (
     pair_notes,
 )
 from orchestrator.execution.dry_run import show_plan
-from orchestrator.execution.executor import executor_for
+from orchestrator.execution.executor import check_device
 from orchestrator.execution.plan import Plan, make_plan, with_strangers
 from orchestrator.execution.preflight import check_trials, check_weights, fetch_weights
 from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.session import Label, Session
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import outcomes, read_costs
-from orchestrator.scores.display.style import mark_simulated
-from orchestrator.scores.display.transfer_tables import transfer_tables
-from orchestrator.scores.filters import of_latest_data, started_in
-from orchestrator.scores.overlap_notes import overlap_notes
-from orchestrator.scores.score_table import read_score_table
-from orchestrator.scores.statistics.transfers import transfers
 from trainables.data.shards import describe_copies, list_rois
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import PROTOCOLS, Roi, Trial
@@ -96,7 +90,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
     models = find_models(run.runs, rois)
     work_items = _work_items(settings, models.trials, rois)
     costs = read_costs(run).calibrated(outcomes(run.runs, work_items))
-    executor = executor_for(run, costs)
+    check_device(run)
 
     def make() -> Plan:
         plan = make_plan(work_items, run.runs, costs, run.started.only)
@@ -115,7 +109,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
         label = Label("evaluate", settings.kind, "evaluations")
         planned = with_strangers(make(), run.runs)
         session = Session(run, planned, costs, label, lambda: _closing(run.runs, work_items))
-        return session.run(executor, console)
+        return session.run(console)
 
 
 def _work_items(
@@ -145,6 +139,13 @@ def _closing(runs: RunDirectory, work_items: Sequence[WorkItem]) -> Iterable[Ren
     """Yield the tables of the evaluations, next to the sweep's own scores."""
     if not runs.has_scores(one.id for one in work_items):
         return
+    from orchestrator.scores.display.style import mark_simulated
+    from orchestrator.scores.display.transfer_tables import transfer_tables
+    from orchestrator.scores.filters import of_latest_data, started_in
+    from orchestrator.scores.overlap_notes import overlap_notes
+    from orchestrator.scores.score_table import read_score_table
+    from orchestrator.scores.statistics.transfers import transfers
+
     table = read_score_table(runs)
     asked = {one.id for one in work_items}
     others = {key for key, one in table.trials.items() if isinstance(one, Trial)}

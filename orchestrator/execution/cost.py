@@ -6,22 +6,15 @@ large GPU, corrected by the measured durations of the same sweep's finished tria
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cache
 from statistics import median
-from typing import Any, Final, Self
+from typing import Final, Self
 
-import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-
-from trainables.compute.precision import Numerics
-from trainables.compute.truncated_eigh import is_truncated
+from trainables.compute.numerics import Numerics, is_truncated
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
-from trainables.encoding.protocols import REFITTED, count_clean
-from trainables.models import backbones
-from trainables.models.heads import head_widths
-from trainables.models.pooled import pooled_widths
+from trainables.encoding.split_sizes import REFITTED, count_clean
+from trainables.models.backbone_facts import BackboneSize, size_of
+from trainables.models.widths import head_widths, pooled_widths
 from trainables.results.outcome import Outcome
 from trainables.spec import (
     CLEAN,
@@ -58,17 +51,6 @@ class Estimate:
     least: int = 0
     """Memory that it needs even if images and features are streamed: weights, and matrices of
     images by images."""
-
-
-@dataclass(frozen=True)
-class BackboneSize:
-    """The operations and memory of one image in a backbone."""
-
-    flops: float
-    """Operations of one forward pass."""
-    activation_bytes: int
-    """Bytes of the outputs of all layers."""
-    parameter_bytes: int
 
 
 @dataclass(frozen=True)
@@ -110,7 +92,7 @@ class Costs:
 
     def _estimate(self, trial: Trial) -> Estimate:
         manifests = [self.manifests[shard] for shard in trial.shards]
-        size = measure_backbone(trial.backbone.architecture, manifests[0].image_size)
+        size = size_of(trial.backbone.architecture, manifests[0].image_size)
         head = _head_weights(trial)
         # Training keeps weights, gradients and Adam's two moments; encoding, a few Gram matrices.
         flops, training = 0.0, 4 * (size.parameter_bytes + 4 * head)
@@ -205,33 +187,3 @@ def _factorisation_flops(n: float, k: int, numerics: Numerics) -> float:
     if is_truncated(int(n), k, numerics):
         return TRUNCATED_FLOPS * n**2 * k
     return EIGEN_FLOPS * n**3
-
-
-@cache
-def measure_backbone(architecture: str, image_size: int) -> BackboneSize:
-    """Count a backbone's operations and bytes for one image, without computing the output.
-
-    Raises ValueError if there is no such backbone, or if it does not accept images of that size.
-    """
-    with torch.device("meta"):
-        network = backbones.build(architecture).eval()
-        image = torch.zeros(1, 3, image_size, image_size)
-    outputs: list[int] = []
-
-    def note(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            outputs.append(output.numel() * output.element_size())
-
-    for module in network.modules():
-        if not list(module.children()):
-            module.register_forward_hook(note)
-    try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(image)
-    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
-        raise ValueError(
-            f"{architecture} does not accept images of {image_size} x {image_size} pixels; "
-            "ingest with another --image-size"
-        ) from error
-    parameters = sum(p.numel() * p.element_size() for p in network.parameters())
-    return BackboneSize(float(counter.get_total_flops()), sum(outputs), parameters)

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -15,6 +16,8 @@ from trainables.compute.memory import memory_limit
 from trainables.spec.evaluation import WorkItem
 
 SHOWN: Final = 12
+GPU_DRIVERS: Final = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Devices of the drivers of GPUs: of NVIDIA, of AMD, and in Windows' Linux."""
 
 
 def show_plan(
@@ -87,10 +90,16 @@ def _show_what_does_not_fit(plan: Plan, costs: Costs, n_workers: int, console: C
 
 def _device_memory(n_workers: int) -> Mapping[str, int]:
     """Return the bytes each worker may use, by device: a GPU's, else its share of this machine."""
-    import torch
+    if any(Path(device).exists() for device in GPU_DRIVERS):
+        import torch
 
-    if torch.cuda.is_available():
+        if not torch.cuda.is_available():
+            return _host_memory(n_workers)
         total = torch.cuda.get_device_properties(0).total_memory
         return {f"one {torch.cuda.get_device_name(0)}": int(total)}
+    return _host_memory(n_workers)
+
+
+def _host_memory(n_workers: int) -> Mapping[str, int]:
     total = memory_limit()
     return {f"this machine's memory of {n_bytes(total)}, shared by {n_workers}": total // n_workers}

@@ -1,4 +1,7 @@
-"""Executors of planned work: on a Ray cluster, or in this process."""
+"""Executors of planned work: on a Ray cluster, or in this process.
+
+An executor is made only if there is work: Ray and torch take seconds to import.
+"""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -21,11 +24,16 @@ class Executor(Protocol):
         ...
 
 
-def executor_for(settings: RunSettings, costs: Costs) -> Executor:
-    """Choose the executor; Ray, which takes seconds to import, is imported only if it is used.
+def check_device(settings: RunSettings) -> None:
+    """Raise InputError if this process is to use a GPU and has none."""
+    if settings.local and settings.resources.gpus:
+        from orchestrator.execution.local_executor import LocalExecutor
 
-    Raises InputError if this process can't run the work as requested.
-    """
+        LocalExecutor(settings)
+
+
+def executor_for(settings: RunSettings, costs: Costs) -> Executor:
+    """Choose the executor: Ray's, or that of this process."""
     if settings.local:
         from orchestrator.execution.local_executor import LocalExecutor
 

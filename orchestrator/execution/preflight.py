@@ -12,13 +12,8 @@ from orchestrator.cli.text import n_bytes
 from orchestrator.execution.cost import Costs
 from trainables.compute.memory import memory_limit
 from trainables.data.shards import Manifest
-from trainables.encoding.protocols import shortage
-from trainables.models.backbones import (
-    check_layers,
-    is_on_this_machine,
-    load,
-    published_weights,
-)
+from trainables.encoding.split_sizes import shortage
+from trainables.models.backbone_facts import has_weights, require_layers
 from trainables.spec import Backbone, Encoding, Roi, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
 from trainables.wording import EXAMPLES, similar
@@ -89,15 +84,16 @@ def check_backbones(trials: Sequence[Trial], weights: Path | None, costs: Costs)
         for shard in one.shards
     }
     for architecture, names, image_size in sorted(layers):
-        check_layers(architecture, names, image_size)
+        require_layers(architecture, names, image_size)
     return notes
 
 
 def check_weights(backbone: Backbone, weights: Path | None) -> str | None:
     """Check a backbone's weights, and return a note if workers have yet to download them."""
-    if is_on_this_machine(backbone):
-        load(backbone, weights)
+    if has_weights(backbone, weights):
         return None
+    from trainables.models.backbones import published_weights
+
     size = published_weights(backbone).meta.get("_file_size")
     return (
         f"{backbone.architecture}: its weights {backbone.weights} are not on this machine; they "
@@ -115,7 +111,9 @@ def fetch_weights(
     if on_cluster:
         return
     for backbone in {one.backbone for one in work_items if isinstance(one, Trial)}:
-        if not is_on_this_machine(backbone):
+        if not has_weights(backbone, weights):
+            from trainables.models.backbones import load
+
             load(backbone, weights)
 
 

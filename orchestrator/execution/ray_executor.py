@@ -27,7 +27,7 @@ from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import outcomes, run_context_of
 from trainables.spec import Trial
 from trainables.spec.evaluation import WorkItem
-from trainables.worker.runner import TrialRunner
+from trainables.worker.starting import start_runner
 
 MAX_QUEUES: Final = 5
 """Number of queues that a run starts at most, each after the process of the last one died."""
@@ -73,7 +73,7 @@ def warm_queue(
         say(groups.note)
     queue = start_queue(settings.options.retries, groups.n)
     context = run_context_of(settings, share_of_gpu=min(1.0, groups.size.gpus) or 1.0)
-    make_runner = partial(TrialRunner, replace(context, keep_backbones=keep_backbones))
+    make_runner = partial(start_runner, replace(context, keep_backbones=keep_backbones))
     with (
         session_files() as scratch,
         warm_worker_groups(queue, make_runner, groups.size, groups.n, scratch),

@@ -9,14 +9,14 @@ from rich.console import Console, RenderableType
 
 from orchestrator.cli.values import default_experiment
 from orchestrator.execution.cost import Costs
-from orchestrator.execution.executor import Executor
+from orchestrator.execution.executor import executor_for
 from orchestrator.execution.monitor import Monitor, mean_r
 from orchestrator.execution.narration import Narrator
 from orchestrator.execution.plan import Plan
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import command_of, outcomes
 from orchestrator.tracking.background import start_tracker
-from orchestrator.tracking.mlflow_runs import Sweep
+from orchestrator.tracking.identity import Sweep
 from trainables.data.shards import any_simulated
 
 
@@ -45,7 +45,7 @@ class Session:
     closing: Callable[[], Iterable[RenderableType]]
     """Makes the closing tables."""
 
-    def run(self, executor: Executor, console: Console) -> list[str]:
+    def run(self, console: Console) -> list[str]:
         """Run the waiting trials; mirror them and print closing messages, even if interrupted.
 
         Returns the ids of failed trials.
@@ -59,6 +59,7 @@ class Session:
         complete = False
         try:
             if self.plan.waiting:
+                executor = executor_for(self.settings, self.costs)
                 narrator.say(executor.connect())
                 self._write_record()
                 monitor = Monitor(console, tracker, self.costs, runs, mean_r(runs))

@@ -8,7 +8,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.run_record import Command
 from orchestrator.execution.settings import RunSettings
-from trainables.models.backbones import weights_name
+from trainables.models.weights_name import weights_name
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Trial

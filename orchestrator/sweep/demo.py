@@ -5,16 +5,9 @@ from typing import Final
 
 from rich.console import Console
 
-from orchestrator.ingest.run import ingest_algonauts
-from orchestrator.ingest.settings import Settings
-from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
-from orchestrator.ingest.simulate.pretrained_weights import make_weights
-from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task
-from orchestrator.ingest.task.run import ingest_task
 from trainables.data.data_directory import DataDirectory
 
-SIMULATION: Final = SimulationSettings(subjects=(1, 2))
-TASK: Final = TaskSimulation(image_size=SIMULATION.image_size)
+SUBJECTS: Final = (1, 2)
 TASK_NAME: Final = "simulated"
 
 
@@ -25,17 +18,26 @@ def is_prepared(home: Path) -> bool:
 
 def prepare_demo(home: Path, console: Console) -> None:
     """Make the demonstration's data under home: source, weights.safetensors and data."""
+    from orchestrator.ingest.run import ingest_algonauts
+    from orchestrator.ingest.settings import Settings
+    from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
+    from orchestrator.ingest.simulate.pretrained_weights import make_weights
+    from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task
+    from orchestrator.ingest.task.run import ingest_task
+
+    simulation = SimulationSettings(subjects=SUBJECTS)
+    task = TaskSimulation(image_size=simulation.image_size)
     data = DataDirectory(home / "data")
-    console.print(f"simulating {len(SIMULATION.subjects)} subjects in {home / 'source'}")
-    simulate(home / "source", SIMULATION)
+    console.print(f"simulating {len(simulation.subjects)} subjects in {home / 'source'}")
+    simulate(home / "source", simulation)
     weights = home / "weights.safetensors"
     console.print(f"pretraining the backbone on simulated classes (about a minute): {weights}")
     make_weights(weights)
     ingest_algonauts(
         home / "source",
         data,
-        Settings("stimulus", SIMULATION.image_size),
+        Settings("stimulus", simulation.image_size),
         noise_ceilings=home / "source" / "noise_ceilings",
     )
-    simulate_task(home / "task-source", TASK)
-    ingest_task(home / "task-source", data, TASK_NAME, "imagefolder", image_size=TASK.image_size)
+    simulate_task(home / "task-source", task)
+    ingest_task(home / "task-source", data, TASK_NAME, "imagefolder", image_size=task.image_size)

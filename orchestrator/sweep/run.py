@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from orchestrator.cli.arguments import DEMO
 from orchestrator.cli.selection import select
 from orchestrator.execution.dry_run import show_plan
-from orchestrator.execution.executor import executor_for
+from orchestrator.execution.executor import check_device
 from orchestrator.execution.plan import Plan, make_plan, with_strangers
 from orchestrator.execution.preflight import (
     check_backbones,
@@ -21,8 +21,6 @@ from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.session import Label, Session
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import name_weights, outcomes, read_costs
-from orchestrator.scores.display.score_tables import closing_table
-from orchestrator.sweep.demo import is_prepared, prepare_demo
 from orchestrator.sweep.hyperparameters import read_hyperparameters, with_hyperparameters
 from orchestrator.sweep.settings import SweepSettings, TrialChanges
 from orchestrator.sweep.spaces import Space, expand, load_space, space_notes
@@ -46,14 +44,8 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     sizes = read_costs(run)
     missing = check_backbones(trials, run.locations.weights, sizes)
     costs = sizes.calibrated(outcomes(run.runs, trials))
-    executor, notes = (
-        executor_for(run, costs),
-        (
-            *describe_copies(run.data),
-            *space_notes(space, rois),
-            *missing,
-        ),
-    )
+    check_device(run)
+    notes = (*describe_copies(run.data), *space_notes(space, rois), *missing)
 
     def plan() -> Plan:
         made = make_plan(trials, run.runs, costs, run.started.only)
@@ -69,11 +61,13 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
         label = Label("sweep", Path(settings.space).stem, "trials", _digest(settings.changes))
         planned = with_strangers(plan(), run.runs)
         session = Session(run, planned, costs, label, lambda: _closing(settings, trials))
-        return session.run(executor, console)
+        return session.run(console)
 
 
 def _prepare_demo(run: RunSettings, console: Console) -> None:
     """Make the demonstration's data. Ray reads its images, so even a local run needs Ray once."""
+    from orchestrator.sweep.demo import is_prepared, prepare_demo
+
     if run.local and is_prepared(DEMO):
         return
     from orchestrator.cluster.connection import connect, local_cpus
@@ -89,6 +83,8 @@ def _digest(changes: TrialChanges) -> str | None:
 
 def _closing(settings: SweepSettings, trials: Sequence[Trial]) -> Iterator[RenderableType]:
     """Yield a table of each fine-tuned method against untuned, if both have scores."""
+    from orchestrator.scores.display.score_tables import closing_table  # imports pandas
+
     ids = [trial.id for trial in trials]
     runs = settings.run.runs
     table = closing_table(runs, ids, by="roi" if settings.space == "demo" else "group")

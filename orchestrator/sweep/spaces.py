@@ -16,7 +16,6 @@ from typing import Final
 import search_spaces
 from orchestrator.cli.errors import InputError
 from orchestrator.sweep.confinement import LOADING, confined, first_items
-from trainables.models.backbones import registered_builders
 from trainables.spec import FROM_FILE, Backbone, Roi, Trial
 from trainables.spec.evaluation import with_rois_of
 from trainables.spec.search import Search
@@ -132,15 +131,31 @@ def _check_source(path: Path) -> None:
 @contextmanager
 def _same_backbones(file: str | None) -> Iterator[None]:
     """Raise InputError if the block registers a backbone, which no worker would know."""
-    before = registered_builders()
+    before = _loaded_builders()
     yield
-    after = registered_builders()
-    changed = sorted(name for name in after if after[name] is not before.get(name))
+    changed = sorted(
+        name
+        for name, (builder, is_known) in _loaded_builders().items()
+        if builder is not before.get(name, (None,))[0] and not is_known
+    )
     if changed:
         raise InputError(
             f"{file}: registers the backbone {changed[0]!r}, which workers do not know; "
             "a search space uses the backbones of torchvision and of this program"
         )
+
+
+def _loaded_builders() -> dict[str, tuple[object, bool]]:
+    """Return each registered builder of a backbone, and whether torchvision or this program has it.
+
+    Without torchvision in memory nothing is registered, and it is not imported for that.
+    """
+    if "torchvision.models" not in sys.modules:
+        return {}
+    from trainables.models.backbones import is_own_or_published, registered_builders
+
+    found = registered_builders()
+    return {name: (found[name], is_own_or_published(name, found[name])) for name in found}
 
 
 def expand(space: Space, rois: Sequence[Roi], weights: str | None) -> list[Trial]:

@@ -5,11 +5,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from orchestrator.tracking.mlflow_runs import Mirror, Sweep
+from orchestrator.tracking.identity import Sweep
 from orchestrator.tracking.mlflow_store import tracking_uri
 from trainables.storage.redaction import redact
+
+if TYPE_CHECKING:
+    from orchestrator.tracking.mlflow_runs import Mirror
 
 MAX_FAILURES: Final = 3
 """Trials that a store rejects one after another until the others wait for the next attempt."""
@@ -21,7 +24,7 @@ PAUSE_SECONDS: Final = 30.0
 class Tracker:
     """Mirrors trials in a separate thread, so that a slow or unreachable MLflow delays nothing."""
 
-    def __init__(self, open_mirror: Callable[[], Mirror], warn: Callable[[str], None]) -> None:
+    def __init__(self, open_mirror: Callable[[], "Mirror"], warn: Callable[[str], None]) -> None:
         self._open = open_mirror
         self._warn = warn
         self._mirror: Mirror | None = None
@@ -86,7 +89,7 @@ class Tracker:
             self._down_until = time.monotonic() + PAUSE_SECONDS
         return is_open
 
-    def _attempt(self, action: Callable[[Mirror], None]) -> bool:
+    def _attempt(self, action: Callable[["Mirror"], None]) -> bool:
         try:
             if self._mirror is None:
                 self._mirror = self._open()
@@ -103,4 +106,11 @@ def start_tracker(sweep: Sweep, warn: Callable[[str], None]) -> Tracker:
     """Start mirroring a sweep to the tracking store named by the environment."""
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return Tracker(lambda: Mirror(sweep, tracking_uri()), warn)
+    return Tracker(lambda: _open_mirror(sweep), warn)
+
+
+def _open_mirror(sweep: Sweep) -> "Mirror":
+    """Open the store in the tracker's thread, which alone waits for MLflow to be imported."""
+    from orchestrator.tracking.mlflow_runs import Mirror
+
+    return Mirror(sweep, tracking_uri())

@@ -8,51 +8,30 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from mlflow.entities import Param, RunTag
 
+from orchestrator.tracking.identity import Sweep
 from orchestrator.tracking.mlflow_store import find_experiment, tracking_uri
 from orchestrator.tracking.run_contents import ended_ms, layer_tags, metrics, parameters
 from orchestrator.tracking.store_check import open_store
-from trainables.data.data_directory import DataDirectory, manifest_file
+from trainables.data.data_directory import manifest_file
 from trainables.data.shards import Manifest
 from trainables.results.outcome import Outcome
 from trainables.results.provenance import code_version
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import digest
-from trainables.training.checkpoints import LAST, Note
+from trainables.training.checkpoint_notes import LAST, Note
 
 PARENT: Final = "mlflow.parentRunId"
 MIRRORED: Final = "mirrored"
 """Tag: digest of the files that the run was written from; if it differs, the run is outdated."""
 BATCH: Final = 900
 """Metrics per call; MLflow's limit is 1,000."""
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """The content of the parent run, and where its trials' or evaluations' files are."""
-
-    experiment: str
-    space: str
-    data: DataDirectory
-    runs: RunDirectory
-    fingerprint: str
-    command: str = "sweep"
-    """``sweep``, or ``evaluate``, for which ``space`` is the kind of evaluation."""
-    hyperparameters: str | None = None
-    """Digest of the hyperparameter file that the trials use, if one was given."""
-
-    @property
-    def key(self) -> str:
-        """Identify this sweep: the same space on the same directory continues the same run."""
-        named = [self.space] if self.command == "sweep" else [self.command, self.space]
-        of_file = [self.hyperparameters] if self.hyperparameters else []
-        return digest([*named, self.runs.resolved().address, *of_file])
 
 
 class Mirror:

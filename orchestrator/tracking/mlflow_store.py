@@ -1,14 +1,17 @@
-"""The store of MLflow's runs: its address, and the creation of a local one."""
+"""The store of MLflow's runs: its address, and the creation of a local one.
+
+MLflow, which takes seconds to import, is imported only to open a store.
+"""
 
 import os
 import secrets
 from pathlib import Path
-from typing import Final
-
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING, Final
 
 from trainables.storage.local_files import create
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 SQLITE: Final = "sqlite:///"
 DEFAULT_URI: Final = f"{SQLITE}mlflow.db"
@@ -37,6 +40,8 @@ def make_store(uri: str) -> None:
     path = sqlite_path(uri)
     if path is None or path.exists():
         return
+    from mlflow import MlflowClient
+
     # A random name, because MLflow remembers the names of stores that it has opened.
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -48,12 +53,14 @@ def make_store(uri: str) -> None:
         beside.unlink(missing_ok=True)
 
 
-def find_experiment(client: MlflowClient, name: str) -> str:
+def find_experiment(client: "MlflowClient", name: str) -> str:
     """Return the id of an experiment, created if absent, and restored if it was deleted.
 
     MLflow keeps the name of a deleted experiment, so that no other one can have it. Raises
     StoreError with the cure if it can't be restored.
     """
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(name)
     if found is None:
         try:

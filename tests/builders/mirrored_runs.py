@@ -8,7 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from benchmarks.small_shards import write_shards
-from orchestrator.tracking.mlflow_runs import PARENT, Sweep
+from orchestrator.tracking.identity import Sweep
+from orchestrator.tracking.mlflow_runs import PARENT
 from trainables.data.data_directory import DataDirectory
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.epoch_report import EpochReport

@@ -15,7 +15,7 @@ from orchestrator.ingest.task.sources import find_task
 from tests.builders.listeners import Quiet
 from tests.builders.tiny_backbone import tiny_backbone
 from trainables.data.data_directory import DataDirectory
-from trainables.models.backbones import weights_name
+from trainables.models.weights_name import weights_name
 from trainables.probes.probe import ProbeContext
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import (

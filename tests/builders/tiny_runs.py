@@ -14,7 +14,7 @@ from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
 from trainables.exceptions import Stopped
 from trainables.models import backbones
-from trainables.models.backbones import weights_name
+from trainables.models.weights_name import weights_name
 from trainables.results.epoch_report import EpochReport
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import (

@@ -20,7 +20,7 @@ from benchmarks.small_shards import N_PATTERNS, N_VERTICES, ROIS, PlantedRows, w
 from tests.builders.listeners import Quiet
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import TEST, TRAIN, list_rois
-from trainables.models import backbones
+from trainables.models.weights_name import weights_name
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import (
@@ -112,7 +112,7 @@ class TransferLab:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             torch.save(narrow_backbone().state_dict(), home / "weights.pt")
-        backbone = Backbone("narrow", backbones.weights_name(home / "weights.pt"))
+        backbone = Backbone("narrow", weights_name(home / "weights.pt"))
         place = RunContext(
             DataDirectory(home / "data"), RunDirectory(home / "runs"), home / "weights.pt"
         )

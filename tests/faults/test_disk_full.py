@@ -23,7 +23,7 @@ from trainables.encoding.features import FeatureStore, Storage
 from trainables.exceptions import DiskFull
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_score_file
-from trainables.training.checkpoints import read_history
+from trainables.training.checkpoint_notes import read_history
 
 pytestmark = [
     pytest.mark.usefixtures("without_ray"),

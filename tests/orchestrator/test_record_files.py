@@ -18,7 +18,8 @@ from trainables.data.tasks import TaskManifest
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.storage.stored_directory import StoredDirectory
-from trainables.training.checkpoints import LAST, load_backbone
+from trainables.training.checkpoint_notes import LAST
+from trainables.training.checkpoints import load_backbone
 
 PACKAGES = (trainables, orchestrator)
 RECORD = re.compile(r"^@(?:records\.)?record\nclass (\w+)", re.MULTILINE)

@@ -1,3 +1,11 @@
 """Devices, numerical precision and linear algebra."""
 
-__all__ = ["device", "failures", "linear_algebra", "memory", "precision", "truncated_eigh"]
+__all__ = [
+    "device",
+    "failures",
+    "linear_algebra",
+    "memory",
+    "numerics",
+    "precision",
+    "truncated_eigh",
+]

@@ -1,11 +1,12 @@
-"""Numerics: full float32 for scores, and for everything in a deterministic trial."""
+"""torch's switches: full float32 for scores, and for everything in a deterministic trial."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
+
+from trainables.compute.numerics import Numerics
 
 _BACKENDS: Final[Any] = torch.backends  # its operations are only declared at run time
 _OPERATIONS: Final[tuple[Any, ...]] = (
@@ -14,21 +15,6 @@ _OPERATIONS: Final[tuple[Any, ...]] = (
     _BACKENDS.mkldnn.matmul,
     _BACKENDS.mkldnn.conv,
 )
-
-
-@dataclass(frozen=True)
-class Numerics:
-    """How a trial's numbers are computed: on fast paths, or bitwise reproducibly."""
-
-    deterministic: bool = False
-    """Compute in full float32, by kernels that are bitwise reproducible on one machine.
-
-    Functions with a fast path take this value as an argument; :func:`torch_set_for` sets torch's
-    own switches.
-    """
-
-
-FAST: Final = Numerics()
 
 
 @contextmanager

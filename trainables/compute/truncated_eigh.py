@@ -12,22 +12,20 @@ import torch
 from torch import Tensor
 
 from trainables.compute.linear_algebra import decompose, largest_of, multiply, orthonormal
-from trainables.compute.precision import FAST, Numerics
+from trainables.compute.numerics import (
+    BLOCK,
+    FAST,
+    FIRST_LOOK,
+    LAST_LOOK,
+    SPARE,
+    Numerics,
+    is_truncated,
+)
 
-TRUNCATED_ROWS: Final = 3000
-"""Smallest number of rows for which truncation can be faster than a full eigendecomposition."""
-SPARE: Final = 64
-"""Components computed beyond k, because float32 mixes components close to the cut."""
 RESIDUAL: Final = 1e-2
 """Largest accepted residual |K v − w v| / w of a component; a larger one is due to rounding."""
 ENOUGH: Final = 2e-3
 """Residual at which Lanczos stops: what remains is nearly all rounding."""
-BLOCK: Final = 128
-"""Vectors per block of Lanczos."""
-FIRST_LOOK: Final = 2.6
-"""Dimensions of the subspace, per component, at the first check of residuals."""
-LAST_LOOK: Final = 0.5
-"""Dimensions of the subspace, per row, above which a full eigendecomposition is as fast."""
 GROWTH: Final = 1.2
 """Factor by which the subspace grows between checks of residuals."""
 
@@ -41,12 +39,6 @@ def leading_components(K: Tensor, k: int, numerics: Numerics = FAST) -> tuple[Te
     found = _truncated(K, k) if is_truncated(len(K), k, numerics) else None
     values, vectors = found or decompose(K)
     return values.flip(0)[:k], vectors.flip(1)[:, :k]
-
-
-def is_truncated(n: int, k: int, numerics: Numerics) -> bool:
-    """Return whether k components of n rows are computed by truncation."""
-    first_look = FIRST_LOOK * (k + SPARE) + BLOCK
-    return not numerics.deterministic and n >= TRUNCATED_ROWS and first_look <= LAST_LOOK * n
 
 
 def _truncated(K: Tensor, k: int) -> tuple[Tensor, Tensor] | None:

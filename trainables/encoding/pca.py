@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trainables.compute.linear_algebra import add_gram, multiply
-from trainables.compute.precision import FAST, Numerics
+from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.truncated_eigh import leading_components
 
 IMAGES_PER_FEATURE: Final = 3

@@ -9,29 +9,20 @@ optimistic.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from math import floor
 from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.compute.precision import FAST, Numerics, full_float32
+from trainables.compute.numerics import FAST, Numerics
+from trainables.compute.precision import full_float32
 from trainables.encoding.pca import Layer
 from trainables.encoding.ridge import Fold, correlate, correlate_each
-from trainables.spec import CLEAN, CLEAN_SHARE, Encoding, Protocol
+from trainables.encoding.split_sizes import MIN_ROWS, REFITTED, count_clean
+from trainables.spec import CLEAN, Encoding, Protocol
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
-
-MIN_ROWS: Final = 3
-"""Fewest rows to correlate over: r of two is always 1 or -1."""
-REFITTED: Final[tuple[Protocol, ...]] = ("nested", CLEAN)
-"""Protocols that choose within training images, fit on these again and measure r on test images."""
-
-
-def count_clean(n_train: int) -> int:
-    """Count the rows of ``clean`` among so many training images."""
-    return floor(CLEAN_SHARE * n_train)
 
 
 @dataclass(frozen=True)
@@ -213,20 +204,3 @@ def n_scored(protocol: Protocol, split: Split, n_folds: int) -> int:
     if protocol in REFITTED:
         return len(split.test)
     return len(split.rows_for(protocol)) // n_folds * n_folds
-
-
-def shortage(protocol: Protocol, n_folds: int, n_images: int, n_train: int, n_test: int) -> str:
-    """Say which images are too few for a protocol, from the counts of a split; "" if none are."""
-    if protocol in REFITTED and n_test < MIN_ROWS:
-        return f"{n_test} test images, needs {MIN_ROWS}"
-    released = min(n_train, n_images * 3 // 4 + n_images // 10)
-    n = {
-        "nested": n_train,
-        "clean": count_clean(n_train),
-        "paper": n_test,
-        "released": released,
-    }[protocol]
-    side = "test" if protocol == "paper" else "training"
-    if n // n_folds < MIN_ROWS:
-        return f"{n} {side} images in {n_folds} folds, needs {MIN_ROWS * n_folds}"
-    return ""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from trainables.compute.linear_algebra import column_products, multiply, scale_rows, upper_product
-from trainables.compute.precision import FAST, Numerics, full_float32
+from trainables.compute.numerics import FAST, Numerics
+from trainables.compute.precision import full_float32
 from trainables.encoding.pca import Layer, PrincipalComponents, principal_components
 
 CHUNK_BYTES: Final = 128 * 2**20

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.compute.precision import FAST, Numerics
+from trainables.compute.numerics import FAST, Numerics
 from trainables.encoding.chosen_predictions import ChosenPredictions, Predictions, mean_choice
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import read_layer

@@ -1,3 +1,14 @@
 """Backbones, readout heads, the models that are fine-tuned, and their losses."""
 
-__all__ = ["backbones", "finetuned", "heads", "losses", "pooled", "weights"]
+__all__ = [
+    "backbone_facts",
+    "backbones",
+    "finetuned",
+    "heads",
+    "losses",
+    "measurement",
+    "pooled",
+    "weights",
+    "weights_name",
+    "widths",
+]

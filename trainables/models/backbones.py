@@ -11,13 +11,12 @@ from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from trainables.models.weights import fit, read_state
+from trainables.models.weights_name import SHA256, weights_name
 from trainables.spec import Backbone
-from trainables.storage.atomic import hash_file
 from trainables.wording import meant
 
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
 IMAGENET_STD: Final = (0.229, 0.224, 0.225)
-SHA256: Final = "sha256:"
 SHOWN: Final = 30
 """The most layers that a message lists."""
 
@@ -60,6 +59,14 @@ def registered_builders() -> dict[str, Callable[..., nn.Module]]:
     return {**published, **OWN_ARCHITECTURES}
 
 
+def is_own_or_published(name: str, builder: object) -> bool:
+    """Return whether a builder is the one that torchvision or this module registers by a name."""
+    module, function = (str(getattr(builder, one, "")) for one in ("__module__", "__name__"))
+    if module == __name__:
+        return name == function.replace("_", "-")
+    return module.startswith("torchvision.") and name in (function, f"quantized_{function}")
+
+
 def build(architecture: str) -> nn.Module:
     """Build an untrained backbone by name; raise ValueError naming the known ones."""
     if architecture in OWN_ARCHITECTURES:
@@ -82,7 +89,7 @@ def load(backbone: Backbone, weights_file: Path | None = None) -> nn.Module:
     """
     network = build(backbone.architecture)
     if backbone.weights.startswith(SHA256):
-        state, origin = _state_of(backbone, weights_file), str(weights_file)
+        state, origin = read_state(_checked(backbone, weights_file)), str(weights_file)
     else:
         published = published_weights(backbone)
         state, origin = _download(backbone, published), str(cached_file(published))
@@ -91,14 +98,14 @@ def load(backbone: Backbone, weights_file: Path | None = None) -> nn.Module:
     return network
 
 
-def is_on_this_machine(backbone: Backbone) -> bool:
-    """Return whether a backbone can be loaded without a download.
+def file_of(backbone: Backbone, weights_file: Path | None) -> Path:
+    """Return the file that a backbone's weights are read from, which may be yet to be downloaded.
 
-    Raises ValueError if torchvision has no such weights.
+    Raises ValueError if torchvision has no such weights, or if the given file is not the one.
     """
     if backbone.weights.startswith(SHA256):
-        return True
-    return cached_file(published_weights(backbone)).is_file()
+        return _checked(backbone, weights_file)
+    return cached_file(published_weights(backbone))
 
 
 def published_weights(backbone: Backbone) -> Any:
@@ -139,19 +146,14 @@ def _download(backbone: Backbone, weights: Any) -> dict[str, Tensor]:
     return state
 
 
-def weights_name(path: Path) -> str:
-    """Name a weights file by its content: ``sha256:`` and 16 hex digits."""
-    return SHA256 + hash_file(path)[:16]
-
-
-def _state_of(backbone: Backbone, path: Path | None) -> dict[str, Tensor]:
+def _checked(backbone: Backbone, path: Path | None) -> Path:
     if path is None or not path.is_file():
         raise ValueError(f"weights {backbone.weights} come from a file, found none; give --weights")
     if weights_name(path) != backbone.weights:
         raise ValueError(
             f"{path}: its content is {weights_name(path)}, expected {backbone.weights}"
         )
-    return read_state(path)
+    return path
 
 
 def normalise(images: Tensor) -> Tensor:

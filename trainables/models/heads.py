@@ -1,17 +1,12 @@
 """Modules on top of a backbone during fine-tuning: readouts and the shared projection head."""
 
-from math import floor
-from typing import Final
-
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainables.models.backbones import normalise
 from trainables.models.losses import contrastive_loss
+from trainables.models.widths import head_widths
 from trainables.spec import Contrastive
-
-MIN_WIDTH: Final = 2
-"""Floor of both head widths: in one dimension a cosine is only a sign."""
 
 
 class SharedHead(nn.Sequential):
@@ -45,14 +40,6 @@ def project_batch(head: nn.Sequential, readouts: Tensor) -> Tensor:
         else:
             readouts = module(readouts)
     return readouts
-
-
-def head_widths(objective: Contrastive, n_vertices: int) -> tuple[int, int]:
-    """Return a head's widths: h and z, shares of the ROI's vertices, at least MIN_WIDTH."""
-    return (
-        max(MIN_WIDTH, floor(objective.hidden_ratio * n_vertices)),
-        max(MIN_WIDTH, floor(objective.embedding_ratio * n_vertices)),
-    )
 
 
 class ContrastiveModel(nn.Module):

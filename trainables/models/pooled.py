@@ -2,25 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor
-from statistics import fmean
 
 from torch import Tensor, nn
 
 from trainables.models.backbones import normalise
-from trainables.models.heads import MIN_WIDTH, SharedHead
+from trainables.models.heads import SharedHead
 from trainables.models.losses import contrastive_loss
-from trainables.spec import MEAN, Pooled
-
-
-def pooled_widths(objective: Pooled, n_vertices: Sequence[int]) -> tuple[int, int]:
-    """Return the widths of a pooled head: h, the mean or the constant, and z = ⌊h/4⌋.
-
-    n_vertices: of each subject's ROI. Both are at least MIN_WIDTH.
-    """
-    wanted = floor(fmean(n_vertices)) if objective.hidden_dim == MEAN else objective.hidden_dim
-    hidden = max(MIN_WIDTH, int(wanted))
-    return hidden, max(MIN_WIDTH, hidden // 4)
+from trainables.models.widths import pooled_widths
+from trainables.spec import Pooled
 
 
 class PooledModel(nn.Module):

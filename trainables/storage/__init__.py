@@ -14,4 +14,5 @@ __all__ = [
     "tensor_files",
     "threads",
     "unchanged",
+    "user_cache",
 ]

@@ -8,7 +8,6 @@ refer to others (a manifest, the note of a checkpoint, a score file) are written
 outside a mirror, all functions here that transfer files do nothing.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -27,11 +26,11 @@ from trainables.storage.s3_objects import (
     objects_below,
 )
 from trainables.storage.temporary_files import is_owned, is_temporary, temporary_name
+from trainables.storage.user_cache import cache
 
 SCHEME: Final = "s3://"
 MIRRORS: Final = ("cortex-sweep-s3", "mirror-of")
 """Directories that hold all mirrors. Both names together mark a path as one in a mirror."""
-CACHE_VARIABLE: Final = "CORTEX_SWEEP_CACHE"
 LARGE: Final = (".safetensors",)
 """Suffixes of files that are copied only when their directory or name is requested."""
 APPENDED: Final = (".jsonl",)
@@ -61,11 +60,6 @@ def place(text: str) -> Path:
             f"{text!r}: expected s3://BUCKET/PREFIX, keys in ~/.aws or AWS_… variables"
         )
     return cache().joinpath(*MIRRORS, bucket, *parts)
-
-
-def cache() -> Path:
-    """Return the directory of this machine in which mirrors are kept."""
-    return Path(os.environ.get(CACHE_VARIABLE) or "~/.cache").expanduser().resolve()
 
 
 def address(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 __all__ = [
     "batches",
+    "checkpoint_notes",
     "checkpoints",
     "distributed",
     "finetune",

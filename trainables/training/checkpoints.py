@@ -10,10 +10,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Final
 
 import torch
-from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -22,42 +21,13 @@ from trainables.exceptions import Denied
 from trainables.models import backbones
 from trainables.models.weights import check_fit
 from trainables.results.epoch_report import EpochReport
-from trainables.spec.fields import Count, Name, Text
-from trainables.spec.records import parse, read_bounded, record
 from trainables.storage.atomic import hash_file, hash_files, write_text
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.storage.tensor_files import write_tensors
+from trainables.training.checkpoint_notes import BEST, LAST, Note
 
-LAST: Final = "last.json"
-BEST: Final = "best.json"
 SAVING_SHARE: Final = 0.05
 """Largest share of a training's time to spend on saving: AlexNet and Adam's state are 0.7 GB."""
-
-
-@record
-class Note:
-    """The content of ``last.json`` and ``best.json``: a checkpoint's files and history."""
-
-    epoch: Count
-    model: Name
-    """File of the model's weights."""
-    optimizer: Name | None
-    """File of the optimiser's state; None when the training is complete."""
-    sha256: dict[Name, Text]
-    history: Annotated[tuple[EpochReport, ...], Field(min_length=1)]
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a note; raise ValueError if it is damaged, FileNotFoundError if it is absent."""
-        return parse(cls, read_bounded(path))
-
-
-def read_history(directory: StoredDirectory) -> tuple[EpochReport, ...]:
-    """Read the epoch reports of a training's last checkpoint; () without a valid checkpoint."""
-    try:
-        return Note.read(directory.path / LAST).history
-    except (OSError, ValueError):
-        return ()
 
 
 @dataclass(frozen=True)

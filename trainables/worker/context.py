@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from trainables.compute.precision import Numerics
+from trainables.compute.numerics import Numerics
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import WorkItem, training_of
 from trainables.storage.stored_directory import StoredDirectory
-from trainables.worker.subject_cache import CachedSubject
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from trainables.worker.subject_cache import CachedSubject
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class PreparedTrial:
     """A trial or evaluation with its network, and its subjects by shard name."""
 
     trial: WorkItem
-    network: nn.Module
-    subjects: dict[str, CachedSubject]
+    network: "nn.Module"
+    subjects: dict[str, "CachedSubject"]
 
 
 def numerics_of(item: WorkItem) -> Numerics:

@@ -11,8 +11,9 @@ from trainables.compute.device import free_bytes
 from trainables.data.shards import read_planned_vertices
 from trainables.data.stimuli import KnownStimuli, Overlap
 from trainables.encoding.features import Storage, extract
-from trainables.encoding.protocols import MIN_ROWS, Split
+from trainables.encoding.protocols import Split
 from trainables.encoding.score_rois import RoiScores, Targets, score_rois
+from trainables.encoding.split_sizes import MIN_ROWS
 from trainables.results.complete_scores import is_scored
 from trainables.results.prediction_files import write_predictions
 from trainables.results.score_files import write_scores

@@ -14,7 +14,7 @@ from orchestrator.sweep.search.summary import (
     summarise_best,
     write_history,
 )
-from orchestrator.tracking.mlflow_runs import Sweep
+from orchestrator.tracking.identity import Sweep
 from trainables.results.provenance import code_version
 
 

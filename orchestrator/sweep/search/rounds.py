@@ -25,7 +25,7 @@ from trainables.spec.fields import Measure, Size, Text
 from trainables.spec.search import Hyperparameters, Search, Value, name_of
 from trainables.storage.atomic import write_text
 from trainables.storage.stored_directory import StoredDirectory
-from trainables.training.checkpoints import read_history
+from trainables.training.checkpoint_notes import read_history
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,15 @@ from rich.console import Console
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.values import default_experiment
-from orchestrator.cluster.job_runner import QueueLost
 from orchestrator.execution.narration import Narrator
 from orchestrator.execution.preflight import fetch_weights
 from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.settings import RunSettings
-from orchestrator.sweep.search.conclusion import conclude
 from orchestrator.sweep.search.plan import read_progress, show_plan
-from orchestrator.sweep.search.round_runner import RoundRunner
 from orchestrator.sweep.search.rounds import Progress
 from orchestrator.sweep.settings import SweepSettings
 from orchestrator.tracking.background import start_tracker
-from orchestrator.tracking.mlflow_runs import Sweep
+from orchestrator.tracking.identity import Sweep
 from orchestrator.tracking.mlflow_store import tracking_uri
 from trainables.data.shards import any_simulated
 from trainables.spec.search import Search
@@ -57,6 +54,10 @@ def _run(
     settings: RunSettings, progress: Progress, identity: Sweep, narrator: Narrator
 ) -> list[str]:
     """Run the remaining rounds, mirror trials, and write the results when all have ended."""
+    from orchestrator.cluster.job_runner import QueueLost
+    from orchestrator.sweep.search.conclusion import conclude  # imports matplotlib
+    from orchestrator.sweep.search.round_runner import RoundRunner  # imports Ray
+
     warnings: list[str] = []
     tracker = start_tracker(identity, warnings.append)
     failures: dict[str, str] = {}

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.execution.cost import GPU_FLOPS, Costs, measure_backbone
+from orchestrator.execution.cost import GPU_FLOPS, Costs
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import SCHEMA_VERSION, Manifest
+from trainables.models.measurement import measure_backbone
 from trainables.results.outcome import Outcome
 from trainables.spec import (
     LARGEST_ROI,

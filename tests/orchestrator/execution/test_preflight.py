@@ -23,7 +23,8 @@ from orchestrator.execution.settings import Locations, RunSettings
 from tests.builders.planned_rois import rois
 from tests.orchestrator.execution.test_cost import manifest
 from trainables.data.data_directory import DataDirectory
-from trainables.encoding.protocols import Split, contiguous_folds, shortage
+from trainables.encoding.protocols import Split, contiguous_folds
+from trainables.encoding.split_sizes import shortage
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import (
     PROTOCOLS,

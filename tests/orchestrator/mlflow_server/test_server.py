@@ -18,7 +18,8 @@ from orchestrator.mlflow_server.postgres import binaries, postgres
 from orchestrator.mlflow_server.server import Secrets
 from orchestrator.tracking import store_check
 from orchestrator.tracking.background import start_tracker
-from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
+from orchestrator.tracking.identity import Sweep
+from orchestrator.tracking.mlflow_runs import PARENT, Mirror
 from tests.builders.mirrored_runs import finish, rois
 from tests.builders.tcp_listeners import closed_port, silent_port
 from trainables.data.data_directory import DataDirectory

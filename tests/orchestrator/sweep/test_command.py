@@ -11,7 +11,7 @@ from benchmarks.small_shards import write_shards
 from tests.builders.sweep_command import SPACE, command, contents, refusal
 from trainables.data.data_directory import MANIFEST, DataDirectory
 from trainables.data.shards import list_rois
-from trainables.models import backbones
+from trainables.models.weights_name import weights_name
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Contrastive, Encoding, Trial
@@ -189,7 +189,7 @@ def test_weights_that_cannot_be_downloaded_are_reported_with_the_cure(
 
 
 def test_a_damaged_outcome_is_refused_by_name(home, capsys) -> None:
-    backbone = Backbone("tiny", backbones.weights_name(home / "weights.safetensors"))
+    backbone = Backbone("tiny", weights_name(home / "weights.safetensors"))
     roi = list_rois(DataDirectory(home / "data"))[0]
     trial = Trial(Contrastive(epochs=2), (roi,), backbone, Encoding(layers=("1",)))
     Outcome(trial, "finished", "", "cpu", 0.0, {}).write(RunDirectory(home / "runs"))

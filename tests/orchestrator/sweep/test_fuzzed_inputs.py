@@ -20,7 +20,7 @@ from orchestrator.sweep import confinement
 from tests.builders.sweep_command import SPACE, command
 from trainables.data.data_directory import MANIFEST, DataDirectory
 from trainables.data.shards import list_rois
-from trainables.models.backbones import weights_name
+from trainables.models.weights_name import weights_name
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Contrastive, Encoding, Trial

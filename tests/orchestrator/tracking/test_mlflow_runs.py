@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from benchmarks.small_shards import write_shards
-from orchestrator.tracking import mlflow_store
-from orchestrator.tracking.mlflow_runs import PARENT, Mirror, Sweep
+from orchestrator.tracking.identity import Sweep
+from orchestrator.tracking.mlflow_runs import PARENT, Mirror
 from orchestrator.tracking.mlflow_store import StoreError, find_experiment, make_store
 from tests.builders.file_systems import refuse_links
 from tests.builders.mirrored_runs import HISTORY, finetuned, finish, rois, runs_of
@@ -231,11 +231,11 @@ def test_a_store_whose_making_was_cut_is_made_anew(tmp_path, monkeypatch, has_li
             super().search_experiments(*arguments, **named)
             raise Killed
 
-    monkeypatch.setattr(mlflow_store, "MlflowClient", Dying)
+    monkeypatch.setattr("mlflow.MlflowClient", Dying)
     with pytest.raises(Killed):
         make_store(uri)
     assert not (tmp_path / "mlflow.db").exists()
-    monkeypatch.setattr(mlflow_store, "MlflowClient", MlflowClient)
+    monkeypatch.setattr("mlflow.MlflowClient", MlflowClient)
     make_store(uri)
     made = (tmp_path / "mlflow.db").stat().st_ino
     make_store(uri)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from trainables.compute import truncated_eigh
-from trainables.compute.precision import FAST, Numerics
-from trainables.compute.truncated_eigh import dominant_vectors, is_truncated, leading_components
+from trainables.compute.numerics import FAST, Numerics, is_truncated
+from trainables.compute.truncated_eigh import dominant_vectors, leading_components
 
 N, K = 400, 40
 

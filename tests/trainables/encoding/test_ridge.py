@@ -25,7 +25,7 @@ from tests.builders.ridge_cases import (
     responses,
 )
 from trainables.compute import truncated_eigh
-from trainables.compute.precision import Numerics
+from trainables.compute.numerics import Numerics
 from trainables.encoding import ridge
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.pca import FewFeatures, gram, read_layer

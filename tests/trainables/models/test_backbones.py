@@ -20,9 +20,9 @@ from trainables.models.backbones import (
     layer_extractor,
     load,
     normalise,
-    weights_name,
 )
 from trainables.models.weights import read_state
+from trainables.models.weights_name import weights_name
 from trainables.spec import ALEXNET_LAYERS, Backbone
 
 

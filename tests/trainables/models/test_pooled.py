@@ -16,7 +16,8 @@ from trainables.exceptions import Stopped
 from trainables.models.finetuned import build_model
 from trainables.models.heads import project_batch
 from trainables.models.losses import contrastive_loss, retrieval
-from trainables.models.pooled import PooledModel, pooled_widths
+from trainables.models.pooled import PooledModel
+from trainables.models.widths import pooled_widths
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Pooled
 from trainables.storage.stored_directory import StoredDirectory

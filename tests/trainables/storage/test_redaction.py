@@ -13,7 +13,7 @@ from benchmarks.small_shards import write_shards
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import run
 from orchestrator.tracking.background import start_tracker
-from orchestrator.tracking.mlflow_runs import Sweep
+from orchestrator.tracking.identity import Sweep
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
 from trainables.results.event_log import TrialLog

@@ -8,11 +8,8 @@ import pytest
 from tests.builders.tiny_checkpoints import CPU, Training, names, same
 from trainables.storage import tensor_files
 from trainables.storage.stored_directory import StoredDirectory
-from trainables.training.checkpoints import (
-    BEST,
-    LAST,
-    Checkpoints,
-)
+from trainables.training.checkpoint_notes import BEST, LAST
+from trainables.training.checkpoints import Checkpoints
 
 
 class Killed(BaseException):

@@ -16,9 +16,8 @@ from tests.builders.tiny_checkpoints import CPU, Training, names, report, same
 from trainables.exceptions import Denied
 from trainables.results.epoch_report import EpochReport
 from trainables.storage.stored_directory import StoredDirectory
+from trainables.training.checkpoint_notes import BEST, LAST
 from trainables.training.checkpoints import (
-    BEST,
-    LAST,
     Checkpoints,
     best_epoch,
     flatten_optimizer,

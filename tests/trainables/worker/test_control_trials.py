@@ -16,7 +16,7 @@ from trainables.data import loading
 from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
 from trainables.models import backbones
-from trainables.models.backbones import weights_name
+from trainables.models.weights_name import weights_name
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import Backbone, Contrastive, Encoding, Roi, SelfSupervised, Trial, Untuned

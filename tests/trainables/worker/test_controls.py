@@ -22,7 +22,7 @@ from tests.builders.listeners import Quiet
 from trainables.data import loading
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
-from trainables.models.backbones import weights_name
+from trainables.models.weights_name import weights_name
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Contrastive, Encoding, Trial, Untuned
 from trainables.worker import subject_cache

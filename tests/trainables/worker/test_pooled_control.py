@@ -15,7 +15,7 @@ from tests.builders.listeners import Quiet
 from tests.builders.tiny_backbone import tiny_backbone
 from trainables.data.data_directory import DataDirectory
 from trainables.models import backbones
-from trainables.models.backbones import weights_name
+from trainables.models.weights_name import weights_name
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import Backbone, Contrastive, Encoding, Pooled, Roi, Trial

@@ -25,7 +25,7 @@ from trainables.results.score_files import (
 from trainables.spec import (
     Trial,
 )
-from trainables.training.checkpoints import LAST
+from trainables.training.checkpoint_notes import LAST
 from trainables.worker import subject_cache
 
 pytestmark = pytest.mark.usefixtures("without_ray")

@@ -11,7 +11,7 @@ from tests.builders.tiny_runs import (
     CONTRASTIVE,
     Listener,
 )
-from trainables.compute.precision import Numerics
+from trainables.compute.numerics import Numerics
 from trainables.compute.truncated_eigh import leading_components
 from trainables.data.loading import Subject, read_images, read_subject
 from trainables.results.outcome import Outcome
@@ -20,7 +20,7 @@ from trainables.results.score_files import (
     read_scores,
 )
 from trainables.spec.evaluation import Evaluation
-from trainables.training.checkpoints import LAST
+from trainables.training.checkpoint_notes import LAST
 from trainables.worker import score_subject, subject_cache
 
 pytestmark = pytest.mark.usefixtures("without_ray")

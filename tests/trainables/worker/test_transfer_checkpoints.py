@@ -16,7 +16,7 @@ from tests.builders.transfer_shards import (
 from trainables.spec import Trial
 from trainables.spec.evaluation import Evaluation
 from trainables.storage.atomic import hash_file
-from trainables.training.checkpoints import LAST
+from trainables.training.checkpoint_notes import LAST
 
 pytestmark = pytest.mark.usefixtures("narrow_without_ray")
 

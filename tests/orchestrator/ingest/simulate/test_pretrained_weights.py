@@ -11,6 +11,7 @@ from orchestrator.ingest.simulate.pretrained_weights import (
     read_accuracy,
 )
 from trainables.models import backbones
+from trainables.models.weights_name import weights_name
 from trainables.spec import Backbone
 
 TINY = PretrainingSettings(n_train=16, n_test=8, epochs=1, batch_size=8, n_threads=1)
@@ -22,7 +23,7 @@ def weights(tmp_path_factory):
 
 
 def test_the_weights_fit_the_backbone_with_all_its_outputs(weights):
-    network = backbones.load(Backbone("narrow-alexnet", backbones.weights_name(weights)), weights)
+    network = backbones.load(Backbone("narrow-alexnet", weights_name(weights)), weights)
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
 
 

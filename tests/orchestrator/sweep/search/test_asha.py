@@ -17,7 +17,7 @@ from trainables.results.epoch_report import EpochReport
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.storage.atomic import write_text
-from trainables.training.checkpoints import LAST
+from trainables.training.checkpoint_notes import LAST
 
 EPOCHS = 8
 

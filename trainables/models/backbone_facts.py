@@ -1,0 +1,169 @@
+"""What planning needs to know of backbones, kept on this machine once it is known.
+
+torch and torchvision take seconds to import, and the facts never change: the size of a backbone,
+that it has some layers, that a file of weights fits it. Each is a small file in the cache
+directory, named by a digest of all that it depends on: the question, the versions of the libraries,
+and this program's code. A file that is absent or damaged is made again, and a refusal is never
+kept. A worker checks weights and layers in any case when it loads them.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final, TypeVar
+
+from trainables.spec import Backbone
+from trainables.spec.fields import Int, Number, Size, Text
+from trainables.spec.records import parse, read_bounded, record
+from trainables.storage import user_cache
+from trainables.storage.atomic import hash_file, write_text
+
+T = TypeVar("T")
+
+DIRECTORY: Final = ("cortex-sweep", "backbones")
+"""Directories of the facts in the cache directory."""
+MAX_FACT: Final = 4096
+"""The largest file of a fact, in bytes."""
+SOURCES: Final = ("backbones.py", "measurement.py", "weights.py")
+"""Files of this package that decide the facts."""
+DIRECTORY_VARIABLES: Final = ("TORCH_HOME", "XDG_CACHE_HOME")
+"""Variables that decide where torch keeps published weights."""
+
+
+@record
+class BackboneSize:
+    """The operations and memory of one image in a backbone."""
+
+    flops: Number
+    """Operations of one forward pass."""
+    activation_bytes: Size
+    """Bytes of the outputs of all layers."""
+    parameter_bytes: Size
+
+
+@record
+class Layers:
+    """Layers of a backbone that have features of each image."""
+
+    n_layers: Size
+
+
+@record
+class WeightsFile:
+    """A file of weights that fits a backbone, as it was when it was checked."""
+
+    path: Text
+    state: tuple[Int, ...]
+    """Its size, and its times of modification and change in ns."""
+
+    @classmethod
+    def of(cls, path: Path) -> "WeightsFile":
+        """Describe a file; raise OSError if there is none."""
+        found = path.stat()
+        state = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        return cls(str(path.absolute()), state)
+
+
+@cache
+def size_of(architecture: str, image_size: int) -> BackboneSize:
+    """Return a backbone's operations and bytes for one image.
+
+    Raises ValueError if there is no such backbone, or if it does not accept images of that size.
+    """
+
+    def measure() -> BackboneSize:
+        from trainables.models.measurement import measure_backbone
+
+        return measure_backbone(architecture, image_size)
+
+    return _known(BackboneSize, architecture, (image_size,), measure)
+
+
+def require_layers(architecture: str, layers: Sequence[str], image_size: int) -> None:
+    """Raise ValueError unless each layer has features, a row of floats per image."""
+
+    def check() -> Layers:
+        from trainables.models.backbones import check_layers
+
+        check_layers(architecture, layers, image_size)
+        return Layers(len(layers))
+
+    _known(Layers, architecture, (list(layers), image_size), check)
+
+
+def has_weights(backbone: Backbone, weights_file: Path | None) -> bool:
+    """Return whether a backbone's weights are on this machine, after a check that they fit it.
+
+    Raises ValueError for weights that are unknown, do not fit or are not finite.
+    """
+    where = [
+        str(weights_file and weights_file.absolute()),
+        *map(os.environ.get, DIRECTORY_VARIABLES),
+    ]
+    place = _place("weights", backbone.architecture, (backbone.weights, where))
+    known = _read(WeightsFile, place)
+    with suppress(OSError):
+        if known is not None and known == WeightsFile.of(Path(known.path)):
+            return True
+    from trainables.models import backbones
+
+    file = backbones.file_of(backbone, weights_file)
+    if not file.is_file():
+        return False
+    before = WeightsFile.of(file)
+    backbones.load(backbone, weights_file)
+    _write(before, place, backbone.architecture)
+    return True
+
+
+def _known(
+    kind: type[T], architecture: str, question: tuple[object, ...], find: Callable[[], T]
+) -> T:
+    """Return a fact from its file, or find it and keep it."""
+    place = _place(kind.__name__, architecture, question)
+    fact = _read(kind, place)
+    if fact is None:
+        fact = find()
+        _write(fact, place, architecture)
+    return fact
+
+
+def _place(kind: str, architecture: str, question: tuple[object, ...]) -> Path:
+    """Return the file of a fact; its name depends on all that the fact does."""
+    whole = json.dumps([kind, architecture, *question, *_versions()])
+    name = hashlib.sha256(whole.encode()).hexdigest()
+    return user_cache.cache().joinpath(*DIRECTORY, f"{name}.json")
+
+
+@cache
+def _versions() -> tuple[str, ...]:
+    """Return the versions of the libraries, and the hashes of this program's files."""
+    home = Path(__file__).parent
+    found = [hash_file(home / name) for name in SOURCES]
+    for package in ("torch", "torchvision"):
+        with suppress(PackageNotFoundError):
+            found.append(f"{package} {version(package)}")
+    return tuple(found)
+
+
+def _read(kind: type[T], place: Path) -> T | None:
+    """Read a fact; return None if it is absent or damaged."""
+    try:
+        return parse(kind, read_bounded(place, MAX_FACT))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(fact: object, place: Path, architecture: str) -> None:
+    """Keep a fact of a backbone of this program, or of torchvision, if that is possible."""
+    from trainables.models.backbones import is_own_or_published, registered_builders
+
+    if is_own_or_published(architecture, registered_builders().get(architecture)):
+        with suppress(OSError):  # a home directory that can't be written
+            write_text(place, json.dumps(asdict(fact)))  # type: ignore[call-overload]
