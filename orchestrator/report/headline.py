@@ -8,6 +8,7 @@ from orchestrator.analyze.analysis import Inputs
 from orchestrator.analyze.questions.improvement import ANALYSIS as IMPROVEMENT
 from orchestrator.analyze.run import is_current
 from orchestrator.cli.text import NONE, as_difference, as_percent, as_r
+from orchestrator.scores.alpha_notes import alpha_notes
 from orchestrator.scores.display.score_tables import OPTIMISTIC
 from orchestrator.scores.filters import one_model_per_roi
 from orchestrator.scores.overlap_notes import overlap_notes
@@ -74,6 +75,7 @@ def headline(inputs: Inputs) -> Headline:
             )
         notes += _rois_that_differ(rows, protocol, against)
         notes += [*model_notes, *overlap_notes(kept), OPTIMISTIC.get(protocol, "")]
+        notes += alpha_notes(kept)
     return Headline(COLUMNS, tuple(rows), CAPTION, tuple(dict.fromkeys(filter(None, notes))))
 
 

@@ -1,6 +1,7 @@
 """From score files to tables: rows, summaries, intervals, tests, display and export."""
 
 __all__ = [
+    "alpha_notes",
     "choice",
     "display",
     "filters",

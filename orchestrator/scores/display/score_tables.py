@@ -6,6 +6,7 @@ from typing import Final
 from rich.table import Table
 
 from orchestrator.cli.text import as_difference, as_percent, as_r, count, new_table
+from orchestrator.scores.alpha_notes import alpha_notes
 from orchestrator.scores.display.style import (
     SeedsColumn,
     SettingColumns,
@@ -222,7 +223,8 @@ def closing_table(
         return None
     shown = comparison_table(comparisons, by, "nested", bootstrap)
     unpaired_notes = [note for note in map(unpaired, pairs) if note]
-    shown.caption = "\n".join([str(shown.caption), *notes, *without, *unpaired_notes])
+    lines = [*notes, *without, *unpaired_notes, *alpha_notes(kept)]
+    shown.caption = "\n".join([str(shown.caption), *lines])
     if kept.is_simulated:
         mark_simulated(shown)
     return shown
