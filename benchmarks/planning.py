@@ -56,7 +56,7 @@ def main() -> None:
         plan = make_plan(trials, RunDirectory(Path(home) / "runs"), costs)
         times.append(time.perf_counter())
         ordered = round_robin(plan.waiting, 8, lambda work_item: work_item.shards)
-        jobs = [make_job(work_item, costs, None) for work_item in ordered]
+        jobs = [make_job(work_item, costs, None, {}) for work_item in ordered]
         times.append(time.perf_counter())
         finished = plan_finished(trials, RunDirectory(Path(home) / "runs"), costs)
     listed, planned, made = (b - a for a, b in pairwise(times))

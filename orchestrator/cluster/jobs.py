@@ -31,6 +31,8 @@ class Job:
     """Seconds that it may run without progress."""
     awaits_scheduler: bool = False
     """Whether a scheduler may stop it; if so, its worker waits for a decision at each report."""
+    name: str = ""
+    """Name of the trial in Ray's list of tasks; empty: its id."""
 
 
 @dataclass(frozen=True)

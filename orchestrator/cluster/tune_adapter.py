@@ -133,7 +133,7 @@ def _listen(queue: Any, job: Job) -> Iterator[Event]:
         ray.get(queue.submit.remote(job))
         number = 0
         while True:
-            call = queue.next_event.options(name=job.trial_id)
+            call = queue.next_event.options(name=job.name or job.trial_id)
             event: Event | None = ray.get(call.remote(job.trial_id, number))
             if event is None:
                 continue

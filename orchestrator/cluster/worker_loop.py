@@ -71,7 +71,7 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
     from trainables.compute.failures import device_failure, failure_of
     from trainables.spec.evaluation import read_work_item
 
-    listener = _Listener(queue, job.trial_id)
+    listener = _Listener(queue, job.trial_id, job.name or job.trial_id)
     try:
         outcome = runner.run(read_work_item(job.trial), listener)
         event = {"seconds": sum(outcome.seconds.values())}
@@ -113,14 +113,15 @@ class _Listener:
 
     queue: Any
     trial_id: str
+    name: str
 
     def stage(self, name: str) -> None:
-        call = self.queue.stage.options(name=f"{self.trial_id}: {name}")
+        call = self.queue.stage.options(name=f"{self.name}: {name}")
         if not ray.get(call.remote(self.trial_id, name)):
             raise Stopped
 
     def epoch(self, report: "EpochReport") -> bool:
-        call = self.queue.report.options(name=f"{self.trial_id}: epoch {report.epoch}")
+        call = self.queue.report.options(name=f"{self.name}: epoch {report.epoch}")
         event = asdict(report) | {"gpu_bytes": _gpu_bytes()}
         keep_going: bool = ray.get(call.remote(self.trial_id, event))
         return keep_going

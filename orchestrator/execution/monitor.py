@@ -55,6 +55,8 @@ class Monitor:
     costs: Costs
     runs: RunDirectory
     measure: Measure
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names of trials for lines, by id."""
     failures: dict[str, str] = field(default_factory=dict)
     """The last line of each error so far, by trial id."""
 
@@ -87,6 +89,7 @@ class Monitor:
             measure=self.measure.name,
             unscored=self.measure.none,
             redraws=redraws,
+            names=self.names,
         )
 
     def watcher(self, display: Display, waiting: Sequence[WorkItem]) -> "Watcher":

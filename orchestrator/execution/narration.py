@@ -1,5 +1,6 @@
 """The messages of a run on the terminal, before and after its trials."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +9,20 @@ from rich.console import Console, RenderableType
 from orchestrator.execution.plan import Plan
 from orchestrator.tracking.mlflow_store import tracking_uri
 from trainables.results.run_directory import RunDirectory
+from trainables.spec.evaluation import WorkItem
+from trainables.spec.labels import labels_of, printable
 from trainables.storage.redaction import redact
+
+
+def names_of(work_items: Sequence[WorkItem], encoding: str) -> dict[str, str]:
+    """Name trials or evaluations for lines, by what differs between them; by their ids.
+
+    encoding: the terminal's. Work items whose names would be alike are named with their ids.
+    """
+    labels = labels_of(work_items)
+    names = {one.id: printable(labels.of_trial(one), encoding) for one in work_items}
+    times = Counter(names.values())
+    return {key: name if times[name] == 1 else f"{name} {key}" for key, name in names.items()}
 
 
 @dataclass(frozen=True)
@@ -47,9 +61,16 @@ class Narrator:
         self.say(f"MLflow: {tracking_uri()}, experiment {experiment} (mlflow ui shows it)")
 
     def list_missing(
-        self, failures: Mapping[str, str], unlogged: Sequence[str], warnings: Sequence[str]
+        self,
+        failures: Mapping[str, str],
+        unlogged: Sequence[str],
+        warnings: Sequence[str],
+        names: Mapping[str, str],
     ) -> None:
-        """Print which trials failed and which are missing in MLflow, with the cure."""
+        """Print which trials failed and which are missing in MLflow, with the cure.
+
+        names: of trials by id, as in the lines above.
+        """
         if unlogged:
             self.say(warnings[-1] if warnings else "MLflow could not be written")
             self.say(
@@ -59,4 +80,5 @@ class Narrator:
         if failures:
             self.say(f"{len(failures)} {self.noun} failed; run the same command to retry them:")
         for trial_id, error in failures.items():
-            self.say(f"  {trial_id}: {error}")
+            name = f" ({names[trial_id]})" if trial_id in names else ""
+            self.say(f"  {trial_id}{name}: {error}")

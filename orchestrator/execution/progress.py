@@ -43,6 +43,8 @@ class Display:
     """Text to show without a score."""
     redraws: bool = True
     """Whether a terminal shows running trials in lines that are redrawn."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names of trials by id; a trial without one is shown by its id."""
     finished_ids: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     best: tuple[float, str] | None = None
@@ -72,17 +74,20 @@ class Display:
         self.finished_ids.append(trial_id)
         r = self.score(trial_id)
         if r is not None and (self.best is None or r > self.best[0]):
-            self.best = (r, trial_id)
+            self.best = (r, self._name(trial_id))
         shown = self.unscored if r is None else f"{self.measure} {r:.3f}"
-        self.console.print(f"{self._count()} {trial_id}  {shown}  {self._eta()}", highlight=False)
+        line = f"{self._count()} {escape(self._name(trial_id))}  {shown}  {self._eta()}"
+        self.console.print(line, highlight=False)
 
     def failed(self, trial_id: str, error: str) -> None:
         """Show a failed trial with the last line of its error."""
         self.failures[trial_id] = error.strip().splitlines()[-1] if error.strip() else "unknown"
-        self.console.print(
-            f"{self._count()} {trial_id}  [red]failed[/red]: {escape(self.failures[trial_id])}",
-            highlight=False,
-        )
+        what = f"[red]failed[/red]: {escape(self.failures[trial_id])}"
+        name = escape(self._name(trial_id))
+        self.console.print(f"{self._count()} {name}  {what}", highlight=False)
+
+    def _name(self, trial_id: str) -> str:
+        return self.names.get(trial_id, trial_id)
 
     def _count(self) -> str:
         return f"[{len(self.finished_ids) + len(self.failures)}/{len(self.costs)}]"
@@ -102,7 +107,7 @@ class Display:
     def _refresh_once(self) -> None:
         """Publish the running trials, and show them on a terminal."""
         running = self.progress()
-        self.publish(running)
+        self.publish([{**one, "name": self._name(one["trial_id"])} for one in running])
         self._warn_when_idle(running)
         if self._live is not None:
             self._live.update(self._render(running), refresh=True)
@@ -137,4 +142,4 @@ class Display:
         top1 = "" if one["retrieval_top1"] is None else f"top-1 {one['retrieval_top1']:.1%}"
         rate = one["images_per_second"]
         stage = one["stage"] if rate is None else f"{one['stage']} {rate:,.0f} images/s"
-        return one["trial_id"], stage, epoch, loss, top1
+        return self._name(one["trial_id"]), stage, epoch, loss, top1

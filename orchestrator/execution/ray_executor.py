@@ -118,7 +118,8 @@ class RayExecutor:
         largest = max(self.costs.estimate(work_item).bytes for work_item in waiting)
         with warm_queue(self.settings, len(waiting), largest, monitor.say) as warm:
             ordered = round_robin(waiting, warm.n, lambda work_item: work_item.shards)
-            jobs = [make_job(one, self.costs, options.stall_timeout) for one in ordered]
+            timeout = options.stall_timeout
+            jobs = [make_job(one, self.costs, timeout, monitor.names) for one in ordered]
             began = time.time()
             with monitor.display(waiting, warm.progress, warm.missing) as display:
                 watcher = monitor.watcher(display, waiting)
@@ -146,13 +147,14 @@ def make_job(
     work_item: WorkItem,
     costs: Costs,
     stall_timeout: float | None,
+    names: Mapping[str, str],
     *,
     awaits_scheduler: bool = False,
 ) -> Job:
     """Make a job; evaluations only read checkpoints, so any number may share one at a time.
 
     stall_timeout: seconds without progress after which its worker is restarted; None: by its
-    estimated cost.
+    estimated cost. names: of work items by id, for Ray's tasks.
     """
     training_id = work_item.training_id if isinstance(work_item, Trial) else ""
     if stall_timeout is None:
@@ -164,4 +166,5 @@ def make_job(
         training_id,
         stall_timeout,
         awaits_scheduler,
+        names.get(work_item.id, work_item.id),
     )

@@ -65,9 +65,10 @@ class Command:
 
 @record
 class RunningTrial:
-    """A running trial: the fields of a job's progress."""
+    """A running trial: the fields of a job's progress, and its name in lines."""
 
     trial_id: Text
+    name: Text = ""
     group: Text | None = None
     stage: Text = "waiting"
     epoch: Size = 0

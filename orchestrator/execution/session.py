@@ -11,7 +11,7 @@ from orchestrator.cli.values import default_experiment
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.executor import executor_for
 from orchestrator.execution.monitor import Monitor, mean_r
-from orchestrator.execution.narration import Narrator
+from orchestrator.execution.narration import Narrator, names_of
 from orchestrator.execution.plan import Plan
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import command_of, outcomes
@@ -57,12 +57,13 @@ class Session:
         narrator.announce(self.plan)
         failures: dict[str, str] = {}
         complete = False
+        names = names_of(self.plan.trials, console.encoding)
         try:
             if self.plan.waiting:
                 executor = executor_for(self.settings, self.costs)
                 narrator.say(executor.connect())
                 self._write_record()
-                monitor = Monitor(console, tracker, self.costs, runs, mean_r(runs))
+                monitor = Monitor(console, tracker, self.costs, runs, mean_r(runs), names)
                 failures.update(executor.run(self.plan, monitor))
                 failures.update(self._without_outcome(failures))
             complete = not failures
@@ -72,7 +73,7 @@ class Session:
             unlogged = tracker.close(complete=complete)
             narrator.show(self.closing)
             narrator.locate(runs, tracked.experiment)
-            narrator.list_missing(failures, unlogged, warnings)
+            narrator.list_missing(failures, unlogged, warnings, names)
         return list(failures)
 
     def _without_outcome(self, failures: Collection[str]) -> dict[str, str]:

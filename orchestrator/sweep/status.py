@@ -88,7 +88,7 @@ def _running_table(running: Sequence[RunningTrial], command: Command, when: str)
     for one in running:
         rate, epochs = one.images_per_second, command.epochs.get(one.trial_id)
         table.add_row(
-            one.trial_id,
+            one.name or one.trial_id,
             one.stage,
             f"{one.epoch}/{epochs}" if epochs else "",
             "" if rate is None else f"{rate:,.0f}",

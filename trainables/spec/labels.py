@@ -143,6 +143,10 @@ def natural(text: str) -> tuple[int, float, str]:
         return (1, 0.0, text)
 
 
-def as_ascii(text: str) -> str:
-    """Replace the characters of labels that a terminal may not have."""
-    return "".join(ASCII.get(letter, letter) for letter in text)
+def printable(text: str, encoding: str) -> str:
+    """Replace the characters of labels that an encoding does not have."""
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return "".join(ASCII.get(letter, letter) for letter in text)
+    return text

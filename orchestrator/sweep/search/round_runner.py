@@ -10,7 +10,7 @@ import ray
 
 from orchestrator.cluster.tune_adapter import Schedule, run_scheduled_jobs
 from orchestrator.execution.monitor import Measure, Monitor
-from orchestrator.execution.narration import Narrator
+from orchestrator.execution.narration import Narrator, names_of
 from orchestrator.execution.ray_executor import WarmQueue, connect_and_report, make_job, warm_queue
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import command_of, read_costs
@@ -49,7 +49,9 @@ class RoundRunner:
             for now in progress.rounds():
                 progress.write_round(now)
                 measure = Measure(progress.top1, "top-1", "stopped")
-                monitor = Monitor(self.narrator.console, self.tracker, costs, run.runs, measure)
+                console = self.narrator.console
+                names = names_of([trial for _, trial in now.trials], console.encoding)
+                monitor = Monitor(console, self.tracker, costs, run.runs, measure, names)
                 failures = self._run_round(now, warm, monitor)
                 write_history(progress.home.path, progress.records())
                 progress.remove_checkpoints(now)
@@ -94,7 +96,10 @@ class RoundRunner:
         noun = f"trials of round {now.number + 1}"
         command_of(run, noun, [one for _, one in now.trials], waiting, costs).write(run.runs)
         stall_timeout, retries = run.options.stall_timeout, run.options.retries
-        jobs = [make_job(one, costs, stall_timeout, awaits_scheduler=True) for one in waiting]
+        jobs = [
+            make_job(one, costs, stall_timeout, monitor.names, awaits_scheduler=True)
+            for one in waiting
+        ]
         # No proxy trial waits next to the running ones, so with one group the trials of an ROI are
         # compared in the order of the round.
         schedule = Schedule(warm.n, retries, warm.scratch)

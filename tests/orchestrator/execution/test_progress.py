@@ -52,6 +52,20 @@ def test_a_finished_trial_is_one_line_with_its_count_and_score() -> None:
     assert stream.getvalue().count("\n") == 1
 
 
+def test_trials_are_shown_by_what_differs_between_them() -> None:
+    published: list = []
+    names = {"a": "contrastive subj01 lh V1v τ=0.1 seed 2"}
+    one, stream = display(names=names, progress=lambda: [running()], publish=published.extend)
+    one._refresh_once()
+    one.finished("a")
+    one.failed("b", "ValueError: x")
+    assert stream.getvalue().startswith(f"[1/3] {names['a']}  mean r 0.250")
+    assert "[2/3] b  failed" in stream.getvalue()
+    assert names["a"] in shown(one, [running()])
+    assert f"best 0.250 {names['a']}" in shown(one, [])
+    assert [line["name"] for line in published] == [names["a"]]
+
+
 def test_a_trial_without_a_score_says_so_and_is_not_zero() -> None:
     one, stream = display()
     one.finished("c")

@@ -7,7 +7,13 @@ import pytest
 from tests.builders.known_trials import OTHER, ROI, TRIAL, TWIN
 from trainables.spec import Contrastive, Encoding, Pooled, Regression, Trial, Untuned
 from trainables.spec.evaluation import Evaluation
-from trainables.spec.labels import as_ascii, format_values, labels_of, method_of, split_label
+from trainables.spec.labels import (
+    format_values,
+    labels_of,
+    method_of,
+    printable,
+    split_label,
+)
 
 
 def contrastive(temperature: float, seed: int = 0, **other: float) -> Trial:
@@ -47,7 +53,10 @@ def test_a_line_names_the_place_and_what_differs_in_short() -> None:
     labels = labels_of([contrastive(0.1), contrastive(0.1, seed=2), contrastive(1.0)])
     where = f"{ROI.subject} {ROI.hemisphere} {ROI.name}"
     assert labels.of_trial(contrastive(0.1, seed=2)) == f"contrastive {where} τ=0.1 seed 2"
-    assert as_ascii(labels.of_trial(contrastive(1.0))) == f"contrastive {where} temp=1 seed 0"
+    assert (
+        printable(labels.of_trial(contrastive(1.0)), "ascii")
+        == f"contrastive {where} temp=1 seed 0"
+    )
     alone = labels_of([TRIAL])
     assert alone.of_trial(TRIAL) == f"{TRIAL.method} {where}"
     untuned = Trial(Untuned(), (ROI,))
