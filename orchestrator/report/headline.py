@@ -32,6 +32,7 @@ CAPTION = (
     "Differences are from untuned, of the same vertices; the interval, 2,000 bootstrap draws of "
     "each ROI's vertices, covers neither other images nor other subjects or seeds."
 )
+SUMMED = "Vertices are summed over ROIs: one that lies in several ROIs counts in each."
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Headline:
 def headline(inputs: Inputs) -> Headline:
     """Summarise every method on every ROI group under each protocol."""
     rows: list[tuple[str, ...]] = []
-    notes = list(inputs.data_notes)
+    notes = [SUMMED, *inputs.data_notes]
     against = _differences(inputs)
     for protocol in inputs.protocols:
         kept, model_notes = one_model_per_roi(inputs.of_protocol(protocol))

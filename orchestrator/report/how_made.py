@@ -3,7 +3,7 @@
 import platform
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -42,6 +42,7 @@ CHOICES: Final = {
     "on: they leak",
 }
 """The fifth sentence: which images choose, under each protocol."""
+SHARED: Final = "all methods"
 PACKAGES: Final = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "ray", "pyarrow")
 
 
@@ -53,7 +54,7 @@ class HowMade:
     data: tuple[str, ...]
     """A sentence per data set."""
     settings: tuple[tuple[str, str], ...]
-    """Each method, as the tables name it, and all its settings."""
+    """SHARED and the settings of all; each method, as the tables name it, and its own settings."""
     commands: tuple[str, ...]
     versions: str
 
@@ -99,7 +100,10 @@ def _range(numbers: list[int]) -> str:
 
 
 def _settings(inputs: Inputs) -> Iterator[tuple[str, str]]:
-    """Yield each method and all values of its setting; evaluations have those of their models."""
+    """Yield the settings that all methods share, then each method's own.
+
+    Evaluations have the settings of their models.
+    """
     table = inputs.all_scores
     pairs = table.segments[["method", "trial_id"]].drop_duplicates().astype(str)
     trials = defaultdict(list)
@@ -107,14 +111,21 @@ def _settings(inputs: Inputs) -> Iterator[tuple[str, str]]:
         work_item = table.trials[trial_id]
         if isinstance(work_item, Trial):
             trials[label].append(work_item)
-    for label in method_order(trials):
-        values = dict(setting_of(trials[label][0]).items)
-        del values["method"]
-        parts = [f"{name} {_text(value)}" for name, value in values.items()]
+    settings = {label: setting_of(trials[label][0]).items for label in method_order(trials)}
+    shared = set.intersection(*map(set, settings.values())) if len(settings) > 1 else set()
+    if shared:
+        first = next(iter(settings.values()))
+        yield SHARED, _listed(one for one in first if one in shared)
+    for label, items in settings.items():
+        own = _listed(one for one in items if one not in shared and one[0] != "method")
         seeds = sorted({one.seed for one in trials[label]})
-        if not isinstance(trials[label][0].objective, Untuned):
-            parts.append(f"seeds {', '.join(map(str, seeds))}")
-        yield label, ", ".join(parts)
+        is_tuned = not isinstance(trials[label][0].objective, Untuned)
+        of_seeds = f"seeds {', '.join(map(str, seeds))}" if is_tuned else ""
+        yield label, ", ".join(filter(None, (own, of_seeds))) or "no others"
+
+
+def _listed(items: Iterable[tuple[str, Value]]) -> str:
+    return ", ".join(f"{name} {_text(value)}" for name, value in items)
 
 
 def _text(value: Value) -> str:

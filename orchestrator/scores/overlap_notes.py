@@ -1,5 +1,6 @@
 """Notes under a table of scores: which models were trained on test images."""
 
+from orchestrator.cli.text import count
 from orchestrator.scores.score_table import ScoreTable
 
 
@@ -11,8 +12,11 @@ def overlap_notes(table: ScoreTable) -> list[str]:
     leaking: list[str] = []
     dropped: list[str] = []
     for method, part in overlapping.groupby("method", observed=True):
-        n_scored = int((found["method"] == method).sum())
-        note = f"{method} (on {len(part)} of {n_scored} ROIs, at most {part['n_overlap'].max()})"
+        scored = found[found["method"] == method]
+        several = scored["roi_id"].duplicated().any()
+        places = "pairs of a model and an ROI" if several else "ROIs"
+        most = count(int(part["n_overlap"].max()), "image")
+        note = f"{method} (on {len(part)} of {len(scored)} {places}, at most {most})"
         (dropped if (part["n_excluded"] > 0).all() else leaking).append(note)
     notes = []
     if leaking:

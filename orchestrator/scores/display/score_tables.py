@@ -40,7 +40,8 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
     columns, seeds = SettingColumns.of(labels), SeedsColumn.of(summaries)
     table = new_table(
         f"Scores by {by}, protocol {protocol}",
-        "means over the vertices of an ROI, over the ROIs of a subject, then over subjects"
+        "means over the vertices of an ROI, over the ROIs of a subject, then over subjects; "
+        "vertices: summed over ROIs, one in several ROIs in each"
         f"{seeds.note}{columns.note}",
     )
     table.add_column(by, overflow="fold")

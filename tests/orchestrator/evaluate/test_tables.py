@@ -83,9 +83,12 @@ def test_scores_that_leak_are_reported_under_every_table(
     for one in (leaky, clean):
         lab.run(one)
     shown = " ".join(shown_scores(capsys, "--by", "model").split())
-    assert "subject: transfer-regression (on 1 of 5 ROIs, at most 5); these r leak, and" in shown
     assert (
-        "so r is over fewer images: transfer-regression-no-overlap (on 1 of 1 ROIs, at most 5)"
-        in shown
+        "subject: transfer-regression (on 1 of 5 pairs of a model and an ROI, at most 5 images); "
+        "these r leak, and" in shown
+    )
+    assert (
+        "so r is over fewer images: transfer-regression-no-overlap (on 1 of 1 ROIs, at most 5 "
+        "images)" in shown
     )
     assert "leak" not in shown_scores(capsys)  # which leaves the leaking method out

@@ -16,7 +16,7 @@ from orchestrator.analyze.run import make
 from orchestrator.execution.run_record import Command
 from orchestrator.report.__main__ import main
 from orchestrator.report.headline import headline
-from orchestrator.report.how_made import how_made
+from orchestrator.report.how_made import SHARED, how_made
 from orchestrator.report.page import OUTDATED, as_json, write_report
 from orchestrator.report.sections.section import Column, Section
 from orchestrator.scores.statistics.summaries import compare
@@ -74,10 +74,10 @@ def test_the_page_opens_with_how_it_was_made(inputs, tmp_path):
     assert f"python -m orchestrator.sweep paper --out {inputs.runs} --rois 'V1v hV4'" in head
     assert code_version() in head
     settings = dict(how_made(inputs).settings)
-    assert list(settings) == ["untuned", "regression", "contrastive"]
+    assert list(settings) == [SHARED, "untuned", "regression", "contrastive"]
     values = setting_of(Trial(Contrastive(), (roi(),), encoding=ENCODING)).values
     for name in set(values) - {"method"}:
-        assert name in settings["contrastive"]
+        assert (f"{name} " in settings["contrastive"]) != (f"{name} " in settings[SHARED])
     assert "temperature 0.3" in settings["contrastive"]
     assert "seeds 0" in settings["contrastive"]
 
