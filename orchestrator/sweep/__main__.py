@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from orchestrator.sweep.settings import SweepSettings
 
 app: Final = new_app("sweep")
-TRAINING: Final = Group("Training (each changes the trials' ids)", sort_key=0)
+TRAINING: Final = Group("Training (each changes the trials' ids, or adds trials)", sort_key=0)
 HYPERPARAMETERS: Final = Group("Hyperparameters", sort_key=1)
 
 
@@ -64,6 +64,9 @@ class SweepOptions:
     ] = None
     """Precision of the backbone's forward pass in fine-tuning; bfloat16 takes about half the
     time."""
+    seeds: Annotated[PositiveInteger, Parameter(group=TRAINING)] = 1
+    """Trials of each fine-tuning, with seeds of their own; tables have their mean and standard
+    deviation."""
     deterministic: Annotated[Flag, Parameter(group=TRAINING)] = False
     """Use only bitwise reproducible kernels: fine-tuning in float32, and full eigendecompositions
     in float64 for PCA."""
@@ -199,6 +202,8 @@ def _check_search(options: SweepOptions, execution: ExecutionOptions) -> None:
         raise InputError(
             "--deterministic: a search finds settings; give it to the sweep that uses them"
         )
+    if options.seeds > 1:
+        raise InputError("--seeds: a search has a seed of its own; give a space that lists trials")
     if options.precision is not None:
         raise InputError(
             "--precision: a search fine-tunes in float32; give a space that lists trials"
@@ -234,7 +239,9 @@ def _settings(
         workers_per_trial=options.workers_per_trial,
         keep_every_epoch=options.keep_every_epoch,
     )
-    changes = TrialChanges(options.precision, options.deterministic, options.hyperparameters)
+    changes = TrialChanges(
+        options.precision, options.deterministic, options.hyperparameters, options.seeds
+    )
     return SweepSettings(space, run, chosen, changes, options.search or "optuna")
 
 

@@ -23,7 +23,7 @@ from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import name_weights, outcomes, read_costs
 from orchestrator.sweep.hyperparameters import read_hyperparameters, with_hyperparameters
 from orchestrator.sweep.settings import SweepSettings, TrialChanges
-from orchestrator.sweep.spaces import Space, expand, load_space, space_notes
+from orchestrator.sweep.spaces import Space, expand, load_space, space_notes, with_seeds
 from trainables.data.shards import describe_copies, list_rois
 from trainables.spec import Roi, Trial
 from trainables.storage.atomic import hash_file
@@ -102,4 +102,4 @@ def _trials(settings: SweepSettings, space: Space, rois: Sequence[Roi]) -> list[
         trials = [one.as_deterministic() for one in trials]
     if changes.hyperparameters is not None:
         trials = with_hyperparameters(trials, read_hyperparameters(changes.hyperparameters))
-    return trials
+    return with_seeds(trials, changes.seeds)

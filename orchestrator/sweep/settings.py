@@ -10,7 +10,7 @@ from trainables.spec import Precision
 
 @dataclass(frozen=True)
 class TrialChanges:
-    """Changes to every trial of a space. Each of them changes the trials' ids."""
+    """Changes to every trial of a space. Each of them changes the trials' ids, or adds some."""
 
     precision: Precision | None = None
     """Precision of the backbone's forward pass in fine-tuning; None: that of the space."""
@@ -18,6 +18,8 @@ class TrialChanges:
     """Whether trials are bitwise reproducible, without fast paths."""
     hyperparameters: Path | None = None
     """A hyperparameter file whose values replace those of contrastive trials."""
+    seeds: int = 1
+    """Trials of each fine-tuning, which differ in their seed."""
 
 
 @dataclass(frozen=True)

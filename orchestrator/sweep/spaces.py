@@ -238,3 +238,13 @@ def start_from(backbone: Backbone, weights: str | None) -> Backbone:
             f"the search space starts {backbone.architecture} from a file; give --weights FILE"
         )
     return replace(backbone, weights=weights or backbone.weights)
+
+
+def with_seeds(trials: Iterable[Trial], seeds: int) -> list[Trial]:
+    """Repeat each fine-tuning with further seeds, without duplicates; the first seeds come first.
+
+    A sweep that is stopped has then as many complete seeds as possible.
+    """
+    several = [trial.repeated(seeds) for trial in trials]
+    in_order = [one[number] for number in range(seeds) for one in several if number < len(one)]
+    return list({trial.id: trial for trial in in_order}.values())

@@ -260,6 +260,15 @@ class Trial:
             return self
         return replace(self, precision=precision)
 
+    def repeated(self, seeds: int) -> tuple[Self, ...]:
+        """Return the same trial with so many seeds, its own and the next; an untuned one has none.
+
+        A search space writes ``yield from Trial(...).repeated(seeds=3)``.
+        """
+        if isinstance(self.objective, Untuned):
+            return (self,)
+        return tuple(replace(self, seed=self.seed + number) for number in range(seeds))
+
     def as_deterministic(self) -> Self:
         """Return the same trial as a deterministic one, in float32."""
         return replace(self, precision=FULL, deterministic=True)

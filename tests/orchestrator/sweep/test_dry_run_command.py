@@ -94,6 +94,8 @@ def test_a_dry_run_of_a_search_says_what_would_run_and_writes_nothing(home, caps
         (SEARCH, ("--keep-every-epoch",), "a search keeps no weights"),
         (SEARCH, ("--precision", "bfloat16"), "a search fine-tunes in float32"),
         (SEARCH, ("--deterministic",), "--deterministic: a search finds settings"),
+        (SEARCH, ("--seeds", "2"), "--seeds: a search has a seed of its own"),
+        (SPACE, ("--seeds", "0"), "--seeds"),
         (
             SPACE,
             ("--deterministic", "--precision", "bfloat16"),
@@ -118,3 +120,8 @@ def test_hyperparameters_of_a_file_make_other_trials_of_the_same_space(home, cap
     (home / "found.json").write_text(json.dumps(content))
     assert sweep.main(command("--dry-run", "--hyperparameters", "found.json")) == 0
     assert "5 trials: 0 done, 5 to run" in capsys.readouterr().out
+
+
+def test_seeds_repeat_each_fine_tuning(home, capsys) -> None:
+    assert sweep.main(command("--dry-run", "--seeds", "3")) == 0
+    assert "15 trials: 0 done, 15 to run" in capsys.readouterr().out

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.errors import InputError
-from orchestrator.sweep.spaces import expand, load_search, load_space, space_names, space_notes
+from orchestrator.sweep.spaces import (
+    expand,
+    load_search,
+    load_space,
+    space_names,
+    space_notes,
+    with_seeds,
+)
 from tests.builders.planned_rois import ALL_ROIS, rois, three_methods
 from trainables.spec import (
     FROM_FILE,
@@ -265,3 +272,13 @@ def test_a_search_space_says_how_it_is_run_and_what_to_expect(name) -> None:
     command = "python -m orchestrator.sweep" + ("" if name == "demo" else f" {name} ")
     assert command in text
     assert "Expected" in text
+
+
+def test_seeds_repeat_what_is_fine_tuned_and_the_first_seeds_come_first() -> None:
+    untuned, *tuned = three_methods(rois(1))
+    found = with_seeds([untuned, *tuned], 3)
+    assert found[: len(tuned) + 1] == [untuned, *tuned]
+    assert [one.seed for one in found[1:]] == [seed for seed in (0, 1, 2) for _ in tuned]
+    assert {replace(one, seed=0) for one in found} == {untuned, *tuned}
+    assert len({one.id for one in found}) == len(found) == 1 + 3 * len(tuned)
+    assert with_seeds(found, 2)[: len(found)] == found  # a space may repeat trials by itself

@@ -163,6 +163,15 @@ def test_an_untuned_trial_has_no_precision() -> None:
         Trial(Contrastive(), (ROI,), precision="float16")
 
 
+def test_a_trial_is_repeated_with_its_own_seed_and_the_next() -> None:
+    trial = Trial(Contrastive(), (ROI,), seed=4)
+    again = trial.repeated(seeds=3)
+    assert [one.seed for one in again] == [4, 5, 6]
+    assert {replace(one, seed=4) for one in again} == {trial}
+    assert len({one.id for one in again} | {one.training_id for one in again}) == 6
+    assert Trial(Untuned(), (ROI,)).repeated(seeds=3) == (Trial(Untuned(), (ROI,)),)
+
+
 def test_a_deterministic_trial_has_ids_of_its_own_and_is_of_float32() -> None:
     for trial in (Trial(Contrastive(), (ROI,)), Trial(Untuned(), (ROI,))):
         deterministic = trial.as_deterministic()
