@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from orchestrator.scores.filters import of_latest_data, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
-from trainables.data.data_directory import DataDirectory
+from trainables.data.data_directory import DataDirectory, manifest_file
 from trainables.results.complete_scores import find_score_files
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import PROTOCOLS
@@ -90,6 +90,20 @@ class Inputs:
     def score_files(self) -> Iterable[Path]:
         """List the files that hold scores."""
         return self.recorded_scores
+
+    def score_and_prediction_files(self) -> Iterable[Path]:
+        """List the files with scores, those of the same predictions, and the subjects' manifests.
+
+        An interval depends on all of them.
+        """
+        for path in self.recorded_scores:
+            yield path
+            predictions = self.runs.prediction_file(path.parent.name, path.stem)
+            if predictions.is_file():
+                yield predictions
+        shards = {roi.shard for one in self.all_scores.trials.values() for roi in one.rois}
+        manifests = [manifest_file(self.data.shard(shard)) for shard in sorted(shards)]
+        yield from (path for path in manifests if path.is_file())
 
     def probe_files(self, kind: str) -> list[Path]:
         """List the files of a kind of probe, one per backbone."""

@@ -8,6 +8,7 @@ from orchestrator.analyze.analysis import Inputs
 from orchestrator.analyze.questions.improvement import ANALYSIS as IMPROVEMENT
 from orchestrator.analyze.run import is_current
 from orchestrator.cli.text import NONE, as_difference, as_percent, as_r
+from orchestrator.report.intervals import describe_rows
 from orchestrator.scores.alpha_notes import alpha_notes
 from orchestrator.scores.display.score_tables import OPTIMISTIC
 from orchestrator.scores.filters import one_model_per_roi
@@ -29,8 +30,7 @@ COLUMNS = (
 )
 CAPTION = (
     "Mean Pearson r over the vertices of an ROI, the ROIs of a subject, then subjects. "
-    "Differences are from untuned, of the same vertices; the interval, 2,000 bootstrap draws of "
-    "each ROI's vertices, covers neither other images nor other subjects or seeds."
+    "Differences are from untuned, of the same vertices. "
 )
 SUMMED = "Vertices are summed over ROIs: one that lies in several ROIs counts in each."
 
@@ -52,14 +52,8 @@ def headline(inputs: Inputs) -> Headline:
     against = _differences(inputs)
     for protocol in inputs.protocols:
         kept, model_notes = one_model_per_roi(inputs.of_protocol(protocol))
-        vertices = kept.over_seeds
-        for one in summarise(vertices, "group"):
+        for one in summarise(kept.over_seeds, "group"):
             found = against.get((protocol, one.method, one.row.label))
-            interval = (
-                f"{as_difference(found['low'])} to {as_difference(found['high'])}"
-                if found
-                else NONE
-            )
             rows.append(
                 (
                     protocol,
@@ -67,7 +61,7 @@ def headline(inputs: Inputs) -> Headline:
                     one.method,
                     as_r(one.mean),
                     as_difference(found["difference"]) if found else NONE,
-                    interval,
+                    _interval(found),
                     as_percent(found["share_better"]) if found else NONE,
                     f"{one.n_vertices:,}",
                     str(one.n_rois),
@@ -77,7 +71,14 @@ def headline(inputs: Inputs) -> Headline:
         notes += _rois_that_differ(rows, protocol, against)
         notes += [*model_notes, *overlap_notes(kept), OPTIMISTIC.get(protocol, "")]
         notes += alpha_notes(kept)
-    return Headline(COLUMNS, tuple(rows), CAPTION, tuple(dict.fromkeys(filter(None, notes))))
+    caption = f"{CAPTION}{describe_rows(against.values())}"
+    return Headline(COLUMNS, tuple(rows), caption, tuple(dict.fromkeys(filter(None, notes))))
+
+
+def _interval(found: dict[str, Any] | None) -> str:
+    if found is None or found["low"] is None:
+        return NONE
+    return f"{as_difference(found['low'])} to {as_difference(found['high'])}"
 
 
 def _rois_that_differ(

@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 
 from orchestrator.cli.errors import InputError
 from orchestrator.scores.comparison import Places, compute_statistics, difference_rows
+from orchestrator.scores.display.interval_notes import describe_missing
 from orchestrator.scores.display.score_tables import (
     OPTIMISTIC,
     comparison_table,
@@ -37,10 +38,11 @@ from orchestrator.scores.score_table import ScoreTable, read_score_table
 from orchestrator.scores.setting_filters import keep_where, pairs_to_compare
 from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import ImageTests
+from orchestrator.scores.statistics.measured_differences import measure_differences
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
 from orchestrator.scores.statistics.summaries import choose_layers, compare_all, summarise, totals
 from orchestrator.scores.statistics.transfers import transfers
-from orchestrator.scores.statistics.vertex_pairs import Bootstrap, pair
+from orchestrator.scores.statistics.vertex_pairs import pair
 from orchestrator.scores.tidy_export import tidy_rows
 from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
@@ -176,16 +178,16 @@ def _side_by_side(table: ScoreTable, protocols: tuple[str, ...], by: By) -> _Que
 def _compared(
     table: ScoreTable, query: ScoreQuery, asked: Sequence[str], by: By | Literal["setting"]
 ) -> _QueryResult:
-    bootstrap = Bootstrap()
     labels, notes = _pairs(table, asked)
     level: By = "group" if by == "setting" else by
     pairs = [pair(table.over_seeds, a, b) for a, b in labels]
-    compared = compare_all(pairs, level, bootstrap)
-    notes += [line for line in map(unpaired, pairs) if line]
+    measured = measure_differences(table, labels, query.runs, query.data)
+    compared = compare_all(pairs, level, measured)
+    notes += [*filter(None, map(unpaired, pairs)), *describe_missing(measured)]
     if not compared:
         raise InputError(f"--compare: no vertex has both scores; {'; '.join(notes)}")
     rows = totals(compared) if by == "setting" else compared
-    tables = [comparison_table(rows, level, query.protocols[0], bootstrap)]
+    tables = [comparison_table(rows, level, query.protocols[0])]
     shown = table.keep("method", {label for pair_ in labels for label in pair_})
     if query.draws is None:
         return _QueryResult(tables, shown, notes)

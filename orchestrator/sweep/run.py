@@ -86,8 +86,8 @@ def _closing(settings: SweepSettings, trials: Sequence[Trial]) -> Iterator[Rende
     from orchestrator.scores.display.score_tables import closing_table  # imports pandas
 
     ids = [trial.id for trial in trials]
-    runs = settings.run.runs
-    table = closing_table(runs, ids, by="roi" if settings.space == "demo" else "group")
+    run, is_demo = settings.run, settings.space == "demo"
+    table = closing_table(run.runs, run.data, ids, by="roi" if is_demo else "group")
     if table is not None:
         yield table
 

@@ -104,7 +104,8 @@ def test_every_table_of_scores_is_marked(tmp_path, capsys, monkeypatch, argument
 
 def test_the_closing_table_is_marked(tmp_path):
     ids = write_runs(tmp_path, simulated=True)
-    assert str(closing_table(RunDirectory(tmp_path), ids).title).startswith(MARK)
+    table = closing_table(RunDirectory(tmp_path), DataDirectory(tmp_path / "data"), ids)
+    assert str(table.title).startswith(MARK)
 
 
 def test_the_page_and_each_of_its_tables_are_marked(tmp_path):

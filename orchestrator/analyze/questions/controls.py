@@ -14,8 +14,9 @@ import pyarrow as pa
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
 from orchestrator.scores.rows import ROI_COLUMNS
 from orchestrator.scores.score_table import ScoreTable
+from orchestrator.scores.statistics.measured_differences import measure_differences
 from orchestrator.scores.statistics.summaries import Comparison, compare_rois
-from orchestrator.scores.statistics.vertex_pairs import Bootstrap, measure_rois, pair
+from orchestrator.scores.statistics.vertex_pairs import measure_rois, pair
 from trainables.spec import Contrastive, SelfSupervised, Trial, Untuned
 from trainables.spec.setting import setting_of
 
@@ -32,7 +33,7 @@ SCHEMA = pa.schema(
         pa.field("r_control", pa.float64(), nullable=False),
         pa.field("r", pa.float64(), nullable=False),
         *(
-            pa.field(f"{name}{suffix}", pa.float64(), nullable=False)
+            pa.field(f"{name}{suffix}", pa.float64(), nullable=bool(suffix))
             for name in ("gain", "control_gain", "difference")
             for suffix in ("", "_low", "_high")
         ),
@@ -45,8 +46,9 @@ SCHEMA = pa.schema(
 """One row per control and group of ROIs, over the vertices that untuned, control and fine-tuned
 trial all have an r of. method, setting: of the fine-tuned trials. gain: r minus r_untuned;
 control_gain: r_control minus r_untuned; difference: r minus r_control, the brain's part of the gain
-beside permuted responses. share: difference / gain, null where the interval of the gain includes 0.
-_low, _high: 95 % interval. r is averaged over seeds."""
+beside permuted responses. share: difference / gain, null where the interval of the gain is
+not known or includes 0. _low, _high: 95 % interval, as of ``improvement``; null where predictions
+are missing. r is averaged over seeds."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def make(inputs: Inputs) -> pa.Table:
         {"protocol": protocol, **row}
         for protocol in inputs.protocols
         for one in found
-        for row in _rows(inputs.of_protocol(protocol), one)
+        for row in _rows(inputs, protocol, one)
     ]
     if not rows:
         cure = inputs.sweep_command("controls")
@@ -105,7 +107,12 @@ def _is_control(trial: Trial) -> bool:
 def _numerics(trial: Trial) -> str:
     """Digest what untuned and fine-tuned trials must have in common to be compared."""
     untuned = replace(
-        trial, objective=Untuned(), permuted=False, tuned_on=None, precision="float32"
+        trial,
+        objective=Untuned(),
+        rois=trial.rois[:1],  # a pooled trial's are of several subjects
+        permuted=False,
+        tuned_on=None,
+        precision="float32",
     )
     return setting_of(untuned).digest
 
@@ -142,15 +149,18 @@ def _other_head(trial: Trial, real: Trial) -> str | None:
     return f"head {other.hidden_ratio:g}/{other.embedding_ratio:g}" if is_plain else None
 
 
-def _rows(table: ScoreTable, contrast: Contrast) -> Iterator[dict[str, Any]]:
+def _rows(inputs: Inputs, protocol: str, contrast: Contrast) -> Iterator[dict[str, Any]]:
     """Compare a setting, a control and untuned on the same vertices, by group of ROIs."""
-    frame = _complete(table, contrast)
+    table = _with_sides(inputs.of_protocol(protocol), contrast)
+    frame = _complete(table)
     if frame.empty:
         return
     sides = ((REAL, UNTUNED), (contrast.control, UNTUNED), (REAL, contrast.control))
-    measured = measure_rois([pair(frame, a, b) for a, b in sides], Bootstrap())
+    measured = measure_differences(table, sides, inputs.runs, inputs.data)
+    pairs = measure_rois([pair(frame, a, b) for a, b in sides], measured)
     setting = setting_of(contrast.real).digest
-    for gain, of_control, brain in zip(*(compare_rois(m, "group") for m in measured), strict=True):
+    for gain, of_control, brain in zip(*(compare_rois(m, "group") for m in pairs), strict=True):
+        is_gain = gain.interval is not None and gain.interval[0] > 0
         yield {
             "method": contrast.real.method,
             "setting": setting,
@@ -162,22 +172,28 @@ def _rows(table: ScoreTable, contrast: Contrast) -> Iterator[dict[str, Any]]:
             **_interval("gain", gain),
             **_interval("control_gain", of_control),
             **_interval("difference", brain),
-            "share": brain.difference / gain.difference if gain.low > 0 else None,
+            "share": brain.difference / gain.difference if is_gain else None,
             "n_vertices": gain.n_pairs,
             "n_rois": len(gain.row.rois),
             "n_subjects": len(gain.subjects),
         }
 
 
-def _interval(name: str, found: Comparison) -> dict[str, float]:
-    return {name: found.difference, f"{name}_low": found.low, f"{name}_high": found.high}
+def _interval(name: str, found: Comparison) -> dict[str, float | None]:
+    low, high = found.interval or (None, None)
+    return {name: found.difference, f"{name}_low": low, f"{name}_high": high}
 
 
-def _complete(table: ScoreTable, contrast: Contrast) -> pd.DataFrame:
+def _with_sides(table: ScoreTable, contrast: Contrast) -> ScoreTable:
+    """Keep the trials of a contrast, with the side that each is on as its method."""
+    sides = table.segments["trial_id"].astype(str).map(dict(contrast.parts))
+    kept = table.where(sides.notna())
+    return replace(kept, segments=kept.segments.assign(method=sides[sides.notna()]))
+
+
+def _complete(table: ScoreTable) -> pd.DataFrame:
     """Average r over seeds, at the vertices that all three sides have an r of."""
-    kept = table.where(table.segments["trial_id"].astype(str).isin(list(contrast.parts)))
-    found = kept.vertices
-    found = found.assign(method=found["trial_id"].astype(str).map(dict(contrast.parts)))
+    found = table.vertices
     place = ["roi_id", "data", "vertex"]
     keys = ["method", "protocol", *ROI_COLUMNS, *place]
     found = found.dropna(subset=["r"]).astype(dict.fromkeys([*keys[:-1]], str))
@@ -191,4 +207,6 @@ ANALYSIS = Analysis(
     question="How much of the gain of fine-tuning is the brain's?",
     schema=SCHEMA,
     make=make,
+    sources=Inputs.score_and_prediction_files,
+    version=2,
 )

@@ -14,14 +14,9 @@ from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.scores.filters import one_model_per_roi
 from orchestrator.scores.references import UNTUNED, with_references
 from orchestrator.scores.rows import By
+from orchestrator.scores.statistics.measured_differences import measure_differences
 from orchestrator.scores.statistics.summaries import Comparison, compare_rois
-from orchestrator.scores.statistics.vertex_pairs import (
-    Bootstrap,
-    PairedRois,
-    Pairs,
-    measure_rois,
-    pair,
-)
+from orchestrator.scores.statistics.vertex_pairs import PairedRois, Pairs, measure_rois, pair
 from trainables.spec.labels import method_of
 
 Integers = np.ndarray[Any, np.dtype[np.integer[Any]]]
@@ -42,8 +37,10 @@ SCHEMA = pa.schema(
         pa.field("r", pa.float64(), nullable=False),
         pa.field("r_reference", pa.float64(), nullable=False),
         pa.field("difference", pa.float64(), nullable=False),
-        pa.field("low", pa.float64(), nullable=False),
-        pa.field("high", pa.float64(), nullable=False),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("covers_subjects", pa.bool_()),
+        pa.field("covers_seeds", pa.bool_()),
         pa.field("share_better", pa.float64(), nullable=False),
         pa.field("n_vertices", pa.int32(), nullable=False),
         pa.field("n_distinct_vertices", pa.int32(), nullable=False),
@@ -53,32 +50,36 @@ SCHEMA = pa.schema(
 )
 """level: group, roi, subject or subject-roi. method, reference: labels of methods and settings.
 reference: untuned, or regression for the contrastive methods, of the same backbone and encoding.
-hemisphere: both, lh or rh; at level ROI its own. low, high: 95 % interval of the difference, 2,000
-bootstrap draws of the vertices of each ROI. Numbers are computed within each ROI, averaged over the
+hemisphere: both, lh or rh; at level ROI its own. low, high: 95 % interval of the difference over
+test images; null where predictions are missing, or under other protocols than nested.
+covers_subjects, covers_seeds: whether it holds for other subjects and seeds too; covers_seeds is
+null where nothing is fine-tuned. Numbers are computed within each ROI, averaged over the
 ROIs of a subject, then over subjects. n_vertices: summed over ROIs; n_distinct_vertices: a vertex
 in several ROIs counted once. A column that does not apply is null."""
 
 
 def make(inputs: Inputs) -> pa.Table:
     """Compare every method with the untuned backbone, and with regression, on the same vertices."""
-    several = [one for protocol in inputs.protocols for one in _pairs(inputs, protocol)]
-    measured = measure_rois([pairs for _, pairs in several], Bootstrap())
     parts = [
         {"protocol": protocol, **row}
-        for (protocol, pairs), of_pair in zip(several, measured, strict=True)
-        for row in _rows(of_pair, _places_by_roi(pairs))
+        for protocol in inputs.protocols
+        for row in _of_protocol(inputs, protocol)
     ]
     return pa.Table.from_pandas(pd.DataFrame(parts, columns=SCHEMA.names), SCHEMA)
 
 
-def _pairs(inputs: Inputs, protocol: str) -> Iterator[tuple[str, Pairs]]:
-    """Yield the pairs of methods and settings to compare under a protocol, with its name."""
+def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[dict[str, Any]]:
+    """Compare the methods and settings under a protocol."""
     kept, _ = one_model_per_roi(inputs.of_protocol(protocol))
     against_untuned, _ = with_references(kept, UNTUNED)
     against_regression, _ = with_references(kept, "regression")
-    for a, b in (*against_untuned, *against_regression):
-        if method_of(a) != UNTUNED:
-            yield protocol, pair(kept.over_seeds, a, b)
+    labels = [
+        one for one in (*against_untuned, *against_regression) if method_of(one[0]) != UNTUNED
+    ]
+    measured = measure_differences(kept, labels, inputs.runs, inputs.data)
+    pairs = [pair(kept.over_seeds, a, b) for a, b in labels]
+    for one, of_pair in zip(pairs, measure_rois(pairs, measured), strict=True):
+        yield from _rows(of_pair, _places_by_roi(one))
 
 
 def _places_by_roi(pairs: Pairs) -> dict[str, Integers]:
@@ -135,6 +136,7 @@ def _place(rois: Sequence[Sequence[str]], level: By) -> dict[str, str | None]:
 
 
 def _numbers(found: Comparison) -> dict[str, Any]:
+    (low, high), known = found.interval or (None, None), found.uncertainty
     return {
         "method": found.a,
         "reference": found.b,
@@ -142,8 +144,10 @@ def _numbers(found: Comparison) -> dict[str, Any]:
         "r": found.mean_a,
         "r_reference": found.mean_b,
         "difference": found.difference,
-        "low": found.low,
-        "high": found.high,
+        "low": low,
+        "high": high,
+        "covers_subjects": known and known.covers_subjects,
+        "covers_seeds": known and known.covers_seeds,
         "share_better": found.share_improved,
         "n_vertices": found.n_pairs,
         "n_rois": len(found.row.rois),
@@ -156,5 +160,6 @@ ANALYSIS = Analysis(
     question="How much better does each method predict than the untuned backbone?",
     schema=SCHEMA,
     make=make,
-    version=3,
+    sources=Inputs.score_and_prediction_files,
+    version=4,
 )

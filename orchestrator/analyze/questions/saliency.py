@@ -22,12 +22,13 @@ from orchestrator.analyze.backbone_columns import (
     read_records,
 )
 from orchestrator.analyze.questions.classification import CURE
-from orchestrator.scores.statistics.vertex_pairs import draw_means
 from trainables.probes.probe import ProbeRecord
 
 KIND = "saliency"
 N_DRAWS = 2000
 LEVEL = 0.95
+BLOCK = 1 << 16
+"""Random indices at once: they and the values that they choose fit a core's cache."""
 SCHEMA = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),
@@ -108,8 +109,18 @@ def _interval(name: str, values: Values, record: ProbeRecord) -> dict[str, float
         return {}
     generator = np.random.default_rng([0, zlib.crc32(f"{record.probed.id} {name}".encode())])
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(draw_means(values[None], N_DRAWS, generator)[0], [tail, 1 - tail])
+    low, high = np.quantile(draw_means(values, generator), [tail, 1 - tail])
     return {name: float(values.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def draw_means(values: Values, generator: np.random.Generator, n_draws: int = N_DRAWS) -> Values:
+    """Draw means of values (n,), resampled with replacement: (n_draws,)."""
+    size = max(1, BLOCK // len(values))
+    parts = [
+        values.take(generator.integers(len(values), size=(min(size, n_draws - start), len(values))))
+        for start in range(0, n_draws, size)
+    ]
+    return np.concatenate([part.mean(axis=1) for part in parts])
 
 
 ANALYSIS = Analysis(

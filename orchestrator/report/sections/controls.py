@@ -3,6 +3,7 @@
 import pandas as pd
 import pyarrow as pa
 
+from orchestrator.report.intervals import interval_text
 from orchestrator.report.sections.plots import dots
 from orchestrator.report.sections.section import Column, Picture, Section
 
@@ -57,7 +58,7 @@ def _read(rows: pd.DataFrame) -> list[str]:
     return [
         f"In {one.row} ROIs {method} gains {one.gain:+.3f} in mean r over untuned, and "
         f"{one.control_gain:+.3f} if responses are permuted: a difference of "
-        f"{one.difference:+.3f} ({one.difference_low:+.3f} to {one.difference_high:+.3f})."
+        f"{one.difference:+.3f} ({interval_text(one.difference_low, one.difference_high)})."
         for one in found.itertuples()
     ]
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.cli.text import count
+from orchestrator.report.intervals import describe_rows, interval_text
 from orchestrator.report.sections.plots import dots, roi_rank
 from orchestrator.report.sections.section import Column, Picture, Section
 from orchestrator.scores.rows import method_order
@@ -52,7 +53,7 @@ def section(table: pa.Table) -> Section:
         ),
         table=rows,
         columns=COLUMNS,
-        notes=("Intervals cover the choice of vertices only; not images, subjects or seeds.",),
+        notes=(describe_rows(shown.to_dict("records")),),
     )
 
 
@@ -64,14 +65,19 @@ def _read(rows: pd.DataFrame) -> Iterator[str]:
         parts = []
         for method in method_order(of_row.index):
             one = of_row.loc[method]
-            sure = "" if one["low"] > 0 or one["high"] < 0 else ", an interval that includes 0"
             few = "" if one["n_rois"] == n_rois.max() else f"; {one['n_rois']} ROIs"
             parts.append(
-                f"{method} {one['difference']:+.3f} in mean r ({one['low']:+.3f} to "
-                f"{one['high']:+.3f}{sure}; {one['share_better']:.0%} of vertices better{few})"
+                f"{method} {one['difference']:+.3f} in mean r ({_interval(one)}; "
+                f"{one['share_better']:.0%} of vertices better{few})"
             )
         n = count(int(n_rois.max()), "ROI"), count(int(of_row["n_subjects"].max()), "subject")
         yield f"{label} ({', '.join(n)}), against the untuned backbone: {'; '.join(parts)}."
+
+
+def _interval(row: "pd.Series[float]") -> str:
+    """Write a row's interval, and whether it includes 0."""
+    includes = ", an interval that includes 0" if row["low"] <= 0 <= row["high"] else ""
+    return f"{interval_text(row['low'], row['high'])}{includes}"
 
 
 def _picture(rows: pd.DataFrame, by_group: pd.DataFrame, what: str) -> Picture:
@@ -86,5 +92,5 @@ def _picture(rows: pd.DataFrame, by_group: pd.DataFrame, what: str) -> Picture:
         f"{best['difference']:+.3f}, {best['method']} in {best['row']}.",
         caption=f"Difference in mean Pearson r from untuned by {what}, protocol "
         f"{rows['protocol'].iloc[0]}; at most {n} subjects; vertices, each counted once: "
-        f"{vertices}; bars: 95 % bootstrap interval over vertices.",
+        f"{vertices}; bars: 95 % intervals.",
     )

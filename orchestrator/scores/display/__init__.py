@@ -1,3 +1,3 @@
 """Tables of scores, tests and transfer on the terminal."""
 
-__all__ = ["score_tables", "statistics_tables", "style", "transfer_tables"]
+__all__ = ["interval_notes", "score_tables", "statistics_tables", "style", "transfer_tables"]

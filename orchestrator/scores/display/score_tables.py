@@ -5,8 +5,9 @@ from typing import Final
 
 from rich.table import Table
 
-from orchestrator.cli.text import as_difference, as_percent, as_r, count, new_table
+from orchestrator.cli.text import NONE, as_difference, as_percent, as_r, count, new_table
 from orchestrator.scores.alpha_notes import alpha_notes
+from orchestrator.scores.display.interval_notes import describe_intervals, describe_missing
 from orchestrator.scores.display.style import (
     SeedsColumn,
     SettingColumns,
@@ -17,11 +18,15 @@ from orchestrator.scores.filters import of_latest_data, started_in
 from orchestrator.scores.references import with_references
 from orchestrator.scores.rows import By, Row, method_order
 from orchestrator.scores.score_table import read_score_table
+from orchestrator.scores.statistics.hierarchical_interval import LEVEL
+from orchestrator.scores.statistics.measured_differences import measure_differences
 from orchestrator.scores.statistics.summaries import Comparison, LayerChoice, Summary, compare_all
-from orchestrator.scores.statistics.vertex_pairs import Bootstrap, Pairs, pair
+from orchestrator.scores.statistics.vertex_pairs import Pairs, pair
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.labels import method_of
 
+BETTER: Final = "better: share of vertices with the higher r"
 OPTIMISTIC: Final = {
     "paper": "paper is optimistic for every method: it chooses layer and alpha, and reports r, "
     "on the same folds of the test images. Its r can be lower than that of nested all the same: "
@@ -70,22 +75,21 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
     return table
 
 
-def comparison_table(
-    comparisons: Sequence[Comparison], by: By, protocol: str, bootstrap: Bootstrap
-) -> Table:
+def comparison_table(comparisons: Sequence[Comparison], by: By, protocol: str) -> Table:
     """Tabulate paired comparisons of methods and settings, with their intervals."""
     methods = method_order({one.a for one in comparisons})
     columns, seeds = SettingColumns.of(methods), SeedsColumn.of(comparisons)
     title = methods[0] if len(methods) == 1 else "each method"
     n_subjects = len({subject for one in comparisons for subject in one.subjects})
     against = _reference(comparisons)
+    intervals = describe_intervals([one.uncertainty for one in comparisons])
     table = new_table(
         f"{title} against {against}, protocol {protocol}, {count(n_subjects, 'subject')}",
-        f"{_caption(bootstrap)}{seeds.note}{columns.note}",
+        f"{intervals}. {BETTER}{seeds.note}{columns.note}",
     )
     table.add_column(by, overflow="fold")
     columns.add_to(table)
-    interval = f"{bootstrap.level:.0%} interval"
+    interval = f"{LEVEL:.0%} interval"
     heads = ["r", method_of(against), "diff.", interval, "better", "pairs", "ROIs", *seeds.heads]
     left_out = {"pairs"} if columns.names else set()  # no room beside the columns of settings
     left_out |= {"ROIs"} if by == "subject-roi" else set()
@@ -120,7 +124,7 @@ def _comparison_cells(one: Comparison, seeds: SeedsColumn) -> tuple[str, ...]:
         as_r(one.mean_a),
         as_r(one.mean_b),
         as_difference(one.difference),
-        f"{as_difference(one.low)} {as_difference(one.high)}",
+        NONE if one.interval is None else " ".join(map(as_difference, one.interval)),
         as_percent(one.share_improved),
         f"{one.n_pairs:,}",
         str(len(one.row.rois)),
@@ -201,17 +205,13 @@ def unpaired(pairs: Pairs) -> str | None:
 
 
 def closing_table(
-    runs: RunDirectory,
-    trial_ids: Collection[str],
-    by: By = "group",
-    bootstrap: Bootstrap | None = None,
+    runs: RunDirectory, data: DataDirectory, trial_ids: Collection[str], by: By = "group"
 ) -> Table | None:
     """Compare every fine-tuned method of a sweep, in each setting, with untuned under ``nested``.
 
-    Returns None where no vertex has both scores: none is written, no untuned trial, or another
-    protocol. Raises ValueError when a score file is damaged.
+    data: the directory of the shards. Returns None where no vertex has both scores: none is
+    written, no untuned trial, or another protocol. Raises ValueError when a score file is damaged.
     """
-    bootstrap = bootstrap or Bootstrap()
     if not runs.has_scores(trial_ids):
         return None
     table = read_score_table(runs, trial_ids)
@@ -219,21 +219,14 @@ def closing_table(
     kept, notes = of_latest_data(nested, started_in(runs))
     found, without = with_references(kept, "untuned")
     pairs = [pair(kept.over_seeds, *labels) for labels in found]
-    comparisons = compare_all(pairs, by, bootstrap)
+    measured = measure_differences(kept, found, runs, data)
+    comparisons = compare_all(pairs, by, measured)
     if not comparisons:
         return None
-    shown = comparison_table(comparisons, by, "nested", bootstrap)
-    unpaired_notes = [note for note in map(unpaired, pairs) if note]
-    lines = [*notes, *without, *unpaired_notes, *alpha_notes(kept)]
-    shown.caption = "\n".join([str(shown.caption), *lines])
+    shown = comparison_table(comparisons, by, "nested")
+    notes += [*without, *filter(None, map(unpaired, pairs)), *describe_missing(measured)]
+    notes += alpha_notes(kept)
+    shown.caption = "\n".join([str(shown.caption), *notes])
     if kept.is_simulated:
         mark_simulated(shown)
     return shown
-
-
-def _caption(bootstrap: Bootstrap) -> str:
-    return (
-        f"interval: {bootstrap.n_draws:,} bootstrap draws of the vertices of each ROI, paired. "
-        "It covers the choice of vertices, taken as independent; not other images, subjects or "
-        "seeds. better: share of vertices with the higher r"
-    )

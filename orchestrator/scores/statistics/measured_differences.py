@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -61,8 +62,8 @@ def measure_differences(
 ) -> MeasuredDifferences:
     """Measure pairs of methods in every ROI that both scored on the same data.
 
-    table: the trials of one protocol, of all seeds. data: the directory of the shards. Raises
-    ValueError naming a damaged file.
+    table: the trials of one protocol, of all seeds. data: the directory of the shards. A file that
+    is missing or damaged is a reason, not an error.
     """
     found: dict[Pair, dict[str, RoiDifference]] = {pair: {} for pair in pairs}
     missing: dict[Pair, dict[str, str]] = {pair: {} for pair in pairs}
@@ -91,17 +92,27 @@ def _subjects(
     scored = segments.loc[segments["protocol"] == PROTOCOL, columns].astype(str)
     shared = _shared_trainings(table.trials, scored)
     for (dataset, subject, content), part in scored.groupby(["dataset", "subject", "data"]):
-        shard, responses = data.shard(f"{dataset}-{subject}"), None
-        if has_data(shard, str(content)):
-            sides = sorted(part["hemisphere"].unique())
-            responses = HeldOutResponses.read(shard, sides, verify=False)
+        shard = data.shard(f"{dataset}-{subject}")
+        responses = _read_responses(shard, str(content), list(part["hemisphere"].unique()))
         rois = [
             _Roi(str(roi), (str(dataset), str(subject)), _by_method(of_roi))
             for roi, of_roi in part.groupby("roi_id")
         ]
-        known = None if responses is None else numbers.of(str(dataset), list(responses.stimuli))
-        why = f"{shard}: no responses with the content that was scored"
-        yield _SubjectReader(runs, table.trials, pairs, shared, responses, known, why), rois
+        stimuli = [] if isinstance(responses, str) else list(responses.stimuli)
+        images = numbers.of(str(dataset), stimuli)
+        yield _SubjectReader(runs, table.trials, pairs, shared, responses, images), rois
+
+
+def _read_responses(
+    shard: Path, content: str, hemispheres: Sequence[str]
+) -> HeldOutResponses | str:
+    """Read a subject's responses to test images, or say why they can't be read."""
+    if not has_data(shard, content):
+        return f"{shard}: no responses with the content that was scored"
+    try:
+        return HeldOutResponses.read(shard, hemispheres, verify=False)
+    except ValueError as error:
+        return str(error)
 
 
 def _by_method(rows: pd.DataFrame) -> dict[str, list[str]]:
@@ -134,26 +145,29 @@ class _SubjectReader:
     trials: Mapping[str, WorkItem]
     pairs: Sequence[Pair]
     shared: set[str]
-    responses: HeldOutResponses | None
-    numbers: Array | None
-    """(n_images,) of the images of the responses."""
-    why_none: str
+    responses: HeldOutResponses | str
+    """A reason where there are none."""
+    images: Array
+    """(n_images,) numbers of the images of the responses."""
 
     def measure(self, roi: _Roi) -> dict[Pair, RoiDifference | str]:
         """Measure each pair that scored an ROI, or say why it can't be measured."""
         pairs = [pair for pair in self.pairs if set(pair) <= set(roi.trials)]
-        if self.responses is None:
-            return dict.fromkeys(pairs, self.why_none)
+        if isinstance(self.responses, str):
+            return dict.fromkeys(pairs, self.responses)
         wanted = {trial for pair in pairs for method in pair for trial in roi.trials[method]}
         read = {trial: self._read(trial, roi.id) for trial in sorted(wanted)}
-        cache = _RoiEffects(self.responses, self.numbers)
+        cache = _RoiEffects(self.responses, self.images)
         return {pair: self._difference(pair, roi, read, cache) for pair in pairs}
 
     def _read(self, trial_id: str, roi_id: str) -> RoiPredictions | str:
         path = self.runs.fetched(self.runs.prediction_file(trial_id, roi_id))
         if not path.is_file():
             return f"{path}: no predictions were kept"
-        read = read_predictions(path, PROTOCOL)
+        try:
+            read = read_predictions(path, PROTOCOL)
+        except ValueError as error:  # a table of scores is not lost for it
+            return str(error)
         return f"{path}: no predictions under {PROTOCOL}" if read is None else read
 
     def _difference(
@@ -190,7 +204,7 @@ class _SubjectReader:
 class _RoiEffects:
     """The scores of an ROI's trials, each computed once for all pairs."""
 
-    def __init__(self, responses: HeldOutResponses, numbers: Array | None) -> None:
+    def __init__(self, responses: HeldOutResponses, numbers: Array) -> None:
         self._responses, self._numbers = responses, numbers
         self._measured: dict[bytes, tuple[MeasuredResponses, Array]] = {}
         self._scores: dict[tuple[str, bytes], TrialScore] = {}
@@ -217,7 +231,6 @@ class _RoiEffects:
         key = predictions.index.tobytes()
         if key not in self._measured:
             rows = self._responses.rows_of(predictions)
-            assert self._numbers is not None
             responses = MeasuredResponses(self._responses.of(predictions))
             self._measured[key] = (responses, self._numbers[rows])
         return self._measured[key]

@@ -6,6 +6,7 @@ subjects: a large ROI, or a subject with many ROIs, has no more weight than anot
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,13 +21,11 @@ from orchestrator.scores.rows import (
     subject_weights,
     without_streams,
 )
-from orchestrator.scores.statistics.vertex_pairs import (
-    Bootstrap,
-    PairedRois,
-    Pairs,
-    Values,
-    measure_rois,
-)
+from orchestrator.scores.statistics.hierarchical_interval import Uncertainty, mean_uncertainty
+from orchestrator.scores.statistics.measured_differences import MeasuredDifferences
+from orchestrator.scores.statistics.vertex_pairs import PairedRois, Pairs, measure_rois
+
+Values = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,8 @@ class Comparison:
     b: str
     mean_a: float
     mean_b: float
-    low: float
-    high: float
+    uncertainty: Uncertainty | None
+    """Of the difference; None where predictions are missing."""
     share_improved: float
     n_pairs: int
     subjects: frozenset[tuple[str, str]]
@@ -70,6 +69,14 @@ class Comparison:
     def difference(self) -> float:
         """Mean r of a minus mean r of b."""
         return self.mean_a - self.mean_b
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the difference."""
+        if self.uncertainty is None:
+            return None
+        half = self.uncertainty.half_width
+        return self.difference - half, self.difference + half
 
 
 @dataclass(frozen=True)
@@ -134,18 +141,14 @@ def _summary(row: Row, method: str, rois: pd.DataFrame) -> Summary:
     )
 
 
-def compare(pairs: Pairs, by: By, bootstrap: Bootstrap) -> list[Comparison]:
-    """Compare two methods on every row that has pairs, with the interval of the difference.
+def compare_all(
+    several: Sequence[Pairs], by: By, measured: MeasuredDifferences
+) -> list[Comparison]:
+    """Compare pairs of methods on every row that has vertices of both, with intervals.
 
-    The vertices of each ROI are resampled, both methods of a vertex together; ROIs and subjects
-    are not resampled.
+    measured: what seeds and images add to the differences of these pairs.
     """
-    return compare_all([pairs], by, bootstrap)
-
-
-def compare_all(several: Sequence[Pairs], by: By, bootstrap: Bootstrap) -> list[Comparison]:
-    """Compare several pairs of methods, one after another; see :func:`compare`."""
-    return [one for each in measure_rois(several, bootstrap) for one in compare_rois(each, by)]
+    return [one for each in measure_rois(several, measured) for one in compare_rois(each, by)]
 
 
 def totals(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -156,7 +159,7 @@ def totals(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def compare_rois(paired: PairedRois, by: By) -> list[Comparison]:
-    """Compare two methods on every row of the ROIs; see :func:`compare`."""
+    """Compare two methods on every row of the ROIs."""
     names = ("a", "b", "better", "n", "seeds")
     numbers = {name: paired.rois[name].to_numpy() for name in names}
     subjects = list(zip(paired.rois["dataset"], paired.rois["subject"], strict=True))
@@ -181,9 +184,8 @@ def _comparison(
     numbers: a, b, better, n and seeds of the row's ROIs. subjects: each ROI's.
     """
     weights = subject_weights(subjects)
-    means = weights @ np.stack([paired.drawn[roi] for roi in row.rois])
-    tail = (1 - paired.level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    known = [paired.differences[roi] for roi in row.rois if roi in paired.differences]
+    complete = len(known) == len(row.rois)
     mean_a, mean_b, better = (float(weights @ numbers[name]) for name in ("a", "b", "better"))
     return Comparison(
         row=row,
@@ -191,8 +193,7 @@ def _comparison(
         b=paired.b,
         mean_a=mean_a,
         mean_b=mean_b,
-        low=float(low),
-        high=float(high),
+        uncertainty=mean_uncertainty(known, weights.tolist()) if complete else None,
         share_improved=better,
         n_pairs=int(numbers["n"].sum()),
         subjects=frozenset(subjects),

@@ -19,8 +19,9 @@ from orchestrator.report.headline import headline
 from orchestrator.report.how_made import SHARED, how_made
 from orchestrator.report.page import OUTDATED, as_json, write_report
 from orchestrator.report.sections.section import Column, Section
-from orchestrator.scores.statistics.summaries import compare
-from orchestrator.scores.statistics.vertex_pairs import Bootstrap, pair
+from orchestrator.scores.statistics.measured_differences import MeasuredDifferences
+from orchestrator.scores.statistics.summaries import compare_all
+from orchestrator.scores.statistics.vertex_pairs import pair
 from tests.builders.small_scores import ENCODING, roi, write, write_sweep
 from trainables.data.data_directory import DataDirectory
 from trainables.results.provenance import code_version
@@ -41,12 +42,12 @@ def inputs(tmp_path):
 
 def test_the_headline_is_what_the_statistics_say(inputs):
     top = headline(inputs)
-    table = inputs.of_protocol("nested").vertices
-    for found in compare(pair(table, "contrastive", "untuned"), "group", Bootstrap()):
+    pairs = pair(inputs.of_protocol("nested").over_seeds, "contrastive", "untuned")
+    for found in compare_all([pairs], "group", MeasuredDifferences()):
         [row] = [r for r in top.rows if r[:3] == ("nested", found.row.label, "contrastive")]
         assert row[3] == f"{found.mean_a:.3f}"
         assert row[4] == f"{found.difference:+.3f}"
-        assert row[5] == f"{found.low:+.3f} to {found.high:+.3f}"
+        assert row[5] == "–"  # no predictions
     assert any("optimistic" in note for note in top.notes)
 
 
@@ -106,8 +107,8 @@ def test_tables_of_earlier_scores_are_not_mixed_with_newer_ones(inputs, tmp_path
     later = Inputs(inputs.runs, inputs.data)
     page = write_report(later, tmp_path / "report.html").read_text()
     assert page.count(OUTDATED) == page.count('class="data"') == 2
-    nested = later.of_protocol("nested").vertices
-    for found in compare(pair(nested, "contrastive", "untuned"), "group", Bootstrap()):
+    pairs = pair(later.of_protocol("nested").over_seeds, "contrastive", "untuned")
+    for found in compare_all([pairs], "group", MeasuredDifferences()):
         [row] = [r for r in headline(later).rows if r[:3] == ("nested", found.row.label, found.a)]
         assert row[3:5] == (f"{found.mean_a:.3f}", f"{found.difference:+.3f}")
 

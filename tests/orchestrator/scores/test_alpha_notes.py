@@ -7,6 +7,7 @@ from orchestrator.scores.alpha_notes import alpha_notes
 from orchestrator.scores.display.score_tables import closing_table
 from orchestrator.scores.score_table import read_score_table
 from tests.builders.small_scores import ENCODING, LAYERS, roi
+from trainables.data.data_directory import DataDirectory
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores
@@ -61,6 +62,8 @@ def test_the_closing_table_has_the_note(tmp_path) -> None:
         write_alphas(tmp_path, objective, "V1v", alphas)
         for objective, alphas in ((Untuned(), [10.0] * 4), (Contrastive(), [LOW] * 4))
     ]
-    table = closing_table(RunDirectory(tmp_path), [trial.id for trial in trials])
+    table = closing_table(
+        RunDirectory(tmp_path), DataDirectory(tmp_path / "data"), [t.id for t in trials]
+    )
     assert "contrastive, protocol nested: 100% of vertices" in " ".join(str(table.caption).split())
     assert "untuned, protocol" not in str(table.caption)

@@ -12,12 +12,12 @@ from rich.table import Table
 
 from orchestrator.scores.__main__ import main
 from orchestrator.scores.display.score_tables import closing_table
-from orchestrator.scores.statistics.vertex_pairs import Bootstrap
 from tests.builders.small_scores import METHODS, roi, write, write_sweep
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 
-DRAWS = Bootstrap(n_draws=200)
+NO_DATA = DataDirectory(Path("absent"))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,8 @@ def test_rois_are_listed_whole_on_a_narrow_terminal(runs, capsys, monkeypatch) -
 def test_a_comparison_says_what_its_interval_covers(runs, capsys) -> None:
     assert main(["--out", str(runs), "--compare", "contrastive", "untuned"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "not other images, subjects or seeds" in shown
+    assert "no interval: it needs the responses to the test images" in shown
+    assert "no interval for 6 ROIs: " in shown
     assert "regression" not in shown
 
 
@@ -186,23 +187,24 @@ def test_the_closing_table_compares_this_sweeps_finetuned_methods_with_untuned(t
     write(tmp_path, Contrastive(), roi("PPA"), [0.9])
     write(tmp_path, Untuned(), roi("PPA"), [0.1])
     shown = "\n".join(
-        lines_of(closing_table(RunDirectory(tmp_path), [t.id for t in trials], "roi", DRAWS), 80)
+        lines_of(closing_table(RunDirectory(tmp_path), NO_DATA, [t.id for t in trials], "roi"), 80)
     )
     assert labels(shown) == ["V1v", "hV4", "EBA", "all early", "all"]
-    assert shown.count("+0.200 +0.200 +0.200") == 5
+    assert len(re.findall(r"\+0\.200 +– ", shown)) == 5
+    assert "no interval: it needs the responses" in " ".join(shown.split())
     assert "PPA" not in shown
 
 
 def test_the_closing_table_is_by_group_unless_asked(runs) -> None:
     ids = [path.name for path in (runs / "scores").iterdir()]
-    shown = "\n".join(lines_of(closing_table(RunDirectory(runs), ids, bootstrap=DRAWS)))
+    shown = "\n".join(lines_of(closing_table(RunDirectory(runs), NO_DATA, ids)))
     assert labels(shown) == ["early", "higher", "all"]
 
 
 def test_there_is_no_closing_table_without_pairs(tmp_path) -> None:
-    assert closing_table(RunDirectory(tmp_path), ["untuned-nsd-subj01-00000000"]) is None
+    assert closing_table(RunDirectory(tmp_path), NO_DATA, ["untuned-nsd-subj01-00000000"]) is None
     trials = [
         write(tmp_path, Untuned(), roi(), [0.1]),
         write(tmp_path, Contrastive(), roi(), [0.1], ("paper",)),
     ]
-    assert closing_table(RunDirectory(tmp_path), [trial.id for trial in trials]) is None
+    assert closing_table(RunDirectory(tmp_path), NO_DATA, [trial.id for trial in trials]) is None

@@ -10,9 +10,9 @@ from orchestrator.scores.__main__ import main
 from orchestrator.scores.display.score_tables import closing_table
 from orchestrator.scores.references import references
 from orchestrator.scores.score_table import read_score_table
-from orchestrator.scores.statistics.vertex_pairs import Bootstrap
 from tests.builders.small_scores import ENCODING, LAYERS, roi, write, write_of
 from tests.orchestrator.scores.test_command import lines_of
+from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Encoding, Regression, Trial, Untuned
 from trainables.spec.setting import setting_of
@@ -76,8 +76,8 @@ def test_compare_sets_each_setting_against_untuned(runs, capsys) -> None:
     text = shown(capsys, runs, "--compare", "--by", "setting")
     assert text.startswith("each method against untuned")
     assert "τ: temperature" in text
-    rows = {row[-9]: row for row in cells(text) if row[-10:-9] == ["contrastive"]}
-    assert {name: row[-6] for name, row in rows.items()} == {
+    rows = {row[-8]: row for row in cells(text) if row[-9:-8] == ["contrastive"]}
+    assert {name: row[-5] for name, row in rows.items()} == {
         "0.1": "+0.100", "0.3": "+0.200", "1": "-0.100",
     }  # fmt: skip
 
@@ -96,7 +96,8 @@ def test_two_settings_are_compared(runs, capsys, sides, difference) -> None:
 
 def test_the_closing_table_has_every_setting_and_drops_no_trial(runs) -> None:
     table = read_score_table(RunDirectory(runs))
-    lines = lines_of(closing_table(RunDirectory(runs), table.trials, "group", Bootstrap(50)), 140)
+    data = DataDirectory(runs / "data")
+    lines = lines_of(closing_table(RunDirectory(runs), data, table.trials), 140)
     assert sum("contrastive" in line for line in lines) == 9
     assert "last started" not in " ".join(lines)
 

@@ -1,5 +1,6 @@
 """What is beyond the controls of fine-tuning: planted gains, recomputed from the scores."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from orchestrator.analyze.analysis import Inputs, Missing
 from orchestrator.analyze.questions.controls import PERMUTED, make
 from orchestrator.report.sections.controls import section
+from tests.builders.small_predictions import write_predictions_of
 from tests.builders.small_scores import ENCODING, roi, write_of
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
@@ -74,8 +76,25 @@ def test_every_control_is_beside_the_real_trials_with_its_planted_gain(planted) 
         assert row.gain == pytest.approx(scale * gain, abs=0.002)
         assert row.control_gain == pytest.approx(scale * of_control, abs=0.002)
         assert row.difference == pytest.approx(row.gain - row.control_gain, abs=1e-12)
-        assert row.difference_low <= row.difference <= row.difference_high
+    assert table[["gain_low", "difference_high", "share"]].isna().all(axis=None)  # no predictions
+
+
+def test_a_share_of_the_gain_is_given_where_its_interval_is_above_0(
+    predicted_sweep, tmp_path
+) -> None:
+    runs, rng = tmp_path / "runs", np.random.default_rng(0)
+    shutil.copytree(predicted_sweep.runs, runs)
+    for trial in predicted_sweep.contrastive[0]:
+        permuted = replace(trial, permuted=True)
+        write_predictions_of(runs, predicted_sweep.data, permuted, 1.5, rng)
+    table = make(Inputs(RunDirectory(runs), DataDirectory(predicted_sweep.data))).to_pandas()
+    assert set(table["control"]) == {PERMUTED}
+    for row in table.itertuples():
+        assert row.gain_low > 0
         assert row.share == pytest.approx(row.difference / row.gain)
+        for name in ("gain", "control_gain", "difference"):
+            middle = (getattr(row, f"{name}_low") + getattr(row, f"{name}_high")) / 2
+            assert middle == pytest.approx(getattr(row, name), abs=1e-9)
 
 
 def test_all_numbers_of_a_row_are_over_the_rois_that_all_its_sides_have(planted) -> None:

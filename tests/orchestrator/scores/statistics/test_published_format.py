@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from orchestrator.scores.statistics.measured_differences import MeasuredDifferences
 from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, compare_over_subjects
-from orchestrator.scores.statistics.summaries import compare, summarise
-from orchestrator.scores.statistics.vertex_pairs import Bootstrap, pair
+from orchestrator.scores.statistics.summaries import compare_all, summarise
+from orchestrator.scores.statistics.vertex_pairs import pair
 from trainables.spec.rois import roi_group_of
 
 PUBLISHED = {
@@ -84,7 +85,8 @@ def test_streams_have_a_row_of_their_own_and_are_in_no_other() -> None:
 
 def test_shares_improved_are_those_by_hand() -> None:
     pairs = pair(vertices(), "contrastive", "untuned")
-    compared = {one.row.label: one for one in compare(pairs, "group", Bootstrap(n_draws=50))}
+    found = compare_all([pairs], "group", MeasuredDifferences())
+    compared = {one.row.label: one for one in found}
     for label, share in IMPROVED.items():
         assert compared[label].share_improved == pytest.approx(share)
         expected = MEANS[label, "contrastive"] - MEANS[label, "untuned"]

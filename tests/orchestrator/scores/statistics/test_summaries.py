@@ -1,4 +1,4 @@
-"""The numbers of the tables: means by hand, pairs, and intervals against SciPy."""
+"""The numbers of the tables: means by hand, pairs, and the intervals of rows."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,18 +12,22 @@ from hypothesis import strategies as st
 
 from orchestrator.scores.rows import method_order, roi_weights, rois_of, rows_by
 from orchestrator.scores.score_table import read_score_table
-from orchestrator.scores.statistics.summaries import Comparison, choose_layers, compare, summarise
-from orchestrator.scores.statistics.vertex_pairs import Bootstrap, draw_means, measure_rois, pair
-from tests.builders.made_up_pairs import made_up
+from orchestrator.scores.statistics.measured_differences import MeasuredDifferences
+from orchestrator.scores.statistics.summaries import (
+    Comparison,
+    choose_layers,
+    compare_all,
+    summarise,
+)
+from orchestrator.scores.statistics.vertex_pairs import pair
+from tests.builders.made_up_pairs import made_up, measured_with
 from tests.builders.small_scores import roi, write, write_sweep
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 
-DRAWS = Bootstrap(n_draws=400)
-
 
 def vertices_of(runs: Path, protocol: str = "nested") -> pd.DataFrame:
-    vertices = read_score_table(RunDirectory(runs)).vertices
+    vertices = read_score_table(RunDirectory(runs)).over_seeds
     return vertices[vertices["protocol"] == protocol]
 
 
@@ -118,14 +122,15 @@ def test_scores_on_other_data_are_not_paired(tmp_path) -> None:
     write(tmp_path, Untuned(), roi(), [0.1, 0.2])
     write(tmp_path, Contrastive(), replace(roi(), data="feedbeef"), [0.1, 0.2])
     assert pair(vertices_of(tmp_path), "contrastive", "untuned").frame.empty
-    assert compare(pair(vertices_of(tmp_path), "contrastive", "untuned"), "roi", DRAWS) == []
+    pairs = pair(vertices_of(tmp_path), "contrastive", "untuned")
+    assert compare_all([pairs], "roi", MeasuredDifferences()) == []
 
 
 def test_share_improved_counts_strictly_better_vertices_in_the_same_hierarchy() -> None:
     a = np.array([[0.5, 0.5, 0.5, 0.5], [0.5, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.1]])
     b = np.array([[0.4, 0.4, 0.4, 0.5], [0.4, 0.4, 0.4, 0.4], [0.4, 0.4, 0.4, 0.0]])
     places = (("subj01", "V1v"), ("subj01", "hV4"), ("subj02", "V1v"))
-    comparisons = compare(made_up(*places, a=a, b=b), "group", DRAWS)
+    comparisons = compare_all([made_up(*places, a=a, b=b)], "group", MeasuredDifferences())
     assert only(comparisons, "early").share_improved == pytest.approx(
         ((0.75 + 0.25) / 2 + 0.25) / 2
     )
@@ -135,88 +140,68 @@ def test_differences_follow_the_hierarchy_of_the_means(tmp_path) -> None:
     write_sweep(tmp_path)
     vertices = vertices_of(tmp_path)
     means = {(s.row.label, s.method): s.mean for s in summarise(vertices, "group")}
-    for one in compare(pair(vertices, "contrastive", "untuned"), "group", DRAWS):
+    pairs = pair(vertices, "contrastive", "untuned")
+    for one in compare_all([pairs], "group", MeasuredDifferences()):
         assert one.mean_a == pytest.approx(means[one.row.label, "contrastive"])
         assert one.mean_b == pytest.approx(means[one.row.label, "untuned"])
-        assert one.low < one.difference < one.high
+        assert one.difference == one.mean_a - one.mean_b
 
 
-def test_the_interval_of_one_roi_agrees_with_scipy() -> None:
-    generator = np.random.default_rng(0)
-    a, b = generator.normal(0.42, 0.1, (1, 300)), generator.normal(0.4, 0.1, (1, 300))
-    (ours,) = compare(
-        made_up(("subj01", "V1v"), a=a, b=b), "subject-roi", Bootstrap(n_draws=20_000)
-    )
-    theirs = scipy.stats.bootstrap(
-        ((a - b)[0],), np.mean, n_resamples=20_000, method="percentile", rng=generator
-    ).confidence_interval
-    width = theirs.high - theirs.low
-    assert (ours.low, ours.high) == pytest.approx(tuple(theirs), abs=0.03 * width)
+PLACES = (("subj01", "V1v"), ("subj01", "EBA"), ("subj02", "V1v"))
 
 
-def test_the_interval_of_a_group_has_the_spread_of_the_weighted_rois() -> None:
+def made_up_comparisons(by: str, leave_out: str = "") -> tuple[np.ndarray, list[Comparison]]:
+    """Compare two methods on three ROIs; returns the effects of the images too."""
     generator = np.random.default_rng(1)
-    places = (("subj01", "V1v"), ("subj01", "hV4"), ("subj02", "V1v"))
-    a, b = generator.normal(0.4, 0.1, (2, 3, 200))
-    one = only(compare(made_up(*places, a=a, b=b), "group", Bootstrap(n_draws=20_000)), "early")
-    variance = (a - b).var(axis=1) / 200
-    deviation = np.sqrt(np.square([0.25, 0.25, 0.5]) @ variance)
-    assert one.high - one.low == pytest.approx(2 * 1.96 * deviation, rel=0.04)
+    a, b = generator.normal(0.4, 0.1, (2, 3, 20))
+    effects = 0.01 * generator.standard_normal((3, 50))
+    pairs = made_up(*PLACES, a=a, b=b)
+    return effects, compare_all([pairs], by, measured_with(pairs, effects, leave_out))
 
 
-def test_pairing_removes_what_both_methods_share() -> None:
-    shared = np.random.default_rng(2).normal(0.4, 0.2, (1, 50))
-    (one,) = compare(made_up(("subj01", "V1v"), a=shared + 0.01, b=shared), "subject-roi", DRAWS)
-    assert (one.low, one.high) == pytest.approx((0.01, 0.01))
-    assert one.share_improved == 1.0
+def test_the_interval_of_a_row_weighs_rois_as_the_mean_does() -> None:
+    effects, found = made_up_comparisons("group")
+    t = scipy.stats.t.ppf(0.975, 99)  # the images of both subjects, less 1
+    variance = np.sum((effects[0] + effects[1]) ** 2) / 16 + np.sum(effects[2] ** 2) / 4
+    low, high = only(found, "all").interval
+    assert (high - low) / 2 == pytest.approx(t * np.sqrt(variance))
+    assert (high + low) / 2 == pytest.approx(only(found, "all").difference)
 
 
-def test_every_row_and_draw_takes_the_same_vertices_of_both_methods() -> None:
-    """b is a less 0.01, so every mean of drawn vertices differs by 0.01 in each ROI and group."""
-    shared = np.random.default_rng(2).normal(0.4, 0.2, (3, 40))
-    places = (("subj01", "V1v"), ("subj01", "EBA"), ("subj02", "V1v"))
-    [paired] = measure_rois([made_up(*places, a=shared, b=shared - 0.01)], DRAWS)
-    assert len(paired.drawn) == 3
-    for drawn in paired.drawn.values():
-        np.testing.assert_allclose(drawn, 0.01, atol=1e-12)
-    for by in ("subject-roi", "group", "subject"):
-        for one in compare(made_up(*places, a=shared, b=shared - 0.01), by, DRAWS):
-            assert (one.low, one.high) == pytest.approx((0.01, 0.01), abs=1e-12)
+def test_a_row_with_an_roi_without_predictions_has_no_interval() -> None:
+    _, found = made_up_comparisons("group", leave_out="nsd-subj01-lh-EBA")
+    assert only(found, "early").interval is not None
+    assert only(found, "higher").interval is None
+    assert only(found, "all").interval is None
 
 
-def test_permuted_methods_differ_by_nothing_within_the_interval() -> None:
-    generator = np.random.default_rng(3)
-    values = generator.permuted(generator.normal([[0.4], [0.5]], 0.05, (2, 500)), axis=0)
-    (one,) = compare(made_up(("subj01", "V1v"), a=values[:1], b=values[1:]), "subject-roi", DRAWS)
-    assert one.low < 0 < one.high
+def test_without_predictions_there_are_differences_but_no_interval() -> None:
+    a, b = np.random.default_rng(2).normal(0.4, 0.1, (2, 3, 20))
+    found = compare_all([made_up(*PLACES, a=a, b=b)], "roi", MeasuredDifferences())
+    assert {one.interval for one in found} == {None}
+    assert only(found, "EBA").difference == pytest.approx((a - b)[1].mean())
+
+
+def test_an_roi_has_the_same_interval_whatever_else_is_compared() -> None:
+    effects, found = made_up_comparisons("subject-roi")
+    alone = made_up(PLACES[1], a=np.full((1, 20), 0.5), b=np.full((1, 20), 0.4))
+    (other,) = compare_all([alone], "subject-roi", measured_with(alone, effects[1:2]))
+    half = only(found, "subj01 lh EBA").uncertainty.half_width
+    assert other.uncertainty.half_width == pytest.approx(half)
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n_rois=st.integers(1, 4), n=st.integers(1, 30))
-def test_swapping_the_methods_negates_difference_and_interval(seed, n_rois, n) -> None:
+def test_swapping_the_methods_negates_the_difference(seed, n_rois, n) -> None:
     a, b = np.random.default_rng(seed).normal(0.4, 0.1, (2, n_rois, n))
     places = [("subj01", "V1v"), ("subj01", "EBA"), ("subj02", "V1v"), ("subj02", "PPA")][:n_rois]
-    there = compare(made_up(*places, a=a, b=b), "group", Bootstrap(n_draws=50))
-    back = compare(made_up(*places, a=b, b=a), "group", Bootstrap(n_draws=50))
+    there, back = (
+        compare_all([made_up(*places, a=one, b=other)], "group", MeasuredDifferences())
+        for one, other in ((a, b), (b, a))
+    )
     for one, other in zip(there, back, strict=True):
         assert one.difference == pytest.approx(-other.difference, abs=1e-12)
-        assert (one.low, one.high) == pytest.approx((-other.high, -other.low), abs=1e-12)
         assert one.share_improved == pytest.approx(1 - other.share_improved)
-
-
-def test_an_roi_has_the_same_interval_whatever_else_is_compared() -> None:
-    a, b = np.random.default_rng(4).normal(0.4, 0.1, (2, 2, 100))
-    both = compare(made_up(("subj01", "V1v"), ("subj01", "hV4"), a=a, b=b), "subject-roi", DRAWS)
-    (alone,) = compare(made_up(("subj01", "hV4"), a=a[1:], b=b[1:]), "subject-roi", DRAWS)
-    same = only(both, "subj01 lh hV4")
-    assert (same.low, same.high) == (alone.low, alone.high)
-
-
-def test_draws_do_not_depend_on_the_size_of_a_block(monkeypatch) -> None:
-    values = np.random.default_rng(5).normal(size=64)
-    whole = draw_means(values[None], 100, np.random.default_rng(0))
-    monkeypatch.setattr("orchestrator.scores.statistics.vertex_pairs.BLOCK", 64 * 7)
-    np.testing.assert_array_equal(draw_means(values[None], 100, np.random.default_rng(0)), whole)
 
 
 def test_layers_are_counted_by_the_rois_that_chose_them(tmp_path) -> None:
