@@ -1,7 +1,7 @@
 """Scores as a tidy table: one row per ROI, method and protocol."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -84,6 +84,7 @@ def tidy_rows(
     vertices = with_ceilings(table.vertices, data)
     vertices = vertices.assign(share=shares(vertices))
     groups = vertices.groupby(["trial_id", "roi_id", "protocol"], observed=True, sort=False)
+    splits = _splits(table, data)
     rows, work_items = [], []
     for (trial_id, _, _), roi in groups:
         first = {name: roi[name].iloc[0] for name in _CONSTANT}
@@ -92,7 +93,7 @@ def tidy_rows(
         training = outcome(training_of(work_item).id)
         rows.append(
             {
-                **_of_roi(first, data),
+                **_of_roi(first, splits),
                 "method": method_of(str(roi["method"].iloc[0])),
                 **_of_scores(roi),
                 **_of_work_item(
@@ -128,15 +129,25 @@ def _column(values: Sequence[Value]) -> pa.Array:
     return pa.array([None if one is None else str(one) for one in texts], pa.string())
 
 
-def _of_roi(first: dict[str, Any], data: DataDirectory) -> dict[str, Any]:
-    """Collect an ROI's columns from its score files, and the split from its subject's shard."""
-    shard = data.shard(f"{first['dataset']}-{first['subject']}")
-    known = has_data(shard, str(first["data"]))
+def _splits(table: ScoreTable, data: DataDirectory) -> dict[tuple[str, str, str], str]:
+    """Read the split of each subject whose shard has the content that was scored."""
+    keys = ["dataset", "subject", "data"]
+    places = table.segments[keys].drop_duplicates().astype(str).to_numpy().tolist()
+    shards = {tuple(place): data.shard(f"{place[0]}-{place[1]}") for place in places}
+    return {
+        place: Manifest.read(shard).split
+        for place, shard in shards.items()
+        if has_data(shard, place[2])
+    }
+
+
+def _of_roi(first: dict[str, Any], splits: Mapping[tuple[str, str, str], str]) -> dict[str, Any]:
+    """Collect an ROI's columns from its score files, and the split of its subject."""
     kept = {name: first[name] for name in _CONSTANT if name not in ("dataset", "n_test", "code")}
     return {
         **kept,
         "benchmark": first["dataset"],
-        "split": Manifest.read(shard).split if known else None,
+        "split": splits.get((first["dataset"], first["subject"], first["data"])),
         "n_images": int(first["n_test"]),
         **{name: int(first[name]) for name in ("n_overlap", "n_excluded")},
         **{name: None if pd.isna(first[name]) else first[name] for name in ("code", "trained_on")},

@@ -66,6 +66,8 @@ def transfers(table: ScoreTable) -> list[Transfers]:
     table: one protocol. Models that differ only in their seed are averaged.
     """
     evaluated = table.keep("trial_id", evaluations_of(table))
+    if evaluated.segments.empty:
+        return []
     numbers = _roi_numbers(table)
     methods = method_order(evaluated.present("method"))
     return [one for method in methods for one in _of_method(table, numbers, method)]
