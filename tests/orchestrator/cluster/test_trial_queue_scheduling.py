@@ -99,6 +99,26 @@ def test_a_group_that_waits_gets_the_job_whose_checkpoint_has_become_free(monkey
     run(scenario)
 
 
+def test_a_report_wakes_its_own_listener_and_nobody_else(monkeypatch) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+
+    async def scenario(queue: TrialQueue) -> None:
+        for name in "ab":
+            await queue.submit(job(name))
+            await queue.take(f"group-{name}")
+        calls = {"listener": queue.next_event("a", 0), "other": queue.next_event("b", 0)}
+        calls |= {"group": queue.take("g1"), "command": queue.exchange([])}
+        waiting = {name: asyncio.create_task(call) for name, call in calls.items()}
+        await asyncio.sleep(0)
+        await queue.report("a", {"epoch": 1})
+        await asyncio.sleep(0.05)
+        assert [name for name, task in waiting.items() if task.done()] == ["listener"]
+        for task in waiting.values():
+            task.cancel()
+
+    run(scenario)
+
+
 def awaiting_job(name: str) -> Job:
     return Job(name, "{}", ("nsd-subj01",), awaits_scheduler=True)
 
