@@ -1,7 +1,6 @@
 """Ingest a data set's folder: find, look at everything, then write subject after subject."""
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +40,7 @@ from orchestrator.ingest.writer import (
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.spec.rois import HEMISPHERES
+from trainables.storage.disk_space import free_bytes
 from trainables.storage.local_files import existing_part
 
 AnySource = TypeVar("AnySource", bound=Source)
@@ -136,7 +136,7 @@ def _check_everything(
                 subject = inspect(file, settings.split, findings, looked)
             if subject is not None:
                 checked.append(subject)
-    findings.attempt(check_room, checked, out, settings)
+    findings.attempt(check_disk_space, checked, out, settings)
     findings.raise_if_any()
     show_notes(findings.notes)
     return done, checked
@@ -186,10 +186,10 @@ def check_out(out: DataDirectory) -> None:
         raise InputError(f"{out}: {nearest} can't be written to; choose another --out")
 
 
-def check_room(subjects: Sequence[Subject], out: DataDirectory, settings: Settings) -> None:
+def check_disk_space(subjects: Sequence[Subject], out: DataDirectory, settings: Settings) -> None:
     """Raise InputError when the disk lacks room for the shards of the checked subjects."""
     needed = sum(_size(subject, settings.image_size) for subject in subjects)
-    free = shutil.disk_usage(existing_part(out.path)).free
+    free = free_bytes(out.path)
     if needed > free:
         raise InputError(
             f"{out}: the shards need {needed / MEGABYTE:,.0f} MB, {free / MEGABYTE:,.0f} MB are "

@@ -18,7 +18,7 @@ _MEGABYTE: Final = 1e6
 
 def check_room(directory: Path, needed: int) -> None:
     """Raise DiskFull if a file of so many bytes can't be written to a directory."""
-    if _free(directory) < needed:
+    if free_bytes(directory) < needed:
         raise full(directory, needed)
 
 
@@ -27,7 +27,7 @@ def full(directory: Path, needed: int | None, number: int = errno.ENOSPC) -> Dis
 
     needed: bytes of the file; None if unknown. number: ENOSPC, or EDQUOT for a quota.
     """
-    free = _free(directory)
+    free = free_bytes(directory)
     room = f"{free / _MEGABYTE:,.1f} MB are free"
     if needed is not None and needed > free:
         missing = (needed - free) / _MEGABYTE
@@ -50,6 +50,6 @@ def full_disk_described(directory: Path) -> Iterator[None]:
         raise full(directory, None, error.errno) from error
 
 
-def _free(directory: Path) -> int:
+def free_bytes(directory: Path) -> int:
     """Return the free bytes of the file system that holds a directory."""
     return shutil.disk_usage(existing_part(directory)).free

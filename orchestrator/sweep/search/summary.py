@@ -13,6 +13,7 @@ from rich.table import Table
 from orchestrator.sweep.hyperparameters import Found, write_hyperparameters
 from orchestrator.sweep.search.figures import draw_importance, draw_parallel, importance
 from orchestrator.sweep.search.study import Configurations, Record, rank_shares
+from trainables.spec.labels import SHORT
 from trainables.spec.search import Value
 from trainables.storage.atomic import write_text
 
@@ -20,15 +21,6 @@ HISTORY: Final = "history.jsonl"
 FROZEN: Final = "hyperparameters.json"
 SHOWN: Final = 10
 KEPT: Final = 5
-SHORT: Final = {
-    "temperature": "τ",
-    "learning_rate": "rate",
-    "epochs": "epochs",
-    "batch_size": "batch",
-    "hidden_ratio": "h/n",
-    "embedding_ratio": "z/n",
-}
-"""Column headers of hyperparameters in the terminal's table."""
 
 
 @dataclass(frozen=True)
