@@ -50,11 +50,15 @@ def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
     a, b: labels. vertices: one protocol, averaged over seeds; one row per vertex.
     """
     key = ["roi_id", "data", "protocol", "vertex"]
-    sides = [vertices[vertices["method"] == method] for method in (a, b)]
-    merged = sides[0][[*key, *ROI_COLUMNS, "n_seeds", "r"]].merge(
-        sides[1][[*key, "r"]], on=key, how="inner", suffixes=("_a", "_b"), validate="one_to_one"
+    needed = ([*key, *ROI_COLUMNS, "n_seeds", "r"], [*key, "r"])
+    sides = [
+        vertices.loc[vertices["method"] == method, columns]
+        for method, columns in zip((a, b), needed, strict=True)
+    ]
+    frame = sides[0].merge(
+        sides[1], on=key, how="inner", suffixes=("_a", "_b"), validate="one_to_one"
     )
-    frame = merged.rename(columns={"r_a": "a", "r_b": "b"})
+    frame.rename(columns={"r_a": "a", "r_b": "b"}, inplace=True)
     both = frame.dropna(subset=["a", "b"])
     return Pairs(
         a=a,
