@@ -55,10 +55,10 @@ def pair(vertices: pd.DataFrame, a: str, b: str) -> Pairs:
         vertices.loc[vertices["method"] == method, columns]
         for method, columns in zip((a, b), needed, strict=True)
     ]
-    frame = sides[0].merge(
+    merged = sides[0].merge(
         sides[1], on=key, how="inner", suffixes=("_a", "_b"), validate="one_to_one"
     )
-    frame.rename(columns={"r_a": "a", "r_b": "b"}, inplace=True)
+    frame = merged.rename(columns={"r_a": "a", "r_b": "b"})
     both = frame.dropna(subset=["a", "b"])
     return Pairs(
         a=a,
