@@ -182,6 +182,21 @@ def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     return extractor
 
 
+@contextmanager
+def accepting_images(image_size: int, architecture: str = "this backbone") -> Iterator[None]:
+    """Raise ValueError if a backbone, called in the block, does not accept images of a size."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{architecture} does not accept images of {image_size} x {image_size} pixels "
+            f"({reason}); ingest with another --image-size"
+        ) from error
+
+
 def check_layers(architecture: str, layers: Sequence[str], image_size: int) -> None:
     """Raise ValueError unless each layer's activation is a tensor of floats with a row per image.
 
@@ -190,13 +205,8 @@ def check_layers(architecture: str, layers: Sequence[str], image_size: int) -> N
     n_images = 2
     with torch.device("meta"), torch.no_grad():
         extractor = layer_extractor(build(architecture), layers)
-        try:
+        with accepting_images(image_size, architecture):
             activations = extractor(torch.zeros(n_images, 3, image_size, image_size))
-        except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
-            raise ValueError(
-                f"{architecture} does not accept images of {image_size} x {image_size} pixels; "
-                "ingest with another --image-size"
-            ) from error
     for layer, value in activations.items():
         is_tensor = isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 1
         if not is_tensor or value.shape[0] != n_images:

@@ -6,6 +6,7 @@ from typing import Protocol, overload
 import torch
 from torch import Tensor, nn
 
+from trainables.models.backbones import accepting_images
 from trainables.models.heads import ContrastiveModel, RegressionModel
 from trainables.models.pooled import PooledModel
 from trainables.models.self_supervised import SelfSupervisedModel
@@ -97,14 +98,9 @@ def count_logits(backbone: nn.Module, image_size: int) -> int:
     was_training = backbone.training
     parameter = next(backbone.parameters())
     try:
-        with torch.no_grad():
+        with accepting_images(image_size), torch.no_grad():
             image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
             logits: Tensor = backbone.eval()(image)
-    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
-        raise ValueError(
-            f"this backbone does not accept images of {image_size} x {image_size} pixels "
-            f"({error}); ingest with another --image-size"
-        ) from error
     finally:
         backbone.train(was_training)
     return logits.shape[1]

@@ -27,13 +27,11 @@ def measure_backbone(architecture: str, image_size: int) -> BackboneSize:
     for module in network.modules():
         if not list(module.children()):
             module.register_forward_hook(note)
-    try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(image)
-    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
-        raise ValueError(
-            f"{architecture} does not accept images of {image_size} x {image_size} pixels; "
-            "ingest with another --image-size"
-        ) from error
+    with (
+        backbones.accepting_images(image_size, architecture),
+        FlopCounterMode(display=False) as counter,
+        torch.no_grad(),
+    ):
+        network(image)
     parameters = sum(p.numel() * p.element_size() for p in network.parameters())
     return BackboneSize(float(counter.get_total_flops()), sum(outputs), parameters)

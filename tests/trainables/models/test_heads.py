@@ -166,6 +166,15 @@ def test_an_image_size_that_the_backbone_does_not_take_is_refused_with_the_size(
         build_model(Regression(), tiny_backbone(16, n_logits=N_LOGITS, dropout=0.0), 4, [6], seed=0)
 
 
+def test_a_full_gpu_is_not_taken_for_an_image_size_that_the_backbone_does_not_take() -> None:
+    class Full(nn.Linear):
+        def forward(self, images: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("no memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        count_logits(Full(2, 2), 16)
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_counting_logits_leaves_the_backbone_s_mode_and_state(training) -> None:
     backbone = nn.Sequential(
