@@ -53,6 +53,11 @@ def as_r(value: float | None) -> str:
     return NONE if value is None else f"{value:.3f}"
 
 
+def as_mean(value: float | None, seed_sd: float | None) -> str:
+    """Format a mean r, with its standard deviation over seeds if there are several."""
+    return as_r(value) if seed_sd is None else f"{as_r(value)} ± {seed_sd:.3f}"
+
+
 def as_difference(value: float | None) -> str:
     """Format a difference of correlations to three decimals, with its sign."""
     return NONE if value is None else f"{value:+.3f}"

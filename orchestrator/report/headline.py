@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.analyze.analysis import Inputs
 from orchestrator.analyze.questions.improvement import ANALYSIS as IMPROVEMENT
 from orchestrator.analyze.run import is_current
-from orchestrator.cli.text import NONE, as_difference, as_percent, as_r
+from orchestrator.cli.text import NONE, as_difference, as_mean, as_percent
 from orchestrator.report.intervals import describe_rows
 from orchestrator.scores.alpha_notes import alpha_notes
 from orchestrator.scores.display.score_tables import OPTIMISTIC
@@ -30,7 +30,7 @@ COLUMNS = (
 )
 CAPTION = (
     "Mean Pearson r over the vertices of an ROI, the ROIs of a subject, then subjects. "
-    "Differences are from untuned, of the same vertices. "
+    "±: standard deviation over seeds. Differences are from untuned, of the same vertices. "
 )
 SUMMED = "Vertices are summed over ROIs: one that lies in several ROIs counts in each."
 
@@ -52,14 +52,14 @@ def headline(inputs: Inputs) -> Headline:
     against = _differences(inputs)
     for protocol in inputs.protocols:
         kept, model_notes = one_model_per_roi(inputs.of_protocol(protocol))
-        for one in summarise(kept.over_seeds, "group"):
+        for one in summarise(kept.over_seeds, "group", kept.vertices):
             found = against.get((protocol, one.method, one.row.label))
             rows.append(
                 (
                     protocol,
                     one.row.label,
                     one.method,
-                    as_r(one.mean),
+                    as_mean(one.mean, one.seed_sd),
                     as_difference(found["difference"]) if found else NONE,
                     _interval(found),
                     as_percent(found["share_better"]) if found else NONE,

@@ -145,7 +145,7 @@ def _result_of(table: ScoreTable, query: ScoreQuery) -> _QueryResult:
     elif len(protocols) == 2:
         found = _side_by_side(table, protocols, by)
     else:
-        rows = summarise(table.over_seeds, by)
+        rows = summarise(table.over_seeds, by, table.vertices)
         found = _QueryResult([summary_table(rows, by, protocols[0])], table)
     return replace(found, notes=[*found.notes, *notes])
 
@@ -153,7 +153,7 @@ def _result_of(table: ScoreTable, query: ScoreQuery) -> _QueryResult:
 def _by_setting(table: ScoreTable, protocol: str) -> _QueryResult:
     digests = table.segments[["method", "setting"]].drop_duplicates().astype(str)
     by_label = dict(digests.itertuples(index=False, name=None))
-    rows = summarise(table.over_seeds, "group")
+    rows = summarise(table.over_seeds, "group", table.vertices)
     return _QueryResult([setting_table(rows, by_label, protocol)], table)
 
 

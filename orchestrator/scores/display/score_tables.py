@@ -5,7 +5,7 @@ from typing import Final
 
 from rich.table import Table
 
-from orchestrator.cli.text import NONE, as_difference, as_percent, as_r, count, new_table
+from orchestrator.cli.text import NONE, as_difference, as_mean, as_percent, as_r, count, new_table
 from orchestrator.scores.alpha_notes import alpha_notes
 from orchestrator.scores.display.interval_notes import describe_intervals, describe_missing
 from orchestrator.scores.display.style import (
@@ -47,7 +47,7 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
         f"Scores by {by}, protocol {protocol}",
         "means over the vertices of an ROI, over the ROIs of a subject, then over subjects; "
         "vertices: summed over ROIs, one in several ROIs in each"
-        f"{seeds.note}{columns.note}",
+        f"{seeds.spread_note}{columns.note}",
     )
     table.add_column(by, overflow="fold")
     columns.add_to(table)
@@ -60,7 +60,7 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
     for one in summaries:
         draw_line(table, last, one.row, apart=len(labels) > 1)
         cells = {
-            "mean r": as_r(one.mean),
+            "mean r": as_mean(one.mean, one.seed_sd),
             "median r": as_r(one.median),
             "r > 0": as_percent(one.share_positive),
             "vertices": f"{one.n_vertices:,}",
@@ -171,7 +171,7 @@ def setting_table(summaries: Sequence[Summary], digests: Mapping[str, str], prot
     table = new_table(
         f"Scores by setting, protocol {protocol}",
         "mean r over the vertices of an ROI, over the ROIs of a subject, then over subjects; "
-        f"setting: its digits, which --trial takes{seeds.note}{columns.note}",
+        f"setting: its digits, which --trial takes{seeds.spread_note}{columns.note}",
     )
     groups = list(dict.fromkeys(one.row.label for one in summaries))
     columns.add_to(table)
@@ -182,7 +182,10 @@ def setting_table(summaries: Sequence[Summary], digests: Mapping[str, str], prot
         widest = max(own.values(), key=lambda one: one.n_rois)
         table.add_row(
             *columns.cells(label),
-            *(as_r(own[group].mean) if group in own else "" for group in groups),
+            *(
+                as_mean(own[group].mean, own[group].seed_sd) if group in own else ""
+                for group in groups
+            ),
             str(widest.n_rois),
             str(widest.n_subjects),
             *([seeds.cell(widest.n_seeds)] if seeds.is_shown else []),

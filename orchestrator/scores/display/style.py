@@ -88,6 +88,11 @@ class SeedsColumn:
         """Say that r is averaged over seeds, where it is; to follow a caption."""
         return "; r of a vertex is the mean over seeds" if self.is_shown else ""
 
+    @property
+    def spread_note(self) -> str:
+        """Say the same of a table whose means have their spread over seeds beside them."""
+        return f"{self.note}; ±: standard deviation over seeds" if self.is_shown else ""
+
     def cell(self, n_seeds: tuple[int, int]) -> str:
         """Return the cell for the fewest and the most seeds of a row's ROIs."""
         low, high = n_seeds

@@ -11,6 +11,7 @@ __all__ = [
     "paired_predictions",
     "protocol_gap",
     "roi_differences",
+    "seed_spread",
     "subject_tests",
     "summaries",
     "transfers",

@@ -23,6 +23,7 @@ from orchestrator.scores.rows import (
 )
 from orchestrator.scores.statistics.hierarchical_interval import Uncertainty, mean_uncertainty
 from orchestrator.scores.statistics.measured_differences import MeasuredDifferences
+from orchestrator.scores.statistics.seed_spread import seed_means, spread_over_seeds
 from orchestrator.scores.statistics.vertex_pairs import PairedRois, Pairs, measure_rois
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
@@ -45,6 +46,8 @@ class Summary:
     """Vertices without an r, which enter no mean."""
     n_seeds: tuple[int, int] = (1, 1)
     """Fewest and most trials, which differ only in their seed, that an ROI's r is averaged over."""
+    seed_sd: float | None = None
+    """Standard deviation of the mean over seeds; None for one seed."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,20 @@ class LayerChoice:
     """Mean r at this layer over all ROIs, whichever layer they chose."""
 
 
-def summarise(vertices: pd.DataFrame, by: By) -> list[Summary]:
+def summarise(vertices: pd.DataFrame, by: By, trials: pd.DataFrame | None = None) -> list[Summary]:
     """Summarise every method on every row; a method without an ROI of a row has no summary.
 
-    vertices: one protocol, averaged over seeds; one row per vertex.
+    vertices: one protocol, averaged over seeds; one row per vertex. trials: the same before they
+    were averaged, for the standard deviation over seeds.
     """
+    seeds = {} if trials is None else seed_means(trials)
     rows = rows_by(rois_of(vertices), by)
     methods = method_order(list(vertices["method"].unique()))
     tables = {m: _roi_summaries(vertices[vertices["method"] == m]) for m in methods}
     return [
-        _summary(row, method, tables[method].loc[tables[method].index.isin(row.rois)])
+        _summary(
+            row, method, tables[method].loc[tables[method].index.isin(row.rois)], seeds.get(method)
+        )
         for row in rows
         for method in methods
         if tables[method].index.isin(row.rois).any()
@@ -125,7 +132,7 @@ def _roi_summaries(vertices: pd.DataFrame) -> pd.DataFrame:
     return rois_of(vertices).join(numbers)
 
 
-def _summary(row: Row, method: str, rois: pd.DataFrame) -> Summary:
+def _summary(row: Row, method: str, rois: pd.DataFrame, seeds: pd.DataFrame | None) -> Summary:
     scored = rois.dropna(subset=["mean"])
     return Summary(
         row=row,
@@ -138,6 +145,7 @@ def _summary(row: Row, method: str, rois: pd.DataFrame) -> Summary:
         n_subjects=rois.groupby(["dataset", "subject"]).ngroups,
         n_constant=int(rois["n_constant"].sum()),
         n_seeds=(int(rois["seeds"].min()), int(rois["seeds"].max())),
+        seed_sd=None if seeds is None else spread_over_seeds(seeds, scored),
     )
 
 

@@ -67,7 +67,7 @@ def test_each_setting_is_a_row_with_its_value_in_a_column_and_its_seeds(runs, ca
 def test_by_setting_has_one_row_per_setting_with_its_digits(runs, capsys) -> None:
     rows = cells(shown(capsys, runs, "--by", "setting"))
     found = {row[1]: row for row in rows if row[0] == "contrastive"}
-    assert found["0.3"][2:5] == ["0.600", "0.600", "0.600"]
+    assert found["0.3"][2:11] == ["0.600", "±", "0.014"] * 3  # over two seeds, in each group
     digits = setting_of(Trial(Contrastive(temperature=0.3), (ROIS[0],), encoding=ENCODING)).digest
     assert found["0.3"][-1] == digits
 
