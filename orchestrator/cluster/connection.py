@@ -11,7 +11,6 @@ import ray
 from ray._private import ray_constants
 from ray._private import utils as ray_utils
 from ray._private.services import get_node_ip_address
-from ray.data import DataContext
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.signals import renew_handlers
@@ -114,10 +113,7 @@ def _is_on_loopback_alone(address: str) -> bool:
 
 
 def quieten() -> None:
-    """Turn off Ray Data's progress bars and INFO lines; commands display progress themselves."""
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.enable_operator_progress_bars = False
+    """Turn off INFO lines of Ray's libraries; commands display progress themselves."""
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # Tune prints a traceback of 60 lines for each failed trial, which has an outcome of its own.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

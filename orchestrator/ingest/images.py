@@ -83,6 +83,8 @@ def _decoded(paths: Sequence[Path], size: int, decode: Decode) -> "Dataset":
 
     context = DataContext.get_current().copy()
     context.execution_options.preserve_order = True  # rows belong to rows of the responses
+    context.enable_progress_bars = False  # commands display progress themselves
+    context.enable_operator_progress_bars = False
     with DataContext.current(context):
         # As bytes: a file's name need not be UTF-8.
         named = [os.fsencode(path.resolve()) for path in paths]

@@ -89,3 +89,17 @@ def test_what_reads_or_refuses_does_without_what_computes(home: Path) -> None:
     expected = [[code, sorted(allowed)] for _, code, allowed in COMMANDS]
     named = [command for command, _, _ in COMMANDS]
     assert dict(zip(named, found, strict=True)) == dict(zip(named, expected, strict=True))
+
+
+def test_the_processes_of_a_cluster_import_what_they_use() -> None:
+    """The driver, the trial queue and a worker's process before its first trial."""
+    heavy = COMPUTING - {"ray"} | {"pandas", "matplotlib", "ray.data", "ray.train", "ray.tune"}
+    code = f"""
+import sys
+import orchestrator.cluster.queue_actor
+import orchestrator.cluster.single_worker
+import orchestrator.execution.ray_executor
+assert not {heavy!r} & set(sys.modules), {heavy!r} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
