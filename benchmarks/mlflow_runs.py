@@ -95,7 +95,7 @@ def _scores(roi: Roi) -> RoiScores:
         alpha=np.full(n, 10.0),
         r=r,
         r_by_layer=r[None],
-        choice_by_layer=np.array([0.1]),
+        choice_by_layer=r[None],
         n_test=15,
     )
 

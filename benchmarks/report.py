@@ -107,7 +107,7 @@ def write(runs: RunDirectory, trial: Trial, roi: Roi, generator: np.random.Gener
             alpha=np.full(roi.n_vertices, 100.0),
             r=r,
             r_by_layer=by_layer,
-            choice_by_layer=np.zeros(len(ALEXNET_LAYERS)),
+            choice_by_layer=by_layer,
             n_test=1477,
         )
         for protocol in ENCODING.protocols

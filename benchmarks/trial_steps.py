@@ -282,7 +282,7 @@ def _writing(size: Size, n_vertices: int, home: Path) -> Step:
         alpha=values,
         r=values,
         r_by_layer=rng.random((len(layers), n_vertices)),
-        choice_by_layer=rng.random(len(layers)),
+        choice_by_layer=rng.random((len(layers), n_vertices)),
         n_test=n_test,
         predictions=rng.standard_normal((n_test, n_vertices)).astype(np.float16),
     )

@@ -10,4 +10,5 @@ __all__ = [
     "rows",
     "score_table",
     "statistics",
+    "vertex_layers",
 ]

@@ -52,6 +52,9 @@ class TableOptions:
     a side may be both: `contrastive,temperature=0.1`. Without any: each setting against untuned."""
     protocol: Annotated[NameList, Parameter(show_default="nested")] = ("nested",)
     """nested, clean, paper or released; two, such as nested,paper, are shown side by side."""
+    layer: Literal["roi", "best-per-vertex"] = "roi"
+    """The layer of each r: the one that its ROI chose, or the best of each vertex, by the same
+    choice scores, which use no test image under nested and clean."""
 
 
 @Parameter(name="*", group=STATISTICS)
@@ -125,6 +128,7 @@ def scores(
     """
     _check_compare(table, statistics, export)
     _check_protocol(table)
+    _check_layer(table, export)
 
     from orchestrator.scores.run import run_query
 
@@ -149,6 +153,21 @@ def _check_compare(
         raise InputError("--stats compares methods; give --compare A B, or --compare alone")
     if export.rows == "differences" and not (statistics.stats and export.export):
         raise InputError("--rows differences: needs --compare, --stats and --export FILE")
+
+
+def _check_layer(table: TableOptions, export: ExportOptions) -> None:
+    """Raise InputError for what needs the predictions, or the layer, of the whole ROI."""
+    refused = {
+        "--compare": table.compare is not None,
+        f"--by {table.by}": table.by in ("layer", "model"),
+        "--export": export.export is not None,
+    }
+    for option, is_given in refused.items():
+        if table.layer != "roi" and is_given:
+            raise InputError(
+                f"--layer {table.layer} with {option}: expected tables of mean r alone, since "
+                f"predictions are kept at the layer of the ROI; omit one of the two"
+            )
 
 
 def _check_protocol(table: TableOptions) -> None:
@@ -180,6 +199,7 @@ def _query(
         by=table.by,
         compare=None if table.compare is None else tuple(table.compare),
         protocols=table.protocol,
+        layer=table.layer,
         draws=statistics.draws if statistics.stats else None,
         trials=choice.trial,
         where=choice.where,

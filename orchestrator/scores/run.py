@@ -44,6 +44,7 @@ from orchestrator.scores.statistics.summaries import choose_layers, compare_all,
 from orchestrator.scores.statistics.transfers import transfers
 from orchestrator.scores.statistics.vertex_pairs import pair
 from orchestrator.scores.tidy_export import tidy_rows
+from orchestrator.scores.vertex_layers import BEST_PER_VERTEX, at_best_layers
 from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
@@ -62,6 +63,8 @@ class ScoreQuery:
     """Two methods or settings; none: each one against untuned; None: no comparison."""
     protocols: tuple[str, ...]
     """One, or two to show side by side."""
+    layer: Literal["roi", "best-per-vertex"]
+    """The layer of each r: its ROI's, or the best of each vertex."""
     draws: int | None
     """Bootstrap draws of the test images; None: no statistics."""
     trials: tuple[str, ...]
@@ -96,6 +99,9 @@ def run_query(query: ScoreQuery, console: Console | None = None) -> None:
     left_out = describe_strangers((*query.runs.strangers(), *table.strangers))
     table = _restrict(table, query)
     kept, notes = of_latest_data(table, started_in(query.runs))
+    if query.layer == BEST_PER_VERTEX:
+        kept = at_best_layers(kept)
+        notes = [*notes, "r of each vertex at the layer of its highest choice score"]
     result = _result_of(kept, query)
     for one in result.tables:
         console.print(mark_simulated(one) if kept.is_simulated else one)

@@ -128,7 +128,7 @@ class ScoreTable:
         for _, part in self.segments.groupby("file", sort=False):
             trial_id, method, roi_id = part[keys].iloc[0]
             read = self._read_file(part, ["r_by_layer"])
-            matrices = [_as_matrix(table["r_by_layer"]) for table in read]
+            matrices = [as_matrix(table["r_by_layer"]) for table in read]
             frame = pd.DataFrame(np.concatenate(matrices))
             # groupby sums with compensation, unlike frame.mean(): the order of rows changes nothing
             means = frame.groupby(np.zeros(len(frame), np.int8)).mean().iloc[0].dropna()
@@ -152,7 +152,7 @@ def _repeat(values: "pd.Series[Any]", n: Integers) -> Any:
     return np.repeat(values.to_numpy(), n)
 
 
-def _as_matrix(lists: pa.ChunkedArray) -> Numbers:
+def as_matrix(lists: pa.ChunkedArray) -> Numbers:
     """Convert a column of equally long lists to (n_rows, length), float64."""
     flat = pc.list_flatten(lists.combine_chunks()).to_numpy(zero_copy_only=False)
     matrix: Numbers = flat.astype(np.float64).reshape(len(lists), -1)

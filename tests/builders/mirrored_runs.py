@@ -69,7 +69,7 @@ def finish(sweep: Sweep, trial: Trial, started: float = 1.7e9, r: float = 0.5) -
             alpha=np.full(n, 10.0),
             r=np.linspace(r - 0.1, r + 0.1, n),
             r_by_layer=np.linspace(r - 0.1, r + 0.1, n)[None],
-            choice_by_layer=np.array([0.1]),
+            choice_by_layer=np.full((1, n), 0.1),
             n_test=15,
         )
         write_scores(sweep.runs, trial, [scores])

@@ -70,7 +70,7 @@ def write_predictions_of(
             alpha=np.full(len(r), 10.0),
             r=r,
             r_by_layer=np.stack([r, r]),
-            choice_by_layer=np.zeros(2),
+            choice_by_layer=np.zeros((2, len(r))),
             n_test=len(index),
             predictions=predicted.astype(np.float16) if keep else None,
         )

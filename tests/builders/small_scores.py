@@ -79,7 +79,7 @@ def write_of(
             alpha=np.where(np.isnan(values), np.nan, 10.0),
             r=values,
             r_by_layer=by_layer,
-            choice_by_layer=np.zeros(len(LAYERS)),
+            choice_by_layer=np.zeros_like(by_layer),
             n_test=15,
         )
         for protocol in protocols

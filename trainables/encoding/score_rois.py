@@ -36,7 +36,9 @@ class RoiScores:
     r_by_layer: Values
     """(n_layers, n_vertices) reported r at every layer, each at its own chosen alpha."""
     choice_by_layer: Values
-    """(n_layers,) mean over vertices of the r by which the layer was chosen."""
+    """(n_layers, n_vertices) r by which layers are chosen, each at its own chosen alpha.
+
+    An ROI takes the layer of the highest mean over its vertices."""
     n_test: int
     """Images that r is measured on."""
     n_overlap: int = 0
@@ -160,6 +162,6 @@ def _select(
         alpha=scores.alpha[best, columns].numpy(),
         r=r_by_layer[best].numpy(),
         r_by_layer=r_by_layer.numpy(),
-        choice_by_layer=choice.numpy(),
+        choice_by_layer=scores.choice[:, columns].numpy(),
         n_test=n_scored(protocol, split, encoding.n_folds),
     )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +41,7 @@ SCORE_SCHEMA: Final = pa.schema(
         pa.field("alpha", pa.float64()),
         pa.field("r", pa.float64()),
         pa.field("r_by_layer", pa.list_(pa.float32()), nullable=False),
+        pa.field("choice_by_layer", pa.list_(pa.float32()), nullable=False),
         pa.field("n_test", pa.int32(), nullable=False),
         pa.field("host", pa.string(), nullable=False),
         pa.field("trained_on", pa.string()),
@@ -49,10 +50,11 @@ SCORE_SCHEMA: Final = pa.schema(
     ]
 )
 """r, alpha: null where a vertex is constant and has no score. r_by_layer: r at each of the trial's
-layers (listed in the file's metadata), NaN where there is none. trained_on: ids of the ROIs that
-the backbone was fine-tuned on, separated by spaces; null if untuned. n_overlap: number of the
-subject's test images that the backbone was trained on. n_excluded: number of test images excluded
-from r for that reason."""
+layers (listed in the file's metadata), NaN where there is none. choice_by_layer: the r by which
+layers are chosen, which uses no test image under ``nested`` and ``clean``. trained_on: ids of the
+ROIs that the backbone was fine-tuned on, separated by spaces; null if untuned. n_overlap: number of
+the subject's test images that the backbone was trained on. n_excluded: number of test images
+excluded from r for that reason."""
 
 _TEXTS: Final = [field.name for field in SCORE_SCHEMA if pa.types.is_string(field.type)]
 _ENCODED: Final = pa.schema(
@@ -128,19 +130,24 @@ def _rows(trial: WorkItem, scores: "RoiScores") -> pa.Table:
         "n_overlap": scores.n_overlap,
         "n_excluded": scores.n_excluded,
     }
-    by_layer = scores.r_by_layer.T.astype(np.float32)
     columns = {
         **{name: pa.array([value] * n) for name, value in constants.items()},
         "trained_on": pa.array([trial.trained_on] * n, pa.string()),
         "vertex": pa.array(scores.vertex),
         "alpha": pa.array(scores.alpha, from_pandas=True),
         "r": pa.array(scores.r, from_pandas=True),
-        "r_by_layer": pa.array(list(by_layer), type=pa.list_(pa.float32())),
+        "r_by_layer": _lists(scores.r_by_layer),
+        "choice_by_layer": _lists(scores.choice_by_layer),
     }
     return pa.table(
         {field.name: columns[field.name].cast(field.type) for field in SCORE_SCHEMA},
         schema=SCORE_SCHEMA,
     )
+
+
+def _lists(by_layer: np.ndarray[Any, Any]) -> pa.Array:
+    """Convert (n_layers, n_vertices) to one list of float32 per vertex."""
+    return pa.array(list(by_layer.T.astype(np.float32)), type=pa.list_(pa.float32()))
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def write_alphas(runs, objective: Objective, roi_name: str, alpha: list[float]) 
         alpha=np.array(alpha),
         r=values,
         r_by_layer=np.stack([values, values]),
-        choice_by_layer=np.zeros(2),
+        choice_by_layer=np.zeros((2, n)),
         n_test=15,
     )
     write_scores(RunDirectory(runs), trial, [scores])

@@ -116,6 +116,25 @@ def test_too_few_test_images_raise() -> None:
         only(layers, Y, "nested", split=split(n_train=N - 2))
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_choice_of_every_vertex_and_layer_is_the_best_mean_r_over_folds(protocol) -> None:
+    layers, Y = simulate()
+    parts, scores = split(), only(layers, Y, protocol)
+    released = parts.train[: int(0.75 * N) + int(0.1 * N)]
+    rows = {
+        "nested": parts.train,
+        "clean": parts.clean,
+        "paper": parts.test,
+        "released": released,
+    }[protocol]
+    for found, X in zip(scores.choice_by_layer, layers.values(), strict=True):
+        expected = reference_cv(X.double().numpy(), Y.astype(float), rows).max(axis=0)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert scores.layer == LAYERS[int(scores.choice_by_layer.mean(axis=1).argmax())]
+    is_reported = protocol in ("paper", "released")
+    assert np.array_equal(scores.choice_by_layer, scores.r_by_layer) is is_reported
+
+
 def test_clean_looks_at_the_last_fifth_of_the_training_images_alone() -> None:
     layers, Y = simulate()
     tuned_on, held_back = np.split(split().train, [N_TRAIN - N_TRAIN // 5])

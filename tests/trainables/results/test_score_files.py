@@ -39,7 +39,7 @@ def roi_scores(protocol: str = "nested", roi: Roi = ROI, r: np.ndarray = R) -> R
         alpha=alpha,
         r=r,
         r_by_layer=np.stack([r - 0.1, r]),
-        choice_by_layer=np.array([0.1, 0.2]),
+        choice_by_layer=np.stack([r - 0.2, r - 0.05]),
         n_test=15,
     )
 
@@ -58,6 +58,7 @@ def test_a_row_is_written_for_each_vertex_and_protocol(tmp_path) -> None:
     first = table.slice(0, 1).to_pylist()[0]
     assert first.pop("host")
     assert first.pop("r_by_layer") == pytest.approx([0.4, 0.5])
+    assert first.pop("choice_by_layer") == pytest.approx([0.3, 0.45])
     assert first == {
         "trial_id": TRIAL.id,
         "method": "contrastive",
