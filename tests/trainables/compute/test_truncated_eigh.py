@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.compute import truncated_eigh
+from trainables.compute import numerics, truncated_eigh
 from trainables.compute.numerics import FAST, Numerics, is_truncated
 from trainables.compute.truncated_eigh import dominant_vectors, leading_components
 
@@ -16,7 +16,8 @@ N, K = 400, 40
 def small_blocks(monkeypatch) -> None:
     """What thousands of rows have, on four hundred."""
     for name, value in {"TRUNCATED_ROWS": 0, "SPARE": 16, "BLOCK": 16}.items():
-        monkeypatch.setattr(truncated_eigh, name, value)
+        for module in (numerics, truncated_eigh):
+            monkeypatch.setattr(module, name, value, raising=module is numerics)
 
 
 def symmetric(values: Tensor, seed: int = 0) -> Tensor:

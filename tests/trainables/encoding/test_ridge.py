@@ -24,7 +24,7 @@ from tests.builders.ridge_cases import (
     ours,
     responses,
 )
-from trainables.compute import truncated_eigh
+from trainables.compute import numerics, truncated_eigh
 from trainables.compute.numerics import Numerics
 from trainables.encoding import ridge
 from trainables.encoding.features import Storage, extract
@@ -105,7 +105,8 @@ def truncated(monkeypatch):
     """Components are found by truncation, as they are of thousands of rows; what was found is
     kept."""
     for name, value in {"TRUNCATED_ROWS": 0, "SPARE": 8, "BLOCK": 4}.items():
-        monkeypatch.setattr(truncated_eigh, name, value)
+        for module in (numerics, truncated_eigh):
+            monkeypatch.setattr(module, name, value, raising=module is numerics)
     found, original = [], truncated_eigh._truncated
     monkeypatch.setattr(
         truncated_eigh, "_truncated", lambda K, k: found.append(original(K, k)) or found[-1]
@@ -119,7 +120,7 @@ def test_components_found_in_part_give_the_same_r(name, truncated) -> None:
     Y = responses(X)
     found = ours(X, Y, n_components=28)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(truncated_eigh, "TRUNCATED_ROWS", len(X) + 1)
+        patch.setattr(numerics, "TRUNCATED_ROWS", len(X) + 1)
         np.testing.assert_allclose(found, ours(X, Y, n_components=28), atol=1e-5)
     assert len(truncated) == 1
 
