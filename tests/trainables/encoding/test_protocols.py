@@ -1,6 +1,5 @@
 """The protocols against plain loops, and what each looks at."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +27,7 @@ from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import gram
 from trainables.encoding.protocols import Split, contiguous_folds, score_layer
 from trainables.encoding.score_rois import Targets, score_rois
-from trainables.spec import CLEAN_SHARE, PROTOCOLS, Contrastive, Protocol, Trial, Untuned
-from trainables.training.batches import TrainingData
+from trainables.spec import PROTOCOLS, Protocol
 
 # --- A slow, obvious implementation of the protocols, with scikit-learn ---
 
@@ -133,38 +131,6 @@ def test_the_choice_of_every_vertex_and_layer_is_the_best_mean_r_over_folds(prot
     assert scores.layer == LAYERS[int(scores.choice_by_layer.mean(axis=1).argmax())]
     is_reported = protocol in ("paper", "released")
     assert np.array_equal(scores.choice_by_layer, scores.r_by_layer) is is_reported
-
-
-def test_clean_looks_at_the_last_fifth_of_the_training_images_alone() -> None:
-    layers, Y = simulate()
-    tuned_on, held_back = np.split(split().train, [N_TRAIN - N_TRAIN // 5])
-    before, changed = only(layers, Y, "clean"), Y.copy()
-    changed[tuned_on] = 0
-    after = only(layers, changed, "clean")
-    assert after.layer == before.layer
-    np.testing.assert_array_equal(after.r, before.r)
-    changed[held_back[:8]] = np.random.default_rng(0).standard_normal((8, N_VERTICES))
-    assert np.abs(only(layers, changed, "clean").r - before.r).min() > 0
-
-
-@pytest.mark.parametrize("n_train", [80, 81, 84, 85])
-def test_the_rows_of_clean_are_those_that_a_training_holds_back(n_train) -> None:
-    rows = split(n_train=n_train).train
-    data = TrainingData(None, torch.zeros(N, 1), torch.from_numpy(rows))
-    _, held_back = data.held_back(CLEAN_SHARE)
-    assert split(n_train=n_train).clean.tolist() == held_back.tolist()
-    longer = data.held_back(0.3)[1].tolist()
-    assert set(held_back.tolist()) < set(longer)
-
-
-def test_a_backbone_tuned_on_the_images_of_clean_is_refused() -> None:
-    own = roi("V1v", 9)
-    few = Contrastive(validation=0.1)
-    with pytest.raises(ValueError, match=r"validation of at least 0\.2, found 0\.1"):
-        Trial(few, (own,), encoding=encoding("nested", "clean"))
-    Trial(few, (own,), encoding=encoding("nested"))
-    Trial(replace(few, validation=0.2), (own,), encoding=encoding("clean"))
-    Trial(Untuned(), (own,), encoding=encoding("clean"))
 
 
 def test_nested_choices_do_not_look_at_the_test_images() -> None:
@@ -274,19 +240,6 @@ def test_planted_signal_is_recovered_by_every_protocol() -> None:
     for scores in score(layers, Y[:, 3:6], large):
         assert scores.layer == "middle"
         assert scores.r.mean() > 0.75
-
-
-def test_planted_signal_of_few_features_is_recovered_by_the_fifth_that_clean_fits_on() -> None:
-    layers, Y = simulate()
-    layers["middle"] = layers["middle"][:, :3]
-    generator = np.random.default_rng(0)
-    planted = layers["middle"].numpy() @ generator.standard_normal((3, N_VERTICES))
-    Y = (planted + 0.05 * generator.standard_normal(Y.shape)).astype(np.float32)
-    scores = only(layers, Y, "clean")
-    assert scores.layer == "middle"
-    assert scores.r.mean() > 0.95
-    shuffled = only(layers, Y[generator.permutation(N)], "clean")
-    assert abs(shuffled.r.mean()) < 0.2
 
 
 def test_on_disk_features_give_the_same_scores(tmp_path: Path) -> None:
