@@ -96,7 +96,7 @@ def make_scores(runs: RunDirectory, trial: Trial) -> pa.Table:
     layers = tuple(map(str, range(8)))
     vertex = np.arange(N_VERTICES, dtype=np.int32)
     scores = RoiScores(
-        trial.rois[0], "nested", "0", layers, vertex, values[0], values[1], values, values[:, 0], 15
+        trial.rois[0], "nested", "0", layers, vertex, values[0], values[1], values, values, 15
     )
     return pq.read_table(write_scores(runs, trial, [scores]))
 

@@ -201,7 +201,7 @@ class _Writer:
                 alpha=np.full(len(r), 10.0),
                 r=r + extra,
                 r_by_layer=np.stack([r + extra - 0.1 * (name != layer) for name in LAYERS]),
-                choice_by_layer=np.zeros(2),
+                choice_by_layer=np.zeros((2, len(r))),
                 n_test=N_TEST,
                 predictions=predicted.astype(np.float16) if keep and not extra else None,
             )
