@@ -4,6 +4,7 @@ Nothing here imports Ray or torch, so ``--help`` and input errors are immediate.
 """
 
 import os
+import shlex
 import sys
 import threading
 import traceback
@@ -106,3 +107,10 @@ class Started:
     arguments: tuple[str, ...] = ()
     only: Collection[str] | None = None
     """Ids of the waiting trials to run; None: all."""
+
+
+def command_line(started: Started) -> str:
+    """Return the command as a line for a shell; empty if none was typed."""
+    if not started.module:
+        return ""
+    return f"python -m {started.module} {shlex.join(started.arguments)}"

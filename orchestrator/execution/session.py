@@ -1,12 +1,14 @@
 """Run a plan through an executor: record it, mirror it in MLflow, and print closing messages."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from orchestrator.cli.process import command_line
 from orchestrator.cli.values import default_experiment
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.executor import executor_for
@@ -32,6 +34,8 @@ class Label:
     """What is counted: ``trials`` or ``evaluations``."""
     hyperparameters: str | None = None
     """Digest of the hyperparameter file that the trials use, if one was given."""
+    source: Path | None = None
+    """File of the search space."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Session:
     label: Label
     closing: Callable[[], Iterable[RenderableType]]
     """Makes the closing tables."""
+    headline: Callable[[], Mapping[str, float]] = dict
+    """Computes mean scores by name, for MLflow."""
 
     def run(self, console: Console) -> list[str]:
         """Run the waiting trials; mirror them and print closing messages, even if interrupted.
@@ -51,13 +57,13 @@ class Session:
         Returns the ids of failed trials.
         """
         runs, narrator = self.settings.runs, Narrator(console, self.label.noun)
-        tracked, warnings = self._tracked(), list[str]()
+        names = names_of(self.plan.trials, console.encoding)
+        tracked, warnings = self._tracked(names), list[str]()
         tracker = start_tracker(tracked, warnings.append)
         tracker.due([outcome.trial.id for outcome in outcomes(runs, self.plan.trials)])
         narrator.announce(self.plan)
         failures: dict[str, str] = {}
         complete = False
-        names = names_of(self.plan.trials, console.encoding)
         try:
             if self.plan.waiting:
                 executor = executor_for(self.settings, self.costs)
@@ -70,11 +76,19 @@ class Session:
         finally:
             with suppress(OSError):  # S3 is unreachable: the next command shows missing files
                 runs.fetch()
-            unlogged = tracker.close(complete=complete)
+            unlogged = tracker.close(complete=complete, numbers=self._numbers())
             narrator.show(self.closing)
             narrator.locate(runs, tracked.experiment)
             narrator.list_missing(failures, unlogged, warnings, names)
         return list(failures)
+
+    def _numbers(self) -> dict[str, float]:
+        """Count the trials by how they ended, and add the headline where it can be computed."""
+        with suppress(Exception):  # a damaged file, which the closing tables name
+            ended = Counter(one.status for one in outcomes(self.settings.runs, self.plan.trials))
+            counts = {f"n_{state}": float(n) for state, n in ended.items()}
+            return {"n_trials": float(len(self.plan.trials)), **counts, **self.headline()}
+        return {}
 
     def _without_outcome(self, failures: Collection[str]) -> dict[str, str]:
         """Return an error for each trial that has run, and left no outcome in the run directory."""
@@ -100,7 +114,7 @@ class Session:
             datasets.most_common(1)[0][0], is_simulated=any_simulated(self.settings.data, shards)
         )
 
-    def _tracked(self) -> Sweep:
+    def _tracked(self, names: Mapping[str, str]) -> Sweep:
         """Describe the run for MLflow; the experiment defaults to the data set of most trials."""
         return Sweep(
             self.settings.experiment or self._experiment(),
@@ -110,4 +124,7 @@ class Session:
             self.settings.data.fingerprint(),
             self.label.command,
             self.label.hyperparameters,
+            names,
+            command_line(self.settings.started),
+            self.label.source,
         )

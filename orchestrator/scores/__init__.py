@@ -5,6 +5,7 @@ __all__ = [
     "choice",
     "display",
     "filters",
+    "mean_scores",
     "overlap_notes",
     "references",
     "rows",

@@ -23,7 +23,14 @@ from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import name_weights, outcomes, read_costs
 from orchestrator.sweep.hyperparameters import read_hyperparameters, with_hyperparameters
 from orchestrator.sweep.settings import SweepSettings, TrialChanges
-from orchestrator.sweep.spaces import Space, expand, load_space, space_notes, with_seeds
+from orchestrator.sweep.spaces import (
+    Space,
+    expand,
+    load_space,
+    space_file,
+    space_notes,
+    with_seeds,
+)
 from trainables.data.shards import describe_copies, list_rois
 from trainables.spec import Roi, Trial
 from trainables.storage.atomic import hash_file
@@ -58,9 +65,17 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
         return []
     fetch_weights(first.waiting, run.locations.weights, on_cluster=run.on_cluster)
     with acquire(run.runs, f"sweep {settings.space}"):
-        label = Label("sweep", Path(settings.space).stem, "trials", _digest(settings.changes))
+        name, digested = Path(settings.space).stem, _digest(settings.changes)
+        label = Label("sweep", name, "trials", digested, space_file(space))
         planned = with_strangers(plan(), run.runs)
-        session = Session(run, planned, costs, label, lambda: _closing(settings, trials))
+        session = Session(
+            run,
+            planned,
+            costs,
+            label,
+            lambda: _closing(settings, trials),
+            lambda: _headline(settings, trials),
+        )
         return session.run(console)
 
 
@@ -79,6 +94,13 @@ def _prepare_demo(run: RunSettings, console: Console) -> None:
 def _digest(changes: TrialChanges) -> str | None:
     """Hash the content of the hyperparameter file; return None if none is given."""
     return hash_file(changes.hyperparameters)[:16] if changes.hyperparameters else None
+
+
+def _headline(settings: SweepSettings, trials: Sequence[Trial]) -> dict[str, float]:
+    """Average the scores of a sweep, for MLflow."""
+    from orchestrator.scores.mean_scores import mean_scores  # imports pandas
+
+    return mean_scores(settings.run.runs, [trial.id for trial in trials])
 
 
 def _closing(settings: SweepSettings, trials: Sequence[Trial]) -> Iterator[RenderableType]:

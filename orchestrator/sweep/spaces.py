@@ -196,6 +196,12 @@ def _yielded(space: Space, rois: Sequence[Roi], file: str | None) -> list[Trial]
     return first_items(yielded, file, "trials(rois)")
 
 
+def space_file(space: Space) -> Path | None:
+    """Return the file that defines a search space; None if it is not of Python."""
+    file = _file_of(space)
+    return None if file is None else Path(file)
+
+
 def _file_of(function: Callable[..., object]) -> str | None:
     """Return the file that defines a function or class; None if it is not of Python."""
     module = sys.modules.get(getattr(function, "__module__", ""))

@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.tracking.identity import Sweep
@@ -39,14 +39,16 @@ class Tracker:
         for trial_id in trial_ids:
             self._due.put(trial_id)
 
-    def close(self, *, complete: bool) -> list[str]:
+    def close(self, *, complete: bool, numbers: Mapping[str, float] | None = None) -> list[str]:
         """Mirror pending trials, end the parent run, and return the trials missing in MLflow.
 
-        complete: whether every trial of the sweep is finished.
+        complete: whether every trial of the sweep is finished. numbers: of the whole sweep.
         """
         self._due.put(None)
         self._thread.join()
         self._try_pending()
+        if self._mirror is not None and numbers is not None:
+            self._attempt(lambda mirror: mirror.summarise(numbers))
         if self._mirror is not None and not self._pending:
             self._attempt(lambda mirror: mirror.close(complete=complete))
         return list(self._pending)

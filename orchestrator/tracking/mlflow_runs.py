@@ -7,16 +7,24 @@ down or its database is new, are written when the next trial ends or the sweep i
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from mlflow.entities import Param, RunTag
+from mlflow.entities import Metric, Param, RunTag
 
-from orchestrator.tracking.identity import Sweep
+from orchestrator.tracking.identity import Sweep, identity_of
 from orchestrator.tracking.mlflow_store import find_experiment, tracking_uri
-from orchestrator.tracking.run_contents import ended_ms, layer_tags, metrics, parameters
+from orchestrator.tracking.run_contents import (
+    ended_ms,
+    layer_tags,
+    metric_name,
+    metrics,
+    now_ms,
+    parameters,
+    setting_tags,
+)
 from orchestrator.tracking.store_check import open_store
 from trainables.data.data_directory import manifest_file
 from trainables.data.shards import Manifest
@@ -25,6 +33,7 @@ from trainables.results.provenance import code_version
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import digest
+from trainables.storage.redaction import redact
 from trainables.training.checkpoint_notes import LAST, Note
 
 PARENT: Final = "mlflow.parentRunId"
@@ -49,9 +58,12 @@ class Mirror:
         rule = f"tags.sweep = '{self._sweep.key}'"
         found = self._client.search_runs([self._experiment], rule, max_results=1)
         if found:
-            self._client.update_run(found[0].info.run_id, status="RUNNING")
-            return str(found[0].info.run_id)
+            run_id = str(found[0].info.run_id)
+            self._client.update_run(run_id, status="RUNNING")
+            self._client.set_tag(run_id, "command_line", redact(self._sweep.command_line))
+            return run_id
         tags = {
+            "command_line": redact(self._sweep.command_line),
             "sweep": self._sweep.key,
             "space": self._sweep.space,
             "dataset_fingerprint": self._sweep.fingerprint,
@@ -107,7 +119,7 @@ class Mirror:
             self._experiment,
             start_time=int(1000 * outcome.started),
             tags={PARENT: self._parent, "trial_id": outcome.trial.id},
-            run_name=outcome.trial.id,
+            run_name=self._sweep.names.get(outcome.trial.id, outcome.trial.id),
         )
         return str(run.info.run_id)
 
@@ -125,6 +137,7 @@ class Mirror:
         encoding = outcome.trial.encoding
         splits = {Manifest.read(self._sweep.data.shard(one)).split for one in outcome.trial.shards}
         tags = {
+            **setting_tags(outcome.trial),
             "training_id": outcome.trial.training_id,
             "dataset_fingerprint": self._sweep.fingerprint,
             "split": ",".join(sorted(splits)),
@@ -163,6 +176,15 @@ class Mirror:
                 )
             self._client.log_artifacts(run_id, scratch)
 
+    def summarise(self, numbers: Mapping[str, float]) -> None:
+        """Write the numbers of the sweep, its search space and its report to the parent run."""
+        found = [Metric(metric_name(key), value, now_ms(), 0) for key, value in numbers.items()]
+        for start in range(0, len(found), BATCH):
+            self._client.log_batch(self._parent, metrics=found[start : start + BATCH])
+        for path, place in ((self._sweep.source, "space"), (self._sweep.runs.report, "report")):
+            if path is not None and path.is_file():
+                self._client.log_artifact(self._parent, str(path), place)
+
     def close(self, *, complete: bool) -> None:
         """End the parent run."""
         self._client.set_terminated(self._parent, "FINISHED" if complete else "KILLED")
@@ -175,7 +197,7 @@ def log_analyses(experiment: str, runs: RunDirectory, files: Sequence[Path]) -> 
     """
     client = open_store(tracking_uri())
     number = find_experiment(client, experiment)
-    key = digest(["analyses", runs.resolved().address])
+    key = digest(["analyses", identity_of(runs)])
     known = client.search_runs([number], f"tags.analyses = '{key}'", max_results=1)
     tags = {"analyses": key, "runs": runs.resolved().address, "code_version": code_version()}
     run = known[0] if known else client.create_run(number, tags=tags, run_name="analyses")

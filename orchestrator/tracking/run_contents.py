@@ -1,5 +1,7 @@
 """The content of a trial's MLflow run, computed from its outcome and scores."""
 
+import re
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
@@ -10,7 +12,8 @@ from mlflow.entities import Metric
 from trainables.results.outcome import Outcome
 from trainables.results.score_files import summarise
 from trainables.spec import Encoding, Trial
-from trainables.spec.evaluation import Evaluation
+from trainables.spec.evaluation import Evaluation, WorkItem
+from trainables.spec.setting import setting_of
 
 
 def parameters(outcome: Outcome) -> dict[str, object]:
@@ -54,6 +57,23 @@ def _trial_params(trial: Trial) -> dict[str, object]:
 
 def _fields(encoding: Encoding | None) -> dict[str, object]:
     return {} if encoding is None else asdict(encoding)
+
+
+def setting_tags(work_item: WorkItem) -> dict[str, str]:
+    """Return the digest of a setting, and a tag ``setting.NAME`` for each of its values."""
+    setting = setting_of(work_item)
+    values = {f"setting.{name}": str(value)[:500] for name, value in setting.values.items()}
+    return {"setting": setting.digest, **values}
+
+
+def metric_name(text: str) -> str:
+    """Make a name that MLflow accepts: ``=`` becomes a colon, other characters underscores."""
+    return re.sub(r"[^\w.\-/: ]", "_", text.replace("=", ":"), flags=re.ASCII)[:250]
+
+
+def now_ms() -> int:
+    """Return the time, in milliseconds since 1970."""
+    return int(1000 * time.time())
 
 
 def metrics(outcome: Outcome, scores: pa.Table) -> list[Metric]:

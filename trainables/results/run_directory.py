@@ -167,6 +167,11 @@ class RunDirectory(StoredDirectory):
         return self.operation.path / "command.json"
 
     @property
+    def identity_file(self) -> Path:
+        """File that identifies the directory, also where it was moved or copied."""
+        return self.operation.path / "identity.json"
+
+    @property
     def running_file(self) -> Path:
         """File of the work in progress on each worker."""
         return self.operation.path / "running.json"

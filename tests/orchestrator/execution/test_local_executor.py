@@ -21,6 +21,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cluster.worker_resources import WorkerResources
 from orchestrator.execution import local_executor, progress, run_record
 from orchestrator.execution.local_executor import LocalExecutor
+from orchestrator.execution.narration import names_of
 from orchestrator.execution.settings import Locations, RunSettings
 from orchestrator.sweep import __main__ as sweep
 from tests.builders.tiny_backbone import tiny_backbone
@@ -222,11 +223,15 @@ def test_every_trial_has_its_run_in_mlflow(home, store) -> None:
     client = MlflowClient(store)
     runs = client.search_runs([client.get_experiment_by_name("mirrored").experiment_id])
     assert {run.info.status for run in runs} == {"FINISHED"}
-    names = {run.info.run_name for run in runs}
-    assert names == {
+    trials = [one.trial for one in outcomes(home / "runs")]
+    parents = [run for run in runs if run.info.run_name == "sweep space"]
+    assert {run.info.run_name for run in runs} == {
         "sweep space",
-        *(one.trial.id for one in outcomes(home / "runs")),
+        *names_of(trials, "utf-8").values(),
     }
+    assert {run.data.tags.get("trial_id") for run in runs} == {None, *(one.id for one in trials)}
+    assert parents[0].data.metrics["n_finished"] == len(trials)
+    assert "nested_r_mean contrastive early" in parents[0].data.metrics
 
 
 def test_what_is_running_is_written_down_for_status(home, monkeypatch) -> None:

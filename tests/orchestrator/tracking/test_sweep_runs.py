@@ -1,0 +1,57 @@
+"""MLflow's runs of a sweep: found again by the directory's identity, and what the parent holds."""
+
+import shutil
+from dataclasses import replace
+
+from mlflow import MlflowClient
+
+from orchestrator.tracking.mlflow_runs import Mirror
+from tests.builders.mirrored_runs import finetuned, finish, runs_of
+from trainables.results.run_directory import RunDirectory
+from trainables.spec.setting import setting_of
+
+
+def test_a_copied_directory_continues_its_runs_and_one_made_anew_has_others(
+    sweep, store, tmp_path
+) -> None:
+    trial = finetuned(sweep)
+    finish(sweep, trial)
+    named = replace(sweep, names={trial.id: "contrastive subj01 lh V1v τ=0.3 seed 2"})
+    Mirror(named, store).write(trial.id)
+    shutil.copytree(tmp_path / "runs", tmp_path / "copy")
+    Mirror(replace(sweep, runs=RunDirectory(tmp_path / "copy")), store).write(trial.id)
+    [_], [child] = runs_of(sweep, store)
+    assert child.info.run_name == "contrastive subj01 lh V1v τ=0.3 seed 2"
+    assert len(MlflowClient(tracking_uri=store).get_metric_history(child.info.run_id, "loss")) == 3
+    tags = child.data.tags
+    assert tags["setting"] == setting_of(trial).digest
+    assert tags["setting.temperature"] == "0.3"
+    shutil.rmtree(tmp_path / "runs")
+    finish(sweep, trial, started=1.8e9)
+    Mirror(sweep, store).write(trial.id)
+    parents, children = runs_of(sweep, store)
+    assert (len(parents), len(children)) == (2, 2)
+
+
+def test_the_parent_has_counts_scores_the_command_the_space_and_the_report(
+    sweep, store, tmp_path
+) -> None:
+    space = tmp_path / "mine.py"
+    space.write_text("def trials(rois): ...\n")
+    finish(sweep, finetuned(sweep))
+    sweep.runs.report.write_text("<html>")
+    line = "python -m orchestrator.sweep mine.py --data DATA"
+    mirror = Mirror(replace(sweep, source=space, command_line=line), store)
+    mirror.summarise({"n_finished": 1.0, "nested_r_mean contrastive temperature=0.1 all": 0.5})
+    mirror.close(complete=True)
+    [parent] = runs_of(sweep, store)[0]
+    assert parent.data.metrics == {
+        "n_finished": 1.0,
+        "nested_r_mean contrastive temperature:0.1 all": 0.5,
+    }
+    assert parent.data.tags["command_line"] == line
+    client, run_id = MlflowClient(tracking_uri=store), parent.info.run_id
+    found = {
+        item.path for name in ("space", "report") for item in client.list_artifacts(run_id, name)
+    }
+    assert found == {"space/mine.py", "report/report.html"}
