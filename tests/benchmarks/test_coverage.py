@@ -8,7 +8,7 @@ REPEATS = 400
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("design", [Design(1, 3), Design(3, 1), Design(8, 3)], ids=str)
+@pytest.mark.parametrize("design", [Design(1, 3), Design(3, 1), Design(4, 1)], ids=str)
 def test_a_95_percent_interval_holds_the_truth(design: Design) -> None:
     (ours, _, vertices), covers = coverage(design, REPEATS)
     assert 0.93 <= ours <= 0.98, covers
