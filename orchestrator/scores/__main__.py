@@ -44,7 +44,9 @@ class TableOptions:
     """Which table is shown."""
 
     out: RunsDirectory | None = None
-    by: Literal["group", "roi", "subject", "subject-roi", "setting", "layer", "model"] = "group"
+    by: Literal[
+        "group", "roi", "roi-hemisphere", "subject", "subject-roi", "setting", "layer", "model"
+    ] = "group"
     """What a row is. setting: a setting of a method, over all ROIs; layer: which layers the ROIs
     chose; model: evaluated models, by the subjects they were fine-tuned on and scored on."""
     compare: Annotated[list[str] | None, Parameter(metavar="A B", consume_multiple=True)] = None

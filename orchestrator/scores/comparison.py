@@ -10,10 +10,12 @@ from rich.table import Table
 
 from orchestrator.scores.display.statistics_tables import (
     explained_table,
+    hemisphere_table,
     image_table,
     subject_table,
 )
 from orchestrator.scores.rows import By
+from orchestrator.scores.statistics.hemispheres import contrast_hemispheres
 from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import (
     ImageTests,
@@ -95,9 +97,13 @@ def compute_statistics(
     if by == "subject-roi":
         notes.append("over subjects: not available by subject-roi, where a row is of one subject")
     for a, b in pairs if by != "subject-roi" else ():
-        over_subjects = compare_over_subjects(pair(vertices, a, b), by, subjects)
+        paired = pair(vertices, a, b)
+        over_subjects = compare_over_subjects(paired, by, subjects)
         if over_subjects:
             tables.append(subject_table(over_subjects, by, protocol, subjects))
+        contrasts = contrast_hemispheres(paired) if by == "roi-hemisphere" else []
+        if contrasts:
+            tables.append(hemisphere_table(contrasts, b))
     methods_shown = {method for methods in pairs for method in methods}
     chosen = vertices[vertices["method"].isin(methods_shown)]
     explained = explain(with_ceilings(chosen, places.data), by)

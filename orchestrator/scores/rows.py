@@ -11,7 +11,7 @@ import pandas as pd
 from trainables.spec.labels import natural, split_label
 from trainables.spec.rois import ROI_ORDER
 
-By = Literal["group", "roi", "subject", "subject-roi"]
+By = Literal["group", "roi", "roi-hemisphere", "subject", "subject-roi"]
 METHOD_ORDER: Final = ("untuned", "regression", "contrastive", "pooled-avg", "pooled-const")
 ROI_COLUMNS: Final = ("dataset", "subject", "hemisphere", "roi", "group")
 """Columns that an ROI's id determines."""
@@ -66,15 +66,7 @@ def rows_by(rois: pd.DataFrame, by: By) -> list[Row]:
     groups = _group_rows(rois)
     if by == "group":
         return groups
-    roi_names = {
-        str(roi_name): part for roi_name, part in rois.groupby("roi", sort=False).groups.items()
-    }
-    ranked = [
-        roi_name
-        for roi_name in (*ROI_ORDER, *sorted(set(roi_names) - set(ROI_ORDER)))
-        if roi_name in roi_names
-    ]
-    rows = [Row(roi_name, tuple(roi_names[roi_name])) for roi_name in ranked]
+    rows = _roi_rows(rois, by_hemisphere=by == "roi-hemisphere")
     parts = {row.rois for row in rows}
     totals = [
         Row(row.label if row.is_total else f"all {row.label}", row.rois, is_total=True)
@@ -82,6 +74,20 @@ def rows_by(rois: pd.DataFrame, by: By) -> list[Row]:
         if not row.label.endswith("streams") and row.rois not in parts
     ]
     return [*rows, *totals]
+
+
+def _roi_rows(rois: pd.DataFrame, *, by_hemisphere: bool) -> list[Row]:
+    """List a row per ROI name, or one per name and hemisphere: ``V1v lh``."""
+    names = list(dict.fromkeys(rois["roi"]))
+    ranked = [name for name in (*ROI_ORDER, *sorted(set(names) - set(ROI_ORDER))) if name in names]
+    groups = {name: rois[rois["roi"] == name] for name in ranked}
+    if not by_hemisphere:
+        return [Row(name, tuple(part.index)) for name, part in groups.items()]
+    return [
+        Row(f"{name} {side}", tuple(of_side.index))
+        for name, part in groups.items()
+        for side, of_side in part.groupby("hemisphere")
+    ]
 
 
 def _short(rois: pd.DataFrame, roi: str) -> str:

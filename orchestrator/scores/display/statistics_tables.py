@@ -8,6 +8,7 @@ from rich.table import Table
 from orchestrator.cli.text import NONE, as_difference, as_p, as_percent, as_r, new_table
 from orchestrator.scores.display.style import SettingColumns, draw_line
 from orchestrator.scores.rows import By, Row
+from orchestrator.scores.statistics.hemispheres import HemisphereContrast
 from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import FALSE_DISCOVERIES, ImageComparison
 from orchestrator.scores.statistics.noise_ceilings import Explained
@@ -82,6 +83,27 @@ def subject_table(
         )
 
     return _fill(table, by, heads, tests, cells)
+
+
+def hemisphere_table(contrasts: Sequence[HemisphereContrast], against: str) -> Table:
+    """Tabulate how the difference of two methods differs between hemispheres, row by row."""
+    table = new_table(
+        f"Hemispheres: {contrasts[0].method} against {against}",
+        "lh, rh: difference in mean r over subjects, of the ROIs that a subject has in both "
+        "hemispheres; lh − rh: their contrast. t: paired t test over subjects; flip: sign-flip "
+        f"test; two-sided. q: p corrected (Benjamini-Hochberg) over the ROIs. {SUBJECT_NOTE}",
+    )
+    heads = ("lh", "rh", "lh − rh", "subj.", "t p", "t q", "flip p", "flip q")
+
+    def cells(one: HemisphereContrast) -> tuple[str, ...]:
+        return (
+            one.method,
+            *(as_difference(number) for number in (one.left, one.right, one.contrast)),
+            str(one.n_subjects),
+            *(as_p(p) for p in (one.t_p, one.t_q, one.flip_p, one.flip_q)),
+        )
+
+    return _fill(table, "roi", heads, contrasts, cells)
 
 
 def explained_table(explained: Sequence[Explained], by: By, protocol: str) -> Table:

@@ -2,6 +2,7 @@
 
 __all__ = [
     "held_out_responses",
+    "hemispheres",
     "hierarchical_interval",
     "image_bootstrap",
     "image_jackknife",

@@ -62,7 +62,7 @@ def compare_over_subjects(pairs: Pairs, by: By, bootstrap: SubjectBootstrap) -> 
     """
     if pairs.frame.empty:
         return []
-    rois = _roi_numbers(pairs.frame)
+    rois = roi_numbers(pairs.frame)
     tests = [_test(row, pairs, rois.loc[list(row.rois)], bootstrap) for row in rows_by(rois, by)]
     parts = [number for number, one in enumerate(tests) if not one.row.is_total]
     t_q, flip_q = (
@@ -75,7 +75,7 @@ def compare_over_subjects(pairs: Pairs, by: By, bootstrap: SubjectBootstrap) -> 
     ]
 
 
-def _roi_numbers(frame: pd.DataFrame) -> pd.DataFrame:
+def roi_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     """Average a, b and better over the vertices of each ROI; index ROI, columns ROI_COLUMNS too."""
     better = frame["a"] > frame["b"]
     grouped = frame.assign(better=better).groupby("roi_id", observed=True)

@@ -107,6 +107,20 @@ def test_an_roi_is_of_one_subject_so_no_test_over_subjects_is_shown(home, capsys
     assert "over subjects: not available by subject-roi" in shown
 
 
+def test_by_roi_and_hemisphere_the_hemispheres_are_contrasted(home, capsys) -> None:
+    assert main(asked(home, *STATS, "--by", "roi-hemisphere")) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "Hemispheres: contrastive against untuned" in shown
+    over_subjects, rest = shown.split("Over subjects")[1].split("Hemispheres:")
+    contrasts = rest.split("Share of")[0]
+    assert "V1v lh" in over_subjects
+    assert "V1v rh" in over_subjects
+    lines = [one for one in contrasts.splitlines() if one.startswith(" V1v ")]
+    assert len(lines) == 1
+    assert "EBA" not in contrasts  # in rh only
+
+
 def test_two_protocols_are_shown_side_by_side_with_their_gap(tmp_path, capsys) -> None:
     write_sweep(tmp_path / "runs")
     assert main(asked(tmp_path, "--protocol", "nested,paper")) == 0
