@@ -11,7 +11,7 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -19,10 +19,15 @@ from torch import Tensor
 from benchmarks.spectra import plausible_gram
 from trainables.compute.device import use_threads
 from trainables.compute.linear_algebra import add_gram, decompose, multiply
+from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.truncated_eigh import leading_components
 from trainables.encoding.features import Storage, extract
+from trainables.encoding.ridge import score_fold
 from trainables.models.backbones import build
-from trainables.spec import ALEXNET_LAYERS
+from trainables.spec import ALEXNET_LAYERS, Encoding
+
+ALPHAS: Final = Encoding().alphas
+DETERMINISTIC: Final = Numerics(deterministic=True)
 
 
 def main() -> None:
@@ -63,8 +68,23 @@ def compare_components(n: int, k: int = 1000) -> None:
     whole = best_of_three(lambda: decompose(K.clone()))
     part = best_of_three(lambda: leading_components(K.clone(), k))
     print(
-        f"{n:,} rows: all {whole:.1f} s, {k:,} {part:.1f} s, {whole / part:.2f} times", flush=True
+        f"{n:,} rows: all {whole:.1f} s, {k:,} {part:.1f} s, {whole / part:.2f} times; "
+        f"largest difference in r {largest_difference(n, k):.1e}",
+        flush=True,
     )
+
+
+def largest_difference(n: int, k: int, n_vertices: int = 200) -> float:
+    """Compare r of n training rows by k components of block Lanczos and of all components."""
+    K = plausible_gram(n + n // 5, torch.device("cpu"))
+    rows = torch.arange(n), torch.arange(n, len(K))
+    generator = torch.Generator().manual_seed(1)
+    signal = K.float() @ torch.randn(len(K), n_vertices, generator=generator)
+    Y = signal / signal.std(dim=0) + torch.randn(signal.shape, generator=generator)
+    part, whole = (
+        score_fold(K.clone(), rows, Y, ALPHAS, k, numerics) for numerics in (FAST, DETERMINISTIC)
+    )
+    return float((part - whole).abs().max())
 
 
 def compare(what: str, torchs: Callable[[], Any], ours: Callable[[], Any]) -> None:
