@@ -7,8 +7,8 @@ Made-up scores of five methods under two protocols on 39 ROIs of each subject, s
 """
 
 import argparse
-import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +22,13 @@ COMMANDS = {
     "scores --compare": ("orchestrator.scores", "--compare"),
     "analyze improvement": ("orchestrator.analyze", "improvement"),
 }
+MEASURED = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+"""
+"""Run a command in a small process: a command counts the memory of the process that starts it."""
 LARGEST = 1960
 """No ROI has more vertices: 1,000 on average, 39,000 of a subject."""
 
@@ -49,14 +56,10 @@ def main() -> None:
 def measure(module: str, arguments: tuple[str, ...]) -> tuple[float, float, float]:
     """Run a command; return its CPU seconds, wall seconds and peak memory in MB."""
     start = time.perf_counter()
-    silent = [(os.POSIX_SPAWN_OPEN, one, os.devnull, os.O_WRONLY, 0) for one in (1, 2)]
-    command = [sys.executable, "-m", module, *arguments]
-    pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=silent)
-    _, status, usage = os.wait4(pid, 0)
-    if status:
-        raise RuntimeError(f"{' '.join(command)} failed")
-    cpu = usage.ru_utime + usage.ru_stime
-    return cpu, time.perf_counter() - start, usage.ru_maxrss / 1024
+    command = [sys.executable, "-c", MEASURED, sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    cpu, peak = map(float, done.stdout.split())
+    return cpu, time.perf_counter() - start, peak / 1024
 
 
 def spread(values: tuple[float, ...]) -> str:
