@@ -7,8 +7,10 @@ UV_VERSION := 0.13.9
 .PHONY: demo test test-fast fuzz check audit cluster-test chaos mutation bench bench-gpu gpu-check \
 	mlflow-server lock clean
 
-demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, analyse, report.
+demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, transfer, analyse, report.
 	$(BIN)/python -m orchestrator.sweep
+	$(BIN)/python -m orchestrator.evaluate transfer --out demo/runs --data demo/data \
+		--methods contrastive --rois hV4 --experiment nsd-simulated --local
 	$(BIN)/python -m orchestrator.analyze --out demo/runs --data demo/data \
 		--weights demo/weights.safetensors --experiment nsd-simulated \
 		--saliency-layer features.10

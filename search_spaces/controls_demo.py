@@ -12,12 +12,10 @@ Expected: tuned on permuted responses the backbone predicts no better than untun
 from collections.abc import Iterator, Sequence
 
 from search_spaces.controls import with_controls
-from search_spaces.demo import BACKBONE, ENCODING
-from trainables.spec import Contrastive, Roi, SelfSupervised, Trial
+from search_spaces.demo import BACKBONE, CONTRASTIVE, EASY, ENCODING, HARD
+from trainables.spec import Roi, SelfSupervised, Trial
 
-CONTRASTIVE = Contrastive(learning_rate=1e-3, batch_size=64, epochs=10, validation=0.1)
-IMAGES_ALONE = SelfSupervised(learning_rate=1e-3, batch_size=64, epochs=10, validation=0.1)
-ROIS = ("V1v", "hV4")
+IMAGES_ALONE = SelfSupervised(learning_rate=1e-3, batch_size=64, epochs=8, validation=0.1)
 
 
 def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
@@ -25,7 +23,7 @@ def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
     chosen = [
         roi
         for roi in rois
-        if (roi.subject, roi.hemisphere) == ("subj01", "lh") and roi.name in ROIS
+        if (roi.subject, roi.hemisphere) == ("subj01", "lh") and roi.name in (EASY, HARD)
     ]
     for roi in chosen:
         other = next((one for one in chosen if one != roi), None)

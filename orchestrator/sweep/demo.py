@@ -1,5 +1,7 @@
 """The demonstration's data: simulated once, then ingested by the real ingest command."""
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -17,27 +19,37 @@ def is_prepared(home: Path) -> bool:
 
 
 def prepare_demo(home: Path, console: Console) -> None:
-    """Make the demonstration's data under home: source, weights.safetensors and data."""
+    """Make the demonstration's data under home: source, weights.safetensors and data.
+
+    The backbone is pretrained in a process of its own while the data is made.
+    """
     from orchestrator.ingest.run import ingest_algonauts
     from orchestrator.ingest.settings import Settings
     from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
-    from orchestrator.ingest.simulate.pretrained_weights import make_weights
     from orchestrator.ingest.simulate.task import TaskSimulation, simulate_task
     from orchestrator.ingest.task.run import ingest_task
 
     simulation = SimulationSettings(subjects=SUBJECTS)
     task = TaskSimulation(image_size=simulation.image_size)
     data = DataDirectory(home / "data")
-    console.print(f"simulating {len(simulation.subjects)} subjects in {home / 'source'}")
-    simulate(home / "source", simulation)
     weights = home / "weights.safetensors"
-    console.print(f"pretraining the backbone on simulated classes (about a minute): {weights}")
-    make_weights(weights)
-    ingest_algonauts(
-        home / "source",
-        data,
-        Settings("stimulus", simulation.image_size),
-        noise_ceilings=home / "source" / "noise_ceilings",
-    )
-    simulate_task(home / "task-source", task)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        console.print(f"pretraining the backbone on simulated classes (about a minute): {weights}")
+        pretraining = pool.submit(_pretrain, weights)
+        console.print(f"simulating {len(simulation.subjects)} subjects in {home / 'source'}")
+        simulate(home / "source", simulation)
+        ingest_algonauts(
+            home / "source",
+            data,
+            Settings("stimulus", simulation.image_size),
+            noise_ceilings=home / "source" / "noise_ceilings",
+        )
+        simulate_task(home / "task-source", task)
+        pretraining.result()
     ingest_task(home / "task-source", data, TASK_NAME, "imagefolder", image_size=task.image_size)
+
+
+def _pretrain(weights: Path) -> None:
+    from orchestrator.ingest.simulate.pretrained_weights import make_weights
+
+    make_weights(weights)
