@@ -6,6 +6,7 @@ belong to several ROIs or to none, and some subjects have fewer vertices than ot
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -78,38 +79,62 @@ class Cortex:
 def build_cortex(
     seed: int, subject: int, hemisphere: str, homes: Collection[str] = HOMES
 ) -> Cortex:
-    """Lay out one hemisphere; vertices of an ROI are scattered over the columns.
+    """Lay out one hemisphere: ROIs are bands around the occipital pole, as neighbours on the mesh.
 
+    Columns follow the numbers of the mesh's vertices, which scatters an ROI over them.
     homes: the ROIs that determine responses; the vertices of others have only noise and no label.
     """
     rng = np.random.default_rng([seed, subject, HEMISPHERES.index(hemisphere), 2])
     n_vertices = N_VERTICES[hemisphere] - N_MISSING.get(subject, 0)
-    sized = [roi for roi, size in _sizes(rng, subject).items() for _ in range(size)]
-    named = [roi if roi in homes else None for roi in sized]
-    padded: list[str | None] = [*named, *[None] * (n_vertices - len(named))]
-    home = tuple(padded[place] for place in rng.permutation(n_vertices))
-    return Cortex(
-        home=home,
-        labels=_label(home, rng),
-        fsaverage=_occipital(hemisphere, n_vertices),
-    )
+    fsaverage = _occipital(hemisphere, n_vertices)
+    placed = _place(_sizes(rng, subject), _coordinates(hemisphere)[fsaverage])
+    home = tuple(roi if roi in homes else None for roi in placed)
+    return Cortex(home=home, labels=_label(home, rng), fsaverage=fsaverage)
+
+
+@lru_cache(maxsize=2)
+def _coordinates(hemisphere: str) -> Array:
+    """Load where the vertices of fsaverage5 lie: (10242, 3) rightwards, forwards, upwards."""
+    from nilearn.datasets import load_fsaverage  # seconds to import
+
+    side = {"lh": "left", "rh": "right"}[hemisphere]
+    coordinates: Array = load_fsaverage("fsaverage5")["pial"].parts[side].coordinates
+    return coordinates
 
 
 def _occipital(hemisphere: str, n_vertices: int) -> Array:
     """Return the most posterior vertices of fsaverage5, as vertices of fsaverage."""
-    from nilearn.datasets import load_fsaverage  # seconds to import
+    forwards = _coordinates(hemisphere)[:, 1]
+    return np.sort(np.argsort(forwards, kind="stable")[:n_vertices])
 
-    side = {"lh": "left", "rh": "right"}[hemisphere]
-    coordinates = load_fsaverage("fsaverage5")["pial"].parts[side].coordinates
-    return np.sort(np.argsort(coordinates[:, 1], kind="stable")[:n_vertices])
+
+def _place(sizes: Mapping[str, int], coordinates: Array) -> list[str | None]:
+    """Assign each vertex an ROI by its distance from the most posterior one, V1 first.
+
+    The ventral and the dorsal part of an area share a band: the lower and the upper vertices.
+    """
+    pole = coordinates[np.argmin(coordinates[:, 1])]
+    outwards = np.argsort(np.linalg.norm(coordinates - pole, axis=1), kind="stable")
+    placed: list[str | None] = [None] * len(coordinates)
+    start = 0
+    for roi, size in sizes.items():
+        other = f"{roi[:-1]}d" if roi.endswith("v") else ""
+        if roi.endswith("d") and f"{roi[:-1]}v" in sizes:
+            continue  # placed with its ventral part
+        band = outwards[start : start + size + sizes.get(other, 0)]
+        start += len(band)
+        upwards = band[np.argsort(coordinates[band, 2], kind="stable")]
+        for rank, vertex in enumerate(upwards.tolist()):
+            placed[vertex] = roi if rank < size else other
+    return placed
 
 
 def _sizes(rng: np.random.Generator, subject: int) -> dict[str, int]:
-    sizes = dict(STREAM_ONLY)
+    sizes = {}
     for roi, size in ROI_SIZES.items():
         varied = round(size * rng.uniform(0.9, 1.1)) if size >= LARGE else size
         sizes[roi] = 0 if subject in EMPTY.get(roi, ()) else varied
-    return sizes
+    return sizes | STREAM_ONLY
 
 
 def _label(home: tuple[str | None, ...], rng: np.random.Generator) -> dict[str, Array]:
