@@ -26,6 +26,7 @@ SCHEMA = pa.schema(
         pa.field("subject", pa.string(), nullable=False),
         pa.field("hemisphere", pa.string(), nullable=False),
         pa.field("fsaverage", pa.int32(), nullable=False),
+        pa.field("roi", pa.string(), nullable=False),
         pa.field("r", pa.float64(), nullable=False),
         pa.field("r_untuned", pa.float64()),
         pa.field("difference", pa.float64()),
@@ -38,9 +39,10 @@ SCHEMA = pa.schema(
 )
 """fsaverage: vertex of the mesh, 0 to 163,841. r: mean over the n_models ROIs whose models cover
 the vertex; r_untuned and difference: mean over those of them that untuned scores too. explained:
-r·|r| / ceiling², null without a ceiling. layer: chosen by the model with the highest r; depth: its
-position among the encoded ones, from 0. retrieval: of held-back training images by the models of
-the method's setting, by which one of several can be chosen; null where none were held back."""
+r·|r| / ceiling², null without a ceiling. roi, layer: of the model with the highest r, the layer it
+chose; depth: the layer's position among the encoded ones, from 0. retrieval: of held-back training
+images by the models of the method's setting, by which one of several can be chosen; null where none
+were held back."""
 
 PLACE = ["dataset", "subject", "hemisphere", "vertex"]
 
@@ -85,7 +87,9 @@ def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterato
         difference=("difference", "mean"),
         n_models=("r", "size"),
     )
-    joined = means.reset_index().merge(best[["method", *PLACE, "layer"]], on=["method", *PLACE])
+    joined = means.reset_index().merge(
+        best[["method", *PLACE, "layer", "roi"]], on=["method", *PLACE]
+    )
     joined = joined.merge(places, on=PLACE)
     if joined.empty:
         return
@@ -99,7 +103,9 @@ def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterato
 def _without_streams(vertices: pd.DataFrame) -> pd.DataFrame:
     """Keep the vertices with an r of ROIs that are no streams; text as text."""
     kept = vertices[vertices["group"] != "streams"].dropna(subset=["r"])
-    return kept.astype({name: str for name in ("method", *PLACE, "layer") if name != "vertex"})
+    return kept.astype(
+        {name: str for name in ("method", *PLACE, "layer", "roi") if name != "vertex"}
+    )
 
 
 def _places(data: DataDirectory) -> pd.DataFrame:

@@ -130,11 +130,11 @@ def _place(sizes: Mapping[str, int], coordinates: Array) -> list[str | None]:
 
 
 def _sizes(rng: np.random.Generator, subject: int) -> dict[str, int]:
-    sizes = {}
+    sizes: dict[str, int] = {}
     for roi, size in ROI_SIZES.items():
         varied = round(size * rng.uniform(0.9, 1.1)) if size >= LARGE else size
         sizes[roi] = 0 if subject in EMPTY.get(roi, ()) else varied
-    return sizes | STREAM_ONLY
+    return {**sizes, **STREAM_ONLY}
 
 
 def _label(home: tuple[str | None, ...], rng: np.random.Generator) -> dict[str, Array]:

@@ -16,13 +16,19 @@ import numpy as np
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
+from orchestrator.report.sections.flat_map import draw_flat
 from orchestrator.report.style import STYLE, WIDTH
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 DEFAULT_MESH: Final = "fsaverage5"
 SIDES: Final = {"lh": "left", "rh": "right"}
-VIEWS: Final = ("lateral", "medial", "ventral")
+VIEWS: Final = ("posterior", "ventral")
+"""The sides from which the visual cortex is seen."""
+ROW: Final = 2.6
+"""Inches of a hemisphere's row."""
+ZOOM: Final = 1.5
+"""Of the views: matplotlib leaves room for axes that are not drawn."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Mesh:
     name: str
     surfaces: Any
     """nilearn's PolyMesh, inflated."""
+    flat: Any
+    """nilearn's PolyMesh, flattened; it lacks the faces along its cuts."""
     folding: Any
     """nilearn's SurfaceImage of the sulcal depth."""
 
@@ -58,9 +66,11 @@ def load_mesh(name: str = DEFAULT_MESH) -> Mesh:
     from nilearn import datasets  # seconds to import
 
     try:
+        meshes = datasets.load_fsaverage(name)
         return Mesh(
             name,
-            datasets.load_fsaverage(name)["inflated"],
+            meshes["inflated"],
+            meshes["flat"],
             datasets.load_fsaverage_data(mesh=name, mesh_type="inflated", data_type="sulcal"),
         )
     except Exception as error:  # nilearn's own, and those of its download
@@ -88,44 +98,65 @@ def stepped(label: str, names: Sequence[str], cmap: str) -> Scale:
     return Scale(label, -0.5, len(names) - 0.5, steps, tuple(names))
 
 
-def draw_views(mesh: Mesh, values: dict[str, Array], scale: Scale) -> str:
-    """Draw lateral, medial and ventral views of both hemispheres; return a PNG as a data URI.
+def draw_views(
+    mesh: Mesh, values: dict[str, Array], rois: dict[str, Sequence[str]], scale: Scale
+) -> str:
+    """Draw each hemisphere that has values, flat and in views; return a PNG as a data URI.
 
-    values: {hemisphere: (n_vertices,)} of the mesh.
+    values: {hemisphere: (n_vertices,)} of the mesh. rois: the names of their ROIs, whose outlines
+    are drawn on the flat patch; empty without one.
     """
-    from nilearn import plotting
-
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN")  # a hemisphere without scores is only grey
-        figure = Figure(figsize=(WIDTH, 4.4))
-        for line, (hemisphere, side) in enumerate(SIDES.items()):
+    with mpl.rc_context(STYLE):
+        colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(scale.low, scale.high), scale.cmap)
+        drawn = [side for side in SIDES if np.isfinite(values[side]).any()] or list(SIDES)
+        figure = Figure(figsize=(WIDTH, ROW * len(drawn) + 0.3))
+        for row, hemisphere in enumerate(drawn):
+            bottom, height = 1 - (row + 1) / len(drawn), 0.88 / len(drawn)
+            axes = figure.add_axes((0.0, bottom, 0.44, height))
+            part = mesh.flat.parts[SIDES[hemisphere]]
+            folding = mesh.folding.data.parts[SIDES[hemisphere]]
+            flat = (part.coordinates, part.faces)
+            draw_flat(axes, flat, folding, values[hemisphere], rois[hemisphere], colours)
+            axes.set_title(f"{hemisphere}, flat patch", fontsize=9)
             for column, view in enumerate(VIEWS):
-                place = (0.01 + 0.28 * column, 0.5 - 0.48 * line, 0.27, 0.46)
+                place = (0.43 + 0.205 * column, bottom, 0.21, height)
                 axes = figure.add_axes(place, projection="3d")
-                plotting.plot_surf_stat_map(
-                    surf_mesh=mesh.surfaces.parts[side],
-                    stat_map=values[hemisphere],
-                    bg_map=mesh.folding.data.parts[side],
-                    hemi=side,
-                    view=view,
-                    cmap=scale.cmap,
-                    vmin=scale.low,
-                    vmax=scale.high,
-                    avg_method=None if not scale.names else "median",
-                    colorbar=False,
-                    axes=axes,
-                    figure=figure,
-                )
-                axes.set_title(f"{hemisphere}, {view}", fontsize=9)
-        _draw_bar(figure, scale)
+                _draw_view(axes, mesh, hemisphere, view, values[hemisphere], scale)
+        _draw_bar(figure, scale, colours)
         stream = io.BytesIO()
-        figure.savefig(stream, format="png", dpi=150)
+        figure.savefig(stream, format="png", dpi=160, bbox_inches="tight")
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _draw_bar(figure: Figure, scale: Scale) -> None:
-    place = figure.add_axes((0.85, 0.25, 0.02, 0.5))
-    colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(scale.low, scale.high), scale.cmap)
+def _draw_view(
+    axes: Any, mesh: Mesh, hemisphere: str, view: str, values: Array, scale: Scale
+) -> None:
+    """Draw the inflated hemisphere from one side."""
+    from nilearn import plotting
+
+    side = SIDES[hemisphere]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN")  # a hemisphere without scores is only grey
+        plotting.plot_surf_stat_map(
+            surf_mesh=mesh.surfaces.parts[side],
+            stat_map=values,
+            bg_map=mesh.folding.data.parts[side],
+            hemi=side,
+            view=view,
+            cmap=scale.cmap,
+            vmin=scale.low,
+            vmax=scale.high,
+            avg_method=None if not scale.names else "median",
+            colorbar=False,
+            axes=axes,
+            figure=axes.figure,
+        )
+    axes.set_box_aspect(None, zoom=ZOOM)
+    axes.set_title(view, fontsize=9)
+
+
+def _draw_bar(figure: Figure, scale: Scale, colours: mpl.cm.ScalarMappable) -> None:
+    place = figure.add_axes((0.88, 0.2, 0.02, 0.6))
     bar = figure.colorbar(colours, cax=place, label=scale.label)
     if scale.names:
         bar.set_ticks(list(range(len(scale.names))), labels=list(scale.names))

@@ -33,7 +33,7 @@ COLUMNS = (
     Column("n_vertices", "vertices", "count"),
     Column("protocol", "protocol"),
 )
-VIEWS: Final = "lateral, medial and ventral views of both hemispheres"
+VIEWS: Final = "a flat patch with the outlines of ROIs, posterior and ventral views"
 
 
 def section(table: pa.Table) -> Section:
@@ -136,7 +136,7 @@ def _gain(rows: pd.DataFrame, method: str, mesh: Mesh) -> Iterator[Picture | Int
     label = f"Δr, {method} − untuned"
     summary = _summary(rows, mesh)
     yield Picture(
-        draw_views(mesh, gain, Scale(label, -limit, limit, DIVERGING)),
+        draw_views(mesh, gain, _rois(rows, mesh), Scale(label, -limit, limit, DIVERGING)),
         alt=f"Cortical maps of {label}: {VIEWS}; mean {rows['difference'].mean():+.3f}.",
         caption=f"{label} at each vertex, {summary}; the scale ends at the 98th percentile.",
     )
@@ -153,7 +153,7 @@ def _fit(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
     r = _spread(rows, "r", mesh)
     high = float(np.nanmax(np.concatenate(list(r.values()), dtype=float), initial=0.01))
     return Picture(
-        draw_views(mesh, r, Scale(f"r, {method}", 0.0, high, SEQUENTIAL)),
+        draw_views(mesh, r, _rois(rows, mesh), Scale(f"r, {method}", 0.0, high, SEQUENTIAL)),
         alt=f"Cortical maps of r of {method}: {VIEWS}; highest {high:.2f}.",
         caption=f"Pearson r of {method} at each vertex, {_summary(rows, mesh)}.",
     )
@@ -162,7 +162,9 @@ def _fit(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
 def _explained(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
     share = _spread(rows, "explained", mesh, "median")
     return Picture(
-        draw_views(mesh, share, Scale("share of the ceiling", 0.0, 1.0, SEQUENTIAL)),
+        draw_views(
+            mesh, share, _rois(rows, mesh), Scale("share of the ceiling", 0.0, 1.0, SEQUENTIAL)
+        ),
         alt=f"Cortical maps of the share of the explainable variance that {method} explains: "
         f"{VIEWS}; median {rows['explained'].median():.2f}.",
         caption=f"r² of {method} over the squared noise ceiling, with the sign of r, at each "
@@ -179,7 +181,9 @@ def _layers(rows: pd.DataFrame, method: str, mesh: Mesh) -> Picture:
     steps = {side: np.floor(values) for side, values in depth.items()}
     most = rows["layer"].mode().iloc[0]
     return Picture(
-        draw_views(mesh, steps, stepped("layer", list(named["layer"]), SEQUENTIAL)),
+        draw_views(
+            mesh, steps, _rois(rows, mesh), stepped("layer", list(named["layer"]), SEQUENTIAL)
+        ),
         alt=f"Cortical maps of the layer that {method} is scored at: {VIEWS}; most often {most}.",
         caption=f"Layer at which the model of each vertex predicts best, chosen per ROI, {method}, "
         f"{_summary(rows, mesh, 'median')}.",
@@ -211,6 +215,19 @@ def _spread(
         places, values = part.index.to_numpy(dtype=float), part.to_numpy(dtype=float)
         spread[hemisphere] = mesh.fill(hemisphere, places, values)
     return spread
+
+
+def _rois(rows: pd.DataFrame, mesh: Mesh) -> dict[str, Sequence[str]]:
+    """Name the ROI of each vertex of the mesh: that of most subjects; empty without one."""
+    found: dict[str, Sequence[str]] = {}
+    for hemisphere in ("lh", "rh"):
+        names = [""] * mesh.n_vertices(hemisphere)
+        part = rows[(rows["hemisphere"] == hemisphere) & (rows["fsaverage"] < len(names))]
+        most = part.groupby("fsaverage")["roi"].agg(lambda one: one.mode().iloc[0])
+        for vertex, roi in zip(most.index.tolist(), most.tolist(), strict=True):
+            names[vertex] = roi
+        found[hemisphere] = names
+    return found
 
 
 def _notes(rows: pd.DataFrame, mesh: Mesh) -> tuple[str, ...]:
