@@ -113,9 +113,7 @@ def _is_on_loopback_alone(address: str) -> bool:
 
 
 def quieten() -> None:
-    """Turn off INFO lines of Ray's libraries; commands display progress themselves."""
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    # Tune prints a traceback of 60 lines for each failed trial, which has an outcome of its own.
+    """Turn off Tune's traceback of 60 lines for each failed trial, which has its own outcome."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.problems import printable
 from orchestrator.ingest.pixels import Examined, examine, read_rgb, unreadable
+from trainables.data.ray_data import import_ray_data
 from trainables.wording import some
 
 if TYPE_CHECKING:
@@ -78,19 +79,15 @@ def stream_images(
 
 
 def _decoded(paths: Sequence[Path], size: int, decode: Decode) -> "Dataset":
-    import ray.data  # seconds to import, and decoding alone does not need it
-    from ray.data import DataContext
-
-    context = DataContext.get_current().copy()
+    ray_data = import_ray_data()  # which decoding alone does not need
+    context = ray_data.DataContext.get_current().copy()
     context.execution_options.preserve_order = True  # rows belong to rows of the responses
-    context.enable_progress_bars = False  # commands display progress themselves
-    context.enable_operator_progress_bars = False
-    with DataContext.current(context):
+    with ray_data.DataContext.current(context):
         # As bytes: a file's name need not be UTF-8.
         named = [os.fsencode(path.resolve()) for path in paths]
         items = [{"row": row, "path": path} for row, path in enumerate(named)]
         blocks = -(-len(items) // IMAGES_PER_TASK)
-        rows = ray.data.from_items(items, override_num_blocks=blocks)
+        rows: Dataset = ray_data.from_items(items, override_num_blocks=blocks)
         return rows.map_batches(
             partial(_decode_batch, size=size, decode=decode),
             batch_size=None,

@@ -5,6 +5,7 @@ __all__ = [
     "disk_images",
     "images",
     "loading",
+    "ray_data",
     "rows",
     "shards",
     "stimuli",

@@ -1,6 +1,5 @@
 """Read a subject's shards, the large ones with Ray Data."""
 
-import logging
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from trainables.data.data_directory import fetched_row_file
+from trainables.data.ray_data import import_ray_data
 from trainables.data.rows import fixed_width
 from trainables.data.shards import Manifest, row_schema, split_rows
 from trainables.data.verification import (
@@ -146,12 +146,8 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
     ``ray.data.read_parquet`` lists and samples files in tasks of one CPU each, which never start
     where trials occupy every CPU. Here the row groups are listed without Ray.
     """
-    import ray.data  # takes a second, which small shards and local runs do not need
-
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    ray_data = import_ray_data()  # which small shards and local runs do not need
+    ray_data.DataContext.get_current().execution_options.preserve_order = True
 
     def read(batch: Any) -> pa.Table:
         [groups] = batch["groups"]
@@ -162,12 +158,13 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
         {"groups": [group._asdict() for group in groups[k : k + ROW_GROUPS_PER_READ]]}
         for k in range(0, len(groups), ROW_GROUPS_PER_READ)
     ]
-    return ray.data.from_items(tasks).map_batches(
+    dataset: ray.data.Dataset = ray_data.from_items(tasks).map_batches(
         read,
         batch_size=1,
         num_cpus=CPUS_PER_READ,
-        compute=ray.data.TaskPoolStrategy(size=min(READS_AT_ONCE, len(tasks))),
+        compute=ray_data.TaskPoolStrategy(size=min(READS_AT_ONCE, len(tasks))),
     )
+    return dataset
 
 
 def stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
