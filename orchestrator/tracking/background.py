@@ -106,8 +106,6 @@ class Tracker:
 
 def start_tracker(sweep: Sweep, warn: Callable[[str], None]) -> Tracker:
     """Start mirroring a sweep to the tracking store named by the environment."""
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     return Tracker(lambda: _open_mirror(sweep), warn)
 
 
@@ -115,4 +113,6 @@ def _open_mirror(sweep: Sweep) -> "Mirror":
     """Open the store in the tracker's thread, which alone waits for MLflow to be imported."""
     from orchestrator.tracking.mlflow_runs import Mirror
 
+    for name in ("alembic", "mlflow"):  # after the import, which sets their levels
+        logging.getLogger(name).setLevel(logging.ERROR)
     return Mirror(sweep, tracking_uri())

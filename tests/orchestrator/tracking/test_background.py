@@ -1,6 +1,10 @@
 """MLflow written in the background: in order, and later where its store was down."""
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +43,32 @@ def test_what_a_store_that_was_down_has_missed_is_written_when_it_is_back(
     [parent], children = runs_of(sweep, store)
     assert parent.info.status == "FINISHED"
     assert {child.data.tags["trial_id"] for child in children} == set(ids)
+
+
+FIRST_SWEEP = """
+from pathlib import Path
+from orchestrator.tracking import background
+from orchestrator.tracking.identity import Sweep
+from trainables.data.data_directory import DataDirectory
+from trainables.results.run_directory import RunDirectory
+sweep = Sweep("demo", "demo", DataDirectory(Path("data")), RunDirectory(Path("runs")), "0123")
+background._open_mirror(sweep)
+"""
+
+
+def test_a_new_store_is_made_without_a_line_of_mlflows_own(tmp_path: Path) -> None:
+    # In a process of its own: the first import of MLflow sets the levels of its loggers.
+    root = str(Path(__file__).parents[3])
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_SWEEP],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": root, "MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "mlflow.db").is_file()
 
 
 class FakeMirror:
