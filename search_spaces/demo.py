@@ -5,7 +5,7 @@ python -m orchestrator.sweep
 V1v of the simulation is energy, which the backbone's first layer predicts; hV4 responds to curves
 of texture edges, which no single layer of filters gives (docs/method-simulation.md). Of 2 subjects,
 the left hemisphere, each ROI: untuned, regression, and contrastive with two seeds; of hV4 also the
-control that is tuned on permuted responses, and one pooled backbone for both subjects: 19 trials,
+control that is tuned on permuted responses, and one pooled backbone for both subjects: 17 trials,
 about three minutes on two CPU cores. Expected: contrastive predicts hV4 better than untuned, by an
 interval without 0, and the permuted control no better.
 """
@@ -32,7 +32,7 @@ EASY, HARD = "V1v", "hV4"
 SUBJECTS = ("subj01", "subj02")
 SEEDS = 2
 CONTRASTIVE = Contrastive(learning_rate=1e-3, batch_size=64, epochs=8, validation=0.1)
-REGRESSION = Regression(learning_rate=2.5e-4, batch_size=64, epochs=8, validation=0.1)
+REGRESSION = Regression(learning_rate=1e-4, batch_size=64, epochs=8, validation=0.1)
 POOLED = Pooled(learning_rate=1e-3, batch_size=64, epochs=8, validation=0.1)
 
 

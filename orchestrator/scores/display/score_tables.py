@@ -26,6 +26,8 @@ from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.labels import method_of
 
+LABEL_WIDTH: Final = 9
+"""Of ``all early`` and ``all higher``, which fold: narrower, and the names of ROIs would too."""
 BETTER: Final = "better: share of vertices with the higher r"
 OPTIMISTIC: Final = {
     "paper": "paper is optimistic for every method: it chooses layer and alpha, and reports r, "
@@ -87,11 +89,12 @@ def comparison_table(comparisons: Sequence[Comparison], by: By, protocol: str) -
         f"{title} against {against}, protocol {protocol}, {count(n_subjects, 'subject')}",
         f"{intervals}. {BETTER}{seeds.note}{columns.note}",
     )
-    table.add_column(by, overflow="fold")
+    table.add_column(by, overflow="fold", min_width=LABEL_WIDTH)
     columns.add_to(table)
     interval = f"{LEVEL:.0%} interval"
     heads = ["r", method_of(against), "diff.", interval, "better", "pairs", "ROIs", *seeds.heads]
-    left_out = {"pairs"} if columns.names else set()  # no room beside the columns of settings
+    # No room beside the columns of settings or of seeds.
+    left_out = {"pairs", "ROIs"} if columns.names or seeds.is_shown else set()
     left_out |= {"ROIs"} if by == "subject-roi" else set()
     for head in heads:
         if head not in left_out:
