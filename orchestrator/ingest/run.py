@@ -31,6 +31,7 @@ from orchestrator.ingest.copies import refuse_same_pictures
 from orchestrator.ingest.nod.files import NodFiles
 from orchestrator.ingest.partial_directories import remove_stale
 from orchestrator.ingest.settings import NodChoices, Settings, SplitName
+from orchestrator.ingest.simulated import is_simulated
 from orchestrator.ingest.writer import (
     Batch,
     Source,
@@ -73,10 +74,11 @@ def ingest_algonauts(
 
     subjects: their numbers, or None for all. noise_ceilings: a folder of ``subj01/lh.npy`` ….
     repeats: images by 1, 2, 3 … trials, where that folder holds ncsnr, not ceilings.
-    Subjects that are there already are skipped. Raises InputError with everything that is wrong
-    in the source, before anything is written.
+    Subjects that are there already are skipped; those of a simulated source are marked so. Raises
+    InputError with everything that is wrong in the source, before anything is written.
     """
     files = find_subjects(source, subjects, noise_ceilings, repeats)
+    settings = replace(settings, is_simulated=is_simulated(source))
     return ingest_subjects(files, inspect_subject, out, settings, num_cpus)
 
 

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.analyze.analysis import Inputs
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.values import default_experiment
+from orchestrator.ingest import run as ingest_run
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.settings import Settings
 from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
@@ -46,6 +47,18 @@ def write_runs(runs: Path, *, simulated: bool) -> list[str]:
             gain = 0.001 * number
             write_of(runs, item, where, r + gain, ("nested", "paper"), is_simulated=simulated)
     return [item.id for item in items]
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_whoever_ingests_a_simulated_folder_need_not_say_so(tmp_path, monkeypatch, simulated):
+    if simulated:
+        (tmp_path / RECORD).write_text("{}")
+    asked = []
+    monkeypatch.setattr(ingest_run, "find_subjects", lambda *arguments: [])
+    monkeypatch.setattr(ingest_run, "ingest_subjects", lambda *arguments: asked.append(arguments))
+    ingest_run.ingest_algonauts(tmp_path, DataDirectory(tmp_path / "data"), Settings("stimulus", 8))
+    [(_, _, _, settings, _)] = asked
+    assert settings.is_simulated == simulated
 
 
 @pytest.mark.parametrize("simulated", [True, False])

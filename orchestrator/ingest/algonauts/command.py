@@ -68,13 +68,12 @@ def algonauts(
     """
     from orchestrator.ingest.run import ingest_algonauts
     from orchestrator.ingest.settings import Settings
-    from orchestrator.ingest.simulated import is_simulated
 
     ceilings, repeats = noise.read()
     ingest_algonauts(
         source,
         out,
-        Settings(options.split, options.image_size, is_simulated=is_simulated(source)),
+        Settings(options.split, options.image_size),
         subjects=options.subjects,
         noise_ceilings=ceilings,
         repeats=repeats,

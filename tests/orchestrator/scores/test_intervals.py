@@ -76,8 +76,12 @@ def test_two_subjects_are_no_sample_of_others(
 
 
 def test_a_row_without_predictions_says_why_it_has_no_interval(
-    predicted_sweep: PredictedSweep, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    predicted_sweep: PredictedSweep,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # a line for each note, however long the path
     runs = tmp_path / "runs"
     shutil.copytree(predicted_sweep.runs, runs)
     roi, trial = predicted_sweep.rois[0], predicted_sweep.contrastive[0][0]

@@ -76,8 +76,8 @@ def test_compare_sets_each_setting_against_untuned(runs, capsys) -> None:
     text = shown(capsys, runs, "--compare", "--by", "setting")
     assert text.startswith("each method against untuned")
     assert "τ: temperature" in text
-    rows = {row[-8]: row for row in cells(text) if row[-9:-8] == ["contrastive"]}
-    assert {name: row[-5] for name, row in rows.items()} == {
+    rows = {row[-7]: row for row in cells(text) if row[-8:-7] == ["contrastive"]}
+    assert {name: row[-4] for name, row in rows.items()} == {
         "0.1": "+0.100", "0.3": "+0.200", "1": "-0.100",
     }  # fmt: skip
 
