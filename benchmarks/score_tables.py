@@ -57,7 +57,7 @@ def measure(module: str, arguments: tuple[str, ...]) -> tuple[float, float, floa
     """Run a command; return its CPU seconds, wall seconds and peak memory in MB."""
     start = time.perf_counter()
     command = [sys.executable, "-c", MEASURED, sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8")
     cpu, peak = map(float, done.stdout.split())
     return cpu, time.perf_counter() - start, peak / 1024
 

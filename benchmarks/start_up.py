@@ -63,7 +63,7 @@ def main() -> None:
 def _prepare(home: Path) -> dict[str, str]:
     """Write data and a space, run it once, and return the environment of all commands."""
     write_shards(home / "data")
-    (home / "space.py").write_text(SPACE)
+    (home / "space.py").write_text(SPACE, encoding="utf-8")
     write_weights(home / "weights.safetensors")
     environment = {
         **os.environ,

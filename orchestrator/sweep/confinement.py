@@ -54,7 +54,7 @@ def confined(work: Callable[[], T], file: str | None, action: str, factor: float
         return _confine(work, sys.stderr, file, action, factor)
     limits = Limits(factor * CPU_SECONDS, factor * WALL_SECONDS, GRACE_SECONDS)
     rehearse(lambda: _confine(work, sys.stderr, file, action, factor), file, action, limits)
-    with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
         return _confine(work, nowhere, file, action, factor)
 
 

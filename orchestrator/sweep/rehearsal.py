@@ -105,7 +105,9 @@ def _bound(trace: IO[bytes], limits: Limits) -> None:
 def _allocated() -> int:
     """Return the bytes of writable memory that this process has mapped; 0 if that is unknown."""
     try:
-        found = re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        found = re.search(
+            r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8")
+        )
     except OSError:
         return 0
     return int(found[1]) << 10 if found else 0

@@ -30,7 +30,7 @@ from trainables.spec import (
 TRIALS_OF_SPACE = {
     "controls": 2 * 2 + 5 * 96,
     "controls_demo": 12,
-    "demo": 14,
+    "demo": 17,
     "paper": 194,
     "pooled": 194,
     "pooled_interleaved": 194,
@@ -46,7 +46,7 @@ SEARCHES = {
 """ROIs of each search on ALL_ROIS."""
 
 FROZEN = {
-    "demo": ("a30818a4", "1c154f47"),
+    "demo": ("791370c4", "b396da13"),
     "paper": ("4a0a1ba6", "27fc4e50"),
     "pooled": ("05bc0094", "1925852d"),
     "pooled_interleaved": ("adbce089", "da075ac0"),

@@ -132,7 +132,7 @@ def test_a_full_disk_is_reported_in_one_line_with_where_and_what_is_free(
 def test_what_a_checkpoint_lacks_is_said_before_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk_space, "_free", lambda directory: 1_000_000)
+    monkeypatch.setattr(disk_space, "free_bytes", lambda directory: 1_000_000)
     with pytest.raises(
         DiskFull, match=r"4\.0 MB are needed, 1\.0 MB are free, 3\.0 MB are missing"
     ):

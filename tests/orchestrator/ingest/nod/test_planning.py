@@ -43,7 +43,7 @@ def test_the_papers_spaces_leave_nod_to_the_evaluation(source, tmp_path) -> None
     nsd = [replace(nod[0], dataset="nsd", subject="subj01", name="V1v", n_vertices=30)]
     for name in ("paper", "pooled"):
         assert list(load_space(name)(nod)) == []
-    assert load_search("hyperparameter_search").choose_rois([*nod, *nsd]) == nsd
+    assert load_search("hyperparameter_search").choose([*nod, *nsd]) == [(nsd[0],)]
 
 
 def test_a_space_plans_nod_rois_like_others(source, tmp_path) -> None:
