@@ -1,6 +1,7 @@
 """Evaluations over the warm workers, by the real command: killed, gone on with, one that fails."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from trainables.worker.runner import TrialRunner
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(300)]
 
+OF_ONE = re.compile("transfer-regression subj01 lh V1v.* on subj02")
+"""The name of a run in MLflow."""
 ENCODING = Encoding(layers=("features.5", "classifier.5"), n_folds=3)
 
 
@@ -101,7 +104,7 @@ def _check_scores_and_runs(lab: Lab) -> None:
     by_name = {run.info.run_name: run for run in runs}
     assert len(by_name) == 1 + 6
     assert by_name["evaluate transfer"].info.status == "KILLED"  # not complete
-    one = by_name[next(name for name in by_name if "subj01-lh-V1v-on-nsd-subj02" in name)]
+    [one] = [run for name, run in by_name.items() if OF_ONE.fullmatch(name)]
     assert one.data.params["method"] == "transfer-regression"
     assert one.data.params["trained_on"] == "nsd-subj01-lh-V1v"
     assert one.data.params["model_roi"] == "V1v"
