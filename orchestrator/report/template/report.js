@@ -110,11 +110,30 @@ class ShownTable {
     const cell = (v) => { const s = v === null ? "" : String(safe(v)); return /[",\r\n]/.test(s) ? `"${s.replaceAll('"', '""')}"` : s; };
     return [this.names, ...this.kept()].map((row) => row.map(cell).join(",")).join("\n") + "\n";
   }
-  download() {
-    const link = make("a", { href: URL.createObjectURL(new Blob([this.csv()], { type: "text/csv" })), download: `${this.name}.csv` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }
+  download() { save(this.csv(), "text/csv", `${this.name}.csv`); }
+}
+
+function save(content, type, name) {
+  const link = make("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+// A button below each drawing (SVG) and picture (PNG) saves it, named by its section and number.
+function offer(figure) {
+  const section = figure.closest("section");
+  const number = [...section.querySelectorAll("figure")].indexOf(figure) + 1;
+  const svg = figure.querySelector("svg"), image = figure.querySelector("img");
+  if (!svg && !image) return;
+  const kind = svg ? "SVG" : "PNG", name = `${section.id}-${number}.${kind.toLowerCase()}`;
+  const button = make("button", { type: "button", "data-action": "figure" }, kind);
+  button.addEventListener("click", () => {
+    if (svg) return save(new XMLSerializer().serializeToString(svg), "image/svg+xml", name);
+    make("a", { href: image.src, download: name }).click();
+  });
+  const controls = make("div", { className: "controls" });
+  controls.append(button);
+  figure.append(controls);
 }
 
 function make(tag, attributes = {}, text = null) {
@@ -126,4 +145,5 @@ function make(tag, attributes = {}, text = null) {
   return element;
 }
 
+document.querySelectorAll("figure").forEach(offer);
 window.tables = [...document.querySelectorAll(".data")].map((home) => new ShownTable(home));

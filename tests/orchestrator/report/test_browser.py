@@ -1,6 +1,7 @@
 """The report in headless Chromium: no error, tables sort and filter, surfaces turn."""
 
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,36 @@ def test_nothing_is_wider_than_the_window_and_every_figure_is_described(page: Pa
     figures = page.locator("figure")
     described = page.locator("figure [role=img][aria-label], figure img[alt], figure iframe[title]")
     assert figures.count() == described.count() >= 6
+
+
+def test_figures_are_saved_as_svg_or_png(page: Page) -> None:
+    for kind, beginning in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        button = page.locator("figure").get_by_role("button", name=kind).first
+        with page.expect_download() as download:
+            button.click()
+        assert download.value.path().read_bytes().startswith(beginning)
+        assert re.fullmatch(rf"[a-z_]+-[0-9]+\.{kind.lower()}", download.value.suggested_filename)
+
+
+def test_tables_fit_a_wide_screen(page: Page) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    cut = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1)"
+        ".map(e => e.closest('section').id)"
+    )
+    assert cut == []
+
+
+def test_text_can_be_read_in_the_dark(page: Page) -> None:
+    page.emulate_media(color_scheme="dark")
+    colours = page.evaluate(
+        "['body', 'td', '.caption', 'a'].map(one => getComputedStyle(document.querySelector(one)))"
+        ".map(style => style.color).concat(getComputedStyle(document.body).backgroundColor)"
+    )
+    page.emulate_media(color_scheme="light")
+    *inks, paper = [sum(map(int, re.findall(r"\d+", one)[:3])) / 3 for one in colours]
+    assert paper < 60
+    assert min(inks) > 130
 
 
 def test_the_surface_draws_and_turns(page: Page) -> None:
