@@ -117,10 +117,10 @@ FAULTS: Final = (
     Fault("node pre-empted", "SIGTERM of the raylet, as spot notice does", _notice, True),
     Fault("head killed", "kill -9 of the GCS", _killer("gcs_server"), ends_driver=True),
     Fault("everything killed", "kill -9 of all processes", _everything, ends_driver=True),
-    Fault("score damaged", "a byte turned", _damage("scores/*/*.parquet"), ends_driver=True),
+    Fault("score damaged", "a byte flipped", _damage("scores/*/*.parquet"), ends_driver=True),
     Fault(
         "checkpoint damaged",
-        "a byte turned",
+        "a byte flipped",
         _damage("checkpoints/*/*.safetensors"),
         ends_driver=True,
     ),
