@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from rich.table import Table
+from rich.text import Text
 
 from orchestrator.analyze.analysis import Inputs
 from orchestrator.cli.errors import InputError
@@ -20,6 +22,7 @@ from orchestrator.ingest.writer import read_existing, write_subject
 from orchestrator.report.page import write_report
 from orchestrator.scores.__main__ import main
 from orchestrator.scores.display.score_tables import closing_table
+from orchestrator.scores.display.style import mark_simulated
 from orchestrator.scores.score_table import read_score_table
 from tests.builders.algonauts_ingest import batches, inspect
 from tests.builders.small_scores import ENCODING, METHODS, roi, write_of
@@ -145,3 +148,14 @@ def test_a_mark_that_was_removed_is_noticed(tmp_path):
 def test_simulated_trials_have_an_experiment_of_their_own():
     assert default_experiment("nsd", is_simulated=True) == "nsd-simulated"
     assert default_experiment("nsd", is_simulated=False) == "nsd"
+
+
+def test_what_has_a_title_is_marked_and_what_has_none_is_not():
+    titled, untitled = Table(title="mean r"), Table()
+    for one in (titled, untitled):
+        assert mark_simulated(one) is one
+    assert titled.title == f"{MARK}: mean r"
+    assert untitled.title is None
+    heading, line = Text("mean r", style="bold"), Text("row: subject")
+    assert str(mark_simulated(heading)) == f"{MARK}: mean r"
+    assert mark_simulated(line) is line

@@ -48,7 +48,7 @@ SIMULATED: Final = "SIMULATED DATA"
 
 def mark_simulated(shown: RenderableType) -> RenderableType:
     """Put the mark before the title of a table, or before a bold line that is one."""
-    if isinstance(shown, Table):
+    if isinstance(shown, Table) and shown.title is not None:
         shown.title = f"{SIMULATED}: {shown.title}"
     elif isinstance(shown, Text) and shown.style == "bold":
         return Text(f"{SIMULATED}: {shown.plain}", style="bold")
