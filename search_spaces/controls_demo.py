@@ -5,7 +5,8 @@ python -m orchestrator.sweep controls_demo --data demo/data --out demo/runs \
 
 Run `python -m orchestrator.sweep` first, which makes the data. V1v and hV4 of subject 1, left
 hemisphere, at the settings of `demo`: untuned, contrastive and the controls of `controls`, where
-each of the two ROIs is the other's other ROI: 12 trials, five to eight minutes on two CPU cores.
+each of the two ROIs is the other's other ROI: 12 trials, of which `demo` has already run four;
+`--dry-run` estimates the time of the others.
 Expected: tuned on permuted responses the backbone predicts no better than untuned.
 """
 
