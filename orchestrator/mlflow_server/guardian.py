@@ -14,10 +14,14 @@ from orchestrator.mlflow_server.supervisor import GUARDIAN, end_leftovers, sole_
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Wait for the end of standard input, then end the processes; arguments: home, databases."""
-    home, databases = map(Path, arguments)
+    """Wait for the end of standard input, then end the processes.
+
+    arguments: home, databases, and the process number of the owner that is guarded.
+    """
+    home, databases = map(Path, arguments[:2])
     sys.stdin.buffer.read()
-    with suppress(InputError), sole_owner(home, GUARDIAN):  # a new owner ends them itself
+    # A new owner ends them itself.
+    with suppress(InputError), sole_owner(home, GUARDIAN, ending=arguments[2]):
         end_leftovers(home, databases)
 
 

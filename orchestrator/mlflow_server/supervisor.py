@@ -69,7 +69,9 @@ def supervised(home: Path, databases: Path) -> Iterator[int]:
         n_left = end_leftovers(home, databases)
         command = [sys.executable, "-m", "orchestrator.mlflow_server.guardian"]
         guardian = subprocess.Popen(
-            [*command, str(home), str(databases)], stdin=subprocess.PIPE, start_new_session=True
+            [*command, str(home), str(databases), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
         )
         try:
             yield n_left
@@ -80,18 +82,19 @@ def supervised(home: Path, databases: Path) -> Iterator[int]:
 
 
 @contextmanager
-def sole_owner(home: Path, name: str) -> Iterator[None]:
+def sole_owner(home: Path, name: str, ending: str = GUARDIAN) -> Iterator[None]:
     """Own a home within the block; raise InputError if another process does.
 
-    name: what its file says of the owner: its process number, or GUARDIAN, which is waited for. The
-    lock ends with this process, however that ends.
+    name: what its file says of the owner: its process number, or GUARDIAN. ending: an owner that is
+    about to end, so its lock is waited for, at most GUARDIAN_SECONDS. The lock ends with this
+    process, however that ends; a killed process keeps it for a moment after its pipes are closed.
     """
     deadline = time.monotonic() + GUARDIAN_SECONDS
     with (home / "owner").open("a+", encoding="utf-8") as file:
         while not _is_locked(file.fileno()):
             file.seek(0)
             owner = file.read().strip()
-            if owner != GUARDIAN or time.monotonic() > deadline:
+            if owner != ending or time.monotonic() > deadline:
                 raise InputError(
                     f"{home}: a server already runs here (process {owner}); end it, or give "
                     "another --home"

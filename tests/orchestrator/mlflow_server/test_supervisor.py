@@ -76,6 +76,14 @@ def test_a_home_has_one_owner_at_a_time(tmp_path) -> None:
         pass
 
 
+def test_a_guardian_waits_for_the_lock_of_its_killed_owner(tmp_path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with sole_owner(tmp_path, "17"):  # its pipe may be closed before its lock ends
+            waiting = pool.submit(sole_owner(tmp_path, GUARDIAN, ending="17").__enter__)
+            assert not wait([waiting], timeout=0.5).done
+        waiting.result(10)
+
+
 def test_a_guardian_that_ends_processes_is_waited_for(tmp_path) -> None:
     with ThreadPoolExecutor(1) as pool, sole_owner(tmp_path, GUARDIAN):
         waiting = pool.submit(sole_owner(tmp_path, "19").__enter__)
