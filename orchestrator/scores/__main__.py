@@ -130,7 +130,7 @@ def scores(
     """
     _check_compare(table, statistics, export)
     _check_protocol(table)
-    _check_layer(table, export)
+    _check_layer(table)
 
     from orchestrator.scores.run import run_query
 
@@ -157,19 +157,13 @@ def _check_compare(
         raise InputError("--rows differences: needs --compare, --stats and --export FILE")
 
 
-def _check_layer(table: TableOptions, export: ExportOptions) -> None:
-    """Raise InputError for what needs the predictions, or the layer, of the whole ROI."""
-    refused = {
-        "--compare": table.compare is not None,
-        f"--by {table.by}": table.by in ("layer", "model"),
-        "--export": export.export is not None,
-    }
-    for option, is_given in refused.items():
-        if table.layer != "roi" and is_given:
-            raise InputError(
-                f"--layer {table.layer} with {option}: expected tables of mean r alone, since "
-                f"predictions are kept at the layer of the ROI; omit one of the two"
-            )
+def _check_layer(table: TableOptions) -> None:
+    """Raise InputError for tables of the layers of whole ROIs."""
+    if table.layer != "roi" and table.by in ("layer", "model"):
+        raise InputError(
+            f"--layer {table.layer} with --by {table.by}: expected a table of r, not of the layers "
+            "or models of ROIs; omit one of the two"
+        )
 
 
 def _check_protocol(table: TableOptions) -> None:

@@ -26,6 +26,7 @@ from orchestrator.scores.statistics.noise_ceilings import explain, with_ceilings
 from orchestrator.scores.statistics.paired_predictions import PROTOCOL
 from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, compare_over_subjects
 from orchestrator.scores.statistics.vertex_pairs import pair
+from orchestrator.scores.vertex_layers import BEST_PER_VERTEX, UNPREDICTED
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 
@@ -83,7 +84,8 @@ def compute_statistics(
     tables: list[Table] = []
     notes: list[str] = []
     tests: list[ImageTests] = []
-    if protocol == PROTOCOL:
+    untestable = _untestable(vertices, protocol)
+    if untestable is None:
         for methods in pairs:
             found = compare_over_images(vertices, methods, (places.runs, places.data), images)
             rows = summarise_over_images(found, by, images.level)
@@ -92,7 +94,7 @@ def compute_statistics(
                 tests.append(found)
                 tables.append(image_table(rows, by, images, len(found.missing)))
     else:
-        notes.append(f"over test images: not available, {protocol} predicts no image just once")
+        notes.append(f"over test images: not available, {untestable}")
     subjects = SubjectBootstrap(level=images.level)
     if by == "subject-roi":
         notes.append("over subjects: not available by subject-roi, where a row is of one subject")
@@ -101,8 +103,7 @@ def compute_statistics(
         over_subjects = compare_over_subjects(paired, by, subjects)
         if over_subjects:
             tables.append(subject_table(over_subjects, by, protocol, subjects))
-        contrasts = contrast_hemispheres(paired) if by == "roi-hemisphere" else []
-        if contrasts:
+        if by == "roi-hemisphere" and (contrasts := contrast_hemispheres(paired)):
             tables.append(hemisphere_table(contrasts, b))
     methods_shown = {method for methods in pairs for method in methods}
     chosen = vertices[vertices["method"].isin(methods_shown)]
@@ -112,6 +113,13 @@ def compute_statistics(
     else:
         notes.append(f"noise ceiling: not available ({places.data} holds none for these vertices)")
     return Statistics(tuple(tables), tuple(notes), tuple(tests))
+
+
+def _untestable(vertices: pd.DataFrame, protocol: str) -> str | None:
+    """Say why no prediction belongs to the scores; None where some may."""
+    if (vertices["layer"] == BEST_PER_VERTEX).any():
+        return UNPREDICTED
+    return None if protocol == PROTOCOL else f"{protocol} predicts no image just once"
 
 
 def _describe_missing(methods: tuple[str, str], found: ImageTests) -> list[str]:

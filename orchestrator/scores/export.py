@@ -12,6 +12,7 @@ import pyarrow.csv
 from orchestrator.cli.errors import InputError
 from orchestrator.scores.score_table import ScoreTable
 from orchestrator.scores.segments import DERIVED
+from orchestrator.scores.vertex_layers import BEST_PER_VERTEX, with_best_layers
 from trainables.results.score_files import SCORE_SCHEMA
 from trainables.storage.atomic import atomic_write, write_parquet
 
@@ -33,10 +34,13 @@ def export_vertices(table: ScoreTable, path: Path) -> int:
     Raises InputError as :func:`check_export` does.
     """
     names, in_schema = ("trial_id", *DERIVED), set(SCORE_SCHEMA.names)
-    derived = table.segments[list(names)].astype(object).to_numpy().tolist()
+    derived = table.segments[[*names, "layer"]].astype(object).to_numpy().tolist()
     parts = []
-    for rows, values in zip(table.read(SCORE_SCHEMA.names), derived, strict=True):
+    for rows, (*values, layer) in zip(table.read(SCORE_SCHEMA.names), derived, strict=True):
         known = dict(zip(names, values, strict=True))
+        encoding = table.trials[known["trial_id"]].encoding
+        if layer == BEST_PER_VERTEX and encoding is not None:
+            rows = with_best_layers(rows, encoding.layers)
         of_trial = dict.fromkeys(table.labels.names) | table.labels.values(
             table.trials[known["trial_id"]]
         )

@@ -38,13 +38,16 @@ from orchestrator.scores.score_table import ScoreTable, read_score_table
 from orchestrator.scores.setting_filters import keep_where, pairs_to_compare
 from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import ImageTests
-from orchestrator.scores.statistics.measured_differences import measure_differences
+from orchestrator.scores.statistics.measured_differences import (
+    MeasuredDifferences,
+    measure_differences,
+)
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
 from orchestrator.scores.statistics.summaries import choose_layers, compare_all, summarise, totals
 from orchestrator.scores.statistics.transfers import transfers
 from orchestrator.scores.statistics.vertex_pairs import pair
 from orchestrator.scores.tidy_export import tidy_rows
-from orchestrator.scores.vertex_layers import BEST_PER_VERTEX, at_best_layers
+from orchestrator.scores.vertex_layers import BEST_PER_VERTEX, UNPREDICTED, at_best_layers
 from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
@@ -187,7 +190,8 @@ def _compared(
     labels, notes = _pairs(table, asked)
     level: By = "group" if by == "setting" else by
     pairs = [pair(table.over_seeds, a, b) for a, b in labels]
-    measured = measure_differences(table, labels, query.runs, query.data)
+    measured, unmeasured = _measured(table, query, labels)
+    notes += unmeasured
     compared = compare_all(pairs, level, measured)
     notes += [*filter(None, map(unpaired, pairs)), *describe_missing(measured)]
     if not compared:
@@ -200,6 +204,15 @@ def _compared(
     places, images = Places(query.runs, query.data), ImageBootstrap(query.draws)
     more = compute_statistics(shown.over_seeds, labels, level, places, images)
     return _QueryResult([*tables, *more.tables], shown, [*notes, *more.notes], more.tests)
+
+
+def _measured(
+    table: ScoreTable, query: ScoreQuery, labels: Sequence[tuple[str, str]]
+) -> tuple[MeasuredDifferences, list[str]]:
+    """Measure what intervals need, or say why there is nothing to measure."""
+    if query.layer == BEST_PER_VERTEX:
+        return MeasuredDifferences(), [f"no interval: {UNPREDICTED}"]
+    return measure_differences(table, labels, query.runs, query.data), []
 
 
 def _pairs(table: ScoreTable, asked: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:

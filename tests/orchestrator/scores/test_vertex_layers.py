@@ -1,6 +1,7 @@
 """The best layer of each vertex, chosen by choice scores and never by the r that is shown."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.scores.__main__ import main
@@ -10,7 +11,7 @@ from tests.builders.small_scores import ENCODING, LAYERS, roi
 from trainables.encoding.score_rois import RoiScores
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores
-from trainables.spec import Contrastive, Trial
+from trainables.spec import Contrastive, Trial, Untuned
 
 NAN = np.nan
 R = np.array([[0.1, 0.2, 0.3, NAN, 0.5], [0.6, 0.7, 0.8, 0.9, 0.4]])
@@ -65,9 +66,57 @@ def test_the_table_of_scores_is_over_the_best_layers_and_says_so(runs, capsys) -
     assert f"{R[1].mean():.3f}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "options", [["--compare"], ["--by", "layer"], ["--by", "model"], ["--export", "a.csv"]]
-)
-def test_what_needs_the_layer_of_the_roi_is_refused(runs, capsys, options) -> None:
+@pytest.fixture
+def untuned(runs) -> RunDirectory:
+    """Write the same ROI's scores untuned, 0.05 less at every layer, the choice reversed."""
+    where = roi("V1v", n=5)
+    trial = Trial(Untuned(), (where,), encoding=ENCODING)
+    scores = RoiScores(
+        roi=where,
+        protocol="nested",
+        layer=LAYERS[0],
+        layers=LAYERS,
+        vertex=np.arange(5, dtype=np.int32),
+        alpha=np.full(5, 10.0),
+        r=R[0] - 0.05,
+        r_by_layer=R - 0.05,
+        choice_by_layer=CHOICE[::-1],
+        n_test=15,
+    )
+    write_scores(runs, trial, [scores])
+    return runs
+
+
+def test_methods_are_compared_at_the_best_layer_of_each_vertex(untuned, capsys) -> None:
+    """Untuned r is 0.55, 0.15, 0.75, none, 0.45; of the four both, contrastive is better at two."""
+    where = ["--out", str(untuned), "--data", str(untuned)]
+    compare = ["--compare", "contrastive", "untuned", "--stats"]
+    assert main([*where, "--layer", "best-per-vertex", *compare]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "0.400 0.475 -0.075" in shown
+    assert "50.0%" in shown
+    assert "no interval: predictions are kept at the layer of the ROI" in shown
+    assert "over test images: not available, predictions are kept at" in shown
+
+
+def test_the_best_layers_are_exported_by_vertex_and_by_roi(untuned, tmp_path) -> None:
+    options = ["--out", str(untuned), "--data", str(untuned), "--layer", "best-per-vertex"]
+    vertices, rois = tmp_path / "vertices.parquet", tmp_path / "rois.parquet"
+    assert main([*options, "--export", str(vertices), "--rows", "vertices"]) == 0
+    rows = pq.read_table(vertices).to_pandas()
+    of_method = rows[rows["method"] == "contrastive"].sort_values("vertex")
+    np.testing.assert_allclose(of_method["r"], EXPECTED, atol=1e-7)
+    chosen = of_method["layer"].fillna("none").tolist()
+    assert chosen == [LAYERS[0], LAYERS[1], LAYERS[0], "none", LAYERS[0]]
+    assert rows["alpha"].isna().all()
+    assert main([*options, "--export", str(rois)]) == 0
+    table = pq.read_table(rois).to_pandas().set_index("method")
+    assert table.loc["contrastive", "r"] == pytest.approx(np.nanmean(EXPECTED), abs=1e-7)
+    assert table.loc["untuned", "r"] == pytest.approx(0.475, abs=1e-7)
+    assert set(table["layer"]) == {BEST_PER_VERTEX}
+
+
+@pytest.mark.parametrize("options", [["--by", "layer"], ["--by", "model"]])
+def test_tables_of_layers_and_models_are_refused(runs, capsys, options) -> None:
     assert main(["--out", str(runs), "--layer", "best-per-vertex", *options]) == 2
     assert "--layer best-per-vertex with --" in capsys.readouterr().err
