@@ -17,6 +17,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from orchestrator.report.sections.flat_map import draw_flat
+from orchestrator.report.sections.opening_view import find_direction, open_on
 from orchestrator.report.style import STYLE, WIDTH
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -164,12 +165,16 @@ def _draw_bar(figure: Figure, scale: Scale, colours: mpl.cm.ScalarMappable) -> N
 
 
 def turn(mesh: Mesh, hemisphere: str, values: Array, limit: float, cmap: str) -> str:
-    """Make a page with an interactive surface of one hemisphere; it needs no network."""
+    """Make a page with an interactive surface of one hemisphere; it needs no network.
+
+    It opens on the view that shows most vertices with a value.
+    """
     from nilearn import plotting
 
     side = SIDES[hemisphere]
+    part = mesh.surfaces.parts[side]
     view = plotting.view_surf(
-        mesh.surfaces.parts[side],
+        part,
         np.where(np.isnan(values), 0.0, values),
         bg_map=mesh.folding.data.parts[side],
         hemi=side,
@@ -179,4 +184,6 @@ def turn(mesh: Mesh, hemisphere: str, values: Array, limit: float, cmap: str) ->
         colorbar_fontsize=14,
     )
     # nilearn's page names an icon on the web: this one asks for nothing.
-    return re.sub(r"<link[^>]*rel=.icon.[^>]*>", "", str(view.get_standalone()))
+    page = re.sub(r"<link[^>]*rel=.icon.[^>]*>", "", str(view.get_standalone()))
+    direction = find_direction(part.coordinates, part.faces, ~np.isnan(values))
+    return open_on(page, direction)
