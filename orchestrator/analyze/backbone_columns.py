@@ -1,6 +1,6 @@
 """Columns about a probed backbone in the tables of analyses."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from trainables.probes.probe import Probed, ProbeRecord
 from trainables.spec import Encoding, Trial
 from trainables.spec.labels import Labels, labels_of
 from trainables.spec.rois import roi_group_of
+from trainables.storage.atomic import read_parquet
 
 BACKBONE_FIELDS: Final = (
     pa.field("backbone", pa.string(), nullable=False),
@@ -67,6 +68,22 @@ def read_records(inputs: Inputs, kind: str, cure: str) -> list[ProbeRecord]:
     if not records:
         raise Missing(f"no backbone has been probed for {kind.replace('_', ' ')}", cure)
     return records
+
+
+def read_columns(record: ProbeRecord, columns: Sequence[str], analysis: str) -> pa.Table:
+    """Read columns of a probe's result.
+
+    analysis: the one that makes the result. Raises ValueError naming a result of an earlier
+    version, which lacks columns.
+    """
+    try:
+        return read_parquet(record.path, columns)
+    except (KeyError, pa.ArrowInvalid) as error:
+        raise ValueError(
+            f"{record.path}: expected the columns {', '.join(columns)}, found a result of version "
+            f"{record.version}; remove it and run python -m orchestrator.analyze {analysis} --out "
+            f"{record.path.parents[2]}"
+        ) from error
 
 
 def by_task(records: list[ProbeRecord]) -> Iterator[tuple[tuple[str, str, str], list[ProbeRecord]]]:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -31,11 +32,16 @@ SCHEMA: Final = pa.schema(
         pa.field("nats", pa.float64(), nullable=False),
         pa.field("beta_test", pa.float64(), nullable=False),
         pa.field("nats_beta_test", pa.float64(), nullable=False),
+        pa.field("beta_train_running", pa.float64(), nullable=False),
+        pa.field("nats_running", pa.float64(), nullable=False),
+        pa.field("beta_test_running", pa.float64(), nullable=False),
+        pa.field("nats_beta_test_running", pa.float64(), nullable=False),
         pa.field("ceiling", pa.float64(), nullable=False),
     ]
 )
 """One row per ROI. nats: bound on the test images with β from the training images, in batches of as
-many; nats_beta_test: with β from the test images themselves. ceiling: log of n_test, nats."""
+many; nats_beta_test: with β from the test images themselves. …_running: of embeddings that
+BatchNorm standardises by its running statistics, not the batch's. ceiling: log of n_test, nats."""
 
 
 def applies(probed: Probed, context: ProbeContext) -> str | None:
@@ -69,33 +75,38 @@ class Pairs:
     head: nn.Sequential
 
     @torch.no_grad()
-    def cosines(self, rows: Tensor) -> Tensor:
-        """Compare the images of rows (rows) with their responses (columns), as one batch."""
-        images, responses = (
-            project_batch(self.head, side[rows]) for side in (self.images, self.responses)
-        )
+    def cosines(self, rows: Tensor, *, running: bool) -> Tensor:
+        """Compare the images of rows (rows) with their responses (columns), as one batch.
+
+        running: whether BatchNorm standardises by its running statistics, as the head in eval mode
+        does, instead of by the batch's own.
+        """
+        project = self.head if running else partial(project_batch, self.head)
+        images, responses = (project(side[rows]) for side in (self.images, self.responses))
         return cosine_similarity(images, responses)
 
 
 def measure(pairs: Pairs, temperature: float) -> dict[str, float]:
-    """Bound the information on the test images, with β chosen on training and on test images."""
+    """Bound the information on the test images, by the batch's and by the running statistics.
+
+    pairs: with the head in eval mode. β is chosen on training and on test images.
+    """
     test = torch.nonzero(pairs.is_test).flatten()
     train = torch.nonzero(~pairs.is_test).flatten()
     n_test = len(test)
     batches = [part for part in torch.split(train, n_test) if len(part) == n_test] or [train]
-    of_test = pairs.cosines(test)
-    beta_train = best_beta([pairs.cosines(part) for part in batches], temperature)
-    beta_test = best_beta([of_test], temperature)
-    return {
-        "n_test": n_test,
-        "n_train": len(train),
-        "temperature": temperature,
-        "beta_train": beta_train,
-        "nats": bound(of_test, temperature, beta_train),
-        "beta_test": beta_test,
-        "nats_beta_test": bound(of_test, temperature, beta_test),
-        "ceiling": math.log(n_test),
-    }
+    numbers = {"n_test": n_test, "n_train": len(train), "temperature": temperature}
+    for ending, running in (("", False), ("_running", True)):
+        of_test = pairs.cosines(test, running=running)
+        of_train = [pairs.cosines(part, running=running) for part in batches]
+        beta_train, beta_test = (best_beta(one, temperature) for one in (of_train, [of_test]))
+        numbers |= {
+            f"beta_train{ending}": beta_train,
+            f"nats{ending}": bound(of_test, temperature, beta_train),
+            f"beta_test{ending}": beta_test,
+            f"nats_beta_test{ending}": bound(of_test, temperature, beta_test),
+        }
+    return {**numbers, "ceiling": math.log(n_test)}
 
 
 def _load_model(backbone: LoadedBackbone, context: ProbeContext) -> Any:
@@ -137,4 +148,4 @@ def _embed(model: Any, number: int, roi: Roi, context: ProbeContext) -> Pairs:
     return Pairs(*sides, embedder.head)
 
 
-INFORMATION: Final = Kind(NAME, applies, inputs, run, version=2)
+INFORMATION: Final = Kind(NAME, applies, inputs, run, version=3)

@@ -17,6 +17,7 @@ from orchestrator.analyze.backbone_columns import (
     by_task,
     describe,
     labels_among,
+    read_columns,
     read_records,
 )
 from orchestrator.analyze.questions.bhattacharyya import (
@@ -140,14 +141,7 @@ def _reader(record: ProbeRecord) -> Callable[[], Array]:
 
 
 def _log_probabilities(record: ProbeRecord) -> Array:
-    try:
-        table = read_parquet(record.path, ["log_probabilities"])
-    except (KeyError, pa.ArrowInvalid) as error:
-        raise ValueError(
-            f"{record.path}: expected log-probabilities, found a result of version "
-            f"{record.version}; remove it and run python -m orchestrator.analyze landscape --out "
-            f"{record.path.parents[2]}"
-        ) from error
+    table = read_columns(record, ["log_probabilities"], "landscape")
     column = table["log_probabilities"].combine_chunks()
     flat: Array = column.flatten().to_numpy()
     return flat.reshape(len(column), -1)

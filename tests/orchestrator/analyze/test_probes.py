@@ -22,10 +22,10 @@ from trainables.data.shards import read_vertices
 from trainables.models import backbones
 from trainables.models.finetuned import build_model
 from trainables.models.losses import cosine_similarity
-from trainables.probes import classification, logistic
+from trainables.probes import classification, logistic, mutual_information
 from trainables.probes.info_nce import best_beta, bound
 from trainables.probes.kinds import KINDS
-from trainables.probes.probe import ProbeRecord
+from trainables.probes.probe import ProbeRecord, Result, probe_file, write_result
 from trainables.probes.prober import Prober
 from trainables.results.run_directory import RunDirectory
 from trainables.storage.stored_directory import StoredDirectory
@@ -149,19 +149,53 @@ def test_information_is_what_the_embeddings_say(looked):
     train = torch.from_numpy(np.sort(subject.train_rows))
 
     @torch.no_grad()
-    def cosines(rows):
-        model.head.train()
+    def cosines(rows, *, running):
+        model.head.train(not running)
         return cosine_similarity(
             model.embed_images(images[rows]), model.embed_responses(responses[rows])
         )
 
-    of_test = cosines(test)
     parts = [part for part in torch.split(train, len(test)) if len(part) == len(test)]
-    beta = best_beta([cosines(part) for part in parts], 0.3)
-    assert row["beta_train"] == pytest.approx(beta)
-    assert row["nats"] == pytest.approx(bound(of_test, 0.3, beta), abs=1e-5)
-    assert row["nats_beta_test"] >= row["nats"] - 1e-9
+    # In train mode the running statistics change, so those of the checkpoint come first.
+    for ending, running in (("_running", True), ("", False)):
+        of_test = cosines(test, running=running)
+        beta = best_beta([cosines(part, running=running) for part in parts], 0.3)
+        assert row[f"beta_train{ending}"] == pytest.approx(beta)
+        assert row[f"nats{ending}"] == pytest.approx(bound(of_test, 0.3, beta), abs=1e-5)
+        assert row[f"nats_beta_test{ending}"] >= row[f"nats{ending}"] - 1e-9
+    assert row["nats_running"] != pytest.approx(row["nats"], abs=1e-3)
     assert row["ceiling"] == pytest.approx(np.log(len(test)))
+
+
+def test_the_table_of_information_has_both_bounds_in_bits(looked):
+    probe(looked, ("information",))
+    inputs = Inputs(RunDirectory(looked.runs), DataDirectory(looked.home / "data"))
+    [path] = inputs.probe_files("information")
+    [probed] = ProbeRecord.read(path).rows().to_pylist()
+    [one] = find(["mutual_information"])
+    [row] = one.make(inputs).to_pylist()
+    for name in ("", "_beta_test", "_running", "_beta_test_running"):
+        assert row[f"nats{name}"] == probed[f"nats{name}"]
+        assert row[f"bits{name}"] == pytest.approx(probed[f"nats{name}"] / np.log(2))
+
+
+def test_an_earlier_result_without_the_running_statistics_is_refused_by_name(looked):
+    probe(looked, ("information",))
+    inputs = Inputs(RunDirectory(looked.runs), DataDirectory(looked.home / "data"))
+    [path] = inputs.probe_files("information")
+    record = ProbeRecord.read(path)
+    rows = record.rows()
+    names = [name for name in rows.column_names if "running" not in name]
+    path.unlink()
+    earlier = replace(mutual_information.INFORMATION, version=2)
+    result = Result(rows.select(names), record.numbers)
+    path = probe_file(earlier, record.probed, looked.context)
+    write_result(path, earlier, record.probed, record.inputs, result)
+    [one] = find(["mutual_information"])
+    message = make(one, inputs)
+    assert message.state == "failed"
+    assert f"{path}: expected the columns" in message.message
+    assert "found a result of version 2; remove it and run" in message.message
 
 
 def test_every_analysis_that_has_its_input_makes_its_table_once(looked):

@@ -122,12 +122,24 @@ def test_classification_keeps_methods_and_groups_apart():
 
 
 def test_mutual_information_keeps_methods_and_groups_apart():
-    rows = [{**place, "bits": value} for place, value in models(VALUES)]
-    found = SECTIONS["mutual_information"](made_up(mutual_information.SCHEMA, rows)).reading
+    extra = {"bits_running": 0.01, "bits_beta_test_running": 0.02}
+    rows = [
+        {**place, "bits": value, "bits_beta_test": value + 0.03}
+        | {name: value + more for name, more in extra.items()}
+        for place, value in models(VALUES)
+    ]
+    section = SECTIONS["mutual_information"](made_up(mutual_information.SCHEMA, rows))
+    found = section.reading
     assert len(found) == 4
     for (method, group), value in VALUES.items():
         [sentence] = [one for one in found if one.startswith(f"{method}, {group}:")]
         assert f"at least {value:.2f} bits" in sentence
+        both = f"{value + 0.01:.2f} and {value + 0.02:.2f} by BatchNorm's running statistics"
+        assert f"({value + 0.03:.2f} with β from the test images; {both})" in sentence
+    batch, running = (figure.alt for figure in section.figures)
+    assert "from 0.20 to 0.90 bits" in batch
+    assert "running statistics" in running
+    assert "from 0.22 to 0.92 bits" in running
 
 
 def saliency_rows(changes):
