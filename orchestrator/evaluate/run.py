@@ -32,7 +32,6 @@ from orchestrator.execution.session import Label, Session
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import outcomes, read_costs
 from trainables.data.shards import describe_copies, list_rois
-from trainables.results.run_directory import RunDirectory
 from trainables.spec import PROTOCOLS, Roi, Trial
 from trainables.spec.evaluation import WorkItem
 
@@ -108,7 +107,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
     with acquire(run.runs, f"evaluate {settings.kind}"):
         label = Label("evaluate", settings.kind, "evaluations")
         planned = with_strangers(make(), run.runs)
-        session = Session(run, planned, costs, label, lambda: _closing(run.runs, work_items))
+        session = Session(run, planned, costs, label, lambda: _closing(run, work_items))
         return session.run(console)
 
 
@@ -135,8 +134,9 @@ def _work_items(
     return [*pairs, *untuned]
 
 
-def _closing(runs: RunDirectory, work_items: Sequence[WorkItem]) -> Iterable[RenderableType]:
+def _closing(run: RunSettings, work_items: Sequence[WorkItem]) -> Iterable[RenderableType]:
     """Yield the tables of the evaluations, next to the sweep's own scores."""
+    runs = run.runs
     if not runs.has_scores(one.id for one in work_items):
         return
     from orchestrator.scores.display.style import mark_simulated
@@ -144,7 +144,7 @@ def _closing(runs: RunDirectory, work_items: Sequence[WorkItem]) -> Iterable[Ren
     from orchestrator.scores.filters import of_latest_data, started_in
     from orchestrator.scores.overlap_notes import overlap_notes
     from orchestrator.scores.score_table import read_score_table
-    from orchestrator.scores.statistics.transfers import transfers
+    from orchestrator.scores.statistics.transfers import measure_transfers, transfers
 
     table = read_score_table(runs)
     asked = {one.id for one in work_items}
@@ -153,7 +153,8 @@ def _closing(runs: RunDirectory, work_items: Sequence[WorkItem]) -> Iterable[Ren
     protocol = next(p for p in PROTOCOLS if p in evaluated)
     kept = table.keep("trial_id", asked | others).keep("protocol", [protocol])
     chosen, _ = of_latest_data(kept, started_in(runs))
-    tables = transfer_tables(transfers(chosen), protocol)
+    measured = measure_transfers(chosen, runs, run.data)
+    tables = transfer_tables(transfers(chosen, measured), protocol)
     yield from map(mark_simulated, tables) if chosen.is_simulated else tables
     yield from map(Text, overlap_notes(chosen))
     yield Text(f"more of these: python -m orchestrator.scores --out {runs} --by model")

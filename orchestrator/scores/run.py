@@ -44,7 +44,7 @@ from orchestrator.scores.statistics.measured_differences import (
 )
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
 from orchestrator.scores.statistics.summaries import choose_layers, compare_all, summarise, totals
-from orchestrator.scores.statistics.transfers import transfers
+from orchestrator.scores.statistics.transfers import measure_transfers, transfers
 from orchestrator.scores.statistics.vertex_pairs import pair
 from orchestrator.scores.tidy_export import tidy_rows
 from orchestrator.scores.vertex_layers import BEST_PER_VERTEX, UNPREDICTED, at_best_layers
@@ -140,7 +140,7 @@ def _restrict(table: ScoreTable, query: ScoreQuery) -> ScoreTable:
 def _result_of(table: ScoreTable, query: ScoreQuery) -> _QueryResult:
     by, protocols = query.by, query.protocols
     if by == "model":
-        return _by_model(table, protocols[0])
+        return _by_model(table, query)
     table, notes = one_model_per_roi(table)
     if table.segments.empty:
         raise InputError(*notes)
@@ -166,14 +166,16 @@ def _by_setting(table: ScoreTable, protocol: str) -> _QueryResult:
     return _QueryResult([setting_table(rows, by_label, protocol)], table)
 
 
-def _by_model(table: ScoreTable, protocol: str) -> _QueryResult:
-    found = transfers(table)
+def _by_model(table: ScoreTable, query: ScoreQuery) -> _QueryResult:
+    measured = measure_transfers(table, query.runs, query.data)
+    found = transfers(table, measured)
     if not found:
         raise InputError(
             "--by model: no scores of an evaluation; run python -m "
             "orchestrator.evaluate transfer --out RUNS"
         )
-    return _QueryResult(transfer_tables(found, protocol), table)
+    tables = transfer_tables(found, query.protocols[0])
+    return _QueryResult(tables, table, describe_missing(measured.measured))
 
 
 def _side_by_side(table: ScoreTable, protocols: tuple[str, ...], by: By) -> _QueryResult:

@@ -13,7 +13,7 @@ from trainables.encoding.score_rois import RoiScores
 from trainables.results.prediction_files import write_predictions
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores
-from trainables.spec import Objective, Roi, Trial
+from trainables.spec import Objective, Roi, Trial, WorkItem
 
 
 def measured(shard: Path, roi: Roi) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +50,7 @@ def write_predicted(
 def write_predictions_of(
     runs: Path,
     data: Path,
-    trial: Trial,
+    trial: WorkItem,
     noise: float,
     rng: np.random.Generator,
     *,

@@ -1,11 +1,14 @@
 """Transfer between subjects, as matrices."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from orchestrator.analyze.questions.transfer import MEAN
 from orchestrator.cli.text import count
+from orchestrator.report.intervals import describe_rows, interval_text
 from orchestrator.report.sections.plots import matrices
 from orchestrator.report.sections.section import Column, Picture, Section, is_total, of_each
 
@@ -19,6 +22,8 @@ COLUMNS = (
     Column("r", "mean r", "r"),
     Column("r_untuned", "untuned r", "r"),
     Column("gain", "difference", "difference"),
+    Column("low", "interval, low", "difference"),
+    Column("high", "interval, high", "difference"),
     Column("r_own", "r of own model", "r"),
     Column("share_better", "vertices better", "share"),
     Column("n_rois", "ROIs", "count"),
@@ -30,7 +35,8 @@ def section(table: pa.Table) -> Section:
     """Show the matrices of each method's groups, of the first protocol, over both hemispheres."""
     rows = table.to_pandas()
     first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
-    shown = first[(first["level"] == "group") & (first["hemisphere"] == "both")]
+    both = first[first["hemisphere"] == "both"]
+    shown, means = both[both["level"] == "group"], both[both["level"] == MEAN]
     pictures = (
         ("share_better", "% of vertices better than untuned", 50.0),
         ("gain", "mean r minus untuned", 0.0),
@@ -39,7 +45,7 @@ def section(table: pa.Table) -> Section:
     return Section(
         name="transfer",
         title="Transfer between subjects",
-        reading=tuple(_read(shown)),
+        reading=tuple(_read(shown, means)),
         figures=tuple(
             _picture(shown, value, label, centre)
             for value, label, centre in pictures
@@ -47,22 +53,28 @@ def section(table: pa.Table) -> Section:
         ),
         table=rows,
         columns=COLUMNS,
-        notes=_notes(shown),
+        notes=_notes(shown, means.to_dict("records")),
     )
 
 
-def _read(rows: pd.DataFrame) -> Iterator[str]:
-    """Say how models of other subjects do, one sentence per method and group; totals mix groups."""
-    groups = rows[~rows["row"].map(is_total)]
-    for label, part in of_each(groups, ("method", "dataset", "row")):
+def _read(rows: pd.DataFrame, means: pd.DataFrame) -> Iterator[str]:
+    """Say how models of other subjects do, one sentence per method and group; totals mix groups.
+
+    means: over the pairs of each group, with intervals.
+    """
+    keys = ("method", "dataset", "row")
+    over_pairs = {values: part.iloc[0] for values, part in means.groupby(list(keys))}
+    for label, part in of_each(rows[~rows["row"].map(is_total)], keys):
         other = part[~part["is_own"]].dropna(subset=["gain"])
         if other.empty:
             yield f"{label}: no pair of subjects has untuned scores to compare with."
             continue
+        mean = over_pairs[tuple(part.iloc[0][list(keys)])]
         yield (
-            f"{label}: models of other subjects change mean r by {other['gain'].mean():+.3f} from "
+            f"{label}: models of other subjects change mean r by {mean['gain']:+.3f} from "
             f"untuned on the same ROIs (mean over {count(len(other), 'pair')}; "
-            f"{other['share_better'].mean():.0%} of vertices better){_own(other)}."
+            f"{interval_text(mean['low'], mean['high'])}; "
+            f"{mean['share_better']:.0%} of vertices better){_own(other)}."
         )
 
 
@@ -80,7 +92,11 @@ def _own(other: pd.DataFrame) -> str:
     )
 
 
-def _notes(rows: pd.DataFrame) -> tuple[str, ...]:
+def _notes(rows: pd.DataFrame, means: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    return (*_left_out(rows), f"Means over pairs: {describe_rows(means)}")
+
+
+def _left_out(rows: pd.DataFrame) -> tuple[str, ...]:
     left_out = int(rows["n_without_untuned"].max()) if len(rows) else 0
     same = "r, untuned r and their difference are over the ROIs and vertices that a pair shares"
     if not left_out:

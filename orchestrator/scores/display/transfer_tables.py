@@ -9,6 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.text import NONE, as_difference, as_r
+from orchestrator.scores.display.interval_notes import describe_intervals
+from orchestrator.scores.display.style import SettingColumns
+from orchestrator.scores.statistics.hierarchical_interval import LEVEL
+from orchestrator.scores.statistics.transfer_means import TransferMean, mean_transfer
 from orchestrator.scores.statistics.transfers import Entry, Transfers
 
 CAPTION: Final = (
@@ -30,8 +34,41 @@ def transfer_tables(found: Sequence[Transfers], protocol: str) -> list[Renderabl
             parts.append(_table(one, lambda entry: as_difference(entry.gain)))
             parts.append(_title(f"{title}: vertices better than untuned"))
             parts.append(_table(one, lambda entry: _percent(entry.better)))
-    caption = [CAPTION, *_left_out(found)]
+    means = [mean for mean in map(mean_transfer, found) if mean is not None]
+    if means:
+        parts += [_title(f"Models of other subjects, protocol {protocol}"), _mean_table(means)]
+    caption = [CAPTION, *_left_out(found), *_describe_means(means)]
     return [*parts, Text(". ".join(caption), style="dim italic")] if parts else []
+
+
+def _mean_table(means: Sequence[TransferMean]) -> Table:
+    """Tabulate the gains of other subjects' models, with their intervals, row by row."""
+    columns = SettingColumns.of(one.method for one in means)
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    columns.add_to(table)
+    table.add_column("ROIs", no_wrap=True)
+    for head in ("r", "untuned", "diff.", f"{LEVEL:.0%} interval", "better", "pairs"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for one in means:
+        table.add_row(
+            *columns.cells(one.method),
+            one.row.label,
+            as_r(one.mean),
+            as_r(one.untuned),
+            as_difference(one.gain),
+            NONE if one.interval is None else " ".join(map(as_difference, one.interval)),
+            _percent(one.better),
+            str(one.n_pairs),
+        )
+    return table
+
+
+def _describe_means(means: Sequence[TransferMean]) -> list[str]:
+    """Describe the means over pairs and their intervals."""
+    if not means:
+        return []
+    intervals = describe_intervals([one.uncertainty for one in means])
+    return [f"Models of other subjects: means over pairs of subjects; {intervals}"]
 
 
 def _left_out(found: Sequence[Transfers]) -> list[str]:

@@ -37,7 +37,7 @@ class Uncertainty:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """A part of a variance, and its degrees of freedom."""
 
     variance: float
@@ -60,13 +60,13 @@ def mean_uncertainty(rois: Sequence[RoiDifference], weights: Sequence[float]) ->
         one.has_one_seed and (one.shares_training or not covers_subjects) for one in rois
     )
     return Uncertainty(
-        _half_width(parts),
+        half_width_of(parts),
         covers_subjects,
         covers_seeds if any(one.has_seeds for one in rois) else None,
     )
 
 
-def _half_width(parts: Iterable[_Part]) -> float:
+def half_width_of(parts: Iterable[Part]) -> float:
     """Add up the squares of the half widths that the parts would have alone."""
     from scipy.special import stdtrit  # 0.2 s, which most commands don't need
 
@@ -75,7 +75,7 @@ def _half_width(parts: Iterable[_Part]) -> float:
     return float(np.sqrt(sum(squares)))
 
 
-def _of_these_subjects(weighted: Weighted) -> list[_Part]:
+def _of_these_subjects(weighted: Weighted) -> list[Part]:
     """Return the variance over images and over seeds, for the subjects as they are.
 
     Seeds differ also in the effects of the images. That part is in the variance over seeds
@@ -85,13 +85,13 @@ def _of_these_subjects(weighted: Weighted) -> list[_Part]:
     by_seed = _seed_effects(weighted)
     freedom, k = len(images.number) - 1, len(by_seed)
     if k < 2:
-        return [_Part(images.variance, freedom)]
+        return [Part(images.variance, freedom)]
     over_seeds = sum(one.difference**2 for one in by_seed) * k / (k - 1)
     of_both = sum(one.images.variance for one in by_seed) * k / (k - 1)
-    return [_Part(max(images.variance - of_both, 0.0), freedom), _Part(over_seeds, k - 1)]
+    return [Part(max(images.variance - of_both, 0.0), freedom), Part(over_seeds, k - 1)]
 
 
-def _over_subjects(by_subject: Sequence[Weighted]) -> list[_Part]:
+def _over_subjects(by_subject: Sequence[Weighted]) -> list[Part]:
     """Return the variance over subjects, and over what they have in common.
 
     The variance between subjects holds all that varies independently between them, seeds and
@@ -100,26 +100,32 @@ def _over_subjects(by_subject: Sequence[Weighted]) -> list[_Part]:
     """
     n = len(by_subject)
     means = [n * sum(weight * one.difference for one, weight in part) for part in by_subject]
-    own = [sum_images((one.images, weight) for one, weight in part) for part in by_subject]
-    together = sum_images((one, 1.0) for one in own)
-    shared = (together.variance - sum(one.variance for one in own)) * n / (n - 1)
     return [
-        _Part(float(np.var(means, ddof=1)) / n, n - 1),
-        _Part(shared, len(together.number) - 1),
-        _shared_seeds(by_subject),
+        Part(float(np.var(means, ddof=1)) / n, n - 1),
+        shared_images(by_subject),
+        shared_seeds(by_subject),
     ]
 
 
-def _shared_seeds(by_subject: Sequence[Weighted]) -> _Part:
+def shared_images(by_subject: Sequence[Weighted]) -> Part:
+    """Return the variance over images that subjects share, which does not show between them."""
+    n = len(by_subject)
+    own = [sum_images((one.images, weight) for one, weight in part) for part in by_subject]
+    together = sum_images((one, 1.0) for one in own)
+    shared = (together.variance - sum(one.variance for one in own)) * n / (n - 1)
+    return Part(shared, len(together.number) - 1)
+
+
+def shared_seeds(by_subject: Sequence[Weighted]) -> Part:
     """Return the variance over the seeds of trainings that subjects share."""
     pooled = [[pair for pair in part if pair[0].shares_training] for part in by_subject]
     together = _seed_effects([pair for part in pooled for pair in part])
     n, k = len(by_subject), len(together)
     if k < 2:
-        return _Part(0.0, 1)
+        return Part(0.0, 1)
     own = sum(one.difference**2 for part in pooled for one in _seed_effects(part))
     total = sum(one.difference**2 for one in together)
-    return _Part((total - own) * k / (k - 1) * n / (n - 1), k - 1)
+    return Part((total - own) * k / (k - 1) * n / (n - 1), k - 1)
 
 
 def _seed_effects(weighted: Weighted) -> list[SeedEffect]:

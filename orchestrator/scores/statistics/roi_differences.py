@@ -124,3 +124,21 @@ def add_effects(weighted: Iterable[tuple[SeedEffect, float]]) -> SeedEffect:
         sum(weight * one.difference for one, weight in several),
         sum_images((one.images, weight) for one, weight in several),
     )
+
+
+def average(several: Sequence[RoiDifference]) -> RoiDifference:
+    """Average the differences of several models in one ROI, each with seeds of its own."""
+    share = 1 / len(several)
+    seeds = dict.fromkeys(seed for one in several for seed in one.seeds)
+    return RoiDifference(
+        subject=several[0].subject,
+        difference=share * sum(one.difference for one in several),
+        images=sum_images((one.images, share) for one in several),
+        seeds={
+            seed: add_effects((one.seeds[seed], share) for one in several if seed in one.seeds)
+            for seed in seeds
+        },
+        has_seeds=any(one.has_seeds for one in several),
+        has_one_seed=any(one.has_one_seed for one in several),
+        shares_training=any(one.shares_training for one in several),
+    )
