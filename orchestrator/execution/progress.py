@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.text import duration
+from orchestrator.execution.remaining_time import RemainingTime
 
 REFRESH_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 180.0
@@ -35,8 +36,10 @@ class Display:
     """Returns a finished trial's score, such as its mean r."""
     missing: Callable[[], str]
     """Describes what the cluster lacks for another worker."""
-    publish: Callable[[Sequence[Mapping[str, Any]]], None] = lambda running: None
-    """Writes the running trials to disk, for other commands to read."""
+    publish: Callable[[Sequence[Mapping[str, Any]], float | None], None] = lambda running, left: (
+        None
+    )
+    """Writes the running trials and the seconds left to disk, for other commands to read."""
     measure: str = "mean r"
     """Name of the score."""
     unscored: str = "no score"
@@ -48,11 +51,15 @@ class Display:
     finished_ids: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     best: tuple[float, str] | None = None
+    _remaining: RemainingTime = field(init=False)
     _started: float = field(default_factory=time.time)
     _last_busy: float = field(default_factory=time.time)
     _closing: threading.Event = field(default_factory=threading.Event)
     _live: Live | None = None
     _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self._remaining = RemainingTime(self.costs)
 
     def __enter__(self) -> "Display":
         if self.redraws and self.console.is_terminal:
@@ -72,6 +79,7 @@ class Display:
     def finished(self, trial_id: str) -> None:
         """Show a finished trial with its score."""
         self.finished_ids.append(trial_id)
+        self._remaining.finish(trial_id, time.time())
         r = self.score(trial_id)
         if r is not None and (self.best is None or r > self.best[0]):
             self.best = (r, self._name(trial_id))
@@ -81,6 +89,7 @@ class Display:
 
     def failed(self, trial_id: str, error: str) -> None:
         """Show a failed trial with the last line of its error."""
+        self._remaining.drop(trial_id)
         self.failures[trial_id] = error.strip().splitlines()[-1] if error.strip() else "unknown"
         what = f"[red]failed[/red]: {escape(self.failures[trial_id])}"
         name = escape(self._name(trial_id))
@@ -93,11 +102,8 @@ class Display:
         return f"[{len(self.finished_ids) + len(self.failures)}/{len(self.costs)}]"
 
     def _eta(self) -> str:
-        ended = sum(self.costs.get(t, 0.0) for t in (*self.finished_ids, *self.failures))
-        left = sum(self.costs.values()) - ended
-        if not ended or left <= 0:
-            return ""
-        return f"about {duration((time.time() - self._started) * left / ended)} left"
+        seconds = self._remaining.seconds_left(time.time())
+        return "" if seconds is None else f"about {duration(seconds)} left"
 
     def _refresh(self) -> None:
         while not self._closing.wait(REFRESH_SECONDS):
@@ -106,8 +112,10 @@ class Display:
 
     def _refresh_once(self) -> None:
         """Publish the running trials, and show them on a terminal."""
-        running = self.progress()
-        self.publish([{**one, "name": self._name(one["trial_id"])} for one in running])
+        running, now = self.progress(), time.time()
+        self._remaining.observe([one["trial_id"] for one in running], now)
+        named = [{**one, "name": self._name(one["trial_id"])} for one in running]
+        self.publish(named, self._remaining.seconds_left(now))
         self._warn_when_idle(running)
         if self._live is not None:
             self._live.update(self._render(running), refresh=True)

@@ -83,6 +83,8 @@ class Running:
 
     written: Timestamp
     running: tuple[RunningTrial, ...]
+    seconds_left: Seconds | None = None
+    """Estimated seconds from then until all trials have ended; None before one has finished."""
 
 
 @dataclass
@@ -92,13 +94,15 @@ class Publisher:
     runs: RunDirectory
     _last: float = field(default=0.0)
 
-    def __call__(self, running: Sequence[Mapping[str, Any]]) -> None:
+    def __call__(
+        self, running: Sequence[Mapping[str, Any]], seconds_left: float | None = None
+    ) -> None:
         """Write the running trials; if that fails, try again at the next call."""
         now = time.time()
         if now - self._last < PUBLISH_SECONDS:
             return
         self._last = now
-        content = {"written": now, "running": list(running)}
+        content = {"written": now, "running": list(running), "seconds_left": seconds_left}
         try:
             write_text(self.runs.running_file, json.dumps(content) + "\n")
         except OSError:
@@ -125,8 +129,6 @@ class State:
     """Neither done nor failed."""
     ended: int
     """Trials that ended since the command was started."""
-    seconds_left: float | None
-    """Estimated remaining seconds; None before the first trial has ended."""
 
 
 def _ended(command: Command, runs: RunDirectory, trial_id: str) -> Outcome | None:
@@ -138,7 +140,7 @@ def _ended(command: Command, runs: RunDirectory, trial_id: str) -> Outcome | Non
     return None if is_left else outcome
 
 
-def state_of(command: Command, runs: RunDirectory, now: float) -> State:
+def state_of(command: Command, runs: RunDirectory) -> State:
     """Derive the state of a command's trials from their outcomes and scores.
 
     A waiting trial whose outcome is of an earlier command counts as left: it is tried again, or has
@@ -146,21 +148,16 @@ def state_of(command: Command, runs: RunDirectory, now: float) -> State:
 
     Raises Denied if this user may not read them.
     """
-    done, failed, left = [], {}, []
-    ended: list[str] = []
+    done, failed, left, n_ended = [], {}, [], 0
     outcomes = map_reads(lambda one: _ended(command, runs, one), command.trials)
     for trial_id, outcome in zip(command.trials, outcomes, strict=True):
         if outcome is None:
             left.append(trial_id)
             continue
-        if trial_id in command.costs:
-            ended.append(trial_id)
+        n_ended += trial_id in command.costs
         if outcome.status == "failed":
             lines = (outcome.error or "").strip().splitlines()
             failed[trial_id] = lines[-1] if lines else "unknown"
         else:
             done.append(trial_id)
-    cost_ended = sum(command.costs[one] for one in ended)
-    cost_left = sum(command.costs.get(one, 0.0) for one in left)
-    seconds = (now - command.started) * cost_left / cost_ended if cost_ended else None
-    return State(tuple(done), failed, tuple(left), len(ended), seconds)
+    return State(tuple(done), failed, tuple(left), n_ended)

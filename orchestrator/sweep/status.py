@@ -18,7 +18,14 @@ from orchestrator.cli.strangers import print_strangers
 from orchestrator.cli.text import duration, new_table
 from orchestrator.execution.lock_owner import EXPIRES, LockOwner, Observation, is_alive
 from orchestrator.execution.run_lock import owner_of
-from orchestrator.execution.run_record import Command, RunningTrial, State, read_running, state_of
+from orchestrator.execution.run_record import (
+    Command,
+    Running,
+    RunningTrial,
+    State,
+    read_running,
+    state_of,
+)
 from trainables.results.run_directory import RunDirectory
 from trainables.storage.atomic import write_text
 
@@ -28,7 +35,7 @@ CANCEL_SECONDS: Final = 90.0
 def show_status(runs: RunDirectory, console: Console) -> None:
     """Print the state of the last command on a directory; raise InputError if there was none."""
     command, now = Command.read(runs), time.time()
-    state = state_of(command, runs, now)
+    state = state_of(command, runs)
     owner = owner_of(runs)
     lives = _lives(runs, owner, console)
     published = read_running(runs) if lives else None
@@ -37,7 +44,7 @@ def show_status(runs: RunDirectory, console: Console) -> None:
         _of_owner(owner, lives=lives),
         f"{len(state.done)} of {len(command.trials)} {command.noun} done, {len(running)} running, "
         f"{len(state.failed)} failed, {len(state.left) - len(running)} waiting",
-        *(_speed(command, state, now) if lives else ()),
+        *(_speed(command, state, published, now) if lives else ()),
     ):
         _say(console, line)
     if published and running:
@@ -72,11 +79,14 @@ def _of_owner(owner: LockOwner | None, *, lives: bool) -> str:
     return f"died: {owner.describe()}; last seen {owner.last_seen()}"
 
 
-def _speed(command: Command, state: State, now: float) -> list[str]:
+def _speed(command: Command, state: State, published: Running | None, now: float) -> list[str]:
     elapsed = now - command.started
     if not state.ended:
         return [f"for {duration(elapsed)}; no trial has ended yet"]
-    left = f", about {duration(state.seconds_left)} left" if state.seconds_left else ""
+    left = ""
+    if published and published.seconds_left is not None and state.left:
+        seconds = max(published.seconds_left - (now - published.written), 0.0)
+        left = f", about {duration(seconds)} left"
     rate = 3600 * state.ended / elapsed
     return [f"{state.ended} in {duration(elapsed)} ({rate:.3g} an hour){left}"]
 
@@ -142,7 +152,7 @@ def find_retry(runs: RunDirectory, *, only_failed: bool) -> Retry:
     only_failed: run only the trials that failed. Raises InputError if there is nothing to run.
     """
     command = Command.read(runs)
-    state = state_of(command, runs, time.time())
+    state = state_of(command, runs)
     chosen = tuple(state.failed) if only_failed else (*state.failed, *state.left)
     if not chosen:
         what = "has failed" if only_failed else "is left to do"

@@ -78,7 +78,7 @@ def test_a_second_plan_reads_only_the_score_files_that_have_changed(tmp_path, tr
 def test_the_status_reads_each_file_once(tmp_path, trials, read) -> None:
     runs = RunDirectory(tmp_path)
     ids = tuple(trial.id for trial in trials)
-    state = state_of(recorded(ids, tmp_path), runs, time.time())
+    state = state_of(recorded(ids, tmp_path), runs)
     assert state.done == ids
     assert find_strangers(runs) == []
     assert sorted(read) == sorted([*runs.score_files(), *map(runs.outcome_file, ids)])

@@ -46,7 +46,8 @@ def test_a_duration_is_reported_as_people_do(seconds, text) -> None:
 
 
 def test_a_finished_trial_is_one_line_with_its_count_and_score() -> None:
-    one, stream = display()
+    one, stream = display(progress=lambda: [running()])
+    one._refresh_once()
     one.finished("a")
     assert stream.getvalue().startswith("[1/3] a  mean r 0.250  about ")
     assert stream.getvalue().count("\n") == 1
@@ -55,7 +56,11 @@ def test_a_finished_trial_is_one_line_with_its_count_and_score() -> None:
 def test_trials_are_shown_by_what_differs_between_them() -> None:
     published: list = []
     names = {"a": "contrastive subj01 lh V1v τ=0.1 seed 2"}
-    one, stream = display(names=names, progress=lambda: [running()], publish=published.extend)
+    one, stream = display(
+        names=names,
+        progress=lambda: [running()],
+        publish=lambda named, left: published.extend(named),
+    )
     one._refresh_once()
     one.finished("a")
     one.failed("b", "ValueError: x")
@@ -100,11 +105,19 @@ def test_failed_trials_count_as_ended() -> None:
     assert "[2/3] b" in stream.getvalue()
 
 
-def test_the_time_left_is_in_proportion_to_the_costs_left(monkeypatch) -> None:
-    one, stream = display()
+def test_the_time_left_counts_running_trials_and_is_published(monkeypatch) -> None:
+    published: list = []
+    one, stream = display(
+        progress=lambda: [running(), running(trial_id="b")],
+        publish=lambda named, left: published.append(left),
+    )
+    monkeypatch.setattr("orchestrator.execution.progress.time.time", lambda: one._started)
+    one._refresh_once()
     monkeypatch.setattr("orchestrator.execution.progress.time.time", lambda: one._started + 100.0)
     one.finished("a")
-    assert "about 5 min left" in stream.getvalue()  # 10 of 40 in 100 s: 300 s for the rest
+    assert "about 3 min left" in stream.getvalue()  # c takes 200 s; b ends now, as a did
+    one._refresh_once()
+    assert published == [None, 200.0]
     one.finished("b")
     one.finished("c")
     assert stream.getvalue().splitlines()[-1].rstrip() == "[3/3] c  no score"

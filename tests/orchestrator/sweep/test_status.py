@@ -76,12 +76,11 @@ def status(runs: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_state_is_read_from_outcomes(runs: Path) -> None:
     found = Command.read(RunDirectory(runs))
-    state = state_of(found, RunDirectory(runs), found.started + 100)
+    state = state_of(found, RunDirectory(runs))
     assert state.done == (TRIALS[0].id, TRIALS[1].id)
     assert state.failed == {TRIALS[2].id: "ValueError: no room"}
     assert state.left == (TRIALS[3].id,)
     assert state.ended == 2
-    assert state.seconds_left == pytest.approx(100 * 40 / 20)
 
 
 def test_a_failure_of_an_earlier_command_is_to_be_tried_again(runs: Path) -> None:
@@ -92,7 +91,7 @@ def test_a_failure_of_an_earlier_command_is_to_be_tried_again(runs: Path) -> Non
         started=time.time(),
         earlier={TRIALS[2].id: outcome.started},
     )
-    state = state_of(later, RunDirectory(runs), time.time() + 1)
+    state = state_of(later, RunDirectory(runs))
     assert state.failed == {}
     assert state.left == (TRIALS[2].id, TRIALS[3].id)
     assert state.ended == 1
@@ -105,7 +104,7 @@ def test_a_finished_trial_whose_scores_were_removed_or_damaged_is_left(runs: Pat
     )
     removed.unlink()
     damaged.write_bytes(damaged.read_bytes()[:-9])
-    state = state_of(found, RunDirectory(runs), found.started + 100)
+    state = state_of(found, RunDirectory(runs))
     assert state.done == ()
     assert state.left == (TRIALS[0].id, TRIALS[1].id, TRIALS[3].id)
 
@@ -116,10 +115,10 @@ def test_a_finished_trial_with_further_rois_to_score_is_left_until_it_has_a_new_
     outcome = Outcome.read(RunDirectory(runs), TRIALS[1].id)
     assert outcome is not None
     again = replace(Command.read(RunDirectory(runs)), earlier={outcome.trial.id: outcome.started})
-    assert outcome.trial.id in state_of(again, RunDirectory(runs), time.time()).left
+    assert outcome.trial.id in state_of(again, RunDirectory(runs)).left
     an_hour_behind = replace(outcome, started=outcome.started - 3600)  # the clock of its worker
     an_hour_behind.write(RunDirectory(runs))
-    assert outcome.trial.id in state_of(again, RunDirectory(runs), time.time()).done
+    assert outcome.trial.id in state_of(again, RunDirectory(runs)).done
 
 
 def test_status_of_a_sweep_that_runs(
@@ -129,7 +128,7 @@ def test_status_of_a_sweep_that_runs(
     monkeypatch.setattr(time, "time", lambda: at_100_seconds)
     at = {"trial_id": TRIALS[3].id, "stage": "finetuning", "epoch": 7, "images_per_second": 321.4}
     with acquire(RunDirectory(runs), "sweep paper"):
-        Publisher(RunDirectory(runs))([at])
+        Publisher(RunDirectory(runs))([at], 200.0)
         shown = status(runs, capsys)
     assert "running: sweep paper, process " in shown
     assert "2 of 4 trials done, 1 running, 1 failed, 0 waiting" in shown
