@@ -51,9 +51,8 @@ cluster-test: $(READY)  ## A sweep over three hosts by the real `ray up`; needs 
 chaos: $(READY)  ## Fifty faults, meant to be run nightly, and the table of docs/reliability.md.
 	$(BIN)/python -m tests.faults.storm --faults 50
 
-mutation: $(READY)  ## List small faults that no test notices; ONLY='trainables.models.losses*'.
-	OMP_NUM_THREADS=1 $(BIN)/python -m mutmut run --max-children 2 $(ONLY)
-	$(BIN)/python -m mutmut results
+mutation: $(READY)  ## List small faults that no test notices; ONLY='trainables.models.losses*' SAMPLE=1000.
+	$(BIN)/python -m tests.mutation $(if $(ONLY),'$(ONLY)') $(if $(SAMPLE),--sample $(SAMPLE))
 
 bench: $(READY)  ## Ratios to what one would use instead; fails when one has fallen.
 	$(BIN)/python -m benchmarks.suite --baseline benchmarks/baseline.json

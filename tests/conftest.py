@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from orchestrator.cli.environment import DRIVER, WORKER, set_environment
 from tests.builders.sweep_process import Lab
@@ -14,6 +14,12 @@ from tests.builders.sweep_process import Lab
 # How long an example takes says nothing on a busy machine.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fuzz", settings.get_profile("untimed"), max_examples=2000)
+settings.register_profile(
+    "faults",  # a failure ends its test at once
+    settings.get_profile("untimed"),
+    phases=[Phase.explicit, Phase.generate],
+    database=None,
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "untimed"))
 
 # One thread each: numbers repeat, and two busy processes don't wait for each other's threads.

@@ -1,0 +1,1 @@
+"""Runs the planted faults of `make mutation`, which mutmut generates."""
