@@ -16,8 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from orchestrator.scores.statistics.hierarchical_interval import Uncertainty, mean_uncertainty
-from orchestrator.scores.statistics.image_bootstrap import standardise
-from orchestrator.scores.statistics.image_jackknife import MeasuredResponses
+from orchestrator.scores.statistics.image_jackknife import MeasuredResponses, standardise
 from orchestrator.scores.statistics.roi_differences import Images, TrialScore, subtract
 
 N_IMAGES: Final = 200

@@ -67,7 +67,7 @@ def trial_seconds(measured: dict[str, Any]) -> dict[str, dict[int, float]]:
             total[int(n_vertices)] = sum(
                 step["seconds"]
                 for step in steps
-                if step["name"] not in ("reading", "host to device", "bootstrap")
+                if step["name"] not in ("reading", "host to device")
                 and (step["name"] == "fine-tuning") == (kind == "finetuning")
             )
     return found

@@ -18,7 +18,7 @@ from typing import Final
 
 import torch
 
-from benchmarks import bootstrap, finetune, reading, ridge
+from benchmarks import finetune, reading, ridge
 from benchmarks.machine import machine
 from benchmarks.small_shards import write_shards
 from orchestrator.cluster.connection import connect
@@ -41,12 +41,6 @@ def ridge_against_himalaya() -> list[float]:
     return ridge.ratios(1000, 1000, REPEATS)
 
 
-def bootstrap_against_a_loop() -> list[float]:
-    """Compare the bootstrap of vertices with a loop over draws."""
-    runs = [bootstrap.seconds(800, 1000, 500) for _ in range(REPEATS)]
-    return [plain / ours for ours, plain in runs]
-
-
 def reading_against_pyarrow() -> list[float]:
     """Compare Ray Data's rate with that of pyarrow in one process."""
     with tempfile.TemporaryDirectory() as home:
@@ -59,7 +53,6 @@ def reading_against_pyarrow() -> list[float]:
 CLAIMS: Final[tuple[Callable[[], list[float]], ...]] = (
     finetuning_against_a_bare_loop,
     ridge_against_himalaya,
-    bootstrap_against_a_loop,
     reading_against_pyarrow,
 )
 

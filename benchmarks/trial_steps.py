@@ -12,13 +12,6 @@ from torch import Tensor
 
 from benchmarks.small_shards import write_shards
 from benchmarks.spectra import plausible_gram
-from orchestrator.scores.statistics.image_bootstrap import (
-    ImageBootstrap,
-    Predicted,
-    draw_counts,
-    draw_mean_differences,
-    standardise,
-)
 from trainables.compute.linear_algebra import add_gram
 from trainables.compute.numerics import FAST, is_truncated
 from trainables.compute.precision import full_float32
@@ -42,9 +35,6 @@ from trainables.training.finetune import train_epoch
 from trainables.training.preparation import Training
 from trainables.training.synchronised import SharedModel
 from trainables.worker.score_subject import FEATURE_BATCH
-
-DRAWS: Final = 1000
-"""Draws of the bootstrap over test images."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +86,6 @@ def steps(size: Size, n_vertices: int, device: torch.device, home: Path) -> Iter
     yield from _fits(size, n_vertices, (len(widths), len(few)), device)
     for width in few:
         yield _few(size, width, device)
-    yield _bootstrap(size, n_vertices)
     yield _writing(size, n_vertices, home)
 
 
@@ -249,22 +238,6 @@ def _fits(
     flops = n_layers * (encoding.n_folds * a_fold + a_refit)
     n_bytes = n_layers * (encoding.n_folds + 1) * 4.0 * n_vertices * (n + n_alphas * n_test)
     yield Step("ridge and r", a_fold / flops, flops, "float32", n_bytes, regress)
-
-
-def _bootstrap(size: Size, n_vertices: int) -> Step:
-    n_test, n = size.n_images - size.n_train, min(n_vertices, 256)
-    rng = np.random.default_rng(0)
-    measured, a, b = (rng.standard_normal((n_test, n), dtype=np.float32) for _ in range(3))
-    predicted = Predicted(measured, *(standardise(p).astype(np.float16) for p in (a, b)))
-
-    def run() -> None:
-        counts = draw_counts(n_test, ImageBootstrap(DRAWS), "nsd-subj01")
-        draw_mean_differences(predicted, counts)
-
-    # Weighted sums over images of three values, squares and products.
-    flops = 2.0 * DRAWS * n_test * 8 * n_vertices
-    n_bytes = 4.0 * n_test * 3 * n_vertices
-    return Step("bootstrap", n / n_vertices, flops, "float32", n_bytes, run)
 
 
 def _writing(size: Size, n_vertices: int, home: Path) -> Step:

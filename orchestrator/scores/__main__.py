@@ -20,7 +20,6 @@ from orchestrator.cli.arguments import (
     File,
     Flag,
     NameList,
-    PositiveInteger,
     RunsDirectory,
     ShardsDirectory,
     find_places,
@@ -65,7 +64,7 @@ class StatisticsOptions:
     """Which statistics are computed."""
 
     stats: Flag = False
-    """Add a bootstrap over test images at every vertex, tests over subjects, and the share of the
+    """Add a test over test images at every vertex, tests over subjects, and the share of the
     explainable variance."""
     data: Annotated[
         ShardsDirectory | None,
@@ -74,8 +73,6 @@ class StatisticsOptions:
             "or s3://BUCKET/PREFIX."
         ),
     ] = None
-    draws: PositiveInteger = 1000
-    """Bootstrap draws of the test images."""
 
 
 @Parameter(name="*", group=EXPORT)
@@ -196,7 +193,7 @@ def _query(
         compare=None if table.compare is None else tuple(table.compare),
         protocols=table.protocol,
         layer=table.layer,
-        draws=statistics.draws if statistics.stats else None,
+        stats=statistics.stats,
         trials=choice.trial,
         where=choice.where,
         subjects=choice.subjects,

@@ -16,7 +16,6 @@ from orchestrator.scores.display.statistics_tables import (
 )
 from orchestrator.scores.rows import By
 from orchestrator.scores.statistics.hemispheres import contrast_hemispheres
-from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import (
     ImageTests,
     compare_over_images,
@@ -73,7 +72,6 @@ def compute_statistics(
     pairs: Sequence[tuple[str, str]],
     by: By,
     places: Places,
-    images: ImageBootstrap,
 ) -> Statistics:
     """Compare pairs of methods over images and over subjects, and all with the noise ceiling.
 
@@ -87,15 +85,15 @@ def compute_statistics(
     untestable = _untestable(vertices, protocol)
     if untestable is None:
         for methods in pairs:
-            found = compare_over_images(vertices, methods, (places.runs, places.data), images)
-            rows = summarise_over_images(found, by, images.level)
+            found = compare_over_images(vertices, methods, (places.runs, places.data))
+            rows = summarise_over_images(found, by)
             notes += _describe_missing(methods, found)
             if rows:
                 tests.append(found)
-                tables.append(image_table(rows, by, images, len(found.missing)))
+                tables.append(image_table(rows, by, len(found.missing)))
     else:
         notes.append(f"over test images: not available, {untestable}")
-    subjects = SubjectBootstrap(level=images.level)
+    subjects = SubjectBootstrap()
     if by == "subject-roi":
         notes.append("over subjects: not available by subject-roi, where a row is of one subject")
     for a, b in pairs if by != "subject-roi" else ():

@@ -36,7 +36,6 @@ from orchestrator.scores.references import UNTUNED, with_references
 from orchestrator.scores.rows import By, method_order
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from orchestrator.scores.setting_filters import keep_where, pairs_to_compare
-from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import ImageTests
 from orchestrator.scores.statistics.measured_differences import (
     MeasuredDifferences,
@@ -68,8 +67,8 @@ class ScoreQuery:
     """One, or two to show side by side."""
     layer: Literal["roi", "best-per-vertex"]
     """The layer of each r: its ROI's, or the best of each vertex."""
-    draws: int | None
-    """Bootstrap draws of the test images; None: no statistics."""
+    stats: bool
+    """Whether to test over images and over subjects too."""
     trials: tuple[str, ...]
     where: tuple[str, ...]
     """Values of settings, each ``name=value``."""
@@ -201,10 +200,10 @@ def _compared(
     rows = totals(compared) if by == "setting" else compared
     tables = [comparison_table(rows, level, query.protocols[0])]
     shown = table.keep("method", {label for pair_ in labels for label in pair_})
-    if query.draws is None:
+    if not query.stats:
         return _QueryResult(tables, shown, notes)
-    places, images = Places(query.runs, query.data), ImageBootstrap(query.draws)
-    more = compute_statistics(shown.over_seeds, labels, level, places, images)
+    places = Places(query.runs, query.data)
+    more = compute_statistics(shown.over_seeds, labels, level, places)
     return _QueryResult([*tables, *more.tables], shown, [*notes, *more.notes], more.tests)
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks.small_shards import N_VERTICES, PlantedRows, write_subject
 from orchestrator.analyze.analysis import Inputs
-from orchestrator.scores.statistics.image_bootstrap import standardise
+from orchestrator.scores.statistics.image_jackknife import standardise
 from tests.builders.small_scores import LAYERS
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import TEST, TRAIN, list_rois

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from orchestrator.scores.statistics.image_bootstrap import Predicted
+from orchestrator.scores.statistics.vertex_tests import Predicted
 
 
 def simulate(

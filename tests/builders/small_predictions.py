@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.scores.statistics.image_bootstrap import standardise
+from orchestrator.scores.statistics.image_jackknife import standardise
 from tests.builders.small_scores import ENCODING, LAYERS
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import TEST, read_vertices

@@ -176,7 +176,7 @@ def test_every_vertex_of_every_roi_is_tested_and_corrected_within_a_subject(
 ) -> None:
     path = tmp_path / "differences.parquet"
     export = ["--export", str(path), "--rows", "differences"]
-    shown = ask("--compare", "contrastive", "untuned", "--stats", "--draws", "20", *export)
+    shown = ask("--compare", "contrastive", "untuned", "--stats", *export)
     for table in ("Over test images", "Over subjects", "Share of the explainable variance"):
         assert table in shown
     found = pq.read_table(path).to_pandas()

@@ -9,7 +9,6 @@ from orchestrator.cli.text import NONE, as_difference, as_p, as_percent, as_r, n
 from orchestrator.scores.display.style import SettingColumns, draw_line
 from orchestrator.scores.rows import By, Row
 from orchestrator.scores.statistics.hemispheres import HemisphereContrast
-from orchestrator.scores.statistics.image_bootstrap import ImageBootstrap
 from orchestrator.scores.statistics.image_tests import FALSE_DISCOVERIES, ImageComparison
 from orchestrator.scores.statistics.noise_ceilings import Explained
 from orchestrator.scores.statistics.protocol_gap import Gap
@@ -29,27 +28,21 @@ class _OfRow(Protocol):
 Line = TypeVar("Line", bound=_OfRow)
 
 
-def image_table(
-    comparisons: Sequence[ImageComparison], by: By, draw: ImageBootstrap, n_missing: int
-) -> Table:
-    """Tabulate the comparison of two methods over test images, row by row."""
+def image_table(comparisons: Sequence[ImageComparison], by: By, n_missing: int) -> Table:
+    """Tabulate which vertices differ between two methods over test images, row by row."""
     q = f"q ≤ {FALSE_DISCOVERIES:.0%}"
     table = new_table(
         f"Over test images: {comparisons[0].a} against {comparisons[0].b}, protocol nested",
-        f"interval: {draw.level:.0%}, {draw.n_draws:,} bootstrap draws of a subject's test images, "
-        "the same for all its vertices (none where its ROIs are scored on different images). It "
-        "covers the choice of images; not other vertices, "
-        f"subjects or seeds. better, worse: share of vertices that differ at {q}: p of each vertex "
+        f"better, worse: share of vertices that differ at {q}: p of each vertex "
         "by a t test over its images (jackknife), two-sided, corrected (Benjamini-Hochberg) over "
         f"all vertices of a subject, streams separately{_left_out(n_missing)}",
     )
-    heads = ("diff.", f"{draw.level:.0%} interval", "better", "worse", "vertices")
+    heads = ("diff.", "better", "worse", "vertices")
 
     def cells(one: ImageComparison) -> tuple[str, ...]:
         return (
             one.a,
             as_difference(one.difference),
-            NONE if one.interval is None else _interval(*one.interval),
             as_percent(one.share_better),
             as_percent(one.share_worse),
             f"{one.n_vertices:,}",
@@ -189,10 +182,6 @@ def _fill(
         table.add_row(shown, *columns.cells(label), *numbers)
         last = one.row
     return table
-
-
-def _interval(low: float, high: float) -> str:
-    return f"{as_difference(low)} {as_difference(high)}"
 
 
 def _left_out(n_missing: int) -> str:

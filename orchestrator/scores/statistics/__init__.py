@@ -4,7 +4,6 @@ __all__ = [
     "held_out_responses",
     "hemispheres",
     "hierarchical_interval",
-    "image_bootstrap",
     "image_jackknife",
     "image_tests",
     "measured_differences",

@@ -8,8 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from orchestrator.scores.statistics.image_bootstrap import standardise
-
 CHUNK: Final = 64
 """Vertices per chunk: the arrays of 1,500 images fit a core's cache."""
 LEAST_LEFT: Final = 1e-5
@@ -18,6 +16,15 @@ LEAST_LEFT: Final = 1e-5
 Values = np.ndarray[Any, np.dtype[np.float64]]
 Single = np.ndarray[Any, np.dtype[np.float32]]
 Array = np.ndarray[Any, Any]
+
+
+def standardise(columns: np.ndarray[Any, Any]) -> Values:
+    """Standardise columns to mean 0 and variance 1; NaN where a column is constant."""
+    values = columns.astype(np.float64)
+    values -= values.mean(axis=0)
+    spread = values.std(axis=0)
+    standard: Values = values / np.where(spread > 0, spread, np.nan)
+    return standard
 
 
 class MeasuredResponses:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from orchestrator.scores.rows import ROI_COLUMNS, rois_of
 from orchestrator.scores.statistics.held_out_responses import HeldOutResponses
-from orchestrator.scores.statistics.image_bootstrap import Predicted
 from orchestrator.scores.statistics.noise_ceilings import has_data
+from orchestrator.scores.statistics.vertex_tests import Predicted
 from trainables.results.prediction_files import RoiPredictions, read_predictions
 from trainables.results.run_directory import RunDirectory
 

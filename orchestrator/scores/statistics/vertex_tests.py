@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from orchestrator.scores.statistics.image_bootstrap import Predicted, standardise
+from orchestrator.scores.statistics.hierarchical_interval import LEVEL
+from orchestrator.scores.statistics.image_jackknife import standardise
 
 CHUNK: Final = 64
 """Vertices per chunk: the arrays of 1,500 images fit a core's cache."""
@@ -21,6 +22,15 @@ ROUNDING: Final = 1e-9
 """A standard error below it is rounding: two predictions that rank all images alike."""
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Measured responses and what two methods predict; each (n_images, n_vertices)."""
+
+    measured: np.ndarray[Any, Any]
+    a: np.ndarray[Any, Any]
+    b: np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class VertexTests:
     """Two-sided: the level at which the interval from low to high would end at 0."""
 
 
-def compare_vertices(predicted: Predicted, level: float = 0.95) -> VertexTests:
+def compare_vertices(predicted: Predicted, level: float = LEVEL) -> VertexTests:
     """Test the difference in r of every vertex over images.
 
     difference ± t · standard error, t of n_images − 1 degrees of freedom. A vertex has no test

@@ -31,7 +31,6 @@ OPTIONS = {
         "--subjects": "x",
         "--rois": "V1x",
         "--by": "x",
-        "--draws": "0",
         "--rows": "x",
         "--export": "x.doc",
         "--compare": "a b c",

@@ -62,7 +62,7 @@ def test_a_sweep_keeps_predictions_that_can_be_tested(
     scored = sorted(path.relative_to(runs / "scores") for path in runs.glob("scores/*/*"))
     assert kept == scored
     assert len({path.parent for path in kept}) == 4
-    asked = ["--compare", "contrastive", "untuned", "--stats", "--draws", "50"]
+    asked = ["--compare", "contrastive", "untuned", "--stats"]
     assert main(["--out", str(runs), *asked]) == 0
     shown = capsys.readouterr().out
     assert "Over test images" in shown

@@ -5,8 +5,7 @@ import pytest
 import scipy.stats
 
 from orchestrator.scores.statistics.false_discovery import adjust
-from orchestrator.scores.statistics.image_bootstrap import Predicted
-from orchestrator.scores.statistics.vertex_tests import compare_vertices
+from orchestrator.scores.statistics.vertex_tests import Predicted, compare_vertices
 from tests.builders.simulated_predictions import simulate
 
 

@@ -1,6 +1,5 @@
 """Tests over images, from kept predictions and shards to the rows of a table."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,25 +9,18 @@ import scipy.stats
 
 from benchmarks.small_shards import write_shards
 from orchestrator.scores.score_table import read_score_table
-from orchestrator.scores.statistics.image_bootstrap import (
-    ImageBootstrap,
-    Predicted,
-    draw_counts,
-    draw_mean_differences,
-)
 from orchestrator.scores.statistics.image_tests import (
     ImageTests,
     compare_over_images,
     summarise_over_images,
 )
-from orchestrator.scores.statistics.vertex_tests import compare_vertices
+from orchestrator.scores.statistics.vertex_tests import Predicted, compare_vertices
 from tests.builders.small_predictions import measured, write_predicted
 from trainables.data.data_directory import MANIFEST, DataDirectory
 from trainables.results.prediction_files import read_predictions
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 
-DRAW = ImageBootstrap(n_draws=300)
 METHODS = ("contrastive", "untuned")
 
 
@@ -55,7 +47,6 @@ class Swept:
             read_score_table(RunDirectory(runs)).vertices,
             METHODS,
             (RunDirectory(runs), DataDirectory(data)),
-            DRAW,
         )
 
 
@@ -91,7 +82,7 @@ def test_predictions_and_responses_are_joined_by_row(swept, tests) -> None:
 
 def test_an_roi_is_tested_on_its_own_predictions(swept, tests) -> None:
     roi, number = swept.rois[3], 3
-    index, y = measured(swept.data / roi.shard, roi)
+    _, y = measured(swept.data / roi.shard, roi)
     a, b = (
         read_predictions(
             RunDirectory(swept.runs).prediction_file(trials[number].id, roi.id), "nested"
@@ -103,8 +94,6 @@ def test_an_roi_is_tested_on_its_own_predictions(swept, tests) -> None:
     rows = tests.vertices[tests.vertices["roi_id"] == roi.id]
     for name in ("low", "high", "p"):
         np.testing.assert_allclose(rows[name], getattr(expected, name), rtol=1e-9)
-    drawn = draw_mean_differences(predicted, draw_counts(len(index), DRAW, roi.shard))
-    np.testing.assert_array_equal(tests.drawn[roi.id], drawn)
 
 
 def test_p_is_corrected_over_a_subject_s_vertices(tests) -> None:
@@ -123,46 +112,9 @@ def test_rows_follow_the_hierarchy_and_find_the_planted_gain(tests) -> None:
     for one in (early, higher):
         assert one.difference == pytest.approx(of_subjects.at[one.row.label, "difference"])
         assert one.share_better == pytest.approx(of_subjects.at[one.row.label, "better"])
-        assert one.interval is not None
-        assert 0 < one.interval[0] < one.difference < one.interval[1]
         assert one.share_worse == 0
     assert everything.n_vertices == 58
     assert everything.share_better > 0.9
-
-
-def test_the_interval_of_a_row_is_of_the_same_draws_in_all_rois_of_a_subject(tests) -> None:
-    subject = next(one for one in summarise_over_images(tests, "subject"))
-    means = np.mean([tests.drawn[roi] for roi in subject.row.rois], axis=0)
-    assert subject.interval == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
-
-
-def test_all_rois_of_a_subject_and_both_methods_share_one_set_of_draws(swept, tests) -> None:
-    """Of both hemispheres: with separate draws, shared errors would look independent."""
-    assert {roi.hemisphere for roi in swept.rois} == {"lh", "rh"}
-    for roi, *trials in zip(swept.rois, swept.finetuned, swept.untuned, strict=True):
-        index, y = measured(swept.data / roi.shard, roi)
-        a, b = (
-            read_predictions(
-                RunDirectory(swept.runs).prediction_file(one.id, roi.id), "nested"
-            ).values
-            for one in trials
-        )
-        counts = draw_counts(len(index), DRAW, roi.shard)
-        of_b = draw_mean_differences(Predicted(y, b, a), counts)
-        expected = draw_mean_differences(Predicted(y, a, b), counts)
-        np.testing.assert_array_equal(tests.drawn[roi.id], expected)
-        np.testing.assert_allclose(tests.drawn[roi.id], -of_b, atol=1e-6)
-
-
-def test_rois_of_a_subject_on_different_images_have_no_interval_in_common(tests) -> None:
-    first, *_ = tests.rois.index
-    apart = replace(tests, images={**tests.images, first: b"other images"})
-    subjects = summarise_over_images(apart, "subject")
-    assert subjects[0].interval is None
-    alone = next(
-        one for one in summarise_over_images(apart, "subject-roi") if one.row.rois == (first,)
-    )
-    assert alone.interval is not None
 
 
 def test_rois_without_predictions_are_reported_and_the_others_tested(swept, tmp_path) -> None:
@@ -171,7 +123,7 @@ def test_rois_without_predictions_are_reported_and_the_others_tested(swept, tmp_
     write_predicted(runs, swept.data, Contrastive(), swept.rois[:1], 0.7)
     write_predicted(runs, swept.data, Contrastive(), swept.rois[1:2], 0.7, keep=False)
     found = swept.compare(runs)
-    assert list(found.drawn) == [swept.rois[0].id]
+    assert list(found.rois.index) == [swept.rois[0].id]
     (line,) = found.missing
     assert line.endswith("nsd-subj01-lh-V2d.parquet: no predictions were kept")
 

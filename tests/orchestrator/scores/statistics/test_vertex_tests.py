@@ -7,11 +7,8 @@ import pytest
 import scipy.stats
 
 from orchestrator.scores.statistics import vertex_tests
-from orchestrator.scores.statistics.image_bootstrap import (
-    Predicted,
-    standardise,
-)
-from orchestrator.scores.statistics.vertex_tests import VertexTests, compare_vertices
+from orchestrator.scores.statistics.image_jackknife import standardise
+from orchestrator.scores.statistics.vertex_tests import Predicted, VertexTests, compare_vertices
 from tests.builders.simulated_predictions import simulate
 
 
