@@ -256,3 +256,19 @@ def test_a_gpu_scores_as_the_cpu_does(name) -> None:
     Y, rows = responses(X), (TRAIN.cuda(), TEST.cuda())
     r = score_fold(gram([X.cuda()]), rows, Y.cuda(), ALPHAS, 1000).cpu().numpy()
     np.testing.assert_allclose(r, scikit_learn(X, Y, 1000), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 50, 4, 6), (40, 3, 40, 30), (40, 3, 2, 1), (5, 5, 5, 5)])
+def test_a_product_takes_the_order_of_fewer_operations(shape, monkeypatch) -> None:
+    n, k, m, n_columns = shape
+    done = []
+
+    def counted(X, Y):
+        done.append(X.shape[0] * X.shape[1] * Y.shape[1])
+        return X @ Y
+
+    monkeypatch.setattr(ridge, "multiply", counted)
+    A, B, columns = torch.randn(n, k), torch.randn(k, m), torch.randn(m, n_columns)
+    found = ridge._product(A, B, n_columns)(columns)
+    torch.testing.assert_close(found, A @ B @ columns, rtol=1e-4, atol=1e-4)
+    assert sum(done) == min(n * k * m + n * m * n_columns, k * m * n_columns + n * k * n_columns)

@@ -128,7 +128,7 @@ def test_a_download_that_breaks_off_is_tried_again_and_then_reported(
     put(client, FINISHED)
     version = s3_objects.object_at(BUCKET, KEY)
     assert version is not None
-    read, breaks = S3Object._copy_to, [2]
+    read, breaks = S3Object._copy_to, [4]
 
     def breaking(self: S3Object, path: Path) -> bool:
         path.write_bytes(b"half")
@@ -143,6 +143,20 @@ def test_a_download_that_breaks_off_is_tried_again_and_then_reported(
     breaks[0], refused = 99, copy.with_name("u.json")
     with pytest.raises(IncompleteReadError):
         version.download(refused)
+    assert breaks[0] == 99 - 5
+
+
+def test_an_object_that_is_replaced_all_the_time_is_given_up(
+    client: Any, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(client, FINISHED)
+    version = s3_objects.object_at(BUCKET, KEY)
+    assert version is not None
+    attempts: list[Path] = []
+    monkeypatch.setattr(S3Object, "_copy_to", lambda self, path: attempts.append(path))
+    with pytest.raises(OSError, match=f"^s3://{BUCKET}/{KEY}: is being replaced all the time$"):
+        version.download(copy)
+    assert attempts == [copy] * 5
 
 
 def test_a_file_with_many_parts_is_current_after_its_upload(client: Any, copy: Path) -> None:

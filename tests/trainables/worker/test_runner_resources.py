@@ -7,13 +7,11 @@ import pytest
 import torch
 
 from tests.builders.tiny_runs import (
-    CPU,
     ENCODING,
     REGRESSION,
     Listener,
     scores,
 )
-from trainables.compute.device import free_bytes
 from trainables.exceptions import Failure
 from trainables.results.outcome import Outcome, failed
 from trainables.results.run_directory import RunDirectory
@@ -95,22 +93,3 @@ def test_a_worker_that_shares_a_gpu_takes_its_share_of_the_memory(place, monkeyp
     for share in (0.25, 1.0):
         TrialRunner(place.context(share_of_gpu=share), torch.device("cuda"))
     assert shares == [0.25]
-
-
-def test_what_is_free_of_a_gpu_is_at_most_this_process_s_share(monkeypatch) -> None:
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (70, 100))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 10)
-    for share, expected in ((1.0, 70), (0.5, 40)):
-        # As torch: it asks for the device's number.
-        monkeypatch.setattr(
-            torch.cuda,
-            "get_per_process_memory_fraction",
-            lambda d, share=share: {3: share}[d.index],
-        )
-        assert free_bytes(torch.device("cuda")) == expected
-        assert free_bytes(torch.device("cuda:3")) == expected
-
-
-def test_free_memory_is_measured() -> None:
-    assert free_bytes(CPU) > 2**20

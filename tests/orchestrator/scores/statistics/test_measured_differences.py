@@ -19,6 +19,7 @@ from tests.builders.small_predictions import measured
 from trainables.data.data_directory import MANIFEST
 from trainables.data.rows import read_rows
 from trainables.results.run_directory import RunDirectory
+from trainables.storage.atomic import read_parquet, write_parquet
 
 TUNED, REGRESSION = ("contrastive", "untuned"), ("regression", "untuned")
 BETWEEN = ("contrastive", "regression")
@@ -122,6 +123,26 @@ def test_an_roi_without_predictions_has_a_reason(
     assert found.missing[TUNED] == {roi.id: f"{gone}: no predictions were kept"}
     assert set(found.differences[TUNED]) == {one.id for one in predicted_sweep.rois if one != roi}
     assert not found.missing[REGRESSION]
+
+
+def test_images_may_be_in_any_order_in_a_file(
+    predicted_sweep: PredictedSweep, found: MeasuredDifferences, tmp_path: Path
+) -> None:
+    """Each trial's predictions are compared with the responses to their own images."""
+    runs = tmp_path / "runs"
+    shutil.copytree(predicted_sweep.runs, runs)
+    roi = predicted_sweep.rois[0]
+    trial = predicted_sweep.contrastive[0][0]
+    path = RunDirectory(runs).prediction_file(trial.id, roi.id)
+    table = read_parquet(path)
+    write_parquet(path, table.take(np.arange(len(table))[::-1]), use_dictionary=False)
+    one = predicted_sweep.measure(BETWEEN, runs=runs).differences[BETWEEN][roi.id]
+    expected = found.differences[BETWEEN][roi.id]
+    assert one.difference == pytest.approx(expected.difference, abs=1e-6)
+    assert one.seeds["0"].images.number.tolist() == sorted(expected.seeds["0"].images.number)
+    order = np.argsort(expected.seeds["0"].images.number)
+    effects = expected.seeds["0"].images.effect[order]
+    np.testing.assert_allclose(one.seeds["0"].images.effect, effects, atol=1e-6)
 
 
 def test_without_the_data_that_was_scored_nothing_is_measured(

@@ -18,12 +18,13 @@ from orchestrator.scores.statistics.summaries import (
     choose_layers,
     compare_all,
     summarise,
+    totals,
 )
 from orchestrator.scores.statistics.vertex_pairs import pair
 from tests.builders.made_up_pairs import made_up, measured_with
 from tests.builders.small_scores import roi, write, write_sweep
 from trainables.results.run_directory import RunDirectory
-from trainables.spec import Contrastive, Untuned
+from trainables.spec import Contrastive, Regression, Untuned
 
 
 def vertices_of(runs: Path, protocol: str = "nested") -> pd.DataFrame:
@@ -145,6 +146,33 @@ def test_differences_follow_the_hierarchy_of_the_means(tmp_path) -> None:
         assert one.mean_a == pytest.approx(means[one.row.label, "contrastive"])
         assert one.mean_b == pytest.approx(means[one.row.label, "untuned"])
         assert one.difference == one.mean_a - one.mean_b
+        assert (one.a, one.b) == ("contrastive", "untuned")
+
+
+def test_a_comparison_counts_pairs_subjects_and_seeds(tmp_path) -> None:
+    for name, seeds in (("V1v", 1), ("hV4", 3)):
+        write(tmp_path, Untuned(), roi(name), [0.1, 0.2])
+        for seed in range(seeds):
+            write(tmp_path, Contrastive(), roi(name), [0.3, 0.4], seed=seed)
+    pairs = pair(vertices_of(tmp_path), "contrastive", "untuned")
+    (early,) = compare_all([pairs], "group", MeasuredDifferences())
+    assert early.n_seeds == (1, 3)
+    assert early.n_pairs == 4
+    assert early.subjects == {("nsd", "subj01")}
+
+
+def test_totals_are_the_widest_row_of_each_pair_of_methods(tmp_path) -> None:
+    for name in ("V1v", "EBA"):
+        write(tmp_path, Untuned(), roi(name), [0.1, 0.2])
+        write(tmp_path, Contrastive(), roi(name), [0.3, 0.4])
+    write(tmp_path, Regression(), roi("V1v"), [0.3, 0.4])
+    vertices = vertices_of(tmp_path)
+    pairs = [pair(vertices, method, "untuned") for method in ("contrastive", "regression")]
+    found = totals(compare_all(pairs, "group", MeasuredDifferences()))
+    assert [(one.a, one.row.label) for one in found] == [
+        ("contrastive", "all"),
+        ("regression", "early"),
+    ]
 
 
 PLACES = (("subj01", "V1v"), ("subj01", "EBA"), ("subj02", "V1v"))

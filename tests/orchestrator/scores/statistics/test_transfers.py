@@ -130,3 +130,22 @@ def test_models_that_differ_in_their_seed_are_averaged_and_count_once():
     assert found.gain == pytest.approx(3)
     assert found.n_rois == 1
     assert not found.is_own
+
+
+def test_models_and_targets_are_in_order_and_come_once():
+    rois = [Roi("nsd", f"subj0{k}", "lh", "V1v", N_VERTICES, "0123abcd") for k in (3, 1, 2)]
+    untuned = [(Trial(Untuned(), (roi,), encoding=ENCODING), roi, 0.0) for roi in rois]
+    models = [Trial(Contrastive(), (roi,), encoding=ENCODING) for roi in rois]
+    own = [(one, one.rois[0], 2.0) for one in models]
+    tuned = [(Evaluation(one, (rois[2],)), rois[2], 1.0) for one in models[:2]]
+    [found] = transfers(score_table([*untuned, *own, *tuned]))
+    assert found.models == found.targets == ("subj01", "subj02", "subj03")
+
+
+def test_an_equal_vertex_is_not_better():
+    own, other = (Roi("nsd", f"subj0{k}", "lh", "V1v", N_VERTICES, "0123abcd") for k in (1, 2))
+    model = Trial(Contrastive(), (own,), encoding=ENCODING)
+    untuned = [(Trial(Untuned(), (roi,), encoding=ENCODING), roi, 0.0) for roi in (own, other)]
+    gains = np.array([0.0, 0.1, -0.1])
+    found = transfers(score_table([*untuned, (Evaluation(model, (other,)), other, gains)]))[0]
+    assert found.entries["subj01", "subj02"].better == pytest.approx(1 / 3)

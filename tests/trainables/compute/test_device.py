@@ -1,0 +1,45 @@
+"""What is asked of a GPU, without one: its free memory, index and name."""
+
+import pytest
+import torch
+
+from trainables.compute.device import device_name, free_bytes, indexed
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def third_gpu(monkeypatch) -> None:
+    """A process on GPU 2, of 1,000 bytes, half of them its own."""
+    third = torch.device("cuda", 2)
+    answers = {
+        "current_device": 2,
+        "mem_get_info": {third: (600, 1000)},
+        "get_per_process_memory_fraction": {third: 0.5},
+        "memory_reserved": {third: 100},
+        "get_device_name": {third: "Tesla"},
+    }
+    for name, answer in answers.items():
+        call = answer.__getitem__ if isinstance(answer, dict) else lambda found=answer: found
+        monkeypatch.setattr(torch.cuda, name, call)
+
+
+def test_a_bare_gpu_is_the_current_one_and_others_keep_their_index():
+    assert indexed(GPU) == torch.device("cuda:2")
+    assert indexed(torch.device("cuda:0")) == torch.device("cuda:0")
+    assert indexed(CPU) == CPU
+
+
+def test_free_memory_of_a_gpu_is_what_is_left_of_its_share(monkeypatch):
+    assert free_bytes(GPU) == 500 - 100
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (300, 1000))
+    assert free_bytes(torch.device("cuda:2")) == 300
+
+
+def test_free_memory_of_the_machine_is_measured():
+    assert 2**20 < free_bytes(CPU) < 2**50
+
+
+def test_a_device_has_the_name_that_users_know():
+    assert device_name(torch.device("cuda:2")) == "Tesla"
+    assert device_name(CPU) == "cpu"

@@ -1,0 +1,90 @@
+"""Each operation on either device's path equals the formula it stands for.
+
+The path of a GPU runs here too, on tensors of the CPU that say that they are on a GPU.
+"""
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainables.compute import linear_algebra
+
+N, M, K = 21, 6, 4
+
+
+class SaysCuda(Tensor):
+    """A tensor of the CPU whose operations take the path of a GPU."""
+
+    is_cuda = True
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def on(request):
+    """Give a tensor to the path under test."""
+    return lambda x: x.clone().as_subclass(SaysCuda) if request.param == "gpu" else x.clone()
+
+
+def normal(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape)), dtype=dtype)
+
+
+def symmetric() -> Tensor:
+    A = normal(N, N)
+    return A + A.T
+
+
+def equal(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found.as_subclass(Tensor), expected)
+
+
+def test_a_gram_matrix_is_added_to_the_lower_triangle(on):
+    X, before = normal(N, M), symmetric()
+    found = on(before)
+    linear_algebra.add_gram(found, on(X))
+    equal(found.tril(), (before + X @ X.T).tril())
+
+
+def test_a_gram_matrix_needs_no_whole_blocks(on, monkeypatch):
+    """The last of eight blocks of 21 rows has none, or not all of its rows."""
+    for blocks in (1, 4, 8, N, 2 * N):
+        monkeypatch.setattr(linear_algebra, "BLOCKS", blocks)
+        X, found = normal(N, M), on(torch.zeros(N, N, dtype=torch.float64))
+        linear_algebra.add_gram(found, on(X))
+        equal(found.tril(), (X @ X.T).tril())
+
+
+def test_a_decomposition_gives_the_matrix_back_with_ascending_values(on):
+    A = symmetric()
+    values, vectors = (part.as_subclass(Tensor) for part in linear_algebra.decompose(on(A)))
+    equal(vectors * values @ vectors.T, A)
+    equal(values, torch.linalg.eigvalsh(A))
+
+
+def test_the_largest_need_only_the_lower_triangle(on):
+    A = symmetric()
+    spoilt = A.tril() + torch.full((N, N), 7.0, dtype=torch.float64).triu(1)
+    values, vectors = (
+        part.as_subclass(Tensor) for part in linear_algebra.largest_of(on(spoilt), K)
+    )
+    assert vectors.shape == (N, K)
+    equal(values, torch.linalg.eigvalsh(A)[-K:])
+    equal(A @ vectors, vectors * values)
+
+
+def test_an_orthonormal_basis_and_its_coefficients_give_the_matrix_back(on):
+    A = normal(N, K)
+    Q, R = (part.as_subclass(Tensor) for part in linear_algebra.orthonormal(on(A)))
+    assert Q.shape == (N, K)
+    equal(Q.T @ Q, torch.eye(K, dtype=torch.float64))
+    equal(Q @ R, A)
+
+
+def test_products_are_torchs(on):
+    A, B, weights = normal(N, M), normal(M, K), normal(N)
+    equal(linear_algebra.multiply(on(A), on(B)), A @ B)
+    equal(linear_algebra.scale_rows(on(A), on(weights)), weights[:, None] * A)
+    R, B = normal(M, M, dtype=torch.float32).triu(), normal(M, K, dtype=torch.float32)
+    equal(linear_algebra.upper_product(on(R), on(B)), R @ B)
+    A, B = normal(2, N, M), normal(N, M)
+    equal(linear_algebra.column_products(on(A), on(A + 1)), (A * (A + 1)).sum(1))
+    equal(linear_algebra.column_products(on(B), on(B - 1)), (B * (B - 1)).sum(0))
