@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,14 @@ from PIL import Image
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.problems import printable
-from orchestrator.ingest.pixels import Examined, examine, read_rgb, unreadable
+from orchestrator.ingest.pixels import (
+    Examined,
+    channels_first,
+    examine,
+    read_rgb,
+    resized,
+    unreadable,
+)
 from trainables.data.ray_data import import_ray_data
 from trainables.wording import some
 
@@ -113,7 +120,7 @@ def _try_to_decode(raw: bytes, size: int, decode: Decode) -> tuple[bytes, str | 
 
 def decode_image(path: Path, size: int) -> NDArray[np.uint8]:
     """Read an image as (3, size, size): resized without a crop, bilinear with antialiasing."""
-    return _channels_first(read_rgb(path).resize((size, size), Image.Resampling.BILINEAR))
+    return resized(read_rgb(path), size)
 
 
 def decode_cropped(path: Path, size: int) -> NDArray[np.uint8]:
@@ -129,10 +136,5 @@ def decode_cropped(path: Path, size: int) -> NDArray[np.uint8]:
     else:
         wide, high = int(shorter * width / height), shorter
     left, top = round((wide - size) / 2.0), round((high - size) / 2.0)
-    resized = rgb.resize((wide, high), Image.Resampling.BILINEAR)
-    return _channels_first(resized.crop((left, top, left + size, top + size)))
-
-
-def _channels_first(image: Image.Image) -> NDArray[np.uint8]:
-    pixels: NDArray[Any] = np.asarray(image, dtype=np.uint8)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    larger = rgb.resize((wide, high), Image.Resampling.BILINEAR)
+    return channels_first(larger.crop((left, top, left + size, top + size)))

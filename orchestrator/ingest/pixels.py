@@ -82,6 +82,17 @@ def read_rgb(path: Path) -> Image.Image:
         return to_rgb(image)
 
 
+def resized(rgb: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Resize an RGB image without a crop, bilinear with antialiasing: (3, size, size)."""
+    return channels_first(rgb.resize((size, size), Image.Resampling.BILINEAR))
+
+
+def channels_first(rgb: Image.Image) -> NDArray[np.uint8]:
+    """Return the pixels of an RGB image as (3, height, width)."""
+    pixels: NDArray[Any] = np.asarray(rgb, dtype=np.uint8)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
 def _check(image: Image.Image) -> str | None:
     """Check an open image; return the remark on it."""
     refuse_unfit(image)

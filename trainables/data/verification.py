@@ -124,8 +124,11 @@ def warn_once(message: str) -> None:
     _logger.warning("%s", message)
 
 
-def read_vertex_table(shard: Path, columns: Sequence[str]) -> pa.Table:
-    """Read columns of a subject's vertices, verified; raise ValueError as :func:`verify` does."""
+def read_vertex_table(shard: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read columns of a subject's vertices, verified; None: all that there are.
+
+    Raises ValueError as :func:`verify` does.
+    """
     path = vertices_file(shard)
     expected = listed_files(shard)
     if path.name not in expected:

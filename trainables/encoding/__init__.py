@@ -1,3 +1,3 @@
 """Encoding models: features, PCA, ridge regression, protocols and scores."""
 
-__all__ = ["features", "protocols", "score_rois", "split_sizes"]
+__all__ = ["features", "pca", "protocols", "readout", "refit", "score_rois", "split_sizes"]

@@ -123,35 +123,56 @@ def _of_images(
     K: Tensor, train: Tensor, test: Tensor, n_components: int, numerics: Numerics
 ) -> PrincipalComponents:
     K_train, K_test = K[train[:, None], train], K[test[:, None], train]
+    variances, vectors, mean = decompose_images(K_train, n_components, numerics)
+    K_test -= mean
+    K_test -= K_test.mean(dim=1, keepdim=True)
+    scores = multiply(K_test, vectors) / (variances * variances[:1]).sqrt()
+    return PrincipalComponents(variances, vectors.float(), _centre_scores(scores).float())
+
+
+def decompose_images(
+    K_train: Tensor, n_components: int, numerics: Numerics = FAST
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Decompose the Gram matrix of training rows, which is centred in place.
+
+    K_train: (n_train, n_train) float64. Returns w, (k,), U, (n_train, k), and the means of the
+    columns of K_train before it was centred, all float64.
+    """
     floor = _floor(K_train.diagonal())
     mean = K_train.mean(dim=0)
     K_train -= mean
     K_train -= (mean - mean.mean())[:, None]
-    K_test -= mean
-    K_test -= K_test.mean(dim=1, keepdim=True)
     variances, vectors = leading_components(K_train, n_components, numerics)
-    kept = _n_kept(variances, floor, len(train))
-    variances, vectors = variances[:kept], vectors[:, :kept]
-    scores = multiply(K_test, vectors) / (variances * variances[:1]).sqrt()
-    return PrincipalComponents(variances, vectors.float(), _centre_scores(scores).float())
+    kept = _n_kept(variances, floor, len(K_train))
+    return variances[:kept], vectors[:, :kept], mean
 
 
 def _of_features(
     layer: FewFeatures, train: Tensor, test: Tensor, n_components: int, numerics: Numerics
 ) -> PrincipalComponents:
     X_train, X_test = layer.X[train], layer.X[test]
-    floor = _floor(X_train.square().sum(dim=1))
     mean = X_train.mean(dim=0)
-    X_train -= mean
+    variances, vectors = decompose_features(X_train, n_components, numerics)
     X_test -= mean
-    C = X_train.new_zeros(X_train.shape[1], X_train.shape[1])
-    add_gram(C, X_train.T.contiguous())
-    variances, vectors = leading_components(C.tril() + C.tril(-1).T, n_components, numerics)
-    kept = _n_kept(variances, floor, len(train))
-    variances, vectors = variances[:kept], vectors[:, :kept]
     scores = multiply(X_test, vectors) / variances[:1].sqrt()
     train_vectors = multiply(X_train, vectors) / variances.sqrt()
     return PrincipalComponents(variances, train_vectors.float(), _centre_scores(scores).float())
+
+
+def decompose_features(
+    X_train: Tensor, n_components: int, numerics: Numerics = FAST
+) -> tuple[Tensor, Tensor]:
+    """Decompose the features of training rows, which are centred in place.
+
+    X_train: (n_train, n_features) float64. Returns w, (k,), and V, (n_features, k), float64.
+    """
+    floor = _floor(X_train.square().sum(dim=1))
+    X_train -= X_train.mean(dim=0)
+    C = X_train.new_zeros(X_train.shape[1], X_train.shape[1])
+    add_gram(C, X_train.T.contiguous())
+    variances, vectors = leading_components(C.tril() + C.tril(-1).T, n_components, numerics)
+    kept = _n_kept(variances, floor, len(X_train))
+    return variances[:kept], vectors[:, :kept]
 
 
 def _floor(squares: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The cache of subjects on a warm worker: responses and images of recent trials."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,7 +56,10 @@ class SubjectCache:
         Images beyond the budget are streamed. Raises ValueError if the data has changed since the
         trial was planned.
         """
-        wanted = {roi.shard: roi.data for roi in trial.rois}
+        return self.named({roi.shard: roi.data for roi in trial.rois})
+
+    def named(self, wanted: Mapping[str, str]) -> dict[str, CachedSubject]:
+        """Return subjects by shard name, as :meth:`of`; wanted: the digest of each one's data."""
         known = {name for name, data in wanted.items() if self._has(name, data)}
         if known != set(wanted):
             self._evict(set(self._cached) - known)  # free memory before reading
