@@ -10,7 +10,16 @@ from typing import Final
 from orchestrator.cli.app import new_program, run_program
 from orchestrator.cli.process import leave
 
-COMMANDS: Final = ("ingest", "sweep", "evaluate", "scores", "analyze", "report", "mlflow-server")
+COMMANDS: Final = (
+    "ingest",
+    "sweep",
+    "evaluate",
+    "scores",
+    "analyze",
+    "report",
+    "export",
+    "mlflow-server",
+)
 """The commands, in the order in which they are used."""
 
 
