@@ -103,12 +103,7 @@ def coverage(design: Design, repeats: int, seed: int = 0) -> tuple[Values, str]:
         vertices = _vertices(subjects, rng)
         ours = (middle - found.half_width, middle + found.half_width)
         held += np.array([low <= truth <= high for low, high in (ours, bootstrap, vertices)])
-    return held / repeats, _describe(found)
-
-
-def _describe(found: Uncertainty) -> str:
-    names = {"subjects": found.covers_subjects, "seeds": found.covers_seeds, "images": True}
-    return ", ".join(name for name, is_covered in names.items() if is_covered)
+    return held / repeats, ", ".join(found.levels)
 
 
 def _simulate(design: Design, rng: np.random.Generator) -> Iterator[Subject]:

@@ -82,8 +82,9 @@ class ExportOptions:
 
     export: File | None = None
     """Write the chosen scores to a .parquet or .csv file."""
-    rows: Literal["rois", "vertices", "differences"] = "rois"
-    """What a row of the file is. rois: an ROI and method; vertices: a vertex of one, as in the
+    rows: Literal["rois", "table", "vertices", "differences"] = "rois"
+    """What a row of the file is. rois: an ROI and method; table: a row of the table of means, or of
+    --compare, with its interval; vertices: a vertex of one, as in the
     score files; differences: a vertex tested by --stats."""
 
 
@@ -128,6 +129,7 @@ def scores(
     _check_compare(table, statistics, export)
     _check_protocol(table)
     _check_layer(table)
+    _check_rows(table, export)
 
     from orchestrator.scores.run import run_query
 
@@ -152,6 +154,20 @@ def _check_compare(
         raise InputError("--stats compares methods; give --compare A B, or --compare alone")
     if export.rows == "differences" and not (statistics.stats and export.export):
         raise InputError("--rows differences: needs --compare, --stats and --export FILE")
+
+
+def _check_rows(table: TableOptions, export: ExportOptions) -> None:
+    """Raise InputError for a table that has no rows to export."""
+    if export.rows != "table":
+        return
+    if export.export is None:
+        raise InputError("--rows table: needs --export FILE")
+    is_other = table.by in ("layer", "model") or (table.by == "setting" and table.compare is None)
+    if is_other or len(table.protocol) > 1:
+        shown = f"--by {table.by}" if is_other else f"--protocol {','.join(table.protocol)}"
+        raise InputError(
+            f"--rows table with {shown}: expected a table of means or of --compare; use --rows rois"
+        )
 
 
 def _check_layer(table: TableOptions) -> None:

@@ -42,8 +42,10 @@ DIFFERENCES: Final = {
     "r_a": pa.float64(),
     "r_b": pa.float64(),
     "difference": pa.float64(),
+    "standard_error": pa.float64(),
     "low": pa.float64(),
     "high": pa.float64(),
+    "interval_over": pa.string(),
     "p": pa.float64(),
     "q": pa.float64(),
 }
@@ -134,7 +136,9 @@ def _describe_missing(methods: tuple[str, str], found: ImageTests) -> list[str]:
 
 def difference_rows(tests: Sequence[ImageTests]) -> pa.Table:
     """Tabulate every tested vertex of every pair of methods, with the columns of DIFFERENCES."""
-    parts = [one.vertices.assign(method_a=one.a, method_b=one.b) for one in tests]
+    parts = [
+        one.vertices.assign(method_a=one.a, method_b=one.b, interval_over="images") for one in tests
+    ]
     frame = pd.concat(parts, ignore_index=True)[list(DIFFERENCES)]
     schema = pa.schema([pa.field(name, kind) for name, kind in DIFFERENCES.items()])
     return pa.Table.from_pandas(frame, schema, preserve_index=False).replace_schema_metadata(None)

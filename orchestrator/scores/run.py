@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import pyarrow as pa
 from rich.console import Console, RenderableType
 
 from orchestrator.cli.errors import InputError
@@ -38,13 +39,16 @@ from orchestrator.scores.score_table import ScoreTable, read_score_table
 from orchestrator.scores.setting_filters import keep_where, pairs_to_compare
 from orchestrator.scores.statistics.image_tests import ImageTests
 from orchestrator.scores.statistics.measured_differences import (
+    NOTHING,
     MeasuredDifferences,
     measure_differences,
 )
+from orchestrator.scores.statistics.model_differences import measure_trials
 from orchestrator.scores.statistics.protocol_gap import protocol_gaps
 from orchestrator.scores.statistics.summaries import choose_layers, compare_all, summarise, totals
 from orchestrator.scores.statistics.transfers import measure_transfers, transfers
 from orchestrator.scores.statistics.vertex_pairs import pair
+from orchestrator.scores.table_export import comparison_rows, summary_rows
 from orchestrator.scores.tidy_export import tidy_rows
 from orchestrator.scores.vertex_layers import BEST_PER_VERTEX, UNPREDICTED, at_best_layers
 from trainables.data.data_directory import DataDirectory
@@ -76,17 +80,25 @@ class ScoreQuery:
     hemispheres: tuple[str, ...] | None
     rois: tuple[str, ...] | None
     export: Path | None
-    rows: Literal["rois", "vertices", "differences"]
+    rows: Literal["rois", "table", "vertices", "differences"]
+
+    @property
+    def exports_table(self) -> bool:
+        """Whether the rows of the table itself are written."""
+        return self.export is not None and self.rows == "table"
 
 
 @dataclass(frozen=True)
 class _QueryResult:
-    """Tables, the scores in them, the notes under them, and the vertices that were tested."""
+    """Tables, the scores in them, the notes under them, and what can be exported of them."""
 
     tables: Sequence[RenderableType]
     shown: ScoreTable
     notes: Sequence[str] = ()
     tests: Sequence[ImageTests] = field(default=())
+    """The vertices that were tested."""
+    rows: pa.Table | None = None
+    """The rows of the first table."""
 
 
 def run_query(query: ScoreQuery, console: Console | None = None) -> None:
@@ -153,9 +165,20 @@ def _result_of(table: ScoreTable, query: ScoreQuery) -> _QueryResult:
     elif len(protocols) == 2:
         found = _side_by_side(table, protocols, by)
     else:
-        rows = summarise(table.over_seeds, by, table.vertices)
-        found = _QueryResult([summary_table(rows, by, protocols[0])], table)
+        found = _summarised(table, query, by)
     return replace(found, notes=[*found.notes, *notes])
+
+
+def _summarised(table: ScoreTable, query: ScoreQuery, by: By) -> _QueryResult:
+    protocol, measured = query.protocols[0], MeasuredDifferences()
+    notes: list[str] = []
+    if query.exports_table:  # the terminal has no room for intervals of means
+        alone = [(label, NOTHING) for label in table.present("method")]
+        measured, notes = _measured(table, query, alone)
+        notes += describe_missing(measured)
+    rows = summarise(table.over_seeds, by, table.vertices, measured)
+    exported = summary_rows(rows, by, protocol, is_simulated=table.is_simulated)
+    return _QueryResult([summary_table(rows, by, protocol)], table, notes, rows=exported)
 
 
 def _by_setting(table: ScoreTable, protocol: str) -> _QueryResult:
@@ -200,11 +223,13 @@ def _compared(
     rows = totals(compared) if by == "setting" else compared
     tables = [comparison_table(rows, level, query.protocols[0])]
     shown = table.keep("method", {label for pair_ in labels for label in pair_})
+    exported = comparison_rows(rows, by, query.protocols[0], is_simulated=shown.is_simulated)
     if not query.stats:
-        return _QueryResult(tables, shown, notes)
+        return _QueryResult(tables, shown, notes, rows=exported)
     places = Places(query.runs, query.data)
     more = compute_statistics(shown.over_seeds, labels, level, places)
-    return _QueryResult([*tables, *more.tables], shown, [*notes, *more.notes], more.tests)
+    notes += more.notes
+    return _QueryResult([*tables, *more.tables], shown, notes, more.tests, exported)
 
 
 def _measured(
@@ -239,7 +264,14 @@ def _export(table: ScoreTable, result: _QueryResult, query: ScoreQuery, path: Pa
         return export_vertices(table, path)
     if query.rows == "rois":
         outcome = partial(Outcome.read, query.runs)
-        return write_rows(tidy_rows(table, query.data, outcome), path)
+        at_roi = query.layer != BEST_PER_VERTEX
+        measured = (
+            measure_trials(table, query.runs, query.data) if at_roi else MeasuredDifferences()
+        )
+        return write_rows(tidy_rows(table, query.data, outcome, measured), path)
+    if query.rows == "table":
+        assert result.rows is not None  # checked by the command
+        return write_rows(result.rows, path)
     if not result.tests:
         raise InputError("--rows differences: no vertex could be tested over test images")
     return write_rows(difference_rows(result.tests), path)

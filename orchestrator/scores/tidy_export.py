@@ -10,7 +10,11 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.scores.score_table import ScoreTable
+from orchestrator.scores.statistics.hierarchical_interval import mean_uncertainty
+from orchestrator.scores.statistics.measured_differences import NOTHING, MeasuredDifferences
 from orchestrator.scores.statistics.noise_ceilings import CEILING, has_data, shares, with_ceilings
+from orchestrator.scores.statistics.paired_predictions import PROTOCOL
+from orchestrator.scores.table_export import interval_columns
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.results.epoch_report import EpochReport
@@ -41,6 +45,10 @@ TIDY_SCHEMA: Final = pa.schema(
         pa.field("protocol", _TEXT, nullable=False),
         pa.field("r", _NUMBER),
         pa.field("r_median", _NUMBER),
+        pa.field("standard_error", _NUMBER),
+        pa.field("low", _NUMBER),
+        pa.field("high", _NUMBER),
+        pa.field("interval_over", _TEXT),
         pa.field("r2", _NUMBER),
         pa.field("noise_ceiling", _NUMBER),
         pa.field("explained", _NUMBER),
@@ -73,29 +81,36 @@ _CONSTANT: Final = (
 
 
 def tidy_rows(
-    table: ScoreTable, data: DataDirectory, outcome: Callable[[str], Outcome | None]
+    table: ScoreTable,
+    data: DataDirectory,
+    outcome: Callable[[str], Outcome | None],
+    measured: MeasuredDifferences,
 ) -> pa.Table:
     """Summarise the selected rows: TIDY_SCHEMA, one row per trial, ROI and protocol.
 
     After these come the values in which settings of a method differ, as of setting_columns.
     data: the directory of shards, for splits and noise ceilings; null where it lacks what was
-    scored. outcome: how a trial ended, by its id, or None.
+    scored. outcome: how a trial ended, by its id, or None. measured: as of measure_trials, for the
+    interval of r over test images.
     """
     vertices = with_ceilings(table.vertices, data)
     vertices = vertices.assign(share=shares(vertices))
     groups = vertices.groupby(["trial_id", "roi_id", "protocol"], observed=True, sort=False)
     splits = _splits(table, data)
     rows, work_items = [], []
-    for (trial_id, _, _), roi in groups:
+    for (trial_id, roi_id, protocol), roi in groups:
         first = {name: roi[name].iloc[0] for name in _CONSTANT}
         work_item = table.trials[str(trial_id)]
         work_items.append(work_item)
+        known = measured.differences.get((str(trial_id), NOTHING), {}).get(str(roi_id))
+        uncertainty = mean_uncertainty([known], [1.0]) if known and protocol == PROTOCOL else None
         training = outcome(training_of(work_item).id)
         rows.append(
             {
                 **_of_roi(first, splits),
                 "method": method_of(str(roi["method"].iloc[0])),
-                **_of_scores(roi),
+                **(scored := _of_scores(roi)),
+                **interval_columns(scored["r"], uncertainty),
                 **_of_work_item(
                     work_item, outcome(work_item.id), training.history if training else ()
                 ),

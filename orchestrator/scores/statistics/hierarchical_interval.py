@@ -34,6 +34,14 @@ class Uncertainty:
     covers_subjects: bool
     covers_seeds: bool | None
     """None: no method is fine-tuned, so that there are no other seeds."""
+    standard_error: float | None = None
+    """Root of the variance over the same levels; None where only the interval is known."""
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Name what the interval is over."""
+        names = {"subjects": self.covers_subjects, "seeds": self.covers_seeds, "images": True}
+        return tuple(name for name, is_covered in names.items() if is_covered)
 
 
 @dataclass(frozen=True)
@@ -59,20 +67,27 @@ def mean_uncertainty(rois: Sequence[RoiDifference], weights: Sequence[float]) ->
     covers_seeds = not any(
         one.has_one_seed and (one.shares_training or not covers_subjects) for one in rois
     )
-    return Uncertainty(
-        half_width_of(parts),
-        covers_subjects,
-        covers_seeds if any(one.has_seeds for one in rois) else None,
+    return uncertainty_of(
+        parts,
+        covers_subjects=covers_subjects,
+        covers_seeds=covers_seeds if any(one.has_seeds for one in rois) else None,
     )
 
 
-def half_width_of(parts: Iterable[Part]) -> float:
-    """Add up the squares of the half widths that the parts would have alone."""
+def uncertainty_of(
+    parts: Iterable[Part], *, covers_subjects: bool, covers_seeds: bool | None
+) -> Uncertainty:
+    """Add up the squares of the half widths that the parts of a variance would have alone."""
     from scipy.special import stdtrit  # 0.2 s, which most commands don't need
 
     known = [part for part in parts if part.variance > 0]
     squares = [part.variance * stdtrit(part.freedom, (1 + LEVEL) / 2) ** 2 for part in known]
-    return float(np.sqrt(sum(squares)))
+    return Uncertainty(
+        half_width=float(np.sqrt(sum(squares))),
+        covers_subjects=covers_subjects,
+        covers_seeds=covers_seeds,
+        standard_error=float(np.sqrt(sum(part.variance for part in known))),
+    )
 
 
 def _of_these_subjects(weighted: Weighted) -> list[Part]:

@@ -29,8 +29,8 @@ class ImageTests:
     a: str
     b: str
     vertices: pd.DataFrame
-    """ROI_COLUMNS, ROI, vertex, n_images, r_a, r_b, difference, low, high, p, q: one row per
-    vertex."""
+    """ROI_COLUMNS, ROI, vertex, n_images, r_a, r_b, difference, standard_error, low, high, p,
+    q: one row per vertex."""
     rois: pd.DataFrame
     """Index ROI, columns ROI_COLUMNS: those tested, in the tables' order."""
     missing: Sequence[str]
@@ -88,6 +88,7 @@ def _rows(one: PredictedRoi, tested: VertexTests, rois: pd.DataFrame) -> pd.Data
             "r_a": tested.r_a,
             "r_b": tested.r_b,
             "difference": tested.r_a - tested.r_b,
+            "standard_error": tested.error,
             "low": tested.low,
             "high": tested.high,
             "p": tested.p,

@@ -36,6 +36,8 @@ AT_ONCE: Final = 2
 
 Array = np.ndarray[Any, Any]
 Pair = tuple[str, str]
+NOTHING: Final = ""
+"""The second of a pair whose first is measured alone: its mean r, as a difference from 0."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +154,12 @@ class _SubjectReader:
 
     def measure(self, roi: _Roi) -> dict[Pair, RoiDifference | str]:
         """Measure each pair that scored an ROI, or say why it can't be measured."""
-        pairs = [pair for pair in self.pairs if set(pair) <= set(roi.trials)]
+        pairs = [pair for pair in self.pairs if set(pair) - {NOTHING} <= set(roi.trials)]
         if isinstance(self.responses, str):
             return dict.fromkeys(pairs, self.responses)
-        wanted = {trial for pair in pairs for method in pair for trial in roi.trials[method]}
+        wanted = {
+            trial for pair in pairs for method in pair for trial in roi.trials.get(method, ())
+        }
         read = {trial: self._read(trial, roi.id) for trial in sorted(wanted)}
         cache = _RoiEffects(self.responses, self.images)
         return {pair: self._difference(pair, roi, read, cache) for pair in pairs}
@@ -177,7 +181,7 @@ class _SubjectReader:
         read: Mapping[str, RoiPredictions | str],
         effects: "_RoiEffects",
     ) -> RoiDifference | str:
-        sides = [roi.trials[method] for method in pair]
+        sides = [roi.trials.get(method, ()) for method in pair]
         predictions: dict[str, RoiPredictions] = {}
         for trial in (*sides[0], *sides[1]):
             one = read[trial]

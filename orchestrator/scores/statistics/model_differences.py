@@ -6,6 +6,7 @@ from typing import Final
 
 from orchestrator.scores.score_table import ScoreTable
 from orchestrator.scores.statistics.measured_differences import (
+    NOTHING,
     MeasuredDifferences,
     measure_differences,
 )
@@ -55,6 +56,15 @@ def measure_models(
     names = table.segments["method"].astype(str) + _SEPARATOR + sources.where(sources.notna(), "")
     by_model = replace(table, segments=table.segments.assign(method=names))
     return ModelDifferences(measure_differences(by_model, keys, runs, data))
+
+
+def measure_trials(
+    table: ScoreTable, runs: RunDirectory, data: DataDirectory
+) -> MeasuredDifferences:
+    """Measure the mean r of every trial in each ROI: pairs of its id with NOTHING."""
+    by_trial = replace(table, segments=table.segments.assign(method=table.segments["trial_id"]))
+    pairs = [(trial_id, NOTHING) for trial_id in by_trial.present("method")]
+    return measure_differences(by_trial, pairs, runs, data)
 
 
 def _key(label: str, trained_on: str | None) -> str:

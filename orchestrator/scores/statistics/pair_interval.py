@@ -14,10 +14,10 @@ from orchestrator.scores.statistics.hierarchical_interval import (
     Part,
     Uncertainty,
     Weighted,
-    half_width_of,
     mean_uncertainty,
     shared_images,
     shared_seeds,
+    uncertainty_of,
 )
 from orchestrator.scores.statistics.roi_differences import RoiDifference
 
@@ -74,8 +74,8 @@ def pairs_uncertainty(pairs: Sequence[PairDifference]) -> Uncertainty:
     ]
     rois = [roi for part in by_subject for roi, _ in part]
     covers_seeds = not any(roi.has_one_seed and roi.shares_training for roi in rois)
-    return Uncertainty(
-        half_width_of(parts),
+    return uncertainty_of(
+        parts,
         covers_subjects=True,
         covers_seeds=covers_seeds if any(roi.has_seeds for roi in rois) else None,
     )

@@ -89,14 +89,17 @@ def subtract(
     *,
     shares_training: bool = False,
 ) -> RoiDifference:
-    """Subtract the mean of b's trials from that of a's; a method's trials differ in their seeds."""
-    signed = ((a, 1 / len(a)), (b, -1 / len(b)))
+    """Subtract the mean of b's trials from that of a's; a method's trials differ in their seeds.
+
+    Without any of b, the result is the mean of a's.
+    """
+    signed = [(side, sign / len(side)) for side, sign in ((a, 1), (b, -1)) if side]
     mean = sum_images((one.images, share) for side, share in signed for one in side)
     seeds: dict[str, list[SeedEffect]] = {}
     for side, share in signed:
         for one in side if len(side) > 1 else ():
             seeds.setdefault(str(one.seed), []).append(_deviation(one, side, share))
-    tuned = [side for side in (a, b) if side[0].seed is not None]
+    tuned = [side for side, _ in signed if side[0].seed is not None]
     return RoiDifference(
         subject=subject,
         difference=sum(share * one.r for side, share in signed for one in side),

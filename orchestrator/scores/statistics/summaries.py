@@ -22,7 +22,8 @@ from orchestrator.scores.rows import (
     without_streams,
 )
 from orchestrator.scores.statistics.hierarchical_interval import Uncertainty, mean_uncertainty
-from orchestrator.scores.statistics.measured_differences import MeasuredDifferences
+from orchestrator.scores.statistics.measured_differences import NOTHING, MeasuredDifferences
+from orchestrator.scores.statistics.roi_differences import RoiDifference
 from orchestrator.scores.statistics.seed_spread import seed_means, spread_over_seeds
 from orchestrator.scores.statistics.vertex_pairs import PairedRois, Pairs, measure_rois
 
@@ -48,6 +49,8 @@ class Summary:
     """Fewest and most trials, which differ only in their seed, that an ROI's r is averaged over."""
     seed_sd: float | None = None
     """Standard deviation of the mean over seeds; None for one seed."""
+    uncertainty: Uncertainty | None = None
+    """Of the mean; None where it was not measured, or predictions are missing."""
 
 
 @dataclass(frozen=True)
@@ -96,19 +99,30 @@ class LayerChoice:
     """Mean r at this layer over all ROIs, whichever layer they chose."""
 
 
-def summarise(vertices: pd.DataFrame, by: By, trials: pd.DataFrame | None = None) -> list[Summary]:
+def summarise(
+    vertices: pd.DataFrame,
+    by: By,
+    trials: pd.DataFrame | None = None,
+    measured: MeasuredDifferences | None = None,
+) -> list[Summary]:
     """Summarise every method on every row; a method without an ROI of a row has no summary.
 
     vertices: one protocol, averaged over seeds; one row per vertex. trials: the same before they
-    were averaged, for the standard deviation over seeds.
+    were averaged, for the standard deviation over seeds. measured: of pairs with NOTHING, for the
+    intervals of the means.
     """
+    known = {} if measured is None else measured.differences
     seeds = {} if trials is None else seed_means(trials)
     rows = rows_by(rois_of(vertices), by)
     methods = method_order(list(vertices["method"].unique()))
     tables = {m: _roi_summaries(vertices[vertices["method"] == m]) for m in methods}
     return [
         _summary(
-            row, method, tables[method].loc[tables[method].index.isin(row.rois)], seeds.get(method)
+            row,
+            method,
+            tables[method].loc[tables[method].index.isin(row.rois)],
+            seeds.get(method),
+            known.get((method, NOTHING), {}),
         )
         for row in rows
         for method in methods
@@ -132,8 +146,16 @@ def _roi_summaries(vertices: pd.DataFrame) -> pd.DataFrame:
     return rois_of(vertices).join(numbers)
 
 
-def _summary(row: Row, method: str, rois: pd.DataFrame, seeds: pd.DataFrame | None) -> Summary:
+def _summary(
+    row: Row,
+    method: str,
+    rois: pd.DataFrame,
+    seeds: pd.DataFrame | None,
+    measured: Mapping[str, RoiDifference],
+) -> Summary:
     scored = rois.dropna(subset=["mean"])
+    known = [measured[roi] for roi in map(str, scored.index) if roi in measured]
+    is_complete = bool(known) and len(known) == len(scored)
     return Summary(
         row=row,
         method=method,
@@ -146,6 +168,7 @@ def _summary(row: Row, method: str, rois: pd.DataFrame, seeds: pd.DataFrame | No
         n_constant=int(rois["n_constant"].sum()),
         n_seeds=(int(rois["seeds"].min()), int(rois["seeds"].max())),
         seed_sd=None if seeds is None else spread_over_seeds(seeds, scored),
+        uncertainty=mean_uncertainty(known, roi_weights(scored).tolist()) if is_complete else None,
     )
 
 

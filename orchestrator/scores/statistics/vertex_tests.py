@@ -39,6 +39,8 @@ class VertexTests:
 
     r_a: Values
     r_b: Values
+    error: Values
+    """The standard error of the difference over images."""
     low: Values
     high: Values
     p: Values
@@ -72,7 +74,7 @@ def _test(r_a: Values, r_b: Values, error: Values, n_images: int, level: float) 
     with np.errstate(invalid="ignore", divide="ignore"):
         p = np.where(error == 0, 1.0, 2 * stdtr(freedom, -np.abs(difference) / error))
     half = stdtrit(freedom, (1 + level) / 2) * error
-    return VertexTests(r_a, r_b, difference - half, difference + half, p)
+    return VertexTests(r_a, r_b, error, difference - half, difference + half, p)
 
 
 def _chunks(n_vertices: int) -> Iterator[slice]:

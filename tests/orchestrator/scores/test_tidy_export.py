@@ -12,6 +12,7 @@ import pytest
 from benchmarks.small_shards import write_shards
 from orchestrator.scores.__main__ import main
 from orchestrator.scores.score_table import read_score_table
+from orchestrator.scores.statistics.measured_differences import MeasuredDifferences
 from orchestrator.scores.tidy_export import TIDY_SCHEMA, tidy_rows
 from tests.builders.small_scores import roi, write, write_sweep
 from trainables.data.data_directory import DataDirectory
@@ -28,6 +29,7 @@ def rows(home: Path) -> list[dict]:
         read_score_table(RunDirectory(runs)),
         DataDirectory(home / "data"),
         partial(Outcome.read, RunDirectory(runs)),
+        MeasuredDifferences(),
     )
     assert table.schema == TIDY_SCHEMA
     return table.to_pylist()
@@ -54,6 +56,7 @@ def test_a_finetuned_roi_has_every_column(tmp_path) -> None:
         "method": "contrastive", "model": "alexnet", "weights": "IMAGENET1K_V1",
         "layer": "classifier.5", "protocol": "nested",
         "r": pytest.approx((0.3 - 0.1 + 0.95) / 3), "r_median": pytest.approx(0.3),
+        "standard_error": None, "low": None, "high": None, "interval_over": None,
         "r2": pytest.approx((0.09 + 0.01 + 0.9025) / 3), "noise_ceiling": ceiling,
         "explained": pytest.approx(0.09 / 0.81), "n_ceiling": 3, "n_above_ceiling": 1,
         "objective": "contrastive", "loss": 2.0, "training_subjects": ["subj01"], "seed": 3,
@@ -66,7 +69,8 @@ def test_what_is_not_known_is_null(tmp_path) -> None:
     write(tmp_path / "runs", Untuned(), roi(), [np.nan, np.nan])
     (row,) = rows(tmp_path)
     unknown = {
-        "split", "r", "r_median", "r2", "noise_ceiling", "explained", "loss",
+        "split", "r", "standard_error", "low", "high", "interval_over",
+        "r_median", "r2", "noise_ceiling", "explained", "loss",
         "training_subjects", "trained_on", "seed", "started",
     }  # fmt: skip
     assert {name for name, value in row.items() if value is None} == unknown
