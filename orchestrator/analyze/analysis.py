@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from orchestrator.scores.filters import of_latest_data, started_in
+from orchestrator.scores.filters import keep_values, of_latest_data, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from trainables.data.data_directory import DataDirectory, manifest_file
 from trainables.results.complete_scores import find_score_files
 from trainables.results.run_directory import RunDirectory
-from trainables.spec import PROTOCOLS
+from trainables.spec import PROTOCOLS, Protocol
 from trainables.spec.fields import Text
 from trainables.spec.records import read_record, record
 from trainables.storage.atomic import read_parquet
@@ -36,19 +36,33 @@ class Inputs:
 
     runs: RunDirectory
     data: DataDirectory
+    protocol: Protocol | None = None
+    """The only protocol whose scores are used, by a report; None: all, as by analyses."""
 
     @cached_property
     def all_scores(self) -> ScoreTable:
-        """Every score of every trial and evaluation, all protocols; Missing without any."""
+        """Every score of every trial and evaluation; Missing without any.
+
+        Raises InputError where there are none of the protocol.
+        """
+        return self._keep(self._read)
+
+    @cached_property
+    def _read(self) -> ScoreTable:
         files = list(self.score_files())
         if not files:
             raise Missing(f"{self.runs} holds no scores", self.sweep_command("SPACE"))
         return read_score_table(self.runs)
 
+    def _keep(self, table: ScoreTable) -> ScoreTable:
+        if self.protocol is None:
+            return table
+        return keep_values(table, "protocol", "protocol", [self.protocol])
+
     @cached_property
     def scores(self) -> ScoreTable:
         """The same, of each trial on the data of an ROI that were ingested last."""
-        return self._latest[0]
+        return self._keep(self._latest[0])
 
     @property
     def data_notes(self) -> list[str]:
@@ -57,7 +71,7 @@ class Inputs:
 
     @cached_property
     def _latest(self) -> tuple[ScoreTable, list[str]]:
-        return of_latest_data(self.all_scores, started_in(self.runs))
+        return of_latest_data(self._read, started_in(self.runs))
 
     @cached_property
     def protocols(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Write the results of a sweep as one page, to send to a colleague.
 
-cortex-sweep report --out RUNS       writes RUNS/report.html
+cortex-sweep report --out RUNS                                     writes RUNS/report.html
+cortex-sweep report --out RUNS --protocol paper --page paper.html  the scores of one protocol
 """
 
 import sys
@@ -12,6 +13,7 @@ from cyclopts import Parameter
 from orchestrator.cli.app import new_app, run_app
 from orchestrator.cli.arguments import File, RunsDirectory, ShardsDirectory, find_places
 from orchestrator.cli.process import leave
+from trainables.spec import Protocol
 
 app: Final = new_app("report")
 
@@ -28,6 +30,13 @@ def report(
     data: ShardsDirectory | None = None,
     page: Annotated[
         File | None, Parameter(help="File to write.", show_default="RUNS/report.html")
+    ] = None,
+    protocol: Annotated[
+        Protocol | None,
+        Parameter(
+            help="Protocol whose scores the page shows.",
+            show_default="all in the headline, in figures the first of nested, clean, paper",
+        ),
     ] = None,
     mesh: Annotated[
         Literal["fsaverage5", "fsaverage6", "fsaverage"],
@@ -49,7 +58,7 @@ def report(
     from orchestrator.report.page import size_in_megabytes, write_report
 
     places = find_places(out, data)
-    inputs = Inputs(places.runs, places.data)
+    inputs = Inputs(places.runs, places.data, protocol)
     written = write_report(inputs, page or places.runs.report, mesh)
     sys.stdout.write(f"report: {written} ({size_in_megabytes(written):.1f} MB)\n")
     print_strangers(places.runs, Console())

@@ -1,5 +1,6 @@
 """The headline of a report: each method by ROI group, with its difference from untuned."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from orchestrator.scores.alpha_notes import alpha_notes
 from orchestrator.scores.display.score_tables import OPTIMISTIC
 from orchestrator.scores.filters import one_model_per_roi
 from orchestrator.scores.overlap_notes import overlap_notes
-from orchestrator.scores.statistics.summaries import summarise
+from orchestrator.scores.statistics.summaries import Summary, summarise
 from trainables.spec.labels import method_of
 
 COLUMNS = (
@@ -32,6 +33,8 @@ CAPTION = (
     "Mean Pearson r over the vertices of an ROI, the ROIs of a subject, then subjects. "
     "±: standard deviation over seeds. Differences are from untuned, of the same vertices. "
 )
+LOWER = "†"
+"""Marks an r that is lower than nested's of the same method and group, and the note on it."""
 SUMMED = "Vertices are summed over ROIs: one that lies in several ROIs counts in each."
 
 
@@ -46,36 +49,58 @@ class Headline:
 
 
 def headline(inputs: Inputs) -> Headline:
-    """Summarise every method on every ROI group under each protocol."""
+    """Summarise every method on every ROI group under each protocol.
+
+    Where r of the optimistic protocol paper is lower than nested's, it is marked, and a note says
+    why.
+    """
     rows: list[tuple[str, ...]] = []
     notes = [SUMMED, *inputs.data_notes]
     against = _differences(inputs)
+    of_nested: dict[tuple[str, str], float] = {}
     for protocol in inputs.protocols:
         kept, model_notes = one_model_per_roi(inputs.of_protocol(protocol))
-        for one in summarise(kept.over_seeds, "group", kept.vertices):
-            found = against.get((protocol, one.method, one.row.label))
-            rows.append(
-                (
-                    protocol,
-                    one.row.label,
-                    one.method,
-                    as_mean(one.mean, one.seed_sd),
-                    as_difference(found["difference"]) if found else NONE,
-                    _interval(found),
-                    as_percent(found["share_better"]) if found else NONE,
-                    f"{one.n_vertices:,}",
-                    str(one.n_rois),
-                    str(one.n_subjects),
-                )
-            )
+        found = summarise(kept.over_seeds, "group", kept.vertices)
+        means = {_key(one): one.mean for one in found if one.mean is not None}
+        if protocol == "nested":
+            of_nested = means
+        is_paper = protocol == "paper"
+        lower = {key for key in means if is_paper and means[key] < of_nested.get(key, -math.inf)}
+        for one in found:
+            difference = against.get((protocol, *_key(one)))
+            rows.append(_row(protocol, one, difference, is_lower=_key(one) in lower))
         notes += _rois_that_differ(rows, protocol, against)
-        notes += [*model_notes, *overlap_notes(kept), OPTIMISTIC.get(protocol, "")]
+        notes += [*model_notes, *overlap_notes(kept)]
+        if protocol in OPTIMISTIC:
+            notes.append((f"{LOWER} " if lower else "") + OPTIMISTIC[protocol])
         notes += alpha_notes(kept)
     caption = f"{CAPTION}{describe_rows(against.values())}"
     return Headline(COLUMNS, tuple(rows), caption, tuple(dict.fromkeys(filter(None, notes))))
 
 
-def _interval(found: dict[str, Any] | None) -> str:
+def _key(one: Summary) -> tuple[str, str]:
+    return one.method, one.row.label
+
+
+def _row(
+    protocol: str, one: Summary, difference: Mapping[str, Any] | None, *, is_lower: bool
+) -> tuple[str, ...]:
+    """Write a row of the table. is_lower: mark its r as lower than nested's."""
+    return (
+        protocol,
+        one.row.label,
+        one.method,
+        as_mean(one.mean, one.seed_sd) + (f" {LOWER}" if is_lower else ""),
+        as_difference(difference["difference"]) if difference else NONE,
+        _interval(difference),
+        as_percent(difference["share_better"]) if difference else NONE,
+        f"{one.n_vertices:,}",
+        str(one.n_rois),
+        str(one.n_subjects),
+    )
+
+
+def _interval(found: Mapping[str, Any] | None) -> str:
     if found is None or found["low"] is None:
         return NONE
     return f"{as_difference(found['low'])} to {as_difference(found['high'])}"

@@ -36,6 +36,8 @@ METHOD: Final = (
 CHOICES: Final = {
     "nested": "layer and ridge penalty are chosen by cross-validation within the training images, "
     "and r is measured once, on the test images",
+    "clean": "layer and ridge penalty are chosen, and principal components and ridge fitted, on "
+    "training images that no network was fine-tuned on, and r is measured once, on the test images",
     "paper": "layer and ridge penalty are chosen on the folds of the test images that r is "
     "reported on, which is optimistic",
     "released": "layer, ridge penalty and r are of images that a fine-tuned network was trained "
@@ -143,8 +145,9 @@ def _commands(inputs: Inputs) -> Iterator[str]:
     if command is not None and command.module:
         yield redact(f"python -m {command.module} {shlex.join(command.arguments)}")
     data, out = (shlex.quote(str(one)) for one in (inputs.data, inputs.runs))
-    for name in ("analyze", "report"):
-        yield f"python -m orchestrator.{name} --data {data} --out {out}"
+    of_protocol = f" --protocol {inputs.protocol}" if inputs.protocol else ""
+    for name, options in (("analyze", ""), ("report", of_protocol)):
+        yield f"python -m orchestrator.{name} --data {data} --out {out}{options}"
 
 
 def _versions(inputs: Inputs) -> str:

@@ -10,8 +10,10 @@ from orchestrator.scores.statistics.hierarchical_interval import Uncertainty
 
 
 def describe_rows(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Describe what the intervals of rows of the table cover."""
-    return f"95 % {describe_intervals([_uncertainty(row) for row in rows])}."
+    """Describe what the 95 % intervals of rows of the table cover, or why there are none."""
+    found = [_uncertainty(row) for row in rows]
+    text = describe_intervals(found)
+    return f"95 % {text}." if any(found) else f"{text[:1].upper()}{text[1:]}."
 
 
 def _uncertainty(row: Mapping[str, Any]) -> Uncertainty | None:

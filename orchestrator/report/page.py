@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import jinja2
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing, read_missing
 from orchestrator.analyze.catalogue import ANALYSES
@@ -79,7 +81,8 @@ def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
 def _title(inputs: Inputs) -> str:
     datasets = " and ".join(inputs.all_scores.present("dataset"))
     mark = f"{SIMULATED}: " if inputs.all_scores.is_simulated else ""
-    return f"{mark}Sweep of {datasets}"
+    of_protocol = f", protocol {inputs.protocol}" if inputs.protocol else ""
+    return f"{mark}Sweep of {datasets}{of_protocol}"
 
 
 def _interactive(parts: Sequence[Part]) -> Iterator[Interactive]:
@@ -94,14 +97,21 @@ def _part(inputs: Inputs, analysis: Analysis, mesh: str) -> Part:
     path = inputs.result_file(name)
     if not path.is_file():
         return Part(name, title, command, missing=read_missing(inputs.runs, name))
-    table = read_parquet(path)
+    table, which = _of_protocol(read_parquet(path), inputs.protocol)
     if not table.num_rows:
-        return Part(name, title, command, missing=Missing("its table has no rows", command))
+        return Part(name, title, command, missing=Missing(f"its table has no rows{which}", command))
     section = section_on(table, load_mesh(mesh)) if name == "surface" else SECTIONS[name](table)
     if not is_current(analysis, inputs):
         section = replace(section, notes=(*section.notes, OUTDATED))
     file = f"simulated-{name}" if inputs.all_scores.is_simulated else name
     return Part(name, section.title, command, section, as_json(section, file))
+
+
+def _of_protocol(table: pa.Table, protocol: str | None) -> tuple[pa.Table, str]:
+    """Keep the rows of a protocol, if one is wanted and the table has any; say which."""
+    if protocol is None or "protocol" not in table.column_names:
+        return table, ""
+    return table.filter(pc.equal(table["protocol"], protocol)), f" of protocol {protocol}"
 
 
 def as_json(section: Section, file: str) -> str:
@@ -137,7 +147,7 @@ def _facts(inputs: Inputs) -> Iterator[tuple[str, str]]:
     table = inputs.all_scores
     outcomes = list(read_outcomes(inputs.runs))
     yield "data", f"{', '.join(table.present('dataset'))}: {', '.join(table.present('subject'))}"
-    yield "protocols", ", ".join(inputs.protocols)
+    yield "protocol" if inputs.protocol else "protocols", ", ".join(inputs.protocols)
     trials = [one for one in table.trials.values() if isinstance(one, Trial)]
     backbones = Counter(f"{one.backbone.architecture}, {one.backbone.weights}" for one in trials)
     yield "backbone", "; ".join(backbones)
