@@ -13,6 +13,7 @@ from orchestrator.analyze.questions import (
     layers,
     mutual_information,
     pooling,
+    rois,
     saliency,
     surface,
     transfer,
@@ -21,6 +22,7 @@ from trainables.wording import meant
 
 ANALYSES: Final[tuple[Analysis, ...]] = (
     improvement.ANALYSIS,
+    rois.ANALYSIS,
     layers.ANALYSIS,
     surface.ANALYSIS,
     pooling.ANALYSIS,

@@ -9,6 +9,7 @@ __all__ = [
     "layers",
     "mutual_information",
     "pooling",
+    "rois",
     "saliency",
     "surface",
     "transfer",
