@@ -1,8 +1,9 @@
 """What a section of the report is made of."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -11,6 +12,10 @@ from orchestrator.scores.rows import method_order
 
 GROUPS: Final = ("early", "higher", "streams")
 """ROI groups in the order of all tables."""
+WIDE: Final = 9.0
+"""Inches from which on a figure leaves the column of text."""
+POINTS: Final = 72
+"""Per inch."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,18 @@ class Picture:
     caption: str
     """Units, n, and what intervals mean."""
 
+    @property
+    def is_wide(self) -> bool:
+        """Whether it is an SVG of more than WIDE, which has the whole width of the page."""
+        width = re.match(r'<svg [^>]*?\bwidth="([\d.]+)pt"', self.source)
+        return width is not None and float(width[1]) > POINTS * WIDE
+
 
 @dataclass(frozen=True)
 class Interactive:
     """An interactive figure: a complete HTML page, shown in a frame."""
+
+    is_wide: ClassVar[bool] = False
 
     page: str
     alt: str
