@@ -9,8 +9,8 @@ import pyarrow as pa
 from orchestrator.analyze.questions.transfer import MEAN
 from orchestrator.cli.text import count
 from orchestrator.report.intervals import describe_rows, interval_text
-from orchestrator.report.sections.plots import matrices
-from orchestrator.report.sections.section import Column, Picture, Section, is_total, of_each
+from orchestrator.report.sections.section import Column, Section, is_total, of_each
+from orchestrator.report.sections.transfer_blocks import block_picture
 
 COLUMNS = (
     Column("method", "method"),
@@ -37,19 +37,15 @@ def section(table: pa.Table) -> Section:
     first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
     both = first[first["hemisphere"] == "both"]
     shown, means = both[both["level"] == "group"], both[both["level"] == MEAN]
-    pictures = (
-        ("share_better", "% of vertices better than untuned", 50.0),
-        ("gain", "mean r minus untuned", 0.0),
-        ("r", "mean r", None),
-    )
+    groups = shown[~shown["row"].map(is_total)]
+    of_protocol = f"protocol {rows['protocol'].iloc[0]}"
     return Section(
         name="transfer",
         title="Transfer between subjects",
         reading=tuple(_read(shown, means)),
         figures=tuple(
-            _picture(shown, value, label, centre)
-            for value, label, centre in pictures
-            if shown[value].notna().any()
+            block_picture(label, part, of_protocol)
+            for label, part in of_each(groups, ("method", "dataset"))
         ),
         table=rows,
         columns=COLUMNS,
@@ -102,22 +98,3 @@ def _left_out(rows: pd.DataFrame) -> tuple[str, ...]:
     if not left_out:
         return (f"{same}; pairs differ in their ROIs.",)
     return (f"{same}; ROIs without untuned scores are left out, at most {left_out} of a pair.",)
-
-
-def _picture(rows: pd.DataFrame, value: str, label: str, centre: float | None) -> Picture:
-    factor = 100 if value == "share_better" else 1
-    parts = []
-    for (method, row, dataset), part in rows.groupby(["method", "row", "dataset"], sort=False):
-        matrix = part.pivot_table(index="model", columns="subject", values=value)
-        where = f" {dataset}" if rows["dataset"].nunique() > 1 else ""
-        parts.append((f"{method}\n{row}{where}", factor * matrix))
-    protocol = rows["protocol"].iloc[0]
-    values = factor * rows.loc[~rows["is_own"], value]
-    return Picture(
-        matrices(parts, label, centre=centre),
-        alt=f"Matrices of {label}, model by target; between subjects from {values.min():.3f} to "
-        f"{values.max():.3f}.",
-        caption=f"{label[0].upper()}{label[1:]}, protocol {protocol}, over the ROIs that model and "
-        "target share; rows: subject of the fine-tuning; columns: scored subject; PCA and ridge "
-        "are fitted to the scored subject; empty: no shared ROI.",
-    )
