@@ -99,12 +99,16 @@ def test_pooling_is_that_of_pandas(nsd_size) -> None:
     rows = table_of(nsd_size, pooling.ANALYSIS)
     rows = rows.set_index(["method", *OF_ROI])
     assert len(rows) == 2 * N_ROIS
-    means = nested(nsd_size).groupby(OF_ROI)[METHODS].mean()
+    wide = nested(nsd_size)
+    means = wide.groupby(OF_ROI)[METHODS].mean()
+    better = wide[METHODS].gt(wide["untuned"], axis=0).groupby([wide[one] for one in OF_ROI]).mean()
     for method in ("pooled-avg", "pooled-const"):
         found = rows.loc[method].reindex(means.index)
         np.testing.assert_allclose(found["r"], means[method])
         np.testing.assert_allclose(found["r_single"], means["contrastive"])
         np.testing.assert_allclose(found["r_untuned"], means["untuned"])
+        np.testing.assert_allclose(found["share_better"], better[method])
+        np.testing.assert_allclose(found["share_better_single"], better["contrastive"])
 
 
 def test_transfer_is_that_of_pandas_over_the_rois_that_both_subjects_have(nsd_size) -> None:
@@ -221,7 +225,7 @@ def test_every_analysis_is_made_or_says_what_is_missing_and_the_page_shows_them(
     done = {one.name: make(one, nsd_size.inputs) for one in ANALYSES}
     assert [one.message for one in done.values() if one.state == "failed"] == []
     made = {name for name, one in done.items() if one.state != "skipped"}
-    assert made == {"improvement", "layers", "surface", "pooling", "transfer"}
+    assert made == {"improvement", "rois", "layers", "surface", "pooling", "transfer"}
     page = write_report(nsd_size.inputs, tmp_path / "report.html").read_text(encoding="utf-8")
     means = over_subjects(nested(nsd_size))
     for method in METHODS:

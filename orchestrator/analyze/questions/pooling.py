@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
-from orchestrator.scores.references import references
+from orchestrator.scores.references import join_untuned, references
 from orchestrator.scores.rows import ROI_COLUMNS, method_order
 from orchestrator.scores.score_table import ScoreTable
 from trainables.spec.labels import method_of
@@ -29,6 +29,9 @@ SCHEMA = pa.schema(
         pa.field("r_untuned", pa.float64()),
         pa.field("r_single", pa.float64()),
         pa.field("r_cross_subject", pa.float64()),
+        pa.field("share_better", pa.float64()),
+        pa.field("share_better_single", pa.float64()),
+        pa.field("share_better_cross_subject", pa.float64()),
         pa.field("n_models", pa.int32()),
         pa.field("n_vertices", pa.int32(), nullable=False),
         pa.field("n_pooled", pa.int32(), nullable=False),
@@ -37,7 +40,9 @@ SCHEMA = pa.schema(
 """One row per ROI, setting of a pooled method, and setting of contrastive models with its backbone
 and encoding (reference; null without any); each r is a mean over the ROI's vertices, then over
 seeds. r_single: the contrastive model of the ROI; r_cross_subject: mean over the n_models
-contrastive models of other subjects. n_pooled: subjects that the pooled model was fine-tuned on."""
+contrastive models of other subjects. share_better: of the vertices, those with a higher r than
+untuned; …_single, …_cross_subject: of the same models. n_pooled: subjects that the pooled model was
+fine-tuned on."""
 
 
 def make(inputs: Inputs) -> pa.Table:
@@ -60,7 +65,12 @@ def _is_of_a_file(inputs: Inputs) -> bool:
 def _of_protocol(inputs: Inputs, protocol: str) -> pd.DataFrame:
     table = inputs.of_protocol(protocol)
     keys = ["method", "trained_on", "roi_id", *ROI_COLUMNS]
-    by_roi = table.over_seeds.groupby(keys, observed=True, dropna=False)["r"].agg(["mean", "size"])
+    vertices = join_untuned(table.over_seeds, table)
+    both = vertices["r"].notna() & vertices["r_untuned"].notna()
+    vertices["better"] = (vertices["r"] > vertices["r_untuned"]).astype(float).where(both)
+    by_roi = vertices.groupby(keys, observed=True, dropna=False).agg(
+        mean=("r", "mean"), size=("r", "size"), better=("better", "mean")
+    )
     models = by_roi.reset_index().astype(dict.fromkeys(keys, str))
     untuned, settings = references(table), _settings_of_one_subject(table)
     parts = [
@@ -92,7 +102,8 @@ def _of_setting(
     models: one row per label, ROIs of the fine-tuning, and scored ROI.
     """
     pooled = models[models["method"] == label].dropna(subset=["mean"])
-    rows = pooled.rename(columns={"mean": "r", "size": "n_vertices"}).assign(
+    names = {"mean": "r", "size": "n_vertices", "better": "share_better"}
+    rows = pooled.rename(columns=names).assign(
         reference=reference, n_pooled=[len(one.split()) for one in pooled["trained_on"]]
     )
     others = {
@@ -101,10 +112,13 @@ def _of_setting(
         "r_cross_subject": reference and TRANSFER + reference,
     }
     for name, other in others.items():
-        of_method = models[models["method"] == (other or "")].groupby("roi_id")["mean"]
-        rows[name] = rows["roi_id"].map(of_method.mean())
+        of_method = models[models["method"] == (other or "")].groupby("roi_id")
+        rows[name] = rows["roi_id"].map(of_method["mean"].mean())
+        if name != "r_untuned":
+            better = of_method["better"].mean()
+            rows[name.replace("r_", "share_better_", 1)] = rows["roi_id"].map(better)
         if name == "r_cross_subject":
-            rows["n_models"] = rows["roi_id"].map(of_method.count()).astype("Int32")
+            rows["n_models"] = rows["roi_id"].map(of_method["mean"].count()).astype("Int32")
     return rows
 
 
@@ -113,5 +127,5 @@ ANALYSIS = Analysis(
     question="Does pooling subjects predict better than a subject's own model?",
     schema=SCHEMA,
     make=make,
-    version=2,
+    version=3,
 )

@@ -1,4 +1,4 @@
-"""The kinds of figures that sections draw: dots with intervals, scatter plots, matrices."""
+"""The kinds of figures that sections draw: dots with intervals, scatter plots."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from orchestrator.report.style import DIVERGING, SEQUENTIAL, STYLE, WIDTH, as_svg, method_colour
+from orchestrator.report.style import STYLE, WIDTH, as_svg, method_colour
 from orchestrator.scores.rows import method_order
 from trainables.spec.rois import ROI_ORDER
 
@@ -97,47 +97,16 @@ def scatter(
             ring: dict[str, Any] = {"ms": 10, "mfc": "none", "mec": "black", "mew": 1.1}
             axes.plot(steps[x[0]], steps[y[0]], "o" + dashes, color="0.35", label=name, **ring)
         if diagonal:
-            axes.axline((float(rows[x[0]].mean()),) * 2, slope=1, color="0.5", lw=0.8, zorder=0)
+            _draw_diagonal(axes, rows[[x[0], y[0]]].to_numpy(dtype=float))
         axes.set_xlabel(x[1])
         axes.set_ylabel(y[1])
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         return as_svg(figure)
 
 
-def matrices(parts: Sequence[tuple[str, pd.DataFrame]], label: str, *, centre: float | None) -> str:
-    """Draw matrices side by side on one scale, with their numbers; return the SVG.
-
-    parts: title and matrix, rows of which are models. centre: of a diverging scale; None: viridis.
-    """
-    values = np.concatenate([matrix.to_numpy(dtype=float).ravel() for _, matrix in parts])
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    if centre is not None:
-        reach = max(abs(high - centre), abs(low - centre), 1e-9)
-        low, high = centre - reach, centre + reach
-    options: dict[str, Any] = {
-        "vmin": low,
-        "vmax": high,
-        "cmap": SEQUENTIAL if centre is None else DIVERGING,
-    }
-    with mpl.rc_context(STYLE):
-        columns = min(3, len(parts))
-        lines = -(-len(parts) // columns)
-        figure = Figure(figsize=(WIDTH, 2.6 * lines), layout="constrained")
-        panels = figure.subplots(lines, columns, squeeze=False).ravel()
-        for axes in panels[len(parts) :]:
-            axes.set_axis_off()
-        for axes, (title, matrix) in zip(panels, parts, strict=False):
-            image = _matrix(axes, title, matrix, options)
-        figure.colorbar(image, ax=list(panels), label=label, shrink=0.8)
-        return as_svg(figure)
-
-
-def _matrix(axes: Axes, title: str, matrix: pd.DataFrame, options: dict[str, Any]) -> Any:
-    values = matrix.to_numpy(dtype=float)
-    image = axes.imshow(values, **options)
-    axes.set_xticks(range(matrix.shape[1]), list(map(str, matrix.columns)), rotation=90)
-    axes.set_yticks(range(matrix.shape[0]), list(map(str, matrix.index)))
-    axes.set_title(title, loc="left")
-    axes.set_xlabel("scored on")
-    axes.set_ylabel("fine-tuned on")
-    return image
+def _draw_diagonal(axes: Axes, points: "np.ndarray[Any, np.dtype[np.float64]]") -> None:
+    """Draw the line on which x and y are equal, on equal axes around all points."""
+    low, high = float(np.nanmin(points)), float(np.nanmax(points))
+    margin = 0.05 * (high - low) or 0.05
+    axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
+    axes.axline((low, low), slope=1, color="0.5", lw=0.8, zorder=0)

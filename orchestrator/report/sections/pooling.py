@@ -1,6 +1,7 @@
 """Pooled models against single-subject ones, ROI by ROI."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import pandas as pd
 import pyarrow as pa
@@ -19,11 +20,15 @@ COLUMNS = (
     Column("r_single", "single-subject r", "r"),
     Column("r_cross_subject", "cross-subject r", "r"),
     Column("r_untuned", "untuned r", "r"),
+    Column("share_better", "pooled better", "share"),
+    Column("share_better_single", "single-subject better", "share"),
+    Column("share_better_cross_subject", "cross-subject better", "share"),
     Column("n_vertices", "vertices", "count"),
     Column("n_pooled", "pooled subjects", "count"),
     Column("protocol", "protocol"),
 )
-AGAINST = (("r_single", "single-subject"), ("r_cross_subject", "cross-subject, mean"))
+SINGLE: Final = ("single", "models of the subject itself")
+CROSS: Final = ("cross_subject", "models of other subjects, mean")
 
 
 def section(table: pa.Table) -> Section:
@@ -37,14 +42,22 @@ def section(table: pa.Table) -> Section:
         name="pooling",
         title="Pooled models",
         reading=tuple(_read(first)),
-        figures=tuple(
-            _picture(first.dropna(subset=[column]), column, label)
-            for column, label in AGAINST
-            if first[column].notna().any()
-        ),
+        figures=tuple(_pictures(first)),
         table=rows,
         columns=COLUMNS,
+        notes=("better: share of an ROI's vertices with a higher r than untuned.",),
     )
+
+
+def _pictures(rows: pd.DataFrame) -> Iterator[Picture]:
+    """Draw, against each kind of models, the shares of vertices by subject and r by ROI."""
+    for column, label in (CROSS, SINGLE):
+        with_shares = rows.dropna(subset=["share_better", f"share_better_{column}"])
+        if len(with_shares):
+            yield _subjects_picture(with_shares, column, label)
+        with_r = rows.dropna(subset=[f"r_{column}"])
+        if len(with_r):
+            yield _rois_picture(with_r, column, label)
 
 
 def _named(rows: pd.DataFrame) -> pd.DataFrame:
@@ -74,18 +87,57 @@ def _read(rows: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _picture(rows: pd.DataFrame, column: str, label: str) -> Picture:
+def by_subject(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Average the shares of better vertices over the ROIs of a subject and group, in per cent.
+
+    column: of the models to compare with. Returns the columns method, dataset, subject, group,
+    pooled, other and n_rois: both shares are over the same ROIs.
+    """
+    keys = ["method", "dataset", "subject", "group"]
+    shares = {"pooled": "share_better", "other": f"share_better_{column}"}
+    paired = rows.dropna(subset=list(shares.values()))
+    grouped = paired.groupby(keys, sort=False)
+    means = {name: 100 * grouped[source].mean() for name, source in shares.items()}
+    return pd.DataFrame({**means, "n_rois": grouped.size()}).reset_index()
+
+
+def _subjects_picture(rows: pd.DataFrame, column: str, label: str) -> Picture:
+    points = by_subject(rows, column)
     above = "; ".join(
-        f"{int((part['r'] > part[column]).sum())} of {count(len(part), 'ROI')} lie above the "
-        f"diagonal for {method}"
+        f"{name} {int((part['pooled'] > part['other']).sum())} of {count(len(part), 'subject')}"
+        for name, part in of_each(points, ("method", "group"))
+    )
+    return Picture(
+        scatter(
+            points,
+            ("other", f"{label}:\n% of vertices better than untuned"),
+            ("pooled", "pooled models:\n% of vertices better than untuned"),
+            diagonal=True,
+        ),
+        alt=f"Scatter of the share of vertices better than untuned, pooled against {label}; above "
+        f"the line: {above}.",
+        caption="One point per subject, ROI group and pooled method: % of an ROI's vertices with a "
+        f"higher r than untuned, mean over its ROIs, protocol {rows['protocol'].iloc[0]}; above "
+        f"the line, where pooled models are better: {above}.",
+    )
+
+
+def _rois_picture(rows: pd.DataFrame, column: str, label: str) -> Picture:
+    above = "; ".join(
+        f"{method} {int((part['r'] > part[f'r_{column}']).sum())} of {count(len(part), 'ROI')}"
         for method, part in of_each(rows, ("method",))
     )
     return Picture(
-        scatter(rows, (column, f"mean r, {label}"), ("r", "mean r, pooled"), diagonal=True),
-        alt=f"Scatter of pooled against {label} mean r: {above}.",
+        scatter(
+            rows,
+            (f"r_{column}", f"{label}: mean r"),
+            ("r", "pooled models: mean r"),
+            diagonal=True,
+        ),
+        alt=f"Scatter of mean r, pooled against {label}; above the line: {above}.",
         caption=f"One point per ROI and pooled method ({count(_n_rois(rows), 'ROI')} of "
         f"subjects), mean Pearson r over its vertices, protocol {rows['protocol'].iloc[0]}; above "
-        "the line, pooling is better.",
+        f"the line, where pooled models are better: {above}.",
     )
 
 

@@ -36,7 +36,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_rois(home / "data", home / "runs")
     inputs = Inputs(RunDirectory(home / "runs"), DataDirectory(home / "data"))
     made = [one.name for one in ANALYSES if make(one, inputs).state == "made"]
-    assert made == ["improvement", "layers", "surface"]
+    assert made == ["improvement", "rois", "layers", "surface"]
     return write_report(inputs, home / "report.html")
 
 

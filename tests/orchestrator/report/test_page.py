@@ -16,17 +16,19 @@ from orchestrator.analyze.run import make
 from orchestrator.execution.run_record import Command
 from orchestrator.report.__main__ import main
 from orchestrator.report.headline import headline
-from orchestrator.report.how_made import SHARED, how_made
+from orchestrator.report.how_made import CHOICES, SHARED, how_made
 from orchestrator.report.page import OUTDATED, as_json, write_report
 from orchestrator.report.sections.section import Column, Section
 from orchestrator.scores.statistics.measured_differences import MeasuredDifferences
 from orchestrator.scores.statistics.summaries import compare_all
 from orchestrator.scores.statistics.vertex_pairs import pair
-from tests.builders.small_scores import ENCODING, roi, write, write_sweep
+from tests.builders.small_scores import ENCODING, LAYERS, roi, write, write_sweep
 from trainables.data.data_directory import DataDirectory
+from trainables.encoding.score_rois import RoiScores
 from trainables.results.provenance import code_version
 from trainables.results.run_directory import RunDirectory
-from trainables.spec import Contrastive, Regression, Trial, Untuned
+from trainables.results.score_files import write_scores
+from trainables.spec import PROTOCOLS, Contrastive, Regression, Trial, Untuned
 from trainables.spec.setting import setting_of
 
 
@@ -51,14 +53,76 @@ def test_the_headline_is_what_the_statistics_say(inputs):
     assert any("optimistic" in note for note in top.notes)
 
 
+def test_an_optimistic_r_that_is_lower_is_explained_at_its_number(tmp_path):
+    runs = tmp_path / "runs"
+    for objective, of_paper in ((Untuned(), 0.1), (Contrastive(), 0.35)):
+        trial = Trial(objective, (roi("V1v"),), encoding=ENCODING)
+        scores = [
+            RoiScores(
+                roi=roi("V1v"),
+                protocol=protocol,
+                layer=LAYERS[0],
+                layers=LAYERS,
+                vertex=np.arange(4, dtype=np.int32),
+                alpha=np.full(4, 10.0),
+                r=np.full(4, r),
+                r_by_layer=np.full((2, 4), r),
+                choice_by_layer=np.zeros((2, 4)),
+                n_test=15,
+            )
+            for protocol, r in (("nested", 0.3), ("paper", of_paper))
+        ]
+        write_scores(RunDirectory(runs), trial, scores)
+    top = headline(Inputs(RunDirectory(runs), DataDirectory(tmp_path / "data")))
+    assert {row[2]: row[3] for row in top.rows if row[0] == "paper"} == {
+        "untuned": "0.100 †",
+        "contrastive": "0.350",
+    }
+    [note] = [one for one in top.notes if one.startswith("† ")]
+    assert "paper is optimistic" in note
+    assert "four fifths of the test images" in note
+
+
+@pytest.mark.parametrize("protocol", ["nested", "paper"])
+def test_a_page_of_one_protocol_has_its_scores_alone_and_names_it(inputs, tmp_path, protocol):
+    other = "paper" if protocol == "nested" else "nested"
+    page = tmp_path / "report.html"
+    assert main(["--out", str(inputs.runs), "--protocol", protocol, "--page", str(page)]) == 0
+    text = html.unescape(page.read_text())
+    assert f"<h1>Sweep of nsd, protocol {protocol}</h1>" in text
+    how = text[text.index('<section id="how">') : text.index('id="headline"')]
+    assert how.lower().count(f"under protocol {protocol}") == 1
+    assert f"--protocol {protocol}" in how
+    assert f"protocol {other}" not in text.lower()
+    for content in re.findall(r'<script type="application/json">(.*?)</script>', text):
+        table = json.loads(content)
+        if "protocol" not in table["names"]:
+            continue
+        found = {row[table["names"].index("protocol")] for row in table["rows"]}
+        assert found == {protocol}
+    of_protocol = Inputs(inputs.runs, inputs.data, protocol)
+    rows = [row for row in headline(inputs).rows if row[0] == protocol]
+    assert [row[:3] for row in headline(of_protocol).rows] == [row[:3] for row in rows]
+    assert [row[3].strip(" †") for row in headline(of_protocol).rows] == [
+        row[3].strip(" †") for row in rows
+    ]
+
+
+def test_a_protocol_without_scores_is_refused_in_one_line(inputs, capsys):
+    assert main(["--out", str(inputs.runs), "--protocol", "clean"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --protocol clean: no scores; there are nested, paper\n"
+    )
+
+
 def test_a_page_says_what_is_there_and_what_is_missing(inputs, tmp_path):
     page = write_report(inputs, tmp_path / "report.html").read_text()
-    assert len(ANALYSES) == 11
+    assert len(ANALYSES) == 12
     for one in ANALYSES:
         assert f'<section id="{one.name}">' in page
     assert "no pooled model has been scored" in page
     assert "orchestrator.ingest task" in page
-    assert page.count('class="data"') == 2
+    assert page.count('class="data"') == 3
 
 
 def test_the_page_opens_with_how_it_was_made(inputs, tmp_path):
@@ -70,6 +134,7 @@ def test_the_page_opens_with_how_it_was_made(inputs, tmp_path):
     head = html.unescape(page[page.index('<section id="how">') : page.index('id="headline"')])
     assert "nsd: measured responses of subj01, subj02, 6 ROIs" in head
     assert "arXiv 2410.06067" in head
+    assert set(CHOICES) == set(PROTOCOLS)
     method = how_made(inputs).method
     assert len(re.findall(r"\.(?= [A-Z])", method.split(" After ")[0])) == 4  # of five sentences
     assert f"python -m orchestrator.sweep paper --out {inputs.runs} --rois 'V1v hV4'" in head
@@ -106,7 +171,7 @@ def test_tables_of_earlier_scores_are_not_mixed_with_newer_ones(inputs, tmp_path
         write(inputs.runs.path, Contrastive(), roi("V1v", subject, n=40), [0.9] * 40, started=9.0)
     later = Inputs(inputs.runs, inputs.data)
     page = write_report(later, tmp_path / "report.html").read_text()
-    assert page.count(OUTDATED) == page.count('class="data"') == 2
+    assert page.count(OUTDATED) == page.count('class="data"') == 3
     pairs = pair(later.of_protocol("nested").over_seeds, "contrastive", "untuned")
     for found in compare_all([pairs], "group", MeasuredDifferences()):
         [row] = [r for r in headline(later).rows if r[:3] == ("nested", found.row.label, found.a)]
