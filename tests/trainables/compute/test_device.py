@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from trainables.compute.device import device_name, free_bytes, indexed
+from trainables.compute import device
+from trainables.compute.device import device_name, free_bytes, indexed, use_threads
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -43,3 +44,13 @@ def test_free_memory_of_the_machine_is_measured():
 def test_a_device_has_the_name_that_users_know():
     assert device_name(torch.device("cuda:2")) == "Tesla"
     assert device_name(CPU) == "cpu"
+
+
+def test_torch_and_blas_get_the_same_number_of_threads(monkeypatch):
+    found = []
+    monkeypatch.setattr(torch, "set_num_threads", found.append)
+    monkeypatch.setattr(
+        device, "threadpool_limits", lambda n, user_api: found.append((n, user_api))
+    )
+    use_threads(3)
+    assert found == [3, (3, "blas")]

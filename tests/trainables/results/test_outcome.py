@@ -8,7 +8,7 @@ import pytest
 
 from trainables.exceptions import Failure
 from trainables.results.epoch_report import EpochReport
-from trainables.results.outcome import Outcome, failed
+from trainables.results.outcome import Outcome, failed, write_failure
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Encoding, Roi, Trial
 
@@ -46,6 +46,20 @@ def test_the_outcome_of_a_failure_has_its_kind_and_nothing_of_a_finished_trial()
         "no space",
     )
     assert (outcome.host, outcome.device, outcome.seconds, outcome.history) == ("", "", {}, ())
+
+
+@pytest.mark.parametrize("status", [None, "failed", "stopped", "finished"])
+def test_a_failure_replaces_no_outcome_that_is_better(tmp_path, status) -> None:
+    runs, failure = RunDirectory(tmp_path), Failure("worker-lost", "gone")
+    before = None
+    if status is not None:
+        before = replace(OUTCOME, status=status, error="no" if status == "failed" else None)
+        before.write(runs)
+    is_written = status in (None, "failed")
+    assert write_failure(runs, TRIAL, failure) == is_written
+    found = Outcome.read(runs, TRIAL.id)
+    assert found is not None
+    assert found.error == "gone" if is_written else found == before
 
 
 def test_an_outcome_can_be_read_by_a_person_with_its_ids(tmp_path) -> None:

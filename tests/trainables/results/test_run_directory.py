@@ -4,6 +4,8 @@ from pathlib import Path
 
 from tests.builders.spelled_paths import HOME, PRODUCT, other_spellers, spelled
 from trainables.results.run_directory import RunDirectory
+from trainables.spec import Roi, Trial, Untuned
+from trainables.storage import s3_mirror
 from trainables.storage.scratch_file import ScratchFile
 from trainables.storage.temporary_files import temporary_name
 
@@ -63,6 +65,38 @@ def test_outcomes_and_scores_are_listed_without_files_that_are_being_written(
     assert runs.score_files(B) == [runs.score_file(B, EBA)]
     assert runs.has_scores(["c-00000000", B])
     assert not runs.has_scores(["c-00000000"])
+
+
+def test_what_no_result_is_named_like_is_a_stranger(tmp_path: Path) -> None:
+    runs = RunDirectory(tmp_path)
+    probes = [runs.probe_file("landscape", A), runs.head_file("landscape", A)]
+    results = [
+        *(runs.score_file(A, V1), runs.prediction_file(A, V1), runs.outcome_file(A)),
+        *(runs.log_file(A), runs.checkpoints(A).path / "note.json", *probes),
+    ]
+    strangers = [
+        *(runs.all_scores / "copy", runs.scores(A) / "a.csv", runs.score_file(A, f"{EBA} (1)")),
+        *(tmp_path / "predictions" / "copy", runs.prediction_file(A, "x").with_suffix(".csv")),
+        *(runs.outcome_file("x"), runs.outcome_file(A).with_suffix(".bak"), runs.log_file("x")),
+        *(runs.all_checkpoints / "old", runs.probe_file("landscape", A).with_suffix(".png")),
+    ]
+    for path in (*results, *strangers):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "probes" / "notes.txt").touch()  # the directory of a kind is anyone's
+    assert sorted(runs.strangers()) == sorted(strangers)
+
+
+def test_a_trial_s_small_files_are_fetched(tmp_path: Path, monkeypatch) -> None:
+    runs, asked = RunDirectory(tmp_path), []
+    trial = Trial(Untuned(), (Roi("nsd", "subj01", "lh", "V1v", 4, "0123abcd"),))
+    monkeypatch.setattr(s3_mirror, "pull_file", asked.append)
+    monkeypatch.setattr(s3_mirror, "pull", lambda path, **which: asked.append((path, *which)))
+    runs.fetch_trial(trial)
+    assert asked == [
+        *(runs.outcome_file(trial.id), runs.log_file(trial.id), (runs.scores(trial.id),)),
+        (runs.checkpoints(trial.training_id).path, "skip", "prune"),
+    ]
 
 
 def test_what_killed_workers_left_in_scratch_is_removed(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_all_rois_of_a_trial_are_read_together(tmp_path) -> None:
     trial = Trial(Untuned(), (ROI, other), encoding=ENCODING)
     for roi in trial.rois:
         write_scores(RunDirectory(tmp_path), trial, [roi_scores(roi=roi), roi_scores("paper", roi)])
+    written(tmp_path)
     table = read_scores(RunDirectory(tmp_path), trial.id)
     assert sorted(set(table["roi"].to_pylist())) == ["EBA", "V1v"]
     assert len(table) == 16

@@ -75,6 +75,10 @@ def test_contrasts_are_paired_tests_of_the_hemispheres(pairs) -> None:
     expected = scipy.stats.ttest_rel(by_subject["lh"], by_subject["rh"]).pvalue
     assert found["all"].t_p == pytest.approx(expected)
     assert found["all"].t_q is None
+    assert found["all"].flip_q is None
+    flip_q = scipy.stats.false_discovery_control([found[name].flip_p for name in GROUPS])
+    assert [found[name].flip_q for name in GROUPS] == pytest.approx(list(flip_q))
+    assert {one.method for one in found.values()} == {"contrastive"}
 
 
 def test_without_both_hemispheres_there_is_no_contrast(pairs) -> None:

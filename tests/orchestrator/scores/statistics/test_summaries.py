@@ -20,7 +20,7 @@ from orchestrator.scores.statistics.summaries import (
     summarise,
     totals,
 )
-from orchestrator.scores.statistics.vertex_pairs import pair
+from orchestrator.scores.statistics.vertex_pairs import measure_rois, pair
 from tests.builders.made_up_pairs import made_up, measured_with
 from tests.builders.small_scores import roi, write, write_sweep
 from trainables.results.run_directory import RunDirectory
@@ -117,6 +117,17 @@ def test_pairs_are_the_same_vertex_of_the_same_roi_with_two_scores(tmp_path) -> 
     pairs = pair(vertices_of(tmp_path), "contrastive", "untuned")
     assert pairs.frame[["a", "b"]].to_numpy().tolist() == [[0.5, 0.1], [0.8, 0.4]]
     assert (pairs.n_only_a, pairs.n_only_b, pairs.n_constant) == (3, 2, 2)
+    assert (pairs.a, pairs.b) == ("contrastive", "untuned")
+
+
+def test_the_rois_of_a_hemisphere_are_kept(tmp_path) -> None:
+    for side in ("lh", "rh"):
+        for objective in (Untuned(), Contrastive()):
+            write(tmp_path, objective, roi("V1v", hemisphere=side), [0.1, 0.2])
+    pairs = pair(vertices_of(tmp_path), "contrastive", "untuned")
+    (found,) = measure_rois([pairs], MeasuredDifferences())
+    assert list(found.of_hemisphere("rh").rois["hemisphere"]) == ["rh"]
+    assert list(found.of_hemisphere("both").rois["hemisphere"]) == ["lh", "rh"]
 
 
 def test_scores_on_other_data_are_not_paired(tmp_path) -> None:

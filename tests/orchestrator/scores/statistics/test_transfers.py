@@ -142,6 +142,21 @@ def test_models_and_targets_are_in_order_and_come_once():
     assert found.models == found.targets == ("subj01", "subj02", "subj03")
 
 
+def test_all_numbers_are_over_the_vertices_that_both_score():
+    own, other = (Roi("nsd", f"subj0{k}", "lh", "V1v", N_VERTICES, "0123abcd") for k in (1, 2))
+    model = Trial(Contrastive(), (own,), encoding=ENCODING)
+    holes = [np.array([0, 0, np.nan]), np.array([0, 0.3, 0.9])]
+    items = [
+        (Trial(Untuned(), (own,), encoding=ENCODING), own, 0.0),
+        (Trial(Untuned(), (other,), encoding=ENCODING), other, holes[0]),
+        (Evaluation(model, (other,)), other, holes[1]),
+    ]
+    found = transfers(score_table(items))[0].entries["subj01", "subj02"]
+    assert found.untuned == pytest.approx(untuned_r(other) + 0.005)
+    assert found.gain == pytest.approx(0.15)
+    assert found.better == pytest.approx(0.5)
+
+
 def test_an_equal_vertex_is_not_better():
     own, other = (Roi("nsd", f"subj0{k}", "lh", "V1v", N_VERTICES, "0123abcd") for k in (1, 2))
     model = Trial(Contrastive(), (own,), encoding=ENCODING)
