@@ -265,3 +265,12 @@ def test_a_gpu_scores_a_layer_as_the_cpu_does(protocol) -> None:
     gpu = score_layer(protocol, gram([X.cuda()]), Y_cpu.cuda(), split(), encoding())
     torch.testing.assert_close(gpu.r.cpu(), cpu.r, rtol=0, atol=1e-5)
     torch.testing.assert_close(gpu.alpha.cpu(), cpu.alpha)
+
+
+def test_rows_that_are_not_measured_leave_test_images_and_released_rows_alone() -> None:
+    parts = Split(np.arange(10, 20), np.arange(10), 20)
+    found = parts.without(np.array([3, 12, 19]))
+    assert found.test.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert found.train.tolist() == list(range(10, 20))
+    assert found.released.tolist() == [10, 11, 13, 14, 15, 16, 17, 18]
+    assert parts.test.tolist() == list(range(10))

@@ -8,7 +8,7 @@ import pytest
 
 from trainables.exceptions import Failure
 from trainables.results.epoch_report import EpochReport
-from trainables.results.outcome import Outcome, failed, write_failure
+from trainables.results.outcome import Outcome, failed, read_ended, write_failure
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Encoding, Roi, Trial
 
@@ -60,6 +60,16 @@ def test_a_failure_replaces_no_outcome_that_is_better(tmp_path, status) -> None:
     found = Outcome.read(runs, TRIAL.id)
     assert found is not None
     assert found.error == "gone" if is_written else found == before
+
+
+@pytest.mark.parametrize("status", ["failed", "stopped", "finished"])
+def test_a_failed_trial_and_one_that_lacks_scores_have_not_ended(tmp_path, status) -> None:
+    """Where nothing is to be scored, a finished trial has all its scores."""
+    runs, bare = RunDirectory(tmp_path), Trial(Contrastive(), (ROI,), encoding=None)
+    for trial in (TRIAL, bare):
+        replace(OUTCOME, trial=trial, status=status).write(runs)
+    assert (read_ended(runs, TRIAL) is not None) == (status == "stopped")
+    assert (read_ended(runs, bare) is not None) == (status != "failed")
 
 
 def test_an_outcome_can_be_read_by_a_person_with_its_ids(tmp_path) -> None:

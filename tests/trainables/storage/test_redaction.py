@@ -20,7 +20,7 @@ from trainables.results.event_log import TrialLog
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Trial, Untuned
-from trainables.storage.redaction import redact
+from trainables.storage.redaction import redact, redact_values
 
 PASSWORD = "c0rrect-h0rse"
 HIDDEN = {
@@ -98,6 +98,12 @@ def test_secrets_in_text_are_hidden_and_the_rest_is_kept(text: str) -> None:
     hidden = redact(text)
     assert hidden == HIDDEN[text]
     assert redact(hidden) == hidden
+
+
+def test_every_text_of_a_nested_value_is_hidden() -> None:
+    secret, hidden = f"https://:{PASSWORD}@host", "https://:***@host"
+    value = {"a": [secret, 3, (secret, None)], "b": {"c": secret, "d": True}}
+    assert redact_values(value) == {"a": [hidden, 3, [hidden, None]], "b": {"c": hidden, "d": True}}
 
 
 @pytest.mark.parametrize("text", KEPT)

@@ -24,6 +24,8 @@ from trainables.results.run_directory import RunDirectory
 from trainables.storage.atomic import atomic_write, read_parquet, write_parquet, write_text
 from trainables.storage.s3_mirror import (
     address,
+    create,
+    exists,
     is_large,
     is_mirror,
     place,
@@ -82,6 +84,17 @@ def test_a_local_path_is_local_whatever_its_names(client: Any, text: str) -> Non
     assert path == Path(text)
     assert not is_mirror(path / "trials" / "t.json")
     assert address(path) == text
+
+
+def test_a_local_file_is_created_once_beside_what_it_is_made_from(tmp_path: Path) -> None:
+    source, path = tmp_path / "source", tmp_path / "target"
+    source.write_text("mine")
+    assert not exists(path)
+    create(source, path)
+    assert path.read_text() == "mine"
+    assert exists(path)
+    with pytest.raises(FileExistsError):
+        create(source, path)
 
 
 def test_the_path_of_a_mirror_is_no_directory_to_give(machine: Machine) -> None:

@@ -234,3 +234,4 @@ def test_only_objects_below_a_directory_are_listed(
     assert [one.key for one in s3_objects.objects_below(BUCKET, "d")] == ["d/a", "d/b/c"]
     assert s3_objects.object_at(BUCKET, "d") is None
     client.delete_object(Bucket=BUCKET, Key="d-2026/../../x")
+    assert {"d/a", "d.json"} < {one.key for one in s3_objects.objects_below(BUCKET, "")}

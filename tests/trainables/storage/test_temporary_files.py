@@ -77,6 +77,19 @@ def test_a_directory_is_as_young_as_its_youngest_file(tmp_path: Path) -> None:
     assert remove_abandoned(tmp_path) == []
     os.utime(partial / "rows-000.parquet", (0, 0))
     assert remove_abandoned(tmp_path) == [partial]
+    assert names(tmp_path) == []
+
+
+def test_an_abandoned_link_is_removed_and_what_it_points_to_is_kept(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a").touch()
+    link = tmp_path / leftovers("nsd-subj01")[1][0]
+    link.symlink_to(data)
+    assert remove_abandoned(tmp_path) == [link]
+    assert not link.is_symlink()
+    assert names(tmp_path) == ["data"]
+    assert names(data) == ["a"]
 
 
 def test_the_clock_of_a_file_system_is_read_and_leaves_nothing(tmp_path: Path) -> None:

@@ -85,6 +85,17 @@ def test_the_error_of_images_that_seeds_do_not_share_counts_once() -> None:
     assert found.half_width == pytest.approx(t(2) * 0.01 / np.sqrt(3))
 
 
+def test_the_error_of_images_is_split_into_what_seeds_share_and_what_they_do_not() -> None:
+    own = [effects(k, 0.003) for k in range(3)]
+    own = [e - np.mean(own, axis=0) for e in own]
+    common = effects(9)
+    scores = [trial(str(k), 0.5 + 0.01 * k, common + e) for k, e in enumerate(own)]
+    found = mean_uncertainty([roi("1", scores, [trial(None, 0.4)])], [1.0])
+    images = common @ common - sum(e @ e for e in own) / (3 * 2)
+    expected = np.sqrt(t(N_IMAGES - 1) ** 2 * images + t(2) ** 2 * 0.01**2 / 3)
+    assert found.half_width == pytest.approx(expected)
+
+
 def test_variances_of_images_and_seeds_add_up_each_with_its_t() -> None:
     e = effects(0)
     scores = [trial(str(k), r, e) for k, r in enumerate((0.50, 0.53, 0.49))]

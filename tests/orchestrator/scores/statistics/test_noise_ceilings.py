@@ -62,6 +62,7 @@ def test_a_share_above_1_is_counted_and_not_clipped(tmp_path, v1) -> None:
     assert one.share == pytest.approx(np.median([0.25, 0.25, 2.25, 3.24]))
     assert one.share > 1
     assert (one.n_above, one.n_vertices, one.n_without) == (2, 4, 2)
+    assert (one.row.label, one.method) == ("V1v", "untuned")
     assert one.ceiling == pytest.approx((0.5 + 0.8 + 0.4 + 0.5) / 4)
 
 
