@@ -11,8 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
 BETAS: Final = np.logspace(-2, 2, 1000)
 """The paper's grid of factors of the temperature."""
+STRIDE: Final = 32
+"""The search for the best factor first tries one in so many."""
 BLOCK: Final = 1 << 24
 """Entries of scaled critics in memory at once, as float64."""
 
@@ -27,19 +31,19 @@ def info_nce(critic: Tensor) -> float:
     return float((critic.diagonal() - normaliser).mean())
 
 
-def bounds(cosines: Tensor, temperature: float) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    """Bound the information at every β of BETAS, in blocks of bounded memory.
+def bounds(cosines: Tensor, temperature: float, betas: Array = BETAS) -> Array:
+    """Bound the information at every β of betas, in blocks of bounded memory.
 
     cosines: (K, K), row j an image, column i a response, as in the loss, in which each image picks
-    its response. Returns (len(BETAS),) nats.
+    its response. Returns (len(betas),) nats.
     """
-    scale = 1 / (temperature * torch.from_numpy(BETAS).to(cosines.device))
+    scale = 1 / (temperature * torch.from_numpy(betas).to(cosines.device))
     wide, own = cosines.double(), cosines.double().diagonal()
     found = []
     for part in torch.split(scale, max(1, BLOCK // wide.numel())):
         normaliser = torch.logsumexp(part.view(-1, 1, 1) * wide, dim=2) - math.log(len(wide))
         found.append((part.view(-1, 1) * own - normaliser).mean(dim=1))
-    values: np.ndarray[Any, np.dtype[np.float64]] = torch.cat(found).cpu().numpy()
+    values: Array = torch.cat(found).cpu().numpy()
     return values
 
 
@@ -49,9 +53,16 @@ def bound(cosines: Tensor, temperature: float, beta: float) -> float:
 
 
 def best_beta(cosines: list[Tensor], temperature: float) -> float:
-    """Choose the β of the highest bound, averaged over batches of pairs.
+    """Choose the β of BETAS with the highest bound, averaged over batches of pairs.
 
-    cosines: of each batch, (K, K).
+    cosines: of each batch, (K, K). The bound is concave in 1/β (linear less a log-sum-exp), so that
+    the best of all is next to the best of every few.
     """
-    means = np.mean([bounds(one, temperature) for one in cosines], axis=0)
-    return float(BETAS[int(np.argmax(means))])
+    coarse = STRIDE * _best(cosines, temperature, BETAS[::STRIDE])
+    first = max(0, coarse - STRIDE + 1)
+    return float(BETAS[first + _best(cosines, temperature, BETAS[first : coarse + STRIDE])])
+
+
+def _best(cosines: list[Tensor], temperature: float, betas: Array) -> int:
+    """Find the position of the β with the highest mean bound, the first of equals."""
+    return int(np.argmax(np.mean([bounds(one, temperature, betas) for one in cosines], axis=0)))

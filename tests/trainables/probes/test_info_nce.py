@@ -54,11 +54,21 @@ def test_all_betas_at_once_equal_one_after_another():
         assert together[place] == pytest.approx(bound(cosines, 0.3, BETAS[place]), abs=1e-12)
 
 
-def test_the_chosen_beta_has_the_highest_mean_bound():
-    generator = torch.Generator().manual_seed(2)
-    many = [torch.eye(12) * 0.4 + 0.3 * torch.rand(12, 12, generator=generator) for _ in range(3)]
-    means = np.mean([bounds(one, 0.3) for one in many], axis=0)
-    assert best_beta(many, 0.3) == BETAS[means.argmax()]
+def batches(diagonal: float, spread: float, seed: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    noise = [torch.rand(12, 12, generator=generator) - 0.5 for _ in range(3)]
+    return [diagonal * torch.eye(12) + spread * one for one in noise]
+
+
+@pytest.mark.parametrize(
+    ("diagonal", "spread"),
+    [(0.4, 0.3), (0.05, 0.5), (0.02, 1.0), (1.0, 0.0), (0.0, 0.0), (-0.5, 0.4), (1e-3, 1e-3)],
+)
+def test_the_chosen_beta_has_the_highest_mean_bound_of_all(diagonal, spread):
+    for seed in range(10):
+        many = batches(diagonal, spread, seed)
+        means = np.mean([bounds(one, 0.3) for one in many], axis=0)
+        assert best_beta(many, 0.3) == BETAS[means.argmax()]
 
 
 def test_images_are_rows_as_in_the_loss():
