@@ -8,13 +8,7 @@ UV_VERSION := 0.13.9
 	mlflow-server lock clean
 
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, transfer, analyse, report.
-	$(BIN)/python -m orchestrator.sweep
-	$(BIN)/python -m orchestrator.evaluate transfer --out demo/runs --data demo/data \
-		--methods contrastive --rois hV4 --experiment nsd-simulated --local
-	$(BIN)/python -m orchestrator.analyze --out demo/runs --data demo/data \
-		--weights demo/weights.safetensors --experiment nsd-simulated \
-		--saliency-layer features.10
-	$(BIN)/python -m orchestrator.report --out demo/runs
+	$(BIN)/python -m orchestrator.demo
 
 test: $(READY)  ## Pass every test.
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not ray and not cluster"

@@ -1,6 +1,7 @@
 """The demonstration's data: simulated once, then ingested by the real ingest command."""
 
 import multiprocessing
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -18,10 +19,11 @@ def is_prepared(home: Path) -> bool:
     return any(path.name == TASK_NAME for path in DataDirectory(home / "data").tasks())
 
 
-def prepare_demo(home: Path, console: Console) -> None:
+def prepare_demo(home: Path, console: Console, connect: Callable[[], object]) -> None:
     """Make the demonstration's data under home: source, weights.safetensors and data.
 
-    The backbone is pretrained in a process of its own while the data is made.
+    The backbone is pretrained in a process of its own while Ray starts and the data is made.
+    connect: starts Ray, which reads the images.
     """
     from orchestrator.ingest.run import ingest_algonauts
     from orchestrator.ingest.settings import Settings
@@ -36,6 +38,7 @@ def prepare_demo(home: Path, console: Console) -> None:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         console.print(f"pretraining the backbone on simulated classes (about a minute): {weights}")
         pretraining = pool.submit(_pretrain, weights)
+        connect()
         console.print(f"simulating {len(simulation.subjects)} subjects in {home / 'source'}")
         simulate(home / "source", simulation)
         ingest_algonauts(

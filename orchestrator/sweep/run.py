@@ -87,8 +87,8 @@ def _prepare_demo(run: RunSettings, console: Console) -> None:
         return
     from orchestrator.cluster.connection import connect, local_cpus
 
-    connect(local_cpus(), include_dashboard=True)  # else ingest would start a Ray of its own
-    prepare_demo(DEMO, console)
+    # Else ingest would start a Ray of its own, without the sweep's dashboard and CPUs.
+    prepare_demo(DEMO, console, lambda: connect(local_cpus(), include_dashboard=True))
 
 
 def _digest(changes: TrialChanges) -> str | None:

@@ -1,0 +1,3 @@
+"""The demonstration: every command on simulated data, in one process."""
+
+__all__: list[str] = []
