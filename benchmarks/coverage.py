@@ -19,9 +19,6 @@ from orchestrator.scores.statistics.hierarchical_interval import Uncertainty, me
 from orchestrator.scores.statistics.image_jackknife import MeasuredResponses, standardise
 from orchestrator.scores.statistics.roi_differences import Images, TrialScore, subtract
 
-N_IMAGES: Final = 200
-"""Test images of a subject."""
-N_VERTICES: Final = 40
 NOISE: Final = 1.0
 """Standard deviation of what is not in the stimulus; the signal has 1."""
 PREDICTION: Final = 0.6
@@ -44,6 +41,9 @@ class Design:
     seed_spread: float = 0.05
     shared_images: float = 0.5
     """Share of the test images that all subjects see."""
+    n_images: int = 200
+    """Test images of a subject."""
+    n_vertices: int = 40
 
 
 DESIGNS: Final = tuple(
@@ -93,12 +93,7 @@ def coverage(design: Design, repeats: int, seed: int = 0) -> tuple[Values, str]:
     subjects over all images, and over all seeds where it covers seeds.
     """
     held = np.zeros(3)
-    for repeat in range(repeats):
-        rng = np.random.default_rng([seed, repeat])
-        subjects = list(_simulate(design, rng))
-        found, middle = program_interval(subjects)
-        expected = np.mean([one.expected for one in subjects])
-        truth = 0.0 if found.covers_subjects else expected
+    for subjects, found, middle, truth, rng in _comparisons(design, repeats, seed):
         bootstrap = _percentiles(subjects, rng, resample=found.covers_subjects)
         vertices = _vertices(subjects, rng)
         ours = (middle - found.half_width, middle + found.half_width)
@@ -106,12 +101,32 @@ def coverage(design: Design, repeats: int, seed: int = 0) -> tuple[Values, str]:
     return held / repeats, ", ".join(found.levels)
 
 
+def program_coverage(design: Design, repeats: int, seed: int = 0) -> float:
+    """Return the share of comparisons whose interval, of the program alone, holds the truth."""
+    found = _comparisons(design, repeats, seed)
+    return float(
+        np.mean([abs(middle - truth) <= one.half_width for _, one, middle, truth, _ in found])
+    )
+
+
+def _comparisons(
+    design: Design, repeats: int, seed: int
+) -> Iterator[tuple[list[Subject], Uncertainty, float, float, np.random.Generator]]:
+    """Yield simulated comparisons: subjects, interval, its middle, the truth, and a generator."""
+    for repeat in range(repeats):
+        rng = np.random.default_rng([seed, repeat])
+        subjects = list(_simulate(design, rng))
+        found, middle = program_interval(subjects)
+        expected = float(np.mean([one.expected for one in subjects]))
+        yield subjects, found, middle, 0.0 if found.covers_subjects else expected, rng
+
+
 def _simulate(design: Design, rng: np.random.Generator) -> Iterator[Subject]:
     """Yield subjects whose two methods differ by chance alone."""
-    n_shared = round(design.shared_images * N_IMAGES)
+    n_shared = round(design.shared_images * design.n_images)
     difficulty = rng.standard_normal((2, n_shared))
     for number in range(design.n_subjects):
-        own = np.arange(N_IMAGES - n_shared) + n_shared + number * N_IMAGES
+        own = np.arange(design.n_images - n_shared) + n_shared + number * design.n_images
         numbers = np.concatenate([np.arange(n_shared), own])
         size = PREDICTION * np.exp(design.subject_spread * rng.standard_normal(2))
         sizes = size[:, None] * np.exp(
@@ -120,7 +135,8 @@ def _simulate(design: Design, rng: np.random.Generator) -> Iterator[Subject]:
         images = np.concatenate([difficulty, rng.standard_normal((2, len(own)))], axis=1)
         over_seeds = size[:, None] * np.exp(design.seed_spread * NODES)
         expected = _r(over_seeds) @ SHARES / SHARES.sum() if design.n_seeds > 1 else _r(sizes[:, 0])
-        yield _measure(sizes, images, numbers, float(expected[0] - expected[1]), rng)
+        signal = rng.standard_normal((design.n_images, design.n_vertices))
+        yield _measure(sizes, images, numbers, float(expected[0] - expected[1]), signal, rng)
 
 
 def _r(sizes: Values) -> Values:
@@ -130,21 +146,27 @@ def _r(sizes: Values) -> Values:
 
 
 def _measure(
-    sizes: Values, images: Values, numbers: Any, expected: float, rng: np.random.Generator
+    sizes: Values,
+    images: Values,
+    numbers: Any,
+    expected: float,
+    signal: Values,
+    rng: np.random.Generator,
 ) -> Subject:
     """Draw responses and predictions of a subject, and measure the effects of its images.
 
-    sizes: (2, n_seeds) of the error. images: (2, n_images), how each method errs on each.
+    sizes: (2, n_seeds) of the error. images: (2, n_images), how each method errs on each. signal:
+    (n_images, n_vertices), what a perfect model would predict.
     """
-    signal = rng.standard_normal((N_IMAGES, N_VERTICES))
+    n_images, n_vertices = signal.shape
     measured = signal + NOISE * rng.standard_normal(signal.shape)
     responses, standard = MeasuredResponses(measured), standardise(measured)
-    every = np.ones(N_VERTICES, bool)
-    r = np.empty((*sizes.shape, N_VERTICES))
-    effects = np.empty((*sizes.shape, N_IMAGES))
+    every = np.ones(n_vertices, bool)
+    r = np.empty((*sizes.shape, n_vertices))
+    effects = np.empty((*sizes.shape, n_images))
     for method, seed in np.ndindex(*sizes.shape):
         # Half of the variance of the error is shared by seeds, and all of it by vertices.
-        error = (images[method] + rng.standard_normal(N_IMAGES)) / np.sqrt(2)
+        error = (images[method] + rng.standard_normal(n_images)) / np.sqrt(2)
         predicted = signal + sizes[method, seed] * error[:, None]
         _, effects[method, seed] = responses.mean_r(predicted, every)
         r[method, seed] = (standard * standardise(predicted)).mean(axis=0)
@@ -183,7 +205,9 @@ def _percentiles(
 def _vertices(subjects: list[Subject], rng: np.random.Generator) -> tuple[float, float]:
     """Resample vertices as if they were independent."""
     drawn = [
-        one.by_vertex[rng.integers(N_VERTICES, size=(N_DRAWS, N_VERTICES))].mean(axis=1)
+        one.by_vertex[rng.integers(len(one.by_vertex), size=(N_DRAWS, len(one.by_vertex)))].mean(
+            axis=1
+        )
         for one in subjects
     ]
     low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
