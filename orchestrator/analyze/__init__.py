@@ -1,3 +1,3 @@
 """The analyze command: one table per analysis."""
 
-__all__ = ["analysis", "catalogue", "questions", "run"]
+__all__ = ["analysis", "catalogue", "model_groups", "questions", "run"]

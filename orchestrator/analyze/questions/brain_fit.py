@@ -8,8 +8,7 @@ import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.analyze.backbone_columns import BACKBONE_FIELDS
-from orchestrator.analyze.questions.classification import KIND
-from orchestrator.analyze.questions.classification import make as classify
+from orchestrator.analyze.questions.classification import KIND, read_accuracies
 from orchestrator.scores.references import UNTUNED, join_untuned
 from orchestrator.scores.rows import roi_weights
 from trainables.spec import Trial
@@ -37,7 +36,7 @@ backbones was fine-tuned on: over the ROIs of a subject, then over subjects."""
 
 def make(inputs: Inputs) -> pa.Table:
     """Join each backbone's gain on its own ROIs with its accuracy, and mark the Pareto fronts."""
-    accuracy = classify(inputs).to_pandas()
+    accuracy = read_accuracies(inputs).to_pandas()
     parts = []
     for protocol in inputs.protocols:
         by_roi = _by_roi(inputs, protocol)

@@ -114,11 +114,24 @@ def test_layers_names_the_best_layer_of_each_method_and_group(uneven):
 
 
 def test_classification_keeps_methods_and_groups_apart():
-    rows = [{**place, "accuracy": value} for place, value in models(VALUES)]
+    groups = {"early": "Early-L", "higher": "Face"}
+    rows = [
+        {"level": "group", "method": method, "model_group": groups[group], "accuracy": value}
+        | {"difference": value - 0.5, "low": value - 0.6, "high": value - 0.4, "n_backbones": 2}
+        for (method, group), value in VALUES.items()
+    ]
+    untuned = {"model_group": None, "roi": None, "accuracy": 0.5}
+    rows.append({"level": "backbone", "method": "untuned", **untuned})
     table = made_up(classification.SCHEMA, rows)
-    [sentence] = SECTIONS["classification"](table).reading
-    for (method, group), value in VALUES.items():
-        assert f"{method}, {group} {value:.1%} (2 backbones)" in sentence
+    _, *sentences = SECTIONS["classification"](table).reading
+    for sentence, method in zip(sentences, ("regression", "contrastive"), strict=True):
+        parts = sentence.split(": ")[1].split("; ")
+        assert sentence.startswith(f"{method} on ")
+        for group, part in zip(groups, (parts[0], parts[2]), strict=True):
+            value = VALUES[method, group]
+            change = f"{100 * value - 50:+.1f} percentage points"
+            interval = f"({100 * value - 60:+.1f} to {100 * value - 40:+.1f}"
+            assert f"{groups[group]} {value:.1%}, {change} {interval}" in part
 
 
 def test_mutual_information_keeps_methods_and_groups_apart():
