@@ -1,7 +1,8 @@
 """A map of all backbones by how they classify: Bhattacharyya dissimilarities, intensive PCA.
 
 Paper: the model landscape, with the untuned backbone and an oracle, which is always right, as
-reference points.
+reference points. Chance, which gives all classes the same probability, is ours; it is placed on the
+axes of the others and does not change them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,17 +21,20 @@ from orchestrator.analyze.backbone_columns import (
     read_columns,
     read_records,
 )
+from orchestrator.analyze.model_groups import model_group_of
 from orchestrator.analyze.questions.bhattacharyya import (
     Array,
     dissimilarities,
     embed,
     log_one_hot,
+    place,
 )
 from orchestrator.analyze.questions.classification import CURE, KIND
 from trainables.probes.probe import ProbeRecord
 from trainables.storage.atomic import read_parquet
 
 ORACLE: Final = "oracle"
+CHANCE: Final = "chance"
 N_AXES: Final = 5
 AT_ONCE: Final = 24
 """Models in memory at once, twice."""
@@ -38,6 +42,7 @@ SCHEMA = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),
         *BACKBONE_FIELDS,
+        pa.field("model_group", pa.string()),
         pa.field("key", pa.string(), nullable=False),
         pa.field("accuracy", pa.float64(), nullable=False),
         pa.field("to_untuned", pa.float64()),
@@ -49,10 +54,11 @@ SCHEMA = pa.schema(
         pa.field("dissimilarities", pa.list_(pa.float64()), nullable=False),
     ]
 )
-"""One row per model, the oracle's among them. key: the file of its log-probabilities. to_untuned,
-to_oracle: dissimilarities, nats per image. coordinates: on the first axes, of which those with sign
-−1 are imaginary. stress: explained by the first 1, 2 … axes. dissimilarities: to every model of the
-task, in the order of the rows."""
+"""One row per model; the last two are the oracle and chance. key: the file of its
+log-probabilities. model_group: orchestrator/analyze/model_groups.py; null if not fine-tuned.
+to_untuned, to_oracle: dissimilarities, nats per image. coordinates: on the first axes, of which
+those with sign −1 are imaginary; chance is placed on the axes of the others. stress: explained by
+the first 1, 2 … axes. dissimilarities: to every model of the task, in the order of the rows."""
 
 Known = Mapping[tuple[str, str], float]
 
@@ -77,18 +83,23 @@ def _lay_out(
 ) -> list[dict[str, Any]]:
     """Compare and embed the models of one task. backbones: BACKBONE_FIELDS of each."""
     labels, n_classes = _labels(records[0])
-    keys = [one.path.name for one in records]
-    models: list[Callable[[], Array]] = [_reader(one) for one in records]
+    keys = [*(one.path.name for one in records), f"{ORACLE}-{data}", f"{CHANCE}-{data}"]
     described = [
-        {**backbone, "accuracy": one.numbers["accuracy"]}
+        {**backbone, "accuracy": one.numbers["accuracy"], "model_group": _group(backbone)}
         for backbone, one in zip(backbones, records, strict=True)
     ]
-    oracle = dict.fromkeys(field.name for field in BACKBONE_FIELDS)
-    described.append({**oracle, "backbone": ORACLE, "method": ORACLE, "accuracy": 1.0})
+    described += [_reference(ORACLE, 1.0), _reference(CHANCE, 1 / n_classes)]
     D = compare_all(
-        [*keys, f"{ORACLE}-{data}"], [*models, lambda: log_one_hot(labels, n_classes)], known
+        keys,
+        [
+            *map(_reader, records),
+            lambda: log_one_hot(labels, n_classes),
+            lambda: np.full((len(labels), n_classes), -np.log(n_classes)),
+        ],
+        known,
     )
-    found = embed(D)
+    found = embed(D[:-1, :-1])
+    coordinates = np.vstack([found.coordinates, place(D[-1:, :-1], found)])
     untuned = [k for k, one in enumerate(records) if not one.probed.is_finetuned]
     shared = {
         "signs": found.signs[:N_AXES],
@@ -99,14 +110,26 @@ def _lay_out(
         {
             **described[k],
             **shared,
-            "key": [*keys, f"{ORACLE}-{data}"][k],
+            "key": keys[k],
             "to_untuned": D[k, untuned[0]] if len(untuned) == 1 else None,
-            "to_oracle": D[k, -1],
-            "coordinates": found.coordinates[k, :N_AXES],
+            "to_oracle": D[k, -2],
+            "coordinates": coordinates[k, :N_AXES],
             "dissimilarities": D[k],
         }
         for k in range(len(described))
     ]
+
+
+def _group(backbone: dict[str, Any]) -> str | None:
+    is_finetuned = backbone["roi"] is not None
+    return model_group_of(backbone["roi"], backbone["hemisphere"]) if is_finetuned else None
+
+
+def _reference(name: str, accuracy: float) -> dict[str, Any]:
+    """Describe a reference point that is no backbone."""
+    fields = dict.fromkeys(field.name for field in BACKBONE_FIELDS)
+    named = {"backbone": name, "method": name}
+    return {**fields, **named, "accuracy": accuracy, "model_group": None}
 
 
 def compare_all(keys: Sequence[str], read: Sequence[Callable[[], Array]], known: Known) -> Array:
@@ -174,5 +197,5 @@ ANALYSIS = Analysis(
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),
     probes=(KIND,),
-    version=3,
+    version=4,
 )

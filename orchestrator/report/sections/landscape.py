@@ -6,13 +6,13 @@ import pandas as pd
 import pyarrow as pa
 
 from orchestrator.cli.text import count
-from orchestrator.report.sections.plots import scatter
+from orchestrator.report.sections.landscape_map import REFERENCES, draw_map
 from orchestrator.report.sections.section import Column, Picture, Section, of_each
 
 COLUMNS = (
     Column("task", "task"),
-    Column("backbone", "backbone"),
     Column("method", "method"),
+    Column("model_group", "group"),
     Column("subject", "subject"),
     Column("hemisphere", "hemisphere"),
     Column("roi", "ROI"),
@@ -61,16 +61,18 @@ def _read(rows: pd.DataFrame) -> Iterator[str]:
 
 def _picture(rows: pd.DataFrame, task: str) -> Picture:
     signs, stress = rows["signs"].iloc[0], rows["stress"].iloc[0]
+    backbones = count(int((~rows["method"].isin(REFERENCES)).sum()), "backbone")
     names = [
         f"axis {k + 1} ({'imaginary' if len(signs) > k and signs[k] < 0 else 'real'})"
         for k in (0, 1)
     ]
     return Picture(
-        scatter(rows, ("axis_1", names[0]), ("axis_2", names[1])),
-        alt=f"Map of {count(len(rows) - 1, 'backbone')} and the oracle by how they classify "
-        f"{task}, by intensive PCA.",
-        caption=f"Intensive PCA of Bhattacharyya dissimilarities (√nats) of "
-        f"{count(len(rows) - 1, 'backbone')} and the oracle, which is always right, on {task}; "
-        f"explained stress of one axis {stress[0]:.0%}, of two "
+        draw_map(rows, (names[0], names[1])),
+        alt=f"Map of {backbones} by how they classify {task}, by intensive PCA, with the oracle "
+        "and chance; colour: accuracy, shape: group of ROIs.",
+        caption=f"Intensive PCA of Bhattacharyya dissimilarities (√nats) of {backbones} and the "
+        f"oracle, which is always right, on {task}; chance (all classes alike) is placed on their "
+        "axes. Colour: accuracy; shape: the ROIs that a backbone was fine-tuned on; edge: method. "
+        f"Explained stress of one axis {stress[0]:.0%}, of two "
         f"{stress[min(1, len(stress) - 1)]:.0%}.",
     )

@@ -18,6 +18,8 @@ from orchestrator.analyze.questions.bhattacharyya import (
     place,
 )
 from orchestrator.analyze.questions.landscape import compare_all
+from orchestrator.report.sections.catalogue import SECTIONS
+from tests.builders.uneven_sweep import table_of
 
 
 def models(n_models=5, n_images=30, n_classes=4, seed=0):
@@ -148,3 +150,25 @@ def test_only_pairs_of_a_new_model_are_computed():
     known = {(keys[a], keys[b]): whole[a, b] for a in range(5) for b in range(5)}
     compare_all(keys, [reader(k) for k in range(5)], known)
     assert reads == []
+
+
+def test_chance_is_a_reference_that_moves_no_other(uneven):
+    inputs, _ = uneven
+    rows = table_of(inputs, "landscape").to_pandas()
+    for _, of_task in rows.groupby("task"):
+        assert of_task["method"].tolist()[-2:] == ["oracle", "chance"]
+        D = np.stack(of_task["dissimilarities"])
+        np.testing.assert_allclose(D, D.T, atol=1e-9)
+        assert D[-1, -2] == pytest.approx(np.log(3) / 2)  # to the oracle, half the log-loss
+        assert of_task["accuracy"].iloc[-1] == pytest.approx(1 / 3)
+        without = embed(D[:-1, :-1])
+        coordinates = np.stack(of_task["coordinates"])
+        np.testing.assert_allclose(coordinates[:-1], without.coordinates[:, :5], atol=1e-8)
+        np.testing.assert_allclose(of_task["stress"].iloc[0], without.stress[:5], atol=1e-9)
+        groups = of_task.set_index("roi")["model_group"]
+        assert set(groups["V1v"]) == {"Early-L"}
+        assert set(groups["EBA"]) == {"Body"}
+        assert set(groups["FFA-1"]) == {"Face"}
+    section = SECTIONS["landscape"](table_of(inputs, "landscape"))
+    n = len(of_task) - 2
+    assert all(f"of {n} backbones and the oracle" in one.caption for one in section.figures)
