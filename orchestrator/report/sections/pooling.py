@@ -1,15 +1,15 @@
 """Pooled models against single-subject ones, ROI by ROI."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
 
 from orchestrator.cli.text import count
+from orchestrator.report.intervals import describe_rows, interval_text
 from orchestrator.report.sections.plots import scatter
 from orchestrator.report.sections.section import Column, Picture, Section, of_each
-from orchestrator.scores.rows import subject_weights
 
 COLUMNS = (
     Column("method", "method"),
@@ -20,6 +20,12 @@ COLUMNS = (
     Column("r_single", "single-subject r", "r"),
     Column("r_cross_subject", "cross-subject r", "r"),
     Column("r_untuned", "untuned r", "r"),
+    Column("difference_single", "difference from single-subject", "difference"),
+    Column("low_single", "interval, low", "difference"),
+    Column("high_single", "interval, high", "difference"),
+    Column("difference_cross_subject", "difference from cross-subject", "difference"),
+    Column("low_cross_subject", "interval, low", "difference"),
+    Column("high_cross_subject", "interval, high", "difference"),
     Column("share_better", "pooled better", "share"),
     Column("share_better_single", "single-subject better", "share"),
     Column("share_better_cross_subject", "cross-subject better", "share"),
@@ -37,15 +43,16 @@ def section(table: pa.Table) -> Section:
     Where a setting is compared with several of one subject's models, its label names these too.
     """
     rows = _named(table.to_pandas())
-    first = rows[rows["protocol"] == rows["protocol"].iloc[0]]
+    of_protocol = rows[rows["protocol"] == rows["protocol"].iloc[0]]
+    first, groups = (of_protocol[of_protocol["roi"].notna() == is_roi] for is_roi in (True, False))
     return Section(
         name="pooling",
         title="Pooled models",
-        reading=tuple(_read(first)),
+        reading=tuple(_read(first, groups)),
         figures=tuple(_pictures(first)),
         table=rows,
         columns=COLUMNS,
-        notes=("better: share of an ROI's vertices with a higher r than untuned.",),
+        notes=("better: share of an ROI's vertices with a higher r than untuned.", *_notes(groups)),
     )
 
 
@@ -67,9 +74,25 @@ def _named(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(method=rows["method"] + " against " + rows["reference"].fillna("none"))
 
 
-def _read(rows: pd.DataFrame) -> Iterator[str]:
-    """Compare pooled with single-subject models, one sentence per method and group."""
-    for label, part in of_each(rows, ("method", "dataset", "group")):
+def _notes(groups: pd.DataFrame) -> Iterator[str]:
+    """Describe what the intervals of the differences cover."""
+    for column, label in (SINGLE, CROSS):
+        shown = groups.dropna(subset=[f"difference_{column}"])
+        names = {f"{name}_{column}": name for name in ("low", "high")}
+        names |= {f"covers_{what}_{column}": f"covers_{what}" for what in ("subjects", "seeds")}
+        records: Any = shown.rename(columns=names).to_dict("records")
+        if records:
+            yield f"Difference from {label}: {describe_rows(records)}"
+
+
+def _read(rows: pd.DataFrame, groups: pd.DataFrame) -> Iterator[str]:
+    """Compare pooled with models of one subject, one sentence per method and group.
+
+    groups: the means over the ROIs of each group, with intervals.
+    """
+    keys = ("method", "dataset", "group")
+    means = {values: part.iloc[0] for values, part in groups.groupby(list(keys))}
+    for label, part in of_each(rows, keys):
         paired = part.dropna(subset=["r_single"])
         n = count(len(paired), "ROI")
         if paired.empty:
@@ -77,14 +100,24 @@ def _read(rows: pd.DataFrame) -> Iterator[str]:
             yield f"{label}: {n} with a pooled score, none with a model of its own to compare."
             continue
         gain = paired["r"] - paired["r_single"]
-        mean = float(
-            gain @ subject_weights(list(zip(paired["dataset"], paired["subject"], strict=True)))
-        )
+        mean = means[tuple(part.iloc[0][list(keys)])]
         yield (
             f"{label}: pooled models have a higher mean r than the ROI's own model in "
-            f"{int((gain > 0).sum())} of {n}; the difference is {mean:+.3f}, the mean over the "
-            "ROIs of a subject, then over subjects."
+            f"{int((gain > 0).sum())} of {n}; the difference is {_difference(mean, 'single')}, the "
+            "mean over the ROIs of a subject, then over subjects"
+            f"{_from_others(mean)}."
         )
+
+
+def _difference(mean: "pd.Series[Any]", column: str) -> str:
+    interval = interval_text(mean[f"low_{column}"], mean[f"high_{column}"])
+    return f"{mean[f'difference_{column}']:+.3f} ({interval})"
+
+
+def _from_others(mean: "pd.Series[Any]") -> str:
+    if pd.isna(mean["difference_cross_subject"]):
+        return ""
+    return f"; from models of other subjects it is {_difference(mean, 'cross_subject')}"
 
 
 def by_subject(rows: pd.DataFrame, column: str) -> pd.DataFrame:

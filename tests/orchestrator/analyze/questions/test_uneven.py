@@ -113,6 +113,7 @@ def test_a_vertex_on_the_map_is_compared_within_the_same_rois(uneven):
 def test_pooled_scores_are_those_of_the_same_roi(uneven):
     inputs, raw = uneven
     rows = table_of(inputs, "pooling").to_pandas()
+    rows = rows[rows["roi"].notna()]
     assert len(rows) == 6
     for one in rows.itertuples():
         for column, method in (

@@ -106,6 +106,7 @@ def test_shares_of_a_subject_are_means_over_its_rois_of_a_group():
             **{"method": "pooled-avg", "dataset": "nsd", "subject": subject, "group": group},
             **{"roi": f"{group}{number}", "share_better": pooled},
             "share_better_cross_subject": other,
+            "r_single": None,
         }
         for (subject, group), pairs in shares.items()
         for number, (pooled, other) in enumerate(pairs)
