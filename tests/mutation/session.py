@@ -28,7 +28,7 @@ from mutmut.state import state
 
 from tests.mutation.faults import NO_TESTS, NOTICED, SURVIVED, TIMEOUT
 
-MAX_SECONDS: Final = 20.0
+MAX_SECONDS: Final = 8.0
 """Tests of one function take at most this long: beyond it only the fastest are run."""
 TIMES_LONGER: Final = 4.0
 GRACE_SECONDS: Final = 20.0
