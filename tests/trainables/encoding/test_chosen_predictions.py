@@ -22,8 +22,10 @@ from tests.builders.layer_features import (
 )
 from tests.builders.tiny_runs import Listener, Place
 from trainables.data.rows import fixed_width, read_rows
+from trainables.encoding.chosen_predictions import ChosenPredictions
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import gram
+from trainables.encoding.protocols import score_layer
 from trainables.encoding.ridge import Fold, correlate_each, predict_each
 from trainables.encoding.score_rois import Targets, score_rois
 from trainables.results.prediction_files import read_predictions
@@ -189,3 +191,22 @@ def test_a_gpu_keeps_the_predictions_that_the_cpu_does() -> None:
     for one, other in zip(gpu, cpu, strict=True):
         assert one.layer == other.layer
         np.testing.assert_allclose(one.predictions, other.predictions, atol=5e-3)
+
+
+def test_a_layer_without_an_r_is_kept_only_until_another_has_one() -> None:
+    layers, Y = simulate()
+    responses, columns = torch.from_numpy(Y), torch.arange(Y.shape[1])
+    with_r, better = [
+        score_layer("nested", gram([layers[name]]), responses, split(), encoding())
+        for name in LAYERS[:2]
+    ]
+    none = replace(better, choice=torch.full_like(better.choice, torch.nan))
+    kept = ChosenPredictions([columns])
+    kept.offer(none, responses)
+    first = kept.of_roi[0]
+    assert first is not None
+    kept.offer(with_r, responses)
+    second = kept.of_roi[0]
+    assert not np.array_equal(first, second)
+    kept.offer(none, responses)
+    assert kept.of_roi[0] is second

@@ -23,9 +23,11 @@ from tests.builders.layer_features import (
     simulate,
     split,
 )
+from trainables.compute.numerics import Numerics
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import gram
 from trainables.encoding.protocols import Split, contiguous_folds, score_layer
+from trainables.encoding.ridge import Fold
 from trainables.encoding.score_rois import Targets, score_rois
 from trainables.spec import PROTOCOLS, Protocol
 
@@ -267,10 +269,18 @@ def test_a_gpu_scores_a_layer_as_the_cpu_does(protocol) -> None:
     torch.testing.assert_close(gpu.alpha.cpu(), cpu.alpha)
 
 
-def test_rows_that_are_not_measured_leave_test_images_and_released_rows_alone() -> None:
-    parts = Split(np.arange(10, 20), np.arange(10), 20)
-    found = parts.without(np.array([3, 12, 19]))
-    assert found.test.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
-    assert found.train.tolist() == list(range(10, 20))
-    assert found.released.tolist() == [10, 11, 13, 14, 15, 16, 17, 18]
-    assert parts.test.tolist() == list(range(10))
+def test_every_fold_is_fitted_with_the_trial_s_numerics(monkeypatch) -> None:
+    layers, Y = simulate()
+    used, fit = [], Fold.fit
+
+    def recorded(*arguments):
+        used.append(arguments[-1])
+        return fit(*arguments)
+
+    monkeypatch.setattr(Fold, "fit", recorded)
+    numerics = Numerics(deterministic=True)
+    for protocol in PROTOCOLS:
+        score_layer(
+            protocol, gram([layers["middle"]]), torch.from_numpy(Y), split(), encoding(), numerics
+        )
+    assert used == [numerics] * (6 + 6 + 5 + 5)

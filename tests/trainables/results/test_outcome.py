@@ -8,7 +8,13 @@ import pytest
 
 from trainables.exceptions import Failure
 from trainables.results.epoch_report import EpochReport
-from trainables.results.outcome import Outcome, failed, read_ended, write_failure
+from trainables.results.outcome import (
+    Outcome,
+    failed,
+    read_ended,
+    read_finished,
+    write_failure,
+)
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Encoding, Roi, Trial
 
@@ -70,6 +76,7 @@ def test_a_failed_trial_and_one_that_lacks_scores_have_not_ended(tmp_path, statu
         replace(OUTCOME, trial=trial, status=status).write(runs)
     assert (read_ended(runs, TRIAL) is not None) == (status == "stopped")
     assert (read_ended(runs, bare) is not None) == (status != "failed")
+    assert len(list(read_finished(runs))) == (2 if status == "finished" else 0)
 
 
 def test_an_outcome_can_be_read_by_a_person_with_its_ids(tmp_path) -> None:

@@ -46,6 +46,33 @@ def test_only_storage_and_the_data_directory_ask_s3() -> None:
     assert asking == {"orchestrator/execution/run_lock.py", "trainables/data/data_directory.py"}
 
 
+def test_the_layout_is_the_documented_one() -> None:
+    runs = RunDirectory(Path("runs"))
+    searches = "hyperparameter_search"
+    layout = {
+        runs.outcome_file(A): f"trials/{A}.json",
+        runs.log_file(A): f"logs/{A}.jsonl",
+        runs.score_file(A, V1): f"scores/{A}/{V1}.parquet",
+        runs.prediction_file(A, V1): f"predictions/{A}/{V1}.parquet",
+        runs.checkpoints(B).path: f"checkpoints/{B}",
+        runs.checkpoints(B, of_search=True).path: f"{searches}/checkpoints/{B}",
+        runs.search("0123abcd").path: f"{searches}/0123abcd",
+        runs.probe_file("landscape", B): f"probes/landscape/{B}.parquet",
+        runs.head_file("logistic", B): f"probes/logistic/{B}.safetensors",
+        runs.analysis_file("layers"): "analyses/layers.parquet",
+        runs.missing_file("layers"): "analyses/layers.missing.json",
+        runs.report: "report.html",
+        runs.scratch: "scratch",
+        runs.lock_file(7): "operation/lock-000007.json",
+        runs.cancel_file: "operation/cancel",
+        runs.command_file: "operation/command.json",
+        runs.identity_file: "operation/identity.json",
+        runs.running_file: "operation/running.json",
+    }
+    assert {path: path.relative_to("runs").as_posix() for path in layout} == layout
+    assert runs.resolved() == RunDirectory(Path.cwd() / "runs")
+
+
 def test_outcomes_and_scores_are_listed_without_files_that_are_being_written(
     tmp_path: Path,
 ) -> None:

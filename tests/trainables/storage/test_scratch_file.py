@@ -155,3 +155,11 @@ def test_a_directory_that_is_removed_meanwhile_is_made_again(
 
     monkeypatch.setattr(os, "open", late)
     assert ScratchFile(home, 1).fileno() > 0
+
+
+def test_the_system_is_asked_to_read_a_part_ahead(tmp_path: Path, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda *arguments: asked.append(arguments))
+    file = ScratchFile(tmp_path, 4096)
+    file.will_read(1024, 512)
+    assert asked == [(file.fileno(), 1024, 512, os.POSIX_FADV_WILLNEED)]

@@ -119,11 +119,11 @@ def test_rows_follow_the_hierarchy_and_find_the_planted_gain(tests) -> None:
 
 def test_rois_without_predictions_are_reported_and_the_others_tested(swept, tmp_path) -> None:
     runs = tmp_path / "runs"
-    write_predicted(runs, swept.data, Untuned(), swept.rois[:2], 2.0)
-    write_predicted(runs, swept.data, Contrastive(), swept.rois[:1], 0.7)
+    write_predicted(runs, swept.data, Untuned(), swept.rois[:3], 2.0)
+    write_predicted(runs, swept.data, Contrastive(), swept.rois[:3:2], 0.7)
     write_predicted(runs, swept.data, Contrastive(), swept.rois[1:2], 0.7, keep=False)
     found = swept.compare(runs)
-    assert list(found.rois.index) == [swept.rois[0].id]
+    assert list(found.rois.index) == [swept.rois[0].id, swept.rois[2].id]
     (line,) = found.missing
     assert line.endswith("nsd-subj01-lh-V2d.parquet: no predictions were kept")
 

@@ -3,12 +3,14 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from orchestrator.scores.score_table import read_score_table
+from orchestrator.scores.statistics import measured_differences
 from orchestrator.scores.statistics.held_out_responses import HeldOutResponses, ImageNumbers
 from orchestrator.scores.statistics.image_jackknife import MeasuredResponses
 from orchestrator.scores.statistics.measured_differences import (
@@ -18,6 +20,7 @@ from tests.builders.predicted_sweep import SUBJECTS, PredictedSweep
 from tests.builders.small_predictions import measured
 from trainables.data.data_directory import MANIFEST
 from trainables.data.rows import read_rows
+from trainables.results.prediction_files import RoiPredictions, read_predictions
 from trainables.results.run_directory import RunDirectory
 from trainables.storage.atomic import read_parquet, write_parquet
 
@@ -143,6 +146,30 @@ def test_images_may_be_in_any_order_in_a_file(
     order = np.argsort(expected.seeds["0"].images.number)
     effects = expected.seeds["0"].images.effect[order]
     np.testing.assert_allclose(one.seeds["0"].images.effect, effects, atol=1e-6)
+
+
+def test_a_vertex_without_an_r_of_one_trial_is_in_no_difference_of_it(
+    predicted_sweep: PredictedSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roi, trial = predicted_sweep.rois[0], predicted_sweep.contrastive[0][0]
+
+    def with_a_hole(path: Path, protocol: str) -> RoiPredictions | None:
+        found = read_predictions(path, protocol)
+        if found is None or path.parts[-2:] != (trial.id, f"{roi.id}.parquet"):
+            return found
+        values = found.values.copy()
+        values[:, 0] = np.nan
+        return replace(found, values=values)
+
+    monkeypatch.setattr(measured_differences, "read_predictions", with_a_hole)
+    found = predicted_sweep.measure(TUNED, REGRESSION)
+    vertices = read_score_table(RunDirectory(predicted_sweep.runs)).vertices
+    of_roi = vertices[vertices["roi_id"] == roi.id]
+    others = of_roi[of_roi["vertex"] != of_roi["vertex"].min()]
+    for (a, b), used in ((TUNED, others), (REGRESSION, of_roi)):
+        means = used.groupby("method", observed=True)["r"].mean()
+        difference = found.differences[a, b][roi.id].difference
+        assert difference == pytest.approx(means[a] - means[b], abs=1e-4)
 
 
 def test_without_the_data_that_was_scored_nothing_is_measured(
