@@ -12,6 +12,7 @@ __all__ = [
     "export",
     "ingest",
     "mlflow_server",
+    "predict",
     "report",
     "scores",
     "sweep",

@@ -18,6 +18,7 @@ COMMANDS: Final = (
     "analyze",
     "report",
     "export",
+    "predict",
     "mlflow-server",
 )
 """The commands, in the order in which they are used."""

@@ -1,0 +1,68 @@
+"""Predict the responses of exported models to any number of images.
+
+cortex-sweep predict MODELS --images DIR --out responses.parquet
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from orchestrator.cli.app import new_app, run_app
+from orchestrator.cli.process import FAILED, leave
+
+app: Final = new_app("predict")
+SHOWN: Final = 20
+"""The most images that can't be read that are printed; the file has them all."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return 0, 1 when images could not be read, 2 for bad input."""
+    return run_app(app, arguments)
+
+
+@app.default
+def predict(
+    models: Annotated[
+        Path,
+        Parameter(metavar="MODELS", help="Directory of exported models, or of one of them."),
+    ],
+    *,
+    images: Annotated[
+        Path,
+        Parameter(
+            metavar="DIR",
+            help="Folder of images, at any depth, or an ingested subject's directory of shards.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        Parameter(metavar="FILE", help="File to write: .parquet, .npy or .nc (NetCDF)."),
+    ],
+) -> int:
+    """Predict the responses of every exported model to images, in the responses' own units.
+
+    Rows are images in the order of their names, columns are the vertices of the models. An image
+    that can't be read is predicted as NaN, is listed in FILE.unreadable.txt, and makes the exit
+    code 1. The same command resumes an interrupted one.
+    """
+    from rich.console import Console
+
+    from orchestrator.predict.run import PredictSettings, unreadable_file
+    from orchestrator.predict.run import predict as run_predict
+
+    problems = run_predict(PredictSettings(models, images, out), Console())
+    if not problems:
+        return 0
+    for line in list(problems.values())[:SHOWN]:
+        sys.stderr.write(f"error: {line}\n")
+    sys.stderr.write(
+        f"error: {len(problems):,} images could not be read; {unreadable_file(out)} lists them\n"
+    )
+    return FAILED
+
+
+if __name__ == "__main__":
+    leave(main())
