@@ -63,9 +63,11 @@ def _values_of(record: Any) -> Iterator[tuple[str, Value]]:
     """Yield the names and values of a record's fields, and of the records in them."""
     for one in fields(record):
         value = getattr(record, one.name)
+        if one.name in NOT_IN_SETTING:
+            continue
         if is_dataclass(value):
             yield from _values_of(value)
-        elif one.name not in NOT_IN_SETTING:
+        else:
             yield one.name, value
 
 

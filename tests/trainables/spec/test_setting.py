@@ -91,6 +91,17 @@ def test_the_other_roi_of_a_control_is_named_and_its_hemisphere_where_it_is_the_
     assert named == ["EBA", "rh-EBA"]
 
 
+def test_nothing_else_of_the_other_roi_is_in_the_setting_which_is_one_for_all_subjects() -> None:
+    own, other = (
+        Trial(TRIAL.objective, (roi,), tuned_on=replace(OTHER, subject=roi.subject, data=roi.data))
+        for roi in (ROI, TWIN)
+    )
+    assert setting_of(own) == setting_of(
+        replace(other, tuned_on=replace(other.tuned_on, n_vertices=3))
+    )
+    assert set(setting_of(own).values) == set(setting_of(TRIAL).values)
+
+
 def test_a_trial_that_is_not_scored_has_no_encoding() -> None:
     values = setting_of(replace(TRIAL, encoding=None)).values
     assert values["encoding"] is None
