@@ -120,6 +120,7 @@ def _settings(
             workers.max_concurrent,
             options.local_cpus,
         ),
+        is_named=bool(names),
     )
 
 

@@ -152,6 +152,8 @@ class Analysis:
     """Kinds of probes that it reads (trainables/probes)."""
     version: int = 1
     """Version, raised when the same files give another table."""
+    on_request: bool = False
+    """Whether its probes are made only if it is named, since they take long."""
 
 
 @record

@@ -17,6 +17,7 @@ from orchestrator.analyze.questions import (
     saliency,
     surface,
     transfer,
+    variance,
 )
 from trainables.wording import meant
 
@@ -27,6 +28,7 @@ ANALYSES: Final[tuple[Analysis, ...]] = (
     surface.ANALYSIS,
     pooling.ANALYSIS,
     controls.ANALYSIS,
+    variance.ANALYSIS,
     transfer.ANALYSIS,
     classification.ANALYSIS,
     brain_fit.ANALYSIS,

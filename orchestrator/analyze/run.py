@@ -1,6 +1,6 @@
 """One run of the analyses: due probes, tables, and the closing summary."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -8,6 +8,7 @@ from typing import Final, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
+from rich.table import Table
 
 from orchestrator.analyze.analysis import (
     Analysis,
@@ -16,10 +17,12 @@ from orchestrator.analyze.analysis import (
     _as_json,
 )
 from orchestrator.analyze.settings import Analysing
+from orchestrator.analyze.variance_table import variance_table
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.strangers import print_strangers
 from orchestrator.cli.text import new_table
 from orchestrator.cli.values import default_experiment
+from orchestrator.scores.display.style import mark_simulated
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import digest
 from trainables.storage.atomic import write_parquet, write_text
@@ -27,6 +30,9 @@ from trainables.wording import meant
 
 SOURCES_KEY: Final = b"cortex_sweep.sources"
 """Key of a table's metadata: digest of the files that it depends on."""
+
+TABLES: Final[dict[str, Callable[[pa.Table], Table]]] = {"variance": variance_table}
+"""Tables for the terminal, by analysis; they are shown where the analysis is named."""
 
 State = Literal["made", "unchanged", "skipped", "failed"]
 
@@ -53,6 +59,8 @@ def analyse(settings: Analysing, console: Console) -> list[str]:
     inputs = Inputs(runs, settings.data)
     done = [make(one, inputs) for one in settings.analyses]
     _show(done, runs, console)
+    if settings.is_named:
+        _show_tables(inputs, done, console)
     print_strangers(runs, console)
     failures += [f"{one.name}: {one.message}" for one in done if one.state == "failed"]
     warning = _log(settings, inputs, done)
@@ -63,7 +71,8 @@ def analyse(settings: Analysing, console: Console) -> list[str]:
 
 def _probe(settings: Analysing, console: Console) -> list[str]:
     """Run the probes that the selected analyses need."""
-    kinds = {kind for one in settings.analyses for kind in one.probes}
+    asked = [one for one in settings.analyses if settings.is_named or not one.on_request]
+    kinds = {kind for one in asked for kind in one.probes}
     if not kinds:
         return []
     # Only probes need Ray and torch, whose import takes seconds.
@@ -114,6 +123,14 @@ def _show(done: Sequence[Done], runs: RunDirectory, console: Console) -> None:
     for one in done:
         table.add_row(one.name, one.state, one.message)
     console.print(table)
+
+
+def _show_tables(inputs: Inputs, done: Sequence[Done], console: Console) -> None:
+    """Print the tables of those analyses that have one for the terminal."""
+    for one in done:
+        if one.name in TABLES and one.state in ("made", "unchanged"):
+            shown = TABLES[one.name](inputs.result(one.name))
+            console.print(mark_simulated(shown) if inputs.all_scores.is_simulated else shown)
 
 
 def _log(settings: Analysing, inputs: Inputs, done: Sequence[Done]) -> str | None:

@@ -35,3 +35,5 @@ class Analysing:
     feature_layer: str
     saliency_layer: str
     workers: Workers
+    is_named: bool = True
+    """Whether analyses were named; else all are made, without the probes of those on request."""

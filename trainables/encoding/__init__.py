@@ -1,3 +1,13 @@
 """Encoding models: features, PCA, ridge regression, protocols and scores."""
 
-__all__ = ["features", "pca", "protocols", "readout", "refit", "score_rois", "split_sizes"]
+__all__ = [
+    "bands",
+    "features",
+    "pca",
+    "protocols",
+    "readout",
+    "refit",
+    "score_rois",
+    "split_sizes",
+    "variance",
+]

@@ -13,4 +13,5 @@ __all__ = [
     "saliency",
     "surface",
     "transfer",
+    "variance",
 ]

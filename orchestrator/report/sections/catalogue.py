@@ -15,6 +15,7 @@ from orchestrator.report.sections import (
     saliency,
     surface,
     transfer,
+    variance,
 )
 from orchestrator.report.sections.section import Draw
 
@@ -31,4 +32,5 @@ SECTIONS: Final[dict[str, Draw]] = {
     "saliency": saliency.section,
     "surface": surface.section,
     "transfer": transfer.section,
+    "variance": variance.section,
 }

@@ -44,7 +44,8 @@ def section(table: pa.Table) -> Section:
             "Each row is over the vertices that untuned, control and fine-tuned trial all have; "
             "controls of different ROIs are therefore not compared with each other.",
             "Only permuted responses keep everything but which image a response belongs to: what "
-            "is beyond them is the brain's. A share is given where the gain's interval is above 0.",
+            "is beyond them is the brain's. A share is given where the gain's interval is above 0; "
+            "it is above 100 % where the control predicts worse than untuned.",
         ),
     )
 

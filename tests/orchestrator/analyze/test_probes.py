@@ -202,7 +202,7 @@ def test_every_analysis_that_has_its_input_makes_its_table_once(looked):
     probe(looked)
     inputs = Inputs(RunDirectory(looked.runs), DataDirectory(looked.home / "data"))
     done = {one.name: make(one, inputs) for one in ANALYSES}
-    assert len(done) == 11
+    assert len(done) == 13
     skipped = {name for name, one in done.items() if one.state == "skipped"}
     assert skipped == {"controls", "pooling", "transfer"}
     assert {one.state for name, one in done.items() if name not in skipped} == {"made"}
@@ -219,7 +219,7 @@ def test_every_analysis_that_has_its_input_makes_its_table_once(looked):
 
 def test_every_analysis_has_a_section(looked):
     assert {one.name for one in ANALYSES} == set(SECTIONS)
-    assert len(SECTIONS) == 11
+    assert len(SECTIONS) == 13
 
 
 def test_a_new_backbone_changes_only_what_it_is_in(looked):
@@ -246,7 +246,7 @@ def test_what_is_missing_is_reported_with_its_cure(tmp_path):
 
 
 def test_an_unknown_analysis_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match=r"expected some of improvement, layers"):
+    with pytest.raises(ValueError, match=r"expected some of improvement, rois, layers"):
         find(["layers", "nonsense"])
 
 
