@@ -83,8 +83,10 @@ def _first_protocol(table: ScoreTable, runs: RunDirectory) -> Protocol:
 def _means(table: ScoreTable, protocol: str, selection: Selection) -> pd.DataFrame:
     """Average r over the vertices of each trial and ROI of a selection."""
     keys = ["trial_id", "roi_id", "subject", "hemisphere", "roi"]
-    rows = table.vertices.astype({key: str for key in keys})
-    means = rows.groupby(keys)["r"].mean().reset_index()
+    means = table.segments[keys].astype(str)
+    places = table.segments[["file", "first", "n"]].to_numpy().tolist()
+    rows = [table.files[file].r[first : first + n] for file, first, n in places]
+    means["r"] = [np.nanmean(r) if not np.isnan(r).all() else np.nan for r in rows]
     numbers = means["subject"].map(subject_number)
     kept = means["hemisphere"].isin(selection.hemispheres)
     if selection.subjects is not None:

@@ -18,6 +18,7 @@ from orchestrator.encoding_models.config import (
     READOUT,
     Fit,
     ModelConfig,
+    ModelDirectory,
     Preprocessing,
     Score,
     VertexColumns,
@@ -68,6 +69,9 @@ class ModelWriter:
 
     def __init__(self, out: Path, data: DataDirectory, fit: Fit, *, half: bool) -> None:
         self._out, self._data, self._fit, self._half = out, data, fit, half
+        self._written: dict[tuple[str, str], Path] = {}
+        for model in find_models(out) if any(out.glob(f"[!.]*/{CONFIG}")) else []:
+            self._remember(model)
 
     def write(self, work: FittedWork) -> list[ModelConfig]:
         """Write the models of a trial; return their descriptions, in order."""
@@ -90,9 +94,12 @@ class ModelWriter:
 
     def _known(self, name: str, file: _SharedFile) -> _SharedFile:
         """Return the file of the same content that a written model has, or the one given."""
-        there = find_models(self._out) if any(self._out.glob(f"[!.]*/{CONFIG}")) else []
-        same = [m.path / name for m in there if m.config.weights.sha256[name] == file.sha256]
-        return _SharedFile(same[0], file.sha256) if same else file
+        path = self._written.get((name, file.sha256))
+        return file if path is None else _SharedFile(path, file.sha256)
+
+    def _remember(self, model: ModelDirectory) -> None:
+        for name, sha256 in model.config.weights.sha256.items():
+            self._written.setdefault((name, sha256), model.path / name)
 
     def _write_one(
         self,
@@ -114,6 +121,7 @@ class ModelWriter:
             write_text(directory / CARD, write_card(config))
             write_text(directory / CONFIG, config.to_json())
             rename(directory, self._out / name)
+        self._remember(ModelDirectory(self._out / name, config))
         return config
 
     def _describe(

@@ -112,13 +112,13 @@ def _as_lists(predicted: Predicted) -> Any:
 def _write_numpy(out: Path, contents: Contents) -> None:
     """Write (n_images, n_vertices) float32, and names of rows and columns beside it as JSON."""
     shape = (len(contents.names), contents.n_vertices)
-    beside_it = {"images": list(contents.names), "columns": contents.describe_models()}
-    write_text(out.with_suffix(".json"), json.dumps(beside_it) + "\n")
     with atomic_write(out) as beside:
         matrix = np.lib.format.open_memmap(beside, "w+", np.float32, shape)
         for part in contents.parts():
             matrix[part.rows.start : part.rows.stop] = np.concatenate(part.predicted, axis=1)
         matrix.flush()
+    names = {"images": list(contents.names), "columns": contents.describe_models()}
+    write_text(out.with_suffix(".json"), json.dumps(names) + "\n")
 
 
 def _write_netcdf(out: Path, contents: Contents) -> None:

@@ -22,6 +22,7 @@ from tests.builders.transfer_shards import (
 from trainables.data.loading import read_images, read_subject
 from trainables.models import backbones
 from trainables.spec import Trial, Untuned
+from trainables.spec.evaluation import Evaluation
 
 QUICK = replace(REGRESSION, epochs=3)
 WIDE = replace(ENCODING, layers=("0",), protocols=("nested",))
@@ -37,6 +38,8 @@ class Swept:
     """Of lh V1v and rh EBA, at a wide layer."""
     tuned: Trial
     """Of lh V1v, at a narrow layer."""
+    evaluation: Evaluation
+    """Of the tuned model on another subject, some of whose test images it was tuned on."""
 
     @property
     def models(self) -> Path:
@@ -55,23 +58,28 @@ class Swept:
         [found] = self.models.glob(f"*{roi}-{trial.method}-*")
         return found
 
-    def test_images(self) -> NDArray[np.uint8]:
-        shard = self.home / "data" / "nsd-subj01"
+    def test_images(self, subject: str = "subj01") -> NDArray[np.uint8]:
+        shard = self.home / "data" / f"nsd-{subject}"
         images: NDArray[np.uint8] = read_images(shard, torch.device("cpu")).numpy()
         return images[read_subject(shard).test_rows]
 
-    def responses(self, hemisphere: str, vertices: NDArray[np.int32]) -> NDArray[np.float32]:
+    def responses(
+        self, hemisphere: str, vertices: NDArray[np.int32], subject: str = "subj01"
+    ) -> NDArray[np.float32]:
         """Return the measured responses to the test images: (n_test, n_vertices)."""
-        subject = read_subject(self.home / "data" / "nsd-subj01")
-        return subject.responses[hemisphere][subject.test_rows][:, vertices]
+        read = read_subject(self.home / "data" / f"nsd-{subject}")
+        return read.responses[hemisphere][read.test_rows][:, vertices]
 
 
 @pytest.fixture(scope="session")
 def swept_once(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     home = tmp_path_factory.mktemp("swept")
     before = torch.get_num_threads()
-    stimuli = {"subj01": (range(100), range(200, 240))}
-    write_subjects(home / "data", {"subj01": weights_on(range(4))}, stimuli)
+    stimuli = {
+        "subj01": (range(100), range(200, 240)),
+        "subj02": (range(1000, 1100), range(95, 135)),
+    }
+    write_subjects(home / "data", dict.fromkeys(stimuli, weights_on(range(4))), stimuli)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(backbones.OWN_ARCHITECTURES, "narrow", narrow_backbone)
         lab = TransferLab.open(home)
@@ -79,7 +87,9 @@ def swept_once(tmp_path_factory: pytest.TempPathFactory) -> Swept:
         untuned, tuned = lab.trial(Untuned(), *rois, encoding=WIDE), lab.trial(QUICK, rois[0])
         lab.run(untuned)
         lab.run(tuned)
-        swept = Swept(home, untuned, tuned)
+        evaluation = Evaluation(tuned, (lab.roi(2),))
+        lab.run(evaluation)
+        swept = Swept(home, untuned, tuned, evaluation)
         assert swept.export("--trials", untuned.id, tuned.id, "--out", "models") == 0
     torch.set_num_threads(before)
     return swept

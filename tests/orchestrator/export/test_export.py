@@ -14,12 +14,12 @@ from tests.builders.exported_models import Swept
 from trainables.encoding.refit import correlate_columns
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
-from trainables.spec import Trial
+from trainables.spec.evaluation import WorkItem
 
 CASES = (("untuned", "lh-V1v"), ("untuned", "rh-EBA"), ("tuned", "lh-V1v"))
 
 
-def sweep_r(swept: Swept, trial: Trial, roi: str) -> np.ndarray:
+def sweep_r(swept: Swept, trial: WorkItem, roi: str) -> np.ndarray:
     table = read_scores(RunDirectory(swept.home / "runs"), trial.id).to_pandas()
     side, name = roi.split("-")
     mine = (table["hemisphere"] == side) & (table["roi"] == name) & (table["protocol"] == "nested")
@@ -35,6 +35,21 @@ def test_a_loaded_model_has_the_r_of_the_sweep(swept: Swept, trial: str, roi: st
     expected = sweep_r(swept, getattr(swept, trial), roi)
     np.testing.assert_allclose(correlate_columns(measured, predicted), expected, atol=1e-5)
     np.testing.assert_allclose(model.vertices["r"], expected, atol=0)
+
+
+def test_an_evaluated_model_is_exported_for_the_subject_that_it_was_scored_on(
+    swept: Swept, tmp_path: Path
+) -> None:
+    assert swept.export("--trials", swept.evaluation.id, "--out", str(tmp_path)) == 0
+    [path] = tmp_path.iterdir()
+    model = load_model(path)
+    assert model.config.roi.subject == "subj02"
+    measured = swept.responses("lh", model.vertices["vertex"].to_numpy(np.int32), "subj02")
+    r = correlate_columns(measured, model.predict(swept.test_images("subj02")))
+    np.testing.assert_allclose(r, sweep_r(swept, swept.evaluation, "lh-V1v"), atol=1e-5)
+    card = (path / CARD).read_text(encoding="utf-8")
+    assert "fine-tuned (regression) on nsd-subj01-lh-V1v" in card
+    assert "was fine-tuned on 5 of the test images" in card
 
 
 def test_predictions_are_in_the_units_of_the_responses(swept: Swept) -> None:
@@ -66,6 +81,14 @@ def test_shared_files_are_stored_once(swept: Swept) -> None:
         assert len({(path / name).stat().st_ino for path in paths}) == 1
     other = swept.model(swept.tuned, "lh-V1v")
     assert (other / BACKBONE).stat().st_ino != (paths[0] / BACKBONE).stat().st_ino
+
+
+def test_a_later_export_shares_the_files_that_are_there(swept: Swept, tmp_path: Path) -> None:
+    for roi in ("V1v", "EBA"):
+        arguments = ("--trials", swept.untuned.id, "--rois", roi, "--out", str(tmp_path))
+        assert swept.export(*arguments) == 0
+    for name in (BACKBONE, PCA):
+        assert len({path.stat().st_ino for path in tmp_path.glob(f"*/{name}")}) == 1
 
 
 def test_the_best_model_of_each_roi_is_the_one_of_the_highest_r(
