@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.scores.score_table import ScoreTable
 from orchestrator.scores.segments import FileScores
-from orchestrator.scores.statistics.transfers import transfers
+from orchestrator.scores.statistics.transfers import model_label, transfers
 from tests.builders.small_scores import ENCODING
-from trainables.spec import Contrastive, Roi, Trial, Untuned
+from trainables.spec import Contrastive, Pooled, Roi, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, method_on
 from trainables.spec.rois import ROI_ORDER, roi_group_of
 from trainables.spec.setting import setting_of
@@ -164,3 +164,12 @@ def test_an_equal_vertex_is_not_better():
     gains = np.array([0.0, 0.1, -0.1])
     found = transfers(score_table([*untuned, (Evaluation(model, (other,)), other, gains)]))[0]
     assert found.entries["subj01", "subj02"].better == pytest.approx(1 / 3)
+
+
+def test_a_model_is_named_by_its_subject_and_a_pool_by_its_numbers():
+    rois = [Roi("nsd", f"subj0{k}", side, "V1v", 3, "0") for k in (1, 3) for side in ("lh", "rh")]
+    pooled = Trial(Pooled(), tuple(rois[::2]), encoding=ENCODING)
+    assert model_label(pooled) == model_label(Evaluation(pooled, (rois[1],))) == "1+3"
+    assert model_label(Trial(Untuned(), tuple(rois[:2]), encoding=ENCODING)) == "subj01"
+    named = [Roi("lab", name, "lh", "V1v", 3, "0") for name in ("anna", "sub-12")]
+    assert model_label(Trial(Pooled(), tuple(named), encoding=ENCODING)) == "anna+12"

@@ -70,6 +70,7 @@ def _swapped(predicted: Predicted) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return predicted.measured, predicted.b, predicted.a
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("copy", [lambda a: a, lambda a: 3.0 * a + 2.0])
 def test_predictions_that_rank_all_images_alike_differ_by_nothing_and_p_is_1(
     copy: Callable[[np.ndarray], np.ndarray],
@@ -80,6 +81,7 @@ def test_predictions_that_rank_all_images_alike_differ_by_nothing_and_p_is_1(
     np.testing.assert_allclose([ours.low, ours.high], 0, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_vertex_without_r_has_no_test_and_others_keep_theirs() -> None:
     predicted = simulate(8)
     broken = Predicted(
