@@ -1,5 +1,7 @@
 """Kinds of error: by type, whatever an error's text says, and by text only where no type tells."""
 
+import traceback
+
 import pytest
 import torch
 
@@ -55,6 +57,8 @@ def test_a_failure_holds_the_kind_and_the_traceback() -> None:
         raise Diverged("the loss is not a number in epoch 2")
     except Diverged as error:
         failure = failure_of(error)
+        expected = "".join(traceback.format_exception(error))
     assert failure.kind == "diverged"
+    assert failure.message == expected
     assert failure.message.startswith("Traceback")
     assert failure.message.strip().endswith("Diverged: the loss is not a number in epoch 2")

@@ -244,8 +244,10 @@ def test_chunks_of_vertices_give_what_all_at_once_give(monkeypatch) -> None:
     X = SPECTRA["plain"]
     Y = responses(X)
     whole = ours(X, Y)
+    by_components = ours(X, Y, 10)
     monkeypatch.setattr(ridge, "CHUNK_BYTES", 4 * 5 * len(ALPHAS) * len(TEST))
     np.testing.assert_allclose(ours(X, Y), whole, atol=1e-6)
+    np.testing.assert_allclose(ours(X, Y, 10), by_components, atol=1e-6)
 
 
 @pytest.mark.gpu

@@ -104,7 +104,12 @@ def test_what_no_result_is_named_like_is_a_stranger(tmp_path: Path) -> None:
     strangers = [
         *(runs.all_scores / "copy", runs.scores(A) / "a.csv", runs.score_file(A, f"{EBA} (1)")),
         *(tmp_path / "predictions" / "copy", runs.prediction_file(A, "x").with_suffix(".csv")),
-        *(runs.outcome_file("x"), runs.outcome_file(A).with_suffix(".bak"), runs.log_file("x")),
+        *(
+            runs.outcome_file("x"),
+            runs.outcome_file("é-0123abcd"),
+            runs.outcome_file(A).with_suffix(".bak"),
+            runs.log_file("x"),
+        ),
         *(runs.all_checkpoints / "old", runs.probe_file("landscape", A).with_suffix(".png")),
     ]
     for path in (*results, *strangers):

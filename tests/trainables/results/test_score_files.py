@@ -10,10 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainables.encoding.score_rois import RoiScores
+from trainables.exceptions import Denied
+from trainables.results import prediction_files, score_files
+from trainables.results.prediction_files import read_predictions
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import (
     SCORE_SCHEMA,
+    SIMULATED_KEY,
     TRIAL_KEY,
+    describe_scores,
     read_score_file,
     read_scores,
     summarise,
@@ -101,6 +106,27 @@ def test_the_file_is_named_by_trial_and_roi_and_nothing_lies_beside_it(tmp_path)
     assert path == tmp_path / "scores" / TRIAL.id / "nsd-subj01-lh-V1v.parquet"
     assert path == RunDirectory(tmp_path).score_file(TRIAL.id, ROI.id)
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_scores_are_of_measured_responses_unless_they_say_otherwise(tmp_path) -> None:
+    assert SIMULATED_KEY not in describe_scores(TRIAL, "code")
+    assert describe_scores(TRIAL, "code", is_simulated=True)[SIMULATED_KEY] == b"true"
+
+
+@pytest.mark.parametrize("kind", ["scores", "predictions"])
+def test_a_file_that_this_user_may_not_read_is_named_with_the_cure(
+    tmp_path, monkeypatch, kind
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError
+
+    path = written(tmp_path)
+    module = score_files if kind == "scores" else prediction_files
+    monkeypatch.setattr(module, "read_parquet", refuse)
+    with pytest.raises(
+        Denied, match=rf"^{path}: this user may not read it .* chmod -R g\+rX {path},"
+    ):
+        read_score_file(path) if kind == "scores" else read_predictions(path, "nested")
 
 
 def test_all_rois_of_a_trial_are_read_together(tmp_path) -> None:

@@ -92,6 +92,20 @@ def test_an_abandoned_link_is_removed_and_what_it_points_to_is_kept(tmp_path: Pa
     assert names(data) == ["a"]
 
 
+def test_what_cannot_be_removed_is_left(tmp_path: Path, monkeypatch) -> None:
+    file, directory = (tmp_path / name for name in leftovers("a")[1][:2])
+    file.touch()
+    directory.mkdir()
+    (directory / "rows").touch()
+
+    def refuse(*path: object, **options: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    remove_abandoned(tmp_path)
+    assert {file.name, directory.name} <= set(names(tmp_path))
+
+
 def test_the_clock_of_a_file_system_is_read_and_leaves_nothing(tmp_path: Path) -> None:
     before = tmp_path / "a"
     before.touch()

@@ -187,6 +187,9 @@ def test_the_seeds_of_a_pooled_model_are_shared_by_its_subjects() -> None:
     expected = np.sqrt(t(3) ** 2 * between + t(2) ** 2 * seeds)
     assert shared.half_width == pytest.approx(expected)
     assert shared.covers_seeds is True
+    two = mean_uncertainty(rois(2, shares_training=True), weights)
+    expected = np.sqrt(t(3) ** 2 * between + t(1) ** 2 * 0.03**2)
+    assert two.half_width == pytest.approx(expected)
     assert mean_uncertainty(rois(1, shares_training=True), weights).covers_seeds is False
     assert mean_uncertainty(rois(1), weights).covers_seeds is True
 

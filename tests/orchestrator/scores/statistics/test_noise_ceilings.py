@@ -107,6 +107,8 @@ def test_a_gap_is_the_difference_on_vertices_that_both_protocols_score(tmp_path)
     assert gaps["V1v"].difference == pytest.approx((0.1 - 0.02) / 2)
     assert gaps["V1v"].share_higher == 0.5
     assert (gaps["EBA"].n_vertices, gaps["EBA"].difference) == (1, pytest.approx(0.1))
+    groups = [one.row.label for one in protocol_gaps(vertices, ("nested", "paper"), "group")]
+    assert groups == ["early", "higher", "all"]
 
 
 def test_protocols_of_different_trials_are_not_set_side_by_side(tmp_path) -> None:

@@ -36,3 +36,13 @@ def test_an_roi_with_one_seed_adds_no_spread(tmp_path) -> None:
     (one,) = summarise(table.over_seeds, "group", table.vertices)
     assert one.seed_sd == pytest.approx(np.std([0.5, 0.6], ddof=1) / 2)
     assert one.n_seeds == (1, 2)
+
+
+def test_a_seed_that_no_roi_of_a_row_has_does_not_count(tmp_path) -> None:
+    for name, seeds in (("V1v", (0, 1)), ("EBA", (0, 1, 2))):
+        for seed in seeds:
+            write(tmp_path, Contrastive(), roi(name), [0.5 + 0.1 * seed], seed=seed)
+    table = read_score_table(RunDirectory(tmp_path))
+    found = {one.row.label: one for one in summarise(table.over_seeds, "group", table.vertices)}
+    assert found["early"].seed_sd == pytest.approx(np.std([0.5, 0.6], ddof=1))
+    assert found["higher"].seed_sd == pytest.approx(0.1)
