@@ -6,8 +6,8 @@ V1v of the simulation is energy, which the backbone's first layer predicts; hV4 
 of texture edges, which no single layer of filters gives (docs/method-simulation.md). Of 2 subjects,
 the left hemisphere, each ROI: untuned, regression, and contrastive with two seeds; of hV4 also the
 control that is tuned on permuted responses, and one pooled backbone for both subjects: 17 trials,
-about three minutes on two CPU cores. Expected: contrastive predicts hV4 better than untuned, by an
-interval without 0, and the permuted control no better.
+about three minutes on two CPU cores. Expected: contrastive predicts hV4 better than untuned, by
+0.05, and the permuted control no better. The interval of two seeds may include 0.
 """
 
 from collections.abc import Iterator, Sequence

@@ -139,7 +139,7 @@ def _initialise(network: nn.Module, dropout: float) -> None:
 def _train(network: nn.Module, settings: PretrainingSettings) -> None:
     _initialise(network, settings.dropout)
     images, labels = _draw(settings, FIRST_STIMULUS, settings.n_train)
-    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, fused=True)
+    optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate)
     n_steps = settings.epochs * -(-settings.n_train // settings.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, n_steps, pct_start=0.2
