@@ -10,11 +10,6 @@ from orchestrator.report.intervals import describe_rows, interval_text
 from orchestrator.report.sections.plots import dots
 from orchestrator.report.sections.section import Column, Picture, Section, is_total
 
-PARTS = {
-    "unique_tuned": "unique to fine-tuned",
-    "unique_untuned": "unique to untuned",
-    "shared": "shared",
-}
 COLUMNS = (
     Column("method", "method"),
     Column("row", "ROIs"),
@@ -30,19 +25,18 @@ COLUMNS = (
     Column("banded_gain", "gain, banded", "difference"),
     Column("n_vertices", "vertices", "count"),
     Column("n_rois", "number of ROIs", "count"),
-    Column("protocol", "protocol"),
 )
 
 
 def section(table: pa.Table) -> Section:
     """Show the parts of the variance of each setting."""
     rows = table.to_pandas()
-    settings = [part for _, part in rows.groupby(["protocol", "method"], sort=False)]
+    protocols = [part for _, part in rows.groupby("protocol", sort=False)]
     return Section(
         name="variance",
         title="Unique and shared variance",
-        reading=tuple(line for part in settings for line in _read(part)),
-        figures=tuple(_picture(part) for part in settings),
+        reading=tuple(_read(rows)),
+        figures=tuple(_picture(part) for part in protocols),
         table=rows,
         columns=COLUMNS,
         notes=(
@@ -56,43 +50,34 @@ def section(table: pa.Table) -> Section:
 
 
 def _read(rows: pd.DataFrame) -> Iterator[str]:
-    """Say what is unique and what is shared in each group, without the totals of groups."""
+    """Say what each adds to the other in each group, without the totals of groups."""
+    several = rows["protocol"].nunique() > 1
     for one in rows[~rows["row"].map(is_total)].itertuples():
+        where = f", protocol {one.protocol}" if several else ""
         yield (
-            f"In {one.row} ROIs {one.method} features explain {one.unique_tuned:+.3f} of the "
-            f"variance beside untuned ones "
-            f"({interval_text(one.unique_tuned_low, one.unique_tuned_high)}), untuned ones "
-            f"{one.unique_untuned:+.3f} beside them "
-            f"({interval_text(one.unique_untuned_low, one.unique_untuned_high)}); both share "
-            f"{one.shared:+.3f}. With all layers concatenated the gain in mean r is "
-            f"{one.gain:+.3f} ({interval_text(one.gain_low, one.gain_high)}), with a penalty per "
-            f"layer {one.banded_gain:+.3f} "
-            f"({interval_text(one.banded_gain_low, one.banded_gain_high)})."
+            f"In {one.row} ROIs{where}, {one.method} adds {one.unique_tuned:+.3f} "
+            f"({interval_text(one.unique_tuned_low, one.unique_tuned_high)}) to the "
+            f"{one.r2_untuned:.3f} of the variance that untuned features explain, and these add "
+            f"{one.unique_untuned:+.3f} "
+            f"({interval_text(one.unique_untuned_low, one.unique_untuned_high)}) to its own "
+            f"{one.r2_tuned:.3f}. With all layers the gain in mean r is {one.gain:+.3f} "
+            f"({interval_text(one.gain_low, one.gain_high)})."
         )
 
 
 def _picture(rows: pd.DataFrame) -> Picture:
-    drawn = pd.concat(
-        pd.DataFrame(
-            {
-                "label": rows["row"],
-                "method": label,
-                "value": rows[name],
-                "low": rows[f"{name}_low"],
-                "high": rows[f"{name}_high"],
-            }
-        )
-        for name, label in PARTS.items()
-    )
-    first = rows.iloc[0]
-    covered: list[Any] = rows.assign(low=rows["shared_low"], high=rows["shared_high"]).to_dict(
-        "records"
-    )
+    """Draw what each setting adds to untuned features, by group of ROIs."""
+    ends = {"unique_tuned_low": "low", "unique_tuned_high": "high"}
+    drawn = rows.rename(columns=ends).assign(label=rows["row"])
+    covered: list[Any] = drawn.to_dict("records")
     return Picture(
-        dots(drawn, "value", "share of the variance (R²)", zero=True),
-        alt=f"Parts of the variance that {first['method']} and untuned features explain: "
-        + "; ".join(f"{one.label}, {one.method} {one.value:+.3f}" for one in drawn.itertuples())
+        dots(drawn, "unique_tuned", "variance unique to fine-tuned features (R²)", zero=True),
+        alt="Variance that fine-tuned features explain beside untuned ones, by group of ROIs: "
+        + "; ".join(
+            f"{one.row}, {one.method} {one.unique_tuned:+.3f}" for one in drawn.itertuples()
+        )
         + ".",
-        caption=f"Parts of the variance of responses to test images, {first['method']} and "
-        f"untuned, protocol {first['protocol']}. " + describe_rows(covered),
+        caption="Share of the variance of responses to test images that fine-tuned features "
+        "explain beside untuned ones: R² of both minus R² of untuned, all layers, protocol "
+        f"{rows['protocol'].iloc[0]}. {describe_rows(covered)}",
     )
