@@ -16,6 +16,11 @@ from trainables.spec.rois import ROI_ORDER
 MARKERS: Final = {"early": "o", "higher": "s", "streams": "^"}
 ROW: Final = 0.26
 """Inches per labelled row, so that long lists of ROIs stay legible."""
+LEGEND: Final = 104
+"""Characters that fit side by side above a figure, and LEAST_KEY more for each key's sign."""
+LEAST_KEY: Final = 8
+KEY_LINE: Final = 0.2
+"""Inches per further line of keys."""
 
 
 def roi_rank(roi: str | None) -> tuple[int, str]:
@@ -32,7 +37,9 @@ def dots(rows: pd.DataFrame, value: str, label: str, *, zero: bool) -> str:
     labels = list(dict.fromkeys(rows["label"]))
     methods = method_order(rows["method"].unique())
     with mpl.rc_context(STYLE):
+        n_columns = max(1, min(4, LEGEND // (LEAST_KEY + max(map(len, methods)))))
         height = 1.0 + ROW * len(labels) * max(1.0, 0.45 * len(methods))
+        height += KEY_LINE * (-(-len(methods) // n_columns) - 1)
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots()
         for place, method in enumerate(methods):
@@ -45,7 +52,9 @@ def dots(rows: pd.DataFrame, value: str, label: str, *, zero: bool) -> str:
         axes.set_axisbelow(True)
         axes.set_xlabel(label)
         if len(methods) > 1:
-            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
+            axes.legend(
+                loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=n_columns, frameon=False
+            )
         return as_svg(figure)
 
 

@@ -1,6 +1,7 @@
 """The numbers that figures draw: against the raw scores, and against a planted truth."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from orchestrator.analyze.questions import pooling as pooling_question
 from orchestrator.analyze.questions import rois as rois_question
 from orchestrator.report.sections.catalogue import SECTIONS
 from orchestrator.report.sections.layers import layer_matrices, most_chosen
+from orchestrator.report.sections.plots import dots
 from orchestrator.report.sections.pooling import by_subject
 from orchestrator.report.sections.rois import ABSENT, size_matrices
 from orchestrator.report.sections.transfer_blocks import MEASURES, block_matrix
@@ -167,3 +169,13 @@ def test_a_figure_leaves_the_column_of_text_when_it_is_wide(n):
     [picture] = SECTIONS["layers"](made_up(layers_question.SCHEMA, rows)).figures
     assert picture.is_wide == (n == 40)
     assert pd.Series(texts(picture)).isin(names).sum() == n
+
+
+def test_long_names_of_settings_leave_a_figure_its_room() -> None:
+    """They stand in lines above it; in one line they would leave the axes no width."""
+    names = [f"contrastive hidden_ratio={k}.5 embedding_ratio=0.{k}" for k in range(4)]
+    rows = pd.DataFrame({"label": "early", "method": names, "value": 0.1, "low": 0.0, "high": 0.2})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = dots(rows, "value", "gain", zero=True)
+    assert all(name in drawn for name in names)
