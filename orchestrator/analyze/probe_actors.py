@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from orchestrator.analyze.settings import Workers
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.terminal import can_redraw
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from trainables.probes.kinds import KINDS
@@ -62,7 +63,7 @@ def run_probes(
     connect(workers.local_cpus)
     actors = _start(context, workers, len(jobs))
     failures: list[str] = []
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not can_redraw(console)) as progress:
         bar = progress.add_task("probing backbones", total=len(jobs))
 
         def ended(lines: Sequence[str]) -> None:

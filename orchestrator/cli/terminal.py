@@ -11,7 +11,10 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 STANDARD: Final = ("stdout", "stderr")
 SUBSTITUTE: Final = "orchestrator.substitute"
@@ -106,6 +109,14 @@ class _Tolerant:
         with suppress(OSError):  # a stream without a descriptor
             os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
+
+
+def can_redraw(console: "Console") -> bool:
+    """Return whether lines can be redrawn: on a terminal, not where colours alone are wanted.
+
+    A notebook sets FORCE_COLOR for the commands that it runs, and shows each redrawing as lines.
+    """
+    return console.is_terminal and ("FORCE_COLOR" not in os.environ or console.file.isatty())
 
 
 def open_standard_streams() -> None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.terminal import can_redraw
 from orchestrator.cli.text import duration
 from orchestrator.execution.remaining_time import RemainingTime
 
@@ -62,7 +63,7 @@ class Display:
         self._remaining = RemainingTime(self.costs)
 
     def __enter__(self) -> "Display":
-        if self.redraws and self.console.is_terminal:
+        if self.redraws and can_redraw(self.console):
             self._live = Live(console=self.console, auto_refresh=False, transient=True)
             self._live.start()
         self._thread = threading.Thread(target=self._refresh, daemon=True)

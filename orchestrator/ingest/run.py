@@ -24,6 +24,7 @@ from rich.text import Text
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.problems import summed_up
+from orchestrator.cli.terminal import can_redraw
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.algonauts.inspection import inspect_subject
 from orchestrator.ingest.checked import Findings, Subject
@@ -215,13 +216,15 @@ class _Rate(ProgressColumn):
 
 def progress_bars() -> Progress:
     """Make the progress bars of an ingest, with images per second, on stderr."""
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
+        disable=console.is_terminal and not can_redraw(console),
     )
 
 

@@ -114,9 +114,10 @@ def published_weights(backbone: Backbone) -> Any:
     if backbone.architecture not in OWN_ARCHITECTURES:
         names = models.get_model_weights(backbone.architecture).__members__
     if backbone.weights not in names:
+        known = f"one of {sorted(names)}, or " if names else ""
         raise ValueError(
             f"unknown weights {backbone.weights!r} for {backbone.architecture}; "
-            f"expected one of {sorted(names)}, or --weights FILE"
+            f"expected {known}FROM_FILE and --weights FILE"
         )
     return names[backbone.weights]
 

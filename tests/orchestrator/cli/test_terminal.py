@@ -12,7 +12,7 @@ from rich.console import Console
 from orchestrator.__main__ import COMMANDS, main
 from orchestrator.cli import terminal
 from orchestrator.cli.process import run
-from orchestrator.cli.terminal import degrading_output, in_ascii
+from orchestrator.cli.terminal import can_redraw, degrading_output, in_ascii
 from orchestrator.cli.text import new_table
 
 HELP = [(name,) for name in COMMANDS] + [
@@ -189,6 +189,15 @@ def test_output_that_a_full_disk_lost_is_an_error(streams, monkeypatch) -> None:
     monkeypatch.setattr(sys, "stdout", Failing(errno.ENOSPC))
     assert run(say) == 1
     assert err.said == "error: stdout: No space left on device; its output is incomplete\n"
+
+
+def test_nothing_is_redrawn_where_colours_alone_are_wanted_as_in_a_notebook(monkeypatch) -> None:
+    assert can_redraw(Console(file=io.StringIO(), force_terminal=True))
+    assert not can_redraw(Console(file=io.StringIO(), force_terminal=False))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    colours = Console(file=io.StringIO())
+    assert colours.is_terminal
+    assert not can_redraw(colours)
 
 
 def test_streams_that_were_closed_at_the_start_are_opened(monkeypatch) -> None:

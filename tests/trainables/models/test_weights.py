@@ -213,5 +213,7 @@ def test_a_download_runs_no_code(hub, tmp_path) -> None:
 def test_names_of_published_weights_are_known_for_every_architecture() -> None:
     assert published_weights(Backbone("densenet121")).url.startswith("https://")
     assert build("narrow-alexnet") is not None
-    with pytest.raises(ValueError, match="unknown weights 'IMAGENET1K_V1' for narrow-alexnet"):
+    with pytest.raises(
+        ValueError, match="for narrow-alexnet; expected FROM_FILE and --weights FILE"
+    ):
         published_weights(Backbone("narrow-alexnet"))
