@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 UV_VERSION := 0.13.9
 
-.PHONY: demo test test-fast fuzz check audit cluster-test chaos mutation bench bench-gpu gpu-check \
+.PHONY: demo test test-fast fuzz check docs audit cluster-test chaos mutation bench bench-gpu gpu-check \
 	mlflow-server lock clean
 
 demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, transfer, analyse, report.
@@ -36,6 +36,10 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(READY)
 
+docs: $(READY)  ## Build the documentation's site, with its notebooks, into docs/_build/html.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 audit: $(READY)  ## Look every dependency of the lock file up among known vulnerabilities.
 	$(BIN)/pip-audit --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
@@ -65,6 +69,6 @@ lock: $(READY)  ## Resolve the dependencies anew.
 		--python-version 3.11 --extra dev pyproject.toml --output-file requirements.lock
 
 clean:  ## Remove the environment, the demonstration and every cache.
-	rm -rf .venv demo mutants mlruns mlflow.db* build *.egg-info .pytest_cache .mypy_cache \
+	rm -rf .venv demo docs/_build mutants mlruns mlflow.db* build *.egg-info .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

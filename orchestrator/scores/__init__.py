@@ -10,6 +10,9 @@ __all__ = [
     "references",
     "rows",
     "score_table",
+    "setting_filters",
     "statistics",
+    "table_export",
+    "tidy_export",
     "vertex_layers",
 ]

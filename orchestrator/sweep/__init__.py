@@ -1,3 +1,3 @@
 """The sweep command: run a search space, or a hyperparameter search."""
 
-__all__: list[str] = []
+__all__ = ["run", "settings"]

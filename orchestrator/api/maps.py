@@ -1,0 +1,96 @@
+"""Values of vertices on the cortex, as nilearn's surface images."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from nilearn.surface import SurfaceImage
+
+
+def surface_image(
+    values: pd.DataFrame, column: str = "r", *, mesh: str = "fsaverage5"
+) -> "SurfaceImage":
+    """Put one value per vertex on a mesh, as an image of nilearn.
+
+    values: rows with hemisphere (``lh``, ``rh``), fsaverage (vertex, 0 to 163,841) and the column,
+    such as those of :func:`vertex_scores` for one method and subject; several rows of a vertex (of
+    overlapping ROIs) are averaged. mesh: ``fsaverage5``, which nilearn includes and which has one
+    vertex in sixteen, up to ``fsaverage``, which it downloads once. Vertices without a value are
+    NaN. Raises ValueError for a column that is missing, or if no row has a vertex of the mesh.
+    """
+    from nilearn.datasets import load_fsaverage
+    from nilearn.surface import SurfaceImage
+
+    absent = [one for one in ("hemisphere", "fsaverage", column) if one not in values.columns]
+    if absent:
+        raise ValueError(f"values: expected a column {absent[0]}; there are {list(values.columns)}")
+    surfaces = load_fsaverage(mesh)["inflated"]
+    known = values.dropna(subset=["fsaverage", column])
+    means = known.groupby(["hemisphere", "fsaverage"], observed=True)[column].mean()
+    data, n_found = {}, 0
+    for hemisphere, part in (("lh", "left"), ("rh", "right")):
+        filled = np.full(surfaces.parts[part].n_vertices, np.nan, np.float32)
+        of_side = means[means.index.get_level_values(0) == hemisphere]
+        places = of_side.index.get_level_values(1).to_numpy(np.int64)
+        there = places < len(filled)
+        filled[places[there]] = of_side.to_numpy()[there]
+        data[part], n_found = filled, n_found + int(there.sum())
+    if not n_found:
+        raise ValueError(f"values: none of {len(values):,} rows has a vertex of {mesh}")
+    return SurfaceImage(surfaces, data)
+
+
+def plot_map(
+    image: "SurfaceImage",
+    *,
+    hemisphere: str = "lh",
+    view: str = "posterior",
+    limit: float | None = None,
+    cmap: str = "RdBu_r",
+    title: str | None = None,
+) -> "Figure":
+    """Draw a surface image of one hemisphere over the folding of the cortex.
+
+    image: of :func:`surface_image`, or any image of nilearn on an fsaverage mesh. hemisphere:
+    ``lh`` or ``rh``. view: a name of nilearn's, such as ``posterior``, ``ventral`` or ``lateral``.
+    limit: colours end at ±limit; None: at the largest value. Raises ValueError if the hemisphere
+    has no value.
+    """
+    from nilearn import plotting
+
+    part = {"lh": "left", "rh": "right"}.get(hemisphere)
+    if part is None:
+        raise ValueError(f"hemisphere {hemisphere!r}: expected lh or rh")
+    values = image.data.parts[part]
+    if not np.isfinite(values).any():
+        raise ValueError(f"hemisphere {hemisphere}: no vertex has a value")
+    limit = float(np.nanmax(np.abs(values))) if limit is None else limit
+    drawn: Any = plotting.plot_surf_stat_map(
+        surf_mesh=image.mesh.parts[part],
+        stat_map=values,
+        bg_map=_folding(len(values), part),
+        hemi=part,
+        view=view,
+        cmap=cmap,
+        vmin=-limit,
+        vmax=limit,
+        title=title,
+    )
+    figure: Figure = drawn
+    return figure
+
+
+def _folding(n_vertices: int, part: str) -> np.ndarray[Any, np.dtype[Any]] | None:
+    """Return the sulcal depth of the fsaverage mesh with that many vertices; None for another."""
+    from nilearn.datasets import load_fsaverage_data
+
+    names = {642: "fsaverage3", 2562: "fsaverage4", 10242: "fsaverage5", 40962: "fsaverage6"}
+    names[163842] = "fsaverage"
+    if n_vertices not in names:
+        return None
+    depth = load_fsaverage_data(mesh=names[n_vertices], data_type="sulcal").data.parts[part]
+    found: np.ndarray[Any, np.dtype[Any]] = np.asarray(depth)
+    return found

@@ -1,0 +1,55 @@
+"""Run a sweep from Python."""
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestrator.cli.selection import Selection, parse_rois
+from orchestrator.execution.run_record import Command
+from orchestrator.execution.settings import Locations, RunSettings
+from orchestrator.sweep.run import sweep as run_sweep
+from orchestrator.sweep.settings import SweepSettings, TrialChanges
+from trainables.data.data_directory import DataDirectory
+from trainables.results.outcome import Outcome
+from trainables.results.run_directory import RunDirectory
+
+
+def sweep(
+    space: str | PathLike[str],
+    *,
+    data: str | PathLike[str],
+    out: str | PathLike[str],
+    weights: str | PathLike[str] | None = None,
+    subjects: Sequence[int] | None = None,
+    hemispheres: Sequence[str] = ("lh", "rh"),
+    rois: Sequence[str] | None = None,
+    seeds: int = 1,
+    local: bool = False,
+) -> list[Outcome]:
+    """Run all unfinished trials of a search space; return the outcomes of all its trials.
+
+    space: name of a file in search_spaces/, or path of a file with ``trials(rois)``. data:
+    directory of the shards. out: directory of the results. weights: state dict that every backbone
+    starts from. subjects, hemispheres, rois (names, or groups such as ``early``): what it is
+    restricted to; None: all. seeds: trials of each fine-tuning. local: run in this process, without
+    Ray. A sweep that was interrupted is resumed by the same call. Raises ValueError for bad input,
+    before anything is run.
+    """
+    runs = RunDirectory(Path(out))
+    selection = Selection(
+        subjects=None if subjects is None else tuple(sorted(subjects)),
+        hemispheres=tuple(hemispheres),
+        rois=None if rois is None else parse_rois(",".join(rois)),
+    )
+    start = None if weights is None else Path(weights)
+    settings = SweepSettings(
+        str(space),
+        RunSettings(Locations(DataDirectory(Path(data)), runs, start), local=local),
+        selection,
+        TrialChanges(seeds=seeds),
+    )
+    run_sweep(settings, Console())
+    ended = (Outcome.read(runs, trial_id) for trial_id in Command.read(runs).trials)
+    return [one for one in ended if one is not None]

@@ -1,0 +1,83 @@
+"""Data frames of scores hold what the commands print and export."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from orchestrator.api import compare, scores, vertex_scores
+from orchestrator.scores.score_table import read_score_table
+from orchestrator.scores.tidy_export import TIDY_SCHEMA
+from tests.builders.predicted_sweep import PredictedSweep
+from tests.orchestrator.scores.test_intervals import expected_interval
+from trainables.results.run_directory import RunDirectory
+
+
+@pytest.fixture
+def all_vertices(predicted_sweep: PredictedSweep) -> pd.DataFrame:
+    return read_score_table(RunDirectory(predicted_sweep.runs)).vertices
+
+
+def test_scores_have_a_row_per_trial_and_roi(predicted_sweep, all_vertices) -> None:
+    found = scores(predicted_sweep.runs, data=predicted_sweep.data)
+    assert list(found.columns)[: len(TIDY_SCHEMA)] == TIDY_SCHEMA.names
+    keys = ["trial_id", "subject", "hemisphere", "roi"]
+    means = all_vertices.groupby(keys, observed=True)["r"].mean()
+    assert len(found) == len(means) > 20
+    expected = [means[tuple(place)] for place in found[keys].to_numpy().tolist()]
+    np.testing.assert_allclose(found["r"], expected)
+
+
+def test_a_method_is_compared_with_untuned_by_default(predicted_sweep) -> None:
+    found = compare(predicted_sweep.runs, "contrastive", data=predicted_sweep.data)
+    total = found[found["is_total"]].iloc[0]
+    assert (total["method"], total["reference"], total["n_subjects"]) == (
+        "contrastive",
+        "untuned",
+        3,
+    )
+    assert total["interval_over"] == "subjects, seeds, images"
+    assert total["difference"] == pytest.approx(total["r"] - total["r_reference"])
+    expected = expected_interval(predicted_sweep, "contrastive")
+    assert (total["low"], total["high"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_without_predictions_there_is_no_interval(predicted_sweep, tmp_path) -> None:
+    (tmp_path / "scores").symlink_to(predicted_sweep.runs / "scores")
+    found = compare(tmp_path, "contrastive", data=predicted_sweep.data)
+    assert found[["low", "high", "interval_over"]].isna().all(axis=None)
+    assert found["difference"].notna().all()
+
+
+def test_vertices_have_the_mean_over_seeds_and_their_place(predicted_sweep, all_vertices) -> None:
+    found = vertex_scores(predicted_sweep.runs, data=predicted_sweep.data)
+    tuned = found[found["method"] == "contrastive"]
+    assert set(tuned["n_seeds"]) == {2}
+    one = tuned.iloc[5]
+    of_vertex = (all_vertices["method"] == "contrastive") & (
+        all_vertices["vertex"] == one["vertex"]
+    )
+    for column in ("subject", "hemisphere", "roi"):
+        of_vertex &= all_vertices[column] == one[column]
+    assert of_vertex.sum() == 2
+    assert one["r"] == pytest.approx(all_vertices.loc[of_vertex, "r"].mean())
+    places = pq.read_table(predicted_sweep.data / f"nsd-{one['subject']}" / "vertices.parquet")
+    rows = places.to_pandas().set_index(["hemisphere", "vertex"])
+    assert one["fsaverage"] == rows.loc[(one["hemisphere"], one["vertex"]), "fsaverage"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("contrastve",), "did you mean 'contrastive'"),
+        (("contrastive", "temperature=7"), "no trial has it"),
+    ],
+)
+def test_a_side_without_scores_is_refused(predicted_sweep, arguments, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        compare(predicted_sweep.runs, *arguments, data=predicted_sweep.data)
+
+
+def test_a_protocol_without_scores_is_refused(predicted_sweep) -> None:
+    with pytest.raises(ValueError, match="there are nested"):
+        scores(predicted_sweep.runs, protocol="papers")
