@@ -14,14 +14,20 @@ from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.scores.filters import one_model_per_roi
 from orchestrator.scores.references import UNTUNED, with_references
 from orchestrator.scores.rows import By
+from orchestrator.scores.statistics.hemispheres import contrast_hemispheres
 from orchestrator.scores.statistics.measured_differences import measure_differences
+from orchestrator.scores.statistics.subject_tests import compare_over_subjects
 from orchestrator.scores.statistics.summaries import Comparison, compare_rois
 from orchestrator.scores.statistics.vertex_pairs import PairedRois, Pairs, measure_rois, pair
 from trainables.spec.labels import method_of
 
+Place = tuple[str, str, str]
+"""Level, hemisphere and label of a row."""
 Integers = np.ndarray[Any, np.dtype[np.integer[Any]]]
 HEMISPHERES: Final = ("both", "lh", "rh")
 LEVELS: Final[tuple[By, ...]] = ("group", "roi", "subject", "subject-roi")
+TESTS: Final = ("t_p", "t_q", "flip_p", "flip_q")
+CONTRASTS: Final = tuple(f"contrast_{name}" for name in TESTS)
 SCHEMA = pa.schema(
     [
         pa.field("protocol", pa.string(), nullable=False),
@@ -46,6 +52,7 @@ SCHEMA = pa.schema(
         pa.field("n_distinct_vertices", pa.int32(), nullable=False),
         pa.field("n_rois", pa.int32(), nullable=False),
         pa.field("n_subjects", pa.int32(), nullable=False),
+        *(pa.field(name, pa.float64()) for name in (*TESTS, "lh_minus_rh", *CONTRASTS)),
     ]
 )
 """level: group, roi, subject or subject-roi. method, reference: labels of methods and settings.
@@ -55,7 +62,12 @@ test images; null where predictions are missing, or under other protocols than n
 covers_subjects, covers_seeds: whether it holds for other subjects and seeds too; covers_seeds is
 null where nothing is fine-tuned. Numbers are computed within each ROI, averaged over the
 ROIs of a subject, then over subjects. n_vertices: summed over ROIs; n_distinct_vertices: a vertex
-in several ROIs counted once. A column that does not apply is null."""
+in several ROIs counted once. t_p, flip_p: paired t test and sign-flip test of the difference over
+subjects; t_q, flip_q: corrected over the ROIs of both hemispheres, one family, or over the groups.
+They are of the rows of an ROI in lh or rh, and of a group in both. lh_minus_rh: the difference in
+lh minus that in rh, over the ROIs that a subject has in both; contrast_…: its tests over subjects,
+corrected over the ROIs; of rows of an ROI or a group in both. A column that does not apply is
+null."""
 
 
 def make(inputs: Inputs) -> pa.Table:
@@ -79,7 +91,35 @@ def _of_protocol(inputs: Inputs, protocol: str) -> Iterator[dict[str, Any]]:
     measured = measure_differences(kept, labels, inputs.runs, inputs.data)
     pairs = [pair(kept.over_seeds, a, b) for a, b in labels]
     for one, of_pair in zip(pairs, measure_rois(pairs, measured), strict=True):
-        yield from _rows(of_pair, _places_by_roi(one))
+        tests, contrasts = _tests_of(one), _contrasts_of(one)
+        for row in _rows(of_pair, _places_by_roi(one)):
+            place = (row["level"], row["hemisphere"], row["row"])
+            yield {**row, **tests.get(place, {}), **contrasts.get(place, {})}
+
+
+def _tests_of(pairs: Pairs) -> dict[Place, dict[str, float | None]]:
+    """Test a difference over subjects in each ROI and hemisphere, and in each group."""
+    by_roi = compare_over_subjects(pairs, "roi-hemisphere")
+    places = [("roi", *reversed(one.row.label.rsplit(" ", 1))) for one in by_roi]
+    by_group = compare_over_subjects(pairs, "group")
+    found = [
+        *((place, one) for place, one in zip(places, by_roi, strict=True) if not one.row.is_total),
+        *((("group", "both", one.row.label), one) for one in by_group),
+    ]
+    return {
+        (level, side, label): {name: getattr(one, name) for name in TESTS}
+        for (level, side, label), one in found
+    }
+
+
+def _contrasts_of(pairs: Pairs) -> dict[Place, dict[str, float | None]]:
+    """Contrast the hemispheres in each ROI and group."""
+    found = {}
+    for one in contrast_hemispheres(pairs):
+        level, label = ("group", one.row.label) if one.row.is_total else ("roi", one.row.label)
+        tests = {f"contrast_{name}": getattr(one, name) for name in TESTS}
+        found[level, "both", label.removeprefix("all ")] = {"lh_minus_rh": one.contrast, **tests}
+    return found
 
 
 def _places_by_roi(pairs: Pairs) -> dict[str, Integers]:
@@ -164,5 +204,5 @@ ANALYSIS = Analysis(
     schema=SCHEMA,
     make=make,
     sources=Inputs.score_and_prediction_files,
-    version=4,
+    version=5,
 )

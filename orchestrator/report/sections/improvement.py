@@ -1,6 +1,7 @@
 """Each method against the untuned backbone: dots with intervals by group and by ROI."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import pandas as pd
 import pyarrow as pa
@@ -26,10 +27,20 @@ COLUMNS = (
     Column("low", "interval, low", "difference"),
     Column("high", "interval, high", "difference"),
     Column("share_better", "vertices better", "share"),
+    Column("t_q", "t test, q", "number"),
+    Column("flip_q", "sign-flip test, q", "number"),
+    Column("lh_minus_rh", "lh − rh", "difference"),
+    Column("contrast_t_q", "lh − rh: t test, q", "number"),
     Column("n_distinct_vertices", "vertices", "count"),
     Column("n_rois", "ROIs", "count"),
     Column("protocol", "protocol"),
 )
+
+OVER_SUBJECTS: Final = (
+    "Tests over subjects: paired t and sign flips, two-sided; q: p corrected (Benjamini-Hochberg) "
+    "over ROIs of both hemispheres. With n subjects the least p of the sign-flip test is 2/2ⁿ."
+)
+FALSE_DISCOVERIES: Final = 0.05
 
 
 def section(table: pa.Table) -> Section:
@@ -45,7 +56,7 @@ def section(table: pa.Table) -> Section:
     return Section(
         name="improvement",
         title="Improvement over the untuned backbone",
-        reading=tuple(_read(by_group)),
+        reading=(*_read(by_group), *_read_tests(first)),
         figures=tuple(
             _picture(part, by_group, what)
             for part, what in ((by_group, "group"), (by_roi, "ROI"))
@@ -53,7 +64,7 @@ def section(table: pa.Table) -> Section:
         ),
         table=rows,
         columns=COLUMNS,
-        notes=(describe_rows(shown.to_dict("records")),),
+        notes=(describe_rows(shown.to_dict("records")), OVER_SUBJECTS),
     )
 
 
@@ -72,6 +83,27 @@ def _read(rows: pd.DataFrame) -> Iterator[str]:
             )
         n = count(int(n_rois.max()), "ROI"), count(int(of_row["n_subjects"].max()), "subject")
         yield f"{label} ({', '.join(n)}), against the untuned backbone: {'; '.join(parts)}."
+
+
+def _read_tests(rows: pd.DataFrame) -> Iterator[str]:
+    """Count the ROIs that differ over subjects, and between hemispheres, for each method."""
+    against = rows[(rows["reference"].map(method_of) == "untuned") & (rows["level"] == "roi")]
+    for method in method_order(against["method"].unique()):
+        own = against[against["method"] == method]
+        of_sides = own[(own["hemisphere"] != "both") & own["t_p"].notna()]
+        contrasts = own[own["contrast_t_p"].notna()]
+        if of_sides.empty:
+            continue
+        n, worse = count(len(of_sides), "ROI"), of_sides["difference"] < 0
+        by_t, by_flip = (of_sides[name] <= FALSE_DISCOVERIES for name in ("t_q", "flip_q"))
+        contrasted = int((contrasts["contrast_t_q"] <= FALSE_DISCOVERIES).sum())
+        of_both = f"; lh and rh differ in {contrasted} of {len(contrasts)}"
+        yield (
+            f"{method}, over subjects: of {n} of a hemisphere, {int((by_t & ~worse).sum())} are "
+            f"better than untuned and {int((by_t & worse).sum())} worse by the paired t test at "
+            "q ≤ 5 %, both hemispheres corrected together; by the sign-flip test "
+            f"{int(by_flip.sum())} differ{of_both if len(contrasts) else ''}."
+        )
 
 
 def _interval(row: "pd.Series[float]") -> str:

@@ -55,10 +55,13 @@ class SubjectTest:
     flip_q: float | None = None
 
 
-def compare_over_subjects(pairs: Pairs, by: By, bootstrap: SubjectBootstrap) -> list[SubjectTest]:
+def compare_over_subjects(
+    pairs: Pairs, by: By, bootstrap: SubjectBootstrap | None = None
+) -> list[SubjectTest]:
     """Test two methods over subjects on every row that has pairs, and correct over the rows.
 
-    Totals repeat the other rows: they are tested, but not part of the correction.
+    Totals repeat the other rows: they are tested, but not part of the correction. bootstrap: for
+    the interval of the share of vertices; None: there is none.
     """
     if pairs.frame.empty:
         return []
@@ -84,7 +87,9 @@ def roi_numbers(frame: pd.DataFrame) -> pd.DataFrame:
     return rois_of(frame).join(numbers)
 
 
-def _test(row: Row, pairs: Pairs, rois: pd.DataFrame, bootstrap: SubjectBootstrap) -> SubjectTest:
+def _test(
+    row: Row, pairs: Pairs, rois: pd.DataFrame, bootstrap: SubjectBootstrap | None
+) -> SubjectTest:
     subjects = rois.groupby(["dataset", "subject"])[["a", "b", "better"]].mean()
     differences = (subjects["a"] - subjects["b"]).to_numpy()
     better = subjects["better"].to_numpy()
@@ -95,9 +100,9 @@ def _test(row: Row, pairs: Pairs, rois: pd.DataFrame, bootstrap: SubjectBootstra
         n_subjects=len(subjects),
         difference=float(differences.mean()),
         share_improved=float(better.mean()),
-        share_interval=subject_interval(better, bootstrap),
+        share_interval=None if bootstrap is None else subject_interval(better, bootstrap),
         t_p=paired_t(differences),
-        flip_p=sign_flip(differences, bootstrap.seed),
+        flip_p=sign_flip(differences, bootstrap.seed if bootstrap else 0),
     )
 
 

@@ -44,7 +44,8 @@ VALUES = {
 
 def test_improvement_gives_every_row_its_own_label_and_number(uneven):
     inputs, raw = uneven
-    found = section_of(inputs, "improvement").reading
+    reading = section_of(inputs, "improvement").reading
+    found = [sentence for sentence in reading if ", over subjects: " not in sentence]
     labels = [sentence.split(" (")[0] for sentence in found]
     assert labels == ["early", "higher", "streams", "all"]
     for label, sentence in zip(labels, found, strict=True):
