@@ -70,7 +70,8 @@ def headline(inputs: Inputs) -> Headline:
             difference = against.get((protocol, *_key(one)))
             rows.append(_row(protocol, one, difference, is_lower=_key(one) in lower))
         notes += _rois_that_differ(rows, protocol, against)
-        notes += [*model_notes, *overlap_notes(kept)]
+        notes += [f"{one.partition(';')[0]}, so not a row here" for one in model_notes]
+        notes += overlap_notes(kept)
         if protocol in OPTIMISTIC:
             notes.append((f"{LOWER} " if lower else "") + OPTIMISTIC[protocol])
         notes += alpha_notes(kept)

@@ -89,7 +89,7 @@ def _own(other: pd.DataFrame) -> str:
 
 
 def _notes(rows: pd.DataFrame, means: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    return (*_left_out(rows), f"Means over pairs: {describe_rows(means)}")
+    return (*_left_out(rows), f"Means over pairs. {describe_rows(means)}")
 
 
 def _left_out(rows: pd.DataFrame) -> tuple[str, ...]:

@@ -23,9 +23,10 @@ MOST: Final = 8
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of panels: what it shows, and the middle of its scale."""
+    """A column of panels: what it shows, briefly and in words, and the middle of its scale."""
 
     column: str
+    short: str
     title: str
     centre: float | None = None
     """Of a diverging scale; None: a sequential one."""
@@ -34,9 +35,9 @@ class Measure:
 
 
 MEASURES: Final = (
-    Measure("r", "mean r", format=".3f"),
-    Measure("gain", "mean r minus untuned", 0.0, format="+.3f"),
-    Measure("share_better", "% of vertices better than untuned", 50.0, 100.0, ".0f"),
+    Measure("r", "mean r", "mean r", format=".3f"),
+    Measure("gain", "Δr", "mean r minus untuned", 0.0, format="+.3f"),
+    Measure("share_better", "% better", "% of vertices better than untuned", 50.0, 100.0, ".0f"),
 )
 
 
@@ -86,13 +87,12 @@ def _draw(rows: pd.DataFrame, groups: Sequence[str], measures: Sequence[Measure]
             options = _scale(list(matrices.values()), measure)
             for axes, (group, matrix) in zip(panels[:, place], matrices.items(), strict=True):
                 image = axes.imshow(matrix.to_numpy(), aspect="auto", **options)
-                _label(axes, f"{group}: {measure.title}", matrix)
+                _label(axes, f"{group}: {measure.short}", matrix)
                 _outline(axes, matrix, rows[(rows["row"] == group) & rows["is_own"]])
                 if max(shape) <= MOST:
                     _write_numbers(axes, matrix, measure, image)
-            figure.colorbar(
-                image, ax=list(panels[:, place]), location="bottom", aspect=30, pad=0.02
-            )
+            bar = figure.colorbar(image, ax=list(panels[:, place]), location="bottom", aspect=30)
+            bar.set_label(measure.title.replace(" better", "\nbetter"))
         for axes in panels[:, 0]:
             axes.set_ylabel("fine-tuned on")
         for axes in panels[-1]:
