@@ -106,7 +106,7 @@ def test_what_no_result_is_named_like_is_a_stranger(tmp_path: Path) -> None:
         *(tmp_path / "predictions" / "copy", runs.prediction_file(A, "x").with_suffix(".csv")),
         *(
             runs.outcome_file("x"),
-            runs.outcome_file("é-0123abcd"),
+            runs.outcome_file("aé-0123abcd"),
             runs.outcome_file(A).with_suffix(".bak"),
             runs.log_file("x"),
         ),
