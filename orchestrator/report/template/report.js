@@ -119,21 +119,40 @@ function save(content, type, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-// A button below each drawing (SVG) and picture (PNG) saves it, named by its section and number.
+// Buttons below each drawing (SVG, PNG) and picture (PNG) save it, named by its section and number.
 function offer(figure) {
   const section = figure.closest("section");
   const number = [...section.querySelectorAll("figure")].indexOf(figure) + 1;
   const svg = figure.querySelector("svg"), image = figure.querySelector("img");
   if (!svg && !image) return;
-  const kind = svg ? "SVG" : "PNG", name = `${section.id}-${number}.${kind.toLowerCase()}`;
-  const button = make("button", { type: "button", "data-action": "figure" }, kind);
-  button.addEventListener("click", () => {
-    if (svg) return save(new XMLSerializer().serializeToString(svg), "image/svg+xml", name);
-    make("a", { href: image.src, download: name }).click();
-  });
+  const name = `${section.id}-${number}`, text = () => new XMLSerializer().serializeToString(svg);
+  const ways = svg
+    ? { SVG: () => save(text(), "image/svg+xml", `${name}.svg`), PNG: () => savePixels(text(), svg, `${name}.png`) }
+    : { PNG: () => make("a", { href: image.src, download: `${name}.png` }).click() };
   const controls = make("div", { className: "controls" });
-  controls.append(button);
+  for (const [kind, act] of Object.entries(ways)) {
+    const button = make("button", { type: "button", "data-action": "figure" }, kind);
+    button.addEventListener("click", act);
+    controls.append(button);
+  }
   figure.append(controls);
+}
+
+// Save a drawing's text as a PNG on white, of three pixels per typographic point (216 dpi).
+function savePixels(text, svg, name) {
+  const address = URL.createObjectURL(new Blob([text], { type: "image/svg+xml" }));
+  const { width, height } = svg.viewBox.baseVal;
+  const canvas = make("canvas", { width: Math.round(3 * width), height: Math.round(3 * height) });
+  const drawing = new Image();
+  drawing.addEventListener("load", () => {
+    const pen = canvas.getContext("2d");
+    pen.fillStyle = "#fff";
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    pen.drawImage(drawing, 0, 0, canvas.width, canvas.height);
+    URL.revokeObjectURL(address);
+    canvas.toBlob((blob) => save(blob, "image/png", name));
+  });
+  drawing.src = address;
 }
 
 function make(tag, attributes = {}, text = null) {

@@ -120,6 +120,17 @@ def test_figures_are_saved_as_svg_or_png(page: Page) -> None:
         assert re.fullmatch(rf"[a-z_]+-[0-9]+\.{kind.lower()}", download.value.suggested_filename)
 
 
+def test_a_drawing_is_saved_as_pixels_on_white(page: Page) -> None:
+    drawing = page.locator("figure:has(svg)").first
+    size = drawing.locator("svg").evaluate("one => one.viewBox.baseVal.width")
+    with page.expect_download() as download:
+        drawing.get_by_role("button", name="PNG").click()
+    found = download.value.path().read_bytes()
+    assert pixels(found).shape[1] == pytest.approx(3 * size, abs=1)
+    assert (pixels(found)[0] == 255).all()
+    assert n_colours(found) > 20
+
+
 def test_tables_fit_a_wide_screen(page: Page) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     cut = page.evaluate(
