@@ -19,10 +19,12 @@ from orchestrator.analyze.backbone_columns import (
     by_task,
     describe,
     labels_among,
+    read_columns,
     read_records,
 )
 from orchestrator.analyze.questions.classification import CURE
 from trainables.probes.probe import ProbeRecord
+from trainables.probes.saliency_fields import EXAMPLE
 
 KIND = "saliency"
 N_DRAWS = 2000
@@ -43,12 +45,14 @@ SCHEMA = pa.schema(
         pa.field("n_images", pa.int32(), nullable=False),
         pa.field("n_without_mass", pa.int32(), nullable=False),
         pa.field("mean_map", pa.list_(pa.list_(pa.float64())), nullable=False),
+        pa.field("examples", pa.list_(EXAMPLE), nullable=False),
     ]
 )
 """layer: the one whose features are classified; saliency_layer: the one that Grad-CAM weighs.
 index: mean left-minus-right share of Grad-CAM's mass over test images; mirrored: of their mirror
 images; bias: half their sum; bias_change: bias minus the untuned backbone's, paired over images.
-low, high: 95 % interval, 2,000 bootstrap draws of images. n_images: those with mass in both."""
+low, high: 95 % interval, 2,000 bootstrap draws of images. n_images: those with mass in both.
+examples: a few test images, the same ones for all backbones; the untuned one has the images."""
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -91,16 +95,22 @@ def _row(record: ProbeRecord, reference: Values | None) -> dict[str, Any]:
         "n_images": len(both),
         "n_without_mass": record.numbers["n_without_mass"],
         "mean_map": record.numbers["mean_map"],
+        "examples": [one for one in _columns(record)["example"].to_pylist() if one is not None],
     }
 
 
 def _read(record: ProbeRecord) -> Values:
     """Read both indices of each image: (n_images, 2), NaN where there is no mass."""
-    rows = record.rows()
+    rows = _columns(record)
     columns: Sequence[Values] = [
         rows[name].to_numpy() for name in ("lateralisation", "lateralisation_mirrored")
     ]
     return np.stack(columns, axis=1)
+
+
+def _columns(record: ProbeRecord) -> pa.Table:
+    names = ("lateralisation", "lateralisation_mirrored", "example")
+    return read_columns(record, names, "saliency")
 
 
 def _interval(name: str, values: Values, record: ProbeRecord) -> dict[str, float]:
@@ -130,5 +140,5 @@ ANALYSIS = Analysis(
     make=make,
     sources=lambda inputs: inputs.probe_files(KIND),
     probes=("classification", KIND),
-    version=3,
+    version=4,
 )

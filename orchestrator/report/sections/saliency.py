@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from matplotlib.figure import Figure
 
 from orchestrator.cli.text import count
 from orchestrator.report.sections.plots import dots, roi_rank
+from orchestrator.report.sections.saliency_panels import (
+    UNIT_IN_WORDS,
+    as_map,
+    choose_backbones,
+    draw_examples,
+    draw_mean_maps,
+)
 from orchestrator.report.sections.section import Column, Picture, Section, of_each
-from orchestrator.report.style import SEQUENTIAL, STYLE, WIDTH, as_svg
 
 COLUMNS = (
     Column("method", "method"),
@@ -31,7 +35,7 @@ COLUMNS = (
 
 
 def section(table: pa.Table) -> Section:
-    """Show each backbone's left-right bias with its interval, and mean maps.
+    """Show each backbone's left-right bias with its interval, examples, and mean maps.
 
     Of several tasks or layers the first.
     """
@@ -42,8 +46,8 @@ def section(table: pa.Table) -> Section:
         name="saliency",
         title="Saliency",
         reading=tuple(_read(first)),
-        figures=(_picture(first), _maps(first)),
-        table=rows.drop(columns="mean_map"),
+        figures=(_picture(first), *_examples(first), *_maps(first)),
+        table=rows.drop(columns=["mean_map", "examples"]),
         columns=COLUMNS,
         notes=(
             "index: left-minus-right share of Grad-CAM mass; bias: half the sum of the index of "
@@ -88,32 +92,37 @@ def _picture(rows: pd.DataFrame) -> Picture:
     )
 
 
-def _maps(rows: pd.DataFrame) -> Picture:
+def _maps(rows: pd.DataFrame) -> Iterator[Picture]:
+    """Draw the mean map of each method and hemisphere, where there are any."""
     kinds = rows.assign(kind=(rows["method"] + " " + rows["hemisphere"]).fillna("untuned"))
     parts = {
-        str(kind): np.mean(
-            [np.array([list(line) for line in one]) for one in part["mean_map"]], axis=0
-        )
+        str(kind): np.mean([as_map(one) for one in part["mean_map"]], axis=0)
         for kind, part in kinds.groupby("kind")
         if len(part["mean_map"].iloc[0])
     }
-    with mpl.rc_context(STYLE):
-        lines = max(1, -(-len(parts) // 3))
-        figure = Figure(figsize=(WIDTH, 2.4 * lines), layout="constrained")
-        panels = figure.subplots(lines, min(3, max(1, len(parts))), squeeze=False).ravel()
-        for axes in panels[len(parts) :]:
-            axes.set_axis_off()
-        for axes, (kind, values) in zip(panels, parts.items(), strict=False):
-            image = axes.imshow(values, cmap=SEQUENTIAL, vmin=0)
-            axes.set_title(kind, loc="left")
-            axes.set_xticks([])
-            axes.set_yticks([])
-            figure.colorbar(image, ax=axes, shrink=0.8)
-        source = as_svg(figure)
-    return Picture(
-        source,
-        alt=f"Mean Grad-CAM maps of {', '.join(parts)} backbones.",
-        caption=f"Mean Grad-CAM map at {rows['saliency_layer'].iloc[0]} of the classifier on "
-        f"{rows['layer'].iloc[0]}, each image's map scaled to a mass of 1, over images and the "
-        "backbones of a method and hemisphere.",
+    if parts:
+        yield Picture(
+            draw_mean_maps(parts),
+            alt=f"Mean Grad-CAM maps of {', '.join(parts)} backbones.",
+            caption=f"Mean Grad-CAM map at {rows['saliency_layer'].iloc[0]} of the classifier on "
+            f"{rows['layer'].iloc[0]}, over images and the backbones of a method and hemisphere. "
+            f"{UNIT_IN_WORDS}",
+        )
+
+
+def _examples(rows: pd.DataFrame) -> Iterator[Picture]:
+    """Draw a few images with the maps of one ROI's backbones and of the untuned one."""
+    shown = choose_backbones(rows)
+    if not shown or not len(shown[-1].examples):
+        return
+    names = ", ".join(one.name for one in shown)
+    yield Picture(
+        draw_examples(shown),
+        alt=f"Images and mirror images with Grad-CAM maps of {names}, and the probability of the "
+        "true class.",
+        caption=f"Grad-CAM at {rows['saliency_layer'].iloc[0]} for the true class: {names}. "
+        "Below each map the probability of the true class and, after an arrow, the class that the "
+        "backbone predicts where that is another. The same test images for all backbones, spread "
+        f"evenly over {rows['task'].iloc[0]}; maps are upsampled by cubic interpolation. "
+        f"{UNIT_IN_WORDS} The scale ends at the 95th percentile.",
     )

@@ -27,6 +27,7 @@ from trainables.probes.info_nce import best_beta, bound
 from trainables.probes.kinds import KINDS
 from trainables.probes.probe import ProbeRecord, Result, probe_file, write_result
 from trainables.probes.prober import Prober
+from trainables.probes.saliency import choose_examples
 from trainables.results.run_directory import RunDirectory
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.checkpoints import Checkpoints
@@ -196,6 +197,30 @@ def test_an_earlier_result_without_the_running_statistics_is_refused_by_name(loo
     assert message.state == "failed"
     assert f"{path}: expected the columns" in message.message
     assert "found a result of version 2; remove it and run" in message.message
+
+
+def test_examples_of_saliency_are_the_probed_maps_with_the_probability_of_the_class(looked):
+    probe(looked, ("classification", "saliency"))
+    inputs = Inputs(RunDirectory(looked.runs), DataDirectory(looked.home / "data"))
+    [one] = find(["saliency"])
+    for row in one.make(inputs).to_pylist():
+        [path] = (looked.runs / "probes" / "classification").glob(f"{row['backbone']}*.parquet")
+        rows = ProbeRecord.read(path).rows().to_pylist()
+        chosen = [rows[k] for k in choose_examples(len(rows))]
+        assert len(row["examples"]) == len(chosen) == 4
+        assert {one["label"] for one in chosen} == {0, 1, 2}  # of all classes
+        for example, of_image in zip(row["examples"], chosen, strict=True):
+            log_probabilities = of_image["log_probabilities"]
+            expected = np.exp(log_probabilities[of_image["label"]])
+            assert example["probability"] == pytest.approx(expected, abs=1e-5)
+            names = sorted(("red", "green", "blue"))
+            assert example["class_name"] == names[of_image["label"]]
+            assert example["predicted"] == names[int(np.argmax(log_probabilities))]
+            assert np.shape(example["map"]) == np.shape(example["map_mirrored"])
+            assert np.min(example["map"]) >= 0
+            assert (example["image"] is not None) == (row["method"] == "untuned")
+    section = SECTIONS["saliency"](one.make(inputs))
+    assert "lh V1v of subj01 (contrastive), untuned" in section.figures[1].alt
 
 
 def test_every_analysis_that_has_its_input_makes_its_table_once(looked):
