@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from orchestrator.analyze.analysis import Inputs, Missing
 from orchestrator.scores.statistics.transfers import model_label
@@ -71,28 +72,31 @@ def read_records(inputs: Inputs, kind: str, cure: str) -> list[ProbeRecord]:
 
 
 def read_columns(record: ProbeRecord, columns: Sequence[str], analysis: str) -> pa.Table:
-    """Read columns of a probe's result.
+    """Read columns of a probe's result; raise ValueError as :func:`check_columns` does."""
+    check_columns(record, columns, analysis)
+    return read_parquet(record.path, columns)
 
-    analysis: the one that makes the result. Raises ValueError naming a result of an earlier
-    version, which lacks columns.
+
+def check_columns(record: ProbeRecord, columns: Sequence[str], analysis: str) -> None:
+    """Raise ValueError naming a result of an earlier version, which lacks columns.
+
+    analysis: the one that makes the result.
     """
-    try:
-        return read_parquet(record.path, columns)
-    except (KeyError, pa.ArrowInvalid) as error:
+    if not set(columns) <= set(pq.read_schema(record.path).names):
         raise ValueError(
             f"{record.path}: expected the columns {', '.join(columns)}, found a result of version "
             f"{record.version}; remove it and run python -m orchestrator.analyze {analysis} --out "
             f"{record.path.parents[2]}"
-        ) from error
+        )
 
 
 def by_task(records: list[ProbeRecord]) -> Iterator[tuple[tuple[str, str, str], list[ProbeRecord]]]:
-    """Group probes of a task by (task, digest of its data, layer)."""
+    """Group probes of a task by (task, digest of its data, layer), in the order of these."""
     groups: dict[tuple[str, str, str], list[ProbeRecord]] = {}
     for record in records:
         key = (record.inputs["task"], record.inputs["data"], record.inputs["layer"])
         groups.setdefault(key, []).append(record)
-    yield from groups.items()
+    yield from sorted(groups.items(), key=lambda item: item[0])
 
 
 def as_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -1,5 +1,7 @@
 """Scores of NSD's size with few vertices: 8 subjects, 312 ROIs, 5 methods, and evaluations.
 
+With probes of the 721 backbones on four tasks (tests/builders/nsd_probes.py).
+
 ``paper`` is written for the first subject's early ROIs of the left hemisphere only, predictions for
 untuned and contrastive only.
 """
@@ -12,16 +14,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
 from benchmarks.small_shards import N_VERTICES, PlantedRows, write_subject
-from orchestrator.analyze.analysis import Inputs
+from orchestrator.analyze.analysis import Analysis, Inputs
+from orchestrator.analyze.run import make
 from orchestrator.scores.statistics.image_jackknife import standardise
+from tests.builders.nsd_probes import write_probes
 from tests.builders.small_scores import LAYERS
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import TEST, TRAIN, list_rois
 from trainables.encoding.score_rois import RoiScores
+from trainables.probes.probe import Probed
 from trainables.results.prediction_files import write_predictions
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import write_scores
@@ -59,6 +65,9 @@ GAINS: dict[str, float] = {
     "pooled-const": 0.04,
     "transfer-contrastive": 0.02,
 }
+METHODS = ["untuned", "regression", "contrastive", "pooled-avg", "pooled-const"]
+PLACE = ["subject", "hemisphere", "roi", "vertex"]
+OF_ROI = ["subject", "hemisphere", "roi"]
 N_RARE = 17
 """Regions of higher ROIs of which each subject lacks 9; all subjects have the 17 others."""
 
@@ -86,6 +95,8 @@ class NsdSize:
     rois: tuple[Roi, ...]
     scores: pd.DataFrame
     """One row per vertex, ROI, method, model and protocol: what the files say, kept apart."""
+    backbones: tuple[Trial, ...]
+    """A trial of each backbone; the untuned one is the same for every subject."""
 
     @property
     def runs(self) -> RunDirectory:
@@ -111,6 +122,20 @@ def nsd_size(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NsdSize]:
         yield write_programme(tmp_path_factory.mktemp("nsd-size"))
 
 
+def nested(nsd: NsdSize) -> pd.DataFrame:
+    """Return r of each vertex and ROI under ``nested``: one column per method."""
+    frame = nsd.scores[(nsd.scores["protocol"] == "nested") & nsd.scores["method"].isin(METHODS)]
+    wide = frame.pivot_table(index=[*PLACE, "group"], columns="method", values="r")
+    return wide.reset_index()
+
+
+def table_of(nsd: NsdSize, analysis: Analysis) -> pd.DataFrame:
+    """Make an analysis' table, unless it is there; return its rows, of protocols ``nested``."""
+    assert make(analysis, nsd.inputs).state in ("made", "unchanged")
+    rows = pq.read_table(nsd.inputs.result_file(analysis.name)).to_pandas()
+    return rows[rows["protocol"] == "nested"] if "protocol" in rows else rows
+
+
 def write_programme(home: Path) -> NsdSize:
     """Write shards, every method's scores and the predictions of two, and evaluations."""
     responses = {name: _write_subject(home / "data", name) for name in SUBJECTS}
@@ -132,7 +157,9 @@ def write_programme(home: Path) -> NsdSize:
     for model, target in _transfers(rois):
         evaluation = Evaluation(_trial(Contrastive(), model), (target,))
         writer.write(evaluation, "transfer-contrastive", target)
-    return NsdSize(home, tuple(rois), pd.DataFrame(writer.rows, columns=COLUMNS))
+    backbones = tuple({Probed(one).id: one for one in writer.trials.values()}.values())
+    write_probes(writer.runs, backbones)
+    return NsdSize(home, tuple(rois), pd.DataFrame(writer.rows, columns=COLUMNS), backbones)
 
 
 def _trial(objective: Objective, *rois: Roi) -> Trial:
@@ -185,9 +212,12 @@ class _Writer:
         self.runs = RunDirectory(home / "runs")
         self.generator = np.random.default_rng(0)
         self.rows: list[tuple[object, ...]] = []
+        self.trials: dict[str, Trial] = {}
 
     def write(self, trial: WorkItem, method: str, roi: Roi, *, keep: bool = False) -> None:
         """Write an ROI's scores under both protocols, and with keep the predictions."""
+        if isinstance(trial, Trial):
+            self.trials[trial.id] = trial
         vertex = np.array(_columns(roi.hemisphere, roi.name), np.int32)
         predicted, r = self._predict(roi, vertex, GAINS[method])
         layer = LAYERS[len(self.rows) % 2]

@@ -4,7 +4,7 @@ Paper: the model landscape; Mao et al. (2024), "The training process of many dee
 the same low-dimensional manifold", for intensive PCA.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,26 +12,22 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-BLOCK: Final = 1 << 24
-"""Probabilities in memory at once, as float64."""
 SAFE: Final = 1e-280
 """The smallest overlap that products of float64 give exactly; smaller ones are summed in logs."""
 
 
-def dissimilarities(models: Sequence[Array], others: Sequence[Array]) -> Array:
+def dissimilarities(pieces: Iterable[tuple[Array, Array]]) -> Array:
     """Compare every model with every other: d(u,v) = −(1/N) Σ_n log Σ_c √(p_u(n,c) p_v(n,c)).
 
-    models, others: each (n_images, n_classes), log-probabilities in nats, −inf where a class is
-    excluded. Returns (len(models), len(others)), in nats per image; exact however small the
-    probabilities are, and infinite where two models share no class of an image.
+    pieces: of the N images, some at a time: log-probabilities in nats by the models of the two
+    sides, each (images, models, classes), −inf where a class is excluded. Returns (models of the
+    first side, models of the second), in nats per image; exact however small the probabilities
+    are, and infinite where two models share no class of an image.
     """
-    n_images, n_classes = models[0].shape
-    total = np.zeros((len(models), len(others)))
-    size = max(1, BLOCK // (n_classes * (len(models) + len(others))))
-    for start in range(0, n_images, size):
-        part = slice(start, start + size)
-        left, right = (np.stack([one[part] for one in many], axis=1) for many in (models, others))
-        total -= np.minimum(_log_overlaps(left, right), 0.0).sum(axis=0)
+    total, n_images = np.zeros((1, 1)), 0
+    for left, right in pieces:
+        total = total - np.minimum(_log_overlaps(left, right), 0.0).sum(axis=0)
+        n_images += len(left)
     mean: Array = total / n_images
     return mean
 

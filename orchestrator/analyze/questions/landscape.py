@@ -5,39 +5,37 @@ reference points. Chance, which gives all classes the same probability, is ours;
 axes of the others and does not change them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.analyze.backbone_columns import (
     BACKBONE_FIELDS,
     as_table,
     by_task,
+    check_columns,
     describe,
     labels_among,
     read_columns,
     read_records,
 )
 from orchestrator.analyze.model_groups import model_group_of
-from orchestrator.analyze.questions.bhattacharyya import (
-    Array,
-    dissimilarities,
-    embed,
-    log_one_hot,
-    place,
-)
+from orchestrator.analyze.questions.bhattacharyya import Array, embed, log_one_hot, place
 from orchestrator.analyze.questions.classification import CURE, KIND
+from orchestrator.analyze.questions.model_distances import Known, Stream, compare_all
 from trainables.probes.probe import ProbeRecord
-from trainables.storage.atomic import read_parquet
+from trainables.storage.atomic import VERIFIED, read_parquet
 
 ORACLE: Final = "oracle"
 CHANCE: Final = "chance"
 N_AXES: Final = 5
-AT_ONCE: Final = 24
-"""Models in memory at once, twice."""
+BUFFER: Final = 1 << 18
+"""Bytes of a file that are read ahead."""
 SCHEMA = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),
@@ -59,8 +57,6 @@ log-probabilities. model_group: orchestrator/analyze/model_groups.py; null if no
 to_untuned, to_oracle: dissimilarities, nats per image. coordinates: on the first axes, of which
 those with sign −1 are imaginary; chance is placed on the axes of the others. stress: explained by
 the first 1, 2 … axes. dissimilarities: to every model of the task, in the order of the rows."""
-
-Known = Mapping[tuple[str, str], float]
 
 
 def make(inputs: Inputs) -> pa.Table:
@@ -89,15 +85,10 @@ def _lay_out(
         for backbone, one in zip(backbones, records, strict=True)
     ]
     described += [_reference(ORACLE, 1.0), _reference(CHANCE, 1 / n_classes)]
-    D = compare_all(
-        keys,
-        [
-            *map(_reader, records),
-            lambda: log_one_hot(labels, n_classes),
-            lambda: np.full((len(labels), n_classes), -np.log(n_classes)),
-        ],
-        known,
-    )
+    certain = log_one_hot(labels, n_classes)
+    points = (certain, np.full(certain.shape, -np.log(n_classes)))
+    models = [*map(_reader, records), *(partial(_in_pieces, one) for one in points)]
+    D = compare_all(keys, models, known, certain.shape)
     found = embed(D[:-1, :-1])
     coordinates = np.vstack([found.coordinates, place(D[-1:, :-1], found)])
     untuned = [k for k, one in enumerate(records) if not one.probed.is_finetuned]
@@ -132,40 +123,27 @@ def _reference(name: str, accuracy: float) -> dict[str, Any]:
     return {**fields, **named, "accuracy": accuracy, "model_group": None}
 
 
-def compare_all(keys: Sequence[str], read: Sequence[Callable[[], Array]], known: Known) -> Array:
-    """Fill the matrix of dissimilarities, reading only models with an unknown pair.
-
-    keys: of each model. read: read its log-probabilities. Returns (n, n), symmetric, zero diagonal.
-    """
-    n = len(keys)
-    D = np.full((n, n), np.nan)
-    np.fill_diagonal(D, 0.0)
-    for (a, b), value in known.items():
-        if a in keys and b in keys:
-            D[keys.index(a), keys.index(b)] = D[keys.index(b), keys.index(a)] = value
-    due = [k for k in range(n) if np.isnan(D[k]).any()]
-    for start in range(0, len(due), AT_ONCE):
-        rows = due[start : start + AT_ONCE]
-        own = [read[k]() for k in rows]
-        for first in range(0, n, AT_ONCE):
-            columns = [
-                k for k in range(first, min(n, first + AT_ONCE)) if np.isnan(D[rows, k]).any()
-            ]
-            if columns:
-                block = dissimilarities(own, [read[k]() for k in columns])
-                D[np.ix_(rows, columns)] = block
-                D[np.ix_(columns, rows)] = block.T
-    np.fill_diagonal(D, 0.0)
-    return D
+def _in_pieces(matrix: Array, size: int) -> Iterator[Array]:
+    return (matrix[start : start + size] for start in range(0, len(matrix), size))
 
 
-def _reader(record: ProbeRecord) -> Callable[[], Array]:
-    return lambda: _log_probabilities(record)
+def _reader(record: ProbeRecord) -> Stream:
+    return lambda size: _log_probabilities(record, size)
 
 
-def _log_probabilities(record: ProbeRecord) -> Array:
-    table = read_columns(record, ["log_probabilities"], "landscape")
-    column = table["log_probabilities"].combine_chunks()
+def _log_probabilities(record: ProbeRecord, size: int) -> Iterator[Array]:
+    """Read a model's log-probabilities, ``size`` images at a time: (images, classes) each."""
+    columns = ["log_probabilities"]
+    if record.numbers["n_test"] <= size:  # one that is read at once is closed before the next
+        yield _as_matrix(read_columns(record, columns, "landscape")[columns[0]].combine_chunks())
+        return
+    check_columns(record, columns, "landscape")
+    with pq.ParquetFile(record.path, buffer_size=BUFFER, **VERIFIED) as file:
+        for batch in file.iter_batches(size, columns=columns):
+            yield _as_matrix(batch[columns[0]])
+
+
+def _as_matrix(column: pa.Array) -> Array:
     flat: Array = column.flatten().to_numpy()
     return flat.reshape(len(column), -1)
 
@@ -176,17 +154,16 @@ def _labels(record: ProbeRecord) -> tuple["np.ndarray[Any, np.dtype[np.int64]]",
 
 
 def _known(inputs: Inputs) -> Known:
-    """Read the pairs of the last table; none where it is absent or damaged."""
+    """Read the matrices of the last table, one per task; none where it is absent or damaged."""
     path = inputs.result_file("landscape")
     try:
-        rows = read_parquet(path, ["task", "key", "dissimilarities"]).to_pylist()
+        rows = read_parquet(path, ["task", "key", "dissimilarities"]).to_pandas()
     except (OSError, KeyError, pa.ArrowInvalid):
-        return {}
-    found: dict[tuple[str, str], float] = {}
-    for row in rows:
-        keys = [other["key"] for other in rows if other["task"] == row["task"]]
-        if len(keys) == len(row["dissimilarities"]):
-            found |= {(row["key"], k): d for k, d in zip(keys, row["dissimilarities"], strict=True)}
+        return []
+    found = []
+    for _, part in rows.groupby("task"):
+        if set(part["dissimilarities"].map(len)) == {len(part)}:
+            found.append((part["key"].tolist(), np.stack(part["dissimilarities"].tolist())))
     return found
 
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 from torch.nn.functional import cross_entropy
 
-from orchestrator.analyze.questions import bhattacharyya
+from orchestrator.analyze.questions import model_distances
 from orchestrator.analyze.questions.bhattacharyya import (
     dissimilarities,
     embed,
     log_one_hot,
     place,
 )
-from orchestrator.analyze.questions.landscape import compare_all
+from orchestrator.analyze.questions.model_distances import compare_all
 from orchestrator.report.sections.catalogue import SECTIONS
 from tests.builders.uneven_sweep import table_of
 
@@ -27,15 +27,20 @@ def models(n_models=5, n_images=30, n_classes=4, seed=0):
     return [np.log(generator.dirichlet(np.ones(n_classes), n_images)) for _ in range(n_models)]
 
 
+def compare(many, others):
+    """Compare every model with every other, all images at once."""
+    return dissimilarities([(np.stack(many, axis=1), np.stack(others, axis=1))])
+
+
 def matrix(many):
-    D = dissimilarities(many, many)
+    D = compare(many, many)
     np.fill_diagonal(D, 0.0)
     return D
 
 
 def test_a_dissimilarity_is_its_definition():
     many = models()
-    D = dissimilarities(many, many)
+    D = compare(many, many)
     for u, p in enumerate(many):
         for v, q in enumerate(many):
             overlaps = np.sqrt(np.exp(p) * np.exp(q)).sum(axis=1)
@@ -45,7 +50,7 @@ def test_a_dissimilarity_is_its_definition():
 
 def test_it_is_symmetric_with_a_zero_diagonal():
     many = models(seed=1)
-    D = dissimilarities(many, many)
+    D = compare(many, many)
     np.testing.assert_allclose(D, D.T, atol=1e-12)
     np.testing.assert_allclose(np.diag(D), 0, atol=1e-8)
 
@@ -77,7 +82,7 @@ def test_probabilities_that_underflow_keep_their_distance():
     u, v = logits_that_underflow()
     logs = [log_softmax(one, axis=1) for one in (u, v)]
     assert (np.exp(logs[0]) == 0).any(axis=1).mean() > 0.9
-    found = dissimilarities(logs, logs)
+    found = compare(logs, logs)
     assert found[0, 1] == pytest.approx(exact_dissimilarity(u, v), rel=1e-12)
     np.testing.assert_allclose(np.diag(found), 0, atol=1e-9)
 
@@ -86,22 +91,15 @@ def test_to_the_oracle_it_is_half_the_log_loss_where_the_true_class_underflows()
     [logits, _] = logits_that_underflow()
     labels = np.random.default_rng(3).integers(0, 5, len(logits))
     log_loss = float(cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)))
-    found = dissimilarities([log_softmax(logits, axis=1)], [log_one_hot(labels, 5)])
+    found = compare([log_softmax(logits, axis=1)], [log_one_hot(labels, 5)])
     assert log_loss > 708
     assert found[0, 0] == pytest.approx(log_loss / 2, abs=1e-9)
-
-
-def test_blocks_of_images_change_nothing(monkeypatch):
-    many = models()
-    whole = dissimilarities(many, many)
-    monkeypatch.setattr(bhattacharyya, "BLOCK", 100)
-    np.testing.assert_allclose(dissimilarities(many, many), whole, atol=1e-12)
 
 
 def test_models_that_share_no_class_are_infinitely_far():
     certain = log_one_hot(np.zeros(3, np.int64), 2)
     other = log_one_hot(np.ones(3, np.int64), 2)
-    assert dissimilarities([certain], [other])[0, 0] == np.inf
+    assert compare([certain], [other])[0, 0] == np.inf
 
 
 @settings(max_examples=25, deadline=None)
@@ -130,25 +128,46 @@ def test_an_embedded_model_is_placed_where_it_is():
     np.testing.assert_allclose(placed[:, extent], found.coordinates[:, extent], atol=1e-8)
 
 
-def test_only_pairs_of_a_new_model_are_computed():
-    many, reads = models(5), []
+def streams_of(many, reads):
+    """Read models in pieces, and note which of them are read."""
 
-    def reader(k):
-        def read():
+    def stream(k):
+        def read(size):
             reads.append(k)
-            return many[k]
+            return (many[k][start : start + size] for start in range(0, len(many[k]), size))
 
         return read
 
+    return [stream(k) for k in range(len(many))]
+
+
+@pytest.mark.parametrize(("values", "at_once"), [(10**6, 256), (1, 256), (40, 2), (40, 3)])
+def test_pieces_of_images_and_groups_of_models_change_nothing(monkeypatch, values, at_once):
+    many = models(5)
+    monkeypatch.setattr(model_distances, "VALUES", values)
+    monkeypatch.setattr(model_distances, "AT_ONCE", at_once)
+    found = compare_all(list("abcde"), streams_of(many, []), [], (30, 4))
+    np.testing.assert_allclose(found, matrix(many), atol=1e-12)
+
+
+def test_only_pairs_of_a_new_model_are_computed(monkeypatch):
+    many, reads = models(5), []
     keys = [f"m{k}" for k in range(5)]
-    first = compare_all(keys[:4], [reader(k) for k in range(4)], {})
-    known = {(keys[a], keys[b]): first[a, b] for a in range(4) for b in range(4)}
+    streams = streams_of(many, reads)
+    first = compare_all(keys[:4], streams[:4], [], (30, 4))
+    assert sorted(reads) == [0, 1, 2, 3]
+    np.testing.assert_allclose(first, matrix(many[:4]), atol=1e-12)
+    planted = first + 7.0
+    order = [4, 2, 0, 1, 3]
+    found = compare_all(
+        [keys[k] for k in order], [streams[k] for k in order], [(keys[:4], planted)], (30, 4)
+    )
+    np.fill_diagonal(planted, 0.0)
+    expected = matrix(many)
+    expected[:4, :4] = planted
+    np.testing.assert_allclose(found, expected[np.ix_(order, order)], atol=1e-12)
     reads.clear()
-    whole = compare_all(keys, [reader(k) for k in range(5)], known)
-    np.testing.assert_allclose(whole, matrix(many), atol=1e-12)
-    reads.clear()
-    known = {(keys[a], keys[b]): whole[a, b] for a in range(5) for b in range(5)}
-    compare_all(keys, [reader(k) for k in range(5)], known)
+    compare_all(keys, streams, [(["m9", *keys], np.ones((6, 6)))], (30, 4))
     assert reads == []
 
 
