@@ -4,6 +4,7 @@ A session runs a plan through an executor, on a Ray cluster or in this process.
 """
 
 __all__ = [
+    "command_history",
     "dry_run",
     "executor",
     "lock_owner",

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import Started, command_line
+from orchestrator.execution.command_history import remember
 from trainables.results.outcome import Outcome, has_scores
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.fields import Measure, Seconds, Size, Text, Timestamp, one_of
@@ -48,8 +50,9 @@ class Command:
     (Other outcomes are of this command. Clocks of several machines are not compared.)"""
 
     def write(self, runs: RunDirectory) -> None:
-        """Write the record atomically."""
+        """Write the record atomically, and remember its line among those of earlier commands."""
         write_text(runs.command_file, json.dumps(asdict(self)) + "\n")
+        remember(runs, command_line(Started(self.module, self.arguments)))
 
     @classmethod
     def read(cls, runs: RunDirectory) -> Self:

@@ -9,16 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from orchestrator.analyze.analysis import Inputs
-from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import count
-from orchestrator.execution.run_record import Command
+from orchestrator.execution.command_history import read_history
 from orchestrator.scores.rows import method_order
 from trainables.data.shards import Manifest
 from trainables.results.provenance import code_version
 from trainables.spec import Trial, Untuned
 from trainables.spec.labels import format_values
 from trainables.spec.setting import Value, setting_of
-from trainables.storage.redaction import redact
 
 CITATION: Final = (
     'Mulrooney and Brockmeier, "Contrastive Learning to Fine-Tune Feature Extraction Models for '
@@ -137,13 +135,8 @@ def _text(value: Value) -> str:
 
 
 def _commands(inputs: Inputs) -> Iterator[str]:
-    """Yield the command lines of the last sweep or evaluation, and of this page."""
-    try:
-        command = Command.read(inputs.runs)
-    except InputError:
-        command = None
-    if command is not None and command.module:
-        yield redact(f"python -m {command.module} {shlex.join(command.arguments)}")
+    """Yield the command lines of all sweeps and evaluations, and of this page."""
+    yield from read_history(inputs.runs)
     data, out = (shlex.quote(str(one)) for one in (inputs.data, inputs.runs))
     of_protocol = f" --protocol {inputs.protocol}" if inputs.protocol else ""
     for name, options in (("analyze", ""), ("report", of_protocol)):

@@ -15,6 +15,7 @@ from orchestrator.scores.display.statistics_tables import (
     subject_table,
 )
 from orchestrator.scores.rows import By
+from orchestrator.scores.score_table import ScoreTable
 from orchestrator.scores.statistics.hemispheres import contrast_hemispheres
 from orchestrator.scores.statistics.image_tests import (
     ImageTests,
@@ -48,6 +49,7 @@ DIFFERENCES: Final = {
     "interval_over": pa.string(),
     "p": pa.float64(),
     "q": pa.float64(),
+    "is_simulated": pa.bool_(),
 }
 """Columns of exported vertex tests; null where an r is undefined."""
 
@@ -134,11 +136,19 @@ def _describe_missing(methods: tuple[str, str], found: ImageTests) -> list[str]:
     ]
 
 
-def difference_rows(tests: Sequence[ImageTests]) -> pa.Table:
-    """Tabulate every tested vertex of every pair of methods, with the columns of DIFFERENCES."""
+def difference_rows(tests: Sequence[ImageTests], table: ScoreTable) -> pa.Table:
+    """Tabulate every tested vertex of every pair of methods, with the columns of DIFFERENCES.
+
+    table: the scores that were compared, which say whether a subject's responses are simulated.
+    """
+    place = ["dataset", "subject"]
+    flags = table.segments[[*place, "is_simulated"]].groupby(place, observed=True).any()
+    of_subject = flags["is_simulated"].to_dict()
     parts = [
         one.vertices.assign(method_a=one.a, method_b=one.b, interval_over="images") for one in tests
     ]
-    frame = pd.concat(parts, ignore_index=True)[list(DIFFERENCES)]
+    frame = pd.concat(parts, ignore_index=True)
+    subjects = zip(frame["dataset"], frame["subject"], strict=True)
+    frame = frame.assign(is_simulated=[of_subject[one] for one in subjects])[list(DIFFERENCES)]
     schema = pa.schema([pa.field(name, kind) for name, kind in DIFFERENCES.items()])
     return pa.Table.from_pandas(frame, schema, preserve_index=False).replace_schema_metadata(None)

@@ -274,4 +274,4 @@ def _export(table: ScoreTable, result: _QueryResult, query: ScoreQuery, path: Pa
         return write_rows(result.rows, path)
     if not result.tests:
         raise InputError("--rows differences: no vertex could be tested over test images")
-    return write_rows(difference_rows(result.tests), path)
+    return write_rows(difference_rows(result.tests, table), path)

@@ -10,12 +10,14 @@ from orchestrator.scores.references import UNTUNED, references, works_of
 from orchestrator.scores.rows import method_order
 from orchestrator.scores.score_table import ScoreTable
 from orchestrator.scores.segments import seed_of
-from trainables.spec.evaluation import WorkItem
+from trainables.spec.evaluation import WorkItem, training_of
 from trainables.spec.labels import format_values, method_of, natural
 from trainables.spec.setting import Value, setting_of
 from trainables.wording import meant, some
 
 SEED: Final = "seed"
+SUBJECTS: Final = "subjects"
+"""The subjects of a pooled model's training, ``1+2+5``."""
 _APART: Final = re.compile(r"[, ]+(?=\w+=)")
 """What separates a method and its values, and each value from the next."""
 
@@ -45,8 +47,9 @@ class Condition:
                 f"{', '.join(names)}{meant(self.name, names)}"
             )
         values = dict.fromkeys(values[self.name] for values in present if self.name in values)
-        if not any(is_value(one, self.value) for one in values):
-            texts = sorted(format_values(values).values(), key=natural)
+        if not any(self._names(one) for one in values):
+            shown = values if self.name == SUBJECTS else format_values(values).values()
+            texts = sorted(map(str, shown), key=natural)
             raise InputError(
                 f"{flag} {self.name}={self.value}: no trial has it; there are {some(texts)}"
                 f"{meant(self.value, texts)}"
@@ -55,13 +58,30 @@ class Condition:
     def holds(self, work_item: WorkItem) -> bool | None:
         """Return whether a work item has the value; None where it has no value of that name."""
         values = values_of(work_item)
-        return is_value(values[self.name], self.value) if self.name in values else None
+        return self._names(values[self.name]) if self.name in values else None
+
+    def _names(self, value: Value) -> bool:
+        """Return whether this names a value; of subjects their numbers suffice, in any order."""
+        if self.name == SUBJECTS:
+            return _numbers(str(value)) == _numbers(self.value)
+        return is_value(value, self.value)
+
+
+def _numbers(subjects: str) -> list[int]:
+    """Return the numbers in ``subj01+subj02`` or ``1+2``, sorted."""
+    return sorted(map(int, re.findall(r"\d+", subjects)))
 
 
 def values_of(work_item: WorkItem) -> Mapping[str, Value]:
-    """Return the values of a setting by name, and the seed of a fine-tuned model."""
+    """Return the values of a setting by name, a fine-tuned model's seed, and a pool's subjects."""
     seed = seed_of(work_item)
-    return {**setting_of(work_item).values, **({} if seed is None else {SEED: int(seed)})}
+    subjects = dict.fromkeys(roi.subject for roi in training_of(work_item).rois)
+    values: dict[str, Value] = dict(setting_of(work_item).values)
+    if seed is not None:
+        values[SEED] = int(seed)
+    if len(subjects) > 1:
+        values[SUBJECTS] = "+".join(subjects)
+    return values
 
 
 def is_value(value: Value, text: str) -> bool:

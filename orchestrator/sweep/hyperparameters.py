@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from orchestrator.cli.errors import InputError
 from trainables.spec import Trial
-from trainables.spec.fields import Count, Int, Share, Text
+from trainables.spec.fields import Count, Flag, Int, Share, Text
 from trainables.spec.records import read_record, record
 from trainables.spec.search import Hyperparameters, Values, checked, kind_of
 from trainables.storage.atomic import write_text
@@ -34,6 +34,8 @@ class Found:
     code_version: Text
     date: Text
     """Date of the last trial's end, in UTC."""
+    is_simulated: Flag = False
+    """Whether responses of any of the ROIs are simulated."""
 
 
 @record

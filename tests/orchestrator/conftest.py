@@ -7,6 +7,11 @@ from tests.builders.predicted_sweep import predicted_sweep
 from tests.builders.uneven_sweep import uneven
 
 __all__ = [
-    *("model_copy", "nsd_size", "paired_sweep", "predicted_sweep", "swept", "swept_once"),
+    "model_copy",
+    "nsd_size",
+    "paired_sweep",
+    "predicted_sweep",
+    "swept",
+    "swept_once",
     "uneven",
 ]

@@ -31,11 +31,13 @@ from trainables.probes.probe import Probed
 
 def test_classification_has_each_backbone_on_every_task(nsd_size) -> None:
     rows = table_of(nsd_size, classification.ANALYSIS)
+    rows = rows[rows["level"] == "backbone"]
     assert list(dict.fromkeys(rows["task"])) == sorted(TASKS)
     assert len(rows) == len(TASKS) * len(nsd_size.backbones) == 4 * 721
     planted = {Probed(one).id: accuracy_of(one) for one in nsd_size.backbones}
     np.testing.assert_allclose(rows["accuracy"], rows["backbone"].map(planted))
-    np.testing.assert_allclose(rows["accuracy_lost"], ACCURACY - rows["accuracy"])
+    tuned = rows[rows["method"] != "untuned"]
+    np.testing.assert_allclose(tuned["difference"], tuned["accuracy"] - ACCURACY)
     means = rows.groupby(["task", "method", "group"])["accuracy"].mean()
     assert len(means) == 4 * len(LOST)
     for (_, method, group), accuracy in means.items():

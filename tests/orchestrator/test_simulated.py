@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from rich.table import Table
@@ -21,9 +22,11 @@ from orchestrator.ingest.simulated import RECORD, is_simulated
 from orchestrator.ingest.writer import read_existing, write_subject
 from orchestrator.report.page import write_report
 from orchestrator.scores.__main__ import main
+from orchestrator.scores.comparison import DIFFERENCES, difference_rows
 from orchestrator.scores.display.score_tables import closing_table
 from orchestrator.scores.display.style import mark_simulated
 from orchestrator.scores.score_table import read_score_table
+from orchestrator.scores.statistics.image_tests import ImageTests
 from tests.builders.algonauts_ingest import batches, inspect
 from tests.builders.small_scores import ENCODING, METHODS, roi, write_of
 from trainables.data.data_directory import DataDirectory
@@ -116,6 +119,18 @@ def test_every_table_of_scores_is_marked(tmp_path, capsys, monkeypatch, argument
         ]
         assert titles
         assert [MARK in line for line in titles] == [simulated] * len(titles)
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_rows_of_differences_are_marked(tmp_path, simulated):
+    write_runs(tmp_path, simulated=simulated)
+    table = read_score_table(RunDirectory(tmp_path))
+    place = table.segments.iloc[0][["dataset", "subject"]].to_dict()
+    numbers = {name: [1.0] for name in DIFFERENCES if name not in ("n_images", "vertex")}
+    vertices = pd.DataFrame({**numbers, "n_images": [1], "vertex": [1], **place})
+    vertices = vertices.assign(hemisphere="lh", roi="V1v")
+    tests = ImageTests("contrastive", "untuned", vertices, vertices, ())
+    assert difference_rows([tests], table)["is_simulated"].to_pylist() == [simulated]
 
 
 def test_the_closing_table_is_marked(tmp_path):

@@ -167,6 +167,11 @@ class RunDirectory(StoredDirectory):
         return self.operation.path / "command.json"
 
     @property
+    def history_file(self) -> Path:
+        """File of the lines of all commands that ran trials here."""
+        return self.operation.path / "commands.json"
+
+    @property
     def identity_file(self) -> Path:
         """File that identifies the directory, also where it was moved or copied."""
         return self.operation.path / "identity.json"

@@ -87,7 +87,8 @@ def _lay_out(
     described += [_reference(ORACLE, 1.0), _reference(CHANCE, 1 / n_classes)]
     certain = log_one_hot(labels, n_classes)
     points = (certain, np.full(certain.shape, -np.log(n_classes)))
-    models = [*map(_reader, records), *(partial(_in_pieces, one) for one in points)]
+    models: list[Stream] = [_reader(one) for one in records]
+    models += [partial(_in_pieces, one) for one in points]
     D = compare_all(keys, models, known, certain.shape)
     found = embed(D[:-1, :-1])
     coordinates = np.vstack([found.coordinates, place(D[-1:, :-1], found)])

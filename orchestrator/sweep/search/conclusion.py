@@ -4,6 +4,7 @@ import shlex
 from datetime import UTC, datetime
 
 from orchestrator.execution.narration import Narrator
+from orchestrator.scores.display.style import SIMULATED, mark_simulated
 from orchestrator.sweep.hyperparameters import Found
 from orchestrator.sweep.search.rounds import Progress
 from orchestrator.sweep.search.summary import (
@@ -15,6 +16,7 @@ from orchestrator.sweep.search.summary import (
     write_history,
 )
 from orchestrator.tracking.identity import Sweep
+from trainables.data.shards import any_simulated
 from trainables.results.provenance import code_version
 
 
@@ -24,6 +26,8 @@ def conclude(progress: Progress, identity: Sweep, narrator: Narrator) -> None:
     records = progress.records()
     ranked = standings(progress.configurations, records)
     write_history(progress.home.path, records)
+    shards = [roi.shard for rois in progress.regions for roi in rois]
+    simulated = any_simulated(identity.data, shards)
     ends = [o.started + sum(o.seconds.values()) for _, o in progress.outcomes()]
     found = Found(
         space=identity.space,
@@ -36,10 +40,14 @@ def conclude(progress: Progress, identity: Sweep, narrator: Narrator) -> None:
         dataset_fingerprint=identity.fingerprint,
         code_version=code_version(),
         date=datetime.fromtimestamp(max(ends), UTC).isoformat(timespec="seconds"),
+        is_simulated=simulated,
     )
     frozen = freeze(progress.home.path, ranked, found)
-    figures = draw(progress.home.path, progress.study(last.number + 1), ranked)
-    narrator.console.print(best_table(ranked))
+    figures = draw(
+        progress.home.path, progress.study(last.number + 1), ranked, SIMULATED if simulated else ""
+    )
+    table = best_table(ranked)
+    narrator.console.print(mark_simulated(table) if simulated else table)
     narrator.say(f"figures: {', '.join(str(path) for path in figures)}")
     narrator.say(f"hyperparameters: {frozen}")
     narrator.say(

@@ -39,8 +39,8 @@ def importance(study: optuna.Study) -> dict[str, float]:
     return dict(found) if all(np.isfinite(list(found.values()))) else {}
 
 
-def draw_importance(found: Mapping[str, float], stem: Path) -> list[Path]:
-    """Draw importances as bars, largest on top; return the files written."""
+def draw_importance(found: Mapping[str, float], stem: Path, title: str = "") -> list[Path]:
+    """Draw importances as bars, largest on top, under a title; return the files written."""
     figure = Figure(figsize=(WIDTH, 0.5 + 0.4 * len(found)), layout="constrained")
     axes = figure.subplots()
     names = list(found)[::-1]
@@ -49,11 +49,11 @@ def draw_importance(found: Mapping[str, float], stem: Path) -> list[Path]:
     axes.set_xlabel("importance (PED-ANOVA, shares)")
     axes.set_xlim(0, 1.1 * max(found.values(), default=1.0) or 1.0)
     axes.spines[["top", "right"]].set_visible(False)
-    return _save(figure, stem)
+    return _save(figure, stem, title)
 
 
 def draw_parallel(
-    configurations: Sequence[Values], shares: Sequence[float], stem: Path
+    configurations: Sequence[Values], shares: Sequence[float], stem: Path, title: str = ""
 ) -> list[Path]:
     """Draw parallel coordinates: one line per configuration, one axis per hyperparameter.
 
@@ -79,7 +79,7 @@ def draw_parallel(
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(mpl.cm.ScalarMappable(scale, colours), ax=axes, pad=0.02)
     bar.set_label("mean rank share (1 is best)")
-    return _save(figure, stem)
+    return _save(figure, stem, title)
 
 
 def _place(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -107,9 +107,11 @@ def _label(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _save(figure: Figure, stem: Path) -> list[Path]:
-    """Save a figure atomically in every format."""
+def _save(figure: Figure, stem: Path, title: str) -> list[Path]:
+    """Save a figure atomically in every format, under a title, if there is one."""
     written = []
+    if title:
+        figure.suptitle(title)
     for kind in FORMATS:
         path = stem.with_suffix(f".{kind}")
         with atomic_write(path) as beside, mpl.rc_context({"svg.hashsalt": stem.name}):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from orchestrator.sweep.search.asha import RoiAsha
 from orchestrator.sweep.search.rounds import Progress, Round, prime, scheduler_trial
 from orchestrator.sweep.search.summary import write_history
 from orchestrator.tracking.background import Tracker
-from trainables.spec import Trial
+from trainables.spec import Trial, WorkItem
 
 SETTLE_SECONDS: Final = 0.1
 
@@ -31,12 +31,22 @@ class RoundRunner:
     progress: Progress
     narrator: Narrator
     tracker: Tracker
+    names: dict[str, str]
+    """Names of trials by their ids, for MLflow; filled before a trial is mirrored."""
+    _named: dict[str, WorkItem] = field(default_factory=dict)
 
     def run(self) -> dict[str, str]:
         """Run the rounds until one has failures; return the errors of failed trials, by id."""
         *_, first = self.progress.rounds()
-        self.tracker.due([outcome.trial.id for _, outcome in self.progress.outcomes()])
+        ended = [outcome.trial for _, outcome in self.progress.outcomes()]
+        self.name(ended)
+        self.tracker.due([trial.id for trial in ended])
         return self._run_rounds() if self._waiting(first) else {}
+
+    def name(self, trials: Sequence[WorkItem]) -> None:
+        """Name trials, and those before, by what differs between all of them."""
+        self._named.update({trial.id: trial for trial in trials})
+        self.names.update(names_of(list(self._named.values()), "utf-8"))
 
     def _run_rounds(self) -> dict[str, str]:
         run, progress = self.settings, self.progress
@@ -48,6 +58,7 @@ class RoundRunner:
         with warm_queue(run, n_trials, largest, say, keep_backbones=False) as warm:
             for now in progress.rounds():
                 progress.write_round(now)
+                self.name([trial for _, trial in now.trials])
                 measure = Measure(progress.top1, "top-1", "stopped")
                 console = self.narrator.console
                 names = names_of([trial for _, trial in now.trials], console.encoding)

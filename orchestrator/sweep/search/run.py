@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.process import command_line
 from orchestrator.cli.values import default_experiment
 from orchestrator.execution.narration import Narrator
 from orchestrator.execution.preflight import fetch_weights
@@ -37,21 +38,37 @@ def search_hyperparameters(settings: SweepSettings, search: Search, console: Con
     run = settings.run
     fetch_weights(progress.largest(), run.locations.weights, on_cluster=run.on_cluster)
     with acquire(settings.run.runs, f"sweep {settings.space}"):
-        identity = _identity(settings, progress)
-        return _run(settings.run, progress, identity, Narrator(console, "trials"))
+        names: dict[str, str] = {}
+        identity = _identity(settings, progress, names)
+        narrator = Narrator(console, "trials")
+        return _run(settings.run, progress, identity, narrator, names)
 
 
-def _identity(settings: SweepSettings, progress: Progress) -> Sweep:
+def _identity(settings: SweepSettings, progress: Progress, names: dict[str, str]) -> Sweep:
+    """Describe the search for MLflow. names: of the trials' runs, filled as rounds are proposed."""
     run = settings.run
     rois = [roi for region in progress.regions for roi in region]
     experiment = run.experiment or default_experiment(
         rois[0].dataset, is_simulated=any_simulated(run.data, (roi.shard for roi in rois))
     )
-    return Sweep(experiment, Path(settings.space).stem, run.data, run.runs, run.data.fingerprint())
+    space, fingerprint = Path(settings.space).stem, run.data.fingerprint()
+    return Sweep(
+        experiment,
+        space,
+        run.data,
+        run.runs,
+        fingerprint,
+        command_line=command_line(run.started),
+        names=names,
+    )
 
 
 def _run(
-    settings: RunSettings, progress: Progress, identity: Sweep, narrator: Narrator
+    settings: RunSettings,
+    progress: Progress,
+    identity: Sweep,
+    narrator: Narrator,
+    names: dict[str, str],
 ) -> list[str]:
     """Run the remaining rounds, mirror trials, and write the results when all have ended."""
     from orchestrator.cluster.job_runner import QueueLost
@@ -63,7 +80,7 @@ def _run(
     failures: dict[str, str] = {}
     complete = False
     try:
-        failures = RoundRunner(settings, progress, narrator, tracker).run()
+        failures = RoundRunner(settings, progress, narrator, tracker, names).run()
         complete = not failures
     except QueueLost as lost:
         raise InputError(f"{lost}; run the same command again to resume") from lost

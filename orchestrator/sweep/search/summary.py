@@ -68,12 +68,15 @@ def summarise_best(ranked: Sequence[Standing]) -> tuple[dict[str, Any], ...]:
     return tuple({**asdict(one), "values": dict(one.values)} for one in ranked[:KEPT])
 
 
-def draw(home: Path, study: optuna.Study, ranked: Sequence[Standing]) -> list[Path]:
-    """Draw importances, if there are enough configurations, and parallel coordinates."""
+def draw(home: Path, study: optuna.Study, ranked: Sequence[Standing], title: str) -> list[Path]:
+    """Draw importances, if there are enough configurations, and parallel coordinates.
+
+    title: above each figure; empty for none.
+    """
     found = importance(study)
-    written = draw_importance(found, home / "importance") if found else []
+    written = draw_importance(found, home / "importance", title) if found else []
     values, shares = [one.values for one in ranked], [one.rank_share for one in ranked]
-    return [*written, *draw_parallel(values, shares, home / "parallel")]
+    return [*written, *draw_parallel(values, shares, home / "parallel", title)]
 
 
 def best_table(ranked: Sequence[Standing]) -> Table:

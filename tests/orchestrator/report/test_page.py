@@ -126,9 +126,14 @@ def test_a_page_says_what_is_there_and_what_is_missing(inputs, tmp_path):
 
 
 def test_the_page_opens_with_how_it_was_made(inputs, tmp_path):
-    arguments = ("paper", "--out", str(inputs.runs), "--rois", "V1v hV4")
-    command = Command("orchestrator.sweep", arguments, "/", 0.0, "trials", (), {}, {})
-    command.write(inputs.runs)
+    of_sweep = ("paper", "--out", str(inputs.runs), "--rois", "V1v hV4")
+    for module, arguments in (
+        ("orchestrator.sweep", of_sweep),
+        ("orchestrator.evaluate", ("transfer", "--data", "s3://key:s3cretpassword@host/data")),
+        ("orchestrator.sweep", of_sweep),
+        ("", ()),
+    ):
+        Command(module, arguments, "/", 0.0, "trials", (), {}, {}).write(inputs.runs)
     page = write_report(inputs, tmp_path / "report.html").read_text()
     assert page.index('<section id="how">') < page.index('<section id="headline">')
     head = html.unescape(page[page.index('<section id="how">') : page.index('id="headline"')])
@@ -137,7 +142,12 @@ def test_the_page_opens_with_how_it_was_made(inputs, tmp_path):
     assert set(CHOICES) == set(PROTOCOLS)
     method = how_made(inputs).method
     assert len(re.findall(r"\.(?= [A-Z])", method.split(" After ")[0])) == 4  # of five sentences
-    assert f"python -m orchestrator.sweep paper --out {inputs.runs} --rois 'V1v hV4'" in head
+    sweep, evaluate, *_ = how_made(inputs).commands
+    assert sweep == f"python -m orchestrator.sweep paper --out {inputs.runs} --rois 'V1v hV4'"
+    assert sweep in head
+    assert head.count("python -m orchestrator.sweep") == 1
+    assert evaluate == "python -m orchestrator.evaluate transfer --data s3://key:***@host/data"
+    assert "s3cretpassword" not in inputs.runs.history_file.read_text()
     assert code_version() in head
     settings = dict(how_made(inputs).settings)
     assert list(settings) == [SHARED, "untuned", "regression", "contrastive"]

@@ -14,7 +14,7 @@ from tests.builders.small_scores import ENCODING, LAYERS, roi, write, write_of
 from tests.orchestrator.scores.test_command import lines_of
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
-from trainables.spec import Contrastive, Encoding, Regression, Trial, Untuned
+from trainables.spec import Contrastive, Encoding, Pooled, Regression, Trial, Untuned
 from trainables.spec.setting import setting_of
 
 ROIS = (roi(n=5), roi("EBA", n=5))
@@ -127,6 +127,38 @@ def test_where_keeps_a_value_and_the_methods_that_have_none(runs, capsys) -> Non
     assert kept == {("contrastive", "0.1")}
     assert any("untuned" in row for row in rows)
     assert any("0.490" in row for row in rows)  # of seed 1 alone
+
+
+@pytest.fixture(scope="module")
+def pools(tmp_path_factory) -> Path:
+    """Untuned on one ROI, and pools of two and of three subjects, better by 0.1 and by 0.3."""
+    home: Path = tmp_path_factory.mktemp("pools")
+    write(home, Untuned(), ROIS[0], [0.4] * 5)
+    for subjects, gain in ((("subj01", "subj02"), 0.1), (("subj01", "subj02", "subj05"), 0.3)):
+        rois = tuple(roi(subject=one, n=5) for one in subjects)
+        write_of(home, Trial(Pooled(), rois, encoding=ENCODING), rois[0], [0.4 + gain] * 5)
+    return home
+
+
+@pytest.mark.parametrize(
+    ("sides", "difference"),
+    [
+        (("subjects=1+2", "untuned"), "+0.100"),
+        (("pooled-avg,subjects=subj05+subj01+subj02", "untuned"), "+0.300"),
+        (("subjects=1+2+5", "subjects=1+2"), "+0.200"),
+    ],
+)
+def test_a_side_names_the_subjects_of_a_pool(pools, capsys, sides, difference) -> None:
+    assert difference in shown(capsys, pools, "--compare", *sides)
+
+
+def test_a_pool_that_there_is_not_is_refused_with_those_there_are(pools, capsys) -> None:
+    assert main(["--out", str(pools), "--compare", "subjects=1+5", "untuned"]) == 2
+    error = capsys.readouterr().err
+    assert "there are subj01+subj02, subj01+subj02+subj05" in error
+    kept = shown(capsys, pools, "--where", "subjects=1+2")
+    assert "0.500" in kept
+    assert "0.700" not in kept
 
 
 def test_exports_have_a_column_per_differing_value(runs, tmp_path, capsys) -> None:

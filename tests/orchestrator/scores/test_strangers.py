@@ -154,6 +154,7 @@ def test_the_files_of_a_run_are_no_strangers(tmp_path: Path) -> None:
         runs.missing_file("transfer"),
         runs.report,
         runs.command_file,
+        runs.history_file,
         runs.lock_file(1),
     ]
     for file in files:
