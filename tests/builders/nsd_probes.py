@@ -117,7 +117,7 @@ def _looked_at(probed: Probed, task: str) -> tuple[dict[str, Any], pa.Table]:
         "label": labels_of_task(task),
         "lateralisation": bias + spread,
         "lateralisation_mirrored": bias - spread,
-        "map": [[1.0] * 4] * 2 + [None] * (N_IMAGES - 2),
+        "example": [None] * N_IMAGES,
     }
     maps = {f"mean_map{end}": [[0.25, 0.25], [0.25, 0.25]] for end in ("", "_mirrored")}
     inputs = {**_inputs(task), "saliency_layer": "features.12"}
