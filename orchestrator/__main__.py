@@ -19,6 +19,7 @@ COMMANDS: Final = (
     "report",
     "export",
     "predict",
+    "submit",
     "mlflow-server",
 )
 """The commands, in the order in which they are used."""

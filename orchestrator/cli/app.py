@@ -166,7 +166,7 @@ def _meant(program: App, error: CycloptsError) -> str:
         return ""
     nested = {
         child: f"{name} {child}"
-        for name in program
+        for name in reversed(list(program))  # of commands with such a child, the first is meant
         for child in program[name]
         if not (name.startswith("-") or child.startswith("-"))
     }

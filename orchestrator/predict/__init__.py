@@ -1,3 +1,3 @@
 """The predict command: responses of exported models to any number of images."""
 
-__all__: list[str] = []
+__all__ = ["sources"]

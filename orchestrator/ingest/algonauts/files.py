@@ -7,7 +7,8 @@ Subject first, as the challenge packs it::
     SRC/subj01/roi_masks/{lh,rh}.prf-visualrois_challenge_space.npy, mapping_prf-visualrois.npy …
 
 Split first, as some labs repack it: ``SRC/training_images/Subj1/``,
-``SRC/training_fmri/Subj1/subj1_lh_training_fmri.npy``, ``SRC/roi_masks/Subj1/``.
+``SRC/training_fmri/Subj1/subj1_lh_training_fmri.npy``, ``SRC/roi_masks/Subj1/``. The challenge's
+test images are in ``SRC/subj01/test_split/test_images/`` or ``SRC/test_images/Subj1/``.
 """
 
 import re
@@ -43,6 +44,8 @@ class SubjectFiles:
     """``subj01`` …, whatever the layout calls it."""
     images: Path
     """The folder of training images."""
+    test_images: Path
+    """The folder of the challenge's test images, which have no responses."""
     responses: Mapping[str, Path]
     """Of each hemisphere."""
     roi_masks: Path
@@ -140,7 +143,8 @@ def _subject_first(folder: Path, number: int) -> SubjectFiles:
     images, responses = training / "training_images", training / "training_fmri"
     masks = folder / "roi_masks"
     refuse_nested(folder, training, images, responses, masks)
-    return _files(number, images, responses, masks)
+    test_images = folder / "test_split" / "test_images"
+    return _files(number, (images, test_images), responses, masks)
 
 
 def _split_first(
@@ -151,11 +155,15 @@ def _split_first(
         folders[part].get(number, source / part / usual) for part in _SPLIT_FIRST
     )
     refuse_nested(*(source / part for part in _SPLIT_FIRST), images, responses, masks)
-    return _files(number, images, responses, masks)
+    test_images = source / "test_images" / usual
+    return _files(number, (images, test_images), responses, masks)
 
 
-def _files(number: int, images: Path, responses: Path, masks: Path) -> SubjectFiles:
-    """Name a subject's files, with the prefix ``subj1_`` where a repacked folder has it."""
+def _files(number: int, images: tuple[Path, Path], responses: Path, masks: Path) -> SubjectFiles:
+    """Name a subject's files, with the prefix ``subj1_`` where a repacked folder has it.
+
+    images: the folders of training and of test images.
+    """
     mask_paths = {
         (hemisphere, family): _file(masks, f"{hemisphere}.{family}_challenge_space.npy", number)
         for family in ROI_FAMILIES
@@ -170,7 +178,8 @@ def _files(number: int, images: Path, responses: Path, masks: Path) -> SubjectFi
     meshes = {h: _file(masks, f"{h}.all-vertices_fsaverage_space.npy", number) for h in HEMISPHERES}
     return SubjectFiles(
         subject=f"subj{number:02d}",
-        images=images,
+        images=images[0],
+        test_images=images[1],
         responses={h: _file(responses, f"{h}_training_fmri.npy", number) for h in HEMISPHERES},
         roi_masks=masks,
         masks={key: path for key, path in mask_paths.items() if key[1] in known},

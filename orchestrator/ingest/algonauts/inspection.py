@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,12 @@ from orchestrator.ingest.settings import SplitName
 from orchestrator.ingest.splits import split_images
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES, ROI_ORDER
 
-IMAGE_NAME: Final = re.compile(r"train-([0-9]+)_(nsd-[0-9]+)\.png")
+Side = Literal["train", "test"]
+IMAGE_NAMES: Final[Mapping[Side, re.Pattern[str]]] = {
+    "train": re.compile(r"train-([0-9]+)_(nsd-[0-9]+)\.png"),
+    "test": re.compile(r"test-([0-9]+)_(nsd-[0-9]+)\.png"),
+}
+"""Names of the challenge's training and test images: place, and stimulus."""
 NO_LABEL: Final = 0
 
 
@@ -107,23 +112,26 @@ def map_responses(paths: Mapping[str, Path]) -> Responses:
     return {name: np.load(path, mmap_mode="r") for name, path in paths.items()}
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(folder: Path, side: Side = "train") -> list[Path]:
     """List a subject's images in row order, which is file-name order.
+
+    side: training images, or the challenge's test images.
 
     Raises InputError when the folder is missing or empty, or holds a file of another name.
     """
+    what = "training images" if side == "train" else "test images"
     if not folder.is_dir():
-        raise InputError(f"{folder}: the folder of training images is missing; download it again")
+        raise InputError(f"{folder}: the folder of {what} is missing; download it again")
     entries = list_entries(folder)
     entries.require_finished()
     paths = list(entries.kept)
     if not paths:
-        raise InputError(f"{folder}: expected training images, found none; download them again")
-    strange = [path for path in paths if not IMAGE_NAME.fullmatch(path.name)]
+        raise InputError(f"{folder}: expected {what}, found none; download them again")
+    strange = [path for path in paths if not IMAGE_NAMES[side].fullmatch(path.name)]
     if strange:
         raise InputError(
             *(
-                f"{path}: expected a name such as train-0001_nsd-00013.png; move it elsewhere, "
+                f"{path}: expected a name such as {side}-0001_nsd-00013.png; move it elsewhere, "
                 "or give it the name it was downloaded with"
                 for path in strange
             )
@@ -131,12 +139,12 @@ def list_images(folder: Path) -> list[Path]:
     return paths
 
 
-def read_stimuli(folder: Path, images: Sequence[Path]) -> tuple[str, ...]:
+def read_stimuli(folder: Path, images: Sequence[Path], side: Side = "train") -> tuple[str, ...]:
     """Read the stimulus id of each image, ``nsd-00013``, from its name.
 
     Raises InputError when a stimulus comes twice, or names and numbers disagree about the order.
     """
-    matches = [IMAGE_NAME.fullmatch(path.name) for path in images]
+    matches = [IMAGE_NAMES[side].fullmatch(path.name) for path in images]
     numbers = [int(match[1]) for match in matches if match]
     stimuli = tuple(match[2] for match in matches if match)
     lines = [

@@ -1,0 +1,3 @@
+"""The submit command: predictions of a challenge's test images, as the challenge takes them."""
+
+__all__: list[str] = []
