@@ -97,7 +97,11 @@ def _part(inputs: Inputs, analysis: Analysis, mesh: str) -> Part:
     path = inputs.result_file(name)
     if not path.is_file():
         return Part(name, title, command, missing=read_missing(inputs.runs, name))
-    table, which = _of_protocol(read_parquet(path), inputs.protocol)
+    made = read_parquet(path)
+    if set(analysis.schema.names) - set(made.column_names):
+        was = Missing("its table is of another version of the program", f"run {command}")
+        return Part(name, title, command, missing=was)
+    table, which = _of_protocol(made, inputs.protocol)
     if not table.num_rows:
         return Part(name, title, command, missing=Missing(f"its table has no rows{which}", command))
     section = section_on(table, load_mesh(mesh)) if name == "surface" else SECTIONS[name](table)

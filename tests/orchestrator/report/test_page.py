@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.analyze.analysis import Inputs
@@ -186,6 +187,15 @@ def test_tables_of_earlier_scores_are_not_mixed_with_newer_ones(inputs, tmp_path
     for found in compare_all([pairs], "group", MeasuredDifferences()):
         [row] = [r for r in headline(later).rows if r[:3] == ("nested", found.row.label, found.a)]
         assert row[3:5] == (f"{found.mean_a:.3f}", f"{found.difference:+.3f}")
+
+
+def test_a_table_of_an_earlier_version_is_named_with_its_cure(inputs, tmp_path):
+    path = inputs.result_file("improvement")
+    pq.write_table(pq.read_table(path).drop_columns(["t_p"]), path)
+    page = write_report(inputs, tmp_path / "report.html").read_text()
+    cure = f"To make it: run python -m orchestrator.analyze improvement --out {inputs.runs}."
+    assert f"its table is of another version of the program. {cure}" in page
+    assert page.count('class="data"') == 2
 
 
 def test_every_script_of_a_page_is_allowed_by_its_hash_and_nothing_else(inputs, tmp_path):
