@@ -68,6 +68,11 @@ def as_percent(share: float | None) -> str:
     return NONE if share is None else f"{share:.1%}"
 
 
+def as_points(difference: float | None) -> str:
+    """Format a difference of shares in percentage points, with its sign."""
+    return NONE if difference is None else f"{100 * difference:+.1f}"
+
+
 def as_p(p: float | None) -> str:
     """Format a p-value to three decimals, or as ``<.001``; never as 0."""
     if p is None:

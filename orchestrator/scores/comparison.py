@@ -8,10 +8,12 @@ import pandas as pd
 import pyarrow as pa
 from rich.table import Table
 
+from orchestrator.scores.display.interval_notes import describe_missing
 from orchestrator.scores.display.statistics_tables import (
     explained_table,
     hemisphere_table,
     image_table,
+    share_table,
     subject_table,
 )
 from orchestrator.scores.rows import By
@@ -22,8 +24,10 @@ from orchestrator.scores.statistics.image_tests import (
     compare_over_images,
     summarise_over_images,
 )
+from orchestrator.scores.statistics.measured_differences import measure_differences
 from orchestrator.scores.statistics.noise_ceilings import explain, with_ceilings
 from orchestrator.scores.statistics.paired_predictions import PROTOCOL
+from orchestrator.scores.statistics.share_differences import ShareDifference, compare_shares
 from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, compare_over_subjects
 from orchestrator.scores.statistics.vertex_pairs import pair
 from orchestrator.scores.vertex_layers import BEST_PER_VERTEX, UNPREDICTED
@@ -69,19 +73,25 @@ class Statistics:
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
     tests: tuple[ImageTests, ...] = field(default=())
+    shares: tuple[ShareDifference, ...] = field(default=())
+    """Differences in the share of the explainable variance, of every pair and row."""
+
+
+NO_STATISTICS: Final = Statistics((), ())
 
 
 def compute_statistics(
-    vertices: pd.DataFrame,
+    table: ScoreTable,
     pairs: Sequence[tuple[str, str]],
     by: By,
     places: Places,
 ) -> Statistics:
     """Compare pairs of methods over images and over subjects, and all with the noise ceiling.
 
-    vertices: rows of scores, one protocol and one trial per ROI and method. Raises ValueError when
-    a file of predictions is damaged.
+    table: the scores of these methods under one protocol, of all seeds. Raises ValueError when a
+    file of predictions is damaged.
     """
+    vertices = table.over_seeds
     protocol = str(vertices["protocol"].iloc[0])
     tables: list[Table] = []
     notes: list[str] = []
@@ -107,14 +117,33 @@ def compute_statistics(
             tables.append(subject_table(over_subjects, by, protocol, subjects))
         if by == "roi-hemisphere" and (contrasts := contrast_hemispheres(paired)):
             tables.append(hemisphere_table(contrasts, b))
-    methods_shown = {method for methods in pairs for method in methods}
-    chosen = vertices[vertices["method"].isin(methods_shown)]
-    explained = explain(with_ceilings(chosen, places.data), by)
-    if any(one.share is not None for one in explained):
-        tables.append(explained_table(explained, by, protocol))
-    else:
-        notes.append(f"noise ceiling: not available ({places.data} holds none for these vertices)")
-    return Statistics(tuple(tables), tuple(notes), tuple(tests))
+    ceilings = _compare_with_ceilings(table, pairs, by, places)
+    tables += ceilings.tables
+    notes += ceilings.notes
+    return Statistics(tuple(tables), tuple(notes), tuple(tests), ceilings.shares)
+
+
+def _compare_with_ceilings(
+    table: ScoreTable, pairs: Sequence[tuple[str, str]], by: By, places: Places
+) -> Statistics:
+    """Compute each method's share of the explainable variance, and the differences of pairs."""
+    vertices = with_ceilings(table.over_seeds, places.data)
+    protocol = str(vertices["protocol"].iloc[0])
+    explained = explain(vertices, by)
+    if all(one.share is None for one in explained):
+        unknown = f"noise ceiling: not available ({places.data} holds none for these vertices)"
+        return Statistics((), (unknown,))
+    shown = explained_table(explained, by, protocol)
+    if _untestable(vertices, protocol) is not None:
+        return Statistics((shown,), ())
+    measured = measure_differences(table, pairs, places.runs, places.data, of="share")
+    found = [compare_shares(vertices, one, by, measured) for one in pairs]
+    missing = [f"share of the explainable variance: {one}" for one in describe_missing(measured)]
+    return Statistics(
+        (shown, *(share_table(rows, by) for rows in found if rows)),
+        tuple(missing),
+        shares=tuple(one for rows in found for one in rows),
+    )
 
 
 def _untestable(vertices: pd.DataFrame, protocol: str) -> str | None:

@@ -10,7 +10,12 @@ import pyarrow as pa
 from rich.console import Console, RenderableType
 
 from orchestrator.cli.errors import InputError
-from orchestrator.scores.comparison import Places, compute_statistics, difference_rows
+from orchestrator.scores.comparison import (
+    NO_STATISTICS,
+    Places,
+    compute_statistics,
+    difference_rows,
+)
 from orchestrator.scores.display.interval_notes import describe_missing
 from orchestrator.scores.display.score_tables import (
     OPTIMISTIC,
@@ -223,12 +228,13 @@ def _compared(
     rows = totals(compared) if by == "setting" else compared
     tables = [comparison_table(rows, level, query.protocols[0])]
     shown = table.keep("method", {label for pair_ in labels for label in pair_})
-    exported = comparison_rows(rows, by, query.protocols[0], is_simulated=shown.is_simulated)
-    if not query.stats:
-        return _QueryResult(tables, shown, notes, rows=exported)
-    places = Places(query.runs, query.data)
-    more = compute_statistics(shown.over_seeds, labels, level, places)
+    more = NO_STATISTICS
+    if query.stats:
+        more = compute_statistics(shown, labels, level, Places(query.runs, query.data))
     notes += more.notes
+    exported = comparison_rows(
+        rows, by, query.protocols[0], more.shares, is_simulated=shown.is_simulated
+    )
     return _QueryResult([*tables, *more.tables], shown, notes, more.tests, exported)
 
 

@@ -1,12 +1,13 @@
 """The rows of a table of means or of comparisons, with their intervals, for a file."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 
 from orchestrator.scores.rows import Row
 from orchestrator.scores.statistics.hierarchical_interval import Uncertainty
+from orchestrator.scores.statistics.share_differences import ShareDifference, share_of_row
 from orchestrator.scores.statistics.summaries import Comparison, Summary
 
 _TEXT, _WHOLE, _NUMBER = pa.string(), pa.int32(), pa.float64()
@@ -25,6 +26,10 @@ TABLE_SCHEMA: Final = pa.schema(
         pa.field("low", _NUMBER),
         pa.field("high", _NUMBER),
         pa.field("interval_over", _TEXT),
+        pa.field("explained_difference", _NUMBER),
+        pa.field("explained_standard_error", _NUMBER),
+        pa.field("explained_low", _NUMBER),
+        pa.field("explained_high", _NUMBER),
         pa.field("seed_sd", _NUMBER),
         pa.field("share_better", _NUMBER),
         pa.field("n_vertices", _WHOLE, nullable=False),
@@ -50,9 +55,17 @@ def interval_columns(middle: float | None, known: Uncertainty | None) -> dict[st
 
 
 def comparison_rows(
-    comparisons: Iterable[Comparison], by: str, protocol: str, *, is_simulated: bool
+    comparisons: Iterable[Comparison],
+    by: str,
+    protocol: str,
+    shares: Sequence[ShareDifference] = (),
+    *,
+    is_simulated: bool,
 ) -> pa.Table:
-    """Tabulate comparisons, with the interval of each difference: TABLE_SCHEMA."""
+    """Tabulate comparisons, with the interval of each difference: TABLE_SCHEMA.
+
+    shares: differences in the share of the explainable variance, where they are known.
+    """
     rows = [
         {
             **_place(one.row, by, protocol, is_simulated=is_simulated),
@@ -62,6 +75,7 @@ def comparison_rows(
             "r_reference": one.mean_b,
             "difference": one.difference,
             **interval_columns(one.difference, one.uncertainty),
+            **_share_columns(share_of_row(shares, (one.a, one.b), one.row)),
             "share_better": one.share_improved,
             "n_vertices": one.n_pairs,
             "n_rois": len(one.row.rois),
@@ -92,6 +106,14 @@ def summary_rows(
         for one in summaries
     ]
     return pa.Table.from_pylist(rows, TABLE_SCHEMA)
+
+
+def _share_columns(known: ShareDifference | None) -> dict[str, Any]:
+    if known is None:
+        return {}
+    columns = interval_columns(known.difference, known.uncertainty)
+    kept = {f"explained_{name}": columns[name] for name in ("standard_error", "low", "high")}
+    return {"explained_difference": known.difference, **kept}
 
 
 def _place(row: Row, by: str, protocol: str, *, is_simulated: bool) -> dict[str, Any]:

@@ -5,13 +5,16 @@ from typing import Final, Protocol, TypeVar
 
 from rich.table import Table
 
-from orchestrator.cli.text import NONE, as_difference, as_p, as_percent, as_r, new_table
+from orchestrator.cli.text import NONE, as_difference, as_p, as_percent, as_points, as_r, new_table
+from orchestrator.scores.display.interval_notes import describe_intervals
 from orchestrator.scores.display.style import SettingColumns, draw_line
 from orchestrator.scores.rows import By, Row
 from orchestrator.scores.statistics.hemispheres import HemisphereContrast
+from orchestrator.scores.statistics.hierarchical_interval import LEVEL
 from orchestrator.scores.statistics.image_tests import FALSE_DISCOVERIES, ImageComparison
 from orchestrator.scores.statistics.noise_ceilings import Explained
 from orchestrator.scores.statistics.protocol_gap import Gap
+from orchestrator.scores.statistics.share_differences import ShareDifference
 from orchestrator.scores.statistics.subject_tests import SubjectBootstrap, SubjectTest
 
 SUBJECT_NOTE: Final = (
@@ -121,6 +124,28 @@ def explained_table(explained: Sequence[Explained], by: By, protocol: str) -> Ta
         )
 
     return _fill(table, by, heads, explained, cells)
+
+
+def share_table(differences: Sequence[ShareDifference], by: By) -> Table:
+    """Tabulate how two methods' shares of the explainable variance differ, row by row."""
+    intervals = describe_intervals([one.uncertainty for one in differences])
+    table = new_table(
+        f"Share of the explainable variance: {differences[0].a} against {differences[0].b}",
+        "protocol nested. diff.: median share over the vertices that have both, minus the other's, "
+        "in percentage points, mean over seeds, ROIs and subjects; the noise ceilings are taken as "
+        f"known. {intervals}",
+    )
+    heads = ("diff.", f"{LEVEL:.0%} interval", "ROIs")
+
+    def cells(one: ShareDifference) -> tuple[str, ...]:
+        return (
+            one.a,
+            as_points(one.difference),
+            NONE if one.interval is None else " ".join(map(as_points, one.interval)),
+            str(len(one.row.rois)),
+        )
+
+    return _fill(table, by, heads, differences, cells)
 
 
 def gap_table(gaps: Sequence[Gap], by: By, protocols: tuple[str, str]) -> Table:

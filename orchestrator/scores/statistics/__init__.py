@@ -14,6 +14,8 @@ __all__ = [
     "protocol_gap",
     "roi_differences",
     "seed_spread",
+    "share_differences",
+    "share_jackknife",
     "subject_tests",
     "summaries",
     "transfer_means",

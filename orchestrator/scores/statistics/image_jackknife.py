@@ -4,6 +4,7 @@ r of every vertex is computed again without each image, in closed form from stan
 one pass over the predictions, without random draws. The vertices stay together.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -47,29 +48,31 @@ class MeasuredResponses:
         with an r each. The sum of squared effects estimates the variance of the mean r over images;
         that of the difference of two methods' effects, the variance of their difference.
         """
-        total_r, total, n = 0.0, np.zeros(self.n_images), self.n_images
+        total_r, total = 0.0, np.zeros(self.n_images)
+        for r, without in self.without_each(predicted, vertices):
+            total_r += float(r.sum())
+            total += without.sum(axis=1, dtype=np.float64)
+        return total_r / int(vertices.sum()), effects_of(total / vertices.sum())
+
+    def without_each(self, predicted: Array, vertices: Array) -> Iterator[tuple[Values, Single]]:
+        """Yield r of some vertices with all images, (n,), and without each, (n_images, n).
+
+        They come in chunks, in the order of the vertices, which have an r each. A vertex that is
+        constant without an image has there its r on all images.
+        """
         for start in range(0, self.n_vertices, CHUNK):
             part = slice(start, start + CHUNK)
             chosen = vertices[part]
             if chosen.any():
-                r, without = self._without_each(predicted[:, part][:, chosen], part, chosen)
-                total_r += r
-                total += without
-        mean_without: Values = total / vertices.sum()
-        effects: Values = (mean_without.mean() - mean_without) * np.sqrt((n - 1) / n)
-        return total_r / int(vertices.sum()), effects
+                yield self._without_each(predicted[:, part][:, chosen], part, chosen)
 
-    def _without_each(self, predicted: Array, part: slice, chosen: Array) -> tuple[float, Values]:
-        """Sum r over some vertices: with all images, and without each, (n_images,).
-
-        A vertex that is constant without an image counts there with its r on all images.
-        """
+    def _without_each(self, predicted: Array, part: slice, chosen: Array) -> tuple[Values, Single]:
         single: Single = predicted.astype(np.float32)
         single -= single.mean(axis=0)
         single /= np.sqrt(np.square(single).mean(axis=0))
         measured: Single = self._measured[:, part][:, chosen]
         products: Single = np.multiply(measured, single, dtype=np.float32)
-        r = products.mean(axis=0, dtype=np.float64)
+        r: Values = products.mean(axis=0, dtype=np.float64)
         left = self._left[:, part][:, chosen] * _variance_left(single)
         products *= np.float32(-1 / (self.n_images - 1))
         products += r.astype(np.float32)
@@ -77,7 +80,17 @@ class MeasuredResponses:
             products /= np.sqrt(left)
         if left.min() < LEAST_LEFT:
             np.copyto(products, r.astype(np.float32), where=left < LEAST_LEFT)
-        return float(r.sum()), products.sum(axis=1, dtype=np.float64)
+        return r, products
+
+
+def effects_of(without: Values) -> Values:
+    """Return each image's effect on a number: (n_images,), of mean 0.
+
+    without: (n_images,) the number without each image.
+    """
+    n = len(without)
+    effects: Values = (without.mean() - without) * np.sqrt((n - 1) / n)
+    return effects
 
 
 def _variance_left(standardised: Single) -> Single:

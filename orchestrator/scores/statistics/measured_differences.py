@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import pandas as pd
 from orchestrator.scores.score_table import ScoreTable
 from orchestrator.scores.statistics.held_out_responses import HeldOutResponses, ImageNumbers
 from orchestrator.scores.statistics.image_jackknife import MeasuredResponses
-from orchestrator.scores.statistics.noise_ceilings import has_data
+from orchestrator.scores.statistics.noise_ceilings import has_data, read_ceilings
 from orchestrator.scores.statistics.paired_predictions import PROTOCOL
 from orchestrator.scores.statistics.roi_differences import (
     Images,
@@ -25,6 +25,7 @@ from orchestrator.scores.statistics.roi_differences import (
     TrialScore,
     subtract,
 )
+from orchestrator.scores.statistics.share_jackknife import median_share
 from trainables.data.data_directory import DataDirectory
 from trainables.results.prediction_files import RoiPredictions, read_predictions
 from trainables.results.run_directory import RunDirectory
@@ -36,6 +37,7 @@ AT_ONCE: Final = 2
 
 Array = np.ndarray[Any, Any]
 Pair = tuple[str, str]
+Statistic = Literal["r", "share"]
 NOTHING: Final = ""
 """The second of a pair whose first is measured alone: its mean r, as a difference from 0."""
 
@@ -60,16 +62,22 @@ class _Roi:
 
 
 def measure_differences(
-    table: ScoreTable, pairs: Sequence[Pair], runs: RunDirectory, data: DataDirectory
+    table: ScoreTable,
+    pairs: Sequence[Pair],
+    runs: RunDirectory,
+    data: DataDirectory,
+    *,
+    of: Statistic = "r",
 ) -> MeasuredDifferences:
     """Measure pairs of methods in every ROI that both scored on the same data.
 
-    table: the trials of one protocol, of all seeds. data: the directory of the shards. A file that
-    is missing or damaged is a reason, not an error.
+    table: the trials of one protocol, of all seeds. data: the directory of the shards. of: the mean
+    r, or the median share of the explainable variance over the vertices with a noise ceiling. A
+    file that is missing or damaged is a reason, not an error.
     """
     found: dict[Pair, dict[str, RoiDifference]] = {pair: {} for pair in pairs}
     missing: dict[Pair, dict[str, str]] = {pair: {} for pair in pairs}
-    for reader, rois in _subjects(table, pairs, runs, data, ImageNumbers()):
+    for reader, rois in _subjects(table, pairs, runs, data, of):
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for roi, results in zip(rois, pool.map(reader.measure, rois), strict=True):
                 for pair, result in results.items():
@@ -85,9 +93,10 @@ def _subjects(
     pairs: Sequence[Pair],
     runs: RunDirectory,
     data: DataDirectory,
-    numbers: ImageNumbers,
+    of: Statistic,
 ) -> "Iterator[tuple[_SubjectReader, list[_Roi]]]":
     """Yield each subject's ROIs, and what measures them."""
+    numbers = ImageNumbers()
     methods = {method for pair in pairs for method in pair}
     segments = table.segments[table.segments["method"].isin(methods)]
     columns = ["dataset", "subject", "data", "hemisphere", "roi_id", "method", "trial_id"]
@@ -102,7 +111,8 @@ def _subjects(
         ]
         stimuli = [] if isinstance(responses, str) else list(responses.stimuli)
         images = numbers.of(str(dataset), stimuli)
-        yield _SubjectReader(runs, table.trials, pairs, shared, responses, images), rois
+        ceilings = None if of == "r" or isinstance(responses, str) else read_ceilings(shard)
+        yield _SubjectReader(runs, table.trials, pairs, shared, responses, images, ceilings), rois
 
 
 def _read_responses(
@@ -151,6 +161,8 @@ class _SubjectReader:
     """A reason where there are none."""
     images: Array
     """(n_images,) numbers of the images of the responses."""
+    ceilings: Mapping[str, Array] | None
+    """Of each hemisphere, (n_vertices,) noise ceilings, to measure shares; None: to measure r."""
 
     def measure(self, roi: _Roi) -> dict[Pair, RoiDifference | str]:
         """Measure each pair that scored an ROI, or say why it can't be measured."""
@@ -161,7 +173,7 @@ class _SubjectReader:
             trial for pair in pairs for method in pair for trial in roi.trials.get(method, ())
         }
         read = {trial: self._read(trial, roi.id) for trial in sorted(wanted)}
-        cache = _RoiEffects(self.responses, self.images)
+        cache = _RoiEffects(self.responses, self.images, self.ceilings)
         return {pair: self._difference(pair, roi, read, cache) for pair in pairs}
 
     def _read(self, trial_id: str, roi_id: str) -> RoiPredictions | str:
@@ -193,7 +205,8 @@ class _SubjectReader:
             return f"{roi.id}: predictions of other vertices than {pair[0]}'s"
         vertices = np.logical_and.reduce([effects.defined(one) for one in predictions.values()])
         if not vertices.any():
-            return f"{roi.id}: no vertex has an r of both"
+            ceiling = "" if self.ceilings is None else " and a noise ceiling"
+            return f"{roi.id}: no vertex has an r of both{ceiling}"
         a, b = (
             [
                 effects.score(_seed(self.trials[trial]), trial, predictions[trial], vertices)
@@ -208,16 +221,19 @@ class _SubjectReader:
 class _RoiEffects:
     """The scores of an ROI's trials, each computed once for all pairs."""
 
-    def __init__(self, responses: HeldOutResponses, numbers: Array) -> None:
-        self._responses, self._numbers = responses, numbers
+    def __init__(
+        self, responses: HeldOutResponses, numbers: Array, ceilings: Mapping[str, Array] | None
+    ) -> None:
+        self._responses, self._numbers, self._ceilings = responses, numbers, ceilings
         self._measured: dict[bytes, tuple[MeasuredResponses, Array]] = {}
         self._scores: dict[tuple[str, bytes], TrialScore] = {}
 
     def defined(self, predictions: RoiPredictions) -> Array:
-        """Return which vertices have an r: (n_vertices,) bool."""
+        """Return which vertices have an r, and a ceiling for a share: (n_vertices,) bool."""
         measured, _ = self._of(predictions)
         finite: Array = np.isfinite(predictions.values[0]) & measured.varies
-        return finite
+        ceiling = self._ceiling(predictions)
+        return finite if ceiling is None else finite & (ceiling > 0)
 
     def score(
         self, seed: str | None, trial: str, predictions: RoiPredictions, vertices: Array
@@ -226,9 +242,19 @@ class _RoiEffects:
         key = (trial, vertices.tobytes())
         if key not in self._scores:
             measured, numbers = self._of(predictions)
-            r, effects = measured.mean_r(predictions.values, vertices)
-            self._scores[key] = TrialScore(seed, r, Images.of_rows(numbers, effects))
+            ceiling = self._ceiling(predictions)
+            if ceiling is None:
+                score, effects = measured.mean_r(predictions.values, vertices)
+            else:
+                score, effects = median_share(measured, predictions.values, vertices, ceiling)
+            self._scores[key] = TrialScore(seed, score, Images.of_rows(numbers, effects))
         return self._scores[key]
+
+    def _ceiling(self, predictions: RoiPredictions) -> Array | None:
+        if self._ceilings is None:
+            return None
+        ceiling: Array = self._ceilings[predictions.roi.hemisphere][predictions.vertex]
+        return ceiling
 
     def _of(self, predictions: RoiPredictions) -> tuple[MeasuredResponses, Array]:
         """Return the responses that were predicted, and the numbers of their images."""

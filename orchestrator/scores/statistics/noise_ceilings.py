@@ -6,7 +6,7 @@ ingested responses. No share is clipped: by chance one can exceed 1, and a negat
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.data.verification import read_vertex_table
 
+Values = np.ndarray[Any, np.dtype[np.float64]]
 CEILING: Final = "noise_ceiling"
 
 
@@ -45,7 +46,7 @@ def with_ceilings(vertices: pd.DataFrame, data: DataDirectory) -> pd.DataFrame:
     """
     places = vertices[["dataset", "subject", "data"]].drop_duplicates().astype(str)
     parts = [
-        _read_ceilings(data.shard(f"{dataset}-{subject}")).assign(
+        _ceiling_frame(data.shard(f"{dataset}-{subject}")).assign(
             dataset=dataset, subject=subject, data=content
         )
         for dataset, subject, content in places.to_numpy().tolist()
@@ -67,7 +68,16 @@ def has_data(shard: Path, data: str) -> bool:
         return False
 
 
-def _read_ceilings(shard: Path) -> pd.DataFrame:
+def read_ceilings(shard: Path) -> dict[str, Values]:
+    """Read each hemisphere's noise ceilings: (n_vertices,); NaN where none is known."""
+    frame = _ceiling_frame(shard)
+    return {
+        str(side): part.sort_values("vertex")[CEILING].to_numpy()
+        for side, part in frame.groupby("hemisphere")
+    }
+
+
+def _ceiling_frame(shard: Path) -> pd.DataFrame:
     columns = ["hemisphere", "vertex", CEILING]
     frame: pd.DataFrame = read_vertex_table(shard, columns).to_pandas()
     return frame.astype({CEILING: np.float64})

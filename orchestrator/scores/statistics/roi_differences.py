@@ -48,7 +48,7 @@ def sum_images(weighted: Iterable[tuple[Images, float]]) -> Images:
 
 @dataclass(frozen=True)
 class TrialScore:
-    """The mean r of one trial in an ROI, over the vertices that are compared."""
+    """The mean r of one trial in an ROI, or its median share, over the vertices compared."""
 
     seed: str | None
     """The seed of its fine-tuning; None if untuned."""
