@@ -71,30 +71,33 @@ class ChoiceOptions:
         return Asked(self.trials, self.protocol, selected)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class FormOptions:
+    """What is written of a model."""
+
+    fit: Literal["train", "all"] = "train"
+    """Fit PCA and ridge regression to the training images, as scored, or to all images."""
+    half: Flag = False
+    """Store PCA and readout in half precision where that changes no vertex's r by 0.0001 or
+    more."""
+    format: Literal["models", "brainscore"] = "models"
+    """Encoding models; or the backbones of the chosen models as plug-ins of Brain-Score, which fits
+    readouts itself."""
+
+
 @app.default
 def export(
     *,
     out: Annotated[
         Path, Parameter(metavar="MODELS", help="Directory of the models, one directory each.")
     ],
-    fit: Annotated[
-        Literal["train", "all"],
-        Parameter(
-            help="Fit PCA and ridge regression to the training images, as scored, or to all images."
-        ),
-    ] = "train",
-    half: Annotated[
-        Flag,
-        Parameter(
-            help="Store PCA and readout in half precision where that changes no vertex's r by "
-            "0.0001 or more."
-        ),
-    ] = False,
     runs: RunsDirectory | None = None,
     data: ShardsDirectory | None = None,
     weights: Annotated[
         File | None, Parameter(help="State dict that the sweep's backbones started from.")
     ] = None,
+    form: FormOptions = FormOptions(),
     choice: ChoiceOptions = ChoiceOptions(),
     selection: SelectionOptions = SelectionOptions(),
 ) -> None:
@@ -108,13 +111,16 @@ def export(
 
     from rich.console import Console
 
-    from orchestrator.export.run import ExportSettings
+    from orchestrator.export.run import ExportSettings, export_backbones
     from orchestrator.export.run import export as run_export
 
     places = find_places(runs, data)
     file = weights or (DEMO / "weights.safetensors" if places.is_demo else None)
-    settings = ExportSettings(places.runs, places.data, out, asked, fit, half, file)
-    run_export(settings, Console())
+    settings = ExportSettings(places.runs, places.data, out, asked, form.fit, form.half, file)
+    if form.format == "brainscore":
+        export_backbones(settings, Console())
+    else:
+        run_export(settings, Console())
 
 
 if __name__ == "__main__":

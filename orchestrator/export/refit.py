@@ -51,6 +51,19 @@ class Sources:
     """Directory for images and features that do not fit the device."""
 
 
+def load_backbone(sources: Sources, chosen: Chosen) -> nn.Module:
+    """Load the backbone that was scored, on the CPU: fine-tuned, or as the sweep started.
+
+    Raises ValueError for a checkpoint or weights that are missing, damaged or others.
+    """
+    work_item = chosen.work_item
+    trial = training_of(work_item)
+    if isinstance(work_item, Trial) and isinstance(trial.objective, Untuned):
+        return backbones.load(trial.backbone, sources.weights)
+    checkpoint = sources.runs.checkpoints(work_item.training_id)
+    return load_network(checkpoint, trial.backbone.architecture)
+
+
 @dataclass(frozen=True)
 class FittedModel:
     """The final readout of a trial's ROI, on the CPU."""
@@ -91,7 +104,7 @@ class Refitter:
         work_item, roi = group[0].work_item, group[0].roi
         numerics = numerics_of(work_item)
         subject = self._subjects.named({roi.shard: roi.data})[roi.shard]
-        network = self._network(group[0]).to(self._sources.device)
+        network = load_backbone(self._sources, group[0]).to(self._sources.device)
         layers = list(dict.fromkeys(one.layer for one in group))
         with (
             torch_set_for(numerics),
@@ -101,14 +114,6 @@ class Refitter:
             fitting = _Fitting(features, subject, numerics, fit, self._sources.device)
             models = [one for layer in layers for one in fitting.of_layer(layer, group)]
         return FittedWork(network.cpu(), subject, tuple(models))
-
-    def _network(self, chosen: Chosen) -> nn.Module:
-        work_item, sources = chosen.work_item, self._sources
-        trial = training_of(work_item)
-        if isinstance(work_item, Trial) and isinstance(trial.objective, Untuned):
-            return backbones.load(trial.backbone, sources.weights)
-        checkpoint = sources.runs.checkpoints(work_item.training_id)
-        return load_network(checkpoint, trial.backbone.architecture)
 
     def _features(
         self, network: nn.Module, layers: Sequence[str], subject: CachedSubject

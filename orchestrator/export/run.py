@@ -57,6 +57,31 @@ def export(settings: ExportSettings, console: Console) -> list[Path]:
     return paths
 
 
+def export_backbones(settings: ExportSettings, console: Console) -> None:
+    """Export the backbones of the chosen models as plug-ins of Brain-Score.
+
+    Raises InputError (or ValueError) for invalid input; a plug-in is written completely or not at
+    all.
+    """
+    if settings.half or settings.fit == "all":
+        raise InputError(
+            "--format brainscore: a plug-in has no readout, which Brain-Score fits itself; remove "
+            "--half and --fit"
+        )
+    chosen = choose(settings.runs, settings.asked)
+
+    import torch
+
+    from orchestrator.export.brainscore import export_plugins
+    from orchestrator.export.refit import Sources
+
+    if settings.out.is_dir():
+        remove_abandoned(settings.out, below=False)
+    cpu = torch.device("cpu")
+    sources = Sources(settings.runs, settings.data, settings.weights, cpu, settings.out)
+    export_plugins(sources, chosen, settings.out, console)
+
+
 def _is_there(settings: ExportSettings, chosen: Chosen, name: str) -> bool:
     """Return whether a model is there; raise InputError if it was exported in another way."""
     path = settings.out / name
