@@ -1,11 +1,11 @@
 """Run a sweep from Python."""
 
 from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
 
 from rich.console import Console
 
+from orchestrator.api.locations import Location
 from orchestrator.cli.selection import Selection, parse_rois
 from orchestrator.execution.run_record import Command
 from orchestrator.execution.settings import Locations, RunSettings
@@ -17,11 +17,11 @@ from trainables.results.run_directory import RunDirectory
 
 
 def sweep(
-    space: str | PathLike[str],
+    space: Location,
     *,
-    data: str | PathLike[str],
-    out: str | PathLike[str],
-    weights: str | PathLike[str] | None = None,
+    data: Location,
+    out: Location,
+    weights: Location | None = None,
     subjects: Sequence[int] | None = None,
     hemispheres: Sequence[str] = ("lh", "rh"),
     rois: Sequence[str] | None = None,

@@ -3,11 +3,11 @@
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from os import PathLike
 from pathlib import Path
 
 import pandas as pd
 
+from orchestrator.api.locations import Location
 from orchestrator.scores.filters import keep_values, of_latest_data, one_model_per_roi, started_in
 from orchestrator.scores.rows import By
 from orchestrator.scores.score_table import ScoreTable, read_score_table
@@ -22,9 +22,6 @@ from trainables.data.data_directory import DataDirectory, vertices_file
 from trainables.data.verification import read_vertex_table
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
-
-Location = str | PathLike[str]
-"""A local directory, or ``s3://BUCKET/PREFIX``."""
 
 
 def scores(

@@ -45,7 +45,7 @@ COMMANDS = (
     ("evaluate rois --data data --out new --dry-run", 2, set()),
     ("scores --out runs", 0, {"pandas"}),
     ("report --out absent", 2, {"pandas", "matplotlib"}),
-    ("report --out runs", 0, {"pandas", "matplotlib"}),
+    ("report --out runs", 0, {"pandas", "matplotlib", "scipy"}),  # tests over subjects
 )
 """In this order they run in one process, so none may import what those before it may not."""
 PROGRAM = f"""\

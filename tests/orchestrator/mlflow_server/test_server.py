@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -32,8 +33,9 @@ needs_postgres = pytest.mark.skipif(LACKS is not None, reason=f"PostgreSQL not t
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with served(tmp_path_factory.mktemp("served") / "mlflow-server") as one:
+def server() -> Iterator[Server]:
+    # A pytest that starts elsewhere closes pytest's own directories to PostgreSQL's user.
+    with TemporaryDirectory(prefix="mlflow-") as home, served(Path(home) / "mlflow-server") as one:
         yield one
 
 

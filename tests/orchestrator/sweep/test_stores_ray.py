@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from mlflow import MlflowClient
@@ -28,7 +29,12 @@ pytestmark = [
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with s3(), served(tmp_path / "mlflow-server", f"s3://{BUCKET}/artifacts") as one:
+    # A pytest that starts elsewhere closes pytest's own directories to PostgreSQL's user.
+    with (
+        s3(),
+        TemporaryDirectory(prefix="mlflow-") as home,
+        served(Path(home) / "mlflow-server", f"s3://{BUCKET}/artifacts") as one,
+    ):
         for name, value in one.client.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "cache"))

@@ -103,7 +103,7 @@ def test_a_classification_head_of_another_node_is_read(
         return torch.nn.Identity()
 
     monkeypatch.setattr("trainables.probes.saliency.Classifier", classifier)
-    monkeypatch.setattr("trainables.probes.saliency.look", lambda classifier, context: None)
+    monkeypatch.setattr("trainables.probes.saliency.look", lambda classifier, context, **more: None)
     SALIENCY.run(LoadedBackbone(probed, torch.nn.Identity(), None), context())
     assert read[0][0].tolist() == [[1.0, 1.0, 1.0]] * 2
 
