@@ -6,6 +6,7 @@ cortex-sweep report --out RUNS --protocol paper --page paper.html  the scores of
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
@@ -13,6 +14,7 @@ from cyclopts import Parameter
 from orchestrator.cli.app import new_app, run_app
 from orchestrator.cli.arguments import File, RunsDirectory, ShardsDirectory, find_places
 from orchestrator.cli.process import leave
+from trainables.results.run_directory import RunDirectory
 from trainables.spec import Protocol
 
 app: Final = new_app("report")
@@ -62,6 +64,23 @@ def report(
     written = write_report(inputs, page or places.runs.report, mesh)
     sys.stdout.write(f"report: {written} ({size_in_megabytes(written):.1f} MB)\n")
     print_strangers(places.runs, Console())
+    if places.runs.identity_file.is_file():  # its sweeps are in MLflow
+        _log(places.runs, written)
+
+
+def _log(runs: RunDirectory, page: Path) -> None:
+    """Log the page to MLflow; print where it is, or why it isn't there."""
+    from orchestrator.tracking.mlflow_runs import log_report  # imports MLflow
+
+    try:
+        n_runs = log_report(runs, page)
+    except Exception as error:  # MLflow's own, and those of whatever store it has
+        why = " ".join(str(error).split()) or type(error).__name__
+        sys.stdout.write(f"MLflow does not have the report ({why}); run this again\n")
+        return
+    if n_runs:
+        runs_of = "the run" if n_runs == 1 else f"the {n_runs} runs"
+        sys.stdout.write(f"MLflow has it too, as an artifact of {runs_of} of the sweep\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any, Final
 from mlflow.entities import Metric, Param, RunTag
 
 from orchestrator.tracking.identity import Sweep, identity_of
-from orchestrator.tracking.mlflow_store import find_experiment, tracking_uri
+from orchestrator.tracking.mlflow_store import find_experiment, sqlite_path, tracking_uri
 from orchestrator.tracking.run_contents import (
     ended_ms,
     layer_tags,
@@ -37,6 +37,8 @@ from trainables.storage.redaction import redact
 from trainables.training.checkpoint_notes import LAST, Note
 
 PARENT: Final = "mlflow.parentRunId"
+DIRECTORY: Final = "run_directory"
+"""Tag of a parent run: the identity of its run directory, by which a report finds it."""
 MIRRORED: Final = "mirrored"
 """Tag: digest of the files that the run was written from; if it differs, the run is outdated."""
 BATCH: Final = 900
@@ -65,6 +67,7 @@ class Mirror:
         tags = {
             "command_line": redact(self._sweep.command_line),
             "sweep": self._sweep.key,
+            DIRECTORY: identity_of(self._sweep.runs),
             "space": self._sweep.space,
             "dataset_fingerprint": self._sweep.fingerprint,
             "code_version": self._code_version,
@@ -177,13 +180,13 @@ class Mirror:
             self._client.log_artifacts(run_id, scratch)
 
     def summarise(self, numbers: Mapping[str, float]) -> None:
-        """Write the numbers of the sweep, its search space and its report to the parent run."""
+        """Write the numbers of the sweep and its search space to the parent run."""
         found = [Metric(metric_name(key), value, now_ms(), 0) for key, value in numbers.items()]
         for start in range(0, len(found), BATCH):
             self._client.log_batch(self._parent, metrics=found[start : start + BATCH])
-        for path, place in ((self._sweep.source, "space"), (self._sweep.runs.report, "report")):
-            if path is not None and path.is_file():
-                self._client.log_artifact(self._parent, str(path), place)
+        source = self._sweep.source
+        if source is not None and source.is_file():
+            self._client.log_artifact(self._parent, str(source), "space")
 
     def close(self, *, complete: bool) -> None:
         """End the parent run."""
@@ -205,3 +208,21 @@ def log_analyses(experiment: str, runs: RunDirectory, files: Sequence[Path]) -> 
         client.log_artifact(run.info.run_id, str(path), "analyses")
     client.set_terminated(run.info.run_id, "FINISHED")
     return str(run.info.run_id)
+
+
+def log_report(runs: RunDirectory, page: Path) -> int:
+    """Log a report as an artifact of the parent runs of its directory; return their number.
+
+    0 where nothing of the directory was mirrored, or the store of its runs is not here. May raise
+    StoreError and MLflow's exceptions.
+    """
+    uri = tracking_uri()
+    file = sqlite_path(uri)
+    if not runs.identity_file.is_file() or (file is not None and not file.is_file()):
+        return 0
+    client = open_store(uri)
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    parents = client.search_runs(experiments, f"tags.{DIRECTORY} = '{identity_of(runs)}'")
+    for parent in parents:
+        client.log_artifact(parent.info.run_id, str(page), "report")
+    return len(parents)

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from mlflow import MlflowClient
 
-from orchestrator.tracking.mlflow_runs import Mirror
+from orchestrator.tracking.identity import identity_of
+from orchestrator.tracking.mlflow_runs import Mirror, log_report
 from tests.builders.mirrored_runs import finetuned, finish, runs_of
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.setting import setting_of
@@ -33,13 +34,10 @@ def test_a_copied_directory_continues_its_runs_and_one_made_anew_has_others(
     assert (len(parents), len(children)) == (2, 2)
 
 
-def test_the_parent_has_counts_scores_the_command_the_space_and_the_report(
-    sweep, store, tmp_path
-) -> None:
+def test_the_parent_has_counts_scores_the_command_and_the_space(sweep, store, tmp_path) -> None:
     space = tmp_path / "mine.py"
     space.write_text("def trials(rois): ...\n")
     finish(sweep, finetuned(sweep))
-    sweep.runs.report.write_text("<html>")
     line = "python -m orchestrator.sweep mine.py --data DATA"
     mirror = Mirror(replace(sweep, source=space, command_line=line), store)
     mirror.summarise({"n_finished": 1.0, "nested_r_mean contrastive temperature=0.1 all": 0.5})
@@ -51,7 +49,32 @@ def test_the_parent_has_counts_scores_the_command_the_space_and_the_report(
     }
     assert parent.data.tags["command_line"] == line
     client, run_id = MlflowClient(tracking_uri=store), parent.info.run_id
-    found = {
-        item.path for name in ("space", "report") for item in client.list_artifacts(run_id, name)
-    }
-    assert found == {"space/mine.py", "report/report.html"}
+    assert [item.path for item in client.list_artifacts(run_id, "space")] == ["space/mine.py"]
+
+
+def test_a_report_is_an_artifact_of_the_sweeps_of_its_directory(
+    sweep, store, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    page = tmp_path / "report.html"
+    page.write_text("<html>")
+    assert log_report(sweep.runs, page) == 0  # nothing was mirrored
+    for experiment in (sweep.experiment, f"{sweep.experiment}-2"):
+        mirror = Mirror(replace(sweep, experiment=experiment), store)
+        mirror.close(complete=True)
+    Mirror(replace(sweep, runs=RunDirectory(tmp_path / "other")), store).close(complete=True)
+    assert log_report(sweep.runs, page) == 2
+    client = MlflowClient(tracking_uri=store)
+    numbers = [one.experiment_id for one in client.search_experiments()]
+    tag = f"tags.run_directory = '{identity_of(sweep.runs)}'"
+    for run in client.search_runs(numbers, tag):
+        items = client.list_artifacts(run.info.run_id, "report")
+        assert [item.path for item in items] == ["report/report.html"]
+        assert run.info.status == "FINISHED"
+
+
+def test_a_report_makes_no_store_where_there_is_none(sweep, tmp_path, monkeypatch) -> None:
+    identity_of(sweep.runs)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
+    assert log_report(sweep.runs, tmp_path / "report.html") == 0
+    assert not (tmp_path / "none.db").exists()
