@@ -85,14 +85,19 @@ def test_the_error_of_images_that_seeds_do_not_share_counts_once() -> None:
     assert found.half_width == pytest.approx(t(2) * 0.01 / np.sqrt(3))
 
 
-def test_the_error_of_images_is_split_into_what_seeds_share_and_what_they_do_not() -> None:
-    own = [effects(k, 0.003) for k in range(3)]
+@pytest.mark.parametrize("r", [(0.50, 0.53), (0.50, 0.51, 0.52)])
+def test_the_error_of_images_is_split_into_what_seeds_share_and_what_they_do_not(
+    r: tuple[float, ...],
+) -> None:
+    n = len(r)
+    own = [effects(k, 0.003) for k in range(n)]
     own = [e - np.mean(own, axis=0) for e in own]
     common = effects(9)
-    scores = [trial(str(k), 0.5 + 0.01 * k, common + e) for k, e in enumerate(own)]
+    scores = [trial(str(k), one, common + e) for k, (one, e) in enumerate(zip(r, own, strict=True))]
     found = mean_uncertainty([roi("1", scores, [trial(None, 0.4)])], [1.0])
-    images = common @ common - sum(e @ e for e in own) / (3 * 2)
-    expected = np.sqrt(t(N_IMAGES - 1) ** 2 * images + t(2) ** 2 * 0.01**2 / 3)
+    images = common @ common - sum(e @ e for e in own) / (n * (n - 1))
+    seeds = np.var(r, ddof=1) / n
+    expected = np.sqrt(t(N_IMAGES - 1) ** 2 * images + t(n - 1) ** 2 * seeds)
     assert found.half_width == pytest.approx(expected)
 
 

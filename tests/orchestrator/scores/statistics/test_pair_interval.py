@@ -14,13 +14,17 @@ N_IMAGES = 5
 
 
 def pair(
-    model: frozenset[str], target: str, gain: float, effects: np.ndarray | None = None
+    model: frozenset[str],
+    target: str,
+    gain: float,
+    effects: np.ndarray | None = None,
+    seed: str | None = "0",
 ) -> PairDifference:
-    """Make a pair with one ROI and one seed, whose model is fine-tuned on some subjects."""
+    """Make a pair with one ROI and at most one seed; its model is fine-tuned on some subjects."""
     numbers = np.arange(N_IMAGES)
     images = Images(numbers, np.zeros(N_IMAGES) if effects is None else effects)
     none = Images(numbers, np.zeros(N_IMAGES))
-    tuned, untuned = TrialScore("0", gain, images), TrialScore(None, 0.0, none)
+    tuned, untuned = TrialScore(seed, gain, images), TrialScore(None, 0.0, none)
     roi = subtract(("nsd", target), [tuned], [untuned], shares_training=True)
     return PairDifference(frozenset(("nsd", one) for one in model), (roi,))
 
@@ -76,11 +80,30 @@ def test_one_model_on_several_subjects_has_their_t_interval_and_covers_no_other_
         assert (found.covers_subjects, found.covers_seeds) == (True, False)
 
 
-def test_two_subjects_are_taken_as_they_are() -> None:
+def test_methods_without_a_seed_have_none_to_cover() -> None:
+    gains = enumerate((0.1, 0.3, 0.25))
+    pairs = [pair(frozenset({"other"}), f"s{k}", gain, seed=None) for k, gain in gains]
+    assert pairs_uncertainty(pairs).covers_seeds is None
+
+
+def test_a_subject_that_is_in_all_pairs_is_not_left_out_and_targets_have_their_t_interval() -> None:
+    places = (("s0", "s1"), ("s0", "s2"), ("s1", "s0"))
+    gains = [0.1, 0.3, 0.25]
+    pairs = [
+        pair(frozenset({one}), other, gain)
+        for (one, other), gain in zip(places, gains, strict=True)
+    ]
+    expected = scipy.stats.ttest_1samp(gains, 0.0).confidence_interval(0.95)
+    half = (expected.high - expected.low) / 2
+    assert pairs_uncertainty(pairs).half_width == pytest.approx(half)
+
+
+@pytest.mark.parametrize("models", [("s0", "s1"), ("other", "other")])
+def test_two_subjects_are_taken_as_they_are(models: tuple[str, str]) -> None:
     effects = np.array([0.1, -0.1, 0.05, 0.0, -0.05])
     pairs = [
-        pair(frozenset({"s0"}), "s1", 0.3, effects),
-        pair(frozenset({"s1"}), "s0", 0.1, effects),
+        pair(frozenset({models[0]}), "s1", 0.3, effects),
+        pair(frozenset({models[1]}), "s0", 0.1, effects),
     ]
     found = pairs_uncertainty(pairs)
     half = scipy.stats.t.ppf(0.975, N_IMAGES - 1) * np.sqrt(effects @ effects)

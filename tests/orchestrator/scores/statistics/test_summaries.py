@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from orchestrator.scores.rows import method_order, roi_weights, rois_of, rows_by
 from orchestrator.scores.score_table import read_score_table
-from orchestrator.scores.statistics.measured_differences import MeasuredDifferences
+from orchestrator.scores.statistics.measured_differences import NOTHING, MeasuredDifferences
+from orchestrator.scores.statistics.roi_differences import Images, TrialScore, subtract
 from orchestrator.scores.statistics.summaries import (
     Comparison,
     choose_layers,
@@ -61,6 +62,27 @@ def test_a_row_without_any_r_has_no_mean(tmp_path) -> None:
     assert summary.mean is None
     assert summary.median is None
     assert summary.n_constant == 2
+
+
+def test_a_mean_has_an_interval_where_every_roi_of_its_row_was_measured(tmp_path) -> None:
+    effects = {
+        roi("V1v"): np.array([0.02, -0.02, 0.0]),
+        roi("hV4"): np.array([0.0, 0.03, -0.03]),
+        roi("EBA"): None,
+    }
+    known = {}
+    for where, effect in effects.items():
+        write(tmp_path, Untuned(), where, [0.2, 0.4])
+        if effect is not None:
+            score = TrialScore(None, 0.3, Images(np.arange(3), effect))
+            known[where.id] = subtract(("nsd", "subj01"), [score], [])
+    measured = MeasuredDifferences({("untuned", NOTHING): known})
+    early, *others = summarise(vertices_of(tmp_path), "group", measured=measured)
+    error = np.sqrt(0.01**2 + 0.005**2 + 0.015**2)  # of the mean effects: 0.01, 0.005, -0.015
+    assert early.row.label == "early"
+    assert early.uncertainty.half_width == pytest.approx(scipy.stats.t.ppf(0.975, 2) * error)
+    assert early.uncertainty.levels == ("images",)
+    assert {one.row.label: one.uncertainty for one in others} == {"higher": None, "all": None}
 
 
 def test_weights_are_a_mean_over_subjects_of_means_over_rois() -> None:

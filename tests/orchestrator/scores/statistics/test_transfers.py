@@ -142,6 +142,25 @@ def test_models_and_targets_are_in_order_and_come_once():
     assert found.models == found.targets == ("subj01", "subj02", "subj03")
 
 
+def test_targets_of_two_data_sets_are_named_with_theirs():
+    own, other = (Roi("nsd", f"subj0{k}", "lh", "V1v", N_VERTICES, "0123abcd") for k in (1, 2))
+    nod = Roi("nod", "sub-01", "lh", "V1", N_VERTICES, "0123abcd")
+    model = Trial(Contrastive(), (own,), encoding=ENCODING)
+    untuned = [(Trial(Untuned(), (one,), encoding=ENCODING), one, 0.0) for one in (own, other, nod)]
+    tuned = [(Evaluation(model, (one,)), one, gain) for one, gain in ((other, 1.0), (nod, 2.0))]
+    found = transfers(score_table([*untuned, (model, own, 3.0), *tuned]))
+    gains = {
+        (one.method, *pair): round(entry.gain, 9)
+        for one in found
+        for pair, entry in one.entries.items()
+    }
+    assert gains == {
+        ("transfer-contrastive", "subj01", "nsd-subj01"): 3.0,
+        ("transfer-contrastive", "subj01", "nsd-subj02"): 1.0,
+        ("nod-contrastive", "subj01", "nod-sub-01"): 2.0,
+    }
+
+
 def test_all_numbers_are_over_the_vertices_that_both_score():
     own, other = (Roi("nsd", f"subj0{k}", "lh", "V1v", N_VERTICES, "0123abcd") for k in (1, 2))
     model = Trial(Contrastive(), (own,), encoding=ENCODING)
