@@ -22,7 +22,7 @@ COLUMNS = (
     Column("hemisphere", "hemisphere"),
     Column("roi", "ROI"),
     Column("r", "mean r", "r"),
-    Column("r_reference", "its r", "r"),
+    Column("r_reference", "reference r", "r"),
     Column("difference", "difference", "difference"),
     Column("low", "low", "difference"),
     Column("high", "high", "difference"),
