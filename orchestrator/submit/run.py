@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -161,8 +162,9 @@ def _add(archive: ZipFile, plan: SubjectPlan, predicted: Mapping[str, Predicted]
         member = ZipInfo(f"{plan.subject.subject}/{name}_pred_test.npy", _DATE)
         member.compress_type = ZIP_DEFLATED
         member.external_attr = 0o644 << 16
-        with archive.open(member, "w") as stream:
-            np.lib.format.write_array(stream, values, allow_pickle=False)
+        content = BytesIO()
+        np.lib.format.write_array(content, values, allow_pickle=False)
+        archive.writestr(member, content.getvalue())
 
 
 def _score(plan: SubjectPlan, predicted: Mapping[str, Predicted]) -> NDArray[np.float64]:

@@ -71,3 +71,5 @@ def test_the_reference_has_every_command() -> None:
     reference = (PAGES[0].parent / "docs" / "commands.md").read_text()
     shown = re.findall(r"cyclopts:: orchestrator\.(\w+)\.__main__:app", reference)
     assert [one.replace("_", "-") for one in shown] == list(COMMANDS)
+    # Else the names of subcommands are headings, for which Sphinx has no place there.
+    assert reference.count("   :code-block-title:\n") == len(COMMANDS)
