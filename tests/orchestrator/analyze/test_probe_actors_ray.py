@@ -77,7 +77,7 @@ def test_a_killed_worker_costs_nothing(
     assert run_probes(jobs, context, Workers(local_cpus=2), console) == []
     assert len(killed) == 1
     over_ray = records(context)
-    assert len(over_ray) == 3 + 3 + 2  # classification, saliency, information
+    assert len(over_ray) == 3 + 3 + 2 + 2  # classification, saliency, information, variance
     assert due(find_backbones(context.runs), context, ALL) == []
     (context.runs.path / "probes").rename(context.runs.path / "probes-over-ray")
     prober = Prober(context, 1, CPU)
