@@ -91,13 +91,13 @@ def _trials(rois: Sequence[Roi]) -> Iterator[Trial]:
             yield _trial(Regression(), roi)
             yield _trial(Contrastive(), roi)
             yield Trial(Contrastive(), (roi,), encoding=ENCODING, permuted=True)
-    for alike in _by_region(rois):
+    for alike in by_region(rois):
         for objective in (Pooled(), Pooled(hidden_dim=LARGEST_ROI)):
             yield _trial(objective, *alike)
 
 
 def _evaluations(rois: Sequence[Roi]) -> Iterator[Evaluation]:
-    for alike in _by_region(rois):
+    for alike in by_region(rois):
         for model, target in itertools.permutations(alike, 2):
             yield Evaluation(_trial(Contrastive(), model), (target,))
 
@@ -106,7 +106,7 @@ def _trial(objective: Objective, *rois: Roi) -> Trial:
     return Trial(objective, rois, encoding=ENCODING)
 
 
-def _by_region(rois: Sequence[Roi]) -> Iterator[list[Roi]]:
+def by_region(rois: Sequence[Roi]) -> Iterator[list[Roi]]:
     """Yield the ROIs of each name and hemisphere that several subjects have."""
     for region in dict.fromkeys((roi.hemisphere, roi.name) for roi in rois):
         alike = [roi for roi in rois if (roi.hemisphere, roi.name) == region]

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.made_up_scores import by_region
 from benchmarks.small_shards import N_VERTICES, PlantedRows, write_subject
 from orchestrator.analyze.analysis import Analysis, Inputs
 from orchestrator.analyze.run import make
@@ -149,7 +150,7 @@ def write_programme(home: Path) -> NsdSize:
             writer.write(untuned, "untuned", roi, keep=True)
             writer.write(_trial(Regression(), roi), "regression", roi)
             writer.write(_trial(Contrastive(), roi), "contrastive", roi, keep=True)
-    for alike in _by_region(rois):
+    for alike in by_region(rois):
         for objective in (Pooled(), Pooled(hidden_dim=LARGEST_ROI)):
             trial = _trial(objective, *alike)
             for roi in alike:
@@ -166,17 +167,9 @@ def _trial(objective: Objective, *rois: Roi) -> Trial:
     return Trial(objective, rois, encoding=ENCODING)
 
 
-def _by_region(rois: list[Roi]) -> Iterator[list[Roi]]:
-    """Yield the ROIs of each name and hemisphere, of two subjects or more."""
-    for region in dict.fromkeys((roi.hemisphere, roi.name) for roi in rois):
-        alike = [roi for roi in rois if (roi.hemisphere, roi.name) == region]
-        if len(alike) > 1:
-            yield alike
-
-
 def _transfers(rois: list[Roi]) -> Iterator[tuple[Roi, Roi]]:
     """Yield models and targets: three subjects, lh V1v, and a region that the first one lacks."""
-    for alike in _by_region([roi for roi in rois if roi.subject in SUBJECTS[:3]]):
+    for alike in by_region([roi for roi in rois if roi.subject in SUBJECTS[:3]]):
         if (alike[0].hemisphere, alike[0].name) in (("lh", "V1v"), ("rh", "aTL-faces")):
             yield from ((one, other) for one in alike for other in alike if one != other)
 
