@@ -6,14 +6,13 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestrator.api.locations import Location
+from orchestrator.cli.arguments import data_directory, run_directory
 from orchestrator.cli.selection import Selection, parse_rois
 from orchestrator.execution.run_record import Command
 from orchestrator.execution.settings import Locations, RunSettings
 from orchestrator.sweep.run import sweep as run_sweep
 from orchestrator.sweep.settings import SweepSettings, TrialChanges
-from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
-from trainables.results.run_directory import RunDirectory
 
 
 def sweep(
@@ -37,7 +36,7 @@ def sweep(
     Ray. A sweep that was interrupted is resumed by the same call. Raises ValueError for bad input,
     before anything is run.
     """
-    runs = RunDirectory(Path(out))
+    runs = run_directory(str(out))
     selection = Selection(
         subjects=None if subjects is None else tuple(sorted(subjects)),
         hemispheres=tuple(hemispheres),
@@ -46,7 +45,7 @@ def sweep(
     start = None if weights is None else Path(weights)
     settings = SweepSettings(
         str(space),
-        RunSettings(Locations(DataDirectory(Path(data)), runs, start), local=local),
+        RunSettings(Locations(data_directory(str(data)), runs, start), local=local),
         selection,
         TrialChanges(seeds=seeds),
     )

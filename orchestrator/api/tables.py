@@ -3,11 +3,11 @@
 import warnings
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 
 from orchestrator.api.locations import Location
+from orchestrator.cli.arguments import data_directory, find_places, run_directory
 from orchestrator.scores.filters import keep_values, of_latest_data, one_model_per_roi, started_in
 from orchestrator.scores.rows import By
 from orchestrator.scores.score_table import ScoreTable, read_score_table
@@ -99,8 +99,10 @@ def compare(
 
 
 def _places(out: Location, data: Location | None) -> tuple[RunDirectory, DataDirectory]:
-    runs = RunDirectory(Path(out))
-    return runs, DataDirectory(runs.path.parent / "data" if data is None else Path(data))
+    places = find_places(
+        run_directory(str(out)), None if data is None else data_directory(str(data))
+    )
+    return places.runs, places.data
 
 
 def _read(runs: RunDirectory, protocol: str, where: Sequence[str]) -> ScoreTable:

@@ -165,7 +165,7 @@ def read_score_table(runs: RunDirectory, trial_ids: Collection[str] | None = Non
     Raises InputError when there is no score to read, or naming damaged files.
     """
     if not runs.path.is_dir():
-        raise InputError(f"{runs}: no such directory; give --out the directory of a sweep")
+        raise InputError(f"{runs}: no such directory; give the directory of a sweep")
     paths = runs.score_files()
     if trial_ids is not None:
         paths = [path for path in paths if path.parent.name in trial_ids]

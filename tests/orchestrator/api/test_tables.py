@@ -9,6 +9,7 @@ from orchestrator.api import compare, scores, vertex_scores
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.tidy_export import TIDY_SCHEMA
 from tests.builders.predicted_sweep import PredictedSweep
+from tests.builders.s3_server import BUCKET, s3
 from tests.orchestrator.scores.test_intervals import expected_interval
 from trainables.results.run_directory import RunDirectory
 
@@ -64,6 +65,24 @@ def test_vertices_have_the_mean_over_seeds_and_their_place(predicted_sweep, all_
     places = pq.read_table(predicted_sweep.data / f"nsd-{one['subject']}" / "vertices.parquet")
     rows = places.to_pandas().set_index(["hemisphere", "vertex"])
     assert one["fsaverage"] == rows.loc[(one["hemisphere"], one["vertex"]), "fsaverage"]
+
+
+def test_directories_in_s3_are_read_as_local_ones(predicted_sweep, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "cache"))
+    local = scores(predicted_sweep.runs, data=predicted_sweep.data)
+    with s3() as client:
+        for name in ("runs", "data"):
+            home = getattr(predicted_sweep, name)
+            for path in (one for one in home.rglob("*") if one.is_file()):
+                client.upload_file(str(path), BUCKET, f"{name}/{path.relative_to(home)}")
+        found = scores(f"s3://{BUCKET}/runs", data=f"s3://{BUCKET}/data")
+    pd.testing.assert_frame_equal(found, local)
+    assert found["low"].notna().any()
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path) -> None:
+    with pytest.raises(ValueError, match="nowhere: no such directory; give the directory of a"):
+        scores(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
