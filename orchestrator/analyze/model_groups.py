@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from trainables.spec.rois import EARLY, ROI_FAMILIES
+from trainables.spec.rois import BOTH, EARLY, ROI_FAMILIES
 
 OTHER: Final = "Other"
 """Of ROIs that NSD does not name."""
-_EARLY: Final = {"lh": "Early-L", "rh": "Early-R"}
+_EARLY: Final = {"lh": "Early-L", "rh": "Early-R", BOTH: "Early"}
 _FAMILIES: Final = {
     "floc-bodies": "Body",
     "floc-faces": "Face",
@@ -14,8 +14,9 @@ _FAMILIES: Final = {
     "floc-words": "Word",
     "streams": "Streams",
 }
-MODEL_GROUPS: Final = (*_EARLY.values(), *_FAMILIES.values(), OTHER)
-"""In the order of tables and figures. Early ROIs are divided by hemisphere, higher ones by what
+MODEL_GROUPS: Final = (_EARLY["lh"], _EARLY["rh"], *_FAMILIES.values(), OTHER, _EARLY[BOTH])
+"""In the order of tables and figures. Early ROIs are divided by hemisphere
+where the data is, higher ones by what
 they prefer."""
 
 

@@ -22,7 +22,7 @@ def sweep(
     out: Location,
     weights: Location | None = None,
     subjects: Sequence[int] | None = None,
-    hemispheres: Sequence[str] = ("lh", "rh"),
+    hemispheres: Sequence[str] | None = None,
     rois: Sequence[str] | None = None,
     seeds: int = 1,
     local: bool = False,
@@ -39,7 +39,7 @@ def sweep(
     runs = run_directory(str(out))
     selection = Selection(
         subjects=None if subjects is None else tuple(sorted(subjects)),
-        hemispheres=tuple(hemispheres),
+        hemispheres=None if hemispheres is None else tuple(hemispheres),
         rois=None if rois is None else parse_rois(",".join(rois)),
     )
     start = None if weights is None else Path(weights)

@@ -80,7 +80,7 @@ class Selection:
     """The ROIs that a sweep is restricted to; None means all."""
 
     subjects: tuple[int, ...] | None = None
-    hemispheres: tuple[str, ...] = ("lh", "rh")
+    hemispheres: tuple[str, ...] | None = None
     rois: tuple[str, ...] | None = None
 
 
@@ -124,7 +124,7 @@ def select(rois: "Sequence[Roi]", selection: Selection) -> "list[Roi]":
         roi
         for roi in rois
         if (selection.subjects is None or subjects[roi.subject] in selection.subjects)
-        and roi.hemisphere in selection.hemispheres
+        and (selection.hemispheres is None or roi.hemisphere in selection.hemispheres)
         and (selection.rois is None or roi.name in selection.rois)
     ]
     if not chosen:
@@ -144,17 +144,17 @@ class SelectionOptions:
 
     subjects: Subjects | None = None
     """Numbers and ranges such as 1,5-8."""
-    hemispheres: Annotated[str, Parameter(metavar="LIST")] = "lh,rh"
-    """lh, rh or lh,rh."""
+    hemispheres: Annotated[str | None, Parameter(metavar="LIST")] = None
+    """lh, rh or lh,rh; both: data that does not divide hemispheres."""
     rois: Annotated[str | None, Parameter(metavar="LIST")] = None
     """Groups early, higher, streams, and ROIs such as V1v,EBA."""
 
     def read(self) -> Selection:
         """Parse the selection; raise InputError naming the invalid option."""
-        from trainables.spec.rois import HEMISPHERES
+        from trainables.spec.rois import SIDES
 
-        hemispheres = split_list(self.hemispheres)
-        if not set(hemispheres) <= set(HEMISPHERES):
+        hemispheres = None if self.hemispheres is None else split_list(self.hemispheres)
+        if not set(hemispheres or ()) <= set(SIDES):
             raise InputError(f"--hemispheres {self.hemispheres!r}: expected lh, rh or lh,rh")
         roi_names = None if self.rois is None else parse_rois(self.rois)
         return Selection(self.subjects, hemispheres, roi_names)

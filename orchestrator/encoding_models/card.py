@@ -7,6 +7,7 @@ import numpy as np
 from orchestrator.encoding_models.config import ModelConfig
 from trainables.spec import Untuned
 from trainables.spec.evaluation import training_of
+from trainables.spec.rois import BOTH
 
 _FRONT: Final = """\
 ---
@@ -63,6 +64,12 @@ file of weights, and the r, noise ceiling and alpha of every vertex, are in `con
 - A layer that predicts an ROI well does not show that the two compute the same.
 """
 
+_HEMISPHERES: Final = {
+    "lh": "left hemisphere",
+    "rh": "right hemisphere",
+    BOTH: "hemispheres not divided",
+}
+
 
 def write_card(config: ModelConfig) -> str:
     """Write the text of a model's card."""
@@ -75,7 +82,7 @@ def write_card(config: ModelConfig) -> str:
         warning=_warning(config),
         n_vertices=roi.n_vertices,
         roi=roi.name,
-        hemisphere={"lh": "left hemisphere", "rh": "right hemisphere"}[roi.hemisphere],
+        hemisphere=_HEMISPHERES[roi.hemisphere],
         subject=roi.subject,
         dataset=roi.dataset,
         architecture=config.architecture,

@@ -88,7 +88,9 @@ def _means(table: ScoreTable, protocol: str, selection: Selection) -> pd.DataFra
     rows = [table.files[file].r[first : first + n] for file, first, n in places]
     means["r"] = [np.nanmean(r) if not np.isnan(r).all() else np.nan for r in rows]
     numbers = means["subject"].map(subject_number)
-    kept = means["hemisphere"].isin(selection.hemispheres)
+    kept = pd.Series(True, index=means.index)
+    if selection.hemispheres is not None:
+        kept &= means["hemisphere"].isin(selection.hemispheres)
     if selection.subjects is not None:
         kept &= numbers.isin(selection.subjects)
     if selection.rois is not None:

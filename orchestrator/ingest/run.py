@@ -41,7 +41,6 @@ from orchestrator.ingest.writer import (
 )
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
-from trainables.spec.rois import HEMISPHERES
 from trainables.storage.disk_space import free_bytes
 from trainables.storage.local_files import existing_part
 
@@ -244,7 +243,7 @@ def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:
     """Tabulate the subjects in the output directory, one row per subject."""
     table = Table(title=f"Subjects in {out}", title_justify="left")
     table.add_column("subject")
-    for heading in ("train", "test", "vertices lh + rh", "ROIs", "MB", "images/s"):
+    for heading in ("train", "test", "vertices", "ROIs", "MB", "images/s"):
         table.add_column(heading, justify="right")
     for done in ingested:
         manifest = done.manifest
@@ -254,7 +253,7 @@ def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:
             manifest.subject,
             f"{manifest.n_train:,}",
             f"{manifest.n_test:,}",
-            " + ".join(f"{manifest.n_vertices[hemisphere]:,}" for hemisphere in HEMISPHERES),
+            " + ".join(f"{n:,} {side}" for side, n in manifest.n_vertices.items()),
             str(rois),
             f"{_bytes_of(out, manifest) / MEGABYTE:,.1f}",
             rate,

@@ -96,7 +96,7 @@ class ChoiceOptions:
     subjects: Subjects | None = None
     """Numbers and ranges such as 1,5-8."""
     hemispheres: NameList | None = None
-    """lh, rh or lh,rh."""
+    """lh, rh or lh,rh; both: data that does not divide hemispheres."""
     rois: Annotated[str | None, Parameter(metavar="LIST")] = None
     """Groups early, higher, streams, and ROIs such as V1v,EBA."""
     trial: Annotated[tuple[str, ...], Parameter(metavar="ID", show_default=False)] = ()

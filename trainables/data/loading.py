@@ -24,7 +24,6 @@ from trainables.data.verification import (
     verified_row_files,
     verify,
 )
-from trainables.spec.rois import HEMISPHERES
 from trainables.storage.atomic import VERIFIED
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def read_subject(shard: Path) -> Subject:
     sides = np.empty(manifest.n_images, object)
     order = np.empty(manifest.n_images, np.int64)
     check = RowCheck(shard, manifest.n_images)
-    for block in stream(shard, ("index", "split", "order", *HEMISPHERES)):
+    for block in stream(shard, ("index", "split", "order", *responses)):
         rows = block["index"].to_numpy()
         check.add(rows)
         sides[rows] = block["split"].to_numpy(zero_copy_only=False)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from trainables.data.data_directory import fetch_rows, row_file, row_files
 from trainables.data.verification import naming, verified_row_files
-from trainables.spec.rois import HEMISPHERES
+from trainables.spec.rois import SIDES
 from trainables.storage.atomic import CHECKED, VERIFIED
 
 ROWS_PER_ROW_GROUP: Final = 64
@@ -79,7 +79,7 @@ class RowWriter:
         self._n_files = 0
         self._writer: pq.ParquetWriter | None = None
         self._rows_in_file = 0
-        hashed = [name for name in ("image", *HEMISPHERES) if name in schema.names]
+        hashed = [name for name in ("image", *SIDES) if name in schema.names]
         self._content = {name: hashlib.sha256() for name in hashed}
 
     def __enter__(self) -> Self:

@@ -19,7 +19,7 @@ from trainables.data.verification import read_vertex_table
 from trainables.spec import Roi, digest
 from trainables.spec.fields import Count, Flag, Int, Name, Size, Text
 from trainables.spec.records import read_record, record
-from trainables.spec.rois import HEMISPHERES, ROI_ORDER, Hemisphere
+from trainables.spec.rois import ROI_ORDER, SIDES, Hemisphere
 from trainables.wording import some
 
 SCHEMA_VERSION: Final = 1
@@ -35,7 +35,8 @@ def row_schema(image_size: int, n_vertices: dict[str, int]) -> pa.Schema:
     """Return the Arrow schema of an image with its responses.
 
     image: 3 x image_size x image_size uint8, channels first. lh, rh: float32 responses, one per
-    vertex of challenge space. index: row of the response file. order: position in the split.
+    vertex; one column ``both`` instead, where the data does not divide hemispheres. index: row of
+    the response file. order: position in the split.
     """
     return pa.schema(
         [
@@ -45,8 +46,9 @@ def row_schema(image_size: int, n_vertices: dict[str, int]) -> pa.Schema:
             pa.field("order", pa.int32(), nullable=False),
             pa.field("image", pa.binary(3 * image_size * image_size), nullable=False),
             *(
-                pa.field(hemisphere, pa.list_(pa.float32(), n_vertices[hemisphere]), nullable=False)
-                for hemisphere in HEMISPHERES
+                pa.field(side, pa.list_(pa.float32(), n_vertices[side]), nullable=False)
+                for side in SIDES
+                if side in n_vertices
             ),
         ]
     )
@@ -132,7 +134,7 @@ class Manifest:
 
     @property
     def roi_names(self) -> list[str]:
-        """Return the names of the ROIs of both hemispheres, sorted."""
+        """Return the names of the ROIs of all hemispheres, sorted."""
         return sorted({roi_name for rois in self.rois.values() for roi_name in rois})
 
 
@@ -158,7 +160,7 @@ def list_rois(data: DataDirectory) -> list[Roi]:
     return [
         Roi(m.dataset, m.subject, hemisphere, roi_name, m.rois[hemisphere][roi_name], m.data)
         for m in manifests
-        for hemisphere in HEMISPHERES
+        for hemisphere in SIDES
         for roi_name in sorted(m.rois.get(hemisphere, {}), key=_roi_rank)
     ]
 

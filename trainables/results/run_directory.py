@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Final
 
 from trainables.spec.evaluation import WorkItem
+from trainables.spec.rois import SIDES
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.storage.temporary_files import is_temporary
 
 _NAME: Final = r"[A-Za-z0-9][\w.+-]*"
 _ID: Final = rf"{_NAME}-[0-9a-f]{{8}}"
 """The ids of trials, evaluations, trainings and probes."""
-_ROI: Final = rf"{_NAME}-(lh|rh)-{_NAME}"
+_ROI: Final = rf"{_NAME}-({'|'.join(SIDES)})-{_NAME}"
 _PROBE: Final = r"[^.].*-[0-9a-f]{8}"
 """The id of an untuned backbone has the name of its architecture, which may be any text."""
 

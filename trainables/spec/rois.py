@@ -28,7 +28,11 @@ ROI_FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
 """The mask family of each ROI, as the Algonauts 2023 packaging names its files."""
 
 HEMISPHERES: Final = ("lh", "rh")
-Hemisphere = Annotated[Text, AfterValidator(one_of(HEMISPHERES))]
+BOTH: Final = "both"
+"""Hemisphere of data that does not divide them: a volume, or an array without such a column."""
+SIDES: Final = (*HEMISPHERES, BOTH)
+"""What a subject's responses are divided into, in order: lh and rh, or both alone."""
+Hemisphere = Annotated[Text, AfterValidator(one_of(SIDES))]
 
 NSD_OF_NOD: Final[Mapping[str, str]] = {"V1": "V1v", "V2": "V2v", "V3": "V3v", "V4": "hV4"}
 """For each of NOD's ROIs (areas of the HCP-MMP atlas), the NSD ROI whose models are evaluated on
@@ -55,7 +59,7 @@ def roi_group_of(roi_name: str) -> str:
 
 @record
 class Roi:
-    """One ROI in one hemisphere of one subject, which models are fitted to and scored on."""
+    """An ROI of a subject, in one hemisphere or both, which models are fitted to and scored on."""
 
     dataset: Name
     subject: Name

@@ -20,11 +20,11 @@ from orchestrator.scores.statistics.subject_tests import compare_over_subjects
 from orchestrator.scores.statistics.summaries import Comparison, compare_rois
 from orchestrator.scores.statistics.vertex_pairs import PairedRois, Pairs, measure_rois, pair
 from trainables.spec.labels import method_of
+from trainables.spec.rois import BOTH, HEMISPHERES
 
 Place = tuple[str, str, str]
 """Level, hemisphere and label of a row."""
 Integers = np.ndarray[Any, np.dtype[np.integer[Any]]]
-HEMISPHERES: Final = ("both", "lh", "rh")
 LEVELS: Final[tuple[By, ...]] = ("group", "roi", "subject", "subject-roi")
 TESTS: Final = ("t_p", "t_q", "flip_p", "flip_q")
 CONTRASTS: Final = tuple(f"contrast_{name}" for name in TESTS)
@@ -57,14 +57,15 @@ SCHEMA = pa.schema(
 )
 """level: group, roi, subject or subject-roi. method, reference: labels of methods and settings.
 reference: untuned, or regression for the contrastive methods, of the same backbone and encoding.
-hemisphere: both, lh or rh; at level ROI its own. low, high: 95 % interval of the difference over
-test images; null where predictions are missing, or under other protocols than nested.
+hemisphere: both, lh or rh; at level subject-roi its own. low, high: 95 % interval of the difference
+over test images; null where predictions are missing, or under other protocols than nested.
 covers_subjects, covers_seeds: whether it holds for other subjects and seeds too; covers_seeds is
 null where nothing is fine-tuned. Numbers are computed within each ROI, averaged over the
 ROIs of a subject, then over subjects. n_vertices: summed over ROIs; n_distinct_vertices: a vertex
 in several ROIs counted once. t_p, flip_p: paired t test and sign-flip test of the difference over
 subjects; t_q, flip_q: corrected over the ROIs of both hemispheres, one family, or over the groups.
-They are of the rows of an ROI in lh or rh, and of a group in both. lh_minus_rh: the difference in
+They are of the rows of an ROI in lh or rh (in both, where no subject divides hemispheres), and of
+a group in both. lh_minus_rh: the difference in
 lh minus that in rh, over the ROIs that a subject has in both; contrast_…: its tests over subjects,
 corrected over the ROIs; of rows of an ROI or a group in both. A column that does not apply is
 null."""
@@ -102,8 +103,13 @@ def _tests_of(pairs: Pairs) -> dict[Place, dict[str, float | None]]:
     by_roi = compare_over_subjects(pairs, "roi-hemisphere")
     places = [("roi", *reversed(one.row.label.rsplit(" ", 1))) for one in by_roi]
     by_group = compare_over_subjects(pairs, "group")
+    divided = not set(pairs.frame["hemisphere"].unique()) <= {BOTH}
     found = [
-        *((place, one) for place, one in zip(places, by_roi, strict=True) if not one.row.is_total),
+        *(
+            (place, one)
+            for place, one in zip(places, by_roi, strict=True)
+            if not (one.row.is_total or (divided and place[1] == BOTH))
+        ),
         *((("group", "both", one.row.label), one) for one in by_group),
     ]
     return {
@@ -143,12 +149,12 @@ def _rows(measured: PairedRois, places: Mapping[str, Integers]) -> Iterator[dict
     """Compare two methods at every level, on both hemispheres together and separately."""
     names = ["dataset", "subject", "roi", "group"]
     known = dict(zip(measured.rois.index, measured.rois[names].to_numpy().tolist(), strict=True))
-    for hemisphere in HEMISPHERES:
+    for hemisphere in (BOTH, *HEMISPHERES):
         of_side = measured.of_hemisphere(hemisphere)
         for level in LEVELS:
-            if level == "subject-roi" and hemisphere == "both":
-                continue  # each ROI has one hemisphere, and comes with it
-            for found in compare_rois(of_side, level):
+            # An ROI of a subject has one row, with its own hemisphere.
+            alone = level == "subject-roi"
+            for found in compare_rois(measured.in_side(hemisphere) if alone else of_side, level):
                 if found.row.is_total and level != "group":
                     continue  # the groups' rows are these totals
                 place = _place([known[roi] for roi in found.row.rois], level)

@@ -67,7 +67,7 @@ def make(inputs: Inputs) -> pa.Table:
     for protocol in inputs.protocols:
         table = inputs.of_protocol(protocol)
         measured = measure_transfers(table, inputs.runs, inputs.data)
-        for hemisphere in ("both", *table.present("hemisphere")):
+        for hemisphere in dict.fromkeys(("both", *table.present("hemisphere"))):
             rows += list(_of_side(table, measured, protocol, hemisphere))
     return as_table(rows, SCHEMA)
 

@@ -12,6 +12,7 @@ from orchestrator.report.sections.plots import dots, roi_rank
 from orchestrator.report.sections.section import Column, Picture, Section
 from orchestrator.scores.rows import method_order
 from trainables.spec.labels import method_of
+from trainables.spec.rois import BOTH
 
 COLUMNS = (
     Column("level", "level"),
@@ -87,7 +88,7 @@ def _read_tests(rows: pd.DataFrame) -> Iterator[str]:
     against = rows[(rows["reference"].map(method_of) == "untuned") & (rows["level"] == "roi")]
     for method in method_order(against["method"].unique()):
         own = against[against["method"] == method]
-        of_sides = own[(own["hemisphere"] != "both") & own["t_p"].notna()]
+        of_sides = own[own["t_p"].notna()]
         contrasts = own[own["contrast_t_p"].notna()]
         if of_sides.empty:
             continue
@@ -95,10 +96,13 @@ def _read_tests(rows: pd.DataFrame) -> Iterator[str]:
         by_t, by_flip = (of_sides[name] <= FALSE_DISCOVERIES for name in ("t_q", "flip_q"))
         contrasted = int((contrasts["contrast_t_q"] <= FALSE_DISCOVERIES).sum())
         of_both = f"; lh and rh differ in {contrasted} of {len(contrasts)}"
+        divided = bool((of_sides["hemisphere"] != BOTH).any())
+        which = f"{n} of a hemisphere" if divided else n
+        together = ", both hemispheres corrected together" if divided else ""
         yield (
-            f"{method}, over subjects: of {n} of a hemisphere, {int((by_t & ~worse).sum())} are "
+            f"{method}, over subjects: of {which}, {int((by_t & ~worse).sum())} are "
             f"better than untuned and {int((by_t & worse).sum())} worse by the paired t test at "
-            "q ≤ 5 %, both hemispheres corrected together; by the sign-flip test "
+            f"q ≤ 5 %{together}; by the sign-flip test "
             f"{int(by_flip.sum())} differ{of_both if len(contrasts) else ''}."
         )
 

@@ -15,7 +15,7 @@ from orchestrator.report.sections.labels import place_labels
 from orchestrator.report.style import SEQUENTIAL, STYLE, WIDTH, as_svg, method_colour
 from orchestrator.scores.rows import method_order
 
-MARKERS: Final = dict(zip(MODEL_GROUPS, "<>so^DvH", strict=True))
+MARKERS: Final = dict(zip(MODEL_GROUPS, "<>so^DvHp", strict=True))
 REFERENCES: Final = {"oracle": "P", "chance": "X"}
 """Markers of the points that are no backbone."""
 MANY: Final = 80

@@ -8,6 +8,7 @@ import pandas as pd
 from orchestrator.scores.rows import ROI_COLUMNS, rois_of
 from orchestrator.scores.statistics.measured_differences import MeasuredDifferences
 from orchestrator.scores.statistics.roi_differences import RoiDifference
+from trainables.spec.rois import BOTH
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ class PairedRois:
 
     def of_hemisphere(self, hemisphere: str) -> "PairedRois":
         """Keep the ROIs of lh or rh; of "both", all."""
-        if hemisphere == "both":
-            return self
+        return self if hemisphere == BOTH else self.in_side(hemisphere)
+
+    def in_side(self, hemisphere: str) -> "PairedRois":
+        """Keep the ROIs whose hemisphere it is; of "both", those of data that divides none."""
         return replace(self, rois=self.rois[self.rois["hemisphere"] == hemisphere])
 
 

@@ -141,7 +141,7 @@ def test_what_is_no_object_is_refused() -> None:
     [
         (
             lambda: replace(ROI, hemisphere="left"),
-            "Roi.hemisphere: expected one of lh, rh, found 'left'",
+            "Roi.hemisphere: expected one of lh, rh, both, found 'left'",
         ),
         (
             lambda: replace(ROI, n_vertices=0),
