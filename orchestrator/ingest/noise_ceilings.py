@@ -1,4 +1,9 @@
-"""A vertex's noise ceiling: read as it is, or computed from NSD's signal-to-noise ratio."""
+"""A vertex's noise ceiling: read as it is, or computed from ncsnr, which repeated trials give.
+
+ncsnr, the noise-ceiling signal-to-noise ratio, is the standard deviation of a vertex's signal over
+that of a single trial's noise (Allen et al. 2022). It is estimated from all images with two trials
+or more, and the ceiling is then that of the test images, by how many trials each of them has.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +18,9 @@ from orchestrator.ingest.arrays import listed, open_array, read_noise_ceiling
 
 MOST_TRIALS: Final = 1000
 """More trials an image are no data set's: the number was a count of images."""
+MIN_REPEATS: Final = 2
+MIN_IMAGES: Final = 10
+"""Fewer repeated images give no useful estimate."""
 
 
 def parse_repeats(text: str) -> tuple[int, ...]:
@@ -33,17 +41,93 @@ def parse_repeats(text: str) -> tuple[int, ...]:
     return (*(0,) * (counts[0] - 1), 1) if is_one_number else counts
 
 
-def ceiling_from_ncsnr(ncsnr: NDArray[Any], repeats: Sequence[int]) -> NDArray[np.float32]:
+def noise_left(trials: NDArray[np.integer[Any]]) -> float:
+    """Compute the share of a trial's noise variance that is left in responses: mean of 1 / trials.
+
+    trials: (n_images,) how many trials each response is the mean of.
+    """
+    return float(np.mean(1 / np.asarray(trials, dtype=np.float64)))
+
+
+def ceiling_from_ncsnr(ncsnr: NDArray[Any], repeats: Sequence[int]) -> NDArray[np.float64]:
     """Compute the highest r that a perfect model could reach: √(s² / (s² + m)).
 
     ncsnr: s, (n_vertices,), standard deviation of a vertex's signal over that of a trial's noise;
     NaN where not known. repeats: images by 1, 2, 3 … trials; m is the mean of 1 / trials over
     images, the share of the noise's variance that is left in a response. (Allen et al. 2022.)
     """
-    trials = np.arange(1, len(repeats) + 1)
-    left = float(np.dot(repeats, 1 / trials) / np.sum(repeats))
+    return ceiling_of(ncsnr, noise_left(np.repeat(np.arange(1, len(repeats) + 1), repeats)))
+
+
+def ceiling_of(ncsnr: NDArray[Any], left: float) -> NDArray[np.float64]:
+    """Compute √(s² / (s² + m)) from ncsnr s, (n_vertices,), and m, the share of noise left."""
     signal = np.square(ncsnr.astype(np.float64))
-    return np.asarray(np.sqrt(signal / (signal + left)), dtype=np.float32)
+    return np.asarray(np.sqrt(signal / (signal + left)))
+
+
+class RepeatStatistics:
+    """Accumulate the trials of repeated images, one image after another, to estimate ncsnr.
+
+    The memory does not depend on the number of images.
+    """
+
+    def __init__(self, n_vertices: int) -> None:
+        self.n_images = 0
+        """Images with two trials or more."""
+        self._n_trials = 0
+        self._n_squared = 0
+        self._within, self._sum, self._between = np.zeros((3, n_vertices))
+        self._left_in_halves = 0.0
+        self._halves = np.zeros((5, n_vertices))
+        """Sums of a, b, a², b² and ab, for means a and b of an image's even and odd trials."""
+
+    def add(self, trials: NDArray[np.floating[Any]]) -> None:
+        """Add an image's trials: (n_trials, n_vertices); one trial alone adds nothing."""
+        n = len(trials)
+        if n < MIN_REPEATS:
+            return
+        exact = trials.astype(np.float64)
+        mean = exact.mean(axis=0)
+        self.n_images += 1
+        self._n_trials += n
+        self._n_squared += n**2
+        self._within += np.square(exact - mean).sum(axis=0)
+        self._sum += n * mean
+        self._between += n * mean**2
+        half = n // 2
+        a, b = (exact[start : 2 * half : 2].mean(axis=0) for start in (0, 1))
+        self._left_in_halves += 1 / half
+        self._halves += np.stack([a, b, a * a, b * b, a * b])
+
+    def ncsnr(self) -> NDArray[np.float64]:
+        """Estimate ncsnr by analysis of variance: (n_vertices,); NaN without enough images.
+
+        The noise variance is pooled within images, Σ (n - 1) variance / Σ (n - 1), which for equal
+        n is the mean over images. The signal variance is the total variance less the noise's, at
+        least 0, without the bias of few images.
+        """
+        n, images = self._n_trials, self.n_images
+        if images < MIN_IMAGES:
+            return np.full(self._sum.shape, np.nan)
+        noise = self._within / (n - images)
+        between = self._between - self._sum**2 / n
+        signal = (between - (images - 1) * noise) / (n - self._n_squared / n)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(noise > 0, np.sqrt(np.maximum(signal, 0) / noise), np.nan)
+
+    def ncsnr_of_halves(self) -> NDArray[np.float64]:
+        """Estimate ncsnr from the correlation over images of two halves of their trials.
+
+        By the Spearman-Brown formula, k trials have the reliability k s² / (1 + k s²); k is the
+        harmonic mean of the trials in a half. (n_vertices,), 0 for a negative correlation.
+        """
+        if self.n_images < MIN_IMAGES:
+            return np.full(self._sum.shape, np.nan)
+        a, b, aa, bb, ab = self._halves / self.n_images
+        left = self._left_in_halves / self.n_images
+        with np.errstate(invalid="ignore", divide="ignore"):
+            r = (ab - a * b) / np.sqrt((aa - a * a) * (bb - b * b))
+            return np.asarray(np.sqrt(np.maximum(r, 0) * left / (1 - r)))
 
 
 def read_ceiling(
@@ -73,4 +157,4 @@ def read_ceiling(
             f"{path}: expected ratios of 0 or more, found {len(outside):,} negative or infinite, "
             f"at vertices {listed(outside)}; save NaN where ncsnr is not known"
         )
-    return ceiling_from_ncsnr(ncsnr, repeats)
+    return ceiling_from_ncsnr(ncsnr, repeats).astype(np.float32)
