@@ -41,6 +41,7 @@ TRAINING = Pooled(
     order="interleaved",
     validation=0.2,
 )
+OPTIONS = Contrastive(direction="both", temperature="learned", memory=20)
 N_VERTICES = (30, 45)
 
 
@@ -98,6 +99,7 @@ def models(dtype: torch.dtype) -> dict[str, FinetunedModel]:
         "contrastive": build_model(Contrastive(), backbone(), 16, N_VERTICES[1:2], seed=0),
         "regression": build_model(Regression(), backbone(), 16, N_VERTICES[1:2], seed=0),
         "pooled": build_model(Pooled(), backbone(), 16, N_VERTICES, seed=0),
+        "options": build_model(OPTIONS, backbone(), 16, N_VERTICES[1:2], seed=0),
         "simclr": build_model(SelfSupervised(), backbone(), 16, N_VERTICES[1:2], seed=0),
     }
     return {name: model.to(dtype) for name, model in built.items()}

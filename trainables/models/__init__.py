@@ -8,6 +8,8 @@ __all__ = [
     "losses",
     "measurement",
     "pooled",
+    "response_memory",
+    "temperature",
     "weights",
     "weights_name",
     "widths",

@@ -49,6 +49,13 @@ def embedder_of(model: FinetunedModel, subject: int) -> Embedder:
     return model.of_subject(subject) if isinstance(model, PooledModel) else model
 
 
+def begin_epoch(model: FinetunedModel) -> None:
+    """Put a model in training mode, without responses remembered from another epoch."""
+    model.train()
+    if isinstance(model, ContrastiveModel) and model.memory is not None:
+        model.memory.clear()
+
+
 @overload
 def build_model(
     objective: Pooled, backbone: nn.Module, image_size: int, n_vertices: Sequence[int], seed: int

@@ -5,8 +5,10 @@ from torch.nn import functional
 
 from trainables.models.backbones import normalise
 from trainables.models.losses import contrastive_loss
+from trainables.models.response_memory import ResponseMemory
+from trainables.models.temperature import LearnedTemperature, value_of
 from trainables.models.widths import head_widths
-from trainables.spec import Contrastive
+from trainables.spec import LEARNED, Contrastive
 
 
 class SharedHead(nn.Sequential):
@@ -57,7 +59,11 @@ class ContrastiveModel(nn.Module):
         self.image_readout = nn.Linear(n_logits, hidden, bias=False)
         self.response_readout = nn.Linear(n_vertices, hidden, bias=False)
         self.head = SharedHead(hidden, embedding)
-        self.temperature = objective.temperature
+        self.temperature: float | LearnedTemperature = (
+            LearnedTemperature() if objective.temperature == LEARNED else objective.temperature
+        )
+        self.memory = ResponseMemory(objective.memory, embedding) if objective.memory else None
+        self._direction = objective.direction
 
     def read_images(self, images: Tensor) -> Tensor:
         """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
@@ -84,8 +90,16 @@ class ContrastiveModel(nn.Module):
         return self.compare(self.embed_images(images), self.embed_responses(responses))
 
     def compare(self, image_embeddings: Tensor, response_embeddings: Tensor) -> Tensor:
-        """Compute the loss of a batch from its embeddings."""
-        return contrastive_loss(image_embeddings, response_embeddings, self.temperature)
+        """Compute the loss of a batch from its embeddings; in training, remember its responses."""
+        temperature = value_of(self.temperature)
+        memory = self.memory if self.training else None
+        remembered = None if memory is None else memory.held
+        loss = contrastive_loss(image_embeddings, response_embeddings, temperature, remembered)
+        if memory is not None:
+            memory.add(response_embeddings)
+        if self._direction == "image":
+            return loss
+        return (loss + contrastive_loss(response_embeddings, image_embeddings, temperature)) / 2
 
 
 class RegressionModel(nn.Module):

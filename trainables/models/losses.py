@@ -8,14 +8,20 @@ from torch.nn import functional
 
 
 def contrastive_loss(
-    image_embeddings: Tensor, response_embeddings: Tensor, temperature: float
+    image_embeddings: Tensor,
+    response_embeddings: Tensor,
+    temperature: float | Tensor,
+    remembered: Tensor | None = None,
 ) -> Tensor:
     """Average, over images, the cross-entropy of picking their own response of the batch.
 
     S_ij = cos(response i, image j); L = -mean_j log( exp(S_jj/t) / sum_i exp(S_ij/t) ).
     image_embeddings, response_embeddings: (n_images, n_dimensions), row i of one image.
+    remembered: (n_remembered, n_dimensions), further responses in the sum, none of which is right.
     """
     # One-sided: each image picks its response, never the reverse; hence images are the rows.
+    if remembered is not None:
+        response_embeddings = torch.cat([response_embeddings, remembered])
     logits = cosine_similarity(image_embeddings, response_embeddings) / temperature
     return functional.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 

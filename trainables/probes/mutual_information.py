@@ -16,6 +16,7 @@ from trainables.models import backbones
 from trainables.models.finetuned import build_model, embedder_of
 from trainables.models.heads import project_batch
 from trainables.models.losses import cosine_similarity
+from trainables.models.temperature import value_of
 from trainables.probes.info_nce import best_beta, bound
 from trainables.probes.probe import Kind, LoadedBackbone, ProbeContext, Probed, Result
 from trainables.spec import Contrastive, Pooled, Roi
@@ -58,10 +59,10 @@ def inputs(probed: Probed, context: ProbeContext) -> Any:
 def run(backbone: LoadedBackbone, context: ProbeContext) -> Result:
     """Embed the training and test images and responses of each of the model's ROIs."""
     model = _load_model(backbone, context)
-    rows = []
+    rows, temperature = [], float(value_of(model.temperature))
     for number, roi in enumerate(backbone.probed.model.rois):
         pairs = _embed(model, number, roi, context)
-        rows.append({"roi_id": roi.id, **measure(pairs, model.temperature)})
+        rows.append({"roi_id": roi.id, **measure(pairs, temperature)})
     return Result(pa.Table.from_pylist(rows, SCHEMA), {})
 
 

@@ -7,6 +7,7 @@ from trainables.spec.evaluation import (
 from trainables.spec.fields import NAME_RULE, is_name
 from trainables.spec.objectives import (
     LARGEST_ROI,
+    LEARNED,
     MEAN,
     OBJECTIVES,
     Contrastive,
@@ -50,6 +51,7 @@ __all__ = [
     "FROM_FILE",
     "FULL",
     "LARGEST_ROI",
+    "LEARNED",
     "MEAN",
     "NAME_RULE",
     "OBJECTIVES",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, TypeAdapter
 
 from trainables.spec.fields import Count, Int, Number, Positive, Share, refusal
 from trainables.spec.records import one_kind_of, record
@@ -16,6 +16,24 @@ LearningRate = Annotated[Positive, Field(le=100)]
 """Adam's learning rate."""
 Temperature = Annotated[Positive, Field(ge=1e-4, le=1e4)]
 """Temperature of the contrastive loss; a cosine divided by it is a finite float32."""
+LEARNED: Final = "learned"
+"""A temperature that is trained with the weights."""
+_TEMPERATURE: Final = TypeAdapter[float](Temperature)
+
+
+def _temperature(value: Any) -> float | Literal["learned"]:
+    if isinstance(value, str):
+        if value == LEARNED:
+            return LEARNED
+        raise refusal(f"{LEARNED!r} or a number")
+    return _TEMPERATURE.validate_python(value)
+
+
+LearnableTemperature = Annotated[float | Literal["learned"], PlainValidator(_temperature)]
+"""A constant temperature, or ``learned``."""
+Direction = Literal["image", "both"]
+Memory = Annotated[Int, Field(ge=0, le=2**20)]
+"""A number of remembered responses."""
 Ratio = Annotated[Positive, Field(le=100)]
 """Width of a head as a share of a number of vertices."""
 UpToOne = Annotated[Number, Field(gt=0, le=1)]
@@ -54,11 +72,17 @@ class Contrastive:
     learning_rate: LearningRate = 1e-4
     batch_size: BatchSize = 1024
     epochs: Epochs = 30
-    temperature: Temperature = 0.3
+    temperature: LearnableTemperature = 0.3
+    """A constant; or ``learned``: trained from 0.3 on, at 100 times the learning rate."""
     hidden_ratio: Ratio = 0.8
     """Width of the shared head's input, as a share of the ROI's vertices."""
     embedding_ratio: Ratio = 0.2
     """Width of the shared head's output, as a share of the ROI's vertices."""
+    direction: Direction = "image"
+    """``image``: each image picks its response (the paper's). ``both``: each response picks its
+    image too, and the loss is the mean of the two."""
+    memory: Memory = 0
+    """Responses of this many earlier images of the epoch that are negatives beside the batch's."""
     validation: Share = 0.0
     """Share of the training images held back to measure retrieval after each epoch."""
 
@@ -154,6 +178,14 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "pooled-const": Pooled,
     "simclr": SelfSupervised,
 }
+
+IMPLIED: Final[Mapping[str, object]] = {"direction": "image", "memory": 0}
+"""Hyperparameters that are no part of an id where they have these values."""
+
+
+def identifying(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that ids are made of: all but those that IMPLIED gives."""
+    return {n: v for n, v in values.items() if not (n in IMPLIED and IMPLIED[n] == v)}
 
 
 def _kind(content: Mapping[str, object]) -> type[Objective]:

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from trainables.spec.evaluation import WorkItem, training_of
+from trainables.spec.objectives import identifying
 from trainables.spec.trial import Trial
 from trainables.spec.values import digest
 
@@ -36,8 +37,8 @@ class Setting:
 
     @cached_property
     def digest(self) -> str:
-        """Hash the values to 8 hex digits, the same on every ROI."""
-        return digest(dict(self.items))
+        """Hash the values that identify the setting to 8 hex digits, the same on every ROI."""
+        return digest(identifying(self.values))
 
 
 def setting_of(work_item: WorkItem) -> Setting:

@@ -19,6 +19,7 @@ from trainables.spec.objectives import (
     Pooled,
     SelfSupervised,
     Untuned,
+    identifying,
 )
 from trainables.spec.records import parse, record
 from trainables.spec.rois import Roi, require_distinct
@@ -211,7 +212,10 @@ class Trial:
     def _training(self) -> dict[str, Any]:
         pooled = isinstance(self.objective, Pooled)
         content: dict[str, Any] = {
-            "objective": {"method": self.objective.method, **asdict(self.objective)},
+            "objective": {
+                "method": self.objective.method,
+                **identifying(asdict(self.objective)),
+            },
             "backbone": asdict(self.backbone),
             "data": [roi.data for roi in self.rois] if pooled else self.rois[0].data,
             "on": [roi.id for roi in self.rois] if pooled else self._trained_place,

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from trainables.exceptions import Diverged, Stopped
-from trainables.models.finetuned import embedder_of
+from trainables.models.finetuned import begin_epoch, embedder_of
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Finetuned, Pooled
 from trainables.training.batches import TrainingData, epoch_steps, read_batches, seeded
@@ -86,7 +86,7 @@ def train_epoch(
     start = time.perf_counter()
     objective, optimizer = training.objective, training.optimizer
     order = objective.order if isinstance(objective, Pooled) else "sequential"
-    training.model.train()
+    begin_epoch(training.model)
     # Summed on the device: reading each batch's loss would make the host wait for every batch.
     device = training.subjects[0].responses.device
     total = torch.zeros((), dtype=torch.float64, device=device)

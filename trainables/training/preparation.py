@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from trainables.models.finetuned import FinetunedModel, build_model
+from trainables.models.temperature import LearnedTemperature
 from trainables.spec import Finetuned, SelfSupervised
 from trainables.training.batches import TrainingData
+
+TEMPERATURE_SPEED: Final = 100
+"""The learning rate of a learned temperature's logarithm, in learning rates of the weights."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,20 @@ class Training:
         n_vertices = [data.responses.shape[1] for data in subjects]
         model = build_model(objective, backbone, subjects[0].images.image_size, n_vertices, seed)
         model = model.to(subjects[0].responses.device)
-        optimizer = torch.optim.Adam(model.parameters(), lr=objective.learning_rate, fused=True)
+        optimizer = make_optimizer(model, objective.learning_rate)
         splits = [data.held_back(objective.validation) for data in subjects]
         rows, held_out = zip(*splits, strict=True)
         if isinstance(objective, SelfSupervised):  # nothing to retrieve without responses
             held_out = tuple(left[:0] for left in held_out)
         return cls(objective, model, optimizer, tuple(subjects), rows, held_out)
+
+
+def make_optimizer(model: nn.Module, learning_rate: float) -> torch.optim.Adam:
+    """Make Adam for a model's parameters; a learned temperature takes larger steps."""
+    groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
+    temperature = getattr(model, "temperature", None)
+    if isinstance(temperature, LearnedTemperature):
+        weights = [p for p in model.parameters() if p is not temperature.log]
+        rate = TEMPERATURE_SPEED * learning_rate
+        groups = [{"params": weights}, {"params": [temperature.log], "lr": rate}]
+    return torch.optim.Adam(groups, lr=learning_rate, fused=True)

@@ -20,6 +20,7 @@ from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.models.finetuned import Embedder
+from trainables.models.temperature import LearnedTemperature
 from trainables.spec import FULL, Precision
 from trainables.training.distributed import TrialProcessGroup
 from trainables.training.microbatches import DROPOUTS, Microbatcher, replaced_forwards
@@ -169,11 +170,20 @@ class SharedModel:
         """Replace every worker's gradients by their sum over workers."""
         if self._process_group.size == 1:
             return
+        for parameter in self._after_gathering():  # every worker has all of their gradient
+            if parameter.grad is not None:
+                parameter.grad /= self._process_group.size
         gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
         total = self._process_group.sum(torch.cat([gradient.reshape(-1) for gradient in gradients]))
         microbatcher = torch.split(total, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, microbatcher, strict=True):
             gradient.copy_(part.view_as(gradient))
+
+    def _after_gathering(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters of the loss itself, which is of all workers' embeddings."""
+        for module in self._model.modules():
+            if isinstance(module, LearnedTemperature):
+                yield from module.parameters()
 
     def _drop(self, module: nn.Module, x: Tensor) -> Tensor:
         """Draw the mask of the whole batch, as a single worker would; apply this worker's rows."""

@@ -55,6 +55,21 @@ def test_the_loss_of_views_is_its_formula_written_as_two_loops(n, temperature) -
     assert found == pytest.approx(total / (2 * n), rel=1e-10, abs=1e-12)
 
 
+@pytest.mark.parametrize("n_remembered", [1, 6])
+def test_remembered_responses_are_further_terms_of_the_sum_and_are_never_right(
+    n_remembered,
+) -> None:
+    images, responses = embeddings(4, 5)
+    remembered, _ = embeddings(n_remembered, 5, seed=9)
+    total = 0.0
+    for j, image in enumerate(images):
+        among = [*responses, *remembered]
+        s = [float(functional.cosine_similarity(one, image, dim=0)) for one in among]
+        total -= math.log(math.exp(s[j] / 0.3) / sum(math.exp(one / 0.3) for one in s))
+    found = float(contrastive_loss(images, responses, 0.3, remembered))
+    assert found == pytest.approx(total / 4, rel=1e-10)
+
+
 def test_images_pick_responses_and_not_the_reverse() -> None:
     images, responses = embeddings(6, 4)
     found = float(contrastive_loss(images, responses, 0.3))

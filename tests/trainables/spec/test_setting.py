@@ -18,6 +18,8 @@ OTHERS: Final[dict[str, Any]] = {
     "architecture": "vgg16",
     "weights": "sha256:0123",
     "order": "interleaved",
+    "direction": "both",
+    "memory": 64,
     "precision": "bfloat16",
     "hidden_dim": LARGEST_ROI,
     "protocols": ("paper",),
@@ -67,7 +69,7 @@ def test_every_field_but_seed_and_rois_changes_the_setting(trial, name, other) -
 def test_the_fields_of_every_record_are_walked() -> None:
     names = {name for _, name, _ in CHANGED}
     assert {"temperature", "hidden_dim", "layers", "weights", "deterministic"} <= names
-    assert len(CHANGED) == 7 + 7 + 4 + 9 + 5 * (5 + 2 + 1) + 4 + 2 + 2
+    assert len(CHANGED) == 9 + 7 + 4 + 9 + 5 * (5 + 2 + 1) + 4 + 2 + 2
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=[trial.method for trial in TRIALS])

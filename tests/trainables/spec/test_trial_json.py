@@ -37,7 +37,9 @@ objectives = st.one_of(
     st.builds(
         Contrastive,
         **training,
-        temperature=st.floats(1e-4, 1e4),
+        temperature=st.floats(1e-4, 1e4) | st.just("learned"),
+        direction=st.sampled_from(("image", "both")),
+        memory=st.integers(0, 2**20),
         hidden_ratio=ratios,
         embedding_ratio=ratios,
     ),
@@ -172,6 +174,12 @@ def test_what_is_no_object_is_refused() -> None:
             "Contrastive.validation: expected a value of at least 0, found -0.1",
         ),
         (lambda: Contrastive(temperature=0), "temperature: expected a value above 0, found 0"),
+        (
+            lambda: Contrastive(temperature="learnt"),
+            "temperature: expected 'learned' or a number, found 'learnt'",
+        ),
+        (lambda: Contrastive(direction="response"), "direction: expected 'image' or 'both', found"),
+        (lambda: Contrastive(memory=-1), "memory: expected a value of at least 0, found -1"),
         (lambda: Contrastive(hidden_ratio=0), "hidden_ratio: expected a value above 0, found 0"),
         (
             lambda: Contrastive(embedding_ratio=0),

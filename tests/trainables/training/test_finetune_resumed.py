@@ -65,6 +65,16 @@ def test_a_training_killed_after_any_epoch_ends_as_an_undisturbed_one(
     )
 
 
+def test_a_stopped_training_with_options_ends_as_an_undisturbed_one(tmp_path) -> None:
+    objective = replace(CONTRASTIVE, direction="both", temperature="learned", memory=40)
+    undisturbed = run_finetuning(tmp_path / "undisturbed", objective)
+    with pytest.raises(Stopped):
+        run_finetuning(tmp_path / "stopped", objective, listener=Listener(stop_after=2))
+    assert_same(run_finetuning(tmp_path / "stopped", objective), undisturbed)
+    plain = run_finetuning(tmp_path / "plain", replace(objective, memory=0))
+    assert [one.loss for one in plain[1]] < [one.loss for one in undisturbed[1]]
+
+
 def test_a_training_killed_within_an_epoch_ends_as_an_undisturbed_one(tmp_path) -> None:
     data = planted()
     n_batches = 0

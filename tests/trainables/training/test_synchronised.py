@@ -41,7 +41,7 @@ def process_groups(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[d
 
 @pytest.mark.parametrize("n_workers", SIZES)
 @pytest.mark.parametrize(("n", "dtype"), CASES)
-@pytest.mark.parametrize("name", ["contrastive", "regression", "pooled", "simclr"])
+@pytest.mark.parametrize("name", ["contrastive", "regression", "pooled", "options", "simclr"])
 def test_workers_compute_the_loss_gradients_and_statistics_of_one(
     process_groups, name, n, dtype, n_workers
 ) -> None:
@@ -67,7 +67,7 @@ def test_the_model_is_left_with_its_names_and_forwards_and_draws_in_step(
     process_groups, n_workers
 ) -> None:
     first = process_groups[1][0]["steps"]
-    assert len(first) == 4 * len(CASES)
+    assert len(first) == 5 * len(CASES)
     for worker in process_groups[n_workers]:
         for key, step in worker["steps"].items():
             assert step["names"]
