@@ -1,6 +1,6 @@
 """Fit the final readouts of a trial's ROIs again, and compare them with the sweep's scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from orchestrator.cli.errors import InputError
 from orchestrator.encoding_models.config import Fit
 from orchestrator.export.choice import Chosen
 from orchestrator.scores.statistics.image_jackknife import MeasuredResponses
@@ -24,7 +25,7 @@ from trainables.encoding.refit import Chunks, FittedPca, correlate_columns, fit_
 from trainables.models import backbones
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import CLEAN, Trial, Untuned
-from trainables.spec.evaluation import training_of
+from trainables.spec.evaluation import WorkItem, training_of
 from trainables.training.checkpoints import load_network
 from trainables.worker.context import numerics_of
 from trainables.worker.score_subject import FEATURE_BATCH, SHARE_FOR_FEATURES
@@ -51,6 +52,24 @@ class Sources:
     """Directory for images and features that do not fit the device."""
 
 
+def is_untuned(work_item: WorkItem) -> bool:
+    """Return whether a trial's backbone is the one that the sweep started from."""
+    return isinstance(work_item, Trial) and isinstance(work_item.objective, Untuned)
+
+
+def check_weights(chosen: Iterable[Chosen], weights: Path | None) -> None:
+    """Raise InputError unless the files of all untuned backbones' weights are the given one.
+
+    Weights that torchvision downloads are checked when they are loaded.
+    """
+    untuned = {training_of(one.work_item).backbone for one in chosen if is_untuned(one.work_item)}
+    for backbone in untuned:
+        try:
+            backbones.file_of(backbone, weights)
+        except ValueError as error:
+            raise InputError(f"untuned {backbone.architecture}: {error}") from error
+
+
 def load_backbone(sources: Sources, chosen: Chosen) -> nn.Module:
     """Load the backbone that was scored, on the CPU: fine-tuned, or as the sweep started.
 
@@ -58,7 +77,7 @@ def load_backbone(sources: Sources, chosen: Chosen) -> nn.Module:
     """
     work_item = chosen.work_item
     trial = training_of(work_item)
-    if isinstance(work_item, Trial) and isinstance(trial.objective, Untuned):
+    if is_untuned(work_item):
         return backbones.load(trial.backbone, sources.weights)
     checkpoint = sources.runs.checkpoints(work_item.training_id)
     return load_network(checkpoint, trial.backbone.architecture)

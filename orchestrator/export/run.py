@@ -73,8 +73,9 @@ def export_backbones(settings: ExportSettings, console: Console) -> None:
     import torch
 
     from orchestrator.export.brainscore import export_plugins
-    from orchestrator.export.refit import Sources
+    from orchestrator.export.refit import Sources, check_weights
 
+    check_weights(chosen, settings.weights)
     if settings.out.is_dir():
         remove_abandoned(settings.out, below=False)
     cpu = torch.device("cpu")
@@ -105,9 +106,10 @@ def _write(settings: ExportSettings, chosen: Sequence[Chosen], console: Console)
         return
     import torch
 
-    from orchestrator.export.refit import Refitter, Sources
+    from orchestrator.export.refit import Refitter, Sources, check_weights
     from orchestrator.export.write import ModelWriter, temporary_directory
 
+    check_weights(chosen, settings.weights)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     writer = ModelWriter(settings.out, settings.data, settings.fit, half=settings.half)
     with temporary_directory(settings.out, "scratch") as scratch:

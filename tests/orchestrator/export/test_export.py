@@ -224,3 +224,16 @@ def test_a_model_of_simulated_responses_says_so(
     card = (path / CARD).read_text(encoding="utf-8")
     assert "- simulated-data\n" in card
     assert "> **Simulated data.**" in card
+
+
+@pytest.mark.parametrize("layout", [[], ["--format", "brainscore"]], ids=["models", "plugins"])
+def test_missing_weights_are_found_before_anything_is_written(
+    swept: Swept, tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: list[str]
+) -> None:
+    """Of two trials, the one that needs no weights comes first."""
+    trials = ["--trials", swept.tuned.id, swept.untuned.id]
+    out = tmp_path / "out"
+    code = swept.export(*trials, "--out", str(out), "--weights", "elsewhere.pt", *layout)
+    assert code == 2
+    assert "give --weights" in capsys.readouterr().err
+    assert not out.exists()
