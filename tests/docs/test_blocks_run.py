@@ -1,0 +1,91 @@
+"""The commands and the Python of the documentation run, on small simulated data.
+
+A sweep that would take long is planned with ``--dry-run``; what is left out is listed with its
+reason.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import mlflow
+import pytest
+
+from tests.docs.documented_lab import DocumentedLab
+from tests.docs.test_commands import command_lines
+from tests.docs.test_pages import PAGES
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SPACE: Final = "def trials(rois)"
+
+LEFT_OUT: Final = {
+    ("ingest", "nod"): "NOD is simulated and ingested by its own tests",
+    ("evaluate", "nod"): "needs NOD",
+    ("ingest", "task"): "needs Caltech256",
+    ("analyze",): "minutes; the demonstration and its own tests run it",
+    ("mlflow-server",): "a server does not end",
+}
+WEIGHTS: Final = ("--weights", "demo/weights.safetensors")
+WITH_COMMANDS = [page for page in PAGES if command_lines(page)]
+
+
+def is_left_out(words: list[str]) -> bool:
+    return any(tuple(words[: len(left)]) == left for left in LEFT_OUT)
+
+
+def as_run(words: list[str]) -> list[str]:
+    """Return a page's command with what makes it small: other images, a plan, no Ray."""
+    if words[0] == "ingest":
+        return [*words, "--image-size", "64"]
+    if words[0] == "export":
+        return [*words, *WEIGHTS]
+    if words[0] == "evaluate":
+        return [*dict.fromkeys([*words, "--dry-run"])]
+    if words[0] != "sweep" or words[1:2] == ["status"]:
+        return words
+    own = ["--local"] if "demo/data" in words else ["--dry-run"]
+    return [*words, *(one for one in own if one not in words and "--dry-run" not in words)]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, local_ray: str) -> Iterator[DocumentedLab]:
+    lab = DocumentedLab(tmp_path_factory.mktemp("documented"))
+    lab.make()
+    yield lab
+    mlflow.set_tracking_uri(None)  # which a page has set
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run(
+    page: Path, lab: DocumentedLab, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for block in PYTHON.findall(page.read_text()):
+        if SPACE in block:
+            for name in ("my_space.py", "temperatures.py"):
+                (lab.home / name).write_text(block)
+    for name, arguments in command_lines(page):
+        words = as_run([name, *arguments])
+        if is_left_out(words) or words in (["sweep"], ["sweep", "--dry-run"]):
+            continue
+        code = lab.run(*words)
+        assert code == 0, f"{' '.join(words)}\n{capfd.readouterr().err}"
+
+
+def test_the_python_of_the_pages_runs(lab: DocumentedLab) -> None:
+    """In the order of the pages, each with the names of the one before on its page."""
+    for page in PAGES:
+        names: dict[str, Any] = {}
+        for block in PYTHON.findall(page.read_text()):
+            if SPACE not in block:
+                lab.python(lab.with_own_names(block), names)
+
+
+def test_nothing_is_left_out_that_no_page_has() -> None:
+    named = [[name, *arguments] for page in PAGES for name, arguments in command_lines(page)]
+    unused = [
+        left for left in LEFT_OUT if not any(tuple(one[: len(left)]) == left for one in named)
+    ]
+    assert unused == [("mlflow-server",)]
