@@ -1,29 +1,18 @@
 """A subject whose source has been checked, and the problems of one that is invalid."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
+from orchestrator.ingest.image_places import ImagePlace
 from orchestrator.ingest.splits import Split
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class SurfaceVertices:
-    """Where the columns of a hemisphere's responses come from in CIFTI files, one of each."""
-
-    grayordinate: NDArray[np.int32]
-    """Column of the source's response files."""
-    fslr: NDArray[np.int32]
-    """Vertex of the hemisphere's 32k fsLR mesh."""
-    prf_r2: NDArray[np.float32]
-    """Variance that the pRF model explains, in the unit of the source."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +25,19 @@ class Hemisphere:
     """The vertices of each ROI that has any, ascending; ROIs may share vertices."""
     fsaverage: NDArray[np.int32] | None
     noise_ceiling: NDArray[np.float32] | None
-    surface: SurfaceVertices | None = None
-    """Where the vertices lie, for a source that comes on the fsLR mesh."""
+    coordinates: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Where the vertices lie, by names of `trainables.data.shards.COORDINATES`: (n_vertices,) each,
+    the same names in both hemispheres. Masked values and NaN are stored as null."""
 
 
-Responses = Mapping[str, NDArray[np.floating[Any]]]
+class RowMatrix(Protocol):
+    """Responses of a hemisphere, (n_images, n_vertices), read a few rows at a time."""
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        """Read rows: (n, n_vertices) floats."""
+
+
+Responses = Mapping[str, RowMatrix]
 """The responses of each hemisphere: (n_images, n_vertices)."""
 
 
@@ -51,7 +48,7 @@ class Subject:
     dataset: str
     subject: str
     shard: str
-    images: tuple[Path, ...]
+    images: tuple[ImagePlace, ...]
     """In row order."""
     stimuli: tuple[str, ...]
     hemispheres: Mapping[str, Hemisphere]
@@ -60,6 +57,25 @@ class Subject:
     split: Split
     source: str
     """Digest of the source's files."""
+    noise_ceiling_formula: str | None = None
+    """How the noise ceilings were computed; None where there are none, or where they were given."""
+    preparation: "Preparation | None" = None
+    """What is to be done before the subject is written; None where nothing is."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """One pass over a source too large to be read twice, made after the check of everything."""
+
+    n_bytes: int
+    """Bytes that it reads of the source, for the progress bar."""
+    n_scratch_bytes: int
+    """Bytes that it writes to a temporary directory beside the shards."""
+    run: Callable[[Path, Callable[[int], None]], Subject]
+    """Reads the source, given an empty directory that lasts until the subject is written, and what
+    is called with the number of bytes read since its last call. Returns the subject as it is to be
+    written, perhaps without vertices whose responses turned out to be missing. Raises InputError
+    for responses that can't be."""
 
 
 class Findings:

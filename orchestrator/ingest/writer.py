@@ -17,10 +17,10 @@ from orchestrator.ingest.settings import Settings
 from trainables.data.data_directory import DataDirectory, is_there, manifest_file, vertices_file
 from trainables.data.rows import RowWriter
 from trainables.data.shards import (
-    SURFACE_VERTEX_SCHEMA,
-    VERTEX_SCHEMA,
+    COORDINATES,
     Manifest,
     row_schema,
+    vertex_schema,
 )
 from trainables.storage.atomic import hash_files, write_parquet, write_text
 
@@ -127,10 +127,14 @@ def _as_lists(rows: NDArray[np.floating[Any]]) -> pa.FixedSizeListArray:
 def _vertex_table(hemispheres: Mapping[str, Hemisphere]) -> pa.Table:
     """Tabulate every vertex, labelled or not, by hemisphere and column of the responses."""
     parts = [_vertex_rows(name, hemisphere) for name, hemisphere in hemispheres.items()]
-    return pa.concat_tables(parts)
+    used = {name for part in parts for name in part}
+    optional = [name for name in COORDINATES if name in used]
+    may_be_null = {name: any(part[name].null_count for part in parts) for name in optional}
+    schema = vertex_schema(may_be_null)
+    return pa.concat_tables([pa.table(part, schema=schema) for part in parts])
 
 
-def _vertex_rows(name: str, hemisphere: Hemisphere) -> pa.Table:
+def _vertex_rows(name: str, hemisphere: Hemisphere) -> dict[str, pa.Array]:
     n_vertices = hemisphere.n_vertices
     roi_names: list[list[str]] = [[] for _ in range(n_vertices)]
     for roi_name, vertices in hemisphere.regions.items():
@@ -138,7 +142,7 @@ def _vertex_rows(name: str, hemisphere: Hemisphere) -> pa.Table:
             roi_names[vertex].append(roi_name)
     fsaverage, ceiling = hemisphere.fsaverage, hemisphere.noise_ceiling
     nothing = pa.nulls(n_vertices)
-    columns = {
+    return {
         "hemisphere": pa.array([name] * n_vertices, pa.string()),
         "vertex": pa.array(range(n_vertices), pa.int32()),
         "fsaverage": nothing.cast(pa.int32()) if fsaverage is None else pa.array(fsaverage),
@@ -146,15 +150,11 @@ def _vertex_rows(name: str, hemisphere: Hemisphere) -> pa.Table:
         if ceiling is None
         else pa.array(ceiling, from_pandas=True),
         "rois": pa.array(roi_names, pa.list_(pa.string())),
+        **{
+            name: pa.array(values, COORDINATES[name], from_pandas=True)
+            for name, values in hemisphere.coordinates.items()
+        },
     }
-    if (surface := hemisphere.surface) is None:
-        return pa.table(columns, schema=VERTEX_SCHEMA)
-    columns |= {
-        "grayordinate": pa.array(surface.grayordinate),
-        "fslr": pa.array(surface.fslr),
-        "prf_r2": pa.array(surface.prf_r2),
-    }
-    return pa.table(columns, schema=SURFACE_VERTEX_SCHEMA)
 
 
 def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, str]) -> Manifest:
@@ -179,6 +179,7 @@ def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, 
         files=files,
         choices=dict(settings.choices),
         is_simulated=settings.is_simulated,
+        noise_ceiling_formula=subject.noise_ceiling_formula,
     )
 
 

@@ -70,7 +70,7 @@ def same(one: Subject, other: Subject) -> bool:
     return (
         one.stimuli == other.stimuli
         and one.images == other.images
-        and all((a.surface.fslr == b.surface.fslr).all() for a, b in pairs)
+        and all((a.coordinates["fslr"] == b.coordinates["fslr"]).all() for a, b in pairs)
         and all((a.regions[r] == b.regions[r]).all() for a, b in pairs for r in NOD_ROIS)
         and all((one.responses()[s] == other.responses()[s]).all() for s in HEMISPHERES)
     )

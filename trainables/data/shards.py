@@ -6,7 +6,7 @@ directory without a manifest is incomplete, and is ignored.
 """
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -66,16 +66,32 @@ VERTEX_SCHEMA: Final = pa.schema(
 """vertex: column of the response matrix. fsaverage: vertex of the fsaverage mesh (0-163,841).
 noise_ceiling: highest r that a perfect model can reach; null if unknown."""
 
-SURFACE_VERTEX_SCHEMA: Final = pa.schema(
-    [
-        *VERTEX_SCHEMA,
-        pa.field("grayordinate", pa.int32(), nullable=False),
-        pa.field("fslr", pa.int32(), nullable=False),
-        pa.field("prf_r2", pa.float32(), nullable=False),
+COORDINATES: Final = {
+    "grayordinate": pa.int32(),
+    "fslr": pa.int32(),
+    "prf_r2": pa.float32(),
+    "native_vertex": pa.int32(),
+    "voxel_i": pa.int32(),
+    "voxel_j": pa.int32(),
+    "voxel_k": pa.int32(),
+}
+"""Optional columns, for sources that have them. grayordinate: column of CIFTI files. fslr: vertex
+of the hemisphere's 32k fsLR mesh. prf_r2: variance explained by the pRF model, in the source's
+unit. native_vertex: vertex of the subject's own surface. voxel_i, voxel_j, voxel_k: place in the
+source's volume, counted from 0 along the axes of its NIfTI files."""
+
+
+def vertex_schema(coordinates: Mapping[str, bool]) -> pa.Schema:
+    """Return the Arrow schema of vertices.
+
+    coordinates: the names of the optional columns, in the order of COORDINATES, and whether they
+    may be null. Raises KeyError for a name that COORDINATES lacks.
+    """
+    optional = [
+        pa.field(name, COORDINATES[name], nullable=nullable)
+        for name, nullable in coordinates.items()
     ]
-)
-"""Columns for CIFTI sources. grayordinate: column of the source's files. fslr: vertex of the
-hemisphere's 32k fsLR mesh. prf_r2: variance explained by the pRF model, in the source's unit."""
+    return pa.schema([*VERTEX_SCHEMA, *optional])
 
 
 @record
@@ -106,6 +122,8 @@ class Manifest:
     """Further ingest settings by name; none for the Algonauts layout."""
     is_simulated: Flag = False
     """Whether images and responses are simulated: no measurement of a brain."""
+    noise_ceiling_formula: Text | None = None
+    """How the noise ceilings were computed; None where there are none, or where they were given."""
 
     @property
     def data(self) -> str:
@@ -121,6 +139,8 @@ class Manifest:
             del content["choices"]
         if not self.is_simulated:
             del content["is_simulated"]
+        if self.noise_ceiling_formula is None:
+            del content["noise_ceiling_formula"]
         return json.dumps({**content, "data": self.data}, indent=2) + "\n"
 
     @classmethod

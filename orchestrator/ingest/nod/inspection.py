@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.checked import Findings, Hemisphere, Subject, SurfaceVertices
+from orchestrator.ingest.checked import Findings, Hemisphere, Subject
 from orchestrator.ingest.copies import inspect_images
 from orchestrator.ingest.nod.atlas import Regions, read_atlas
 from orchestrator.ingest.nod.betas import Betas, Columns, check_betas, check_variance
@@ -13,14 +13,14 @@ from orchestrator.ingest.nod.cifti import Maps, open_scalars
 from orchestrator.ingest.nod.files import DATASET, NodFiles
 from orchestrator.ingest.nod.selection import Kept, keep_best, read_prf_r2
 from orchestrator.ingest.nod.trials import Run, locate_image, read_image_names, stimulus_of
-from orchestrator.ingest.settings import NodChoices, SplitName
+from orchestrator.ingest.settings import NodChoices
 from orchestrator.ingest.splits import split_images
 
 
 def inspect_nod_subject(
     choices: NodChoices,
     files: NodFiles,
-    split: SplitName,
+    split: str,
     findings: Findings,
     looked: Callable[[int], None],
 ) -> Subject | None:
@@ -132,5 +132,5 @@ def _describe(half: Kept) -> Hemisphere:
         regions=half.regions,
         fsaverage=None,  # fsLR is another mesh
         noise_ceiling=None,
-        surface=SurfaceVertices(half.columns, half.vertices, half.r2),
+        coordinates={"grayordinate": half.columns, "fslr": half.vertices, "prf_r2": half.r2},
     )

@@ -52,7 +52,7 @@ def best_by_hand(half, top: int) -> dict[str, list[int]]:
 
 def kept_betas(subject: Subject, hemisphere: str) -> np.ndarray:
     """Pick the planted betas of the vertices that were kept."""
-    half, kept = planted()[hemisphere], subject.hemispheres[hemisphere].surface.fslr
+    half, kept = planted()[hemisphere], subject.hemispheres[hemisphere].coordinates["fslr"]
     return half.betas[:, np.searchsorted(half.surface.vertices, kept)]
 
 
@@ -81,7 +81,7 @@ def test_each_vertex_is_z_scored_within_each_run(source, side) -> None:
     oracle = by_run(kept_betas(subject, side), partial(scipy.stats.zscore, axis=0))
     np.testing.assert_allclose(found, oracle, atol=2e-5)
     # Runs only scaled and shifted the planted responses: nothing of that is left.
-    half, kept = planted()[side], subject.hemispheres[side].surface.fslr
+    half, kept = planted()[side], subject.hemispheres[side].coordinates["fslr"]
     before = half.responses[:, np.searchsorted(half.surface.vertices, kept)]
     undisturbed = by_run(before, partial(scipy.stats.zscore, axis=0))
     np.testing.assert_allclose(found, undisturbed, atol=1e-4)
@@ -108,14 +108,14 @@ def test_the_vertices_of_the_highest_r2_are_kept_and_all_where_there_are_fewer(s
     for side, half in subject.hemispheres.items():
         expected = best_by_hand(halves[side], top)
         assert {
-            roi_name: half.surface.fslr[places].tolist()
+            roi_name: half.coordinates["fslr"][places].tolist()
             for roi_name, places in half.regions.items()
         } == expected
         assert half.n_vertices == sum(map(len, expected.values()))
         assert half.fsaverage is None
         stored = dict(zip(halves[side].surface.vertices, halves[side].prf[3], strict=True))
         np.testing.assert_array_equal(
-            half.surface.prf_r2, [stored[vertex] for vertex in half.surface.fslr]
+            half.coordinates["prf_r2"], [stored[vertex] for vertex in half.coordinates["fslr"]]
         )
     assert len(inspect(source).hemispheres["lh"].regions["V4"]) == 44
 
