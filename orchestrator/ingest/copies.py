@@ -7,10 +7,10 @@ user knows which of the two is right, and what else belongs to it. Others are no
 
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Findings
+from orchestrator.ingest.image_places import ImagePlace
 from orchestrator.ingest.images import check_images, remarks
 from orchestrator.ingest.splits import Split
 from orchestrator.ingest.writer import Batch
@@ -28,7 +28,7 @@ def find_copies(contents: Sequence[Hashable]) -> list[Copy]:
 
 
 def inspect_images(
-    images: Sequence[Path],
+    images: Sequence[ImagePlace],
     split: Split | None,
     findings: Findings,
     looked: Callable[[int], None],
@@ -48,7 +48,7 @@ def inspect_images(
 
 
 def note_copies(
-    images: Sequence[Path], contents: Sequence[Hashable], sides: Sequence[str]
+    images: Sequence[ImagePlace], contents: Sequence[Hashable], sides: Sequence[str]
 ) -> list[str]:
     """Say which of a subject's images are copies within the training or the test images.
 
@@ -61,6 +61,7 @@ def note_copies(
     return [
         f"{images[row]}: the same picture as {images[first].name}, both {sides[row]} images"
         for row, first in copies
+        if images[row] != images[first]  # else a repeat, with responses of its own
     ]
 
 
@@ -68,7 +69,7 @@ def _differ(sides: Sequence[Hashable], pair: Copy) -> bool:
     return sides[pair[0]] != sides[pair[1]]
 
 
-def _crossing(images: Sequence[Path], pair: Copy, sides: Sequence[str]) -> str:
+def _crossing(images: Sequence[ImagePlace], pair: Copy, sides: Sequence[str]) -> str:
     """Format the error of a test image that is also a training image."""
     test, train = pair if sides[pair[0]] == TEST else pair[::-1]
     return (
@@ -78,7 +79,7 @@ def _crossing(images: Sequence[Path], pair: Copy, sides: Sequence[str]) -> str:
 
 
 def refuse_same_pictures(
-    batches: Iterable[Batch], images: Sequence[Path], sides: Sequence[str]
+    batches: Iterable[Batch], images: Sequence[ImagePlace], sides: Sequence[str]
 ) -> Iterator[Batch]:
     """Pass batches of decoded images on; raise InputError at the first copy on another side.
 

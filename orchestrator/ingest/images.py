@@ -1,11 +1,11 @@
 """Check images, then decode and resize them, in parallel, as small batches in row order."""
 
 import os
+import pickle
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.problems import printable
+from orchestrator.ingest.image_places import ImagePlace
 from orchestrator.ingest.pixels import (
     Examined,
     channels_first,
@@ -29,7 +30,7 @@ from trainables.wording import some
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-Decode = Callable[[Path, int], NDArray[np.uint8]]
+Decode = Callable[[ImagePlace, int], NDArray[np.uint8]]
 """Reads an image as (3, size, size)."""
 
 SHORTER_SIDE: Final = 256 / 224
@@ -38,8 +39,8 @@ IMAGES_PER_TASK: Final = 128
 IMAGES_PER_BATCH: Final = 64
 
 
-def check_images(images: Sequence[Path], looked: Callable[[int], None]) -> list[Examined]:
-    """Verify each image file's structure, checksums and kind, in the order of images.
+def check_images(images: Sequence[ImagePlace], looked: Callable[[int], None]) -> list[Examined]:
+    """Verify each image's structure, checksums and kind, in the order of images.
 
     looked: called with the number of images checked since its last call. Raises InputError naming
     those that fail.
@@ -58,9 +59,9 @@ def check_images(images: Sequence[Path], looked: Callable[[int], None]) -> list[
     return found
 
 
-def remarks(images: Sequence[Path], found: Sequence[Examined]) -> list[str]:
+def remarks(images: Sequence[ImagePlace], found: Sequence[Examined]) -> list[str]:
     """Describe the conversions of pixels: one line per kind, with examples and their number."""
-    kinds: dict[str, list[Path]] = {}
+    kinds: dict[str, list[ImagePlace]] = {}
     for path, examined in zip(images, found, strict=True):
         if examined.remark:
             kinds.setdefault(examined.remark, []).append(path)
@@ -68,15 +69,15 @@ def remarks(images: Sequence[Path], found: Sequence[Examined]) -> list[str]:
 
 
 def stream_images(
-    paths: Sequence[Path], size: int, decode: Decode | None = None
+    images: Sequence[ImagePlace], size: int, decode: Decode | None = None
 ) -> Iterator[tuple[int, pa.Array]]:
     """Yield (row of the first, images as channels-first bytes) for batch after batch.
 
     Each image is 3 x size x size uint8, made by decode (default: `decode_image`). Needs a
-    connected Ray, whose workers can read the paths; a few batches are in memory at a time.
+    connected Ray, whose workers can read the files; a few batches are in memory at a time.
     Raises InputError naming an image that can't be decoded.
     """
-    batches: Iterable[pa.Table] = _decoded(paths, size, decode or decode_image).iter_batches(
+    batches: Iterable[pa.Table] = _decoded(images, size, decode or decode_image).iter_batches(
         batch_size=IMAGES_PER_BATCH, batch_format="pyarrow", prefetch_batches=1
     )
     for batch in batches:
@@ -85,14 +86,14 @@ def stream_images(
         yield batch["row"][0].as_py(), batch["image"].combine_chunks()
 
 
-def _decoded(paths: Sequence[Path], size: int, decode: Decode) -> "Dataset":
+def _decoded(images: Sequence[ImagePlace], size: int, decode: Decode) -> "Dataset":
     ray_data = import_ray_data()  # which decoding alone does not need
     context = ray_data.DataContext.get_current().copy()
     context.execution_options.preserve_order = True  # rows belong to rows of the responses
     with ray_data.DataContext.current(context):
         # As bytes: a file's name need not be UTF-8.
-        named = [os.fsencode(path.resolve()) for path in paths]
-        items = [{"row": row, "path": path} for row, path in enumerate(named)]
+        places = [pickle.dumps(image.resolve()) for image in images]
+        items = [{"row": row, "place": place} for row, place in enumerate(places)]
         blocks = -(-len(items) // IMAGES_PER_TASK)
         rows: Dataset = ray_data.from_items(items, override_num_blocks=blocks)
         return rows.map_batches(
@@ -104,26 +105,26 @@ def _decoded(paths: Sequence[Path], size: int, decode: Decode) -> "Dataset":
 
 def _decode_batch(batch: pa.Table, size: int, decode: Decode) -> pa.Table:
     """Decode one task's images; a broken one is a problem in its row, not a failed task."""
-    decoded = [_try_to_decode(path, size, decode) for path in batch["path"].to_pylist()]
+    decoded = [_try_to_decode(path, size, decode) for path in batch["place"].to_pylist()]
     image = pa.array([image for image, _ in decoded], pa.binary(3 * size * size))
     problem = pa.array([problem for _, problem in decoded], pa.string())
     return pa.table({"row": batch["row"], "image": image, "problem": problem})
 
 
-def _try_to_decode(raw: bytes, size: int, decode: Decode) -> tuple[bytes, str | None]:
-    path = Path(os.fsdecode(raw))
+def _try_to_decode(place: bytes, size: int, decode: Decode) -> tuple[bytes, str | None]:
+    image: ImagePlace = pickle.loads(place)
     try:
-        return decode(path, size).tobytes(), None
+        return decode(image, size).tobytes(), None
     except Exception as error:  # damaged images raise OSError, SyntaxError, struct.error …
-        return bytes(3 * size * size), printable(unreadable(path, error))
+        return bytes(3 * size * size), printable(unreadable(image, error))
 
 
-def decode_image(path: Path, size: int) -> NDArray[np.uint8]:
+def decode_image(path: ImagePlace, size: int) -> NDArray[np.uint8]:
     """Read an image as (3, size, size): resized without a crop, bilinear with antialiasing."""
     return resized(read_rgb(path), size)
 
 
-def decode_cropped(path: Path, size: int) -> NDArray[np.uint8]:
+def decode_cropped(path: ImagePlace, size: int) -> NDArray[np.uint8]:
     """Read an image as (3, size, size): its shorter side to 256/224 of size, then the centre.
 
     As torchvision's Resize(256) and CenterCrop(224) do it, bilinear with antialiasing.

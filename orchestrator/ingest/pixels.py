@@ -7,7 +7,6 @@ Transparent parts are shown on white.
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from orchestrator.ingest.entries import obstacle
+from orchestrator.ingest.image_places import ImagePlace, StackedImage, digest_pixels
 
 MAX_PIXELS: Final = 89_478_485
 """Above this, Pillow warns of images that are made to fill the memory."""
@@ -44,7 +44,7 @@ class Examined:
     problem: str | None = None
     """``PATH: what is wrong; cure``."""
     content: str = ""
-    """SHA-256 of the file."""
+    """SHA-256 of the file, or of the pixels of an image that has no file of its own."""
     remark: str | None = None
     """What was done to its pixels, where that is not obvious."""
 
@@ -53,8 +53,10 @@ class UnfitImageError(ValueError):
     """An image that can be opened, but not be read as one picture of 8 bits: reason; cure."""
 
 
-def examine(path: Path) -> Examined:
+def examine(path: ImagePlace) -> Examined:
     """Check a file's structure, checksums and kind; decode it where it has no checksums."""
+    if isinstance(path, StackedImage):
+        return _examine_stacked(path)
     if found := obstacle(path):
         reason = found[0].rpartition(": ")[2]
         return Examined(f"{path}: not a readable image ({reason}); {found[1]}")
@@ -67,7 +69,14 @@ def examine(path: Path) -> Examined:
         return Examined(unreadable(path, error))
 
 
-def unreadable(path: Path | str, error: Exception) -> str:
+def _examine_stacked(image: StackedImage) -> Examined:
+    try:
+        return Examined(content=digest_pixels(image))
+    except Exception as error:  # of the HDF5 library, whose filters raise nearly anything
+        return Examined(unreadable(image, error))
+
+
+def unreadable(path: ImagePlace | str, error: Exception) -> str:
     """Format the error of an image that can't be read."""
     if isinstance(error, UnfitImageError):
         return f"{path}: {error}"
@@ -75,8 +84,10 @@ def unreadable(path: Path | str, error: Exception) -> str:
     return f"{path}: not a readable image ({reason}); download it again"
 
 
-def read_rgb(path: Path) -> Image.Image:
+def read_rgb(path: ImagePlace) -> Image.Image:
     """Read an image as 8-bit RGB; raise UnfitImageError where that needs a guess."""
+    if isinstance(path, StackedImage):
+        return Image.fromarray(path.read())
     with Image.open(path) as image:
         refuse_unfit(image)
         return to_rgb(image)
