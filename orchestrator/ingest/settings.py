@@ -17,7 +17,8 @@ TOP: Final = 50
 class Settings:
     """The choices that a subject's manifest records."""
 
-    split: SplitName = "stimulus"
+    split: str = "stimulus"
+    """One of SPLITS, or one that this kind of source gives."""
     image_size: int = 224
     choices: Mapping[str, str] = field(default_factory=dict)
     """Further choices that this kind of source needs, by name, as shown to the user."""

@@ -3,16 +3,16 @@
 ``stimulus`` (the default) gives an image the same side for every subject who saw it, so that a
 model that was fitted to other subjects was not fitted to this subject's test images either.
 ``paper`` is the published permutation, which is per subject and does not promise that.
-In both, ``order`` counts a subject's images from 0 with all training images first.
+A data set may also give the sides itself.
+In all, ``order`` counts a subject's images from 0 with all training images first.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.settings import SplitName
 from trainables.data.shards import TEST, TRAIN, split_digest
 
 TEST_SHARE: Final = 0.15
@@ -23,7 +23,7 @@ MIN_TRAIN: Final = 2
 class Split:
     """The side of each of a subject's images, and its position in the split's order."""
 
-    name: SplitName
+    name: str
     sides: tuple[str, ...]
     """``train`` or ``test``, one per image."""
     orders: tuple[int, ...]
@@ -42,12 +42,46 @@ class Split:
         return self.sides.count(TEST)
 
 
-def split_images(name: SplitName, stimuli: Sequence[str]) -> Split:
+def split_images(name: str, stimuli: Sequence[str]) -> Split:
     """Decide the side and the order of each image, given the stimulus ids in row order.
 
-    Raises InputError when it leaves no test image or fewer than two training images.
+    name: one of SPLITS. Raises InputError when it leaves no test image or fewer than two training
+    images.
     """
     n_train, ranked = _RANKINGS[name](stimuli)
+    return _ranked_split(name, stimuli, n_train, ranked)
+
+
+def given_split(
+    name: str,
+    stimuli: Sequence[str],
+    sides: Sequence[str],
+    orders: Sequence[int] | None = None,
+) -> Split:
+    """Make a split of sides that the data set itself gives, ``train`` or ``test`` of each image.
+
+    orders: positions in the split's order, all training images first; None: within each side by the
+    hash of the stimulus id, so that a block of the order is a random sample. Raises InputError when
+    it leaves no test image or fewer than two training images, and ValueError for other orders.
+    """
+    n_train = list(sides).count(TRAIN)
+    if orders is None:
+        keys = [
+            (side != TRAIN, stimulus_fraction(stimulus), stimulus)
+            for side, stimulus in zip(sides, stimuli, strict=True)
+        ]
+        ranked = sorted(range(len(stimuli)), key=keys.__getitem__)
+    else:
+        ranked = sorted(range(len(stimuli)), key=orders.__getitem__)
+        if sorted(orders) != list(range(len(stimuli))):
+            raise ValueError(f"split {name!r}: expected orders 0 to {len(stimuli) - 1}, each once")
+    if any(sides[row] != TRAIN for row in ranked[:n_train]):
+        raise ValueError(f"split {name!r}: expected orders with all training images first")
+    return _ranked_split(name, stimuli, n_train, ranked)
+
+
+def _ranked_split(name: str, stimuli: Sequence[str], n_train: int, ranked: Sequence[int]) -> Split:
+    """Make a split from rows in its order, of which the first n_train train."""
     if n_train < MIN_TRAIN or n_train == len(stimuli):
         raise InputError(
             f"split {name!r} of {len(stimuli)} images leaves {n_train} to train and "
@@ -89,7 +123,7 @@ def _rank_by_hash(stimuli: Sequence[str]) -> tuple[int, list[int]]:
     return len(stimuli) - n_test, sorted(range(len(stimuli)), key=keys.__getitem__)
 
 
-_RANKINGS: Final[dict[SplitName, Callable[[Sequence[str]], tuple[int, list[int]]]]] = {
+_RANKINGS: Final[Mapping[str, Callable[[Sequence[str]], tuple[int, list[int]]]]] = {
     "stimulus": _rank_by_hash,
     "paper": _rank_by_permutation,
 }

@@ -24,7 +24,6 @@ from orchestrator.ingest.checked import Findings, Hemisphere, Responses, Subject
 from orchestrator.ingest.copies import inspect_images
 from orchestrator.ingest.entries import left_out, list_entries
 from orchestrator.ingest.noise_ceilings import read_ceiling
-from orchestrator.ingest.settings import SplitName
 from orchestrator.ingest.splits import split_images
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES, ROI_ORDER
 
@@ -38,7 +37,7 @@ NO_LABEL: Final = 0
 
 
 def inspect_subject(
-    files: SubjectFiles, split: SplitName, findings: Findings, looked: Callable[[int], None]
+    files: SubjectFiles, split: str, findings: Findings, looked: Callable[[int], None]
 ) -> Subject | None:
     """Check one subject's files; note what is wrong in findings, and return None if anything is.
 

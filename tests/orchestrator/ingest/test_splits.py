@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.settings import SPLITS
-from orchestrator.ingest.splits import split_images, stimulus_fraction
+from orchestrator.ingest.splits import given_split, split_images, stimulus_fraction
 
 STIMULI = [f"nsd-{7 * k:05d}" for k in range(400)]
 
@@ -81,3 +81,39 @@ def test_a_stimulus_split_that_happens_to_test_nothing_is_refused():
     trained = [s for s in STIMULI if stimulus_fraction(s) >= 0.15][:5]
     with pytest.raises(InputError, match="leaves 5 to train and 0 to test"):
         split_images("stimulus", trained)
+
+
+def test_given_sides_are_kept_and_ordered_by_the_hash_of_the_stimulus():
+    sides = ["test" if k % 3 == 0 else "train" for k in range(60)]
+    split = given_split("shared", STIMULI[:60], sides)
+    assert (split.name, list(split.sides)) == ("shared", sides)
+    ranked = sorted(range(60), key=split.orders.__getitem__)
+    expected = [
+        row
+        for side in ("train", "test")
+        for row in sorted(range(60), key=lambda row: stimulus_fraction(STIMULI[row]))
+        if sides[row] == side
+    ]
+    assert ranked == expected
+    assert split.digest == given_split("shared", STIMULI[:60], sides, split.orders).digest
+    assert split.digest != given_split("other", STIMULI[:60], sides).digest
+
+
+def test_given_orders_are_kept():
+    split = given_split("own", STIMULI[:4], ["train", "test", "train", "test"], [1, 3, 0, 2])
+    assert split.orders == (1, 3, 0, 2)
+    assert split.sides == ("train", "test", "train", "test")
+
+
+@pytest.mark.parametrize(
+    ("orders", "problem"),
+    [([0, 1, 2, 3], "all training images first"), ([0, 3, 1, 1], "0 to 3, each once")],
+)
+def test_given_orders_that_are_none_are_refused(orders, problem):
+    with pytest.raises(ValueError, match=problem):
+        given_split("own", STIMULI[:4], ["train", "test", "train", "test"], orders)
+
+
+def test_given_sides_without_test_images_are_refused():
+    with pytest.raises(InputError, match="split 'own' of 3 images leaves 3 to train and 0 to test"):
+        given_split("own", STIMULI[:3], ["train"] * 3)
