@@ -6,6 +6,7 @@ __all__ = [
     "checked",
     "entries",
     "pixels",
+    "progress",
     "run",
     "settings",
     "simulate",

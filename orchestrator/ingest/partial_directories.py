@@ -21,6 +21,21 @@ def remove_stale(out: Path) -> None:
 
 
 @contextmanager
+def scratch_directory(out: Path, name: str) -> Iterator[Path]:
+    """Create a hidden directory beside the shards, and remove it at the end.
+
+    One that a killed ingest left is removed by `remove_stale`.
+    """
+    scratch = out / temporary_name(f"{name}-scratch")
+    try:
+        with full_disk_described(out):
+            scratch.mkdir(parents=True)
+            yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
 def new_directory(out: Path, name: str) -> Iterator[Path]:
     """Create a hidden directory to fill, rename it at the end, and remove it on any error.
 

@@ -10,28 +10,18 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
-from rich.text import Text
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.problems import summed_up
-from orchestrator.cli.terminal import can_redraw
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.algonauts.inspection import inspect_subject
 from orchestrator.ingest.checked import Findings, Subject
 from orchestrator.ingest.copies import refuse_same_pictures
 from orchestrator.ingest.nod.files import NodFiles
-from orchestrator.ingest.partial_directories import remove_stale
-from orchestrator.ingest.settings import NodChoices, Settings, SplitName
+from orchestrator.ingest.partial_directories import remove_stale, scratch_directory
+from orchestrator.ingest.progress import bar, byte_bars, progress_bars
+from orchestrator.ingest.settings import NodChoices, Settings
 from orchestrator.ingest.simulated import is_simulated
 from orchestrator.ingest.writer import (
     Batch,
@@ -45,7 +35,7 @@ from trainables.storage.disk_space import free_bytes
 from trainables.storage.local_files import existing_part
 
 AnySource = TypeVar("AnySource", bound=Source)
-Inspect = Callable[[AnySource, SplitName, Findings, Callable[[int], None]], Subject | None]
+Inspect = Callable[[AnySource, str, Findings, Callable[[int], None]], Subject | None]
 """Checks one subject, collects what is wrong, and reports the number of images checked so far."""
 
 MEGABYTE: Final = 10**6
@@ -153,15 +143,32 @@ def _write(
 
     connect(num_cpus)
     written = {}
-    with progress_bars() as progress:
-        for subject in subjects:
-            start = time.perf_counter()
-            with bar(progress, f"{subject.subject} writing", len(subject.images)) as advance:
-                images = counted(stream_images(subject.images, settings.image_size), advance)
-                apart = refuse_same_pictures(images, subject.images, subject.split.sides)
-                manifest = write_subject(subject, apart, out, settings)
-            written[subject.subject] = Ingested(manifest, time.perf_counter() - start)
+    for checked in subjects:
+        start = time.perf_counter()
+        with (
+            prepared(checked, out) as subject,
+            progress_bars() as progress,
+            bar(progress, f"{subject.subject} writing", len(subject.images)) as advance,
+        ):
+            images = counted(stream_images(subject.images, settings.image_size), advance)
+            apart = refuse_same_pictures(images, subject.images, subject.split.sides)
+            manifest = write_subject(subject, apart, out, settings)
+        written[checked.subject] = Ingested(manifest, time.perf_counter() - start)
     return written
+
+
+@contextmanager
+def prepared(subject: Subject, out: DataDirectory) -> Iterator[Subject]:
+    """Make the pass over a subject's source that it needs, and yield what is to be written."""
+    if (preparation := subject.preparation) is None:
+        yield subject
+        return
+    with scratch_directory(out.path, subject.shard) as scratch:
+        with byte_bars() as progress:
+            name = f"{subject.subject} reading responses"
+            with bar(progress, name, preparation.n_bytes) as advance:
+                ready = preparation.run(scratch, advance)
+        yield ready
 
 
 def show_notes(notes: Sequence[str]) -> None:
@@ -200,43 +207,10 @@ def check_disk_space(subjects: Sequence[Subject], out: DataDirectory, settings: 
 
 
 def _size(subject: Subject, image_size: int) -> int:
-    """Estimate the bytes of a subject's shards: per row, an image and its float32 responses."""
+    """Estimate the bytes of a subject's shards, float32 responses and images, and on the way."""
     vertices = sum(half.n_vertices for half in subject.hemispheres.values())
-    return len(subject.images) * (3 * image_size**2 + 4 * vertices)
-
-
-class _Rate(ProgressColumn):
-    """Show images per second since the bar started."""
-
-    def render(self, task: Task) -> Text:
-        seconds = task.finished_time or task.elapsed
-        return Text(f"{task.completed / seconds:,.0f} images/s" if seconds else "", style="cyan")
-
-
-def progress_bars() -> Progress:
-    """Make the progress bars of an ingest, with images per second, on stderr."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=console.is_terminal and not can_redraw(console),
-    )
-
-
-@contextmanager
-def bar(progress: Progress, description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar; yield the function that advances it."""
-    task = progress.add_task(description, total=total)
-
-    def advance(count: int) -> None:
-        progress.advance(task, count)
-
-    yield advance
-    progress.stop_task(task)
+    scratch = 0 if subject.preparation is None else subject.preparation.n_scratch_bytes
+    return len(subject.images) * (3 * image_size**2 + 4 * vertices) + scratch
 
 
 def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:

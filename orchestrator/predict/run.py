@@ -14,7 +14,7 @@ from rich.console import Console
 from orchestrator.cli.text import count, duration
 from orchestrator.encoding_models.config import TENSOR_FILES, ModelDirectory, find_models
 from orchestrator.encoding_models.shared_backbone import SharedBackbone, by_backbone
-from orchestrator.ingest.run import bar, progress_bars
+from orchestrator.ingest.progress import bar, progress_bars
 from orchestrator.predict.outputs import (
     Contents,
     PredictedPart,

@@ -19,7 +19,7 @@ from orchestrator.encoding_models.config import ModelDirectory, find_models
 from orchestrator.encoding_models.shared_backbone import SharedBackbone, by_backbone
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.checked import Findings
-from orchestrator.ingest.run import bar, progress_bars
+from orchestrator.ingest.progress import bar, progress_bars
 from orchestrator.ingest.simulated import is_simulated
 from orchestrator.predict.sources import FolderSource
 from orchestrator.submit.challenge_files import inspect_subject

@@ -12,7 +12,8 @@ from orchestrator.ingest.copies import find_copies, refuse_same_pictures
 from orchestrator.ingest.entries import left_out
 from orchestrator.ingest.images import check_images, remarks
 from orchestrator.ingest.partial_directories import new_directory, remove_stale
-from orchestrator.ingest.run import bar, check_out, progress_bars, show_notes
+from orchestrator.ingest.progress import bar, progress_bars
+from orchestrator.ingest.run import check_out, show_notes
 from orchestrator.ingest.settings import TaskFormat
 from orchestrator.ingest.task.sources import (
     SPLIT_RULE,
