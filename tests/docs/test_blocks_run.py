@@ -29,7 +29,7 @@ LEFT_OUT: Final = {
     ("mlflow-server",): "a server does not end",
 }
 WEIGHTS: Final = ("--weights", "demo/weights.safetensors")
-WITH_COMMANDS = [page for page in PAGES if command_lines(page)]
+RUNNABLE = [page for page in PAGES if command_lines(page) or PYTHON.search(page.read_text())]
 
 
 def is_left_out(words: list[str]) -> bool:
@@ -58,29 +58,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory, local_ray: str) -> Iterator[Do
     mlflow.set_tracking_uri(None)  # which a page has set
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
-def test_the_commands_of_a_page_run(
-    page: Path, lab: DocumentedLab, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for block in PYTHON.findall(page.read_text()):
+@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.stem)
+def test_a_page_runs(page: Path, lab: DocumentedLab, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its search space is saved, its commands are run, then its other Python."""
+    blocks = PYTHON.findall(page.read_text())
+    for block in blocks:
         if SPACE in block:
             for name in ("my_space.py", "temperatures.py"):
                 (lab.home / name).write_text(block)
     for name, arguments in command_lines(page):
         words = as_run([name, *arguments])
-        if is_left_out(words) or words in (["sweep"], ["sweep", "--dry-run"]):
-            continue
-        code = lab.run(*words)
-        assert code == 0, f"{' '.join(words)}\n{capfd.readouterr().err}"
-
-
-def test_the_python_of_the_pages_runs(lab: DocumentedLab) -> None:
-    """In the order of the pages, each with the names of the one before on its page."""
-    for page in PAGES:
-        names: dict[str, Any] = {}
-        for block in PYTHON.findall(page.read_text()):
-            if SPACE not in block:
-                lab.python(lab.with_own_names(block), names)
+        if not is_left_out(words) and words not in (["sweep"], ["sweep", "--dry-run"]):
+            code = lab.run(*words)
+            assert code == 0, f"{' '.join(words)}\n{capfd.readouterr().err}"
+    names: dict[str, Any] = {}
+    for block in blocks:
+        if SPACE not in block:
+            lab.python(lab.with_own_names(block), names)
 
 
 def test_nothing_is_left_out_that_no_page_has() -> None:
