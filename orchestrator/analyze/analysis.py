@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from orchestrator.scores.filters import keep_values, of_latest_data, started_in
+from orchestrator.scores.filters import (
+    keep_values,
+    of_latest_data,
+    started_in,
+    without_whole,
+)
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from trainables.data.data_directory import DataDirectory, manifest_file
 from trainables.results.complete_scores import find_score_files
@@ -43,7 +48,8 @@ class Inputs:
     def all_scores(self) -> ScoreTable:
         """Every score of every trial and evaluation; Missing without any.
 
-        Raises InputError where there are none of the protocol.
+        Those of whole hemispheres are left out where there are others. Raises InputError where
+        there are none of the protocol.
         """
         return self._keep(self._read)
 
@@ -52,7 +58,7 @@ class Inputs:
         files = list(self.score_files())
         if not files:
             raise Missing(f"{self.runs} holds no scores", self.sweep_command("SPACE"))
-        return read_score_table(self.runs)
+        return without_whole(read_score_table(self.runs))
 
     def _keep(self, table: ScoreTable) -> ScoreTable:
         if self.protocol is None:

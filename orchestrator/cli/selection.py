@@ -77,7 +77,7 @@ Subjects = Annotated[tuple[int, ...], read_with(parse_subjects, "LIST")]
 
 @dataclass(frozen=True)
 class Selection:
-    """The ROIs that a sweep is restricted to; None means all."""
+    """The ROIs that a sweep is restricted to; None means all but those of whole hemispheres."""
 
     subjects: tuple[int, ...] | None = None
     hemispheres: tuple[str, ...] | None = None
@@ -111,8 +111,13 @@ def number_meant(number: int, subjects: Iterable[str]) -> str:
     return f"; did you mean {names[found]!r}?" if found else ""
 
 
-def select(rois: "Sequence[Roi]", selection: Selection) -> "list[Roi]":
-    """Return the selected ROIs; raise InputError listing what exists if none is left."""
+def select(rois: "Sequence[Roi]", selection: Selection, *, whole: bool = False) -> "list[Roi]":
+    """Return the selected ROIs; raise InputError listing what exists if none is left.
+
+    whole: keep the ROIs of whole hemispheres where no ROIs are named, as ``--rois all`` does.
+    """
+    from trainables.spec.rois import ALL_VERTICES
+
     subjects = {roi.subject: subject_number(roi.subject) for roi in rois}
     absent = sorted(set(selection.subjects or ()) - set(subjects.values()))
     if absent:
@@ -125,13 +130,18 @@ def select(rois: "Sequence[Roi]", selection: Selection) -> "list[Roi]":
         for roi in rois
         if (selection.subjects is None or subjects[roi.subject] in selection.subjects)
         and (selection.hemispheres is None or roi.hemisphere in selection.hemispheres)
-        and (selection.rois is None or roi.name in selection.rois)
+        and _is_wanted(roi.name, selection.rois, unnamed=whole or roi.name != ALL_VERTICES)
     ]
     if not chosen:
         raise InputError(
             "--subjects, --hemispheres, --rois: no ROI of the data matches all of them"
         )
     return chosen
+
+
+def _is_wanted(roi_name: str, chosen: tuple[str, ...] | None, *, unnamed: bool) -> bool:
+    """Return whether an ROI is among the chosen ones; unnamed: the answer where none are."""
+    return unnamed if chosen is None else roi_name in chosen
 
 
 SELECTION: Final = Group("Selection of ROIs (default: all)", sort_key=2)
@@ -147,7 +157,8 @@ class SelectionOptions:
     hemispheres: Annotated[str | None, Parameter(metavar="LIST")] = None
     """lh, rh or lh,rh; both: data that does not divide hemispheres."""
     rois: Annotated[str | None, Parameter(metavar="LIST")] = None
-    """Groups early, higher, streams, and ROIs such as V1v,EBA."""
+    """Groups early, higher, streams, ROIs such as V1v,EBA, and all: every vertex of a hemisphere,
+    as one ROI, which is left out without --rois."""
 
     def read(self) -> Selection:
         """Parse the selection; raise InputError naming the invalid option."""

@@ -85,7 +85,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
 
     Raises InputError (or ValueError) for invalid input, before anything is run.
     """
-    run, rois = settings.run, list_rois(settings.run.data)
+    run, rois = settings.run, list_rois(settings.run.data, whole=True)
     models = find_models(run.runs, rois)
     work_items = _work_items(settings, models.trials, rois)
     costs = read_costs(run).calibrated(outcomes(run.runs, work_items))

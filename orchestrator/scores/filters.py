@@ -1,6 +1,7 @@
 """Filters of a score table: by value, subject, trial; the latest data, one model per ROI."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,9 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import number_meant, subject_number
 from orchestrator.scores.score_table import ScoreTable
 from trainables.results.run_directory import RunDirectory
-from trainables.spec.evaluation import Evaluation
+from trainables.spec.evaluation import Evaluation, WorkItem
 from trainables.spec.labels import method_of
+from trainables.spec.rois import ALL_VERTICES, WHOLE_GROUP
 from trainables.spec.setting import is_named
 from trainables.wording import meant, some
 
@@ -57,6 +59,22 @@ def keep_trials(table: ScoreTable, names: Sequence[str]) -> ScoreTable:
     named = table.segments["trial_id"].isin(chosen)
     methods = table.segments["method"].astype(str).map(method_of)  # an evaluation's differ by ROI
     return table.where(named | ~methods.isin(methods[named].unique()))
+
+
+def without_whole(table: ScoreTable) -> ScoreTable:
+    """Leave out the ROIs of whole hemispheres, which hold every vertex of the other ROIs again.
+
+    The table is returned as it is where it has no other ROIs.
+    """
+    kept = table.where(table.segments["group"] != WHOLE_GROUP)
+    if kept.segments.empty or len(kept.segments) == len(table.segments):
+        return table
+    return replace(kept, trials={key: _without_whole(one) for key, one in table.trials.items()})
+
+
+def _without_whole(work_item: WorkItem) -> WorkItem:
+    others = [roi for roi in work_item.rois if roi.name != ALL_VERTICES]
+    return work_item.scoring(others) if others else work_item
 
 
 def of_latest_data(

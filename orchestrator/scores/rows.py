@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from trainables.spec.labels import natural, split_label
-from trainables.spec.rois import ROI_ORDER
+from trainables.spec.rois import ALL_VERTICES, OVERLAPPING_GROUPS, ROI_ORDER, WHOLE_GROUP
 
 By = Literal["group", "roi", "roi-hemisphere", "subject", "subject-roi"]
 METHOD_ORDER: Final = ("untuned", "regression", "contrastive", "pooled-avg", "pooled-const")
+GROUPS: Final = ("early", "higher", *OVERLAPPING_GROUPS)
+"""ROI groups in the order of all tables."""
 ROI_COLUMNS: Final = ("dataset", "subject", "hemisphere", "roi", "group")
 """Columns that an ROI's id determines."""
 
@@ -51,18 +53,24 @@ def rois_of(vertices: pd.DataFrame) -> pd.DataFrame:
     return rois.assign(place=place).sort_values(order).drop(columns="place")
 
 
-def without_streams(rois: pd.DataFrame) -> pd.DataFrame:
-    """Drop the streams, which overlap the other ROIs; keep them where there is nothing else."""
-    kept = rois[rois["group"] != "streams"]
-    return rois if kept.empty else kept
+def without_overlapping(rois: pd.DataFrame) -> pd.DataFrame:
+    """Drop whole hemispheres and streams, which overlap the other ROIs.
+
+    Where there is nothing else, keep the streams; where these are not there either, keep all.
+    """
+    for groups in (OVERLAPPING_GROUPS, (WHOLE_GROUP,)):
+        kept = rois[~rois["group"].isin(groups)]
+        if not kept.empty:
+            return kept
+    return rois
 
 
 def rows_by(rois: pd.DataFrame, by: By) -> list[Row]:
-    """List a table's rows; totals leave the streams out, which overlap other ROIs."""
+    """List a table's rows; totals leave out streams and whole hemispheres, which overlap."""
     if by == "subject-roi":
         return [Row(_short(rois, roi), (roi,)) for roi in map(str, rois.index)]
     if by == "subject":
-        return _subject_rows(without_streams(rois))
+        return _subject_rows(without_overlapping(rois))
     groups = _group_rows(rois)
     if by == "group":
         return groups
@@ -71,7 +79,7 @@ def rows_by(rois: pd.DataFrame, by: By) -> list[Row]:
     totals = [
         Row(row.label if row.is_total else f"all {row.label}", row.rois, is_total=True)
         for row in groups
-        if not row.label.endswith("streams") and row.rois not in parts
+        if not row.label.endswith(OVERLAPPING_GROUPS) and row.rois not in parts
     ]
     return [*rows, *totals]
 
@@ -82,17 +90,23 @@ def _roi_rows(rois: pd.DataFrame, *, by_hemisphere: bool) -> list[Row]:
     ranked = [name for name in (*ROI_ORDER, *sorted(set(names) - set(ROI_ORDER))) if name in names]
     groups = {name: rois[rois["roi"] == name] for name in ranked}
     if not by_hemisphere:
-        return [Row(name, tuple(part.index)) for name, part in groups.items()]
+        return [Row(_shown(name), tuple(part.index)) for name, part in groups.items()]
     return [
-        Row(f"{name} {side}", tuple(of_side.index))
+        Row(f"{_shown(name)} {side}", tuple(of_side.index))
         for name, part in groups.items()
         for side, of_side in part.groupby("hemisphere")
     ]
 
 
+def _shown(roi_name: str) -> str:
+    """Name an ROI in a table, where ``all`` names totals."""
+    return WHOLE_GROUP if roi_name == ALL_VERTICES else roi_name
+
+
 def _short(rois: pd.DataFrame, roi: str) -> str:
     """Name an ROI with spaces, where narrow tables wrap; with its data set if there are two."""
-    parts = [str(rois.at[roi, name]) for name in ("dataset", "subject", "hemisphere", "roi")]
+    parts = [str(rois.at[roi, name]) for name in ("dataset", "subject", "hemisphere")]
+    parts.append(_shown(str(rois.at[roi, "roi"])))
     return " ".join(parts if rois["dataset"].nunique() > 1 else parts[1:])
 
 
@@ -113,9 +127,9 @@ def _group_rows(rois: pd.DataFrame) -> list[Row]:
         parts = [(str(name), _group_rows(part)) for name, part in rois.groupby("dataset")]
         return [replace(row, label=f"{name} {row.label}") for name, rows in parts for row in rows]
     found = rois.groupby("group").groups
-    rows = [Row(g, tuple(found[g])) for g in ("early", "higher", "streams") if g in found]
+    rows = [Row(g, tuple(found[g])) for g in GROUPS if g in found]
     both = {"early", "higher"} <= set(found)
-    everything = Row("all", tuple(without_streams(rois).index), is_total=True)
+    everything = Row("all", tuple(without_overlapping(rois).index), is_total=True)
     return [*rows, everything] if both else rows
 
 

@@ -25,6 +25,7 @@ from orchestrator.sweep.hyperparameters import read_hyperparameters, with_hyperp
 from orchestrator.sweep.settings import SweepSettings, TrialChanges
 from orchestrator.sweep.spaces import (
     Space,
+    asks_for_whole,
     expand,
     load_space,
     space_file,
@@ -44,8 +45,8 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     run, space = settings.run, load_space(settings.space)
     if settings.space == "demo" and run.data.path == DEMO / "data":
         _prepare_demo(run, console)
-    known = list_rois(run.data)
-    rois = select(known, settings.selection)
+    known = list_rois(run.data, whole=True)
+    rois = select(known, settings.selection, whole=asks_for_whole(space))
     trials = _trials(settings, space, rois)
     check_rois(trials, known)
     sizes = read_costs(run)

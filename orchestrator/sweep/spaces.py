@@ -49,6 +49,19 @@ def load_space(name: str) -> Space:
     return trials  # type: ignore[no-any-return]
 
 
+def asks_for_whole(space: Space) -> bool:
+    """Return whether a search space is given the ROIs of whole hemispheres without ``--rois``.
+
+    Its module then defines ``WHOLE_HEMISPHERES = True``. Raises InputError for another value.
+    """
+    asked = getattr(sys.modules.get(space.__module__), "WHOLE_HEMISPHERES", False)
+    if not isinstance(asked, bool):
+        raise InputError(
+            f"{_file_of(space)}: WHOLE_HEMISPHERES is {_described(asked)}; expected True or False"
+        )
+    return asked
+
+
 def load_search(name: str) -> Search | None:
     """Load the search that a search space declares as ``SEARCH``; None if it lists trials.
 

@@ -19,7 +19,8 @@ from trainables.data.verification import read_vertex_table
 from trainables.spec import Roi, digest
 from trainables.spec.fields import Count, Flag, Int, Name, Size, Text
 from trainables.spec.records import read_record, record
-from trainables.spec.rois import ROI_ORDER, SIDES, Hemisphere
+from trainables.spec.rois import ALL_VERTICES, ROI_ORDER, SIDES, Hemisphere
+from trainables.spec.values import require
 from trainables.wording import some
 
 SCHEMA_VERSION: Final = 1
@@ -125,6 +126,12 @@ class Manifest:
     noise_ceiling_formula: Text | None = None
     """How the noise ceilings were computed; None where there are none, or where they were given."""
 
+    def __post_init__(self) -> None:
+        require(
+            all(ALL_VERTICES not in rois for rois in self.rois.values()),
+            f"rois: {ALL_VERTICES!r} names the ROI of all vertices of a hemisphere; rename the ROI",
+        )
+
     @property
     def data(self) -> str:
         """Digest of everything that affects a score: images, responses, ROI membership, split."""
@@ -164,9 +171,10 @@ def any_simulated(data: DataDirectory, shards: Iterable[str]) -> bool:
     return any(Manifest.read(shard).is_simulated for shard in there if is_there(shard))
 
 
-def list_rois(data: DataDirectory) -> list[Roi]:
+def list_rois(data: DataDirectory, *, whole: bool = False) -> list[Roi]:
     """List the ROIs of a data directory, sorted by subject, hemisphere and ROI_ORDER.
 
+    whole: list also ALL_VERTICES of each hemisphere, an ROI that no manifest names.
     Raises ValueError when there is no ingested subject or a manifest can't be read.
     """
     shards = data.shards()
@@ -178,11 +186,19 @@ def list_rois(data: DataDirectory) -> list[Roi]:
         )
     manifests = [Manifest.read(shard) for shard in shards]
     return [
-        Roi(m.dataset, m.subject, hemisphere, roi_name, m.rois[hemisphere][roi_name], m.data)
+        Roi(m.dataset, m.subject, hemisphere, roi_name, n_vertices, m.data)
         for m in manifests
         for hemisphere in SIDES
-        for roi_name in sorted(m.rois.get(hemisphere, {}), key=_roi_rank)
+        for roi_name, n_vertices in _sizes(m, hemisphere, whole=whole)
     ]
+
+
+def _sizes(manifest: Manifest, hemisphere: str, *, whole: bool) -> list[tuple[str, int]]:
+    """List the ROIs of a hemisphere with their numbers of vertices, in the order of ROI_ORDER."""
+    sizes = manifest.rois.get(hemisphere, {})
+    n_vertices = manifest.n_vertices.get(hemisphere, 0)
+    every = [(ALL_VERTICES, n_vertices)] if whole and n_vertices else []
+    return [*((name, sizes[name]) for name in sorted(sizes, key=_roi_rank)), *every]
 
 
 def _check_names(data: DataDirectory, shards: Collection[Path]) -> None:
@@ -235,11 +251,14 @@ def split_rows(shard: Path, manifest: Manifest, sides: Names, orders: Rows) -> t
 
 
 def read_vertices(shard: Path, roi: Roi) -> "np.ndarray[Any, np.dtype[np.int32]]":
-    """Read an ROI's vertices: (n_vertices,) columns of its hemisphere's responses, ascending."""
+    """Read an ROI's vertices: (n_vertices,) columns of its hemisphere's responses, ascending.
+
+    Those of ALL_VERTICES are all of the hemisphere.
+    """
     frame = read_vertex_table(shard, ["hemisphere", "vertex", "rois"]).to_pandas()
     chosen = frame[frame["hemisphere"] == roi.hemisphere]
-    vertices = chosen.loc[[roi.name in roi_names for roi_names in chosen["rois"]], "vertex"]
-    return np.sort(vertices.to_numpy(dtype=np.int32))
+    is_member = [roi.name == ALL_VERTICES or roi.name in roi_names for roi_names in chosen["rois"]]
+    return np.sort(chosen.loc[is_member, "vertex"].to_numpy(dtype=np.int32))
 
 
 def check_planned(shard: Path, manifest: Manifest, data: str) -> None:

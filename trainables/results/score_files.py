@@ -22,6 +22,7 @@ from trainables.results.provenance import code_version
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Roi
 from trainables.spec.evaluation import WorkItem, method_on, read_work_item
+from trainables.spec.rois import ALL_VERTICES
 from trainables.storage.atomic import VERIFIED, read_parquet, write_parquet
 
 if TYPE_CHECKING:
@@ -255,9 +256,12 @@ def summarise(table: pa.Table) -> dict[str, float]:
     """Summarise scores by protocol: mean and median r, share above 0, and number without an r.
 
     Keys are ``{protocol}_r_mean``, ``_r_median``, ``_share_positive``, ``_n_vertices``,
-    ``_n_constant``. A protocol without any r has only its counts.
+    ``_n_constant``. A protocol without any r has only its counts. The ROIs of whole hemispheres,
+    which hold the vertices of all others again, are left out where there are others.
     """
     summary: dict[str, float] = {}
+    others = table.filter(pc.not_equal(table["roi"], ALL_VERTICES))
+    table = others if len(others) else table
     for protocol in pc.unique(table["protocol"]).to_pylist():
         r = table.filter(pc.equal(table["protocol"], protocol))["r"]
         found = r.drop_null().to_numpy()

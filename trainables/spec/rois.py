@@ -47,13 +47,22 @@ HIGHER: Final = tuple(
     if family not in ("prf-visualrois", "streams")
     for roi_name in roi_names
 )
-ROI_ORDER: Final = (*EARLY, *HIGHER, *STREAMS)
+ALL_VERTICES: Final = "all"
+"""The ROI of every vertex of a hemisphere. It is in no data's list of ROIs: a search space or
+``--rois all`` asks for it."""
+ROI_ORDER: Final = (*EARLY, *HIGHER, *STREAMS, ALL_VERTICES)
+WHOLE_GROUP: Final = "whole"
+"""The ROI group of ALL_VERTICES, and its name in tables, where ``all`` names totals."""
+OVERLAPPING_GROUPS: Final = ("streams", WHOLE_GROUP)
+"""ROI groups whose vertices lie in other ROIs too: totals leave them out."""
 
 
 def roi_group_of(roi_name: str) -> str:
-    """Return the ROI group that tables report an ROI in: ``early``, ``higher`` or ``streams``."""
+    """Return the ROI group of an ROI: ``early``, ``higher``, ``streams`` or ``whole``."""
     if roi_name in EARLY:
         return "early"
+    if roi_name == ALL_VERTICES:
+        return WHOLE_GROUP
     return "streams" if roi_name in STREAMS else "higher"
 
 

@@ -19,7 +19,7 @@ from trainables.spec.objectives import (
     Temperature,
 )
 from trainables.spec.records import one_kind_of, record
-from trainables.spec.rois import NOD_ROIS, STREAMS, Roi
+from trainables.spec.rois import ALL_VERTICES, NOD_ROIS, STREAMS, Roi
 from trainables.spec.trial import Backbone, Trial
 from trainables.spec.values import digest, require
 
@@ -218,10 +218,11 @@ class Search:
         """Draw what n_rois trainings are fitted to, or return all if there are fewer.
 
         That is one ROI with enough vertices, or for pooled models the same of all subjects that
-        have it, two or more. Streams and NOD's areas are left out (NOD is evaluated with NSD's
-        models). The draw does not depend on the order of rois; the result is sorted by id.
+        have it, two or more. Streams, whole hemispheres and NOD's areas are left out (NOD is
+        evaluated with NSD's models). The draw does not depend on the order of rois; the result is
+        sorted by id.
         """
-        left_out = (*STREAMS, *NOD_ROIS)
+        left_out = (*STREAMS, *NOD_ROIS, ALL_VERTICES)
         large = [c for c in rois if c.n_vertices > self.min_vertices and c.name not in left_out]
         large.sort(key=lambda roi: roi.id)
         each = [(roi,) for roi in large] if self.kind is not Pooled else _pools(large)

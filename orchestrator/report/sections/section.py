@@ -8,10 +8,8 @@ from typing import ClassVar, Final, Literal
 import pandas as pd
 import pyarrow as pa
 
-from orchestrator.scores.rows import method_order
+from orchestrator.scores.rows import GROUPS, method_order
 
-GROUPS: Final = ("early", "higher", "streams")
-"""ROI groups in the order of all tables."""
 WIDE: Final = 9.0
 """Inches from which on a figure leaves the column of text."""
 POINTS: Final = 72

@@ -141,7 +141,8 @@ def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
     table = new_table(
         f"Layers, protocol {protocol}",
         "chosen: share of the ROIs (of each seed), and their mean r; at layer: mean r of all ROIs "
-        f"there; streams are left out where there are other ROIs{columns.note}",
+        f"there; streams and whole hemispheres are left out where there are other "
+        f"ROIs{columns.note}",
     )
     columns.add_to(table)
     table.add_column("layer", no_wrap=True)

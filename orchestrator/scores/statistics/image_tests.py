@@ -17,6 +17,7 @@ from orchestrator.scores.statistics.paired_predictions import (
 from orchestrator.scores.statistics.vertex_tests import VertexTests, compare_vertices
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
+from trainables.spec.rois import OVERLAPPING_GROUPS
 
 FALSE_DISCOVERIES: Final = 0.05
 """The expected share of false discoveries among vertices called better, or worse."""
@@ -60,8 +61,8 @@ def compare_over_images(
 
     vertices: rows of scores under ``nested``, averaged over seeds; ROIs of several seeds are left
     out, since one seed's predictions do not stand for all. places: the sweep's directory and that
-    of the shards. Corrected together are the vertices of a subject's ROIs,
-    streams apart, as they overlap the others. Raises ValueError when a file is damaged.
+    of the shards. Corrected together are the vertices of a subject's ROIs, streams and whole
+    hemispheres apart, as they overlap the others. Raises ValueError when a file is damaged.
     """
     several = vertices[vertices["method"].isin(methods) & (vertices["n_seeds"] > 1)]
     left_out = several["roi_id"].unique()
@@ -97,8 +98,9 @@ def _rows(one: PredictedRoi, tested: VertexTests, rois: pd.DataFrame) -> pd.Data
 
 
 def corrected(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add q: p corrected over the vertices of a subject, its streams apart."""
-    family = [frame["dataset"], frame["subject"], frame["group"] == "streams"]
+    """Add q: p corrected over the vertices of a subject, its overlapping ROI groups apart."""
+    apart = frame["group"].where(frame["group"].isin(OVERLAPPING_GROUPS), "")
+    family = [frame["dataset"], frame["subject"], apart]
     q = frame.groupby(family)["p"].transform(lambda p: np.array(adjust(p.tolist()), np.float64))
     return frame.assign(q=q)
 

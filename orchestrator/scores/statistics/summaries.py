@@ -19,7 +19,7 @@ from orchestrator.scores.rows import (
     rois_of,
     rows_by,
     subject_weights,
-    without_streams,
+    without_overlapping,
 )
 from orchestrator.scores.statistics.hierarchical_interval import Uncertainty, mean_uncertainty
 from orchestrator.scores.statistics.measured_differences import NOTHING, MeasuredDifferences
@@ -233,7 +233,7 @@ def _comparison(
 
 
 def choose_layers(vertices: pd.DataFrame, at_layers: pd.DataFrame) -> list[LayerChoice]:
-    """Count which layer each ROI chose; ROIs without an r, and the streams, are left out.
+    """Count which layer each ROI chose; ROIs without an r, and overlapping ones, are left out.
 
     vertices: one protocol, one row per vertex and trial. at_layers: one row per (trial, ROI,
     layer), r the mean over the ROI's vertices. An ROI counts once per seed.
@@ -242,7 +242,7 @@ def choose_layers(vertices: pd.DataFrame, at_layers: pd.DataFrame) -> list[Layer
     choices = []
     for method in method_order(scored["method"].unique()):
         of_method = scored[scored["method"] == method]
-        rois = without_streams(rois_of(of_method))
+        rois = without_overlapping(rois_of(of_method))
         chosen = of_method.groupby(["trial_id", "roi_id", "layer"], observed=True)["r"].mean()
         trials = chosen.reset_index().astype({"roi_id": str, "layer": str})
         trials = rois.join(trials.set_index("roi_id"), how="inner")

@@ -22,7 +22,7 @@ def read_progress(settings: SweepSettings, search: Search) -> Progress:
 
     Raises InputError (or ValueError) when the data has no suitable ROI or the weights are invalid.
     """
-    regions = search.choose(select(list_rois(settings.run.data), settings.selection))
+    regions = search.choose(select(list_rois(settings.run.data, whole=True), settings.selection))
     if not regions:
         pooled = " in two subjects" if search.kind is Pooled else ""
         raise InputError(

@@ -20,7 +20,7 @@ def test_rois_are_read_as_names_and_groups_in_the_order_of_tables() -> None:
     assert parse_rois("midventral") == ("midventral",)
 
 
-@pytest.mark.parametrize("text", ["", "V5", "V1v,", "v1v", "all"])
+@pytest.mark.parametrize("text", ["", "V5", "V1v,", "v1v", "whole"])
 def test_an_unknown_roi_is_reported_with_the_known_ones(text) -> None:
     with pytest.raises(InputError, match=r"--rois: unknown '.*'; expected early, higher.*V1v"):
         parse_rois(text)
@@ -48,6 +48,17 @@ def test_rois_are_selected_by_subject_hemisphere_and_roi() -> None:
     chosen = select(ALL_ROIS, Selection((2,), ("rh",), ("V1v", "EBA")))
     assert [roi.id for roi in chosen] == ["nsd-subj02-rh-V1v", "nsd-subj02-rh-EBA"]
     assert select(ALL_ROIS, Selection()) == ALL_ROIS
+
+
+def test_whole_hemispheres_are_selected_only_where_they_are_asked_for() -> None:
+    whole = [Roi("nsd", "subj01", side, "all", 12, "data-subj01") for side in ("lh", "rh")]
+    listed = [*rois(1), *whole]
+    assert parse_rois("all,V1v") == ("V1v", "all")
+    assert select(listed, Selection()) == rois(1)
+    assert select(listed, Selection(), whole=True) == listed
+    assert select(listed, Selection(rois=("V1v", "all"))) == listed
+    assert select(listed, Selection(rois=("V1v",)), whole=True) == rois(1)
+    assert select(listed, Selection(hemispheres=("rh",)), whole=True) == whole[1:]
 
 
 def test_a_subject_that_is_not_in_the_data_is_reported_with_those_that_are() -> None:

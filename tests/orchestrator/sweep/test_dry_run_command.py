@@ -38,6 +38,25 @@ def test_a_dry_run_of_chosen_rois_counts_these_alone(home, capsys) -> None:
     assert "3 trials: 0 done, 3 to run" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("more", "declared", "n_rois"),
+    [((), "", 5), ((), "WHOLE_HEMISPHERES = True", 7), (("--rois", "V1v,all"), "", 4)],
+)
+def test_whole_hemispheres_are_given_to_a_space_that_asks_for_them(
+    home, capsys, more, declared, n_rois
+) -> None:
+    note = 'def notes(rois):\n    yield f"{len(rois)} ROIs are given"\n'
+    (home / "space.py").write_text("\n\n".join((SPACE, declared, note)))
+    assert sweep.main(command("--dry-run", *more)) == 0
+    assert f"{n_rois} ROIs are given" in capsys.readouterr().out
+
+
+def test_another_declaration_of_whole_hemispheres_is_refused(home, capsys) -> None:
+    (home / "space.py").write_text(f"{SPACE}\n\nWHOLE_HEMISPHERES = 'lh'\n")
+    line = refusal(command("--dry-run"), home, capsys)
+    assert "space.py: WHOLE_HEMISPHERES is 'lh'; expected True or False" in line
+
+
 def test_a_dry_run_of_the_demonstration_s_space_on_other_data_makes_no_demonstration(
     home, capsys
 ) -> None:

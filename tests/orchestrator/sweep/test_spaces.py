@@ -34,6 +34,8 @@ TRIALS_OF_SPACE = {
     "paper": 194,
     "pooled": 194,
     "pooled_interleaved": 194,
+    "whole_hemisphere": 2,
+    "whole_hemisphere_demo": 2,
 }
 """Trials of each space on ALL_ROIS. A new space is added here, with its number."""
 
