@@ -24,6 +24,7 @@ from orchestrator.ingest.checked import Findings, Hemisphere, Responses, Subject
 from orchestrator.ingest.copies import inspect_images
 from orchestrator.ingest.entries import left_out, list_entries
 from orchestrator.ingest.noise_ceilings import read_ceiling
+from orchestrator.ingest.regions import NO_LABEL, regions_of
 from orchestrator.ingest.splits import split_images
 from trainables.spec.rois import HEMISPHERES, ROI_FAMILIES, ROI_ORDER
 
@@ -33,7 +34,6 @@ IMAGE_NAMES: Final[Mapping[Side, re.Pattern[str]]] = {
     "test": re.compile(r"test-([0-9]+)_(nsd-[0-9]+)\.png"),
 }
 """Names of the challenge's training and test images: place, and stimulus."""
-NO_LABEL: Final = 0
 
 
 def inspect_subject(
@@ -199,14 +199,7 @@ def read_regions(
     labels = read_labels(mask, n_vertices)
     if names is None:
         return {}
-    used = [int(label) for label in np.unique(labels) if label != NO_LABEL]
-    nameless = [str(label) for label in used if label not in names]
-    if nameless:
-        raise InputError(
-            f"{mask}: labels without a name in the mapping: {listed(nameless)}, the mapping names "
-            f"{', '.join(map(str, sorted(names)))}; download both again, or save 0 there"
-        )
-    return {names[label]: np.flatnonzero(labels == label).astype(np.int32) for label in used}
+    return regions_of(mask, labels, names, "the mapping")
 
 
 def check_count(path: Path, n_rows: int, folder: Path, n_images: int) -> None:
