@@ -59,8 +59,11 @@ def ceiling_from_ncsnr(ncsnr: NDArray[Any], repeats: Sequence[int]) -> NDArray[n
     return ceiling_of(ncsnr, noise_left(np.repeat(np.arange(1, len(repeats) + 1), repeats)))
 
 
-def ceiling_of(ncsnr: NDArray[Any], left: float) -> NDArray[np.float64]:
-    """Compute √(s² / (s² + m)) from ncsnr s, (n_vertices,), and m, the share of noise left."""
+def ceiling_of(ncsnr: NDArray[Any], left: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Compute √(s² / (s² + m)) from ncsnr s, (n_vertices,), and m, the share of noise left.
+
+    left: of all vertices, or (n_vertices,).
+    """
     signal = np.square(ncsnr.astype(np.float64))
     return np.asarray(np.sqrt(signal / (signal + left)))
 
@@ -151,10 +154,15 @@ def read_ceiling(
             f"{path}: {len(ncsnr):,} values of ncsnr, but the responses have {n_vertices:,} "
             "vertices; take it from the same subject, at the vertices of challenge space"
         )
+    check_ncsnr(path, ncsnr)
+    return ceiling_from_ncsnr(ncsnr, repeats).astype(np.float32)
+
+
+def check_ncsnr(path: Path, ncsnr: NDArray[Any]) -> None:
+    """Raise InputError for negative or infinite values of ncsnr; NaN is one that is not known."""
     outside = np.flatnonzero((ncsnr < 0) | np.isinf(ncsnr))
     if len(outside):
         raise InputError(
             f"{path}: expected ratios of 0 or more, found {len(outside):,} negative or infinite, "
             f"at vertices {listed(outside)}; save NaN where ncsnr is not known"
         )
-    return ceiling_from_ncsnr(ncsnr, repeats).astype(np.float32)
