@@ -36,8 +36,9 @@ def check_axes(path: Path, data: "h5py.Dataset", mask_path: Path, mask: NDArray[
     data: (trials, Z, Y, X). mask: (X Y Z,), 0 outside of the brain.
     """
     places = sample_places(mask)
-    has_data = read_columns(data, places).any(axis=0)
-    check_sample(path, mask_path, has_data, np.asarray(mask[places] != 0))
+    is_brain: NDArray[np.bool_] = mask[places].astype(bool)
+    has_data: NDArray[np.bool_] = np.any(read_columns(data, places), axis=0)
+    check_sample(path, mask_path, has_data, is_brain)
 
 
 def check_sample(
