@@ -10,9 +10,11 @@ _SPLIT_FIRST: Final = ("training_images", "training_fmri", "roi_masks")
 
 
 def layout_of(source: Path) -> str | None:
-    """Name the command that reads a folder of subjects: algonauts or nod; None for any other."""
+    """Name the command that reads a folder of subjects: algonauts, nod, nsd; None for others."""
     if (source / "derivatives" / "ciftify").is_dir():
         return "nod"
+    if (source / "nsddata").is_dir() or (source / "nsddata_betas").is_dir():
+        return "nsd"
     folders = [source, *(path for path in list_entries(source).kept if path.is_dir())]
     has_subjects = any((folder / "training_split").is_dir() for folder in folders)
     if has_subjects or all((source / name).is_dir() for name in _SPLIT_FIRST):
