@@ -20,18 +20,20 @@ _SIZE_BYTES: Final = 4
 """The last bytes of a gzip file: its size before compression, modulo 2^32."""
 
 
-def check_nifti_betas(path: Path, shape: Shape, n_trials: int) -> None:
+def check_nifti_betas(path: Path, shape: Shape, n_trials: int | None) -> None:
     """Check the header and the size of a session's betas, without reading them.
 
-    shape: X, Y, Z. Raises InputError for other shapes or types, or a truncated file.
+    shape: X, Y, Z. n_trials: None for any number. Raises InputError for other shapes or types, or
+    a truncated file.
     """
     image = open_nifti(path, "betas")
-    if image.shape != (*shape, n_trials):
-        same = sorted(image.shape) == sorted((*shape, n_trials))
-        reason = "the axes are in another order" if same else "of another subject or space"
+    expected_shape = (*shape, n_trials or image.shape[-1])
+    if image.shape != expected_shape:
+        same = sorted(image.shape) == sorted(expected_shape)
+        reason = "the axes are in another order" if same else "of another subject, space or design"
         raise InputError(
-            f"{path}: expected betas of (X, Y, Z, trials) = {(*shape, n_trials)}, found "
-            f"{image.shape}: {reason}; download it again"
+            f"{path}: expected betas of (X, Y, Z, trials) = {expected_shape}, found {image.shape}: "
+            f"{reason}; download it again"
         )
     kind = image.get_data_dtype()
     proxy: Any = image.dataobj

@@ -7,7 +7,7 @@ that is 0 in all trials has no data: outside of the brain mask, or lost in that 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
+from orchestrator.ingest.arrays import listed
 from orchestrator.ingest.entries import require_file
 
 if TYPE_CHECKING:
@@ -26,41 +27,56 @@ PER_CENT: Final = 300
 """What one per cent of signal change is stored as."""
 SATURATED: Final = 32_767
 """Values from here on, 109.2 %, were clipped."""
+AXES: Final = {2: "(trials, vertices)", 4: "(trials, Z, Y, X)"}
+"""As h5py shows them."""
 LARGEST_GAP: Final = 8
 """Columns that are not wanted are read with others where so few lie between two that are: a read
 of the file costs more than these."""
 
 
-@dataclass(frozen=True)
-class Percent:
-    """Betas in per cent, and how many of them were clipped."""
+@dataclass
+class Saturation:
+    """Counts saturated betas, by session."""
 
-    values: NDArray[np.float32]
-    """(n_trials, n_columns), NaN in columns without data."""
-    n_saturated: int
+    counts: dict[int, int] = field(default_factory=dict)
+    """Of each session, by its number from 1."""
+
+    def count(self, session: int, stored: NDArray[np.int16]) -> None:
+        """Add the saturated ones of stored betas of any shape."""
+        found = int((stored >= SATURATED).sum() + (stored <= -SATURATED).sum())
+        self.counts[session] = self.counts.get(session, 0) + found
+
+    def notes(self, folder: Path) -> list[str]:
+        """Say in a line how many there were; no line for none."""
+        total = sum(self.counts.values())
+        sessions = [str(session) for session, count in sorted(self.counts.items()) if count]
+        if not total:
+            return []
+        return [
+            f"{folder}: {total:,} betas are saturated at ±{SATURATED / PER_CENT:.1f} %, in session "
+            f"{listed(sessions)}; they are read as they are"
+        ]
 
 
-def to_percent(stored: NDArray[np.int16]) -> Percent:
+def to_percent(stored: NDArray[np.int16]) -> NDArray[np.float32]:
     """Convert stored betas, (n_trials, n_columns), to per cent; NaN where all trials are 0."""
     values = stored.astype(np.float32) / np.float32(PER_CENT)
     values[:, ~stored.any(axis=0)] = np.nan
-    n_saturated = int((stored >= SATURATED).sum() + (stored <= -SATURATED).sum())
-    return Percent(values, n_saturated)
+    return values
 
 
 @contextmanager
-def open_betas(path: Path, shape: tuple[int, ...]) -> Iterator["h5py.Dataset"]:
-    """Open the betas of an HDF5 file.
+def open_betas(path: Path, n_axes: int) -> Iterator["h5py.Dataset"]:
+    """Open the betas of an HDF5 file: of 2 axes, (trials, V), or of 4, (trials, Z, Y, X).
 
-    shape: (trials, V) or (trials, Z, Y, X). Raises InputError for another shape or type, and for
-    what can't be read while it is open.
+    Raises InputError for other axes or another type, and for what can't be read while it is open.
     """
     import h5py  # only this kind of file needs it
 
     require_file(path, "betas")
     try:
         with h5py.File(path, "r") as file:
-            yield _checked(path, file, shape)
+            yield _checked(path, file, n_axes)
     except OSError as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(
@@ -69,7 +85,7 @@ def open_betas(path: Path, shape: tuple[int, ...]) -> Iterator["h5py.Dataset"]:
         ) from error
 
 
-def _checked(path: Path, file: Any, shape: tuple[int, ...]) -> "h5py.Dataset":
+def _checked(path: Path, file: Any, n_axes: int) -> "h5py.Dataset":
     data = file.get(DATA_SET)
     if getattr(data, "shape", None) is None:
         raise InputError(
@@ -81,22 +97,34 @@ def _checked(path: Path, file: Any, shape: tuple[int, ...]) -> "h5py.Dataset":
             f"{path}: expected {DATA_SET} of int16, {PER_CENT} for one per cent, found "
             f"{data.dtype}; give the files as NSD has them"
         )
-    if data.shape != shape:
-        raise InputError(f"{path}: {_other_shape(data.shape, shape)}")
+    if data.ndim != n_axes or not data.size:
+        raise InputError(
+            f"{path}: expected {DATA_SET} of {AXES[n_axes]}, found {data.shape}; give the files as "
+            "NSD has them"
+        )
     return data
 
 
-def _other_shape(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
-    axes = "(trials, Z, Y, X)" if len(expected) == 4 else "(trials, vertices)"
-    problem = f"expected {DATA_SET} of {axes} = {expected}, found {found}"
+def stored_shape(path: Path, n_axes: int) -> tuple[int, ...]:
+    """Read the shape of an HDF5 file's betas; raises InputError as `open_betas`."""
+    with open_betas(path, n_axes) as data:
+        shape: tuple[int, ...] = data.shape
+    return shape
+
+
+def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise InputError unless betas have the expected trials and columns, in that order."""
+    if found == expected:
+        return
     if sorted(found) == sorted(expected):
-        return (
-            f"{problem}: the axes are in another order; save them as MATLAB's, which h5py shows "
-            "reversed"
-        )
-    if found[1:] == expected[1:]:
-        return f"{problem}: a session of {found[0]} trials; download it again"
-    return f"{problem}: of another subject or space; take it from those of the ROIs"
+        why = "the axes are in another order; save them as MATLAB's, which h5py shows reversed"
+    elif found[1:] == expected[1:]:
+        why = f"the design has {expected[0]} trials in this session; download it again"
+    else:
+        why = "of another subject or space; take it from those of the ROIs and other sessions"
+    raise InputError(
+        f"{path}: expected {DATA_SET} of {AXES[len(expected)]} = {expected}, found {found}: {why}"
+    )
 
 
 def read_columns(data: "h5py.Dataset", columns: NDArray[np.integer[Any]]) -> NDArray[np.int16]:

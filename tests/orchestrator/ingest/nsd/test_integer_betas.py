@@ -9,7 +9,14 @@ import pytest
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.nsd.brain_masks import check_axes
 from orchestrator.ingest.nsd.compressed_betas import check_nifti_betas, stream_trials
-from orchestrator.ingest.nsd.integer_betas import open_betas, read_columns, to_percent
+from orchestrator.ingest.nsd.integer_betas import (
+    Saturation,
+    check_shape,
+    open_betas,
+    read_columns,
+    stored_shape,
+    to_percent,
+)
 from orchestrator.ingest.nsd.volumes import read_volume
 from tests.builders.nsd_spaces import (
     N_TRIALS,
@@ -24,8 +31,8 @@ from tests.builders.nsd_spaces import (
 AXES = (N_TRIALS, *SHAPE[::-1])
 
 
-def columns_of(path, shape, columns):
-    with open_betas(path, shape) as data:
+def columns_of(path, n_axes, columns):
+    with open_betas(path, n_axes) as data:
         return read_columns(data, np.array(columns))
 
 
@@ -35,8 +42,8 @@ def test_columns_are_those_of_the_flattened_file(tmp_path, columns) -> None:
     flat = betas.reshape(N_TRIALS, -1)
     volume = write_hdf5(tmp_path / "volume.hdf5", betas)
     surface = write_hdf5(tmp_path / "lh.hdf5", flat)
-    assert np.array_equal(columns_of(volume, AXES, columns), flat[:, columns])
-    assert np.array_equal(columns_of(surface, flat.shape, columns), flat[:, columns])
+    assert np.array_equal(columns_of(volume, 4, columns), flat[:, columns])
+    assert np.array_equal(columns_of(surface, 2, columns), flat[:, columns])
     if columns:
         zipped = write_compressed(tmp_path / "volume.nii.gz", betas, ">i2")
         check_nifti_betas(zipped, SHAPE, N_TRIALS)
@@ -46,10 +53,18 @@ def test_columns_are_those_of_the_flattened_file(tmp_path, columns) -> None:
 
 def test_stored_betas_are_300_for_a_per_cent_and_columns_of_zeros_have_no_data() -> None:
     stored = np.array([[300, 0, 0, 32_767], [-150, 0, 3, -32_768]], np.int16)
-    percent = to_percent(stored)
     expected = [[1, np.nan, 0, 109.22333], [-0.5, np.nan, 0.01, -109.226666]]
-    np.testing.assert_allclose(percent.values, expected, rtol=1e-6)
-    assert percent.n_saturated == 2
+    np.testing.assert_allclose(to_percent(stored), expected, rtol=1e-6)
+
+
+def test_saturated_betas_are_counted_by_session(tmp_path) -> None:
+    saturation = Saturation()
+    assert saturation.notes(tmp_path) == []
+    saturation.count(3, np.array([[32_767, 5]], np.int16))
+    saturation.count(4, np.array([[1, 5]], np.int16))
+    saturation.count(3, np.array([[-32_768, -32_767]], np.int16))
+    (note,) = saturation.notes(tmp_path)
+    assert f"{tmp_path}: 3 betas are saturated at ±109.2 %, in session 3" in note
 
 
 def test_only_chosen_chunks_are_read(tmp_path) -> None:
@@ -62,9 +77,9 @@ def test_only_chosen_chunks_are_read(tmp_path) -> None:
         )
         data[:] = 7
         data.id.write_direct_chunk((0, 20), b"no compressed content")
-    assert (columns_of(path, (N_TRIALS, 40), [0, 1, 38]) == 7).all()
+    assert (columns_of(path, 2, [0, 1, 38]) == 7).all()
     with pytest.raises(InputError, match=r"lh.hdf5: .*; download it again"):
-        columns_of(path, (N_TRIALS, 40), [20])
+        columns_of(path, 2, [20])
 
 
 def hdf5(betas=None, data_set="betas", kind=np.int16):
@@ -73,8 +88,7 @@ def hdf5(betas=None, data_set="betas", kind=np.int16):
     def check(folder):
         values = volume_betas() if betas is None else betas
         path = write_hdf5(folder / "b.hdf5", values, data_set, kind)
-        with open_betas(path, AXES):
-            pass
+        check_shape(path, stored_shape(path, 4), AXES)
 
     return check
 
@@ -108,13 +122,17 @@ def spoilt(path) -> None:
 REFUSED = {
     "axes as MATLAB's": (hdf5(betas=volume_betas().T), "the axes are in another order"),
     "two axes exchanged": (hdf5(betas=volume_betas().swapaxes(1, 2)), "another order"),
-    "fewer trials": (hdf5(betas=volume_betas()[:5]), "a session of 5 trials"),
+    "fewer trials": (hdf5(betas=volume_betas()[:5]), "the design has 6 trials in this session"),
     "another subject": (hdf5(betas=volume_betas()[..., :4]), "of another subject or space"),
     "floats": (hdf5(kind=np.float32), "expected betas of int16, 300 for one per cent"),
     "unsigned": (hdf5(kind=np.uint16), "found uint16"),
     "another name": (hdf5(data_set="beta"), "expected a data set betas, found beta"),
     "transposed": (nifti(volume_betas().T), "the axes are in another order"),
-    "another volume": (nifti(volume_betas()[:, :2]), "of another subject or space"),
+    "another volume": (nifti(volume_betas()[:, :2]), "of another subject, space or design"),
+    "of a surface": (
+        hdf5(betas=volume_betas()[:, 0, 0]),
+        "expected betas of (trials, Z, Y, X), found (6, 5)",
+    ),
     "float betas": (nifti(kind=np.float32), "found float32 of slope 1.0"),
     "scaled": (nifti(damage=scaled), "of slope 0.003"),
     "truncated": (nifti(damage=cut_content), "not as long as its header says"),
@@ -137,8 +155,8 @@ def test_malformed_betas_are_refused_in_a_line(case, tmp_path) -> None:
 def test_a_file_that_is_cut_is_refused(tmp_path) -> None:
     path = write_hdf5(tmp_path / "b.hdf5", volume_betas())
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError, match="expected betas as an HDF5 file"), open_betas(path, AXES):
-        pass
+    with pytest.raises(InputError, match="expected betas as an HDF5 file"):
+        stored_shape(path, 4)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +178,7 @@ def test_equal_axes_in_another_order_are_refused_by_the_brain_mask(tmp_path, tur
 
     def check(values, name):
         path = write_hdf5(tmp_path / name, values)
-        with open_betas(path, (N_TRIALS, 6, 6, 6)) as data:
+        with open_betas(path, 4) as data:
             check_axes(path, data, tmp_path / "brainmask.nii.gz", found)
 
     check(betas, "right.hdf5")
