@@ -9,6 +9,9 @@ import nibabel
 import numpy as np
 from nibabel.freesurfer.mghformat import MGHImage
 
+from orchestrator.ingest.nsd.files import NsdFiles
+from orchestrator.ingest.nsd.settings import NsdChoices
+
 N_TRIALS = 6
 N_NATIVE = {"lh": 9, "rh": 10}
 SHAPE = (5, 4, 3)
@@ -22,6 +25,12 @@ class NsdSpaces:
     """One subject's labels on the native surface, on fsaverage and in a volume."""
 
     root: Path
+
+    def files(self, space: str, sessions=(1, 2)) -> NsdFiles:
+        return NsdFiles(self.root, 1, sessions, NsdChoices(space=space))
+
+    def betas(self, space: str) -> Path:
+        return self.files(space).betas
 
     @property
     def label(self) -> Path:

@@ -1,4 +1,4 @@
-"""Read betas on the subject's own surface: ``{lh,rh}.betas_session01.hdf5``, see `integer_betas`."""
+"""Read betas on the subject's own surface: ``lh.betas_session01.hdf5``, see `integer_betas`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -55,6 +55,14 @@ class BetaSpace(Protocol):
 
 def open_space(files: NsdFiles) -> BetaSpace:
     """Return the reader of a subject's betas, without opening a file."""
-    from orchestrator.ingest.nsd.fsaverage import FsaverageBetas
+    if files.choices.space == "fsaverage":
+        from orchestrator.ingest.nsd.fsaverage import FsaverageBetas
 
-    return FsaverageBetas(files)
+        return FsaverageBetas(files)
+    if files.choices.space == "nativesurface":
+        from orchestrator.ingest.nsd.native_surface import NativeBetas
+
+        return NativeBetas(files)
+    from orchestrator.ingest.nsd.volume_betas import VolumeBetas
+
+    return VolumeBetas(files)
