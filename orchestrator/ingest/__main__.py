@@ -2,6 +2,7 @@
 
 cortex-sweep ingest algonauts SRC --out DATA
 cortex-sweep ingest nod SRC --out DATA --atlas FILE
+cortex-sweep ingest mosaic FILES --out DATA --atlas FILE --stimuli DIR
 cortex-sweep ingest task SRC --out DATA --name NAME
 cortex-sweep ingest simulate --out SRC
 """
@@ -12,6 +13,7 @@ from typing import Final
 from orchestrator.cli.app import new_app, run_app
 from orchestrator.cli.process import leave
 from orchestrator.ingest.algonauts.command import algonauts
+from orchestrator.ingest.mosaic.command import mosaic
 from orchestrator.ingest.nod.command import nod
 from orchestrator.ingest.simulate.command import simulate
 from orchestrator.ingest.task.command import task
@@ -19,8 +21,9 @@ from orchestrator.ingest.task.command import task
 app: Final = new_app("ingest", "Read a data set's folders into the shards that sweeps use.")
 app.command(algonauts, sort_key=0)
 app.command(nod, sort_key=1)
-app.command(task, sort_key=2)
-app.command(simulate, sort_key=3)
+app.command(mosaic, sort_key=2)
+app.command(task, sort_key=3)
+app.command(simulate, sort_key=4)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -104,7 +104,7 @@ def ingest_subjects(
     done, checked = _check_everything(files, inspect, out, settings)
     remove_stale(out.path)
     written = _write(checked, out, settings, num_cpus) if checked else {}
-    ingested = [(done | written)[file.subject] for file in files]
+    ingested = [(done | written)[file.shard] for file in files]
     Console().print(summarise(ingested, out))
     return ingested
 
@@ -119,12 +119,12 @@ def _check_everything(
     for file in files:
         manifest = findings.attempt(read_existing, file, out, settings)
         if manifest is not None:
-            done[file.subject] = Ingested(manifest, None)
+            done[file.shard] = Ingested(manifest, None)
     findings.attempt(check_out, out)
-    waiting = [file for file in files if file.subject not in done]
+    waiting = [file for file in files if file.shard not in done]
     with progress_bars() as progress:
         for file in waiting:
-            with bar(progress, f"{file.subject} checking", file.count_images()) as looked:
+            with bar(progress, f"{file.shard} checking", file.count_images()) as looked:
                 subject = inspect(file, settings.split, findings, looked)
             if subject is not None:
                 checked.append(subject)
@@ -148,12 +148,12 @@ def _write(
         with (
             prepared(checked, out) as subject,
             progress_bars() as progress,
-            bar(progress, f"{subject.subject} writing", len(subject.images)) as advance,
+            bar(progress, f"{subject.shard} writing", len(subject.images)) as advance,
         ):
             images = counted(stream_images(subject.images, settings.image_size), advance)
             apart = refuse_same_pictures(images, subject.images, subject.split.sides)
             manifest = write_subject(subject, apart, out, settings)
-        written[checked.subject] = Ingested(manifest, time.perf_counter() - start)
+        written[checked.shard] = Ingested(manifest, time.perf_counter() - start)
     return written
 
 
@@ -165,7 +165,7 @@ def prepared(subject: Subject, out: DataDirectory) -> Iterator[Subject]:
         return
     with scratch_directory(out.path, subject.shard) as scratch:
         with byte_bars() as progress:
-            name = f"{subject.subject} reading responses"
+            name = f"{subject.shard} reading responses"
             with bar(progress, name, preparation.n_bytes) as advance:
                 ready = preparation.run(scratch, advance)
         yield ready
@@ -224,7 +224,7 @@ def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:
         rate = "was there" if done.seconds is None else f"{manifest.n_images / done.seconds:,.0f}"
         rois = sum(len(roi_names) for roi_names in manifest.rois.values())
         table.add_row(
-            manifest.subject,
+            f"{manifest.dataset}-{manifest.subject}",
             f"{manifest.n_train:,}",
             f"{manifest.n_test:,}",
             " + ".join(f"{n:,} {side}" for side, n in manifest.n_vertices.items()),

@@ -42,13 +42,21 @@ def read_atlas(path: Path, known: Sequence[Grayordinates]) -> Regions:
     known: grayordinates of the subject's files. A .mat file has labels without vertices, which
     are assigned by their number. Raises InputError when the file can't be interpreted.
     """
-    labels, names = _read_dlabel(path) if path.suffix == ".nii" else (_read_mat(path, known), {})
+    labels, names = read_labels(path, known)
     named = {key: match for key, name in names.items() if (match := _LABEL_NAME.fullmatch(name))}
     if named:
         return _by_name(path, labels, {key: (m[1], m[2]) for key, m in named.items()})
-    _check_unnamed(path, labels, names)
-    _check_sides(path, labels)
+    check_unnamed(path, labels, names)
+    check_sides(path, labels)
     return _pick(labels, {roi: [key, key + N_AREAS] for roi, key in KEYS.items()})
+
+
+def read_labels(path: Path, known: Sequence[Grayordinates]) -> tuple[Labels, Mapping[int, str]]:
+    """Read the label of each vertex, and the names of labels; a .mat file has no names.
+
+    known: as for `read_atlas`. Raises InputError when the file can't be interpreted.
+    """
+    return _read_dlabel(path) if path.suffix == ".nii" else (_read_mat(path, known), {})
 
 
 def _by_name(path: Path, labels: Labels, names: Mapping[int, tuple[str | None, str]]) -> Regions:
@@ -72,7 +80,7 @@ def _pick(labels: Labels, of_roi: Mapping[str, Sequence[int]]) -> Regions:
     }
 
 
-def _check_unnamed(path: Path, labels: Labels, names: Mapping[int, str]) -> None:
+def check_unnamed(path: Path, labels: Labels, names: Mapping[int, str]) -> None:
     """Raise InputError when labels in use have other names: their keys are of other areas."""
     used = np.unique(np.concatenate([keys for _, keys in labels.values()])).tolist()
     found = [names[key] for key in used if not _MEANINGLESS.fullmatch(names.get(key, "").strip())]
@@ -83,7 +91,7 @@ def _check_unnamed(path: Path, labels: Labels, names: Mapping[int, str]) -> None
         )
 
 
-def _check_sides(path: Path, labels: Labels) -> None:
+def check_sides(path: Path, labels: Labels) -> None:
     """Raise InputError unless one hemisphere's keys are 1 to 180, and the other's above it."""
     raised = set()
     for side, (_, keys) in labels.items():

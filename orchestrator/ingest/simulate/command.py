@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.ingest.simulate.photographs import Photographs
 
 AlgonautsLayout = Literal["subject-first", "split-first"]
-Layout = Literal[AlgonautsLayout, "nod", "imagefolder"]
+Layout = Literal[AlgonautsLayout, "nod", "mosaic", "imagefolder"]
 MIN_PHOTOGRAPHS: Final = 100
 """Fewer make no training and test images worth a fine-tuning."""
 
@@ -32,7 +32,8 @@ class SimulationOptions:
         PositiveInteger | None,
         Parameter(show_default="900, or all of --images but four"),
     ] = None
-    """Images with responses per subject."""
+    """Images with responses per subject; in MOSAIC's layout, of which a subject takes 135 MB with
+    its default, 200."""
     images: Annotated[Path | None, Parameter(metavar="DIR")] = None
     """Show these photographs, at any depth below DIR, to all subjects instead of procedural scenes;
     only early ROIs respond. Not for NOD's layout or a task."""
@@ -40,12 +41,13 @@ class SimulationOptions:
     """Width and height of the images."""
     shared: Annotated[
         NonNegativeInteger | None,
-        Parameter(show_default="200, or two ninths of fewer images"),
+        Parameter(show_default="200, or two ninths of fewer images; a fifth in MOSAIC's layout"),
     ] = None
-    """Images that all subjects share; not in NOD's layout, where subjects share none."""
+    """Images that all subjects share, in MOSAIC's layout the test images; not in NOD's layout,
+    where subjects share none."""
     layout: Layout = "subject-first"
-    """Layout of the files: Algonauts 2023 by subject or by split, NOD, or an image-classification
-    task with one directory per class."""
+    """Layout of the files: Algonauts 2023 by subject or by split, NOD, MOSAIC, or an
+    image-classification task with one directory per class."""
     permute_responses: Flag = False
     """Shuffle the responses over images, as a negative control."""
     seed: NonNegativeInteger = 0
@@ -60,10 +62,10 @@ def simulate(
     out: Annotated[Path, Parameter(metavar="SRC", help="New or empty directory.")],
     options: SimulationOptions = SimulationOptions(),
 ) -> None:
-    """Write simulated subjects in the layout of the Algonauts 2023 files or of NOD.
+    """Write simulated subjects in the layout of the Algonauts 2023 files, of NOD or of MOSAIC.
 
-    Images are procedural or your own, and responses follow a known forward model. `algonauts` or
-    `nod` reads them like real data. In the Algonauts layouts, the noise ceilings are in
+    Images are procedural or your own, and responses follow a known forward model. `algonauts`,
+    `nod` or `mosaic` reads them like real data. In the Algonauts layouts, the noise ceilings are in
     SRC/noise_ceilings.
     `--layout imagefolder` writes an image-classification task instead, which `task` reads.
     """
@@ -72,8 +74,8 @@ def simulate(
     if options.layout == "imagefolder":
         _simulate_task(out, options)
     else:
-        by_layout = _simulate_nod if options.layout == "nod" else _simulate_algonauts
-        by_layout(out, options)
+        by_layout = {"nod": _simulate_nod, "mosaic": _simulate_mosaic}
+        by_layout.get(options.layout, _simulate_algonauts)(out, options)
         sys.stdout.write(f"{out}: {len(options.subjects)} subjects simulated\n")
     if options.weights is not None:
         from orchestrator.ingest.simulate.pretrained_weights import make_weights
@@ -111,6 +113,22 @@ def _simulate_nod(out: Path, options: SimulationOptions) -> None:
         seed=options.seed,
     )
     simulate_nod(out, settings)
+
+
+def _simulate_mosaic(out: Path, options: SimulationOptions) -> None:
+    from orchestrator.ingest.simulate.mosaic import simulate_mosaic
+    from orchestrator.ingest.simulate.mosaic_ground_truth import MosaicSimulation
+
+    n_images = options.n_images or MosaicSimulation().n_images
+    settings = MosaicSimulation(
+        subjects=options.subjects,
+        n_images=n_images,
+        n_shared=n_images // 5 if options.shared is None else options.shared,
+        image_size=options.image_size,
+        permute_responses=options.permute_responses,
+        seed=options.seed,
+    )
+    simulate_mosaic(out, settings)
 
 
 def _simulate_algonauts(out: Path, options: SimulationOptions) -> None:
