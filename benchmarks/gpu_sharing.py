@@ -24,7 +24,7 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from trainables.compute.device import use_threads
 from trainables.models import backbones
-from trainables.models.backbones import normalise
+from trainables.models.normalisation import normalise
 
 READY_SECONDS: Final = 300.0
 """Timeout in seconds for all processes to build their backbone."""

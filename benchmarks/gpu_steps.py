@@ -20,6 +20,7 @@ from trainables.encoding.features import FeatureStore, Storage, extract
 from trainables.encoding.pca import gram, principal_components
 from trainables.encoding.ridge import Fold, correlate
 from trainables.models import backbones
+from trainables.models.normalisation import normalise
 from trainables.spec import ALEXNET_LAYERS, Encoding
 
 ALPHAS: Final = Encoding().alphas
@@ -87,7 +88,7 @@ def training(report: Report, device: torch.device, small: bool) -> None:
             except RuntimeError as error:
                 report.add(name, error=str(error)[:200])
     images = draw(size.batch_size, size, device)
-    report.measure("normalise a batch", lambda: backbones.normalise(images), device)
+    report.measure("normalise a batch", lambda: normalise(images), device)
 
 
 def _seconds_of_step(report: Report, name: str, stepper: Stepper) -> float:

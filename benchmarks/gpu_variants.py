@@ -12,6 +12,7 @@ from benchmarks.programme import VERTICES
 from trainables.compute.precision import full_float32
 from trainables.models import backbones
 from trainables.models.finetuned import build_model
+from trainables.models.normalisation import normalise
 from trainables.spec import Contrastive
 
 
@@ -98,7 +99,7 @@ class Stepper:
             (self._replay or self._step)()
 
     def _step(self) -> None:
-        self._learn(backbones.normalise(self._images))
+        self._learn(normalise(self._images))
 
     def _learn(self, images: Tensor) -> None:
         model = self._model
@@ -111,7 +112,7 @@ class Stepper:
 
     def _captured(self) -> Callable[[], object]:
         """Record a step as a CUDA graph; normalisation can't be recorded, so it comes before."""
-        images = backbones.normalise(self._images)
+        images = normalise(self._images)
         side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):

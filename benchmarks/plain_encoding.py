@@ -17,7 +17,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from benchmarks.encoding_problem import Array, Problem
 from orchestrator.ingest.images import decode_image
 from trainables.encoding.protocols import contiguous_folds
-from trainables.models.backbones import normalise
+from trainables.models.normalisation import normalise
 from trainables.spec import Protocol
 
 BATCH: Final = 64

@@ -3,7 +3,8 @@
 import torch
 
 from orchestrator.cli.errors import InputError
-from trainables.models.backbones import build, layer_extractor
+from trainables.models.backbones import build
+from trainables.models.layers import layer_extractor
 from trainables.wording import meant
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from trainables.spec import Protocol, Roi
+from trainables.spec.backbone import Channels
 from trainables.spec.evaluation import AnyWorkItem, method_on, training_of
 from trainables.spec.fields import Count, Flag, Int, Label, Number, Size, Text
 from trainables.spec.records import read_record, record
@@ -40,10 +41,15 @@ class Preprocessing:
 
     image_size: Count
     """Height and width in pixels; images are resized to it without a crop."""
-    mean: tuple[Number, Number, Number]
+    mean: Channels
     """Per channel, of values from 0 to 1."""
-    std: tuple[Number, Number, Number]
+    std: Channels
     resize: Text = "bilinear, antialiased (Pillow)"
+
+    @property
+    def scale(self) -> tuple[Channels, Channels]:
+        """Return the mean and the deviation of each channel."""
+        return self.mean, self.std
 
 
 @record

@@ -14,6 +14,7 @@ from orchestrator.encoding_models.config import BACKBONE, PCA, READOUT, ModelDir
 from trainables.encoding.readout import Projection, Readout
 from trainables.exceptions import Denied
 from trainables.models import backbones
+from trainables.models.normalisation import set_pixels
 from trainables.models.weights import check_fit
 from trainables.storage.atomic import hash_file
 from trainables.storage.tensor_files import write_tensors
@@ -28,20 +29,22 @@ class TensorFiles:
     Everything is on the CPU. Raises ValueError naming a file that is missing, damaged or changed.
     """
 
-    _backbones: dict[str, nn.Module] = field(default_factory=dict)
+    _backbones: dict[tuple[object, ...], nn.Module] = field(default_factory=dict)
     _projections: dict[str, Projection] = field(default_factory=dict)
 
     def backbone(self, model: ModelDirectory) -> nn.Module:
         """Return the backbone, which models of one backbone share, in eval mode."""
         digest = model.config.weights.sha256[BACKBONE]
-        if digest not in self._backbones:
+        key = (digest, model.config.preprocessing.scale)
+        if key not in self._backbones:
             path = model.path / BACKBONE
-            network = backbones.build(model.config.architecture)
+            preprocessing = model.config.preprocessing
+            network = set_pixels(backbones.build(model.config.architecture), preprocessing.scale)
             state = _read(path, digest)
             check_fit(state, network, f"{path}: does not fit {model.config.architecture}")
             network.load_state_dict(state)
-            self._backbones[digest] = network.eval()
-        return self._backbones[digest]
+            self._backbones[key] = network.eval()
+        return self._backbones[key]
 
     def projection(self, model: ModelDirectory) -> Projection:
         """Return the PCA, which models of one backbone, layer and subject share."""

@@ -12,11 +12,11 @@ from orchestrator.encoding_models.layer_reader import LayerReader
 
 
 def by_backbone(models: Iterable[ModelDirectory]) -> list[list[ModelDirectory]]:
-    """Group models by the content of their backbone and the size of its images."""
-    groups: dict[tuple[str, int], list[ModelDirectory]] = {}
+    """Group models by the content of their backbone and what happens to its images."""
+    groups: dict[tuple[object, ...], list[ModelDirectory]] = {}
     for model in models:
         config = model.config
-        key = (config.weights.sha256[BACKBONE], config.preprocessing.image_size)
+        key = (config.weights.sha256[BACKBONE], config.preprocessing)
         groups.setdefault(key, []).append(model)
     return list(groups.values())
 

@@ -70,7 +70,7 @@ def check_backbones(trials: Sequence[Trial], weights: Path | None, costs: Costs)
     """Check weights and layers of the trials' backbones; return notes on missing downloads.
 
     Raises ValueError for weights that do not fit or are not finite, and for layers that a backbone
-    does not have. Weights of torchvision that are not on this machine are not downloaded.
+    does not have. Published weights that are not on this machine are not downloaded.
     """
     notes = []
     for backbone in sorted({one.backbone for one in trials}, key=lambda one: str(one)):
@@ -92,9 +92,9 @@ def check_weights(backbone: Backbone, weights: Path | None) -> str | None:
     """Check a backbone's weights, and return a note if workers have yet to download them."""
     if has_weights(backbone, weights):
         return None
-    from trainables.models.backbones import published_weights
+    from trainables.models.backbones import download_megabytes
 
-    size = published_weights(backbone).meta.get("_file_size")
+    size = download_megabytes(backbone)
     return (
         f"{backbone.architecture}: its weights {backbone.weights} are not on this machine; they "
         f"are downloaded when the first trial starts" + (f" ({size:,.0f} MB)" if size else "")

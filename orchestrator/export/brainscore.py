@@ -28,7 +28,9 @@ from orchestrator.export.write import temporary_directory
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.models.backbones import OWN_ARCHITECTURES
+from trainables.models.timm_networks import size_options
 from trainables.results.provenance import code_version
+from trainables.spec.backbone import TIMM, Channels
 from trainables.spec.evaluation import training_of
 from trainables.spec.rois import HIGHER
 from trainables.storage.atomic import write_text
@@ -61,11 +63,12 @@ class Plugin:
     """The layer of each of Brain-Score's regions; empty unless all are known."""
     image_size: int
     visual_degrees: int
+    pixels: tuple[Channels, Channels]
+    """Mean and deviation of each channel."""
 
 
 def write_plugin(out: Path, plugin: Plugin, network: nn.Module) -> Path:
     """Write a plug-in's folder, complete or not at all; return it."""
-    own = plugin.architecture in OWN_ARCHITECTURES
     n_parameters = sum(one.numel() for one in network.parameters())
     values = {
         "identifier": plugin.identifier,
@@ -76,9 +79,9 @@ def write_plugin(out: Path, plugin: Plugin, network: nn.Module) -> Path:
         "image_size": plugin.image_size,
         "visual_degrees": plugin.visual_degrees,
         "n_parameters": n_parameters,
-        "module": "trainables.models.backbones" if own else "torchvision.models",
-        "builder": "build" if own else "get_model",
-        "package": "cortex-sweep" if own else "torchvision",
+        "mean": plugin.pixels[0],
+        "std": plugin.pixels[1],
+        **_source(plugin.architecture),
     }
     with temporary_directory(out, plugin.identifier) as directory:
         write_backbone(directory / BACKBONE, network)
@@ -90,6 +93,22 @@ def write_plugin(out: Path, plugin: Plugin, network: nn.Module) -> Path:
             write_text(path, json.dumps(dict(plugin.region_layers)) + "\n")
         rename(directory, out / plugin.identifier)
     return out / plugin.identifier
+
+
+def _source(architecture: str) -> dict[str, object]:
+    """Return where a plug-in's network comes from: the call that builds it, and its package."""
+    if architecture in OWN_ARCHITECTURES:
+        place, builder, package = "trainables.models.backbones", "build", "cortex-sweep"
+        arguments = repr(architecture)
+    elif architecture.startswith(TIMM):
+        place, builder, package = "timm", "create_model", "timm"
+        options = size_options(architecture)
+        named = [f"{name}={value}" for name, value in options.items()]
+        arguments = ", ".join([repr(architecture.removeprefix(TIMM)), *named])
+    else:
+        place, builder, package = "torchvision.models", "get_model", "torchvision"
+        arguments = repr(architecture)
+    return {"module": place, "builder": builder, "package": package, "arguments": arguments}
 
 
 def export_plugins(sources: Sources, chosen: Sequence[Chosen], out: Path, console: Console) -> None:
@@ -137,6 +156,7 @@ def _describe(
         layers=tuple(name for name in modules if name in wanted),
         region_layers=region_layers(group),
         image_size=manifest.image_size,
+        pixels=trial.backbone.scale,
         visual_degrees=VISUAL_DEGREES.get(manifest.dataset, USUAL_DEGREES),
     )
 

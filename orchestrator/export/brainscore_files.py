@@ -34,12 +34,13 @@ from {module} import {builder} as build_network
 
 LAYERS = {layers}
 IMAGE_SIZE = {image_size}
+MEAN, STD = {mean}, {std}
 VISUAL_DEGREES = {visual_degrees}
 BIBTEX = ""
 
 
 def get_model():
-    network = build_network("{architecture}")
+    network = build_network({arguments})
     network.load_state_dict(load_file(Path(__file__).with_name("backbone.safetensors")))
     for module in network.modules():
         if hasattr(module, "inplace"):
@@ -47,7 +48,12 @@ def get_model():
     wrapper = PytorchWrapper(
         identifier="{identifier}",
         model=network.eval(),
-        preprocessing=partial(load_preprocess_images, image_size=IMAGE_SIZE),
+        preprocessing=partial(
+            load_preprocess_images,
+            image_size=IMAGE_SIZE,
+            normalize_mean=MEAN,
+            normalize_std=STD,
+        ),
     )
     wrapper.image_size = IMAGE_SIZE
     return wrapper

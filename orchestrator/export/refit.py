@@ -80,7 +80,7 @@ def load_backbone(sources: Sources, chosen: Chosen) -> nn.Module:
     if is_untuned(work_item):
         return backbones.load(trial.backbone, sources.weights)
     checkpoint = sources.runs.checkpoints(work_item.training_id)
-    return load_network(checkpoint, trial.backbone.architecture)
+    return load_network(checkpoint, trial.backbone)
 
 
 @dataclass(frozen=True)

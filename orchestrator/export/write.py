@@ -36,8 +36,8 @@ from orchestrator.export.refit import HALF_CHANGE, FittedModel, FittedWork
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.data.verification import read_vertex_table
-from trainables.models.backbones import IMAGENET_MEAN, IMAGENET_STD
 from trainables.results.provenance import code_version
+from trainables.spec.evaluation import training_of
 from trainables.storage.atomic import write_text
 from trainables.storage.local_files import rename
 from trainables.storage.temporary_files import temporary_name
@@ -137,7 +137,9 @@ class ModelWriter:
             layer=chosen.layer,
             fit=self._fit,
             n_fitted=model.n_fitted,
-            preprocessing=Preprocessing(manifest.image_size, IMAGENET_MEAN, IMAGENET_STD),
+            preprocessing=Preprocessing(
+                manifest.image_size, *training_of(chosen.work_item).backbone.scale
+            ),
             score=Score(
                 protocol=chosen.protocol,
                 n_test=chosen.n_test,

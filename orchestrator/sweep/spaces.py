@@ -16,6 +16,7 @@ from typing import Final
 import search_spaces
 from orchestrator.cli.errors import InputError
 from orchestrator.sweep.confinement import LOADING, confined, first_items
+from trainables.models.backbone_facts import with_pixels
 from trainables.spec import FROM_FILE, Backbone, Roi, Trial
 from trainables.spec.evaluation import with_rois_of
 from trainables.spec.search import Search
@@ -251,12 +252,15 @@ def _with_weights(trial: Trial, weights: str | None) -> Trial:
 
 
 def start_from(backbone: Backbone, weights: str | None) -> Backbone:
-    """Replace a backbone's weights, if given; raise InputError if it needs a weights file."""
+    """Replace a backbone's weights, if given, and fill in how its pixels are scaled.
+
+    Raises InputError if it needs a weights file, ValueError if timm has no such network.
+    """
     if weights is None and backbone.weights == FROM_FILE:
         raise InputError(
             f"the search space starts {backbone.architecture} from a file; give --weights FILE"
         )
-    return replace(backbone, weights=weights or backbone.weights)
+    return with_pixels(replace(backbone, weights=weights or backbone.weights))
 
 
 def with_seeds(trials: Iterable[Trial], seeds: int) -> list[Trial]:

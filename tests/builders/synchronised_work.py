@@ -12,8 +12,8 @@ from torchvision.ops import StochasticDepth
 from benchmarks.small_shards import plant
 from trainables.data.images import ResidentImages
 from trainables.exceptions import Abandoned, Diverged, ProcessGroupBroken, Stopped
-from trainables.models.backbones import normalise
 from trainables.models.finetuned import FinetunedModel, build_model, embedder_of
+from trainables.models.normalisation import normalise
 from trainables.models.self_supervised import SelfSupervisedModel
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Contrastive, Pooled, Regression, SelfSupervised

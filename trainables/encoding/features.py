@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from trainables.compute.precision import full_float32
-from trainables.models.backbones import layer_extractor, normalise, out_of_place
+from trainables.models.layers import layer_extractor, out_of_place
+from trainables.models.normalisation import normalise
 from trainables.storage.scratch_file import ScratchFile
 
 CHUNK_BYTES: Final = 8 * 2**20
@@ -139,9 +140,8 @@ def extract(
     try:
         with torch.no_grad(), full_float32(), out_of_place(extractor):
             for images in batches:
-                activations = extractor(
-                    normalise(images.to(storage.device)).contiguous(memory_format=layout)
-                )
+                pixels = normalise(images.to(storage.device), network)
+                activations = extractor(pixels.contiguous(memory_format=layout))
                 if store is None:
                     widths = {layer: activations[layer][0].numel() for layer in layers}
                     store = FeatureStore.allocate(widths, n_images, storage)

@@ -12,13 +12,14 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, TypeVar
 
 from trainables.spec import Backbone
+from trainables.spec.backbone import IMAGENET_MEAN, IMAGENET_STD, OTHER_PIXELS, TIMM, Channels
 from trainables.spec.fields import Int, Number, Size, Text
 from trainables.spec.records import parse, read_bounded, record
 from trainables.storage import user_cache
@@ -30,10 +31,10 @@ DIRECTORY: Final = ("cortex-sweep", "backbones")
 """Directories of the facts in the cache directory."""
 MAX_FACT: Final = 4096
 """The largest file of a fact, in bytes."""
-SOURCES: Final = ("backbones.py", "measurement.py", "weights.py")
+SOURCES: Final = ("backbones.py", "layers.py", "measurement.py", "timm_networks.py", "weights.py")
 """Files of this package that decide the facts."""
-DIRECTORY_VARIABLES: Final = ("TORCH_HOME", "XDG_CACHE_HOME")
-"""Variables that decide where torch keeps published weights."""
+DIRECTORY_VARIABLES: Final = ("TORCH_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE")
+"""Variables that decide where torch and timm keep published weights."""
 
 
 @record
@@ -52,6 +53,14 @@ class Layers:
     """Layers of a backbone that have features of each image."""
 
     n_layers: Size
+
+
+@record
+class Pixels:
+    """The mean and deviation of channels that published weights were trained with."""
+
+    mean: Channels
+    std: Channels
 
 
 @record
@@ -97,6 +106,30 @@ def require_layers(architecture: str, layers: Sequence[str], image_size: int) ->
     _known(Layers, architecture, (list(layers), image_size), check)
 
 
+def with_pixels(backbone: Backbone) -> Backbone:
+    """Return a backbone with the scale of pixels that it was published with, unless it has one.
+
+    It stays None where it is ImageNet's. Raises ValueError if timm has no such network.
+    """
+    if backbone.pixels is not None:
+        return backbone
+    name = backbone.architecture
+    if not name.startswith(TIMM):
+        mean, std = OTHER_PIXELS.get(name, (IMAGENET_MEAN, IMAGENET_STD))
+    else:
+
+        def find() -> Pixels:
+            from trainables.models.timm_networks import pixels
+
+            return Pixels(*pixels(name))
+
+        known = _known(Pixels, name, (), find)
+        mean, std = known.mean, known.std
+    if (mean, std) == (IMAGENET_MEAN, IMAGENET_STD):
+        return backbone
+    return replace(backbone, pixels=(mean, std))
+
+
 def has_weights(backbone: Backbone, weights_file: Path | None) -> bool:
     """Return whether a backbone's weights are on this machine, after a check that they fit it.
 
@@ -114,7 +147,7 @@ def has_weights(backbone: Backbone, weights_file: Path | None) -> bool:
     from trainables.models import backbones
 
     file = backbones.file_of(backbone, weights_file)
-    if not file.is_file():
+    if file is None:
         return False
     before = WeightsFile.of(file)
     backbones.load(backbone, weights_file)
@@ -146,7 +179,7 @@ def _versions() -> tuple[str, ...]:
     """Return the versions of the libraries, and the hashes of this program's files."""
     home = Path(__file__).parent
     found = [hash_file(home / name) for name in SOURCES]
-    for package in ("torch", "torchvision"):
+    for package in ("torch", "torchvision", "timm"):
         with suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")
     return tuple(found)
@@ -161,9 +194,10 @@ def _read(kind: type[T], place: Path) -> T | None:
 
 
 def _write(fact: object, place: Path, architecture: str) -> None:
-    """Keep a fact of a backbone of this program, or of torchvision, if that is possible."""
+    """Keep a fact of a backbone of this program, torchvision or timm, if that is possible."""
     from trainables.models.backbones import is_own_or_published, registered_builders
 
-    if is_own_or_published(architecture, registered_builders().get(architecture)):
+    is_timm = architecture.startswith(TIMM)
+    if is_timm or is_own_or_published(architecture, registered_builders().get(architecture)):
         with suppress(OSError):  # a home directory that can't be written
             write_text(place, json.dumps(asdict(fact)))  # type: ignore[call-overload]

@@ -1,24 +1,20 @@
-"""Image CNNs by name: their layers, their weights, their preprocessing."""
+"""Image networks by name, with the weights they start from."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
-from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
+from trainables.models import timm_networks
+from trainables.models.layers import accepting_images, layer_extractor
+from trainables.models.normalisation import set_pixels
 from trainables.models.weights import fit, read_state
-from trainables.models.weights_name import SHA256, weights_name
+from trainables.models.weights_name import weights_name
 from trainables.spec import Backbone
-from trainables.wording import meant
-
-IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
-IMAGENET_STD: Final = (0.229, 0.224, 0.225)
-SHOWN: Final = 30
-"""The most layers that a message lists."""
+from trainables.spec.backbone import SHA256, TIMM
 
 
 def narrow_alexnet(num_classes: int = 1000, width: int = 512) -> nn.Module:
@@ -69,27 +65,37 @@ def is_own_or_published(name: str, builder: object) -> bool:
 
 def build(architecture: str) -> nn.Module:
     """Build an untrained backbone by name; raise ValueError naming the known ones."""
+    if architecture.startswith(TIMM):
+        return timm_networks.build(architecture)
     if architecture in OWN_ARCHITECTURES:
         return OWN_ARCHITECTURES[architecture]()
     if architecture not in architectures():
         raise ValueError(
             f"unknown backbone {architecture!r}; expected one of torchvision's classification "
-            f"models (but {' and '.join(WITH_AUXILIARY_OUTPUTS)}) or {sorted(OWN_ARCHITECTURES)}"
+            f"models (but {' and '.join(WITH_AUXILIARY_OUTPUTS)}), {TIMM}NAME or "
+            f"{sorted(OWN_ARCHITECTURES)}"
         )
     network: nn.Module = models.get_model(architecture, weights=None)
     return network
 
 
+def build_scaled(backbone: Backbone) -> nn.Module:
+    """Build an untrained backbone whose images are normalised as it expects."""
+    return set_pixels(build(backbone.architecture), backbone.scale)
+
+
 def load(backbone: Backbone, weights_file: Path | None = None) -> nn.Module:
-    """Build a backbone with its weights, which torchvision downloads if they are its own.
+    """Build a backbone with its weights, which torchvision or timm downloads if they are theirs.
 
     Weights named ``sha256:…`` are read from weights_file, a state dict whose hash must match; other
-    names are torchvision's. Raises ValueError when the file is missing, is another file, does not
+    names are published ones. Raises ValueError when the file is missing, is another file, does not
     fit the backbone, or holds values that are not finite.
     """
-    network = build(backbone.architecture)
+    network = build_scaled(backbone)
     if backbone.weights.startswith(SHA256):
         state, origin = read_state(_checked(backbone, weights_file)), str(weights_file)
+    elif backbone.architecture.startswith(TIMM):
+        state, origin = timm_networks.download(backbone), f"timm's {backbone.weights}"
     else:
         published = published_weights(backbone)
         state, origin = _download(backbone, published), str(cached_file(published))
@@ -98,14 +104,25 @@ def load(backbone: Backbone, weights_file: Path | None = None) -> nn.Module:
     return network
 
 
-def file_of(backbone: Backbone, weights_file: Path | None) -> Path:
-    """Return the file that a backbone's weights are read from, which may be yet to be downloaded.
+def file_of(backbone: Backbone, weights_file: Path | None) -> Path | None:
+    """Return the file that a backbone's weights are read from; None if it is to be downloaded.
 
-    Raises ValueError if torchvision has no such weights, or if the given file is not the one.
+    Raises ValueError if there are no such published weights, or if the given file is not the one.
     """
     if backbone.weights.startswith(SHA256):
         return _checked(backbone, weights_file)
-    return cached_file(published_weights(backbone))
+    if backbone.architecture.startswith(TIMM):
+        return timm_networks.cached_file(backbone)
+    file = cached_file(published_weights(backbone))
+    return file if file.is_file() else None
+
+
+def download_megabytes(backbone: Backbone) -> float | None:
+    """Return the size of published weights; None where it is not known."""
+    if backbone.architecture.startswith(TIMM):
+        return None
+    size: float | None = published_weights(backbone).meta.get("_file_size")
+    return size
 
 
 def published_weights(backbone: Backbone) -> Any:
@@ -157,47 +174,6 @@ def _checked(backbone: Backbone, path: Path | None) -> Path:
     return path
 
 
-def normalise(images: Tensor) -> Tensor:
-    """Scale uint8 images (n, 3, height, width) to ImageNet's mean and standard deviation."""
-    mean = images.new_tensor(IMAGENET_MEAN, dtype=torch.float32).view(1, 3, 1, 1)
-    std = images.new_tensor(IMAGENET_STD, dtype=torch.float32).view(1, 3, 1, 1)
-    return (images.float() / 255 - mean) / std
-
-
-def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
-    """Wrap a backbone so that it returns {layer: activation} for the named nodes, in eval mode.
-
-    Raises ValueError listing the nodes there are when a layer is not one of them; the images
-    themselves, the first node, are no layer.
-    """
-    network = network.eval()
-    nodes = get_graph_node_names(network)[1][1:]
-    unknown = [layer for layer in layers if layer not in nodes]
-    if unknown:
-        shown = ", ".join(nodes[:SHOWN]) + (", …" if len(nodes) > SHOWN else "")
-        raise ValueError(
-            f"unknown layers {unknown[:3]}; this backbone has {shown}"
-            f"{meant(unknown[0], nodes, cutoff=0.5)}"
-        )
-    extractor: nn.Module = create_feature_extractor(network, return_nodes=list(layers))
-    return extractor
-
-
-@contextmanager
-def accepting_images(image_size: int, architecture: str = "this backbone") -> Iterator[None]:
-    """Raise ValueError if a backbone, called in the block, does not accept images of a size."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"{architecture} does not accept images of {image_size} x {image_size} pixels "
-            f"({reason}); ingest with another --image-size"
-        ) from error
-
-
 def check_layers(architecture: str, layers: Sequence[str], image_size: int) -> None:
     """Raise ValueError unless each layer's activation is a tensor of floats with a row per image.
 
@@ -212,16 +188,3 @@ def check_layers(architecture: str, layers: Sequence[str], image_size: int) -> N
         is_tensor = isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 1
         if not is_tensor or value.shape[0] != n_images:
             raise ValueError(f"layer {layer!r} of {architecture} has no features of each image")
-
-
-@contextmanager
-def out_of_place(network: nn.Module) -> Iterator[None]:
-    """Keep ``ReLU(inplace=True)`` from overwriting activations that a hook has taken."""
-    modules: list[Any] = [m for m in network.modules() if getattr(m, "inplace", False)]
-    for module in modules:
-        module.inplace = False
-    try:
-        yield
-    finally:
-        for module in modules:
-            module.inplace = True

@@ -6,8 +6,8 @@ from typing import Protocol, overload
 import torch
 from torch import Tensor, nn
 
-from trainables.models.backbones import accepting_images
 from trainables.models.heads import ContrastiveModel, RegressionModel
+from trainables.models.layers import accepting_images
 from trainables.models.pooled import PooledModel
 from trainables.models.self_supervised import SelfSupervisedModel
 from trainables.spec import Finetuned, FinetunedOnRoi, Pooled, Regression, SelfSupervised

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.models.backbones import normalise
 from trainables.models.losses import contrastive_loss
+from trainables.models.normalisation import normalise
 from trainables.models.response_memory import ResponseMemory
 from trainables.models.temperature import LearnedTemperature, value_of
 from trainables.models.widths import head_widths
@@ -67,7 +67,7 @@ class ContrastiveModel(nn.Module):
 
     def read_images(self, images: Tensor) -> Tensor:
         """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
-        read: Tensor = self.image_readout(self.backbone(normalise(images)))
+        read: Tensor = self.image_readout(self.backbone(normalise(images, self.backbone)))
         return read
 
     def read_responses(self, responses: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class RegressionModel(nn.Module):
 
     def read_images(self, images: Tensor) -> Tensor:
         """Predict responses, the regression model's place to compare images and responses in."""
-        predicted: Tensor = self.readout(self.backbone(normalise(images)))
+        predicted: Tensor = self.readout(self.backbone(normalise(images, self.backbone)))
         return predicted
 
     def read_responses(self, responses: Tensor) -> Tensor:

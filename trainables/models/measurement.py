@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.models import backbones
 from trainables.models.backbone_facts import BackboneSize
+from trainables.models.layers import accepting_images
 
 
 def measure_backbone(architecture: str, image_size: int) -> BackboneSize:
@@ -28,7 +29,7 @@ def measure_backbone(architecture: str, image_size: int) -> BackboneSize:
         if not list(module.children()):
             module.register_forward_hook(note)
     with (
-        backbones.accepting_images(image_size, architecture),
+        accepting_images(image_size, architecture),
         FlopCounterMode(display=False) as counter,
         torch.no_grad(),
     ):

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from trainables.models.backbones import normalise
 from trainables.models.heads import SharedHead
 from trainables.models.losses import contrastive_loss
+from trainables.models.normalisation import normalise
 from trainables.models.widths import pooled_widths
 from trainables.spec import Pooled
 
@@ -48,7 +48,8 @@ class SubjectEmbedder:
 
     def read_images(self, images: Tensor) -> Tensor:
         """Read images out: (n, 3, s, s) uint8 -> (n, hidden)."""
-        read: Tensor = self.model.image_readout(self.model.backbone(normalise(images)))
+        backbone = self.model.backbone
+        read: Tensor = self.model.image_readout(backbone(normalise(images, backbone)))
         return read
 
     def read_responses(self, responses: Tensor) -> Tensor:

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from trainables.models.backbones import normalise
 from trainables.models.heads import SharedHead
 from trainables.models.losses import view_contrast_loss
+from trainables.models.normalisation import normalise
 from trainables.spec import SelfSupervised
 
 
@@ -35,7 +35,7 @@ class SelfSupervisedModel(nn.Module):
 
     def read_images(self, images: Tensor) -> Tensor:
         """Read views out: (2n, 3, s, s) of 0 to 255 -> (2n, hidden)."""
-        read: Tensor = self.image_readout(self.backbone(normalise(images)))
+        read: Tensor = self.image_readout(self.backbone(normalise(images, self.backbone)))
         return read
 
     def read_responses(self, responses: Tensor) -> Tensor:

@@ -1,11 +1,9 @@
 """The name of a file of weights: a hash of its content."""
 
 from pathlib import Path
-from typing import Final
 
+from trainables.spec.backbone import SHA256
 from trainables.storage.atomic import hash_file
-
-SHA256: Final = "sha256:"
 
 
 def weights_name(path: Path) -> str:

@@ -8,7 +8,8 @@ import torch
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from trainables.models.backbones import normalise, out_of_place
+from trainables.models.layers import out_of_place
+from trainables.models.normalisation import normalise
 
 
 class Classifier(nn.Module):
@@ -50,7 +51,9 @@ def saliency_maps(classifier: Classifier, layer: str, images: Tensor, labels: Te
     """
     with out_of_place(classifier):
         cam = LayerGradCam(classifier, classifier.backbone.get_submodule(layer))
-        found = cam.attribute(normalise(images), target=labels, relu_attributions=True)
+        found = cam.attribute(
+            normalise(images, classifier.backbone), target=labels, relu_attributions=True
+        )
     maps: Tensor = found.squeeze(1).detach()
     if maps.shape[-1] < 2:
         raise ValueError(

@@ -114,7 +114,7 @@ def _load_model(backbone: LoadedBackbone, context: ProbeContext) -> Any:
     """Build the whole fine-tuned model with its last checkpoint's weights, in eval mode."""
     trial, directory = backbone.probed.model, backbone.checkpoint
     size = Manifest.read(context.data.fetched_shard(trial.shards[0])).image_size
-    network = backbones.build(trial.backbone.architecture)
+    network = backbones.build_scaled(trial.backbone)
     n_vertices = [roi.n_vertices for roi in trial.rois]
     assert isinstance(trial.objective, Contrastive | Pooled)  # what applies asks for
     model = build_model(trial.objective, network, size, n_vertices, trial.seed)

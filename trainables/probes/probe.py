@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -45,7 +45,8 @@ class Probed:
         """Name the backbone: by its training, or ``untuned-alexnet-`` and 8 hex digits."""
         if self.is_finetuned:
             return self.model.training_id
-        return f"untuned-{self.model.backbone.architecture}-{digest(asdict(self.model.backbone))}"
+        backbone = self.model.backbone
+        return f"untuned-{backbone.architecture.replace('/', '-')}-{digest(backbone.content)}"
 
 
 @dataclass(frozen=True)

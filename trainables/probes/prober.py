@@ -69,7 +69,7 @@ def load(probed: Probed, context: ProbeContext) -> LoadedBackbone:
         network = backbones.load(probed.model.backbone, context.weights_file)
         return LoadedBackbone(probed, _ready(network, context), None)
     directory = context.runs.checkpoints(probed.model.training_id)
-    network = load_network(directory, probed.model.backbone.architecture)
+    network = load_network(directory, probed.model.backbone)
     return LoadedBackbone(probed, _ready(network, context), directory)
 
 

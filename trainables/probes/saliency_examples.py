@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from trainables.models.backbones import normalise
+from trainables.models.normalisation import normalise
 from trainables.probes.grad_cam import Classifier
 
 LARGEST_SIDE: Final = 128
@@ -42,7 +42,7 @@ def describe_examples(
     images = torch.stack([seen.images[number] for number in range(len(seen.labels))]).to(device)
     sides = {"": (images, seen.maps), "_mirrored": (images.flip(3), seen.of_mirrors)}
     probabilities = {
-        ending: classifier(normalise(shown)).double().softmax(dim=1).cpu()
+        ending: classifier(normalise(shown, classifier.backbone)).double().softmax(dim=1).cpu()
         for ending, (shown, _) in sides.items()
     }
     for number, label in enumerate(seen.labels.tolist()):

@@ -1,5 +1,6 @@
 """Specifications of trials, evaluations and searches: frozen values named by their content."""
 
+from trainables.spec.backbone import FROM_FILE, Backbone
 from trainables.spec.evaluation import (
     Evaluation,
     WorkItem,
@@ -32,11 +33,9 @@ from trainables.spec.trial import (
     ALEXNET_LAYERS,
     CLEAN,
     CLEAN_SHARE,
-    FROM_FILE,
     FULL,
     PRECISIONS,
     PROTOCOLS,
-    Backbone,
     Encoding,
     Precision,
     Protocol,

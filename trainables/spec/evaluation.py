@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Annotated, Final, Self, TypeVar
 
+from trainables.spec.backbone import Backbone
 from trainables.spec.fields import Flag
 from trainables.spec.records import build_any, one_kind_of, parse, parse_json, record
 from trainables.spec.rois import NSD_OF_NOD, Roi, require_distinct
-from trainables.spec.trial import Backbone, Encoding, Trial
+from trainables.spec.trial import Encoding, Trial
 from trainables.spec.values import digest, require
 
 TRANSFER: Final = "transfer"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator
 
+from trainables.spec.backbone import Backbone
 from trainables.spec.fields import Count, Int, Number, Seed, Size, refusal
 from trainables.spec.objectives import (
     BatchSize,
@@ -20,7 +21,7 @@ from trainables.spec.objectives import (
 )
 from trainables.spec.records import one_kind_of, record
 from trainables.spec.rois import ALL_VERTICES, NOD_ROIS, STREAMS, Roi
-from trainables.spec.trial import Backbone, Trial
+from trainables.spec.trial import Trial
 from trainables.spec.values import digest, require
 
 Value = float | int
@@ -202,7 +203,7 @@ class Search:
     def id(self) -> str:
         """Hash all fields of the search to 8 hex digits."""
         ranges = {n: {"kind": type(one).__name__, **asdict(one)} for n, one in self.ranges.items()}
-        return digest({**asdict(self), "ranges": ranges})
+        return digest({**asdict(self), "ranges": ranges, "backbone": self.backbone.content})
 
     @property
     def n_rounds(self) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field
 
+from trainables.spec.backbone import Backbone
 from trainables.spec.fields import Count, Flag, Int, Label, Positive, Seed, ascending, distinct
 from trainables.spec.objectives import (
     AnyObjective,
@@ -44,22 +45,6 @@ ALEXNET_LAYERS: Final = (
     "classifier.5",
     "classifier.6",
 )
-
-
-FROM_FILE: Final = "file"
-"""Value of Backbone.weights in a search space that takes the weights from ``--weights``."""
-
-
-@record
-class Backbone:
-    """An image CNN by name, and the weights it starts from."""
-
-    architecture: Label = "alexnet"
-    weights: Label = "IMAGENET1K_V1"
-    """torchvision's name of the weights, or ``sha256:…`` of a state-dict file.
-
-    A search space may use ``file`` (FROM_FILE): planning replaces it by the hash of ``--weights``.
-    """
 
 
 _A_FEW: Final = Field(min_length=1, max_length=1000)
@@ -216,7 +201,7 @@ class Trial:
                 "method": self.objective.method,
                 **identifying(asdict(self.objective)),
             },
-            "backbone": asdict(self.backbone),
+            "backbone": self.backbone.content,
             "data": [roi.data for roi in self.rois] if pooled else self.rois[0].data,
             "on": [roi.id for roi in self.rois] if pooled else self._trained_place,
             **({"deterministic": True} if self.deterministic else {}),

@@ -21,6 +21,7 @@ from trainables.exceptions import Denied
 from trainables.models import backbones
 from trainables.models.weights import check_fit
 from trainables.results.epoch_report import EpochReport
+from trainables.spec import Backbone
 from trainables.storage.atomic import hash_file, hash_files, write_text
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.storage.tensor_files import write_tensors
@@ -195,13 +196,13 @@ def load_backbone(directory: StoredDirectory) -> dict[str, Tensor]:
     return backbone
 
 
-def load_network(directory: StoredDirectory, architecture: str) -> nn.Module:
+def load_network(directory: StoredDirectory, backbone: Backbone) -> nn.Module:
     """Build a backbone with the weights of a completed training, on the CPU.
 
     Raises ValueError naming the checkpoint if it is missing, damaged, or of another backbone.
     """
-    state, network = load_backbone(directory), backbones.build(architecture)
-    check_fit(state, network, f"{directory}: its backbone does not fit {architecture}")
+    state, network = load_backbone(directory), backbones.build_scaled(backbone)
+    check_fit(state, network, f"{directory}: its backbone does not fit {backbone.architecture}")
     network.load_state_dict(state)
     return network
 

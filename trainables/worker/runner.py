@@ -225,7 +225,7 @@ class TrialRunner:
         """Read the checkpoint of a fine-tuned backbone, and the subject to score it on."""
         with clock.step("reading"):
             directory = self._context.checkpoint(evaluation)
-            network = load_network(directory, evaluation.backbone.architecture)
+            network = load_network(directory, evaluation.backbone)
             subjects = self._subjects.of(evaluation)
             return PreparedTrial(evaluation, network.to(self._device), subjects)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from orchestrator.ingest.simulate.scenes import CLASSES, compose, render
 from trainables.models import backbones
+from trainables.models.normalisation import normalise
 from trainables.spec.fields import Count, Int, Measure, Positive, Share, Text
 from trainables.spec.records import parse, record
 from trainables.storage.tensor_files import write_tensors
@@ -158,7 +159,7 @@ def _train(network: nn.Module, settings: PretrainingSettings) -> None:
 def _classify(network: nn.Module, images: Tensor) -> Tensor:
     """Compute the logits of the classes (the first outputs); mirror half of training batches."""
     mirrored = network.training and bool(torch.rand(()) < 0.5)
-    logits: Tensor = network(backbones.normalise(images.flip(3) if mirrored else images))
+    logits: Tensor = network(normalise(images.flip(3) if mirrored else images))
     return logits[:, : len(CLASSES)]
 
 

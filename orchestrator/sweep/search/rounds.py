@@ -65,7 +65,7 @@ class Progress:
     def home(self) -> StoredDirectory:
         """The directory of the search's results."""
         rois = [(roi.id, roi.data) for rois in self.regions for roi in rois]
-        content = [self.search.id, asdict(self.backbone), self.searcher, rois]
+        content = [self.search.id, self.backbone.content, self.searcher, rois]
         return self.runs.search(digest(content))
 
     def rounds(self) -> Iterator[Round]:

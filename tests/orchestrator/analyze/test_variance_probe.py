@@ -17,10 +17,11 @@ from trainables.data.data_directory import DataDirectory
 from trainables.data.loading import read_images, read_subject
 from trainables.data.shards import read_vertices
 from trainables.models import backbones
-from trainables.models.backbones import normalise
+from trainables.models.normalisation import normalise
 from trainables.probes.probe import ProbeRecord
 from trainables.probes.prober import Prober
 from trainables.results.run_directory import RunDirectory
+from trainables.spec import Backbone
 from trainables.training.checkpoints import load_network
 
 N_FOLDS = 5
@@ -82,7 +83,7 @@ def test_a_probe_is_what_scikit_learn_makes_of_all_layers(looked) -> None:
     directory = RunDirectory(looked.runs).checkpoints(record.probed.model.training_id)
     for name, network in (
         ("untuned", tiny_backbone()),
-        ("tuned", load_network(directory, "tiny")),
+        ("tuned", load_network(directory, Backbone("tiny"))),
     ):
         predicted = ridge(concatenated(network, images, train), Y, train, test)
         expected = r2_score(Y[test], predicted, multioutput="raw_values")

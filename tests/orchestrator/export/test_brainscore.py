@@ -23,11 +23,13 @@ from orchestrator.export.choice import Asked, choose
 from orchestrator.export.refit import Sources
 from tests.builders.exported_models import Swept
 from trainables.data.data_directory import DataDirectory
-from trainables.models.backbones import normalise
+from trainables.models.normalisation import normalise, set_pixels
 from trainables.results.run_directory import RunDirectory
 
 ACTIVATIONS = "brainscore_vision.model_helpers.activations.pytorch"
 COMMITMENT = "brainscore_vision.model_helpers.brain_transformation"
+
+PIXELS = ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
 
 
 class Wrapper:
@@ -83,7 +85,7 @@ def test_a_plugin_reads_the_layers_of_the_backbone(plugins: Path, registry: dict
     layers = ("features.0", "features.3.squeeze", "features.12.expand1x1")
     regions = {"V1": layers[0], "V2": layers[0], "V4": layers[1], "IT": layers[2]}
     name = "cortex_sweep_squeezed"
-    plugin = Plugin(name, "squeezenet1_1", "regression", layers, regions, 64, 8)
+    plugin = Plugin(name, "squeezenet1_1", "regression", layers, regions, 64, 8, PIXELS)
     path = write_plugin(plugins, plugin, network)
     importlib.import_module(name)
     commitment = registry[name]()
@@ -91,9 +93,11 @@ def test_a_plugin_reads_the_layers_of_the_backbone(plugins: Path, registry: dict
     assert commitment.visual_degrees == 8
     wrapper = commitment.activations_model
     assert wrapper.image_size == wrapper.preprocessing.keywords["image_size"] == 64
+    scale = tuple(wrapper.preprocessing.keywords[f"normalize_{one}"] for one in ("mean", "std"))
+    assert scale == PIXELS
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
-    expected = LayerReader(network, layers).read(images)
-    found = wrapper.activations(normalise(images), commitment.layers)
+    expected = LayerReader(set_pixels(network, PIXELS), layers).read(images)
+    found = wrapper.activations(normalise(images, network), commitment.layers)
     for layer in layers:
         torch.testing.assert_close(found[layer].flatten(1), expected[layer], rtol=1e-4, atol=1e-5)
     assert (expected["features.0"] < 0).any()  # as before the ReLU

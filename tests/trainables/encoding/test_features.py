@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from trainables.compute.precision import full_float32
 from trainables.encoding import features as features_module
 from trainables.encoding.features import FeatureStore, Storage, extract
-from trainables.models.backbones import build, layer_extractor, normalise
+from trainables.models.backbones import build
+from trainables.models.layers import layer_extractor
+from trainables.models.normalisation import normalise
 from trainables.spec import ALEXNET_LAYERS
 
 CPU = torch.device("cpu")

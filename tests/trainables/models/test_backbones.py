@@ -12,18 +12,13 @@ from torchvision.models import AlexNet_Weights
 from torchvision.models.feature_extraction import get_graph_node_names
 
 from trainables.models import backbones
-from trainables.models.backbones import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    architectures,
-    build,
-    layer_extractor,
-    load,
-    normalise,
-)
+from trainables.models.backbones import architectures, build, load
+from trainables.models.layers import layer_extractor
+from trainables.models.normalisation import normalise
 from trainables.models.weights import read_state
 from trainables.models.weights_name import weights_name
 from trainables.spec import ALEXNET_LAYERS, Backbone
+from trainables.spec.backbone import IMAGENET_MEAN, IMAGENET_STD
 
 
 @pytest.fixture(scope="module")

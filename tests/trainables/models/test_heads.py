@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.builders.tiny_backbone import tiny_backbone
-from trainables.models.backbones import normalise
 from trainables.models.finetuned import build_model, count_logits
 from trainables.models.heads import ContrastiveModel, RegressionModel, SharedHead, project_batch
 from trainables.models.losses import contrastive_loss
+from trainables.models.normalisation import normalise
 from trainables.models.widths import MIN_WIDTH
 from trainables.spec import Contrastive, Regression
 

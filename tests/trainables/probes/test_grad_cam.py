@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.models.backbones import normalise
+from trainables.models.normalisation import normalise
 from trainables.probes.grad_cam import Classifier, lateralisation, saliency_maps
 
 

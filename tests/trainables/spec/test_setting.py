@@ -17,6 +17,7 @@ TRIALS = (TRIAL, POOL, Trial(Regression(), (ROI,)), SIMCLR, Trial(Untuned(), (RO
 OTHERS: Final[dict[str, Any]] = {
     "architecture": "vgg16",
     "weights": "sha256:0123",
+    "pixels": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "order": "interleaved",
     "direction": "both",
     "memory": 64,
@@ -60,7 +61,7 @@ CHANGED = [
 )
 def test_every_field_but_seed_and_rois_changes_the_setting(trial, name, other) -> None:
     own, changed = setting_of(trial), setting_of(other)
-    assert own.values[name] != changed.values[name]
+    assert own.values.get(name) != changed.values[name]  # an absent scale of pixels is None
     assert own != changed
     assert own.digest != changed.digest
     assert other.id != trial.id
@@ -69,7 +70,7 @@ def test_every_field_but_seed_and_rois_changes_the_setting(trial, name, other) -
 def test_the_fields_of_every_record_are_walked() -> None:
     names = {name for _, name, _ in CHANGED}
     assert {"temperature", "hidden_dim", "layers", "weights", "deterministic"} <= names
-    assert len(CHANGED) == 9 + 7 + 4 + 9 + 5 * (5 + 2 + 1) + 4 + 2 + 2
+    assert len(CHANGED) == 9 + 7 + 4 + 9 + 5 * (5 + 3 + 1) + 4 + 2 + 2
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=[trial.method for trial in TRIALS])

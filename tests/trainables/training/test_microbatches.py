@@ -99,12 +99,12 @@ def test_batchnorm_alone_forbids_parts() -> None:
     assert not can_be_split(published.resnet18())
 
 
-def out_of_memory_above(limit: int, images: Tensor) -> Tensor:
+def out_of_memory_above(limit: int, images: Tensor, network: nn.Module) -> Tensor:
     """Stand in for the backbone's first step, on a device that holds so many images'
     activations."""
     if torch.is_grad_enabled() and len(images) > limit:
         raise torch.OutOfMemoryError(f"tried to hold {len(images)} images")
-    return normalise(images)
+    return normalise(images, network)
 
 
 normalise = heads.normalise
@@ -143,7 +143,7 @@ def test_a_trial_that_no_part_fits_is_reported_with_its_cure(
 def test_another_error_is_not_taken_for_one_of_memory(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(images: Tensor) -> Tensor:
+    def fail(images: Tensor, network: nn.Module) -> Tensor:
         raise RuntimeError("a defect")
 
     monkeypatch.setattr("trainables.models.heads.normalise", fail)
