@@ -142,7 +142,8 @@ def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     known = list(dict.fromkeys([*modules, *nodes]))
     unknown = [name for name in names if name not in known]
     if unknown:
-        shown = ", ".join(known[:SHOWN]) + (", …" if len(known) > SHOWN else "")
+        listed = [name for name in known if name not in _containers(network)]
+        shown = ", ".join(listed[:SHOWN]) + (", …" if len(listed) > SHOWN else "")
         raise ValueError(
             f"unknown layers {unknown[:3]}; this backbone has {shown}"
             f"{meant(unknown[0], known, cutoff=0.5)}"
@@ -151,6 +152,12 @@ def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     return ViewedLayers(
         network, layers, names if alone else [one for one in names if one not in modules]
     )
+
+
+def _containers(network: nn.Module) -> set[str]:
+    """Name the modules that only hold others."""
+    kinds = (nn.Sequential, nn.ModuleList)
+    return {name for name, module in network.named_modules() if isinstance(module, kinds)}
 
 
 def _extraction(network: nn.Module) -> Any:
