@@ -3,7 +3,9 @@
 cortex-sweep ingest algonauts SRC --out DATA
 cortex-sweep ingest nod SRC --out DATA --atlas FILE
 cortex-sweep ingest mosaic FILES --out DATA --atlas FILE --stimuli DIR
+cortex-sweep ingest folder SRC --out DATA
 cortex-sweep ingest task SRC --out DATA --name NAME
+cortex-sweep ingest check SRC
 cortex-sweep ingest simulate --out SRC
 """
 
@@ -13,6 +15,8 @@ from typing import Final
 from orchestrator.cli.app import new_app, run_app
 from orchestrator.cli.process import leave
 from orchestrator.ingest.algonauts.command import algonauts
+from orchestrator.ingest.check.command import check
+from orchestrator.ingest.folder.command import folder
 from orchestrator.ingest.mosaic.command import mosaic
 from orchestrator.ingest.nod.command import nod
 from orchestrator.ingest.simulate.command import simulate
@@ -22,8 +26,10 @@ app: Final = new_app("ingest", "Read a data set's folders into the shards that s
 app.command(algonauts, sort_key=0)
 app.command(nod, sort_key=1)
 app.command(mosaic, sort_key=2)
-app.command(task, sort_key=3)
-app.command(simulate, sort_key=4)
+app.command(folder, sort_key=3)
+app.command(task, sort_key=4)
+app.command(check, sort_key=5)
+app.command(simulate, sort_key=6)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

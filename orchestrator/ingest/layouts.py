@@ -6,15 +6,19 @@ from typing import Final
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.entries import list_entries, require_folder
 
+DESCRIPTION: Final = "dataset.json"
+"""The file that describes a folder of one's own."""
 _SPLIT_FIRST: Final = ("training_images", "training_fmri", "roi_masks")
 
 
 def layout_of(source: Path) -> str | None:
-    """Name the command that reads a folder of subjects: algonauts, nod, nsd; None for others."""
+    """Name the command that reads a folder of subjects; None for any other folder."""
     if (source / "derivatives" / "ciftify").is_dir():
         return "nod"
     if (source / "nsddata").is_dir() or (source / "nsddata_betas").is_dir():
         return "nsd"
+    if (source / DESCRIPTION).is_file() and any(source.glob("sub-*")):
+        return "folder"
     folders = [source, *(path for path in list_entries(source).kept if path.is_dir())]
     has_subjects = any((folder / "training_split").is_dir() for folder in folders)
     if has_subjects or all((source / name).is_dir() for name in _SPLIT_FIRST):

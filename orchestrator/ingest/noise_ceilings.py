@@ -68,6 +68,24 @@ def ceiling_of(ncsnr: NDArray[Any], left: NDArray[np.float64] | float) -> NDArra
     return np.asarray(np.sqrt(signal / (signal + left)))
 
 
+ESTIMATES: Final = {
+    "ncsnr": "s² = signal variance / noise variance, the latter pooled within {n} repeated images",
+    "split-half": "s² by Spearman-Brown, from the correlation of split halves over {n} repeated "
+    "images",
+    "given": "s = ncsnr, as given",
+}
+"""How s is estimated, by name."""
+
+
+def describe_formula(estimate: str, n_images: int, left: float) -> str:
+    """Describe how ceilings were computed, for the manifest.
+
+    estimate: one of ESTIMATES. n_images: with repeats. left: share of noise left in test images.
+    """
+    how = ESTIMATES[estimate].format(n=n_images)
+    return f"r = √(s² / (s² + m)); {how}; m = {left:.6g}, the mean of 1 / trials of test images"
+
+
 class RepeatStatistics:
     """Accumulate the trials of repeated images, one image after another, to estimate ncsnr.
 

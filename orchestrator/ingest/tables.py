@@ -47,13 +47,17 @@ def read_text(path: Path, what: str) -> str:
     return text
 
 
-def read_rows(path: Path, what: str, columns: Sequence[str]) -> list[Mapping[str, str]]:
+def read_rows(
+    path: Path, what: str, columns: Sequence[str], *, comments: bool = False
+) -> list[Mapping[str, str]]:
     """Read a table with a line of headings; its values are between tabs, semicolons or commas.
 
-    columns: those that it must have. Raises InputError when it is no such table, or a row has
-    another number of values.
+    columns: those that it must have. comments: leave lines out that begin with #. Raises InputError
+    when it is no such table, or a row has another number of values.
     """
     lines = [line for line in re.split(r"\r\n|\r|\n", read_text(path, what)) if line.strip()]
+    if comments:
+        lines = [line for line in lines if not line.startswith("#")]
     separator = next((mark for mark in "\t;," if mark in "".join(lines[:1])), "\t")
     split = [[value.strip() for value in row] for row in _split(path, lines, separator)]
     heading, *rows = split or [[]]

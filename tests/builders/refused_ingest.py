@@ -13,7 +13,7 @@ def cut(path: Path) -> None:
 CURES = ("download", "remove", "save", "move", "correct", "give", "choose", "use ", "leave")
 
 
-def errors_of(arguments, capsys) -> list[str]:
+def errors_of(arguments, capsys, cures=CURES) -> list[str]:
     """Run the command in this process; return its complaints once it has refused in lines."""
     capsys.readouterr()
     code = main([str(argument) for argument in arguments])
@@ -22,5 +22,5 @@ def errors_of(arguments, capsys) -> list[str]:
     assert lines
     for line in lines:
         assert line.startswith("error: ")
-        assert any(cure in re.split("[;:]", line)[-1] for cure in CURES)
+        assert any(cure in re.split("[;:]", line)[-1] for cure in cures)
     return lines

@@ -1,7 +1,9 @@
 """The command that simulates subjects or an image-classification task."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.ingest.simulate.photographs import Photographs
 
 AlgonautsLayout = Literal["subject-first", "split-first"]
-Layout = Literal[AlgonautsLayout, "nod", "mosaic", "imagefolder"]
+Layout = Literal[AlgonautsLayout, "nod", "mosaic", "folder", "imagefolder"]
 MIN_PHOTOGRAPHS: Final = 100
 """Fewer make no training and test images worth a fine-tuning."""
 
@@ -46,8 +48,8 @@ class SimulationOptions:
     """Images that all subjects share, in MOSAIC's layout the test images; not in NOD's layout,
     where subjects share none."""
     layout: Layout = "subject-first"
-    """Layout of the files: Algonauts 2023 by subject or by split, NOD, MOSAIC, or an
-    image-classification task with one directory per class."""
+    """Layout of the files: Algonauts 2023 by subject or by split, NOD, MOSAIC, a folder of
+    one's own, or an image-classification task with one directory per class."""
     permute_responses: Flag = False
     """Shuffle the responses over images, as a negative control."""
     seed: NonNegativeInteger = 0
@@ -57,16 +59,31 @@ class SimulationOptions:
     this .safetensors file (about two minutes)."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class FolderOptions:
+    """Options of the simulation of a folder of one's own; of no other layout."""
+
+    presentations: PositiveInteger = 2
+    """Presentations of each image, with --layout folder; above 2, every second image has one
+    less."""
+    sessions: PositiveInteger = 3
+    """Sessions, with --layout folder."""
+    undivided: Flag = False
+    """Voxels without hemispheres, with --layout folder, instead of vertices of fsaverage."""
+
+
 def simulate(
     *,
     out: Annotated[Path, Parameter(metavar="SRC", help="New or empty directory.")],
     options: SimulationOptions = SimulationOptions(),
+    own: FolderOptions = FolderOptions(),
 ) -> None:
-    """Write simulated subjects in the layout of the Algonauts 2023 files, of NOD or of MOSAIC.
+    """Write simulated subjects in the layout of the Algonauts 2023 files, NOD, MOSAIC or one's own.
 
     Images are procedural or your own, and responses follow a known forward model. `algonauts`,
-    `nod` or `mosaic` reads them like real data. In the Algonauts layouts, the noise ceilings are in
-    SRC/noise_ceilings.
+    `nod`, `mosaic` or `folder` reads them like real data. In the Algonauts layouts, the noise
+    ceilings are in SRC/noise_ceilings.
     `--layout imagefolder` writes an image-classification task instead, which `task` reads.
     """
     if options.images is not None and options.layout not in get_args(AlgonautsLayout):
@@ -74,7 +91,11 @@ def simulate(
     if options.layout == "imagefolder":
         _simulate_task(out, options)
     else:
-        by_layout = {"nod": _simulate_nod, "mosaic": _simulate_mosaic}
+        by_layout: dict[str, Callable[[Path, SimulationOptions], None]] = {
+            "nod": _simulate_nod,
+            "mosaic": _simulate_mosaic,
+            "folder": partial(_simulate_folder, own=own),
+        }
         by_layout.get(options.layout, _simulate_algonauts)(out, options)
         sys.stdout.write(f"{out}: {len(options.subjects)} subjects simulated\n")
     if options.weights is not None:
@@ -95,6 +116,26 @@ def _simulate_task(out: Path, options: SimulationOptions) -> None:
     n_images = options.n_images or TaskSimulation().n_images
     simulate_task(out, TaskSimulation(n_images, options.image_size, options.seed))
     sys.stdout.write(f"{out}: a task of {n_images} images simulated\n")
+
+
+def _simulate_folder(out: Path, options: SimulationOptions, own: FolderOptions) -> None:
+    from orchestrator.ingest.simulate.folder import FolderSimulation, simulate_folder
+
+    if options.shared or options.permute_responses:
+        raise InputError(
+            "--layout folder: all subjects see all images, in the order of their presentations; "
+            "remove --shared and --permute-responses"
+        )
+    settings = FolderSimulation(
+        subjects=options.subjects,
+        n_images=options.n_images or FolderSimulation().n_images,
+        image_size=options.image_size,
+        repeats=own.presentations,
+        sessions=own.sessions,
+        hemispheres=not own.undivided,
+        seed=options.seed,
+    )
+    simulate_folder(out, settings)
 
 
 def _simulate_nod(out: Path, options: SimulationOptions) -> None:
