@@ -35,6 +35,14 @@ def _find_algonauts(source: Path) -> _Found:
     return _Found(find_subjects(source, None, None), inspect_subject)
 
 
+def _find_nsd(source: Path) -> _Found:
+    from orchestrator.ingest.nsd.files import find_subjects
+    from orchestrator.ingest.nsd.inspection import inspect_nsd_subject
+    from orchestrator.ingest.nsd.settings import NsdChoices
+
+    return _Found(find_subjects(source, None, NsdChoices()), inspect_nsd_subject, "shared1000")
+
+
 def _find_nod(source: Path) -> _Found:
     from orchestrator.ingest.nod.files import find_subjects
     from orchestrator.ingest.nod.inspection import inspect_nod_subject
@@ -56,6 +64,7 @@ def _find_folder(source: Path) -> _Found:
 
 FINDERS: Final[Mapping[str, Callable[[Path], _Found]]] = {
     "algonauts": _find_algonauts,
+    "nsd": _find_nsd,
     "nod": _find_nod,
     "folder": _find_folder,
 }

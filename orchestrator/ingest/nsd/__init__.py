@@ -5,6 +5,7 @@ __all__ = [
     "design",
     "families",
     "files",
+    "inspection",
     "integer_betas",
     "ncsnr",
     "rois",

@@ -163,8 +163,8 @@ class _Reading:
             if n_invalid:
                 lines.append(
                     f"{self.files.subject} {side}: {n_invalid:,} vertices have no data in some "
-                    f"session, which is left out of their means; {n_dropped:,} of them have no "
-                    "other trial of some image, and are dropped"
+                    "session, which is left out of their means"
+                    + (f"; {n_dropped:,} of them lack an image, and are dropped" * bool(n_dropped))
                 )
         return lines
 
@@ -190,12 +190,14 @@ class _Reading:
     def _ceilings(
         self, side: str, vertices: NDArray[np.int32], means: MeanRows | None
     ) -> NDArray[np.float32] | None:
-        """Compute the noise ceilings of the test images."""
-        if self.ncsnr is None or means is None:
+        """Compute the noise ceilings of the test images; before the pass, as if all were valid."""
+        if self.ncsnr is None:
             return None
-        tested = np.array(self.rows.split.sides) == TEST
-        is_valid = means.is_valid[:, means.columns]
-        return ceilings_of_means(self.ncsnr[side][vertices], means.counts[tested], is_valid)
+        counts = self.rows.trials.counts()[np.array(self.rows.split.sides) == TEST]
+        is_valid = np.ones((counts.shape[1], len(vertices)), bool)
+        if means is not None:
+            is_valid = means.is_valid[:, means.columns]
+        return ceilings_of_means(self.ncsnr[side][vertices], counts, is_valid)
 
 
 def _not_read() -> Responses:

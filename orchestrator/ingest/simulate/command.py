@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.ingest.simulate.photographs import Photographs
 
 AlgonautsLayout = Literal["subject-first", "split-first"]
-Layout = Literal[AlgonautsLayout, "nod", "mosaic", "folder", "imagefolder"]
+Layout = Literal[AlgonautsLayout, "nsd", "nod", "mosaic", "folder", "imagefolder"]
 MIN_PHOTOGRAPHS: Final = 100
 """Fewer make no training and test images worth a fine-tuning."""
 
@@ -32,24 +32,26 @@ class SimulationOptions:
     """Numbers and ranges such as 1,5-8; at most 8, or 9 in NOD's layout."""
     n_images: Annotated[
         PositiveInteger | None,
-        Parameter(show_default="900, or all of --images but four"),
+        Parameter(show_default="900, in NSD's layout 240, or all of --images but four"),
     ] = None
     """Images with responses per subject; in MOSAIC's layout, of which a subject takes 135 MB with
     its default, 200."""
     images: Annotated[Path | None, Parameter(metavar="DIR")] = None
     """Show these photographs, at any depth below DIR, to all subjects instead of procedural scenes;
-    only early ROIs respond. Not for NOD's layout or a task."""
+    only early ROIs respond. Only for the Algonauts layouts."""
     image_size: Annotated[PositiveInteger, Parameter(metavar="PIXELS")] = 64
     """Width and height of the images."""
     shared: Annotated[
         NonNegativeInteger | None,
-        Parameter(show_default="200, or two ninths of fewer images; a fifth in MOSAIC's layout"),
+        Parameter(
+            show_default="200, or two ninths of fewer images; a fifth in NSD's or MOSAIC's layout"
+        ),
     ] = None
     """Images that all subjects share, in MOSAIC's layout the test images; not in NOD's layout,
     where subjects share none."""
     layout: Layout = "subject-first"
-    """Layout of the files: Algonauts 2023 by subject or by split, NOD, MOSAIC, a folder of
-    one's own, or an image-classification task with one directory per class."""
+    """Layout of the files: Algonauts 2023 by subject or by split, NSD as released, NOD, MOSAIC, a
+    folder of one's own, or an image-classification task with one directory per class."""
     permute_responses: Flag = False
     """Shuffle the responses over images, as a negative control."""
     seed: NonNegativeInteger = 0
@@ -79,11 +81,11 @@ def simulate(
     options: SimulationOptions = SimulationOptions(),
     own: FolderOptions = FolderOptions(),
 ) -> None:
-    """Write simulated subjects in the layout of the Algonauts 2023 files, NOD, MOSAIC or one's own.
+    """Write simulated subjects in the layout of Algonauts 2023, NSD, NOD, MOSAIC or one's own.
 
     Images are procedural or your own, and responses follow a known forward model. `algonauts`,
-    `nod`, `mosaic` or `folder` reads them like real data. In the Algonauts layouts, the noise
-    ceilings are in SRC/noise_ceilings.
+    `nsd`, `nod`, `mosaic` or `folder` reads them like real data. In the Algonauts layouts, the
+    noise ceilings are in SRC/noise_ceilings.
     `--layout imagefolder` writes an image-classification task instead, which `task` reads.
     """
     if options.images is not None and options.layout not in get_args(AlgonautsLayout):
@@ -92,6 +94,7 @@ def simulate(
         _simulate_task(out, options)
     else:
         by_layout: dict[str, Callable[[Path, SimulationOptions], None]] = {
+            "nsd": _simulate_nsd,
             "nod": _simulate_nod,
             "mosaic": _simulate_mosaic,
             "folder": partial(_simulate_folder, own=own),
@@ -170,6 +173,22 @@ def _simulate_mosaic(out: Path, options: SimulationOptions) -> None:
         seed=options.seed,
     )
     simulate_mosaic(out, settings)
+
+
+def _simulate_nsd(out: Path, options: SimulationOptions) -> None:
+    from orchestrator.ingest.simulate.nsd import simulate_nsd
+    from orchestrator.ingest.simulate.nsd_ground_truth import NsdSimulation
+
+    n_images = options.n_images or NsdSimulation().n_images
+    settings = NsdSimulation(
+        subjects=options.subjects,
+        n_images=n_images,
+        n_shared=n_images // 5 if options.shared is None else options.shared,
+        image_size=options.image_size,
+        permute_responses=options.permute_responses,
+        seed=options.seed,
+    )
+    simulate_nsd(out, settings)
 
 
 def _simulate_algonauts(out: Path, options: SimulationOptions) -> None:

@@ -1,0 +1,137 @@
+"""Write simulated subjects in the layout of the Natural Scenes Dataset as released, on fsaverage.
+
+The mesh is fsaverage5, whose vertices are the first ones of fsaverage. Images come from ``scenes``,
+responses from ``nsd_ground_truth``, and ``nsd_labels`` writes the ROIs.
+"""
+
+import struct
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+import scipy.io
+from nibabel.freesurfer.mghformat import MGHImage
+
+from orchestrator.ingest.simulate.algonauts import N_STIMULI, subject_name
+from orchestrator.ingest.simulate.nsd_ground_truth import (
+    N_MESH,
+    N_RUNS,
+    NsdSimulation,
+    PlantedDesign,
+    PlantedVertices,
+    plan_design,
+    plant_nsd,
+    session_betas,
+)
+from orchestrator.ingest.simulate.nsd_labels import general_vertices, write_labels, write_nsdgeneral
+from orchestrator.ingest.simulate.scenes import compose, render
+from orchestrator.ingest.simulate.simulation_folder import write_once
+from trainables.spec.rois import HEMISPHERES
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+BETAS: Final = "betas_fithrf_GLMdenoise_RR"
+HEADER_BYTES: Final = 284
+FLOAT: Final = 3
+
+
+def simulate_nsd(out: Path, settings: NsdSimulation) -> None:
+    """Write the simulated subjects to out, unless they exist.
+
+    Raises ValueError when out holds subjects of other settings, or anything else.
+    """
+    design = plan_design(settings)
+
+    def write(folder: Path) -> None:
+        write_design(folder / "nsddata" / "experiments" / "nsd" / "nsd_expdesign.mat", design)
+        stimuli = folder / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5"
+        _write_stimuli(stimuli, design, settings)
+        write_nsdgeneral(folder, settings.seed)
+        for subject in settings.subjects:
+            planted = plant_nsd(subject, design, settings)
+            write_labels(folder, subject, planted, settings.seed)
+            _write_betas(folder, subject, design, planted, settings)
+
+    write_once(out, {"nsd": asdict(settings)}, write)
+
+
+def write_design(path: Path, design: PlantedDesign) -> None:
+    """Write the design as a MATLAB file, whose numbers count from 1."""
+    n_sessions = len(design.sessions)
+    lengths = [part.stop - part.start for part in design.sessions]
+    n_slots = max(-(-length // N_RUNS) for length in lengths) + 1
+    pattern = np.zeros((n_sessions, N_RUNS, n_slots), np.uint8)
+    counts = np.zeros((3, n_sessions), np.uint16)
+    for session, length in enumerate(lengths):
+        for run, trials in enumerate(np.array_split(np.arange(length), N_RUNS)):
+            pattern[session, run, : len(trials)] = 1
+        shown = np.bincount(design.ordering[: design.sessions[session].stop])
+        counts[:, session] = [(shown >= repeats).sum() for repeats in (1, 2, 3)]
+    path.parent.mkdir(parents=True)
+    content = {
+        "masterordering": design.ordering[None].astype(np.uint16) + 1,
+        "subjectim": design.images.astype(np.int32) + 1,
+        "sharedix": design.images[:1, : design.n_shared].astype(np.int32) + 1,
+        "stimpattern": pattern,
+        "basiccnt": counts,
+    }
+    scipy.io.savemat(path, content)
+
+
+def _write_stimuli(path: Path, design: PlantedDesign, settings: NsdSimulation) -> None:
+    """Write the images of the subjects; the rows of others stay black, and take no space."""
+    path.parent.mkdir(parents=True)
+    size = settings.image_size
+    rows = [subject - 1 for subject in settings.subjects]
+    with h5py.File(path, "w") as file:
+        shape, chunk = (N_STIMULI, size, size, 3), (1, size, size, 3)
+        stack = file.create_dataset("imgBrick", shape, np.uint8, chunks=chunk)
+        for stimulus in np.unique(design.images[rows]).tolist():
+            stack[stimulus] = render(compose(settings.seed, stimulus), size)
+
+
+def _write_betas(
+    root: Path,
+    subject: int,
+    design: PlantedDesign,
+    planted: dict[str, PlantedVertices],
+    settings: NsdSimulation,
+) -> None:
+    """Write betas and ncsnr.
+
+    Vertices outside of nsdgeneral have only noise; those in it that the subject lacks are NaN.
+    """
+    folder = root / "nsddata_betas" / "ppdata" / subject_name(subject) / "fsaverage" / BETAS
+    folder.mkdir(parents=True)
+    for side, half in planted.items():
+        ncsnr = np.zeros(N_MESH, np.float32)
+        ncsnr[general_vertices(settings.seed, side)] = np.nan
+        ncsnr[half.cortex.fsaverage] = half.ncsnr
+        save_mgh(folder / f"{side}.ncsnr.mgh", ncsnr)
+    for session in range(1, settings.n_sessions + 1):
+        betas = session_betas(subject, session, design, planted, settings)
+        for side, values in betas.items():
+            rng = np.random.default_rng(
+                [settings.seed, subject, HEMISPHERES.index(side), session, 12]
+            )
+            mesh = rng.standard_normal((len(values), N_MESH), dtype=np.float32)
+            mesh[:, general_vertices(settings.seed, side)] = np.nan
+            mesh[:, planted[side].cortex.fsaverage] = values
+            write_betas(folder / f"{side}.betas_session{session:02d}.mgh", mesh)
+
+
+def write_betas(path: Path, betas: Array) -> None:
+    """Write betas, (n_trials, n_vertices), as an MGH file of (n_vertices, 1, 1, n_trials)."""
+    n_trials, n_vertices = betas.shape
+    header = struct.pack(">6i", 1, n_vertices, 1, 1, n_trials, FLOAT)
+    with path.open("wb") as stream:
+        stream.write(header.ljust(HEADER_BYTES, b"\0"))
+        stream.write(betas.astype(">f4").tobytes())
+
+
+def save_mgh(path: Path, values: Array) -> None:
+    """Write one value per vertex as an MGH file, compressed where its name ends in .mgz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    MGHImage(values.reshape(-1, 1, 1), np.eye(4)).to_filename(path)
