@@ -19,7 +19,8 @@ from trainables.results.epoch_report import EpochReport
 from trainables.spec import Contrastive
 from trainables.storage.atomic import hash_file
 from trainables.storage.stored_directory import StoredDirectory
-from trainables.training.checkpoints import Checkpoints, flatten_optimizer
+from trainables.training.checkpoints import Checkpoints
+from trainables.training.saved_state import flatten_optimizer
 
 
 def host(report: Report, device: torch.device, small: bool) -> None:

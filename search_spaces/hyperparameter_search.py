@@ -9,7 +9,8 @@ an upper bound on your data. Configurations are ranked by top-1 retrieval on a t
 images; no test image is used. Writes RUNS/hyperparameter_search/<digest>/hyperparameters.json, for
 `sweep paper --hyperparameters FILE`. Expected: there are no published ranges; the paper's own
 settings (temperature 0.3, learning rate 1e-4, 30 epochs, batches of 1,024, ratios 0.8 and 0.2) are
-within these, so the best configuration should retrieve at least as well.
+within these, so the best configuration should retrieve at least as well. A copy with
+`tune="lora:8"` or `tune="from:LAYER"` in SEARCH searches the same for a part of the backbone.
 """
 
 from trainables.spec import Backbone, Choice, IntegerRange, LogUniform, Ranges, Search

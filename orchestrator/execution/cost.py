@@ -27,6 +27,7 @@ from trainables.spec import (
     Untuned,
 )
 from trainables.spec.evaluation import WorkItem
+from trainables.spec.tune import ALL
 from trainables.worker.context import numerics_of
 
 CORE_FLOPS: Final = 8e10
@@ -131,10 +132,14 @@ def _views(trial: Trial) -> int:
 
 
 def _least_training(trial: Trial, size: BackboneSize, head: int) -> int:
-    """Count the bytes of the weights, and in fine-tuning of gradients and Adam's two moments."""
+    """Count the bytes of the weights, and in fine-tuning of gradients and Adam's two moments.
+
+    Where a part of the backbone is tuned, only those of its weights.
+    """
     if isinstance(trial.objective, Untuned):
         return size.parameter_bytes
-    return 4 * (size.parameter_bytes + 4 * head)
+    copies = 4 if trial.objective.tune == ALL else 1
+    return copies * size.parameter_bytes + 4 * 4 * head
 
 
 def _like_trial(work_item: WorkItem) -> Trial:

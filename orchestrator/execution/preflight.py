@@ -13,7 +13,7 @@ from orchestrator.execution.cost import Costs
 from trainables.compute.memory import memory_limit
 from trainables.data.shards import Manifest
 from trainables.encoding.split_sizes import shortage
-from trainables.models.backbone_facts import has_weights, require_layers
+from trainables.models.backbone_facts import has_weights, require_layers, require_tunable
 from trainables.spec import Backbone, Encoding, Roi, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
 from trainables.wording import EXAMPLES, similar
@@ -67,7 +67,7 @@ def _roi_problem(roi: Roi, known: dict[str, Roi]) -> Iterator[Problem]:
 
 
 def check_backbones(trials: Sequence[Trial], weights: Path | None, costs: Costs) -> list[str]:
-    """Check weights and layers of the trials' backbones; return notes on missing downloads.
+    """Check weights, layers and tuned parts of backbones; return notes on missing downloads.
 
     Raises ValueError for weights that do not fit or are not finite, and for layers that a backbone
     does not have. Published weights that are not on this machine are not downloaded.
@@ -85,6 +85,14 @@ def check_backbones(trials: Sequence[Trial], weights: Path | None, costs: Costs)
     }
     for architecture, names, image_size in sorted(layers):
         require_layers(architecture, names, image_size)
+    tuned = {
+        (one.backbone.architecture, one.objective.tune, sizes[shard])
+        for one in trials
+        if not isinstance(one.objective, Untuned)
+        for shard in one.shards
+    }
+    for architecture, tune, image_size in sorted(tuned):
+        require_tunable(architecture, tune, image_size)
     return notes
 
 

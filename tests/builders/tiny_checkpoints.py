@@ -9,8 +9,8 @@ from trainables.results.epoch_report import EpochReport
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.checkpoints import (
     Checkpoints,
-    flatten_optimizer,
 )
+from trainables.training.saved_state import flatten_optimizer
 
 CPU = torch.device("cpu")
 

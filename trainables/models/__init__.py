@@ -1,8 +1,10 @@
 """Backbones, readout heads, the models that are fine-tuned, and their losses."""
 
 __all__ = [
+    "adapters",
     "backbone_facts",
     "backbones",
+    "call_order",
     "finetuned",
     "heads",
     "layers",
@@ -13,6 +15,7 @@ __all__ = [
     "response_memory",
     "temperature",
     "timm_networks",
+    "tuning",
     "weights",
     "weights_name",
     "widths",

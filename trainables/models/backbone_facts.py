@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,6 +23,7 @@ from trainables.spec import Backbone
 from trainables.spec.backbone import IMAGENET_MEAN, IMAGENET_STD, OTHER_PIXELS, TIMM, Channels
 from trainables.spec.fields import Int, Number, Size, Text
 from trainables.spec.records import parse, read_bounded, record
+from trainables.spec.tune import Lora, parse_tune
 from trainables.storage import user_cache
 from trainables.storage.atomic import hash_file, write_text
 
@@ -31,7 +33,16 @@ DIRECTORY: Final = ("cortex-sweep", "backbones")
 """Directories of the facts in the cache directory."""
 MAX_FACT: Final = 4096
 """The largest file of a fact, in bytes."""
-SOURCES: Final = ("backbones.py", "layers.py", "measurement.py", "timm_networks.py", "weights.py")
+SOURCES: Final = (
+    "adapters.py",
+    "backbones.py",
+    "call_order.py",
+    "layers.py",
+    "measurement.py",
+    "timm_networks.py",
+    "tuning.py",
+    "weights.py",
+)
 """Files of this package that decide the facts."""
 DIRECTORY_VARIABLES: Final = ("TORCH_HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE")
 """Variables that decide where torch and timm keep published weights."""
@@ -61,6 +72,13 @@ class Pixels:
 
     mean: Channels
     std: Channels
+
+
+@record
+class Tunable:
+    """A backbone of which a part can be tuned."""
+
+    tune: Text
 
 
 @record
@@ -128,6 +146,36 @@ def with_pixels(backbone: Backbone) -> Backbone:
     if (mean, std) == (IMAGENET_MEAN, IMAGENET_STD):
         return backbone
     return replace(backbone, pixels=(mean, std))
+
+
+def require_tunable(architecture: str, tune: str, image_size: int) -> None:
+    """Raise ValueError unless a backbone can be tuned so, by the packages that there are."""
+    how = parse_tune(tune)
+    if how is None:
+        return
+    if isinstance(how, Lora):
+        require_peft(how.rank)
+
+    def check() -> Tunable:
+        import torch
+
+        from trainables.models import backbones
+        from trainables.models.tuning import check_tune
+
+        with torch.device("meta"):
+            check_tune(backbones.build(architecture), tune, image_size)
+        return Tunable(tune)
+
+    _known(Tunable, architecture, (tune, image_size), check)
+
+
+def require_peft(rank: int) -> None:
+    """Raise ValueError naming the cure if peft is not installed, which adds low-rank adapters."""
+    if find_spec("peft") is None:
+        raise ValueError(
+            f"tune lora:{rank} needs the package peft, which is not installed; "
+            "pip install 'cortex-sweep[lora]'"
+        )
 
 
 def has_weights(backbone: Backbone, weights_file: Path | None) -> bool:

@@ -6,8 +6,8 @@ from typing import Protocol, overload
 import torch
 from torch import Tensor, nn
 
+from trainables.models.call_order import count_logits
 from trainables.models.heads import ContrastiveModel, RegressionModel
-from trainables.models.layers import accepting_images
 from trainables.models.pooled import PooledModel
 from trainables.models.self_supervised import SelfSupervisedModel
 from trainables.spec import Finetuned, FinetunedOnRoi, Pooled, Regression, SelfSupervised
@@ -98,16 +98,3 @@ def build_model(
         if isinstance(objective, Regression):
             return RegressionModel(backbone, n_logits, n_vertices_of_roi)
         return ContrastiveModel(backbone, n_logits, n_vertices_of_roi, objective)
-
-
-def count_logits(backbone: nn.Module, image_size: int) -> int:
-    """Count a backbone's outputs an image; raise ValueError when it takes no such image."""
-    was_training = backbone.training
-    parameter = next(backbone.parameters())
-    try:
-        with accepting_images(image_size), torch.no_grad():
-            image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
-            logits: Tensor = backbone.eval()(image)
-    finally:
-        backbone.train(was_training)
-    return logits.shape[1]

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainables.models.adapters import Adapters
 from trainables.models.losses import contrastive_loss
 from trainables.models.normalisation import normalise
 from trainables.models.response_memory import ResponseMemory
@@ -49,6 +50,8 @@ class ContrastiveModel(nn.Module):
 
     images: (n, 3, s, s) uint8. responses: (n, n_vertices) float32. Embeddings: (n, embedding).
     """
+
+    adapters: Adapters | None = None
 
     def __init__(
         self, backbone: nn.Module, n_logits: int, n_vertices: int, objective: Contrastive
@@ -107,6 +110,8 @@ class RegressionModel(nn.Module):
 
     images: (n, 3, s, s) uint8. responses: (n, n_vertices) float32.
     """
+
+    adapters: Adapters | None = None
 
     def __init__(self, backbone: nn.Module, n_logits: int, n_vertices: int) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from trainables.models.adapters import Adapters
 from trainables.models.heads import SharedHead
 from trainables.models.losses import contrastive_loss
 from trainables.models.normalisation import normalise
@@ -17,6 +18,8 @@ class PooledModel(nn.Module):
 
     Backbone, image readout and head are shared; ``response_readouts[k]`` is subject k's own.
     """
+
+    adapters: Adapters | None = None
 
     def __init__(
         self, backbone: nn.Module, n_logits: int, n_vertices: Sequence[int], objective: Pooled

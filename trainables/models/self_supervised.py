@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from trainables.models.adapters import Adapters
 from trainables.models.heads import SharedHead
 from trainables.models.losses import view_contrast_loss
 from trainables.models.normalisation import normalise
@@ -25,6 +26,8 @@ class SelfSupervisedModel(nn.Module):
     images: (2n, 3, s, s), the views of image i in rows 2i and 2i + 1. Embeddings: one row an image,
     (n, 2 embedding).
     """
+
+    adapters: Adapters | None = None
 
     def __init__(self, backbone: nn.Module, n_logits: int, objective: SelfSupervised) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from pydantic import Field, PlainValidator, TypeAdapter
 
 from trainables.spec.fields import Count, Int, Number, Positive, Share, refusal
 from trainables.spec.records import one_kind_of, record
+from trainables.spec.tune import ALL, Tune
 
 BatchSize = Annotated[Int, Field(ge=2, le=2**20)]
 """Images per batch, at least 2: contrastive learning and batch normalisation need two."""
@@ -61,6 +62,8 @@ class Regression:
     epochs: Epochs = 75
     validation: Share = 0.0
     """Share of the training images held back to measure retrieval after each epoch."""
+    tune: Tune = ALL
+    """What of the backbone is tuned: ``all``, ``from:LAYER``, or ``lora:RANK``."""
 
 
 @record
@@ -85,6 +88,8 @@ class Contrastive:
     """Responses of this many earlier images of the epoch that are negatives beside the batch's."""
     validation: Share = 0.0
     """Share of the training images held back to measure retrieval after each epoch."""
+    tune: Tune = ALL
+    """What of the backbone is tuned: ``all``, ``from:LAYER``, or ``lora:RANK``."""
 
 
 LARGEST_ROI: Final = 5741
@@ -127,6 +132,8 @@ class Pooled:
     """Order of an epoch's batches: subject after subject (the paper's), or randomly interleaved."""
     validation: Share = 0.0
     """Share of each subject's training images held back to measure retrieval after each epoch."""
+    tune: Tune = ALL
+    """What of the backbone is tuned: ``all``, ``from:LAYER``, or ``lora:RANK``."""
 
     @property
     def method(self) -> str:
@@ -165,6 +172,8 @@ class SelfSupervised:
     validation: Share = 0.0
     """Share of the training images left out, as in the objectives that this one is compared with;
     no retrieval is measured."""
+    tune: Tune = ALL
+    """What of the backbone is tuned: ``all``, ``from:LAYER``, or ``lora:RANK``."""
 
 
 FinetunedOnRoi = Regression | Contrastive
@@ -179,7 +188,7 @@ OBJECTIVES: Final[dict[str, type[Objective]]] = {
     "simclr": SelfSupervised,
 }
 
-IMPLIED: Final[Mapping[str, object]] = {"direction": "image", "memory": 0}
+IMPLIED: Final[Mapping[str, object]] = {"direction": "image", "memory": 0, "tune": ALL}
 """Hyperparameters that are no part of an id where they have these values."""
 
 

@@ -18,10 +18,12 @@ from trainables.spec.objectives import (
     Ratio,
     Regression,
     Temperature,
+    identifying,
 )
 from trainables.spec.records import one_kind_of, record
 from trainables.spec.rois import ALL_VERTICES, NOD_ROIS, STREAMS, Roi
 from trainables.spec.trial import Trial
+from trainables.spec.tune import ALL, Tune
 from trainables.spec.values import digest, require
 
 Value = float | int
@@ -191,6 +193,8 @@ class Search:
     validation: Annotated[Number, Field(gt=0, lt=1)] = 0.1
     """Share of the training images held out, on which retrieval ranks the configurations."""
     seed: Seed = 0
+    tune: Tune = ALL
+    """What of the backbone every configuration tunes."""
 
     def __post_init__(self) -> None:
         most = self.ranges.most_epochs
@@ -203,7 +207,8 @@ class Search:
     def id(self) -> str:
         """Hash all fields of the search to 8 hex digits."""
         ranges = {n: {"kind": type(one).__name__, **asdict(one)} for n, one in self.ranges.items()}
-        return digest({**asdict(self), "ranges": ranges, "backbone": self.backbone.content})
+        content = {**asdict(self), "ranges": ranges, "backbone": self.backbone.content}
+        return digest(identifying(content))
 
     @property
     def n_rounds(self) -> int:
@@ -232,7 +237,7 @@ class Search:
 
     def objective(self, values: Values) -> Searched:
         """Build a configuration's objective; raise ValueError on unknown or missing names."""
-        return self.kind(**checked(values), validation=self.validation)
+        return self.kind(**checked(values), validation=self.validation, tune=self.tune)
 
     def trial(self, values: Values, rois: tuple[Roi, ...], backbone: Backbone) -> Trial:
         """Build the trial of a configuration on its ROIs: fine-tuned and ranked, not encoded."""

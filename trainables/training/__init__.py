@@ -8,5 +8,6 @@ __all__ = [
     "finetune",
     "microbatches",
     "rendezvous",
+    "saved_state",
     "synchronised",
 ]

@@ -26,6 +26,7 @@ from trainables.storage.atomic import hash_file, hash_files, write_text
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.storage.tensor_files import write_tensors
 from trainables.training.checkpoint_notes import BEST, LAST, Note
+from trainables.training.saved_state import BACKBONE_PREFIX, progress_of, restore, weights_of
 
 SAVING_SHARE: Final = 0.05
 """Largest share of a training's time to spend on saving: AlexNet and Adam's state are 0.7 GB."""
@@ -38,7 +39,7 @@ class Resumed:
     history: tuple[EpochReport, ...]
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor] | None
-    """None when the training is complete."""
+    """With the matrices of adapters; None when the training is complete."""
 
 
 class Checkpoints:
@@ -80,10 +81,9 @@ class Checkpoints:
         resumed = self.load(next(model.parameters()).device)
         if resumed is None:
             return (), False
-        model.load_state_dict(resumed.model)
         is_complete = resumed.optimizer is None and resumed.history[-1].epoch >= epochs
-        if not is_complete:
-            restore_optimizer(optimizer, resumed.optimizer or {})
+        progress = None if is_complete else resumed.optimizer or {}
+        restore(model, optimizer, resumed.model, progress)
         return resumed.history, is_complete
 
     def after_epoch(
@@ -101,7 +101,7 @@ class Checkpoints:
         best = history[-1].epoch == best_epoch(history)
         if not (final or self._is_due()):
             if best:
-                state = {key: value.clone() for key, value in model.state_dict().items()}
+                state = {key: value.clone() for key, value in weights_of(model).items()}
                 self._unsaved_best = (history, state)
             return
         start = time.monotonic()
@@ -124,8 +124,8 @@ class Checkpoints:
     ) -> None:
         """Write the state after an epoch as ``last``, and as ``best`` if it is the best so far."""
         epoch = history[-1].epoch
-        model_file = self._write(f"epoch-{epoch:04d}.safetensors", model.state_dict())
-        state = self._write(f"epoch-{epoch:04d}.adam.safetensors", flatten_optimizer(optimizer))
+        model_file = self._write(f"epoch-{epoch:04d}.safetensors", weights_of(model))
+        state = self._write(f"epoch-{epoch:04d}.adam.safetensors", progress_of(model, optimizer))
         # ``best`` before ``last``: a training killed in between repeats the same epoch.
         if epoch == best_epoch(history):
             self._note(BEST, history, model_file, None)
@@ -164,9 +164,6 @@ def _load(directory: Path, note: Note, name: str, device: torch.device) -> dict[
     if hash_file(path) != note.sha256.get(name):
         raise ValueError(f"{path}: its content differs from what was saved")
     return load_file(path, device=str(device))
-
-
-BACKBONE_PREFIX: Final = "backbone."
 
 
 def load_backbone(directory: StoredDirectory) -> dict[str, Tensor]:
@@ -220,19 +217,3 @@ def best_epoch(history: tuple[EpochReport, ...]) -> int:
 
 def _quality(report: EpochReport) -> tuple[float, float]:
     return (report.retrieval_top1 or 0.0, -(report.retrieval_median_rank or 0.0))
-
-
-def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Flatten an optimiser's state to tensors named ``{parameter number}.{name}``."""
-    state: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
-    return {f"{i}.{name}": value for i, values in state.items() for name, value in values.items()}
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Load a state that :func:`flatten_optimizer` made into an optimiser."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, name = key.split(".", 1)
-        state.setdefault(int(number), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -22,6 +22,7 @@ from trainables.training.checkpoints import Checkpoints
 from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
 from trainables.training.preparation import Training
 from trainables.training.retrieval import with_retrieval
+from trainables.training.saved_state import merge_adapters
 from trainables.training.synchronised import WHOLE_BATCHES, ForwardConfig, SharedModel
 from trainables.training.views import training_images
 
@@ -72,6 +73,7 @@ def finetune(
             if is_stopped:
                 raise Stopped(history)
     process_group.decide(partial(checkpoints.finish, history))
+    merge_adapters(training.model)
     return history
 
 
@@ -87,6 +89,7 @@ def train_epoch(
     objective, optimizer = training.objective, training.optimizer
     order = objective.order if isinstance(objective, Pooled) else "sequential"
     begin_epoch(training.model)
+    training.tuned.keep_statistics()
     # Summed on the device: reading each batch's loss would make the host wait for every batch.
     device = training.subjects[0].responses.device
     total = torch.zeros((), dtype=torch.float64, device=device)

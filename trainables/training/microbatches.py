@@ -22,8 +22,12 @@ SMALLEST: Final = 8
 
 
 def can_be_split(backbone: nn.Module) -> bool:
-    """Return whether a backbone processes images independently; BatchNorm does not."""
-    return not any(isinstance(module, _BatchNorm) for module in backbone.modules())
+    """Return whether a backbone processes images independently; BatchNorm that is tuned does not.
+
+    A frozen one normalises by its running statistics.
+    """
+    norms = [module for module in backbone.modules() if isinstance(module, _BatchNorm)]
+    return all(one.affine and not one.weight.requires_grad for one in norms)
 
 
 class Microbatcher:

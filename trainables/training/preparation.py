@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trainables.models.finetuned import FinetunedModel, build_model
 from trainables.models.temperature import LearnedTemperature
+from trainables.models.tuning import Tuned, tune_backbone
 from trainables.spec import Finetuned, SelfSupervised
 from trainables.training.batches import TrainingData
 
@@ -26,6 +27,8 @@ class Training:
     subjects: tuple[TrainingData, ...]
     rows: tuple[Tensor, ...]
     held_out: tuple[Tensor, ...]
+    tuned: Tuned
+    """What of the backbone is tuned."""
 
     @classmethod
     def build(
@@ -33,22 +36,29 @@ class Training:
     ) -> "Training":
         """Build the model and its optimiser from an objective, on the device of the responses."""
         n_vertices = [data.responses.shape[1] for data in subjects]
-        model = build_model(objective, backbone, subjects[0].images.image_size, n_vertices, seed)
+        image_size = subjects[0].images.image_size
+        model = build_model(objective, backbone, image_size, n_vertices, seed)
         model = model.to(subjects[0].responses.device)
+        tuned = tune_backbone(model.backbone, objective.tune, image_size, seed)
+        model.adapters = tuned.adapters
         optimizer = make_optimizer(model, objective.learning_rate)
         splits = [data.held_back(objective.validation) for data in subjects]
         rows, held_out = zip(*splits, strict=True)
         if isinstance(objective, SelfSupervised):  # nothing to retrieve without responses
             held_out = tuple(left[:0] for left in held_out)
-        return cls(objective, model, optimizer, tuple(subjects), rows, held_out)
+        return cls(objective, model, optimizer, tuple(subjects), rows, held_out, tuned)
 
 
 def make_optimizer(model: nn.Module, learning_rate: float) -> torch.optim.Adam:
-    """Make Adam for a model's parameters; a learned temperature takes larger steps."""
-    groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
+    """Make Adam for a model's parameters that are not frozen.
+
+    A learned temperature takes larger steps.
+    """
+    weights = [one for one in model.parameters() if one.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": weights}]
     temperature = getattr(model, "temperature", None)
     if isinstance(temperature, LearnedTemperature):
-        weights = [p for p in model.parameters() if p is not temperature.log]
+        others = [one for one in weights if one is not temperature.log]
         rate = TEMPERATURE_SPEED * learning_rate
-        groups = [{"params": weights}, {"params": [temperature.log], "lr": rate}]
+        groups = [{"params": others}, {"params": [temperature.log], "lr": rate}]
     return torch.optim.Adam(groups, lr=learning_rate, fused=True)

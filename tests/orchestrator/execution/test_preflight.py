@@ -185,6 +185,39 @@ def test_layers_without_features_are_refused(monkeypatch, architecture, layers, 
     assert len(str(refusal.value)) < 1500
 
 
+@pytest.mark.parametrize(
+    ("architecture", "tune", "message"),
+    [
+        (
+            "alexnet",
+            "from:features.13",
+            "tune from:features.13: unknown layer; this backbone calls",
+        ),
+        ("alexnet", "from:feature.6", "did you mean 'features.6'?"),
+        ("squeezenet1_0", "from:classifier.2", "no layer from there on has weights"),
+    ],
+)
+def test_a_part_that_can_not_be_tuned_is_refused(monkeypatch, architecture, tune, message) -> None:
+    monkeypatch.setattr(preflight, "check_weights", lambda *_: None)
+    trial = Trial(Contrastive(tune=tune), (ROI,), Backbone(architecture), None)
+    with pytest.raises(ValueError) as refusal:
+        check_backbones([trial], None, costs_of(image_size=224))
+    assert message in str(refusal.value)
+    whole = replace(trial, objective=Contrastive(tune="lora:4"))
+    check_backbones(
+        [whole, replace(trial, objective=Contrastive())], None, costs_of(image_size=224)
+    )
+
+
+def test_adapters_need_the_memory_of_one_copy_of_the_weights(monkeypatch) -> None:
+    trial = Trial(Contrastive(), (ROI,), Backbone("vgg11"), None)
+    least = {
+        tune: costs_of().estimate(replace(trial, objective=Contrastive(tune=tune))).least
+        for tune in ("all", "lora:8")
+    }
+    assert least["lora:8"] < 0.3 * least["all"]
+
+
 @pytest.fixture
 def no_network(monkeypatch, tmp_path) -> Path:
     def fail(*_: object, **__: object) -> None:

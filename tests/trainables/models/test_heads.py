@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.builders.tiny_backbone import tiny_backbone
-from trainables.models.finetuned import build_model, count_logits
+from trainables.models.call_order import count_logits
+from trainables.models.finetuned import build_model
 from trainables.models.heads import ContrastiveModel, RegressionModel, SharedHead, project_batch
 from trainables.models.losses import contrastive_loss
 from trainables.models.normalisation import normalise

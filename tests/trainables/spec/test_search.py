@@ -31,10 +31,19 @@ def test_equal_searches_have_one_id_whatever_their_repr(monkeypatch) -> None:
     assert again.id == SEARCH.id
 
 
+def test_a_known_search_has_its_golden_id_and_tunes_all() -> None:
+    assert SEARCH.id == "4423d3e7"
+    values = {"temperature": 0.1, "hidden_ratio": 0.5, "embedding_ratio": 1.0}
+    values |= {"learning_rate": 1e-3, "epochs": 2, "batch_size": 16}
+    assert SEARCH.objective(values).tune == "all"
+    assert replace(SEARCH, tune="lora:8").objective(values).tune == "lora:8"
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"seed": 1},
+        {"tune": "lora:8"},
         {"validation": 0.2},
         {"n_rois": 1},
         {"ranges": replace(RANGES, epochs=IntegerRange(2, 9))},

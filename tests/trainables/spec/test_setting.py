@@ -21,6 +21,7 @@ OTHERS: Final[dict[str, Any]] = {
     "order": "interleaved",
     "direction": "both",
     "memory": 64,
+    "tune": "lora:4",
     "precision": "bfloat16",
     "hidden_dim": LARGEST_ROI,
     "protocols": ("paper",),
@@ -67,10 +68,14 @@ def test_every_field_but_seed_and_rois_changes_the_setting(trial, name, other) -
     assert other.id != trial.id
 
 
+def test_the_settings_of_known_trials_have_their_golden_digest() -> None:
+    assert setting_of(TRIAL).digest == "b6f6102f"
+
+
 def test_the_fields_of_every_record_are_walked() -> None:
     names = {name for _, name, _ in CHANGED}
     assert {"temperature", "hidden_dim", "layers", "weights", "deterministic"} <= names
-    assert len(CHANGED) == 9 + 7 + 4 + 9 + 5 * (5 + 3 + 1) + 4 + 2 + 2
+    assert len(CHANGED) == 10 + 8 + 5 + 10 + 5 * (5 + 3 + 1) + 4 + 2 + 2
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=[trial.method for trial in TRIALS])

@@ -30,6 +30,7 @@ training = {
     "batch_size": st.integers(2, 4096),
     "epochs": st.integers(1, 500),
     "validation": st.floats(0, 1, exclude_max=True),
+    "tune": st.sampled_from(("all", "from:layer3.0", "lora:8")),
 }
 objectives = st.one_of(
     st.just(Untuned()),

@@ -20,10 +20,9 @@ from trainables.training.checkpoint_notes import BEST, LAST
 from trainables.training.checkpoints import (
     Checkpoints,
     best_epoch,
-    flatten_optimizer,
     load_backbone,
-    restore_optimizer,
 )
+from trainables.training.saved_state import flatten_optimizer, restore_optimizer
 
 
 def test_a_checkpoint_is_loaded_as_it_was_saved(tmp_path) -> None:
