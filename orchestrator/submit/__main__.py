@@ -5,7 +5,7 @@ cortex-sweep submit algonauts --models MODELS --src SRC --out ZIP
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
@@ -43,19 +43,27 @@ def algonauts(
             "DIR/subj01/test_split/noise_ceiling/lh_noise_ceiling.npy, …, as shares of variance.",
         ),
     ] = None,
+    fill: Annotated[
+        Literal["zero"] | None,
+        Parameter(
+            show_default="refuse such vertices",
+            help="What vertices of no model's ROI are filled with: 0, the mean of z-scored "
+            "responses, which scores 0.",
+        ),
+    ] = None,
 ) -> None:
     """Predict every vertex of the Algonauts 2023 challenge for its test images.
 
     A vertex of several ROIs is predicted by the model of the highest r at that vertex, measured on
-    held-out training images by the sweep, never on test responses. A vertex of no model's ROI is
-    filled with 0, the mean of z-scored responses; how many these are is printed. The submission is
-    written completely or not at all.
+    held-out training images by the sweep, never on test responses. Models of the ROI `all`, every
+    vertex of a hemisphere, predict the vertices of no other ROI. The submission is written
+    completely or not at all.
     """
     from rich.console import Console
 
     from orchestrator.submit.run import SubmitSettings, submit
 
-    submit(SubmitSettings(models, src, out, subjects, test_responses), Console())
+    submit(SubmitSettings(models, src, out, subjects, test_responses, fill), Console())
 
 
 if __name__ == "__main__":

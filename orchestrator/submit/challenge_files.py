@@ -29,7 +29,7 @@ from orchestrator.ingest.algonauts.inspection import (
 )
 from orchestrator.ingest.arrays import listed, open_array, open_responses
 from orchestrator.ingest.checked import Findings
-from trainables.spec.rois import HEMISPHERES
+from trainables.spec.rois import ALL_VERTICES, HEMISPHERES
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,12 @@ class ChallengeHemisphere:
     regions: Mapping[str, NDArray[np.int32]]
     """The vertices of each ROI, ascending."""
     measured: Measured | None
+
+    def vertices_of(self, roi_name: str) -> NDArray[np.int32] | None:
+        """Return an ROI's vertices, ascending; None for an ROI that is not there."""
+        if roi_name == ALL_VERTICES:
+            return np.arange(self.n_vertices, dtype=np.int32)
+        return self.regions.get(roi_name)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
@@ -29,7 +29,8 @@ from trainables.storage.atomic import atomic_write
 from trainables.worker.score_subject import FEATURE_BATCH
 
 FILL: Final = 0.0
-"""Prediction of a vertex without a model: the mean of responses that are z-scored by session."""
+"""Prediction of a vertex without a model, where the user asks for it: the mean of responses that
+are z-scored by session."""
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
 """Of every file in the archive, so that equal predictions are equal archives."""
 
@@ -46,6 +47,8 @@ class SubmitSettings:
     subjects: tuple[int, ...] | None = None
     """None: every subject of the source."""
     test_responses: Path | None = None
+    fill: Literal["zero"] | None = None
+    """What vertices of no model's ROI are filled with; None: there must be none."""
 
 
 def submit(settings: SubmitSettings, console: Console) -> None:
@@ -102,7 +105,25 @@ def _plan(settings: SubmitSettings) -> list[SubjectPlan]:
             plan = partial(plan_subject, source=settings.source, simulated=simulated)
             plans.append(findings.attempt(plan, found, models))
     findings.raise_if_any()
-    return [plan for plan in plans if plan is not None]
+    complete = [plan for plan in plans if plan is not None]
+    if settings.fill is None:
+        _check_complete(complete)
+    return complete
+
+
+def _check_complete(plans: Sequence[SubjectPlan]) -> None:
+    """Raise InputError where vertices are of no model's ROI."""
+    missing = [
+        f"{plan.subject.subject} {name} {plan.n_without(name):,} of {one.n_vertices:,}"
+        for plan in plans
+        for name, one in plan.subject.hemispheres.items()
+        if plan.n_without(name)
+    ]
+    if missing:
+        raise InputError(
+            f"vertices of no model's ROI: {', '.join(missing)}; sweep and export the ROI of all "
+            "vertices with --rois all, or fill these with 0 by --fill zero"
+        )
 
 
 def _check_subjects(
@@ -183,9 +204,8 @@ def _describe(plan: SubjectPlan) -> str:
     """Say by how many models a subject's vertices are predicted, and how many have none."""
     sides = []
     for name, hemisphere in plan.subject.hemispheres.items():
-        shares = plan.of(name)
-        n_predicted = sum(len(share.vertices) for share in shares)
-        n_filled = hemisphere.n_vertices - n_predicted
+        shares, n_filled = plan.of(name), plan.n_without(name)
+        n_predicted = hemisphere.n_vertices - n_filled
         filled = f", {n_filled:,} in no model's ROI and filled with 0" if n_filled else ""
         sides.append(
             f"{name} {hemisphere.n_vertices:,} vertices, {n_predicted:,} by "

@@ -39,6 +39,11 @@ class SubjectPlan:
         """Return the shares of a hemisphere."""
         return [one for one in self.shares if one.model.config.roi.hemisphere == hemisphere]
 
+    def n_without(self, hemisphere: str) -> int:
+        """Count the vertices of a hemisphere that no model predicts."""
+        n_predicted = sum(len(share.vertices) for share in self.of(hemisphere))
+        return self.subject.hemispheres[hemisphere].n_vertices - n_predicted
+
 
 def plan_subject(
     subject: ChallengeSubject, models: Sequence[ModelDirectory], *, source: Path, simulated: bool
@@ -77,6 +82,11 @@ def _problem(
         return (
             f"{model.path}: a model of {roi.dataset}, expected {DATASET}; move it out of --models"
         )
+    if roi.hemisphere not in subject.hemispheres:
+        return (
+            f"{model.path}: a model of {roi.id}, expected one of the challenge's hemispheres, "
+            f"{' or '.join(subject.hemispheres)}; move it out of --models"
+        )
     if model.config.is_simulated != simulated:
         kinds = (
             ("simulated", "measured") if model.config.is_simulated else ("measured", "simulated")
@@ -85,7 +95,7 @@ def _problem(
             f"{model.path}: a model of {kinds[0]} responses, but {source} is {kinds[1]}; give the "
             "--src that it was ingested from"
         )
-    known = subject.hemispheres[roi.hemisphere].regions.get(roi.name)
+    known = subject.hemispheres[roi.hemisphere].vertices_of(roi.name)
     if known is None or not np.array_equal(known, np.sort(vertices)):
         found = "none" if known is None else f"{len(known):,}, not the same ones"
         return (

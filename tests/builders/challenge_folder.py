@@ -60,15 +60,30 @@ class ChallengeFolder:
         return self.models["rh-EBA"].parent
 
 
-def submit(folder: ChallengeFolder, out: Path, *more: str) -> int:
+def submit(
+    folder: ChallengeFolder, out: Path, *more: str, fill: Sequence[str] = ("--fill", "zero")
+) -> int:
     """Run the command on a folder; return its exit code."""
     places = ["--models", str(folder.directory), "--src", str(folder.source), "--out", str(out)]
-    return main(["algonauts", *places, *more])
+    return main(["algonauts", *places, *fill, *more])
 
 
 def write_challenge(home: Path, swept: Swept, layout: str = "subject-first") -> ChallengeFolder:
     """Write SRC and MODELS below home."""
     source = home / "src"
+    images, masks = write_source(source, layout)
+    return ChallengeFolder(source, _write_models(home / "models", swept), images, masks)
+
+
+def write_source(
+    source: Path,
+    layout: str = "subject-first",
+    all_labels: Mapping[tuple[str, str], Sequence[int]] = LABELS,
+) -> tuple[Path, Path]:
+    """Write test images and masks; return their folders.
+
+    all_labels: of each hemisphere and family, one per vertex.
+    """
     if layout == "split-first":
         parts = ("test_images", "training_images", "training_fmri", "roi_masks")
         images, _, _, masks = (source / part / "Subj1" for part in parts)
@@ -81,11 +96,11 @@ def write_challenge(home: Path, swept: Swept, layout: str = "subject-first") -> 
     for row, one in enumerate(pixels):
         # stimulus numbers descend, so that only the order of the names is that of the rows
         Image.fromarray(one).save(images / f"test-{row + 1:04d}_nsd-{900 - row:05d}.png")
-    for (hemisphere, family), labels in LABELS.items():
+    for (hemisphere, family), labels in all_labels.items():
         np.save(masks / f"{hemisphere}.{family}_challenge_space.npy", np.array(labels))
     for family, names in NAMES.items():
         np.save(masks / f"mapping_{family}.npy", np.array(names, dtype=object))
-    return ChallengeFolder(source, _write_models(home / "models", swept), images, masks)
+    return images, masks
 
 
 def _write_models(directory: Path, swept: Swept) -> dict[str, Path]:

@@ -166,12 +166,41 @@ def _draw_stimuli(rest: int, n_stimuli: int, seed: int) -> Array:
     return 9 * rng.permutation(N_STIMULI // 9)[:n_stimuli] + rest
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a subject sees: the images with responses, then the test images."""
+
+    training: Array
+    """(n_images,) NSD ids of those with responses."""
+    test: Array
+    """(n_test,) NSD ids of the others."""
+    images: Sequence[Array]
+    """(size, size, 3) uint8 each."""
+    scenes: Sequence[Scene]
+    """What each image shows; none for photographs."""
+
+
+def show(subject: int, settings: SimulationSettings, photographs: Photographs | None) -> Shown:
+    """Render, or read, all images of a subject."""
+    training, test = choose_stimuli(subject, settings)
+    size = settings.image_size
+    if photographs is not None:
+        images = [photographs.read(k, size) for k in range(len(training) + len(test))]
+        return Shown(training, test, images, [])
+    scenes = [compose(settings.seed, k) for k in (*training.tolist(), *test.tolist())]
+    return Shown(training, test, [render(one, size) for one in scenes], scenes)
+
+
 def plant(
-    subject: int, scenes: Sequence[Scene], images: Sequence[Array], settings: SimulationSettings
+    subject: int,
+    scenes: Sequence[Scene],
+    images: Sequence[Array],
+    settings: SimulationSettings,
+    n_reference: int | None = None,
 ) -> dict[str, tuple[Cortex, Responses]]:
     """Simulate a subject's cortex and its responses to images, for each hemisphere.
 
-    scenes: what the images show; none for photographs.
+    scenes: what the images show; none for photographs. n_reference: as of :func:`respond`.
     """
     homes = EARLY if settings.photographs else HOMES
     features = measure_features(images)
@@ -179,7 +208,9 @@ def plant(
     for hemisphere in HEMISPHERES:
         cortex = build_cortex(settings.seed, subject, hemisphere, homes)
         seed = (settings.seed, subject)
-        responses = respond(cortex, hemisphere, scenes, features, settings.noise_ceiling, seed)
+        responses = respond(
+            cortex, hemisphere, scenes, features, settings.noise_ceiling, seed, n_reference
+        )
         planted[hemisphere] = (cortex, responses)
     return planted
 
@@ -188,21 +219,15 @@ def _write_subject(
     root: Path, subject: int, settings: SimulationSettings, photographs: Photographs | None
 ) -> None:
     places = Places.of(root, subject, settings.layout)
-    training, test = choose_stimuli(subject, settings)
-    size, scenes = settings.image_size, []
-    if photographs is None:
-        scenes = [compose(settings.seed, stimulus) for stimulus in training.tolist()]
-        images = [render(scene, size) for scene in scenes]
-        unseen = [render(compose(settings.seed, k), size) for k in test.tolist()]
-    else:
-        shown = [photographs.read(k, size) for k in range(len(training) + len(test))]
-        images, unseen = shown[: len(training)], shown[len(training) :]
-    _write_images(places.training_images, "train", training, images)
-    _write_images(places.test_images, "test", test, unseen)
+    shown = show(subject, settings, photographs)
+    n_images = len(shown.training)
+    scenes, images = shown.scenes[:n_images], shown.images[:n_images]
+    _write_images(places.training_images, "train", shown.training, images)
+    _write_images(places.test_images, "test", shown.test, shown.images[n_images:])
     rows = _row_order(subject, settings)
     for hemisphere, (cortex, responses) in plant(subject, scenes, images, settings).items():
-        _save(places.responses[hemisphere], responses.measured[rows])
-        _save(noise_ceiling_file(root, subject, hemisphere), responses.noise_ceiling)
+        save_array(places.responses[hemisphere], responses.measured[rows])
+        save_array(noise_ceiling_file(root, subject, hemisphere), responses.noise_ceiling)
         _write_masks(places.masks, hemisphere, cortex)
     _write_mappings(places.masks)
 
@@ -222,19 +247,20 @@ def _write_images(folder: Path, split: str, stimuli: Array, images: Sequence[Arr
 
 def _write_masks(folder: Path, hemisphere: str, cortex: Cortex) -> None:
     for family, labels in cortex.labels.items():
-        _save(folder / f"{hemisphere}.{family}_challenge_space.npy", labels)
+        save_array(folder / f"{hemisphere}.{family}_challenge_space.npy", labels)
     present = np.zeros(N_FSAVERAGE, np.int32)
     present[cortex.fsaverage] = 1
-    _save(folder / f"{hemisphere}.all-vertices_fsaverage_space.npy", present)
+    save_array(folder / f"{hemisphere}.all-vertices_fsaverage_space.npy", present)
 
 
 def _write_mappings(folder: Path) -> None:
     """Write the ROI names of each mask family: a pickled dict in a 0-d array, as the challenge."""
     for family, rois in ROI_FAMILIES.items():
         names = {0: "Unknown", **{k: mapping_label(roi) for k, roi in enumerate(rois, start=1)}}
-        _save(folder / f"mapping_{family}.npy", np.array(names, dtype=object))
+        save_array(folder / f"mapping_{family}.npy", np.array(names, dtype=object))
 
 
-def _save(path: Path, array: Array) -> None:
+def save_array(path: Path, array: Array) -> None:
+    """Write an array as .npy; make its directory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, array)

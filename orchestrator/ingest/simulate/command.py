@@ -49,6 +49,12 @@ class SimulationOptions:
     ] = None
     """Images that all subjects share, in MOSAIC's layout the test images; not in NOD's layout,
     where subjects share none."""
+    test_images: Annotated[PositiveInteger | None, Parameter(show_default="4")] = None
+    """Images without responses per subject, as in the challenge's test split; Algonauts layouts
+    only."""
+    test_responses: Annotated[Path | None, Parameter(metavar="DIR")] = None
+    """Also write the responses to the test images, and their noise ceilings, to this new directory,
+    which `submit algonauts --test-responses` reads; Algonauts layouts only."""
     layout: Layout = "subject-first"
     """Layout of the files: Algonauts 2023 by subject or by split, NSD as released, NOD, MOSAIC, a
     folder of one's own, or an image-classification task with one directory per class."""
@@ -88,8 +94,7 @@ def simulate(
     noise ceilings are in SRC/noise_ceilings.
     `--layout imagefolder` writes an image-classification task instead, which `task` reads.
     """
-    if options.images is not None and options.layout not in get_args(AlgonautsLayout):
-        raise InputError(f"--images: not available with --layout {options.layout}; remove one")
+    _check(out, options)
     if options.layout == "imagefolder":
         _simulate_task(out, options)
     else:
@@ -101,11 +106,31 @@ def simulate(
         }
         by_layout.get(options.layout, _simulate_algonauts)(out, options)
         sys.stdout.write(f"{out}: {len(options.subjects)} subjects simulated\n")
+        if options.test_responses is not None:
+            sys.stdout.write(f"{options.test_responses}: their responses to the test images\n")
     if options.weights is not None:
         from orchestrator.ingest.simulate.pretrained_weights import make_weights
 
         make_weights(options.weights)
         sys.stdout.write(f"{options.weights}: weights of the small backbone\n")
+
+
+def _check(out: Path, options: SimulationOptions) -> None:
+    """Raise InputError for options that a layout lacks, or responses within the source."""
+    given = {
+        "--images": options.images,
+        "--test-images": options.test_images,
+        "--test-responses": options.test_responses,
+    }
+    extra = [name for name, value in given.items() if value is not None]
+    if extra and options.layout not in get_args(AlgonautsLayout):
+        raise InputError(f"{extra[0]}: not available with --layout {options.layout}; remove one")
+    responses = options.test_responses
+    if responses is not None and responses.resolve().is_relative_to(out.resolve()):
+        raise InputError(
+            f"--test-responses {responses}: expected a directory outside of {out}, which holds "
+            "what is published; give another one"
+        )
 
 
 def _simulate_task(out: Path, options: SimulationOptions) -> None:
@@ -201,13 +226,20 @@ def _simulate_algonauts(out: Path, options: SimulationOptions) -> None:
         layout="split-first" if options.layout == "split-first" else "subject-first",
         permute_responses=options.permute_responses,
         seed=options.seed,
+        n_test_images=options.test_images or SimulationSettings().n_test_images,
     )
+    photographs = None
     if options.images is not None:
-        simulate_algonauts(out, *_with_photographs(settings, options.images, options))
-        return
-    n_images = options.n_images or settings.n_images
-    n_shared = min(200, n_images * 2 // 9) if options.shared is None else options.shared
-    simulate_algonauts(out, replace(settings, n_images=n_images, n_shared=n_shared))
+        settings, photographs = _with_photographs(settings, options.images, options)
+    else:
+        n_images = options.n_images or settings.n_images
+        n_shared = min(200, n_images * 2 // 9) if options.shared is None else options.shared
+        settings = replace(settings, n_images=n_images, n_shared=n_shared)
+    simulate_algonauts(out, settings, photographs)
+    if options.test_responses is not None:
+        from orchestrator.ingest.simulate.challenge_responses import write_challenge_responses
+
+        write_challenge_responses(options.test_responses, settings, photographs)
 
 
 def _with_photographs(

@@ -40,12 +40,15 @@ def respond(
     features: LocalFeatures,
     ceilings: tuple[float, float],
     seed: Sequence[int],
+    n_reference: int | None = None,
 ) -> Responses:
     """Simulate a subject's responses to images: measured = c signal + sqrt(1 - c^2) noise.
 
     scenes: what the images show; none if the cortex has no higher ROI. c: a vertex's noise ceiling,
     drawn uniformly from the given range. seed: identifies the subject; each ROI and the noise have
-    random generators of their own.
+    random generators of their own. n_reference: the number of first images over which signals have
+    mean 0 and variance 1; None: all. The responses to these do not depend on the others, but for
+    rounding.
     """
     place = HEMISPHERES.index(hemisphere)
     signal = np.zeros((len(features), cortex.n_vertices), np.float32)
@@ -58,8 +61,8 @@ def respond(
             fields = draw_receptive_fields(roi_name, hemisphere, len(vertices), rng)
             found = early_signals(features, roi_name, fields, rng)
         else:
-            found = higher_signals(scenes, roi_name, len(vertices), rng)
-        signal[:, vertices] = standardise(found)
+            found = higher_signals(scenes, roi_name, len(vertices), rng, n_reference)
+        signal[:, vertices] = standardise(found, n_reference)
     rng = np.random.default_rng([*seed, place, 4])
     responds = np.array([home is not None for home in cortex.home])
     ceiling = np.where(responds, rng.uniform(*ceilings, cortex.n_vertices), 0).astype(np.float32)

@@ -19,18 +19,19 @@ PREFERRED_OUTLINE: Final = {
 """The outline that represents the preferred category of each mask family."""
 
 
-def describe(scenes: Sequence[Scene]) -> tuple[Array, Array]:
+def describe(scenes: Sequence[Scene], n_reference: int | None = None) -> tuple[Array, Array]:
     """Compute features of scenes for higher ROIs: presence (n, classes), shape (n, descriptors).
 
     presence: area of the objects of each class. shape: size, position, rotation, grey level and
-    contrast of the main object, and the number of other objects.
+    contrast of the main object, and the number of other objects. n_reference: as of
+    :func:`standardise`.
     """
     presence = np.zeros((len(scenes), len(CLASSES)))
     for row, scene in enumerate(scenes):
         for thing in scene.things:
             presence[row, thing.label] += thing.radius**2
     shape = np.array([_describe_main(scene.main, len(scene.things)) for scene in scenes])
-    return standardise(np.sqrt(presence)), standardise(shape)
+    return standardise(np.sqrt(presence), n_reference), standardise(shape, n_reference)
 
 
 def _describe_main(main: Thing, n_things: int) -> tuple[float, ...]:
@@ -47,14 +48,20 @@ def _describe_main(main: Thing, n_things: int) -> tuple[float, ...]:
 
 
 def higher_signals(
-    scenes: Sequence[Scene], roi_name: str, n_vertices: int, rng: np.random.Generator
+    scenes: Sequence[Scene],
+    roi_name: str,
+    n_vertices: int,
+    rng: np.random.Generator,
+    n_reference: int | None = None,
 ) -> Array:
     """Compute noiseless responses: (n_images, n_vertices), each vertex with its own weights.
+
+    n_reference: as of :func:`standardise`.
 
     s = softplus(2 u), u = presence . preference + shape . weights + (presence . a)(shape . b):
     a threshold, and an interaction between the classes and the shape.
     """
-    presence, shape = describe(scenes)
+    presence, shape = describe(scenes, n_reference)
     n_classes, n_shapes = presence.shape[1], shape.shape[1]
     preference = (
         0.35 * rng.standard_normal((n_classes, n_vertices)) + _preference(roi_name)[:, None]
@@ -78,8 +85,12 @@ def _preference(roi_name: str) -> Array:
     return np.array(gain)
 
 
-def standardise(values: Array) -> Array:
-    """Standardise each column to mean 0 and variance 1; a constant column becomes 0."""
-    spread = values.std(axis=0)
-    standard: Array = (values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)
+def standardise(values: Array, n_reference: int | None = None) -> Array:
+    """Standardise each column to mean 0 and variance 1; a constant column becomes 0.
+
+    n_reference: the number of first rows whose mean and variance are taken; None: all.
+    """
+    reference = values[:n_reference]
+    spread = reference.std(axis=0)
+    standard: Array = (values - reference.mean(axis=0)) / np.where(spread > 0, spread, 1)
     return standard

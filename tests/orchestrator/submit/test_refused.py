@@ -21,6 +21,16 @@ from tests.builders.challenge_folder import (
 Capture = pytest.CaptureFixture[str]
 
 
+def test_vertices_of_no_model_are_refused_in_one_line_with_the_cure(
+    folder: ChallengeFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    assert submit(folder, tmp_path / "submission.zip", fill=()) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "of no model's ROI: subj01 lh 2 of 14, subj01 rh 7 of 12" in line
+    assert "with --rois all, or fill these with 0 by --fill zero" in line
+    assert not (tmp_path / "submission.zip").exists()
+
+
 def no_such_models(folder: ChallengeFolder) -> None:
     shutil.rmtree(folder.directory)
 
@@ -50,6 +60,14 @@ def a_model_of_an_unknown_roi(folder: ChallengeFolder) -> None:
 
 def a_model_of_another_data_set(folder: ChallengeFolder) -> None:
     change_model(folder.models["lh-early"], "roi", dataset="nod")
+
+
+def a_model_of_a_volume(folder: ChallengeFolder) -> None:
+    change_model(folder.models["lh-early"], "roi", hemisphere="both")
+
+
+def a_model_of_fewer_than_all_vertices(folder: ChallengeFolder) -> None:
+    change_model(folder.models["lh-early"], "roi", name="all")
 
 
 def a_model_of_simulated_data(folder: ChallengeFolder) -> None:
@@ -108,6 +126,8 @@ REFUSED = {
     a_model_of_other_vertices: "8 vertices of lh early",
     a_model_of_an_unknown_roi: "has none; give the --src",
     a_model_of_another_data_set: "a model of nod, expected nsd",
+    a_model_of_a_volume: "expected one of the challenge's hemispheres, lh or rh",
+    a_model_of_fewer_than_all_vertices: "has 8 vertices of lh all",
     a_model_of_simulated_data: "a model of simulated responses",
     a_simulated_source: "a model of measured responses",
     a_tampered_readout: "readout.safetensors: its content has changed",
