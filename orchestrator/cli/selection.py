@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_SUBJECT: Final = 999
 """The highest number of a subject."""
+MOST_LISTED: Final = 40
+"""ROIs that an error names: all of NSD's and NOD's, not all of a whole atlas."""
 _RANGE: Final = re.compile(
     r"(?:(?:subject|subj|sub|s)[-_ ]?)?([0-9]+)"
     r"(?:\s*-\s*(?:(?:subject|subj|sub|s)[-_ ]?)?([0-9]+))?",
@@ -87,21 +89,35 @@ class Selection:
 def parse_rois(text: str) -> tuple[str, ...]:
     """Parse a list of ROIs and ROI groups such as ``early,EBA``; return ROIs in tables' order.
 
-    Raises InputError naming unknown ones.
+    ROIs of a data set of one's own follow, in the order of the list: `require_known_rois` refuses
+    those that the data lacks. Raises InputError for what is no name.
     """
+    from trainables.spec.fields import is_name
     from trainables.spec.rois import EARLY, HIGHER, ROI_ORDER, STREAMS
 
     groups = {"early": EARLY, "higher": HIGHER, "streams": STREAMS}
     parts = split_list(text)
-    unknown = [part for part in parts if part not in groups and part not in ROI_ORDER]
+    require_known_rois([part for part in parts if not is_name(part)], ROI_ORDER)
+    # "early" names a group and a stream; on the command line it means the group.
+    chosen = dict.fromkeys(roi_name for part in parts for roi_name in groups.get(part, (part,)))
+    known = [roi_name for roi_name in ROI_ORDER if roi_name in chosen]
+    return (*known, *(roi_name for roi_name in chosen if roi_name not in known))
+
+
+def require_known_rois(chosen: Sequence[str], present: Iterable[str]) -> None:
+    """Raise InputError for a name that is neither an ROI of NSD or NOD nor among those present."""
+    from trainables.spec.rois import ROI_ORDER
+
+    there = list(dict.fromkeys(present))
+    unknown = [name for name in chosen if name not in ROI_ORDER and name not in there]
     if unknown:
+        expected = ("early", "higher", "streams", *there)
+        more = " …" if len(there) > MOST_LISTED else ""
         raise InputError(
             f"--rois: unknown {', '.join(map(repr, unknown))}; expected early, higher, streams, "
-            f"or any of {', '.join(ROI_ORDER)}{meant(unknown[0], (*groups, *ROI_ORDER))}"
+            f"or any of {', '.join(there[:MOST_LISTED])}{more}"
+            f"{meant(unknown[0], (*expected, *ROI_ORDER))}"
         )
-    # "early" names a group and a stream; on the command line it means the group.
-    chosen = {roi_name for part in parts for roi_name in groups.get(part, (part,))}
-    return tuple(roi_name for roi_name in ROI_ORDER if roi_name in chosen)
 
 
 def number_meant(number: int, subjects: Iterable[str]) -> str:
@@ -125,6 +141,7 @@ def select(rois: "Sequence[Roi]", selection: Selection, *, whole: bool = False) 
             f"--subjects: {', '.join(map(str, absent))} not in the data, "
             f"which has {', '.join(sorted(subjects))}{number_meant(absent[0], subjects)}"
         )
+    require_known_rois(selection.rois or (), (roi.name for roi in rois))
     chosen = [
         roi
         for roi in rois

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.selection import Selection, subject_number
+from orchestrator.cli.selection import Selection, require_known_rois, subject_number
 from orchestrator.scores.filters import of_latest_data, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from trainables.encoding.split_sizes import REFITTED
@@ -94,6 +94,7 @@ def _means(table: ScoreTable, protocol: str, selection: Selection) -> pd.DataFra
     if selection.subjects is not None:
         kept &= numbers.isin(selection.subjects)
     if selection.rois is not None:
+        require_known_rois(selection.rois, means["roi"])
         kept &= means["roi"].isin(selection.rois)
     if not kept.any():
         raise InputError(

@@ -16,7 +16,7 @@ RUNS = {
     "--stall-timeout": "0",
     "--experiment": "",
 }
-SELECTION = {"--subjects": "x", "--hemispheres": "up", "--rois": "V1x"}
+SELECTION = {"--subjects": "x", "--hemispheres": "up", "--rois": "V1/x"}
 INGEST = {"--subjects": "x", "--cpus": "0", "--image-size": "0", "--split": "x"}
 OPTIONS = {
     "sweep paper": {
@@ -29,7 +29,7 @@ OPTIONS = {
     "evaluate transfer": {**RUNS, **SELECTION},
     "scores": {
         "--subjects": "x",
-        "--rois": "V1x",
+        "--rois": "V1/x",
         "--by": "x",
         "--rows": "x",
         "--export": "x.doc",

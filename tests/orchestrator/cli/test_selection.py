@@ -20,10 +20,20 @@ def test_rois_are_read_as_names_and_groups_in_the_order_of_tables() -> None:
     assert parse_rois("midventral") == ("midventral",)
 
 
-@pytest.mark.parametrize("text", ["", "V5", "V1v,", "v1v", "whole"])
-def test_an_unknown_roi_is_reported_with_the_known_ones(text) -> None:
+@pytest.mark.parametrize("text", ["", "V5", "V1v,", "v1v", "whole", "V1v,Kastner2015-V1v"])
+def test_an_unknown_roi_is_reported_with_those_of_the_data(text) -> None:
     with pytest.raises(InputError, match=r"--rois: unknown '.*'; expected early, higher.*V1v"):
-        parse_rois(text)
+        select(ALL_ROIS, Selection(rois=parse_rois(text)))
+
+
+def test_the_data_may_have_rois_of_its_own() -> None:
+    names = [*(f"HCP_MMP1-{k}" for k in range(50)), "nsdgeneral"]
+    own = [Roi("nsd", "subj01", "lh", name, 9, "data-subj01") for name in names]
+    chosen = parse_rois("nsdgeneral,EBA,HCP_MMP1-7,V1v")
+    assert chosen == ("V1v", "EBA", "nsdgeneral", "HCP_MMP1-7")
+    assert [roi.name for roi in select(own, Selection(rois=chosen))] == ["HCP_MMP1-7", "nsdgeneral"]
+    with pytest.raises(InputError, match=r"HCP_MMP1-39 …; did you mean 'nsdgeneral'\?"):
+        select(own, Selection(rois=("nsdgenral",)))
 
 
 @pytest.mark.parametrize(
