@@ -20,6 +20,7 @@ COMMANDS: Final = (
     "export",
     "predict",
     "submit",
+    "backbones",
     "mlflow-server",
 )
 """The commands, in the order in which they are used."""

@@ -1,6 +1,7 @@
 """Image networks by name, with the weights they start from."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,6 +138,45 @@ def published_weights(backbone: Backbone) -> Any:
             f"expected {known}FROM_FILE and --weights FILE"
         )
     return names[backbone.weights]
+
+
+def weight_names(architecture: str) -> list[str]:
+    """Name torchvision's weights of a backbone; none for one of this program."""
+    if architecture in OWN_ARCHITECTURES:
+        return []
+    return [one for one in models.get_model_weights(architecture).__members__ if one != "DEFAULT"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The images that published weights were trained with; the data's size is the ingest's."""
+
+    image_size: int | None
+    """Pixels; None where nothing is published."""
+    interpolation: str = ""
+    resized_to: int = 0
+    """Pixels of the shorter side before the crop."""
+
+    def __str__(self) -> str:
+        if self.image_size is None:
+            return "nothing is published"
+        return (
+            f"{self.image_size} x {self.image_size} pixels, the centre of the image at "
+            f"{self.resized_to} ({self.interpolation})"
+        )
+
+
+def data_config(backbone: Backbone) -> DataConfig:
+    """Return the size, interpolation and crop that a backbone's weights were trained with."""
+    name = backbone.architecture
+    if name.startswith(TIMM):
+        config = timm_networks.data_config(name)
+        size = int(config["input_size"][1])
+        return DataConfig(size, config["interpolation"], int(size / config["crop_pct"]))
+    if name in OWN_ARCHITECTURES:
+        return DataConfig(None)
+    default = models.get_model_weights(name)["DEFAULT"].transforms()
+    return DataConfig(default.crop_size[0], default.interpolation.value, default.resize_size[0])
 
 
 def cached_file(published: Any) -> Path:
