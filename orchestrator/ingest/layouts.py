@@ -19,6 +19,8 @@ def layout_of(source: Path) -> str | None:
         return "nsd"
     if (source / DESCRIPTION).is_file() and any(source.glob("sub-*")):
         return "folder"
+    if any(source.glob("sub-*_*.hdf5")):
+        return "mosaic"
     folders = [source, *(path for path in list_entries(source).kept if path.is_dir())]
     has_subjects = any((folder / "training_split").is_dir() for folder in folders)
     if has_subjects or all((source / name).is_dir() for name in _SPLIT_FIRST):

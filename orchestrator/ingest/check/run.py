@@ -62,10 +62,24 @@ def _find_folder(source: Path) -> _Found:
     return _Found(files, partial(inspect_folder_subject, choices), split)
 
 
+def _find_mosaic(source: Path) -> _Found:
+    from orchestrator.ingest.mosaic.choices import MosaicChoices
+    from orchestrator.ingest.mosaic.command import CompanionOptions
+    from orchestrator.ingest.mosaic.files import find_subjects
+    from orchestrator.ingest.mosaic.inspection import inspect_mosaic_subject
+    from orchestrator.ingest.mosaic.run import find_companions
+
+    choices = MosaicChoices()
+    companions = find_companions(source, CompanionOptions(), choices)
+    files = find_subjects([source], None, companions, choices)
+    return _Found(files, inspect_mosaic_subject, choices.split)
+
+
 FINDERS: Final[Mapping[str, Callable[[Path], _Found]]] = {
     "algonauts": _find_algonauts,
     "nsd": _find_nsd,
     "nod": _find_nod,
+    "mosaic": _find_mosaic,
     "folder": _find_folder,
 }
 """How the subjects of a layout are found, by the name of its command."""
@@ -89,9 +103,9 @@ def check_source(source: Path) -> None:
     with progress_bars() as progress:
         for files in found.files:
             before = len(findings.complaints)
-            with bar(progress, f"{files.subject} checking", files.count_images()) as looked:
+            with bar(progress, f"{files.shard} checking", files.count_images()) as looked:
                 subject = found.inspect(files, found.split, findings, looked)
-            rows.append((files.subject, subject, len(findings.complaints) - before))
+            rows.append((files.shard, subject, len(findings.complaints) - before))
     Console().print(tabulate(f"{source}: layout of `ingest {layout}`, split {found.split}", rows))
     show_notes(findings.notes)
     findings.raise_if_any()

@@ -1,3 +1,13 @@
 """Reader of MOSAIC: eight fMRI data sets in one preprocessing, an HDF5 file per subject."""
 
-__all__ = ["areas", "command", "files", "grayordinates", "inspection", "names", "parcels"]
+__all__ = [
+    "areas",
+    "choices",
+    "command",
+    "files",
+    "grayordinates",
+    "inspection",
+    "names",
+    "parcels",
+    "run",
+]

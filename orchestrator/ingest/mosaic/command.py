@@ -50,13 +50,20 @@ def mosaic(
         Path, Parameter(help="Files such as sub-01_NSD.hdf5 or mosaic_ind.hdf5, or their folder.")
     ],
     out: Shards,
-    subjects: Annotated[Subjects | None, Parameter(show_default="every subject in FILES")] = None,
+    subjects: Annotated[
+        Subjects | None,
+        Parameter(
+            help="Numbers and ranges such as 1,5-8, of every data set.",
+            show_default="every subject in FILES",
+        ),
+    ] = None,
     areas: Annotated[
         tuple[str, ...],
         read_with(split_list, "LIST"),
         Parameter(
             help="Areas of the atlas that become ROIs, such as V1,FFC; visual: its 26 visual ones "
-            "(groups 1 to 5); all: all 180."
+            "(groups 1 to 5); all: all 180.",
+            show_default="visual",
         ),
     ] = (VISUAL,),
     split: Annotated[
@@ -73,7 +80,9 @@ def mosaic(
         ),
     ] = "natural",
     companions: CompanionOptions = CompanionOptions(),
-    image_size: ImageSize = 224,
+    image_size: Annotated[
+        ImageSize, Parameter(help="Width and height that images are resized to, without a crop.")
+    ] = 224,
     cpus: Cpus = None,
 ) -> None:
     """Read MOSAIC's files (eight fMRI data sets, one preprocessing) into shards.

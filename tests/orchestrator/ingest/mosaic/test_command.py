@@ -86,6 +86,17 @@ def test_simulated_and_measured_subjects_are_not_mixed(tmp_path, capsys) -> None
     assert "simulated and measured subjects; give them" in capsys.readouterr().err
 
 
+def test_check_recognises_the_layout_and_writes_nothing(source, capsys) -> None:
+    before = sorted(source.root.rglob("*"))
+    assert main(["check", str(source.root)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "layout of `ingest mosaic`, split phase" in shown
+    assert "mosaic-nsd-sub-01" in shown
+    assert sorted(source.root.rglob("*")) == before
+    assert main(["task", str(source.root), "--out", "data", "--name", "task"]) == 2
+    assert "found that of `ingest mosaic`; use that command" in capsys.readouterr().err
+
+
 def test_without_files_there_is_one_line(tmp_path, capsys) -> None:
     assert main(["mosaic", "--out", str(tmp_path)]) == 2
     assert "FILES: none given; give files such as" in capsys.readouterr().err
