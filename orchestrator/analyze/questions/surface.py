@@ -16,6 +16,7 @@ from orchestrator.scores.choice import validation_retrieval
 from orchestrator.scores.filters import one_model_per_roi
 from orchestrator.scores.references import join_untuned
 from trainables.data.data_directory import DataDirectory, vertices_file
+from trainables.data.shards import Manifest
 from trainables.data.verification import read_vertex_table
 
 SCHEMA = pa.schema(
@@ -55,8 +56,9 @@ def make(inputs: Inputs) -> pa.Table:
     ]
     if not parts:
         raise Missing(
-            f"{inputs.data} has no scored subject with fsaverage vertices",
-            "give --data the directory that the sweep ran on",
+            f"{inputs.data} has no scored subject with fsaverage vertices, which data on other "
+            "meshes (fsLR, as NOD and MOSAIC) or in volumes lack",
+            "give --data the directory that the sweep ran on, if it was another",
         )
     rows = pd.concat(parts, ignore_index=True)
     rows["depth"] = rows["layer"].map(_depths(inputs))
@@ -109,13 +111,14 @@ def _without_streams(vertices: pd.DataFrame) -> pd.DataFrame:
 
 
 def _places(data: DataDirectory) -> pd.DataFrame:
-    """Read each subject's vertices on fsaverage; NOD's are on fsLR and have none."""
+    """Read each subject's vertices on fsaverage; those on another mesh have none."""
     columns = ["hemisphere", "vertex", "fsaverage", "noise_ceiling"]
     parts = []
     for shard in data.shards():
-        dataset, _, subject = shard.name.partition("-")
+        manifest = Manifest.read(shard)
         frame = read_vertex_table(shard, columns).to_pandas()
-        parts.append(frame.dropna(subset=["fsaverage"]).assign(dataset=dataset, subject=subject))
+        of_subject = {"dataset": manifest.dataset, "subject": manifest.subject}
+        parts.append(frame.dropna(subset=["fsaverage"]).assign(**of_subject))
     if not parts:
         return pd.DataFrame(columns=[*columns, "dataset", "subject"])
     found: pd.DataFrame = pd.concat(parts, ignore_index=True).astype({"fsaverage": np.int32})

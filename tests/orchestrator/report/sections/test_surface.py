@@ -1,5 +1,6 @@
 """Cortical maps: overlaps are averaged, absence stays absence, pages need no network."""
 
+import json
 import re
 
 import numpy as np
@@ -14,6 +15,7 @@ from orchestrator.report.sections.section import Interactive, Picture
 from orchestrator.report.sections.surface import section_on
 from tests.builders.small_scores import columns_of, write
 from trainables.data.data_directory import VERTICES, DataDirectory
+from trainables.data.shards import list_rois
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Untuned
 
@@ -59,6 +61,20 @@ def test_a_vertex_without_a_score_has_no_row_and_is_not_zero_on_the_mesh(inputs)
     filled = mesh.fill("lh", places, np.array([0.1, -0.2, 0.0, 9.0]))
     assert np.flatnonzero(np.isfinite(filled)).tolist() == [0, 7, 10_241]
     assert filled[7] == -0.2
+
+
+def test_subjects_of_a_data_set_with_a_hyphen_in_its_name_have_maps(tmp_path):
+    write_shards(tmp_path / "data", n_images=20)
+    shard = (tmp_path / "data/nsd-subj01").rename(tmp_path / "data/our-lab-subj01")
+    manifest = json.loads((shard / "manifest.json").read_text()) | {"dataset": "our-lab"}
+    (shard / "manifest.json").write_text(json.dumps(manifest))
+    data, runs = DataDirectory(tmp_path / "data"), RunDirectory(tmp_path / "runs")
+    where = list_rois(data)[0]
+    columns = columns_of(data.path, where)
+    write(runs.path, Untuned(), where, np.full(where.n_vertices, 0.3), vertex=columns)
+    rows = surface.make(Inputs(runs, data)).to_pandas()
+    assert set(rows["dataset"]) == {"our-lab"}
+    assert len(rows) == where.n_vertices
 
 
 def test_without_the_data_the_maps_are_missing(inputs, tmp_path):
