@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from search_spaces.paper import BACKBONE, ENCODING
 from trainables.spec import Backbone, Contrastive, Encoding, Roi, SelfSupervised, Trial, Untuned
-from trainables.spec.rois import ALL_VERTICES, EARLY, NOD_ROIS, STREAMS
+from trainables.spec.rois import ALL_VERTICES, EARLY, STREAMS, is_only_evaluated
 
 CONTRASTIVE = Contrastive(learning_rate=1e-4, batch_size=1024, epochs=30, temperature=0.3)
 IMAGES_ALONE = SelfSupervised(learning_rate=1e-4, batch_size=1024, epochs=30, temperature=0.3)
@@ -38,7 +38,7 @@ def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
     """Yield the untuned and the contrastive trial of every ROI, and its controls."""
     known = {(roi.shard, roi.hemisphere, roi.name): roi for roi in rois}
     for roi in rois:
-        if roi.name not in (*STREAMS, *NOD_ROIS, ALL_VERTICES):
+        if _is_tuned(roi):
             others = OF_EARLY if roi.name in EARLY else OF_HIGHER
             found = [known.get((roi.shard, roi.hemisphere, name)) for name in others]
             other = next((one for one in found if one is not None), None)
@@ -73,9 +73,14 @@ def with_controls(
         yield replace(real, objective=head)
 
 
+def _is_tuned(roi: Roi) -> bool:
+    """Return whether models are tuned on an ROI."""
+    return roi.name not in (*STREAMS, ALL_VERTICES) and not is_only_evaluated(roi)
+
+
 def notes(rois: Sequence[Roi]) -> Iterator[str]:
     """Name the ROIs whose subject has no other ROI to tune a control on."""
     complete = {trial.rois[0].id for trial in trials(rois) if trial.tuned_on is not None}
-    chosen = [roi.id for roi in rois if roi.name not in (*STREAMS, *NOD_ROIS, ALL_VERTICES)]
+    chosen = [roi.id for roi in rois if _is_tuned(roi)]
     if without := [name for name in chosen if name not in complete]:
         yield f"no control is tuned on another ROI, where none is chosen: {', '.join(without)}"

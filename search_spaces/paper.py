@@ -22,7 +22,7 @@ from trainables.spec import (
     Trial,
     Untuned,
 )
-from trainables.spec.rois import NOD_ROIS, STREAMS
+from trainables.spec.rois import STREAMS, is_only_evaluated
 
 BACKBONE = Backbone("alexnet", "IMAGENET1K_V1")
 ENCODING = Encoding(protocols=("nested", "paper"))
@@ -34,8 +34,8 @@ OBJECTIVES: tuple[Objective, ...] = (
 
 
 def trials(rois: Sequence[Roi]) -> Iterator[Trial]:
-    """Yield the three objectives for every ROI of NSD that is not a stream."""
+    """Yield the three objectives for every ROI that is not a stream, NOD's left out."""
     for roi in rois:
-        if roi.name not in (*STREAMS, *NOD_ROIS):
+        if roi.name not in STREAMS and not is_only_evaluated(roi):
             for objective in OBJECTIVES:
                 yield Trial(objective, (roi,), BACKBONE, ENCODING)

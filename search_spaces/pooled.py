@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 
 from search_spaces.paper import BACKBONE, ENCODING, OBJECTIVES
 from trainables.spec import LARGEST_ROI, MEAN, Order, Pooled, Regression, Roi, Trial
-from trainables.spec.rois import NOD_ROIS, STREAMS
+from trainables.spec.rois import STREAMS, is_only_evaluated
 
 COMPARED = tuple(one for one in OBJECTIVES if not isinstance(one, Regression))
 
@@ -58,9 +58,9 @@ def notes(rois: Sequence[Roi]) -> Iterator[str]:
 
 
 def by_region(rois: Sequence[Roi]) -> list[tuple[Roi, ...]]:
-    """Group NSD's ROIs, streams left out, by hemisphere and name, subjects in order."""
+    """Group ROIs, streams and NOD's left out, by hemisphere and name, subjects in order."""
     regions: dict[tuple[str, str, str], list[Roi]] = {}
     for roi in rois:
-        if roi.name not in (*STREAMS, *NOD_ROIS):
+        if roi.name not in STREAMS and not is_only_evaluated(roi):
             regions.setdefault((roi.dataset, roi.hemisphere, roi.name), []).append(roi)
     return [tuple(alike) for alike in regions.values()]

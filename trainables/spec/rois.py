@@ -89,6 +89,11 @@ class Roi:
         return f"{self.dataset}-{self.subject}"
 
 
+def is_only_evaluated(roi: Roi) -> bool:
+    """Return whether an ROI is for evaluations alone: those of NOD, with models of other data."""
+    return roi.dataset == "nod"
+
+
 def require_distinct(rois: Sequence[Roi]) -> None:
     """Raise ValueError if an ROI occurs twice, or if a subject's ROIs are of different data."""
     ids: set[str] = set()

@@ -41,9 +41,15 @@ def test_the_papers_spaces_leave_nod_to_the_evaluation(source, tmp_path) -> None
     ingest(source, tmp_path)
     nod = list_rois(DataDirectory(tmp_path))
     nsd = [replace(nod[0], dataset="nsd", subject="subj01", name="V1v", n_vertices=30)]
-    for name in ("paper", "pooled"):
+    for name in ("paper", "pooled", "controls"):
         assert list(load_space(name)(nod)) == []
+        # Areas of these names in other data are tuned.
+        named = [replace(roi, dataset="mosaic-nsd") for roi in nod]
+        both = [*named, *(replace(roi, subject="sub-02") for roi in named)]
+        assert {trial.rois[0].name for trial in load_space(name)(both)} == set(NOD_ROIS)
     assert load_search("hyperparameter_search").choose([*nod, *nsd]) == [(nsd[0],)]
+    other = [replace(nod[0], dataset="mosaic-nsd", n_vertices=30)]
+    assert load_search("hyperparameter_search").choose([*nod, *other]) == [(other[0],)]
 
 
 def test_a_space_plans_nod_rois_like_others(source, tmp_path) -> None:
