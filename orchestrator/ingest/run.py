@@ -216,7 +216,7 @@ def _size(subject: Subject, image_size: int) -> int:
 def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:
     """Tabulate the subjects in the output directory, one row per subject."""
     table = Table(title=f"Subjects in {out}", title_justify="left")
-    table.add_column("subject")
+    table.add_column("subject", no_wrap=True)
     for heading in ("train", "test", "vertices", "ROIs", "MB", "images/s"):
         table.add_column(heading, justify="right")
     for done in ingested:

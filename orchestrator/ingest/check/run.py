@@ -114,7 +114,7 @@ def check_source(source: Path) -> None:
 def tabulate(title: str, rows: Sequence[tuple[str, Subject | None, int]]) -> Table:
     """Tabulate subjects: name, what would be written (None where it is not), and problems."""
     table = Table(title=title, title_justify="left")
-    table.add_column("subject")
+    table.add_column("subject", no_wrap=True)
     headings = ("train", "test", "vertices", "ROIs", "noise ceiling (median r)", "problems")
     for heading in headings:
         table.add_column(heading, justify="right")

@@ -45,44 +45,34 @@ class CompanionOptions:
     """Folder of train_naturalistic.json and so on, for --split lists."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ChoiceOptions:
+    """Which subjects, areas and images are read."""
+
+    subjects: Annotated[Subjects | None, Parameter(show_default="every subject in FILES")] = None
+    """Numbers and ranges such as 1,5-8, of every data set."""
+    areas: Annotated[
+        tuple[str, ...], read_with(split_list, "LIST"), Parameter(show_default=VISUAL)
+    ] = (VISUAL,)
+    """Areas of the atlas that become ROIs, such as V1,FFC; visual: its 26 visual ones (groups 1 to
+    5); all: all 180."""
+    split: MosaicSplit = "phase"
+    """phase: the data set's own test images; lists: MOSAIC's split over all data sets, without
+    look-alikes; stimulus, paper: as for the other data sets."""
+    test: TestImages = "natural"
+    """Test images: natural, artificial (those of NSD-synthetic and deeprecon), or all."""
+    image_size: ImageSize = 224
+    """Width and height that images are resized to, without a crop."""
+
+
 def mosaic(
     *files: Annotated[
         Path, Parameter(help="Files such as sub-01_NSD.hdf5 or mosaic_ind.hdf5, or their folder.")
     ],
     out: Shards,
-    subjects: Annotated[
-        Subjects | None,
-        Parameter(
-            help="Numbers and ranges such as 1,5-8, of every data set.",
-            show_default="every subject in FILES",
-        ),
-    ] = None,
-    areas: Annotated[
-        tuple[str, ...],
-        read_with(split_list, "LIST"),
-        Parameter(
-            help="Areas of the atlas that become ROIs, such as V1,FFC; visual: its 26 visual ones "
-            "(groups 1 to 5); all: all 180.",
-            show_default="visual",
-        ),
-    ] = (VISUAL,),
-    split: Annotated[
-        MosaicSplit,
-        Parameter(
-            help="phase: the data set's own test images; lists: MOSAIC's split over all data sets, "
-            "without look-alikes; stimulus, paper: as for the other data sets."
-        ),
-    ] = "phase",
-    test: Annotated[
-        TestImages,
-        Parameter(
-            help="Test images: natural, artificial (those of NSD-synthetic and deeprecon), or all."
-        ),
-    ] = "natural",
+    options: ChoiceOptions = ChoiceOptions(),
     companions: CompanionOptions = CompanionOptions(),
-    image_size: Annotated[
-        ImageSize, Parameter(help="Width and height that images are resized to, without a crop.")
-    ] = 224,
     cpus: Cpus = None,
 ) -> None:
     """Read MOSAIC's files (eight fMRI data sets, one preprocessing) into shards.
@@ -96,6 +86,6 @@ def mosaic(
 
     if not files:
         raise InputError("FILES: none given; give files such as sub-01_NSD.hdf5, or their folder")
-    choices = MosaicChoices(split, test, areas)
-    settings = Settings(split, image_size)
-    ingest_mosaic(files, out, settings, choices, companions, subjects, cpus)
+    choices = MosaicChoices(options.split, options.test, options.areas)
+    settings = Settings(options.split, options.image_size)
+    ingest_mosaic(files, out, settings, choices, companions, options.subjects, cpus)
