@@ -95,6 +95,6 @@ class Findings:
             return None
 
     def raise_if_any(self) -> None:
-        """Raise InputError with every complaint that was noted."""
+        """Raise InputError with every complaint that was noted, each once."""
         if self.complaints:
-            raise InputError(*self.complaints)
+            raise InputError(*dict.fromkeys(self.complaints))

@@ -94,7 +94,7 @@ def _refuse_compressed(path: Path) -> None:
     packed = path.with_suffix(".mgz")
     if not path.exists() and packed.exists():
         raise InputError(
-            f"{packed}: compressed, so that vertices can't be read alone; unpack it: "
+            f"{packed}: compressed, so that vertices can't be read alone; unpack it by "
             f"gzip -dc {packed.name} > {path.name}"
         )
 
