@@ -11,11 +11,25 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from orchestrator.cli.app import new_app, run_app
+from orchestrator.cli.arguments import read_with
 from orchestrator.cli.process import FAILED, leave
+from orchestrator.cli.values import non_negative_integer
 
 app: Final = new_app("predict")
 SHOWN: Final = 20
 """The most images that can't be read that are printed; the file has them all."""
+Gpus = Annotated[
+    int | None,
+    read_with(non_negative_integer, "N"),
+    Parameter(help="GPUs that predict; 0 for CPUs.", show_default="all of the machine or cluster"),
+]
+Local = Annotated[
+    bool,
+    Parameter(
+        help="Predict in this process, without Ray; the predictions are the same.",
+        show_default=False,
+    ),
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,19 +55,25 @@ def predict(
         Path,
         Parameter(metavar="FILE", help="File to write: .parquet, .npy or .nc (NetCDF)."),
     ],
+    gpus: Gpus = None,
+    local: Local = False,
 ) -> int:
     """Predict the responses of every exported model to images, in the responses' own units.
 
     Rows are images in the order of their names, columns are the vertices of the models. An image
     that can't be read is predicted as NaN, is listed in FILE.unreadable.txt, and makes the exit
     code 1. The same command resumes an interrupted one.
+
+    Images are decoded on all CPUs, and predicted on all GPUs, of this machine or of the Ray
+    cluster that RAY_ADDRESS names. Without a cluster, fewer than 2,000 images are predicted in this
+    process.
     """
     from rich.console import Console
 
     from orchestrator.predict.run import PredictSettings, unreadable_file
     from orchestrator.predict.run import predict as run_predict
 
-    problems = run_predict(PredictSettings(models, images, out), Console())
+    problems = run_predict(PredictSettings(models, images, out, local, gpus), Console())
     if not problems:
         return 0
     for line in list(problems.values())[:SHOWN]:

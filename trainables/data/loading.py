@@ -112,6 +112,8 @@ class RowGroup(NamedTuple):
     inode: int
     sha256: str
     group: int
+    n_rows: int = 0
+    """Rows of the group, as the file says."""
 
     def read(self, columns: tuple[str, ...]) -> pa.Table:
         """Read columns; verify the file first in a process, or on a node, that has not yet."""
@@ -122,8 +124,11 @@ class RowGroup(NamedTuple):
             return file.read_row_group(self.group, columns=list(columns))
 
 
-def _row_groups(shard: Path, columns: tuple[str, ...]) -> list[RowGroup]:
-    """Verify a subject's files and list their row groups, in order."""
+def list_row_groups(shard: Path, columns: tuple[str, ...]) -> list[RowGroup]:
+    """Verify a subject's files and list their row groups, in order.
+
+    Raises ValueError with the name of a file that is damaged, or of another ingest.
+    """
     manifest = Manifest.read(shard)
     schema = row_schema(manifest.image_size, manifest.n_vertices)
     expected = {name: schema.field(name).type for name in columns}
@@ -135,7 +140,10 @@ def _row_groups(shard: Path, columns: tuple[str, ...]) -> list[RowGroup]:
         if found != expected:
             raise ValueError(f"{path}: expected columns {expected}, found {found}; {CURE}")
         sha256 = manifest.files[path.name]
-        groups += [RowGroup(*state, sha256, group) for group in range(file.num_row_groups)]
+        groups += [
+            RowGroup(*state, sha256, group, file.metadata.row_group(group).num_rows)
+            for group in range(file.num_row_groups)
+        ]
     return groups
 
 
@@ -152,7 +160,7 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
         [groups] = batch["groups"]
         return pa.concat_tables(RowGroup(**group).read(columns) for group in groups)
 
-    groups = _row_groups(shard, columns)
+    groups = list_row_groups(shard, columns)
     tasks = [
         {"groups": [group._asdict() for group in groups[k : k + ROW_GROUPS_PER_READ]]}
         for k in range(0, len(groups), ROW_GROUPS_PER_READ)
@@ -174,7 +182,7 @@ def stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
     if _n_bytes(shard, columns) > ALONE_BYTES and _in_ray():
         yield from _dataset(shard, columns).iter_batches(batch_format="pyarrow", batch_size=None)
         return
-    for group in _row_groups(shard, columns):
+    for group in list_row_groups(shard, columns):
         yield group.read(columns)
 
 

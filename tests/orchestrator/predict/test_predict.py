@@ -12,7 +12,7 @@ from scipy.io import netcdf_file
 from orchestrator.encoding_models import load_model
 from orchestrator.encoding_models.config import READOUT, find_models
 from orchestrator.encoding_models.shared_backbone import SharedBackbone
-from orchestrator.predict import parts, run
+from orchestrator.predict import job, parts, run
 from orchestrator.predict.__main__ import main
 from orchestrator.predict.outputs import MODELS_KEY
 from tests.builders.exported_models import Swept
@@ -26,7 +26,7 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of images in small parts, two of them in folders below, and a file that is none."""
     monkeypatch.setattr(parts, "MOST_ROWS", PART)
     monkeypatch.setattr(parts, "FEWEST_ROWS", PART)
-    monkeypatch.setattr(run, "FEATURE_BATCH", {"cpu": BATCH})
+    monkeypatch.setattr(job, "FEATURE_BATCH", {"cpu": BATCH})
     folder = tmp_path / "images"
     (folder / "below" / "it").mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 256, (N_IMAGES, 12, 10, 3)).astype(np.uint8)
@@ -182,7 +182,7 @@ def test_models_that_do_not_fit_together_pass_one_after_another(
     swept: Swept, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert predict(swept, images, tmp_path / "together.npy") == 0
-    monkeypatch.setattr(run, "SHARE_FOR_MODELS", 0.0)
+    monkeypatch.setattr(job, "SHARE_FOR_MODELS", 0.0)
     assert predict(swept, images, tmp_path / "apart.npy") == 0
     apart, together = (np.load(tmp_path / f"{name}.npy") for name in ("apart", "together"))
     np.testing.assert_array_equal(apart, together)
