@@ -159,7 +159,12 @@ def _scores(config: ModelConfig) -> str:
             f"The backbone was fine-tuned on {score.n_overlap:,} of the test images, so that r is "
             "optimistic."
         )
-    if score.n_candidates > 1:
+    if score.n_candidates > 1 and score.chosen_by == "validation":
+        lines.append(
+            f"It was chosen among {score.n_candidates} models by cross-validation within training "
+            "images that no backbone was tuned on, and not by this r."
+        )
+    elif score.n_candidates > 1:
         lines.append(
             f"It was chosen among {score.n_candidates} models by this r, which is therefore "
             "slightly optimistic."

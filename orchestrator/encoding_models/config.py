@@ -33,6 +33,7 @@ READOUT: Final = "readout.safetensors"
 TENSOR_FILES: Final = (BACKBONE, PCA, READOUT)
 
 Fit = Literal["train", "all"]
+ChosenBy = Literal["validation", "test"]
 
 
 @record
@@ -66,7 +67,10 @@ class Score:
     n_overlap: Size
     """Test images that the backbone was fine-tuned on."""
     n_candidates: Count
-    """Models that it was chosen from as the one of the highest mean r; 1 if it was named."""
+    """Models that it was chosen from as the best one; 1 if it was named."""
+    chosen_by: ChosenBy = "test"
+    """The score that these were compared by: of folds of training images that no backbone was tuned
+    on, or r of the test images."""
 
 
 @record

@@ -53,7 +53,8 @@ class ChoiceOptions:
         ),
     ] = ()
     best: Literal["per-roi"] | None = None
-    """Export the model of the highest mean r of each ROI, as without --trials."""
+    """Export the best model of each ROI, as without --trials: by validation where its models have
+    fair scores of it, else by r on the test images."""
     protocol: Annotated[
         Literal["nested", "clean"] | None,
         Parameter(show_default="nested, or clean if only that was scored"),

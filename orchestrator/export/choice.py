@@ -1,7 +1,7 @@
 """Choose the models to export: those of named trials, or the best of each ROI."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Selection, require_known_rois, subject_number
+from orchestrator.encoding_models.config import ChosenBy
+from orchestrator.export.ranking import BY_TEST, compared
 from orchestrator.scores.filters import of_latest_data, started_in
 from orchestrator.scores.score_table import ScoreTable, read_score_table
 from trainables.encoding.split_sizes import REFITTED
@@ -50,22 +52,30 @@ class Chosen:
     n_test: int
     n_overlap: int
     n_candidates: int
+    chosen_by: ChosenBy
 
 
 def choose(runs: RunDirectory, asked: Asked) -> list[Chosen]:
     """Choose models, those of a trial after each other; raise InputError if there are none.
 
-    The best model of an ROI is the one of the highest mean r on the test images; controls, and
-    scores without overlapping images, are not compared.
+    The best model of an ROI is the one of the highest score of validation where all of its models
+    have a fair one, else of the highest mean r on the test images (`ranking`); controls, and scores
+    without overlapping images, are not compared.
     """
-    table = read_score_table(runs)
-    protocol = asked.protocol or _first_protocol(table, runs)
-    table, _ = of_latest_data(table.keep("protocol", [protocol]), started_in(runs))
+    every = read_score_table(runs)
+    protocol = asked.protocol or _first_protocol(every, runs)
+    every, _ = of_latest_data(every, started_in(runs))
+    table = every.keep("protocol", [protocol])
     means = _means(table, protocol, asked.selection)
-    chosen = _named(means, table, asked.trials) if asked.trials else _best(means, table)
+    chosen = _named(means, table, asked.trials) if asked.trials else _best(means, every)
+    columns = ["trial_id", "roi_id", "n", "chosen_by"]
     return [
-        _read(runs, table.trials[trial_id], roi_id, protocol, int(n))
-        for trial_id, roi_id, n in chosen[["trial_id", "roi_id", "n"]].itertuples(index=False)
+        replace(
+            _read(runs, table.trials[trial_id], roi_id, protocol),
+            n_candidates=int(n),
+            chosen_by=chosen_by,
+        )
+        for trial_id, roi_id, n, chosen_by in chosen[columns].itertuples(index=False)
     ]
 
 
@@ -118,17 +128,17 @@ def _named(means: pd.DataFrame, table: ScoreTable, names: Sequence[str]) -> pd.D
             f"--trials: {some(excluding)} measure r without the images that the backbone was "
             "trained on; name the evaluation on all images, or the model's own trial"
         )
-    return means[means["trial_id"].isin(list(fits))].assign(n=1)
+    return means[means["trial_id"].isin(list(fits))].assign(n=1, chosen_by=BY_TEST)
 
 
 def _best(means: pd.DataFrame, table: ScoreTable) -> pd.DataFrame:
-    """Keep the highest mean of each ROI, with the number of models that it was chosen from."""
+    """Keep the best model of each ROI, with the number of models that it was chosen from."""
     candidates = [key for key in dict.fromkeys(means["trial_id"]) if _competes(table.trials[key])]
     rows = means[means["trial_id"].isin(candidates)].dropna(subset=["r"])
     if rows.empty:
         raise InputError("no scores to choose the best models by; name some with --trials")
-    rows = rows.assign(n=rows.groupby("roi_id")["r"].transform("size"))
-    best = rows.sort_values(["r", "trial_id"], ascending=[False, True]).drop_duplicates("roi_id")
+    rows = compared(rows, table).sort_values(["score", "trial_id"], ascending=[False, True])
+    best = rows.drop_duplicates("roi_id")
     return best.sort_values(["trial_id", "roi_id"])
 
 
@@ -143,9 +153,7 @@ def _excludes(work_item: WorkItem) -> bool:
     return isinstance(work_item, Evaluation) and work_item.exclude_training_images
 
 
-def _read(
-    runs: RunDirectory, work_item: WorkItem, roi_id: str, protocol: Protocol, n_candidates: int
-) -> Chosen:
+def _read(runs: RunDirectory, work_item: WorkItem, roi_id: str, protocol: Protocol) -> Chosen:
     path = runs.score_file(work_item.id, roi_id)
     found = read_score_columns(path, COLUMNS)
     if found is None:
@@ -164,7 +172,8 @@ def _read(
         r=r,
         n_test=rows["n_test"][0].as_py(),
         n_overlap=rows["n_overlap"][0].as_py(),
-        n_candidates=n_candidates,
+        n_candidates=1,
+        chosen_by=BY_TEST,
     )
 
 

@@ -1,5 +1,6 @@
 """Export the models of a sweep: choose, fit, compare with the scores, write, and list them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from orchestrator.encoding_models.config import (
     model_name,
 )
 from orchestrator.export.choice import Asked, Chosen, by_work, choose
+from orchestrator.export.ranking import BY_TEST, BY_VALIDATION
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
+from trainables.spec import CLEAN
 from trainables.storage.temporary_files import remove_abandoned
 
 MEGABYTE = 1e6
@@ -53,8 +56,23 @@ def export(settings: ExportSettings, console: Console) -> list[Path]:
         console.print(f"already there: {count(len(chosen) - len(missing), 'model')}")
     _write(settings, missing, console)
     paths = [settings.out / name for name in names]
+    if note := _choice_note(chosen):
+        console.print(note, highlight=False)
     console.print(f"{settings.out}: {count(len(paths), 'model')}, {_megabytes(paths)}")
     return paths
+
+
+def _choice_note(chosen: Sequence[Chosen]) -> str:
+    """Say by which scores the models were chosen among several; nothing where none was."""
+    counts = Counter(one.chosen_by for one in chosen if one.n_candidates > 1)
+    parts = [f"{counts[BY_VALIDATION]} by validation"] if counts[BY_VALIDATION] else []
+    if counts[BY_TEST]:
+        parts.append(
+            f"{counts[BY_TEST]} by r on the test images, which is then slightly optimistic: their "
+            f"candidates do not all have scores of the protocol {CLEAN}, of images that no "
+            "backbone was tuned on"
+        )
+    return f"best of several: {'; '.join(parts)}" if parts else ""
 
 
 def export_backbones(settings: ExportSettings, console: Console) -> None:

@@ -148,6 +148,7 @@ class ModelWriter:
                 high=high,
                 n_overlap=chosen.n_overlap,
                 n_candidates=chosen.n_candidates,
+                chosen_by=chosen.chosen_by,
             ),
             vertices=self._vertices(model, manifest),
             split=manifest.split,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from orchestrator.encoding_models import load_model
+from orchestrator.encoding_models.card import write_card
 from orchestrator.encoding_models.config import BACKBONE, CARD, CONFIG, PCA, ModelConfig
 from tests.builders.exported_models import Swept
 from trainables.encoding.refit import correlate_columns
@@ -92,7 +93,7 @@ def test_a_later_export_shares_the_files_that_are_there(swept: Swept, tmp_path: 
 
 
 def test_the_best_model_of_each_roi_is_the_one_of_the_highest_r(
-    swept: Swept, tmp_path: Path
+    swept: Swept, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert swept.export("--best", "per-roi", "--out", str(tmp_path)) == 0
     found = {c.roi.id: c for c in (ModelConfig.read(path) for path in tmp_path.iterdir())}
@@ -100,6 +101,8 @@ def test_the_best_model_of_each_roi_is_the_one_of_the_highest_r(
     best = found["nsd-subj01-lh-V1v"]
     assert best.method == max(r, key=r.__getitem__)
     assert best.score.n_candidates == 2
+    assert best.score.chosen_by == "test"  # the tuned backbone has seen the folds of nested
+    assert "1 by r on the test images" in " ".join(capsys.readouterr().out.split())
     assert found["nsd-subj01-rh-EBA"].score.n_candidates == 1
 
 
@@ -207,6 +210,20 @@ def test_the_card_is_one_that_the_hub_reads(swept: Swept) -> None:
     config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     assert f"**{config['score']['r_mean']:.3f}**" in card.text
     assert "Simulated" not in card.text
+
+
+CARDS = {
+    "validation": "among 3 models by cross-validation within training images",
+    "test": "among 3 models by this r, which is therefore slightly optimistic",
+}
+
+
+@pytest.mark.parametrize("chosen_by", CARDS)
+def test_the_card_says_by_what_the_model_was_chosen(swept: Swept, chosen_by: str) -> None:
+    config = ModelConfig.read(swept.model(swept.tuned, "lh-V1v"))
+    score = replace(config.score, n_candidates=3, chosen_by=chosen_by)
+    found = {text for text in CARDS.values() if text in write_card(replace(config, score=score))}
+    assert found == {CARDS[chosen_by]}
 
 
 def test_a_model_of_simulated_responses_says_so(
