@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 from cyclopts import Parameter
 
-from orchestrator.cli.arguments import File, Flag, NonNegativeInteger, PositiveInteger
+from orchestrator.cli.arguments import File, Flag, NameList, NonNegativeInteger, PositiveInteger
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Subjects
+from trainables.wording import meant
 
 if TYPE_CHECKING:
     from orchestrator.ingest.simulate.algonauts import SimulationSettings
@@ -58,6 +59,8 @@ class SimulationOptions:
     layout: Layout = "subject-first"
     """Layout of the files: Algonauts 2023 by subject or by split, NSD as released, NOD, MOSAIC, a
     folder of one's own, or an image-classification task with one directory per class."""
+    spaces: Annotated[NameList | None, Parameter(show_default="fsaverage")] = None
+    """Spaces of the betas, with --layout nsd: fsaverage, nativesurface, func1pt8mm, func1mm."""
     permute_responses: Flag = False
     """Shuffle the responses over images, as a negative control."""
     seed: NonNegativeInteger = 0
@@ -125,6 +128,8 @@ def _check(out: Path, options: SimulationOptions) -> None:
     extra = [name for name, value in given.items() if value is not None]
     if extra and options.layout not in get_args(AlgonautsLayout):
         raise InputError(f"{extra[0]}: not available with --layout {options.layout}; remove one")
+    if options.spaces is not None and options.layout != "nsd":
+        raise InputError(f"--spaces: not available with --layout {options.layout}; remove one")
     responses = options.test_responses
     if responses is not None and responses.resolve().is_relative_to(out.resolve()):
         raise InputError(
@@ -201,10 +206,18 @@ def _simulate_mosaic(out: Path, options: SimulationOptions) -> None:
 
 
 def _simulate_nsd(out: Path, options: SimulationOptions) -> None:
+    from orchestrator.ingest.nsd.settings import SpaceName
     from orchestrator.ingest.simulate.nsd import simulate_nsd
     from orchestrator.ingest.simulate.nsd_ground_truth import NsdSimulation
 
     n_images = options.n_images or NsdSimulation().n_images
+    spaces = NsdSimulation().spaces if options.spaces is None else options.spaces
+    strange = sorted(set(spaces) - set(get_args(SpaceName)))
+    if strange:
+        raise InputError(
+            f"--spaces: unknown {', '.join(map(repr, strange))}; expected some of "
+            f"{', '.join(get_args(SpaceName))}{meant(strange[0], get_args(SpaceName))}"
+        )
     settings = NsdSimulation(
         subjects=options.subjects,
         n_images=n_images,
@@ -212,6 +225,7 @@ def _simulate_nsd(out: Path, options: SimulationOptions) -> None:
         image_size=options.image_size,
         permute_responses=options.permute_responses,
         seed=options.seed,
+        spaces=tuple(name for name in get_args(SpaceName) if name in spaces),
     )
     simulate_nsd(out, settings)
 

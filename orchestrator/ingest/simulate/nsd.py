@@ -12,7 +12,6 @@ from typing import Any, Final
 import h5py
 import numpy as np
 import scipy.io
-from nibabel.freesurfer.mghformat import MGHImage
 
 from orchestrator.ingest.simulate.algonauts import N_STIMULI, subject_name
 from orchestrator.ingest.simulate.nsd_ground_truth import (
@@ -20,12 +19,23 @@ from orchestrator.ingest.simulate.nsd_ground_truth import (
     N_RUNS,
     NsdSimulation,
     PlantedDesign,
-    PlantedVertices,
     plan_design,
     plant_nsd,
     session_betas,
 )
-from orchestrator.ingest.simulate.nsd_labels import general_vertices, write_labels, write_nsdgeneral
+from orchestrator.ingest.simulate.nsd_labels import (
+    general_vertices,
+    save_mgh,
+    write_labels,
+    write_nsdgeneral,
+)
+from orchestrator.ingest.simulate.nsd_spaces import (
+    Planted,
+    Sessions,
+    write_native,
+    write_volume_betas,
+    write_volumes,
+)
 from orchestrator.ingest.simulate.scenes import compose, render
 from orchestrator.ingest.simulate.simulation_folder import write_once
 from trainables.spec.rois import HEMISPHERES
@@ -52,7 +62,19 @@ def simulate_nsd(out: Path, settings: NsdSimulation) -> None:
         for subject in settings.subjects:
             planted = plant_nsd(subject, design, settings)
             write_labels(folder, subject, planted, settings.seed)
-            _write_betas(folder, subject, design, planted, settings)
+            for space in settings.spaces:
+                betas = folder / "nsddata_betas" / "ppdata" / subject_name(subject) / space / BETAS
+                sessions = (
+                    session_betas(subject, session, design, planted, settings)
+                    for session in range(1, settings.n_sessions + 1)
+                )
+                if space == "fsaverage":
+                    _write_betas(betas, subject, planted, sessions, settings.seed)
+                elif space == "nativesurface":
+                    write_native(betas, subject, planted, sessions, settings.seed)
+                else:
+                    write_volumes(folder, betas, space, subject, planted, settings.seed)
+                    write_volume_betas(betas, space, subject, planted, sessions, settings.seed)
 
     write_once(out, {"nsd": asdict(settings)}, write)
 
@@ -93,31 +115,24 @@ def _write_stimuli(path: Path, design: PlantedDesign, settings: NsdSimulation) -
 
 
 def _write_betas(
-    root: Path,
-    subject: int,
-    design: PlantedDesign,
-    planted: dict[str, PlantedVertices],
-    settings: NsdSimulation,
+    folder: Path, subject: int, planted: Planted, sessions: Sessions, seed: int
 ) -> None:
-    """Write betas and ncsnr.
+    """Write betas and ncsnr to their folder.
 
     Vertices outside of nsdgeneral have only noise; those in it that the subject lacks are NaN.
     """
-    folder = root / "nsddata_betas" / "ppdata" / subject_name(subject) / "fsaverage" / BETAS
     folder.mkdir(parents=True)
+    general = {side: general_vertices(seed, side) for side in planted}
     for side, half in planted.items():
         ncsnr = np.zeros(N_MESH, np.float32)
-        ncsnr[general_vertices(settings.seed, side)] = np.nan
+        ncsnr[general[side]] = np.nan
         ncsnr[half.cortex.fsaverage] = half.ncsnr
         save_mgh(folder / f"{side}.ncsnr.mgh", ncsnr)
-    for session in range(1, settings.n_sessions + 1):
-        betas = session_betas(subject, session, design, planted, settings)
+    for session, betas in enumerate(sessions, start=1):
         for side, values in betas.items():
-            rng = np.random.default_rng(
-                [settings.seed, subject, HEMISPHERES.index(side), session, 12]
-            )
+            rng = np.random.default_rng([seed, subject, HEMISPHERES.index(side), session, 12])
             mesh = rng.standard_normal((len(values), N_MESH), dtype=np.float32)
-            mesh[:, general_vertices(settings.seed, side)] = np.nan
+            mesh[:, general[side]] = np.nan
             mesh[:, planted[side].cortex.fsaverage] = values
             write_betas(folder / f"{side}.betas_session{session:02d}.mgh", mesh)
 
@@ -129,9 +144,3 @@ def write_betas(path: Path, betas: Array) -> None:
     with path.open("wb") as stream:
         stream.write(header.ljust(HEADER_BYTES, b"\0"))
         stream.write(betas.astype(">f4").tobytes())
-
-
-def save_mgh(path: Path, values: Array) -> None:
-    """Write one value per vertex as an MGH file, compressed where its name ends in .mgz."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    MGHImage(values.reshape(-1, 1, 1), np.eye(4)).to_filename(path)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from orchestrator.ingest.nsd.settings import SpaceName
 from orchestrator.ingest.simulate.algonauts import (
     MAX_SUBJECT,
     SimulationSettings,
@@ -50,6 +51,8 @@ class NsdSimulation:
     permute_responses: bool = False
     """Shuffle the responses over trials, as a negative control."""
     seed: int = 0
+    spaces: tuple[SpaceName, ...] = ("fsaverage",)
+    """Spaces that the betas are written in."""
 
     def __post_init__(self) -> None:
         self.plain()

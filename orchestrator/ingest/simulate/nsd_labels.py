@@ -24,6 +24,8 @@ WITHOUT_MISSING: Final = 1
 N_NATIVE: Final = 10_300
 """Vertices of a hemisphere of a subject's own surface."""
 NSDGENERAL: Final = "nsdgeneral"
+ALIASES: Final = {"Kastner2015": "prf-visualrois"}
+"""Families that have the labels and names of another one: two families have an ROI V1v."""
 
 
 def native_vertices(seed: int, subject: int, hemisphere: str) -> Array:
@@ -34,13 +36,14 @@ def native_vertices(seed: int, subject: int, hemisphere: str) -> Array:
 
 def label_names(family: str) -> tuple[str, ...]:
     """Return the names of a family's labels from 1 on."""
-    return ROI_FAMILIES.get(family, (family,))
+    return ROI_FAMILIES.get(ALIASES.get(family, family), (family,))
 
 
 def family_labels(planted: PlantedVertices) -> dict[str, Array]:
     """Return the labels of each family, also of nsdgeneral: (n_vertices,) int32, 0 for none."""
     cortex = planted.cortex
-    return {**cortex.labels, NSDGENERAL: np.ones(cortex.n_vertices, np.int32)}
+    others = {family: cortex.labels[same] for family, same in ALIASES.items()}
+    return {**cortex.labels, **others, NSDGENERAL: np.ones(cortex.n_vertices, np.int32)}
 
 
 def write_nsdgeneral(root: Path, seed: int) -> None:
@@ -51,7 +54,7 @@ def write_nsdgeneral(root: Path, seed: int) -> None:
     for side in HEMISPHERES:
         mesh = np.zeros(N_MESH, np.int32)
         mesh[general_vertices(seed, side)] = 1
-        _save(folder / f"{side}.{NSDGENERAL}.mgz", mesh)
+        save_mgh(folder / f"{side}.{NSDGENERAL}.mgz", mesh)
 
 
 def general_vertices(seed: int, hemisphere: str) -> Array:
@@ -70,13 +73,13 @@ def write_labels(
         folder.mkdir(parents=True, exist_ok=True)
     for side, half in planted.items():
         own = native_vertices(seed, subject, side)
-        _save(transforms / f"{side}.white-to-fsaverage.mgz", own + 1)
+        save_mgh(transforms / f"{side}.white-to-fsaverage.mgz", (own + 1).astype(np.int32))
         for family, labels in family_labels(half).items():
             mesh = np.zeros(N_MESH, np.int32)
             mesh[half.cortex.fsaverage] = labels
             surface = np.zeros(N_NATIVE, np.int32)
             surface[own] = mesh
-            _save(native / f"{side}.{family}.mgz", surface)
+            save_mgh(native / f"{side}.{family}.mgz", surface)
             _write_names(native / f"{family}.mgz.ctab", family)
 
 
@@ -86,5 +89,7 @@ def _write_names(path: Path, family: str) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _save(path: Path, values: Array) -> None:
-    MGHImage(values.astype(np.int32).reshape(-1, 1, 1), np.eye(4)).to_filename(path)
+def save_mgh(path: Path, values: Array) -> None:
+    """Write one value per vertex as an MGH file, compressed where its name ends in .mgz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    MGHImage(values.reshape(-1, 1, 1), np.eye(4)).to_filename(path)
