@@ -18,6 +18,7 @@ __all__ = [
     "temperature",
     "timm_networks",
     "tuning",
+    "weight_files",
     "weights",
     "weights_name",
     "widths",

@@ -16,9 +16,11 @@ from dataclasses import asdict, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypeVar
 
+from trainables.models.weights_name import files_of
 from trainables.spec import Backbone
 from trainables.spec.backbone import IMAGENET_MEAN, IMAGENET_STD, OTHER_PIXELS, TIMM, Channels
 from trainables.spec.fields import Int, Number, Size, Text
@@ -41,6 +43,7 @@ SOURCES: Final = (
     "measurement.py",
     "timm_networks.py",
     "tuning.py",
+    "weight_files.py",
     "weights.py",
 )
 """Files of this package that decide the facts."""
@@ -87,14 +90,14 @@ class WeightsFile:
 
     path: Text
     state: tuple[Int, ...]
-    """Its size, and its times of modification and change in ns."""
+    """Its size, and its times of modification and change in ns; of an index, of its shards too."""
 
     @classmethod
     def of(cls, path: Path) -> "WeightsFile":
-        """Describe a file; raise OSError if there is none."""
-        found = path.stat()
-        state = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        return cls(str(path.absolute()), state)
+        """Describe a file; raise OSError if there is none, ValueError if a shard is missing."""
+        found = [one.stat() for one in files_of(path)]
+        state = ((one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found)
+        return cls(str(path.absolute()), tuple(chain.from_iterable(state)))
 
 
 @cache

@@ -4,6 +4,7 @@ A state dict is read without executing code, freed from what training scripts wr
 compared with the network: names, shapes and values.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,19 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from trainables.models.weight_files import read_content
+
+_logger = logging.getLogger(__name__)
+
 WRAPPERS: Final = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 """Entries in which training scripts save a state dict, next to epochs and optimisers."""
-PREFIXES: Final = ("module.", "_orig_mod.", "model.")
-"""Prefixes of DataParallel, torch.compile and Lightning, if all entries have them."""
+AVERAGED: Final = ("state_dict_ema", "model_ema", "ema_state_dict", "ema", "teacher")
+"""Entries of averages of the weights over the training, which are preferred to the last weights."""
+PREFIXES: Final = frozenset(
+    {"module", "_orig_mod", "model", "backbone", "encoder", "encoder_q", "base_encoder"}
+    | {"network", "net", "visual", "trunk"}
+)
+"""Parts of names in which a network is held by DataParallel, torch.compile, Lightning, MoCo …"""
 COUNTER: Final = "num_batches_tracked"
 """BatchNorm's counter, which files of PyTorch before 0.4.1 lack; no result depends on it."""
 OLD_DENSENET: Final = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
@@ -24,46 +34,25 @@ SAVE: Final = "save model.state_dict() with safetensors or torch.save"
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict that cannot execute code, with dense floating-point values on the CPU.
+    """Read a state dict that cannot execute code, on the CPU.
 
-    A dict that holds one as ``state_dict`` or ``model`` is unwrapped, and prefixes such as
-    ``module.`` are removed. Raises ValueError naming the file, the entry and the cure.
+    A dict that holds one as ``state_dict`` or ``model`` is unwrapped. Raises ValueError naming the
+    file, the entry and the cure.
     """
-    try:
-        content = _read(path)
-    except Exception as error:  # every reader has its own errors; all mean the same to the user
-        raise ValueError(
-            f"{path}: not a readable state dict ({type(error).__name__}); save it with "
-            "safetensors, or torch.save(model.state_dict(), FILE)"
-        ) from error
-    state = _without_prefixes(_unwrapped(content, path))
-    for name, value in state.items():
-        if (problem := _problem(value)) is not None:
-            raise ValueError(f"{path}: {name!r} {problem}; {SAVE}")
-    return {name: value.detach().contiguous() for name, value in state.items()}
-
-
-def _read(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file  # what builds backbones alone can do without
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return _unwrapped(read_content(path), path)
 
 
 def _unwrapped(content: Any, path: Path) -> dict[str, Tensor]:
-    """Find the state dict in what a file holds: itself, or the only entry that is one."""
+    """Find the state dict in what a file holds: itself, an average, or the only other entry."""
     if _is_state(content):
         return dict(content)
-    found = {}
-    if isinstance(content, Mapping):
-        found = {name: content[name] for name in WRAPPERS if _is_state(content.get(name))}
-    if len(found) != 1:
-        entries = f" entries {', '.join(map(str, content))[:100]}" if found else ""
-        raise ValueError(
-            f"{path}: expected a dict of tensors, found{entries or _kind(content)}; {SAVE}"
-        )
-    return dict(next(iter(found.values())))
+    entries = content if isinstance(content, Mapping) else {}
+    found = [name for name in (*AVERAGED, *WRAPPERS) if _is_state(entries.get(name))]
+    n_averages = sum(name in AVERAGED for name in found)
+    if n_averages == 1 or len(found) == 1:
+        return dict(entries[found[0]])
+    listed = f" entries {', '.join(map(str, content))[:100]}" if found else ""
+    raise ValueError(f"{path}: expected a dict of tensors, found{listed or _kind(content)}; {SAVE}")
 
 
 def _kind(content: Any) -> str:
@@ -78,13 +67,6 @@ def _is_state(content: Any) -> bool:
         and all(isinstance(name, str) for name in content)
         and all(isinstance(value, Tensor) for value in content.values())
     )
-
-
-def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            return _without_prefixes({n.removeprefix(prefix): v for n, v in state.items()})
-    return state
 
 
 def _problem(value: Tensor) -> str | None:
@@ -103,11 +85,20 @@ def _problem(value: Tensor) -> str | None:
 def fit(state: Mapping[str, Tensor], network: nn.Module, complaint: str) -> dict[str, Tensor]:
     """Return a state that a network loads, in its types; raise ValueError if it does not fit.
 
+    The prefix under which most of the network's names stand is removed (:func:`prefix_of`), and
+    entries outside of it are left out: of other networks, losses and heads that were trained along.
     DenseNet's old names are renamed, and absent counters of BatchNorm are zero. complaint: put
     before the difference: the first names and shapes, only the head, or values that are not finite.
     """
     expected = network.state_dict()
-    fitted = {_new_name(name, expected): value for name, value in state.items()}
+    prefix = prefix_of(state, expected)
+    own = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+    if len(own) < len(state):
+        _logger.info("left out %d entries that are not in %s*", len(state) - len(own), prefix)
+    for name, value in own.items():
+        if (problem := _problem(value)) is not None:
+            raise ValueError(f"{complaint}: {prefix + name!r} {problem}; {SAVE}")
+    fitted = {_new_name(name, expected): value for name, value in own.items()}
     for name in expected.keys() - fitted.keys():
         if name.endswith(COUNTER):
             fitted[name] = torch.zeros((), dtype=torch.long)
@@ -116,9 +107,27 @@ def fit(state: Mapping[str, Tensor], network: nn.Module, complaint: str) -> dict
         if expected[name].is_floating_point() and not value.is_floating_point():
             kind = str(value.dtype).removeprefix("torch.")
             raise ValueError(f"{complaint}: {name!r} is of {kind}; expected floating-point values")
-    typed = {name: value.to(expected[name].dtype) for name, value in fitted.items()}
+    typed = {n: v.detach().to(expected[n].dtype).contiguous() for n, v in fitted.items()}
     check_finite(typed, complaint)
     return typed
+
+
+def prefix_of(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """Return the prefix, of parts in PREFIXES, under which most of the expected names stand.
+
+    Empty if no prefix has more of them than the names as they are.
+    """
+    prefixes = {"": None}
+    for name in state:
+        parts = name.split(".")
+        n_parts = next((i for i, part in enumerate(parts) if part not in PREFIXES), len(parts) - 1)
+        prefixes |= {".".join(parts[:n]) + ".": None for n in range(1, n_parts + 1)}
+
+    def n_expected(prefix: str) -> int:
+        own = (name.removeprefix(prefix) for name in state if name.startswith(prefix))
+        return sum(_new_name(name, expected) in expected for name in own)
+
+    return max(sorted(prefixes, key=len), key=n_expected)
 
 
 def _new_name(name: str, expected: Mapping[str, Tensor]) -> str:
@@ -150,9 +159,9 @@ def check_fit(state: Mapping[str, Tensor], network: nn.Module, complaint: str) -
         f"{name!r}: expected {expected.get(name, 'nothing')}, found {found.get(name, 'nothing')}"
     )
     head = list(expected)[-1].rpartition(".")[0]
-    if all(one.rpartition(".")[0] == head and one in expected and one in found for one in wrong):
+    if all(one.startswith(f"{head}.") for one in wrong):
         raise ValueError(
             f"{complaint}: only its head {head!r} differs ({shapes}); give weights with a head "
-            f"of {expected[name][0]:,} classes"
+            f"of {expected[f'{head}.weight'][0]:,} classes"
         )
     raise ValueError(f"{complaint}: {len(wrong)} entries differ, first {shapes}")

@@ -1,5 +1,6 @@
 """Weights in the forms that people have: loaded, or refused with the entry and the cure."""
 
+import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,10 @@ def without_counters() -> State:
     return {name: value for name, value in STATE.items() if "num_batches" not in name}
 
 
+def prefixed(prefix: str, state: State) -> State:
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
 def strided(value: Tensor) -> Tensor:
     return torch.stack([value, value], -1)[..., 0]
 
@@ -56,9 +61,35 @@ def strided(value: Tensor) -> Tensor:
         {"model": STATE, "optimizer": {"lr": 0.1, "state": {0: torch.ones(2)}}, "args": ["a"]},
         {"model_state_dict": STATE, "best": 0.5},
         {name: strided(value) for name, value in STATE.items()},
+        {f"backbone.{name}": value for name, value in STATE.items()},
+        {"model": prefixed("encoder.", STATE)},
+        {  # Lightning: the loss has a weight too, and there are callbacks
+            "epoch": 3,
+            "pytorch-lightning_version": "2.4",
+            "state_dict": {**prefixed("model.backbone.", STATE), "criterion.weight": torch.ones(3)},
+            "callbacks": {"ModelCheckpoint": {"best_model_score": torch.ones(())}},
+            "hyper_parameters": {"learning_rate": 0.1},
+        },
+        {  # timm: the average is taken
+            "arch": "r",
+            "args": argparse.Namespace(lr=0.1),
+            "state_dict": {name: torch.zeros_like(value) for name, value in STATE.items()},
+            "state_dict_ema": STATE,
+        },
+        {  # DINO: the teacher's backbone, without its head
+            "student": prefixed("module.backbone.", {n: 0 * v for n, v in STATE.items()}),
+            "teacher": {**prefixed("backbone.", STATE), "head.mlp.0.weight": torch.ones(9, 4)},
+        },
+        {  # MoCo: the encoder of queries; keys and queue are left out
+            "state_dict": {
+                **prefixed("module.encoder_q.", STATE),
+                **prefixed("module.encoder_k.", {n: 0 * v for n, v in STATE.items()}),
+                "module.queue": torch.ones(4, 8) > 0,
+            }
+        },
         {name: nn.Parameter(v) if v.is_floating_point() else v for name, v in STATE.items()},
     ],
-    ids=range(9),
+    ids=range(15),
 )
 def test_a_state_dict_loads_in_every_usual_form(tmp_path, content) -> None:
     torch.save(content, tmp_path / "w.pt")
@@ -125,6 +156,18 @@ WEIGHT = STATE["0.weight"]
         ),
         (
             {**STATE, "extra": torch.zeros(1)},
+            "1 entries differ, first 'extra': expected nothing, f",
+        ),
+        (
+            prefixed("backbone.", {**STATE, "3.0.weight": torch.ones(4, 16)}),
+            "only its head '3' differs ('3.0.weight': expected nothing, found (4, 16)); give",
+        ),
+        (
+            prefixed("module.encoder_q.", {n: v for n, v in STATE.items() if n[0] != "3"}),
+            "only its head '3' differs ('3.bias': expected (10,), found nothing); give weights",
+        ),
+        (
+            {**prefixed("backbone.", STATE), "backbone.extra": torch.zeros(1)},
             "1 entries differ, first 'extra': expected nothing, f",
         ),
         ({"a": STATE, "b": 1}, "expected a dict of tensors, found a dict of 'a', 'b'; save"),
