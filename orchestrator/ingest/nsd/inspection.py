@@ -47,7 +47,7 @@ def inspect_nsd_subject(
         inspect_images(images, rows.split, findings, looked)
     if len(findings.complaints) > before or not (images and rows and vertices and rois):
         return None
-    findings.notes.append(f"{files.subject}: images by trials: {rows.counts()}")
+    findings.notes.append(f"{files.subject}: images by their trials: {rows.counts()}")
     lost = carry_regions(rois.regions, vertices).lost
     if lost:
         findings.notes.append(

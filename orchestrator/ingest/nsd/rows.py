@@ -48,10 +48,10 @@ class Rows:
         return stimulus_names(self.images)
 
     def counts(self) -> str:
-        """Say how many images have how many trials."""
+        """Say how many images are shown in how many trials: ``1,884 in 2, 5,445 in 3``."""
         per_row = self.trials.counts().sum(axis=1)
         found = dict(zip(*np.unique(per_row, return_counts=True), strict=True))
-        return ", ".join(f"{n:,} of {trials} trials" for trials, n in found.items())
+        return ", ".join(f"{n:,} in {trials}" for trials, n in found.items())
 
 
 def stimulus_names(images: Images) -> tuple[str, ...]:

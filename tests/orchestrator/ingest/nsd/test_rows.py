@@ -120,7 +120,7 @@ def test_trials_of_sessions_that_are_not_there_are_left_out(folder):
     found = rows.trials.counts().sum(axis=1).tolist()
     assert found == [flat.count(image) for image in rows.images.tolist()]
     assert rows.counts() == ", ".join(
-        f"{found.count(n)} of {n} trials" for n in (1, 2, 3) if found.count(n)
+        f"{found.count(n)} in {n}" for n in (1, 2, 3) if found.count(n)
     )
 
 
