@@ -7,6 +7,7 @@ cortex-sweep ingest mosaic FILES --out DATA --atlas FILE --stimuli DIR
 cortex-sweep ingest folder SRC --out DATA
 cortex-sweep ingest task SRC --out DATA --name NAME
 cortex-sweep ingest check SRC
+cortex-sweep ingest assembly nsd-subj01 --data DATA --out FILE
 cortex-sweep ingest simulate --out SRC
 """
 
@@ -16,6 +17,7 @@ from typing import Final
 from orchestrator.cli.app import new_app, run_app
 from orchestrator.cli.process import leave
 from orchestrator.ingest.algonauts.command import algonauts
+from orchestrator.ingest.assembly.command import assembly
 from orchestrator.ingest.check.command import check
 from orchestrator.ingest.folder.command import folder
 from orchestrator.ingest.mosaic.command import mosaic
@@ -32,7 +34,8 @@ app.command(mosaic, sort_key=3)
 app.command(folder, sort_key=4)
 app.command(task, sort_key=5)
 app.command(check, sort_key=6)
-app.command(simulate, sort_key=7)
+app.command(assembly, sort_key=7)
+app.command(simulate, sort_key=8)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

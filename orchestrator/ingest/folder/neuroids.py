@@ -95,7 +95,7 @@ def _sides(
     """Return the columns of each hemisphere; raise InputError where only some have one."""
     in_files = [side for side, n in by_file.items() for _ in range(n)]
     given = [value.lower() for value in columns.get("hemisphere", in_files)]
-    if not any(given):
+    if set(given) <= {"", BOTH}:
         return {BOTH: np.arange(n_columns)}
     named = [SIDE_NAMES.get(value, value) for value in given]
     wrong = [row for row, side in enumerate(named) if side not in HEMISPHERES]

@@ -66,8 +66,12 @@ def _read_table(path: Path, neuroids: Neuroids) -> Members:
 
 
 def _of_column(neuroids: Neuroids) -> Members:
-    regions = np.array(neuroids.region or (), dtype=str)
-    return {str(roi): np.flatnonzero(regions == roi) for roi in np.unique(regions) if roi}
+    """Read the names of each neuroid, several of them with semicolons between them."""
+    members: dict[str, list[int]] = {}
+    for place, names in enumerate(neuroids.region or ()):
+        for roi in filter(None, map(str.strip, names.split(";"))):
+            members.setdefault(roi, []).append(place)
+    return {roi: np.array(members[roi]) for roi in sorted(members)}
 
 
 def _read_masks(folder: Path, neuroids: Neuroids) -> Members:

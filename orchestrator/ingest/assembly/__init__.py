@@ -1,0 +1,3 @@
+"""An ingested subject as a NeuroidAssembly, brain-score's form of responses."""
+
+__all__ = ["command", "write"]
