@@ -91,7 +91,7 @@ def check_source(source: Path) -> None:
     Raises InputError with every problem, after the table.
     """
     require_folder(source)
-    layout = layout_of(source)
+    layout = layout_of(source) or ("mosaic" if any(source.glob("*.hdf5")) else None)
     if layout is None or layout not in FINDERS:
         raise InputError(
             f"{source}: no layout that is read ({', '.join(FINDERS)}); give the folder that holds "
