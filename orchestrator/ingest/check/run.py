@@ -106,16 +106,21 @@ def check_source(source: Path) -> None:
             with bar(progress, f"{files.shard} checking", files.count_images()) as looked:
                 subject = found.inspect(files, found.split, findings, looked)
             rows.append((files.shard, subject, len(findings.complaints) - before))
-    Console().print(tabulate(f"{source}: layout of `ingest {layout}`, split {found.split}", rows))
+    title = f"{source}: layout of `ingest {layout}`, split {found.split}"
+    Console().print(title, highlight=False, soft_wrap=True, markup=False)
+    Console().print(tabulate(rows))
     show_notes(findings.notes)
     findings.raise_if_any()
 
 
-def tabulate(title: str, rows: Sequence[tuple[str, Subject | None, int]]) -> Table:
-    """Tabulate subjects: name, what would be written (None where it is not), and problems."""
-    table = Table(title=title, title_justify="left")
+def tabulate(rows: Sequence[tuple[str, Subject | None, int]]) -> Table:
+    """Tabulate subjects: name, what would be written (None where it is not), and problems.
+
+    ceiling: the median noise ceiling, as an r.
+    """
+    table = Table()
     table.add_column("subject", no_wrap=True)
-    headings = ("train", "test", "vertices", "ROIs", "noise ceiling (median r)", "problems")
+    headings = ("train", "test", "vertices", "ROIs", "ceiling", "problems")
     for heading in headings:
         table.add_column(heading, justify="right")
     for name, subject, n_problems in rows:

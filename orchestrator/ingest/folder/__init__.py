@@ -1,3 +1,3 @@
 """A lab's own data, as a folder of tables, arrays and images: its files, checks and template."""
 
-__all__ = ["command", "files", "inspection"]
+__all__ = ["assemblies", "command", "files", "inspection"]

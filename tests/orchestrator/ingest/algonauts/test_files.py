@@ -18,6 +18,7 @@ from tests.builders.algonauts_folder import (
     write_noise_ceilings,
 )
 from tests.builders.algonauts_ingest import inspect
+from tests.builders.checked_layout import require_checked
 
 LAYOUTS = ("subject-first", "split-first")
 
@@ -187,3 +188,8 @@ def test_other_lists_are_refused(text):
         InputError, match=r"expected numbers and ranges|is not a range within 1 to 999"
     ):
         parse_subjects(text)
+
+
+def test_check_lists_the_problems_of_algonauts(tmp_path, capsys):
+    source = write_folder(tmp_path / "source", (1, 2)).root
+    require_checked(source, "algonauts", "nsd-subj02", "lh_training_fmri.npy", capsys)

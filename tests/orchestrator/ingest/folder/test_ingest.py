@@ -14,6 +14,7 @@ import zarr
 from orchestrator.ingest.__main__ import main
 from orchestrator.ingest.folder.files import FolderChoices
 from orchestrator.ingest.noise_ceilings import RepeatStatistics, ceiling_of
+from tests.builders.checked_layout import require_checked
 from tests.builders.own_folder import (
     N_IMAGES,
     N_LEFT,
@@ -252,17 +253,7 @@ def test_averaged_data_need_no_presentations(own, tmp_path) -> None:
 
 
 def test_check_reports_and_writes_nothing(own, tmp_path, capsys) -> None:
-    before = sorted(own.root.rglob("*"))
-    assert main(["check", str(own.root)]) == 0
-    shown = capsys.readouterr().out
-    assert "sub-01" in shown
-    assert "6 lh + 4 rh" in shown
-    (own.root / "images" / "deep" / "image-3.png").write_bytes(b"")
-    assert main(["check", str(own.root)]) == 2
-    found = capsys.readouterr()
-    assert "image-3.png" in found.err
-    assert "sub-01" in found.out
-    assert sorted(own.root.rglob("*")) == before
+    require_checked(own.root, "folder", "6 lh + 4 rh", "image-3.png", capsys)
     assert main(["check", str(tmp_path)]) == 2
     assert "--init" in capsys.readouterr().err
 

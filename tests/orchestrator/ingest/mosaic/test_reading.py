@@ -13,6 +13,7 @@ from orchestrator.ingest.mosaic.grayordinates import FIRST, N_GRAYORDINATES
 from orchestrator.ingest.noise_ceilings import ceiling_from_ncsnr
 from orchestrator.ingest.simulate.mosaic import list_stimuli
 from orchestrator.ingest.simulate.mosaic_ground_truth import build_atlas, missing_columns
+from tests.builders.checked_layout import require_checked
 from tests.builders.mosaic_folder import (
     KEY,
     SETTINGS,
@@ -256,3 +257,7 @@ def test_frames_of_videos_are_found_by_the_stem(folder) -> None:
                 data.attrs["presented_stimulus_filename"] = first.replace(".jpg", ".mp4")
     (files,) = found(folder.root)
     assert inspect(files).images[0] == folder.images / first
+
+
+def test_check_lists_the_problems_of_mosaic(folder, capsys) -> None:
+    require_checked(folder.root, "mosaic", "mosaic-nsd-sub-01", "sub-01_NSD.hdf5", capsys)

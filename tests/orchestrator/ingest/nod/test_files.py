@@ -21,6 +21,7 @@ from orchestrator.ingest.nod.trials import read_label_file, stimulus_of
 from orchestrator.ingest.settings import NodChoices, Settings
 from orchestrator.ingest.splits import stimulus_fraction
 from orchestrator.ingest.writer import read_existing
+from tests.builders.checked_layout import require_checked
 from tests.builders.nod_folder import (
     N_TRIALS,
     RUNS,
@@ -273,3 +274,7 @@ def test_runs_are_in_the_order_of_their_numbers_not_of_their_names(folder) -> No
     ]
     assert [run.name for run in files.runs][-2:] == ["session 2 run 9", "session 2 run 10"]
     assert files.runs[-1].events.is_file()
+
+
+def test_check_lists_the_problems_of_nod(folder, capsys) -> None:
+    require_checked(folder.root, "nod", "nod-sub-01", "*_beta.dscalar.nii", capsys)

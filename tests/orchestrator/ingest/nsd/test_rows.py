@@ -10,6 +10,7 @@ from orchestrator.ingest.nsd.rows import plan_rows, special_images
 from orchestrator.ingest.nsd.settings import NsdChoices
 from orchestrator.ingest.splits import stimulus_fraction
 from orchestrator.ingest.trial_means import NOT_KEPT
+from tests.builders.checked_layout import require_checked
 from tests.builders.nsd_folder import EXPERIMENT, SETTINGS, betas_folder, shared, shown
 
 EARLY, LATE = {0, 1, 2}, {3, 4, 5}
@@ -139,3 +140,7 @@ def test_the_first_trial_alone_is_kept(released):
 )
 def test_numbers_are_written_as_ranges(numbers, text):
     assert ranges(numbers) == text
+
+
+def test_check_lists_the_problems_of_nsd(folder, capsys) -> None:
+    require_checked(folder, "nsd", "nsd-subj01", "nsd_expdesign.mat", capsys)
