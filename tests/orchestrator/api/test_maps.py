@@ -1,8 +1,12 @@
 """Values of vertices become images of nilearn, at the right vertices."""
 
+from pathlib import Path
+
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel.gifti import GiftiDataArray, GiftiImage
 from nilearn.surface import SurfaceImage
 
 from orchestrator.api import plot_map, surface_image
@@ -32,6 +36,30 @@ def test_a_map_is_drawn_with_symmetric_colours(values) -> None:
     figure = plot_map(surface_image(values), title="planted")
     assert figure.axes
     assert "planted" in [text.get_text() for text in (*figure.texts, figure.axes[0].title)]
+
+
+def write_surface(path: Path, n_vertices: int) -> Path:
+    points = np.random.default_rng(0).normal(size=(n_vertices, 3)).astype(np.float32)
+    faces = np.arange(9, dtype=np.int32).reshape(3, 3)
+    kinds = {"NIFTI_INTENT_POINTSET": points, "NIFTI_INTENT_TRIANGLE": faces}
+    arrays = [GiftiDataArray(values, intent=kind) for kind, values in kinds.items()]
+    nibabel.save(GiftiImage(darrays=arrays), path)
+    return path
+
+
+def test_values_of_fslr_are_put_on_surfaces_of_that_mesh(values, tmp_path) -> None:
+    left, right = (write_surface(tmp_path / f"{side}.surf.gii", 32_492) for side in "LR")
+    on_fslr = values[:4].assign(fslr=[7, 9, 9, 32_491], fsaverage=pd.NA)
+    image = surface_image(on_fslr, mesh=(left, right))
+    found = {part: image.data.parts[part] for part in ("left", "right")}
+    assert np.flatnonzero(np.isfinite(found["left"])).tolist() == [7, 9]
+    assert found["left"][9] == pytest.approx(0.2)
+    assert np.flatnonzero(np.isfinite(found["right"])).tolist() == [32_491]
+    with pytest.raises(ValueError, match="none of 4 rows has a vertex of fsaverage5"):
+        surface_image(on_fslr)
+    other = write_surface(tmp_path / "other.surf.gii", 50)
+    with pytest.raises(ValueError, match=r"other.surf.gii: expected a surface of 32k fsLR"):
+        surface_image(on_fslr, mesh=(left, other))
 
 
 @pytest.mark.parametrize(

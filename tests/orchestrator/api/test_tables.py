@@ -1,13 +1,18 @@
 """Data frames of scores hold what the commands print and export."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.api import compare, scores, vertex_scores
 from orchestrator.scores.score_table import read_score_table
 from orchestrator.scores.tidy_export import TIDY_SCHEMA
+from tests.builders.edited_shards import trust_files
 from tests.builders.predicted_sweep import PredictedSweep
 from tests.builders.s3_server import BUCKET, s3
 from tests.orchestrator.scores.test_intervals import expected_interval
@@ -65,6 +70,20 @@ def test_vertices_have_the_mean_over_seeds_and_their_place(predicted_sweep, all_
     places = pq.read_table(predicted_sweep.data / f"nsd-{one['subject']}" / "vertices.parquet")
     rows = places.to_pandas().set_index(["hemisphere", "vertex"])
     assert one["fsaverage"] == rows.loc[(one["hemisphere"], one["vertex"]), "fsaverage"]
+
+
+def test_vertices_on_fslr_have_their_place_there(predicted_sweep, tmp_path) -> None:
+    data = Path(shutil.copytree(predicted_sweep.data, tmp_path / "data"))
+    shard = next(path for path in sorted(data.iterdir()) if (path / "vertices.parquet").exists())
+    table = pq.read_table(shard / "vertices.parquet")
+    places = pa.array([3 * vertex for vertex in table["vertex"].to_pylist()], pa.int32())
+    pq.write_table(table.append_column("fslr", places), shard / "vertices.parquet")
+    trust_files(shard)
+    found = vertex_scores(predicted_sweep.runs, data=data)
+    is_there = found["subject"] == shard.name.removeprefix("nsd-")
+    assert is_there.any()
+    assert (found.loc[is_there, "fslr"] == 3 * found.loc[is_there, "vertex"]).all()
+    assert found.loc[~is_there, "fslr"].isna().all()
 
 
 def test_directories_in_s3_are_read_as_local_ones(predicted_sweep, tmp_path, monkeypatch) -> None:
