@@ -54,7 +54,7 @@ def check_sample(
         raise InputError(
             f"{path}: {outside.sum():,} of {len(outside):,} sampled voxels outside of the brain "
             f"mask {mask_path} have betas, expected 0 there: the axes are in another order or "
-            "direction; take both from the same subject and space, as NSD has them"
+            "direction; download both again, for the same subject and space"
         )
     if len(inside) and not inside.any():
         raise InputError(

@@ -121,7 +121,7 @@ def check_shape(path: Path, found: tuple[int, ...], expected: tuple[int, ...]) -
     elif found[1:] == expected[1:]:
         why = f"the design has {expected[0]} trials in this session; download it again"
     else:
-        why = "of another subject or space; take it from those of the ROIs and other sessions"
+        why = "of another subject or space; give that of the ROIs and other sessions"
     raise InputError(
         f"{path}: expected {DATA_SET} of {AXES[len(expected)]} = {expected}, found {found}: {why}"
     )

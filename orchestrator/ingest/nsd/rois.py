@@ -113,7 +113,7 @@ def _same_length(family: Family, side: str, labels: Labels, n_vertices: dict[str
     if len(labels) != expected:
         raise InputError(
             f"{family.merged or family.labels[side]}: labels of {len(labels):,} vertices, other "
-            f"families of {side} have {expected:,}; take them from the same subject"
+            f"families of {side} have {expected:,}; download them again, for the same subject"
         )
 
 

@@ -38,7 +38,7 @@ def read_surface_map(path: Path, what: str, n_vertices: int | None = None) -> ND
     if n_vertices is not None and len(values) != n_vertices:
         raise InputError(
             f"{path}: {what} of {len(values):,} vertices, but the betas have {n_vertices:,}; "
-            "take both from the same subject and space"
+            "download both again, for the same subject and space"
         )
     return values.reshape(-1)
 
@@ -65,7 +65,7 @@ def read_carried_from(
     if n_native is not None and numbers.max() > n_native:
         raise InputError(
             f"{path}: names native vertex {numbers.max():,}, but the labels have {n_native:,} "
-            "vertices; take both from the same subject"
+            "vertices; download both again, for the same subject"
         )
     return numbers - 1
 

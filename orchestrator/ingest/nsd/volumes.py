@@ -60,8 +60,8 @@ def read_volume(path: Path, what: str, shape: Shape | None = None) -> NDArray[An
     if shape is not None and found != shape:
         reason = "in another order of axes" if sorted(found) == sorted(shape) else "another space's"
         raise InputError(
-            f"{path}: {what} of (X, Y, Z) = {found}, but the betas have {shape}: {reason}; take "
-            "both from the same subject and space"
+            f"{path}: {what} of (X, Y, Z) = {found}, but the betas have {shape}: {reason}; "
+            "download both again, for the same subject and space"
         )
     try:
         values = np.asanyarray(open_nifti(path, what).dataobj)

@@ -1,5 +1,11 @@
 """A planted subject, simulated in every space of NSD, is the same subject after the ingest."""
 
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+import nibabel
 import numpy as np
 import pytest
 
@@ -14,8 +20,10 @@ from orchestrator.ingest.simulate.nsd_ground_truth import (
     plant_nsd,
     session_betas,
 )
-from orchestrator.ingest.simulate.nsd_labels import native_vertices
+from orchestrator.ingest.simulate.nsd_integers import write_hdf5, write_volume
+from orchestrator.ingest.simulate.nsd_labels import native_vertices, save_mgh
 from orchestrator.ingest.simulate.nsd_spaces import voxels_of
+from tests.builders.refused_ingest import errors_of
 from trainables.spec.rois import ROI_FAMILIES
 
 SPACES = ("fsaverage", "nativesurface", "func1pt8mm", "func1mm")
@@ -140,3 +148,128 @@ def test_rois_are_the_planted_ones_in_every_space(ingested, planted) -> None:
                 assert found == [v for v in cortex.members(name) if v in set(vertices)], name
         same = half.regions["Kastner2015-V1v"]
         assert np.array_equal(same, half.regions["V1v"])
+
+
+@pytest.fixture
+def folder(source, tmp_path):
+    """Links to a simulated release."""
+    return Path(shutil.copytree(source, tmp_path / "source", copy_function=os.link))
+
+
+LABELS = "nsddata/freesurfer/subj01/label"
+PPDATA = "nsddata/ppdata/subj01"
+BETAS = "nsddata_betas/ppdata/subj01"
+B3 = "betas_fithrf_GLMdenoise_RR"
+
+
+def replace(path, content) -> None:
+    path.unlink()
+    path.write_bytes(content)
+
+
+def stored_hdf5(change):
+    """Write an HDF5 file's betas in another way."""
+
+    def damage(path) -> None:
+        with h5py.File(path) as file:
+            betas = file["betas"][:]
+        path.unlink()
+        write_hdf5(path, change(betas))
+
+    return damage
+
+
+def nifti(change):
+    def damage(path) -> None:
+        values = np.asarray(nibabel.load(path).dataobj)
+        path.unlink()
+        write_volume(path, change(values))
+
+    return damage
+
+
+def surface(change):
+    def damage(path) -> None:
+        values = np.asarray(nibabel.load(path).dataobj).reshape(-1)
+        path.unlink()
+        save_mgh(path, change(values))
+
+    return damage
+
+
+REFUSED = {
+    "native betas by trial": (
+        f"{BETAS}/nativesurface/{B3}/lh.betas_session02.hdf5",
+        stored_hdf5(np.transpose),
+        "the axes are in another order",
+    ),
+    "native betas of floats": (
+        f"{BETAS}/nativesurface/{B3}/rh.betas_session01.hdf5",
+        stored_hdf5(lambda betas: betas / np.float32(300)),
+        "expected betas of int16, 300 for one per cent, found float32",
+    ),
+    "labels of another subject": (
+        f"{LABELS}/lh.streams.mgz",
+        surface(lambda labels: labels[:-1]),
+        "ROI labels of 10,299 vertices, but the betas have 10,300",
+    ),
+    "ncsnr of another subject": (
+        f"{BETAS}/nativesurface/{B3}/lh.ncsnr.mgh",
+        surface(lambda ncsnr: ncsnr[:-1]),
+        "ncsnr of 10,299 vertices, but the betas have 10,300",
+    ),
+    "a volume with X and Z exchanged": (
+        f"{BETAS}/func1pt8mm/{B3}/betas_session03.hdf5",
+        stored_hdf5(lambda betas: betas.swapaxes(1, 3)),
+        "= (48, 13, 21, 17), found (48, 17, 21, 13): the axes are in another order",
+    ),
+    "a volume with X reversed and moved": (
+        f"{BETAS}/func1pt8mm/{B3}/betas_session03.hdf5",
+        stored_hdf5(lambda betas: np.roll(betas[..., ::-1], 2, axis=2)),
+        "outside of the brain mask",
+    ),
+    "ROIs with X and Z exchanged": (
+        f"{PPDATA}/func1pt8mm/roi/lh.floc-faces.nii.gz",
+        nifti(np.transpose),
+        "ROI labels of (X, Y, Z) = (13, 21, 17), but the betas have (17, 21, 13)",
+    ),
+    "no brain mask": (f"{PPDATA}/func1pt8mm/brainmask.nii.gz", Path.unlink, "brain mask missing"),
+    "negative ncsnr": (
+        f"{BETAS}/func1pt8mm/{B3}/ncsnr.nii.gz",
+        nifti(lambda ncsnr: ncsnr - 1),
+        "negative or infinite, at vertices",
+    ),
+    "a compressed session that is cut": (
+        f"{BETAS}/func1mm/{B3}/betas_session02.nii.gz",
+        lambda path: replace(path, path.read_bytes()[:-5000]),
+        "not as long as its header says",
+    ),
+    "a compressed session of fewer trials": (
+        f"{BETAS}/func1mm/{B3}/betas_session02.nii.gz",
+        nifti(lambda betas: betas[..., :-1]),
+        "(X, Y, Z, trials) = (19, 23, 14, 48), found (19, 23, 14, 47)",
+    ),
+    "a label without a name": (
+        f"{PPDATA}/func1mm/roi/rh.prf-visualrois.nii.gz",
+        nifti(lambda labels: np.where(labels > 0, np.int16(77), labels)),
+        "labels without a name in prf-visualrois.mgz.ctab: 77",
+    ),
+    "a colour table of text": (
+        f"{LABELS}/floc-bodies.mgz.ctab",
+        lambda path: replace(path, b"# names\n"),
+        "line 1 is '# names'; expected a number and a name",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_malformed_release_is_refused_in_a_line(case, folder, tmp_path, capsys) -> None:
+    name, damage, text = REFUSED[case]
+    space = next((space for space in SPACES if f"/{space}/" in name), "nativesurface")
+    damage(folder / name)
+    out = tmp_path / "out"
+    lines = errors_of(["nsd", folder, "--out", out, "--space", space], capsys)
+    assert [line for line in lines if text in line] == lines, lines
+    assert len(lines) == 1
+    assert str(folder) in lines[0]
+    assert not out.exists()
