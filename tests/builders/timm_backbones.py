@@ -14,10 +14,11 @@ SIZE = 32
 
 @dataclass(frozen=True)
 class Network:
-    """A network, two of its layers, and how many of timm's intermediates have names of modules."""
+    """A network, two of its layers, and a late layer from which it can be tuned."""
 
     architecture: str
     layers: tuple[str, ...]
+    late: str
 
     @property
     def backbone(self) -> Backbone:
@@ -38,10 +39,12 @@ class Network:
         return network.eval()
 
 
-VIT = Network("timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", ("blocks.3:grid", "blocks.9:cls"))
-CONVNEXT = Network("timm/convnext_atto.d2_in1k", ("stages.1", "stages.2.blocks.3:mean"))
-RESNET = Network("timm/resnet10t.c3_in1k", ("layer1", "layer3.0.add"))
-EFFICIENTNET = Network("timm/efficientnet_lite0.ra_in1k", ("blocks.2", "blocks.4.1"))
+VIT = Network(
+    "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", ("blocks.3:grid", "blocks.9:cls"), "blocks.2"
+)
+CONVNEXT = Network("timm/convnext_atto.d2_in1k", ("stages.1", "stages.2.blocks.3:mean"), "stages.1")
+RESNET = Network("timm/resnet10t.c3_in1k", ("layer1", "layer3.0.add"), "layer1")
+EFFICIENTNET = Network("timm/efficientnet_lite0.ra_in1k", ("blocks.2", "blocks.4.1"), "blocks.2")
 NETWORKS = (VIT, CONVNEXT, RESNET, EFFICIENTNET)
 NAMES = ["vit", "convnext", "resnet", "efficientnet"]
 
