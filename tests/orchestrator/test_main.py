@@ -119,7 +119,7 @@ def test_a_module_and_the_program_are_one_command(capsys: Capture) -> None:
         (["sweep", "--out"], "parameter --out requires an argument"),
         (["ingest", "algonauts", "--out", "DATA"], "SOURCE"),
         ([], "cortex-sweep: expected a command: ingest, sweep, evaluate, scores, analyze"),
-        (["ingest"], "cortex-sweep ingest: expected a command: algonauts, nod, task, simulate"),
+        (["ingest"], "cortex-sweep ingest: expected a command: algonauts, nsd, "),
     ],
 )
 def test_what_is_mistyped_is_refused_in_one_line(
