@@ -3,12 +3,13 @@
 python -m benchmarks.ingest_memory [--sessions 2] [--rows 400]
 
 Sessions of 750 trials on fsaverage (163,842 vertices of a hemisphere, of which nsdgeneral has
-19,004), and on a mesh of ten times the vertices, with as many and with ten times as many read; and
-images out of a file of NSD's 73,000 stimuli of 425 pixels (40 GB). Files are sparse, so that they
-take no disk; each case is a process of its own. Anonymous memory is what the program needs; pages
+19,004), and on a mesh of ten times the vertices, with as many and with ten times as many read; as
+many voxels of HDF5 files of func1mm and of seven times its size (42 GB a session); and images out
+of a file of NSD's 73,000 stimuli of 425 pixels (40 GB). Files are sparse, so that they take no
+disk; each case is a process of its own. Anonymous memory is what the program needs; pages
 of files, which the system takes back at any time, are reported apart. Target: the same anonymous
-memory, within 20 MB, in all cases but the reading of rows, whose blocks of 64 images grow with what
-is written of each image.
+memory, within 20 MB, whatever the size of the files. Only the reading of rows, 64 images at a time,
+grows with what is written of each image.
 """
 
 import argparse
@@ -29,8 +30,9 @@ import numpy as np
 from orchestrator.ingest.image_places import StackedImage
 from orchestrator.ingest.images import decode_image
 from orchestrator.ingest.nsd.fsaverage import HEADER_BYTES, BetaFile
+from orchestrator.ingest.nsd.integer_betas import open_betas, read_columns, to_percent
 from orchestrator.ingest.simulate.nsd import write_betas
-from orchestrator.ingest.trial_means import Block, TrialMeans, TrialRows, column_blocks
+from orchestrator.ingest.trial_means import Block, Reader, TrialMeans, TrialRows, column_blocks
 
 N_TRIALS: Final = 750
 N_VERTICES: Final = 163_842
@@ -44,6 +46,13 @@ CASES: Final = {
     "10 x vertices in the files and read": (10, 10),
 }
 """Vertices of the files and of what is read, in those of NSD."""
+FUNC1MM: Final = (148, 186, 145)
+"""Z, Y, X of subj01."""
+RUN: Final = 12
+"""Neighbouring voxels that are read."""
+VOLUMES: Final = {"func1mm": 1, "func1mm, 42 GB a session": 7}
+"""Sizes of the volume, in that of NSD."""
+STIMULI: Final = "40 GB of stimuli"
 
 
 def main() -> None:
@@ -57,7 +66,7 @@ def main() -> None:
         sys.stdout.write(json.dumps(measure(options.case, options.sessions, options.rows)))
         return
     print(f"{'':45}{'anonymous MB':>14}{'of files MB':>13}{'seconds':>9}{'MB/s':>7}")
-    for case in (*CASES, "40 GB of stimuli"):
+    for case in (*CASES, *VOLUMES, STIMULI):
         command = [sys.executable, "-m", "benchmarks.ingest_memory", "--case", case]
         command += ["--sessions", str(options.sessions), "--rows", str(options.rows)]
         found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
@@ -70,34 +79,60 @@ def measure(case: str, n_sessions: int, n_rows: int) -> dict[str, dict[str, floa
     """Measure the steps of a case: peak memory above the start in MB, seconds, MB/s of files."""
     found: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as home:
-        if case not in CASES:
+        if case == STIMULI:
             path = sparse_stimuli(Path(home) / "stimuli.hdf5")
             with watched(found, "decoding", 200 * 425 * 425 * 3):
                 for row in range(0, N_STIMULI, N_STIMULI // 200):
                     decode_image(StackedImage(path, "imgBrick", row), 224)
             return found
-        of_file, of_read = (
-            factor * n for factor, n in zip(CASES[case], (N_VERTICES, N_READ), strict=True)
-        )
-        files = [sparse_betas(Path(home) / f"{k}.mgh", of_file) for k in range(n_sessions)]
-        vertices = np.linspace(0, of_file - 1, of_read).astype(np.int32)
+        if case in VOLUMES:
+            n_read, n_bytes = N_READ, 2 * N_TRIALS * N_READ
+            read = volume_reader(Path(home), VOLUMES[case])
+        else:
+            of_file, of_read = CASES[case]
+            n_read, n_bytes = N_READ * of_read, 4 * N_TRIALS * N_VERTICES * of_file
+            read = surface_reader(Path(home), N_VERTICES * of_file, n_read, n_sessions)
         scratch = Path(home) / "scratch"
         scratch.mkdir()
         of_trials = np.arange(N_TRIALS, dtype=np.int32) % n_rows
-        means = TrialMeans(scratch, {"lh": of_read}, TrialRows((of_trials,) * n_sessions, n_rows))
-
-        def read(session: int) -> Iterator[Block]:
-            opened = BetaFile.open(files[session])
-            for columns in column_blocks(N_TRIALS, of_read):
-                yield Block("lh", columns, opened.read(vertices[columns]))
-
-        with watched(found, "averaging", 4 * n_sessions * N_TRIALS * of_file):
+        means = TrialMeans(scratch, {"lh": n_read}, TrialRows((of_trials,) * n_sessions, n_rows))
+        with watched(found, "averaging", n_sessions * n_bytes):
             means.read(read)
-        with watched(found, "reading rows", 4 * n_rows * of_read):
+        with watched(found, "reading rows", 4 * n_rows * n_read):
             rows = means.rows()["lh"]
             for first in range(0, n_rows, ROWS_AT_ONCE):
                 rows[first : first + ROWS_AT_ONCE]
     return found
+
+
+def surface_reader(home: Path, n_vertices: int, n_read: int, n_sessions: int) -> Reader:
+    """Write sparse sessions on a mesh; return what reads vertices spread over it."""
+    files = [sparse_betas(home / f"{k}.mgh", n_vertices) for k in range(n_sessions)]
+    vertices = np.linspace(0, n_vertices - 1, n_read).astype(np.int32)
+
+    def read(session: int) -> Iterator[Block]:
+        opened = BetaFile.open(files[session])
+        for columns in column_blocks(N_TRIALS, n_read):
+            yield Block("lh", columns, opened.read(vertices[columns]))
+
+    return read
+
+
+def volume_reader(home: Path, factor: int) -> Reader:
+    """Write a sparse volume of factor times NSD's func1mm; return what reads runs of its voxels."""
+    shape = (N_TRIALS, FUNC1MM[0] * factor, *FUNC1MM[1:])
+    path = home / "betas.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("betas", shape, np.int16, chunks=(N_TRIALS, 1, 1, 1))
+    starts = np.linspace(0, np.prod(shape[1:]) - RUN, N_READ // RUN + 1).astype(np.int64)
+    places = (starts[:, None] + np.arange(RUN)).reshape(-1)[:N_READ]
+
+    def read(session: int) -> Iterator[Block]:
+        with open_betas(path, 4) as data:
+            for columns in column_blocks(N_TRIALS, N_READ):
+                yield Block("lh", columns, to_percent(read_columns(data, places[columns])))
+
+    return read
 
 
 def sparse_betas(path: Path, n_vertices: int) -> Path:
