@@ -75,12 +75,18 @@ def read_neuroids(folder: Path, opened: Opened, space: Space, unit: CeilingUnit 
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice:
         raise InputError(f"{path}: {len(twice):,} neuroids are there twice: {some(twice)}; rename")
+    sides = _sides(path, columns, opened.n_columns, n_columns)
+    if BOTH in sides and space in MESH_SIZES:
+        raise InputError(
+            f"{path}: expected a column hemisphere, since each has a mesh of its own in the space "
+            f"{space} of {DESCRIPTION}; add it, or set space to none"
+        )
     fsaverage, coordinates = _places(path, columns, space)
     ceiling, ncsnr = _ceilings(path, columns, unit)
     return Neuroids(
         path=path,
         ids=ids,
-        sides=_sides(path, columns, opened.n_columns, n_columns),
+        sides=sides,
         region=tuple(columns["roi"]) if "roi" in columns else None,
         fsaverage=fsaverage,
         coordinates=coordinates,

@@ -169,9 +169,21 @@ MALFORMED = {
     "no rois": (unlink("sub-01/rois.csv"), "no ROI with a neuroid", "rois.csv"),
     "mask of another length": (mask("V1.npy", np.ones(9, int)), "9 labels", "download"),
     "mask of no hemisphere": (
-        lambda own: (edit(NEUROIDS, hemisphere=None)(own), mask("lh.V1.npy", np.ones(6, int))(own)),
+        lambda own: [
+            change(own)
+            for change in (
+                describe(space="none"),
+                edit(NEUROIDS, hemisphere=None),
+                mask("lh.V1.npy", np.ones(6, int)),
+            )
+        ],
         "no neuroid is in lh",
         "rename the mask",
+    ),
+    "mesh without hemispheres": (
+        edit(NEUROIDS, hemisphere=None),
+        "expected a column hemisphere",
+        "set space to none",
     ),
     "no responses": (unlink("sub-01/responses.npy"), "expected responses in", "save them there"),
     "responses of integers": (save(lambda r: r.astype(np.int16)), "found int16", "float32"),
