@@ -59,8 +59,8 @@ def vertex_scores(
     """Return the scores of a sweep at every vertex, averaged over seeds.
 
     Arguments as of :func:`scores`. Columns: method (with what differs between its settings),
-    dataset, subject, hemisphere, roi, layer, vertex (a column of the responses), fsaverage and fslr
-    (its vertices of these meshes; missing without one), r, n_seeds.
+    dataset, subject, hemisphere, roi (``all``: every vertex), layer, vertex (a column of the
+    responses), fsaverage and fslr (its vertices of these meshes; missing without one), r, n_seeds.
     """
     runs, shards = _places(out, data)
     kept, _ = one_model_per_roi(_read(runs, protocol, where))

@@ -173,9 +173,12 @@ def _head_weights(trial: Trial) -> int:
 def _encoding_flops(
     settings: Encoding, rois: Iterable[Roi], manifest: Manifest, numerics: Numerics
 ) -> float:
-    """Count operations of the eigendecompositions and of products with all vertices' responses."""
+    """Count operations of the eigendecompositions and of products with all vertices' responses.
+
+    A vertex of several ROIs is scored once, so no more are counted than the subject has.
+    """
     total = 0.0
-    n_vertices = sum(roi.n_vertices for roi in rois)
+    n_vertices = min(sum(roi.n_vertices for roi in rois), sum(manifest.n_vertices.values()))
     for protocol in settings.protocols:
         n = manifest.n_test if protocol == "paper" else manifest.n_train
         n = count_clean(n) if protocol == CLEAN else n

@@ -23,6 +23,7 @@ from trainables.spec.evaluation import Evaluation
 
 ROI = Roi("nsd", "subj01", "lh", "V1v", 704, "0123abcd")
 TRIAL = Trial(Contrastive(), (ROI,))
+SIZES = {"lh": 19004, "rh": 20544}
 
 
 def manifest(n_images: int = 9841, image_size: int = 224) -> Manifest:
@@ -33,7 +34,7 @@ def manifest(n_images: int = 9841, image_size: int = 224) -> Manifest:
         n_images=n_images,
         n_train=n_images * 85 // 100,
         n_test=n_images - n_images * 85 // 100,
-        n_vertices={"lh": 19004, "rh": 20544},
+        n_vertices=SIZES,
         rois={"lh": {"V1v": 704}, "rh": {}},
         split="paper",
         split_digest="",
@@ -107,6 +108,16 @@ def test_more_protocols_and_more_layers_cost_more(costs) -> None:
     most = replace(few, encoding=replace(more.encoding, protocols=("nested", "paper")))
     seconds = [costs.estimate(trial).seconds for trial in (few, more, most)]
     assert seconds == sorted(set(seconds))
+
+
+def test_no_vertex_is_costed_twice() -> None:
+    """Whole hemispheres contain every other ROI: each vertex is scored once."""
+    whole = [replace(ROI, hemisphere=h, name="all", n_vertices=n) for h, n in SIZES.items()]
+
+    def seconds(*rois: Roi) -> float:
+        return Costs({"nsd-subj01": manifest()}).estimate(Trial(Untuned(), rois)).seconds
+
+    assert seconds(ROI, *whole) == seconds(*whole) > seconds(ROI)
 
 
 def test_a_deterministic_trial_is_costed_by_its_whole_decompositions(costs) -> None:
