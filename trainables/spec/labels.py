@@ -22,6 +22,8 @@ SHORT: Final = {
     "batch_size": "batch",
     "hidden_ratio": "h/n",
     "embedding_ratio": "z/n",
+    "direction": "dir",
+    "memory": "mem",
 }
 """Short names of hyperparameters, for tables and lines with little room."""
 ASCII: Final = {"τ": "temp", "…": ".."}
