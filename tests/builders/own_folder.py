@@ -16,6 +16,8 @@ from orchestrator.ingest.folder.files import FolderChoices, find_subjects, setti
 from orchestrator.ingest.folder.inspection import inspect_folder_subject
 from orchestrator.ingest.images import decode_image
 from orchestrator.ingest.writer import write_subject
+from tests.builders.refused_ingest import CURES
+from tests.builders.refused_ingest import errors_of as errors_with
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 
@@ -118,3 +120,45 @@ def ingest_own(
         images = pa.array(raw, pa.binary(3 * image_size**2))
         manifests[one.subject] = write_subject(subject, [(0, images)], DataDirectory(out), settings)
     return manifests, findings
+
+
+OWN_CURES = (*CURES, "fill ", "add ", "rename", "keep ", "set ", "list ", "write ", "number ")
+
+
+def errors_of(arguments, capsys):
+    """Run the command, which a user's own files have further cures for."""
+    return errors_with(arguments, capsys, OWN_CURES)
+
+
+def edit(name, **columns):
+    """Replace or add columns of a table; None removes one."""
+
+    def change(own):
+        table = own.table(name)
+        for column, value in columns.items():
+            table = table.drop(columns=column) if value is None else table.assign(**{column: value})
+        own.save(name, table)
+
+    return change
+
+
+def edit_row(name, row, **values):
+    def change(own):
+        table = own.table(name)
+        for column, value in values.items():
+            table.loc[row, column] = value
+        own.save(name, table)
+
+    return change
+
+
+def drop_row(name, row=0):
+    return lambda own: own.save(name, own.table(name).drop(row))
+
+
+def unlink(*names):
+    return lambda own: [(own.root / name).unlink() for name in names]
+
+
+STIMULI, SHOWN, NEUROIDS = "stimuli.csv", "sub-01/presentations.csv", "sub-01/neuroids.csv"
+IMAGE = "images/deep/image-5.png"

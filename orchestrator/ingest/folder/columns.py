@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.text import count
 from orchestrator.ingest.tables import read_rows
 from trainables.wording import some
 
@@ -55,7 +56,8 @@ def usual_names(there: Collection[str]) -> dict[str, str]:
 def require_filled(path: Path, columns: Columns, names: Sequence[str]) -> None:
     """Raise InputError naming columns with empty values, and their first line."""
     lines = [
-        f"{path}: {name} is empty in {len(empty):,} rows, first in row {empty[0] + 1}; fill it in"
+        f"{path}: {name} is empty in {count(len(empty), 'row')}, first in row {empty[0] + 1}; fill "
+        "it in"
         for name in names
         if (empty := [row for row, value in enumerate(columns[name]) if not value])
     ]

@@ -58,6 +58,7 @@ def inspect_folder_subject(
     before = len(findings.complaints)
     tables = _read_tables(files, findings)
     if tables is None:
+        inspect_images(files.stimuli.images, None, findings, looked)
         return None
     shown, stimuli = tables.shown(), files.stimuli
     ids = tuple(stimuli.ids[row] for row in shown)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.arrays import listed
+from orchestrator.cli.text import count
 from orchestrator.ingest.folder.columns import Columns, as_integers, read_columns, require_filled
 from orchestrator.ingest.folder.description import CeilingUnit, Space
 from orchestrator.ingest.folder.matrices import Opened
@@ -72,9 +72,9 @@ def read_neuroids(folder: Path, opened: Opened, space: Space, unit: CeilingUnit 
             f"{path}: {len(ids):,} neuroids, but the responses in {folder} have {n_columns:,} "
             "columns; give one row per column"
         )
-    twice = [name for name, count in Counter(ids).items() if count > 1]
+    twice = [name for name, n in Counter(ids).items() if n > 1]
     if twice:
-        raise InputError(f"{path}: {len(twice):,} neuroids are there twice: {some(twice)}; rename")
+        raise InputError(f"{path}: there twice: {some(twice)}; rename one of each")
     sides = _sides(path, columns, opened.n_columns, n_columns)
     if BOTH in sides and space in MESH_SIZES:
         raise InputError(
@@ -107,8 +107,8 @@ def _sides(
     wrong = [row for row, side in enumerate(named) if side not in HEMISPHERES]
     if wrong:
         raise InputError(
-            f"{path}: hemisphere is {given[wrong[0]]!r} in row {wrong[0] + 1} and {len(wrong):,} "
-            "rows; expected lh or rh in each row: correct it, or remove the column"
+            f"{path}: hemisphere is {given[wrong[0]]!r} in row {wrong[0] + 1}; expected lh or rh "
+            "in each row: correct it, or remove the column"
         )
     if in_files and named != in_files:
         raise InputError(
@@ -188,8 +188,8 @@ def _numbers(path: Path, columns: Columns, name: str, most: float) -> Floats:
     outside: NDArray[Any] = np.flatnonzero((values < 0) | (values > most) | np.isinf(values))
     if len(outside):
         raise InputError(
-            f"{path}: {name} is {values[outside[0]]:g} in row {outside[0] + 1}, and outside 0 to "
-            f"{most:g} in {len(outside):,} rows ({listed(outside + 1)}); correct it, or the unit "
+            f"{path}: {name} is {values[outside[0]]:g} in row {outside[0] + 1}; expected 0 to "
+            f"{most:g}, which is not so in {count(len(outside), 'row')}: correct it, or the unit "
             f"in {DESCRIPTION}"
         )
     return values

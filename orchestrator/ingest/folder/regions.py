@@ -55,10 +55,7 @@ def _read_table(path: Path, neuroids: Neuroids) -> Members:
     named = columns["neuroid_id"]
     unknown = [name for name in dict.fromkeys(named) if name not in places]
     if unknown:
-        raise InputError(
-            f"{path}: {len(unknown):,} neuroids are not in {neuroids.path.name}: {some(unknown)}; "
-            "correct the ids"
-        )
+        raise InputError(f"{path}: not in {neuroids.path.name}: {some(unknown)}; correct the ids")
     members: dict[str, set[int]] = {}
     for name, roi in zip(named, columns["roi"], strict=True):
         members.setdefault(roi, set()).add(places[name])

@@ -116,7 +116,7 @@ def read_presentations(
     unknown = [name for name in dict.fromkeys(shown) if name not in places]
     if unknown:
         raise InputError(
-            f"{path}: {len(unknown):,} stimuli are not in {stimuli.path.name}: {some(unknown)}; "
+            f"{path}: not in {stimuli.path.name}: {some(unknown)}; "
             "add them there, with their images"
         )
     stimulus = np.array([places[name] for name in shown])
@@ -143,7 +143,7 @@ def _require_once(path: Path, shown: Sequence[str]) -> None:
     twice = [name for name, count in Counter(shown).items() if count > 1]
     if twice:
         raise InputError(
-            f"{path}: {len(twice):,} stimuli have several rows ({some(twice)}), but dataset.json "
+            f"{path}: several rows of {some(twice)}, but dataset.json "
             "calls the data averaged; set averaged to false there, or average them"
         )
 
