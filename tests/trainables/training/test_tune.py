@@ -28,10 +28,10 @@ from trainables.training.batches import seeded
 from trainables.training.checkpoints import Checkpoints, load_backbone
 from trainables.training.distributed import SINGLE_PROCESS
 from trainables.training.finetune import finetune, train_epoch
-from trainables.training.microbatches import can_be_split
+from trainables.training.microbatches import Microbatcher, can_be_split
 from trainables.training.preparation import Training
 from trainables.training.saved_state import weights_of
-from trainables.training.synchronised import SharedModel
+from trainables.training.synchronised import ForwardConfig, SharedModel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE: Final = 16
@@ -176,6 +176,26 @@ def test_a_backbone_whose_batchnorm_is_frozen_is_passed_in_parts() -> None:
         network = network_of("cnn")
         tune_backbone(network, tune, SIZE, 0)
         assert can_be_split(network) is expected
+
+
+@pytest.mark.parametrize("name", ["cnn", "torchvision_vit"])
+def test_adapters_have_the_gradients_of_the_whole_batch_in_parts(name) -> None:
+    found = []
+    for part in (None, 3):
+        training = Training.build(replace(FAST, tune="lora:2"), 0, network_of(name), [planted()])
+        training.model.train()
+        training.tuned.keep_statistics()
+        forward = ForwardConfig(Microbatcher(part) if part else None)
+        shared, images = SharedModel(SINGLE_PROCESS, training.model, forward), planted().images
+        with seeded(0, 1, CPU), shared.synchronised():
+            batch = next(iter(images.batches(torch.arange(8), 8)))
+            loss = shared.loss(training.model, batch, planted().responses[:8], 8)
+            torch.autograd.backward(loss)
+        of_backbone = training.model.backbone.parameters()
+        found.append([loss.detach(), *(one.grad for one in of_backbone if one.requires_grad)])
+    assert len(found[0]) > 6
+    for whole, in_parts in zip(*found, strict=True):
+        torch.testing.assert_close(in_parts, whole, atol=1e-6, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
