@@ -54,19 +54,19 @@ def rois_of(vertices: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_overlapping(rois: pd.DataFrame) -> pd.DataFrame:
-    """Drop whole hemispheres and streams, which overlap the other ROIs.
+    """Drop the ROIs of groups that overlap others: streams, atlases and whole hemispheres.
 
-    Where there is nothing else, keep the streams; where these are not there either, keep all.
+    Where there is nothing else, keep the first of these groups that is there.
     """
-    for groups in (OVERLAPPING_GROUPS, (WHOLE_GROUP,)):
-        kept = rois[~rois["group"].isin(groups)]
+    for first in range(len(OVERLAPPING_GROUPS) + 1):
+        kept = rois[~rois["group"].isin(OVERLAPPING_GROUPS[first:])]
         if not kept.empty:
             return kept
     return rois
 
 
 def rows_by(rois: pd.DataFrame, by: By) -> list[Row]:
-    """List a table's rows; totals leave out streams and whole hemispheres, which overlap."""
+    """List a table's rows; totals leave out OVERLAPPING_GROUPS."""
     if by == "subject-roi":
         return [Row(_short(rois, roi), (roi,)) for roi in map(str, rois.index)]
     if by == "subject":

@@ -53,16 +53,37 @@ ALL_VERTICES: Final = "all"
 ROI_ORDER: Final = (*EARLY, *HIGHER, *STREAMS, ALL_VERTICES)
 WHOLE_GROUP: Final = "whole"
 """The ROI group of ALL_VERTICES, and its name in tables, where ``all`` names totals."""
-OVERLAPPING_GROUPS: Final = ("streams", WHOLE_GROUP)
+ATLAS_GROUP: Final = "atlas"
+"""The ROI group of ATLASES."""
+ATLASES: Final = (
+    *("nsdgeneral", "Kastner2015", "HCP_MMP1", "prf-eccrois", "corticalsulc", "visualsulc"),
+    *("gVTC", "hVTC", "gEVC", "fVTC", "MTL", "thalamus"),
+)
+"""NSD's other families, which lie across those of ROI_FAMILIES; their ROIs are named by
+`in_family`."""
+OVERLAPPING_GROUPS: Final = ("streams", ATLAS_GROUP, WHOLE_GROUP)
 """ROI groups whose vertices lie in other ROIs too: totals leave them out."""
 
 
+def in_family(family: str, label: str) -> str:
+    """Name the ROI of a label: with its family's name before it, unless ROI_FAMILIES has that.
+
+    >>> in_family("prf-visualrois", "V1v"), in_family("Kastner2015", "V1v")
+    ('V1v', 'Kastner2015-V1v')
+    >>> in_family("nsdgeneral", "nsdgeneral")
+    'nsdgeneral'
+    """
+    return label if family in ROI_FAMILIES or label == family else f"{family}-{label}"
+
+
 def roi_group_of(roi_name: str) -> str:
-    """Return the ROI group of an ROI: ``early``, ``higher``, ``streams`` or ``whole``."""
+    """Return an ROI's group: ``early``, ``higher``, ``streams``, ``atlas`` or ``whole``."""
     if roi_name in EARLY:
         return "early"
     if roi_name == ALL_VERTICES:
         return WHOLE_GROUP
+    if roi_name in ATLASES or roi_name.startswith(tuple(f"{family}-" for family in ATLASES)):
+        return ATLAS_GROUP
     return "streams" if roi_name in STREAMS else "higher"
 
 

@@ -18,6 +18,7 @@ from orchestrator.scores.references import join_untuned
 from trainables.data.data_directory import DataDirectory, vertices_file
 from trainables.data.shards import Manifest
 from trainables.data.verification import read_vertex_table
+from trainables.spec.rois import ATLAS_GROUP
 
 SCHEMA = pa.schema(
     [
@@ -103,8 +104,8 @@ def _of_protocol(inputs: Inputs, protocol: str, places: pd.DataFrame) -> Iterato
 
 
 def _without_streams(vertices: pd.DataFrame) -> pd.DataFrame:
-    """Keep the vertices with an r of ROIs that are no streams; text as text."""
-    kept = vertices[vertices["group"] != "streams"].dropna(subset=["r"])
+    """Keep the vertices with an r of ROIs that are no streams or an atlas's; text as text."""
+    kept = vertices[~vertices["group"].isin(("streams", ATLAS_GROUP))].dropna(subset=["r"])
     return kept.astype(
         {name: str for name in ("method", *PLACE, "layer", "roi") if name != "vertex"}
     )

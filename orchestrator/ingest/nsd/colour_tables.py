@@ -10,7 +10,7 @@ from orchestrator.cli.values import shortened
 from orchestrator.ingest.regions import NO_LABEL
 from orchestrator.ingest.tables import read_text
 from trainables.spec import is_name
-from trainables.spec.rois import ROI_FAMILIES
+from trainables.spec.rois import in_family
 
 _LINE: Final = re.compile(r"(-?[0-9]{1,9})\s+(\S+)(?:\s+[0-9]+){0,4}", re.ASCII)
 """``id name``, maybe followed by a colour."""
@@ -45,15 +45,4 @@ def read_roi_names(path: Path, family: str) -> dict[int, str]:
         )
     if problems:
         raise InputError(*problems)
-    return {label: roi_name(family, name) for label, name in labelled}
-
-
-def roi_name(family: str, label: str) -> str:
-    """Name the ROI of a label: with its family's name before it, unless Algonauts has the family.
-
-    >>> roi_name("prf-visualrois", "V1v"), roi_name("Kastner2015", "V1v")
-    ('V1v', 'Kastner2015-V1v')
-    >>> roi_name("nsdgeneral", "nsdgeneral")
-    'nsdgeneral'
-    """
-    return label if family in ROI_FAMILIES or label == family else f"{family}-{label}"
+    return {label: in_family(family, name) for label, name in labelled}

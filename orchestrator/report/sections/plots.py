@@ -13,7 +13,7 @@ from orchestrator.report.style import STYLE, WIDTH, as_svg, method_colour
 from orchestrator.scores.rows import method_order
 from trainables.spec.rois import ROI_ORDER
 
-MARKERS: Final = {"early": "o", "higher": "s", "streams": "^", "whole": "D"}
+MARKERS: Final = {"early": "o", "higher": "s", "streams": "^", "atlas": "v", "whole": "D"}
 ROW: Final = 0.26
 """Inches per labelled row, so that long lists of ROIs stay legible."""
 LEGEND: Final = 104

@@ -1,4 +1,4 @@
-"""Scores of whole hemispheres: rows of their own in tables, and in no total or analysis."""
+"""Whole hemispheres and atlases: rows of their own in tables, and in no total."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from trainables.spec import Contrastive, Untuned
 from trainables.spec.rois import roi_group_of
 from trainables.spec.search import Search
 
-R = {"V1v": 0.5, "EBA": 0.3, "ventral": 0.1, "all": 0.01}
+R = {"V1v": 0.5, "EBA": 0.3, "ventral": 0.1, "nsdgeneral": 0.2, "all": 0.01}
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +32,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 
 
 ROWS = {
-    "group": {"early": 0.5, "higher": 0.3, "streams": 0.1, "whole": 0.01, "all": 0.4},
-    "roi": {"V1v": 0.5, "EBA": 0.3, "ventral": 0.1, "whole": 0.01, "all": 0.4},
+    "group": {"early": 0.5, "higher": 0.3, "streams": 0.1, "atlas": 0.2, "whole": 0.01, "all": 0.4},
+    "roi": {"V1v": 0.5, "EBA": 0.3, "ventral": 0.1, "nsdgeneral": 0.2, "whole": 0.01, "all": 0.4},
     "roi-hemisphere": {
-        **{"V1v lh": 0.5, "EBA lh": 0.3, "ventral lh": 0.1, "whole lh": 0.01, "all": 0.4}
+        **{"V1v lh": 0.5, "EBA lh": 0.3, "ventral lh": 0.1, "nsdgeneral lh": 0.2},
+        **{"whole lh": 0.01, "all": 0.4},
     },
     "subject": {"subj01": 0.4},
     "subject-roi": {
         "subj01 lh V1v": 0.5,
         "subj01 lh EBA": 0.3,
         "subj01 lh ventral": 0.1,
+        "subj01 lh nsdgeneral": 0.2,
         "subj01 lh whole": 0.01,
     },
 }
@@ -60,21 +62,21 @@ def test_analyses_leave_it_out_where_there_are_other_rois(
     runs: RunDirectory, tmp_path: Path
 ) -> None:
     inputs = Inputs(runs, DataDirectory(tmp_path / "data"))
-    assert inputs.scores.present("roi") == ["EBA", "V1v", "ventral"]
+    assert inputs.scores.present("roi") == ["EBA", "V1v", "nsdgeneral", "ventral"]
     rois: pa.Table = ROIS.make(inputs)
-    assert rois["roi"].to_pylist() == ["V1v", "EBA", "ventral"]
+    assert rois["roi"].to_pylist() == ["V1v", "EBA", "ventral", "nsdgeneral"]
     write(tmp_path / "alone", Untuned(), roi("all"), [0.2] * 4)
     alone = Inputs(RunDirectory(tmp_path / "alone"), DataDirectory(tmp_path / "data"))
     assert alone.scores.present("roi") == ["all"]
 
 
 def test_vertices_are_corrected_for_those_of_their_own_kind_of_roi() -> None:
-    p = {"V1v": 0.02, "EBA": 0.04, "ventral": 0.03, "all": 0.01}
+    p = {"V1v": 0.02, "EBA": 0.04, "ventral": 0.03, "nsdgeneral": 0.02, "all": 0.01}
     frame = pd.DataFrame(
         [("nsd", "subj01", roi_group_of(name), value) for name, value in p.items()],
         columns=["dataset", "subject", "group", "p"],
     )
-    assert corrected(frame)["q"].tolist() == [0.04, 0.04, 0.03, 0.01]
+    assert corrected(frame)["q"].tolist() == [0.04, 0.04, 0.03, 0.02, 0.01]
 
 
 def test_searches_and_controls_leave_it_out() -> None:
