@@ -13,7 +13,7 @@ from orchestrator.cli.app import new_program
 
 HOME = Path(__file__).parents[3]
 COMMAND = re.compile(r"python -m orchestrator\.(\S+)((?: (?:--?[a-z][\w-]*|[\w./{}-]+))*)")
-PROSE = {"again", "and", "first", "then", "on", "with", "before"}
+PROSE = {"again", "and", "first", "then", "on", "with", "before", "lists"}
 """Words of the sentence that follow a command."""
 
 
