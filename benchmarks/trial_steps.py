@@ -74,7 +74,7 @@ class Step:
 
 def steps(size: Size, n_vertices: int, device: torch.device, home: Path) -> Iterator[Step]:
     """Yield a trial's steps in order; each keeps its data in memory until the next is requested."""
-    backbone = measure_backbone(size.backbone, size.image_size)
+    backbone = measure_backbone(Backbone(size.backbone), size.image_size)
     yield _reading(size, device, home)
     if device.type == "cuda":
         yield _moving(size, device)

@@ -3,18 +3,20 @@
 import torch
 
 from orchestrator.cli.errors import InputError
-from trainables.models.backbones import build
+from trainables.models.backbones import build_untrained
 from trainables.models.layers import layer_extractor
+from trainables.spec import Backbone
 from trainables.wording import meant
 
 
-def check_probe_layers(architecture: str, feature_layer: str, saliency_layer: str | None) -> None:
+def check_probe_layers(backbone: Backbone, feature_layer: str, saliency_layer: str | None) -> None:
     """Raise InputError naming the option whose layer a backbone lacks, with the similar one.
 
     saliency_layer: None where no saliency is measured. Nothing is computed.
     """
     with torch.device("meta"):
-        network = build(architecture)
+        network = build_untrained(backbone)
+    architecture = backbone.architecture
     try:
         layer_extractor(network, [feature_layer])
     except ValueError as error:

@@ -95,8 +95,8 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
     jobs = due(backbones, context, sorted(kinds))
     if jobs and context.task is not None:
         saliency_layer = settings.saliency_layer if "saliency" in kinds else None
-        for architecture in sorted({one.model.backbone.architecture for one in backbones}):
-            check_probe_layers(architecture, settings.feature_layer, saliency_layer)
+        for backbone in sorted({one.model.backbone for one in backbones}, key=str):
+            check_probe_layers(backbone, settings.feature_layer, saliency_layer)
     failures = run_probes(jobs, context, settings.workers, console)
     settings.runs.fetch()  # other nodes may have written results
     return failures

@@ -13,6 +13,7 @@ from orchestrator.cli.text import count, duration, new_table
 from trainables.models import backbones, timm_networks
 from trainables.models.backbone_facts import BackboneSize, size_of, with_pixels
 from trainables.models.layer_list import LayerShape, outline, shapes_of, suggest
+from trainables.models.own_networks import with_source
 from trainables.models.pass_times import measure_passes
 from trainables.spec import FROM_FILE, Backbone
 from trainables.spec.backbone import TIMM
@@ -63,9 +64,9 @@ def describe(name: str, wanted: Wanted, console: Console) -> None:
 
     Raises ValueError if there is no such network, or if it does not take images of the size.
     """
-    backbone = with_pixels(Backbone(name, FROM_FILE))
+    backbone = with_pixels(with_source(Backbone(name, FROM_FILE)))
     with torch.device("meta"):
-        network = backbones.build(name)
+        network = backbones.build_untrained(backbone)
     config = backbones.data_config(backbone)
     size = wanted.image_size or config.image_size or USUAL_SIZE
     shapes = shapes_of(network, size, name)
@@ -75,8 +76,8 @@ def describe(name: str, wanted: Wanted, console: Console) -> None:
         f"weights: {', '.join(_weights(name)) or 'none published; give --weights FILE'}",
         f"pixels: mean {mean}; deviation {std}",
         f"trained with: {config}",
-        _sizes(size_of(name, size), size),
-        *(_cost(name, size, wanted.n_images) if wanted.n_images else ()),
+        _sizes(size_of(backbone, size), size),
+        *(_cost(backbone, size, wanted.n_images) if wanted.n_images else ()),
     ]
     units = outline(network, shapes)
     lines.append(f"suggested: Encoding(layers={suggest(network, shapes)!r})")
@@ -96,10 +97,10 @@ def _sizes(found: BackboneSize, size: int) -> str:
     )
 
 
-def _cost(name: str, size: int, n_images: int) -> list[str]:
+def _cost(backbone: Backbone, size: int, n_images: int) -> list[str]:
     """Measure what a pass over images takes, and say on what."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    times = measure_passes(backbones.build(name), size, device)
+    times = measure_passes(backbones.build_untrained(backbone), size, device)
     where = torch.cuda.get_device_name() if device.type == "cuda" else _processors()
     return [
         f"{count(n_images, 'image')} on {where}: features {duration(n_images * times.forward)}, an "

@@ -133,11 +133,12 @@ class EncodingModel(nn.Module, PyTorchModelHubMixin):
         force_download: bool,
         local_files_only: bool,
         token: str | bool | None,
+        trust_code: bool = False,
         **_: Any,
     ) -> Self:
         """Load a directory, or a repository of the Hugging Face hub."""
         if Path(model_id).is_dir():
-            return cls._of_directory(Path(model_id))
+            return cls._of_directory(Path(model_id), trust_code=trust_code)
         found = snapshot_download(
             model_id,
             revision=revision,
@@ -146,11 +147,12 @@ class EncodingModel(nn.Module, PyTorchModelHubMixin):
             local_files_only=local_files_only,
             token=token,
         )
-        return cls._of_directory(Path(found))
+        return cls._of_directory(Path(found), trust_code=trust_code)
 
     @classmethod
-    def _of_directory(cls, directory: Path) -> Self:
-        model, files = ModelDirectory(directory, ModelConfig.read(directory)), TensorFiles()
+    def _of_directory(cls, directory: Path, *, trust_code: bool = False) -> Self:
+        model = ModelDirectory(directory, ModelConfig.read(directory))
+        files = TensorFiles(trust_code)
         card = directory / CARD
         parts = Parts(
             model.config,
@@ -162,9 +164,10 @@ class EncodingModel(nn.Module, PyTorchModelHubMixin):
         return cls(parts)
 
 
-def load_model(path: str | Path) -> EncodingModel:
+def load_model(path: str | Path, *, trust_code: bool = False) -> EncodingModel:
     """Load an encoding model from its directory, on the CPU and in eval mode.
 
-    Raises ValueError naming the file that is missing, changed, or of another schema.
+    trust_code: run the code of a backbone that comes from a user's file. Raises ValueError naming
+    the file that is missing, changed, or of another schema, or code that is not trusted.
     """
-    return EncodingModel._of_directory(Path(path))
+    return EncodingModel._of_directory(Path(path), trust_code=trust_code)

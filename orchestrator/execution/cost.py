@@ -93,7 +93,7 @@ class Costs:
 
     def _estimate(self, trial: Trial) -> Estimate:
         manifests = [self.manifests[shard] for shard in trial.shards]
-        size = size_of(trial.backbone.architecture, manifests[0].image_size)
+        size = size_of(trial.backbone, manifests[0].image_size)
         head = _head_weights(trial)
         # Training keeps weights, gradients and Adam's two moments; encoding, a few Gram matrices.
         flops, training = 0.0, 4 * (size.parameter_bytes + 4 * head)

@@ -78,21 +78,21 @@ def check_backbones(trials: Sequence[Trial], weights: Path | None, costs: Costs)
             notes.append(note)
     sizes = {shard: manifest.image_size for shard, manifest in costs.manifests.items()}
     layers = {
-        (one.backbone.architecture, one.encoding.layers, sizes[shard])
+        (one.backbone, one.encoding.layers, sizes[shard])
         for one in trials
         if one.encoding is not None
         for shard in one.shards
     }
-    for architecture, names, image_size in sorted(layers):
-        require_layers(architecture, names, image_size)
+    for backbone, names, image_size in sorted(layers, key=str):
+        require_layers(backbone, names, image_size)
     tuned = {
-        (one.backbone.architecture, one.objective.tune, sizes[shard])
+        (one.backbone, one.objective.tune, sizes[shard])
         for one in trials
         if not isinstance(one.objective, Untuned)
         for shard in one.shards
     }
-    for architecture, tune, image_size in sorted(tuned):
-        require_tunable(architecture, tune, image_size)
+    for backbone, tune, image_size in sorted(tuned, key=str):
+        require_tunable(backbone, tune, image_size)
     return notes
 
 

@@ -30,7 +30,7 @@ from trainables.data.shards import Manifest
 from trainables.models.backbones import OWN_ARCHITECTURES
 from trainables.models.timm_networks import size_options
 from trainables.results.provenance import code_version
-from trainables.spec.backbone import TIMM, Channels
+from trainables.spec.backbone import FILE_BUILDER, TIMM, Channels
 from trainables.spec.evaluation import training_of
 from trainables.spec.rois import HIGHER
 from trainables.storage.atomic import write_text
@@ -65,6 +65,8 @@ class Plugin:
     visual_degrees: int
     pixels: tuple[Channels, Channels]
     """Mean and deviation of each channel."""
+    source: str | None = None
+    """The text of the user's file that builds the network, if it is of one."""
 
 
 def write_plugin(out: Path, plugin: Plugin, network: nn.Module) -> Path:
@@ -81,12 +83,14 @@ def write_plugin(out: Path, plugin: Plugin, network: nn.Module) -> Path:
         "n_parameters": n_parameters,
         "mean": plugin.pixels[0],
         "std": plugin.pixels[1],
-        **_source(plugin.architecture),
+        **_origin(plugin),
     }
     with temporary_directory(out, plugin.identifier) as directory:
         write_backbone(directory / BACKBONE, network)
         for name, template in FILES.items():
             write_text(directory / name, template.format(**values))
+        if plugin.source is not None:
+            write_text(directory / "network.py", plugin.source)
         if plugin.region_layers:
             path = directory / "region_layer_map" / f"{plugin.identifier}.json"
             path.parent.mkdir()
@@ -95,9 +99,14 @@ def write_plugin(out: Path, plugin: Plugin, network: nn.Module) -> Path:
     return out / plugin.identifier
 
 
-def _source(architecture: str) -> dict[str, object]:
+def _origin(plugin: Plugin) -> dict[str, object]:
     """Return where a plug-in's network comes from: the call that builds it, and its package."""
-    if architecture in OWN_ARCHITECTURES:
+    architecture = plugin.architecture
+    if plugin.source is not None:
+        found = FILE_BUILDER.fullmatch(architecture)
+        assert found is not None  # a backbone with source has such a name
+        place, builder, package, arguments = ".network", found["function"], "", ""
+    elif architecture in OWN_ARCHITECTURES:
         place, builder, package = "trainables.models.backbones", "build", "cortex-sweep"
         arguments = repr(architecture)
     elif architecture.startswith(TIMM):
@@ -157,6 +166,7 @@ def _describe(
         region_layers=region_layers(group),
         image_size=manifest.image_size,
         pixels=trial.backbone.scale,
+        source=trial.backbone.source,
         visual_degrees=VISUAL_DEGREES.get(manifest.dataset, USUAL_DEGREES),
     )
 

@@ -17,6 +17,7 @@ import search_spaces
 from orchestrator.cli.errors import InputError
 from orchestrator.sweep.confinement import LOADING, confined, first_items
 from trainables.models.backbone_facts import with_pixels
+from trainables.models.own_networks import with_source
 from trainables.spec import FROM_FILE, Backbone, Roi, Trial
 from trainables.spec.evaluation import with_rois_of
 from trainables.spec.search import Search
@@ -252,15 +253,15 @@ def _with_weights(trial: Trial, weights: str | None) -> Trial:
 
 
 def start_from(backbone: Backbone, weights: str | None) -> Backbone:
-    """Replace a backbone's weights, if given, and fill in how its pixels are scaled.
+    """Replace a backbone's weights, if given; fill in its pixels' scale and its file's text.
 
-    Raises InputError if it needs a weights file, ValueError if timm has no such network.
+    Raises InputError if it needs a weights file, ValueError if there is no such network or file.
     """
     if weights is None and backbone.weights == FROM_FILE:
         raise InputError(
             f"the search space starts {backbone.architecture} from a file; give --weights FILE"
         )
-    return with_pixels(replace(backbone, weights=weights or backbone.weights))
+    return with_pixels(with_source(replace(backbone, weights=weights or backbone.weights)))
 
 
 def with_seeds(trials: Iterable[Trial], seeds: int) -> list[Trial]:

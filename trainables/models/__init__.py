@@ -12,6 +12,7 @@ __all__ = [
     "losses",
     "measurement",
     "normalisation",
+    "own_networks",
     "pass_times",
     "pooled",
     "response_memory",

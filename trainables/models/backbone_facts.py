@@ -41,6 +41,7 @@ SOURCES: Final = (
     "call_order.py",
     "layers.py",
     "measurement.py",
+    "own_networks.py",
     "timm_networks.py",
     "tuning.py",
     "weight_files.py",
@@ -101,7 +102,7 @@ class WeightsFile:
 
 
 @cache
-def size_of(architecture: str, image_size: int) -> BackboneSize:
+def size_of(backbone: Backbone, image_size: int) -> BackboneSize:
     """Return a backbone's operations and bytes for one image.
 
     Raises ValueError if there is no such backbone, or if it does not accept images of that size.
@@ -110,21 +111,21 @@ def size_of(architecture: str, image_size: int) -> BackboneSize:
     def measure() -> BackboneSize:
         from trainables.models.measurement import measure_backbone
 
-        return measure_backbone(architecture, image_size)
+        return measure_backbone(backbone, image_size)
 
-    return _known(BackboneSize, architecture, (image_size,), measure)
+    return _known(BackboneSize, backbone, (image_size,), measure)
 
 
-def require_layers(architecture: str, layers: Sequence[str], image_size: int) -> None:
+def require_layers(backbone: Backbone, layers: Sequence[str], image_size: int) -> None:
     """Raise ValueError unless each layer has features, a row of floats per image."""
 
     def check() -> Layers:
         from trainables.models.backbones import check_layers
 
-        check_layers(architecture, layers, image_size)
+        check_layers(backbone, layers, image_size)
         return Layers(len(layers))
 
-    _known(Layers, architecture, (list(layers), image_size), check)
+    _known(Layers, backbone, (list(layers), image_size), check)
 
 
 def with_pixels(backbone: Backbone) -> Backbone:
@@ -144,14 +145,14 @@ def with_pixels(backbone: Backbone) -> Backbone:
 
             return Pixels(*pixels(name))
 
-        known = _known(Pixels, name, (), find)
+        known = _known(Pixels, backbone, (), find)
         mean, std = known.mean, known.std
     if (mean, std) == (IMAGENET_MEAN, IMAGENET_STD):
         return backbone
     return replace(backbone, pixels=(mean, std))
 
 
-def require_tunable(architecture: str, tune: str, image_size: int) -> None:
+def require_tunable(backbone: Backbone, tune: str, image_size: int) -> None:
     """Raise ValueError unless a backbone can be tuned so, by the packages that there are."""
     how = parse_tune(tune)
     if how is None:
@@ -166,10 +167,10 @@ def require_tunable(architecture: str, tune: str, image_size: int) -> None:
         from trainables.models.tuning import check_tune
 
         with torch.device("meta"):
-            check_tune(backbones.build(architecture), tune, image_size)
+            check_tune(backbones.build_untrained(backbone), tune, image_size)
         return Tunable(tune)
 
-    _known(Tunable, architecture, (tune, image_size), check)
+    _known(Tunable, backbone, (tune, image_size), check)
 
 
 def require_peft(rank: int) -> None:
@@ -202,19 +203,19 @@ def has_weights(backbone: Backbone, weights_file: Path | None) -> bool:
         return False
     before = WeightsFile.of(file)
     backbones.load(backbone, weights_file)
-    _write(before, place, backbone.architecture)
+    _write(before, place, backbone)
     return True
 
 
 def _known(
-    kind: type[T], architecture: str, question: tuple[object, ...], find: Callable[[], T]
+    kind: type[T], backbone: Backbone, question: tuple[object, ...], find: Callable[[], T]
 ) -> T:
     """Return a fact from its file, or find it and keep it."""
-    place = _place(kind.__name__, architecture, question)
+    place = _place(kind.__name__, backbone.architecture, question)
     fact = _read(kind, place)
     if fact is None:
         fact = find()
-        _write(fact, place, architecture)
+        _write(fact, place, backbone)
     return fact
 
 
@@ -244,11 +245,14 @@ def _read(kind: type[T], place: Path) -> T | None:
         return None
 
 
-def _write(fact: object, place: Path, architecture: str) -> None:
+def _write(fact: object, place: Path, backbone: Backbone) -> None:
     """Keep a fact of a backbone of this program, torchvision or timm, if that is possible."""
     from trainables.models.backbones import is_own_or_published, registered_builders
 
-    is_timm = architecture.startswith(TIMM)
-    if is_timm or is_own_or_published(architecture, registered_builders().get(architecture)):
+    architecture = backbone.architecture
+    is_named_by_content = architecture.startswith(TIMM) or backbone.source is not None
+    if is_named_by_content or is_own_or_published(
+        architecture, registered_builders().get(architecture)
+    ):
         with suppress(OSError):  # a home directory that can't be written
             write_text(place, json.dumps(asdict(fact)))  # type: ignore[call-overload]

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from trainables.models import timm_networks
+from trainables.models import own_networks, timm_networks
 from trainables.models.layers import accepting_images, layer_extractor
 from trainables.models.normalisation import set_pixels
 from trainables.models.weights import fit, read_state
 from trainables.models.weights_name import weights_name
 from trainables.spec import Backbone
-from trainables.spec.backbone import SHA256, TIMM
+from trainables.spec.backbone import FILE_BUILDER, SHA256, TIMM
 
 
 def narrow_alexnet(num_classes: int = 1000, width: int = 512) -> nn.Module:
@@ -80,9 +80,14 @@ def build(architecture: str) -> nn.Module:
     return network
 
 
+def build_untrained(backbone: Backbone) -> nn.Module:
+    """Build a backbone by its name, or by the text of its file."""
+    return build(backbone.architecture) if backbone.source is None else own_networks.build(backbone)
+
+
 def build_scaled(backbone: Backbone) -> nn.Module:
     """Build an untrained backbone whose images are normalised as it expects."""
-    return set_pixels(build(backbone.architecture), backbone.scale)
+    return set_pixels(build_untrained(backbone), backbone.scale)
 
 
 def load(backbone: Backbone, weights_file: Path | None = None) -> nn.Module:
@@ -129,7 +134,7 @@ def download_megabytes(backbone: Backbone) -> float | None:
 def published_weights(backbone: Backbone) -> Any:
     """Return torchvision's entry of a backbone's weights; raise ValueError if it has none."""
     names: Mapping[str, Any] = {}
-    if backbone.architecture not in OWN_ARCHITECTURES:
+    if backbone.source is None and backbone.architecture not in OWN_ARCHITECTURES:
         names = models.get_model_weights(backbone.architecture).__members__
     if backbone.weights not in names:
         known = f"one of {sorted(names)}, or " if names else ""
@@ -142,7 +147,7 @@ def published_weights(backbone: Backbone) -> Any:
 
 def weight_names(architecture: str) -> list[str]:
     """Name torchvision's weights of a backbone; none for one of this program."""
-    if architecture in OWN_ARCHITECTURES:
+    if architecture in OWN_ARCHITECTURES or FILE_BUILDER.fullmatch(architecture):
         return []
     return [one for one in models.get_model_weights(architecture).__members__ if one != "DEFAULT"]
 
@@ -173,7 +178,7 @@ def data_config(backbone: Backbone) -> DataConfig:
         config = timm_networks.data_config(name)
         size = int(config["input_size"][1])
         return DataConfig(size, config["interpolation"], int(size / config["crop_pct"]))
-    if name in OWN_ARCHITECTURES:
+    if name in OWN_ARCHITECTURES or backbone.source is not None:
         return DataConfig(None)
     default = models.get_model_weights(name)["DEFAULT"].transforms()
     return DataConfig(default.crop_size[0], default.interpolation.value, default.resize_size[0])
@@ -214,17 +219,19 @@ def _checked(backbone: Backbone, path: Path | None) -> Path:
     return path
 
 
-def check_layers(architecture: str, layers: Sequence[str], image_size: int) -> None:
+def check_layers(backbone: Backbone, layers: Sequence[str], image_size: int) -> None:
     """Raise ValueError unless each layer's activation is a tensor of floats with a row per image.
 
     Nothing is computed: sizes are derived on the device ``meta``.
     """
     n_images = 2
     with torch.device("meta"), torch.no_grad():
-        extractor = layer_extractor(build(architecture), layers)
-        with accepting_images(image_size, architecture):
+        extractor = layer_extractor(build_untrained(backbone), layers)
+        with accepting_images(image_size, backbone.architecture):
             activations = extractor(torch.zeros(n_images, 3, image_size, image_size))
     for layer, value in activations.items():
         is_tensor = isinstance(value, Tensor) and value.is_floating_point() and value.ndim > 1
         if not is_tensor or value.shape[0] != n_images:
-            raise ValueError(f"layer {layer!r} of {architecture} has no features of each image")
+            raise ValueError(
+                f"layer {layer!r} of {backbone.architecture} has no features of each image"
+            )

@@ -9,15 +9,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainables.models import backbones
 from trainables.models.backbone_facts import BackboneSize
 from trainables.models.layers import accepting_images
+from trainables.spec import Backbone
 
 
-def measure_backbone(architecture: str, image_size: int) -> BackboneSize:
+def measure_backbone(backbone: Backbone, image_size: int) -> BackboneSize:
     """Count a backbone's operations and bytes for one image, without computing the output.
 
     Raises ValueError if there is no such backbone, or if it does not accept images of that size.
     """
     with torch.device("meta"):
-        network = backbones.build(architecture).eval()
+        network = backbones.build_untrained(backbone).eval()
         image = torch.zeros(1, 3, image_size, image_size)
     outputs: list[int] = []
 
@@ -29,7 +30,7 @@ def measure_backbone(architecture: str, image_size: int) -> BackboneSize:
         if not list(module.children()):
             module.register_forward_hook(note)
     with (
-        accepting_images(image_size, architecture),
+        accepting_images(image_size, backbone.architecture),
         FlopCounterMode(display=False) as counter,
         torch.no_grad(),
     ):

@@ -1,6 +1,7 @@
 """What a probe is: one analysis of one backbone, with its result file and cache key."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +47,8 @@ class Probed:
         if self.is_finetuned:
             return self.model.training_id
         backbone = self.model.backbone
-        return f"untuned-{backbone.architecture.replace('/', '-')}-{digest(backbone.content)}"
+        name = re.sub(r"[^-.+\w]", "-", backbone.architecture)
+        return f"untuned-{name}-{digest(backbone.content)}"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """Backbones: an image network by name, the weights it starts from, and how its pixels are scaled.
 
 Networks of torchvision and of this program have plain names. ``timm/NAME.TAG`` is a network of
-timm, whose tag names its weights and, with them, the scale of its pixels.
+timm, whose tag names its weights and, with them, the scale of its pixels. ``path/to/file.py:build``
+is a function of a user's file.
 """
 
+import hashlib
+import re
 from dataclasses import asdict
 from typing import Any, Final
 
-from trainables.spec.fields import Label, Number, Positive
+from trainables.spec.fields import Label, Number, Positive, Text
 from trainables.spec.records import record
 from trainables.spec.values import require
 
@@ -23,6 +26,11 @@ TIMM: Final = "timm/"
 OTHER_PIXELS: Final = {"efficientnet_v2_l": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))}
 """Mean and deviation of torchvision's networks that do not have ImageNet's."""
 
+FILE_BUILDER: Final = re.compile(
+    r"(?P<file>[^:@]+\.py):(?P<function>[A-Za-z_]\w*)(@(?P<digest>[0-9a-f]{16}))?", re.A
+)
+"""A function of a user's file that builds a network, and the digest of the file's text."""
+
 Channels = tuple[Number, Number, Number]
 Deviations = tuple[Positive, Positive, Positive]
 
@@ -32,7 +40,7 @@ class Backbone:
     """An image network by name, the weights it starts from, and the scale of its pixels."""
 
     architecture: Label = "alexnet"
-    """torchvision's name, this program's, or ``timm/NAME.TAG``."""
+    """torchvision's name, this program's, ``timm/NAME.TAG``, or ``path/to/file.py:build``."""
     weights: Label = TORCHVISION_WEIGHTS
     """The published name of the weights, or ``sha256:…`` of a state-dict file.
 
@@ -45,9 +53,19 @@ class Backbone:
     Planning replaces None by the values that the network was published with, if they differ.
     """
 
+    source: Text | None = None
+    """The text of a user's file that builds the network, which planning reads; no part of ids,
+    since the architecture then ends in its digest."""
+
     def __post_init__(self) -> None:
         if self.architecture.startswith(TIMM):
             self._name_tag()
+        if self.source is not None:
+            found, digest = FILE_BUILDER.fullmatch(self.architecture), source_digest(self.source)
+            require(
+                found is not None and found["digest"] == digest,
+                f"{self.architecture}: the digest of its source is {digest}",
+            )
 
     def _name_tag(self) -> None:
         """Write the tag of timm's weights in both places, so that one network has one id."""
@@ -72,10 +90,17 @@ class Backbone:
 
     @property
     def content(self) -> dict[str, Any]:
-        """Return what ids hash: the fields, without a scale of pixels that is ImageNet's."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        """Return what ids hash: the fields, without ImageNet's scale of pixels and the source."""
+        fields = asdict(self)
+        del fields["source"]
+        return {name: value for name, value in fields.items() if value is not None}
 
     @property
     def scale(self) -> tuple[Channels, Channels]:
         """Return the mean and the deviation of the channels, of values from 0 to 1."""
         return self.pixels or (IMAGENET_MEAN, IMAGENET_STD)
+
+
+def source_digest(source: str) -> str:
+    """Hash the text of a file to 16 hex digits."""
+    return hashlib.sha256(source.encode()).hexdigest()[:16]

@@ -10,7 +10,7 @@ from trainables.spec.objectives import identifying
 from trainables.spec.trial import Trial
 from trainables.spec.values import digest
 
-NOT_IN_SETTING: Final = ("rois", "seed", "tuned_on")
+NOT_IN_SETTING: Final = ("rois", "seed", "tuned_on", "source")
 """Fields of a trial that are no part of its setting as they are."""
 
 PIXELS: Final = "pixels"

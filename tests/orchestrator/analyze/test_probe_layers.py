@@ -4,6 +4,7 @@ import pytest
 
 from orchestrator.analyze.probe_layers import check_probe_layers
 from orchestrator.cli.errors import InputError
+from trainables.spec import Backbone
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,6 @@ from orchestrator.cli.errors import InputError
 def test_a_layer_that_a_backbone_lacks_is_named_with_the_similar_one(
     feature: str, saliency: str | None, message: str
 ) -> None:
-    check_probe_layers("alexnet", "classifier.5", "features.12")
+    check_probe_layers(Backbone(), "classifier.5", "features.12")
     with pytest.raises(InputError, match=message):
-        check_probe_layers("alexnet", feature, saliency)
+        check_probe_layers(Backbone(), feature, saliency)

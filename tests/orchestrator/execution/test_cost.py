@@ -55,19 +55,22 @@ def finished(trial: Trial, seconds: float) -> Outcome:
 
 
 def test_alexnet_takes_its_well_known_operations() -> None:
-    assert measure_backbone("alexnet", 224).flops == pytest.approx(1.43e9, rel=0.05)
+    assert measure_backbone(Backbone("alexnet"), 224).flops == pytest.approx(1.43e9, rel=0.05)
 
 
 def test_alexnet_has_its_well_known_parameters() -> None:
-    assert measure_backbone("alexnet", 224).parameter_bytes == 4 * 61_100_840
+    assert measure_backbone(Backbone("alexnet"), 224).parameter_bytes == 4 * 61_100_840
 
 
 def test_resnet50_takes_its_well_known_operations() -> None:
-    assert measure_backbone("resnet50", 224).flops == pytest.approx(8.18e9, rel=0.05)
+    assert measure_backbone(Backbone("resnet50"), 224).flops == pytest.approx(8.18e9, rel=0.05)
 
 
 def test_smaller_images_take_fewer_operations_and_bytes() -> None:
-    small, large = measure_backbone("alexnet", 64), measure_backbone("alexnet", 224)
+    small, large = (
+        measure_backbone(Backbone("alexnet"), 64),
+        measure_backbone(Backbone("alexnet"), 224),
+    )
     assert small.flops < large.flops / 5
     assert small.activation_bytes < large.activation_bytes / 5
     assert small.parameter_bytes == large.parameter_bytes
@@ -77,7 +80,7 @@ def test_smaller_images_take_fewer_operations_and_bytes() -> None:
 def test_an_image_size_that_a_backbone_does_not_take_is_refused(name, size) -> None:
     message = rf"{name} does not accept images of {size} x {size} .*--im"
     with pytest.raises(ValueError, match=message):
-        measure_backbone(name, size)
+        measure_backbone(Backbone(name), size)
 
 
 def test_an_unknown_backbone_is_refused(costs) -> None:

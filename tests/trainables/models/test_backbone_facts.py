@@ -60,11 +60,11 @@ def known(monkeypatch: pytest.MonkeyPatch, ask: Callable[[], object]) -> bool:
 
 
 def size() -> object:
-    return size_of(NAME, SIZE)
+    return size_of(Backbone(NAME), SIZE)
 
 
 def layers() -> None:
-    require_layers(NAME, LAYERS, SIZE)
+    require_layers(Backbone(NAME), LAYERS, SIZE)
 
 
 def test_what_was_found_is_kept(facts, weights, monkeypatch) -> None:
@@ -72,10 +72,13 @@ def test_what_was_found_is_kept(facts, weights, monkeypatch) -> None:
     asked = (size, layers, lambda: has_weights(backbone, weights))
     assert [known(monkeypatch, ask) for ask in asked] == [False] * 3
     answers = [ask() for ask in asked]
-    assert answers == [measurement.measure_backbone(NAME, SIZE), None, True]
+    assert answers == [measurement.measure_backbone(Backbone(NAME), SIZE), None, True]
     assert [known(monkeypatch, ask) for ask in asked] == [True] * 3
     assert [ask() for ask in asked] == answers
-    others = (lambda: size_of(NAME, 96), lambda: require_layers(NAME, LAYERS, 96))
+    others = (
+        lambda: size_of(Backbone(NAME), 96),
+        lambda: require_layers(Backbone(NAME), LAYERS, 96),
+    )
     assert [known(monkeypatch, ask) for ask in others] == [False] * 2
 
 
@@ -114,7 +117,7 @@ def test_a_refusal_is_not_kept(facts, weights, monkeypatch) -> None:
     backbone = Backbone(NAME, weights_name(weights))
     for _ in range(2):
         with pytest.raises(ValueError, match="unknown layers"):
-            require_layers(NAME, ("no.such",), SIZE)
+            require_layers(Backbone(NAME), ("no.such",), SIZE)
         with pytest.raises(ValueError, match="weights hold NaN"):
             has_weights(backbone, weights)
     assert not facts.exists()
@@ -136,11 +139,11 @@ def test_other_weights_are_checked_again(facts, weights, monkeypatch) -> None:
 
 def test_the_backbones_of_a_test_or_a_space_are_not_kept(facts, monkeypatch) -> None:
     monkeypatch.setitem(backbones.OWN_ARCHITECTURES, "tiny", tiny_backbone)
-    size_of("tiny", 32)
+    size_of(Backbone("tiny"), 32)
     assert not facts.exists()
 
 
 def test_a_cache_that_cannot_be_written_changes_nothing(facts, tmp_path, monkeypatch) -> None:
     (tmp_path / "cache").write_text("a file")
-    assert size() == measurement.measure_backbone(NAME, SIZE)
+    assert size() == measurement.measure_backbone(Backbone(NAME), SIZE)
     layers()

@@ -15,6 +15,7 @@ from trainables.models.layers import (
     take_tokens,
 )
 from trainables.models.normalisation import normalise
+from trainables.spec import Backbone
 
 
 @pytest.fixture(scope="module", params=NETWORKS, ids=NAMES)
@@ -136,4 +137,4 @@ def test_the_maps_of_a_network_with_channels_last_are_averaged_over_their_places
 )
 def test_a_layer_without_features_is_refused_with_the_reason(architecture, layer, message) -> None:
     with pytest.raises(ValueError, match=message):
-        check_layers(architecture, [layer], 224)
+        check_layers(Backbone(architecture), [layer], 224)

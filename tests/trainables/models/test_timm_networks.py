@@ -42,7 +42,7 @@ def test_a_tag_is_one_name_wherever_it_is_written() -> None:
         (lambda: build("timm/convnext_ato"), "no network of this name.* did you mean 'convnext_at"),
         (lambda: build("timm/hf-hub:a/b"), "no network of this name"),
         (lambda: build("timm/resnet10t.c9"), r"unknown weights 'c9' for timm/resnet10t; .*c3_in1k"),
-        (lambda: check_layers(VIT.architecture, ["blocks.1"], 40), "does not accept images of 40"),
+        (lambda: check_layers(VIT.backbone, ["blocks.1"], 40), "does not accept images of 40"),
     ],
 )
 def test_what_is_no_backbone_of_timm_is_refused_with_the_cure(make, message) -> None:

@@ -34,7 +34,7 @@ OTHERS: Final[dict[str, Any]] = {
     "n_components": 50,
     "n_folds": 3,
 }
-SPECIAL = ("precision", "permuted", "tuned_on")
+SPECIAL = ("precision", "permuted", "tuned_on", "source")
 """Fields that not every trial may have another value of."""
 
 

@@ -1,0 +1,125 @@
+"""Networks of a user's file: its text travels with the trial, and its faults are one line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from orchestrator.encoding_models import EncodingModel, load_model
+from orchestrator.sweep.spaces import start_from
+from tests.builders.exported_backbones import exported, sweep_and_export
+from tests.builders.known_trials import ROI
+from trainables.models.backbone_facts import require_layers, size_of
+from trainables.models.backbones import build_scaled, load
+from trainables.models.own_networks import MAX_SOURCE, with_source
+from trainables.models.weights_name import weights_name
+from trainables.spec import FROM_FILE, Backbone, Regression, Trial, Untuned
+from trainables.spec.setting import setting_of
+
+CODE = """\
+from torch import nn
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.maps = nn.Conv2d(3, 6, 4, stride=4)
+        self.logits = nn.Linear(6 * 64, 10)
+
+    def forward(self, images):
+        if images.shape[0] > 99:  # which no graph can trace
+            images = images / 2
+        return self.logits(self.maps(images).relu().flatten(1))
+
+
+def build():
+    return Small()
+"""
+HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets").mkdir()
+    path = tmp_path / "nets" / "small.py"
+    path.write_text(CODE)
+    return path
+
+
+@pytest.fixture
+def backbone(file: Path) -> Backbone:
+    """The backbone as planning makes it; the file is then gone, as on another machine."""
+    planned = start_from(Backbone("nets/small.py:build", FROM_FILE, HALVES), "sha256:0123")
+    file.unlink()
+    return planned
+
+
+def test_the_text_travels_in_the_trial_and_its_digest_is_in_the_id(backbone: Backbone) -> None:
+    trial = Trial(Untuned(), (ROI,), backbone)
+    again = Trial.from_json(trial.to_json())
+    assert again == trial
+    assert again.backbone.source == CODE
+    assert backbone.architecture.startswith("small.py:build@")
+    assert "source" not in setting_of(trial).values
+    Path("small.py").write_text(f"{CODE}#")
+    other = with_source(Backbone("small.py:build", FROM_FILE))
+    assert Trial(Untuned(), (ROI,), other).id != trial.id
+
+
+def test_a_network_is_built_from_the_text_alone(backbone: Backbone, tmp_path: Path) -> None:
+    network = build_scaled(backbone)
+    weights = tmp_path / "w.safetensors"
+    save_file(network.state_dict(), weights)
+    named = Backbone(backbone.architecture, weights_name(weights), HALVES, backbone.source)
+    loaded = load(named, weights)
+    assert torch.equal(loaded.maps.weight, network.maps.weight)
+    assert size_of(backbone, 32).parameter_bytes == 4 * (6 * 48 + 6 + 10 * 384 + 10)
+    with pytest.raises(ValueError, match=r"unknown layers \['map'\].*maps.*did you mean 'maps'"):
+        require_layers(backbone, ["map"], 32)
+
+
+def test_it_is_tuned_and_exported_and_its_code_is_run_only_where_it_is_trusted(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    weights = tmp_path / "w.safetensors"
+    save_file(build_scaled(backbone).state_dict(), weights)
+    tuning = Regression(epochs=1, batch_size=18)
+    trials = sweep_and_export(tmp_path, backbone, weights, "maps", [tuning])
+    path = exported(tmp_path, trials[0])
+    with pytest.raises(ValueError, match=r"is code, which loading runs; read it in config.json"):
+        load_model(path)
+    model = load_model(path, trust_code=True)
+    again = EncodingModel.from_pretrained(path, trust_code=True)
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    assert (model.predict(images) == again.predict(images)).all()
+    assert model.config.preprocessing.scale == HALVES
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def build(:\n", r"small.py: SyntaxError: invalid syntax \(line 1\); it needs a function"),
+        ("import no_such_module\n", r"ModuleNotFoundError: No module named .* \(line 1\)"),
+        ("def make(): pass\n", r"small.py: has no function build\(\)"),
+        ("def build():\n    return 3\n", r"build\(\) returned a int"),
+        ("def build(width):\n    return width\n", "TypeError: .*missing 1 required"),
+        ("def build():\n    x = 1\n    return x.y\n", r"AttributeError: .* \(line 3\)"),
+        ("#" * (MAX_SOURCE + 1), "expected at most 65,536 bytes of Python, found 65,537"),
+        (None, r"small.py: no such file; name a backbone of your own as path/to/file.py:build"),
+    ],
+)
+def test_a_fault_of_the_file_is_one_line(file: Path, text: str | None, message: str) -> None:
+    file.unlink() if text is None else file.write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        build_scaled(with_source(Backbone("nets/small.py:build", FROM_FILE)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_changed_text_and_published_weights_are_refused(backbone: Backbone) -> None:
+    with pytest.raises(ValueError, match="the digest of its source is"):
+        Backbone(backbone.architecture, FROM_FILE, None, CODE + "x = 1\n")
+    named = Backbone(backbone.architecture, "IMAGENET1K_V1", None, CODE)
+    with pytest.raises(ValueError, match=r"unknown weights .* FROM_FILE and --weights FILE"):
+        load(named)
