@@ -57,7 +57,7 @@ ATLAS_GROUP: Final = "atlas"
 """The ROI group of ATLASES."""
 ATLASES: Final = (
     *("nsdgeneral", "Kastner2015", "HCP_MMP1", "prf-eccrois", "corticalsulc", "visualsulc"),
-    *("gVTC", "hVTC", "gEVC", "fVTC", "MTL", "thalamus"),
+    *("gVTC", "hVTC", "gEVC", "fVTC"),
 )
 """NSD's other families, which lie across those of ROI_FAMILIES; their ROIs are named by
 `in_family`."""

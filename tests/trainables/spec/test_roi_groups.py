@@ -15,6 +15,7 @@ from trainables.spec.rois import ROI_ORDER, in_family, roi_group_of
         ("HCP_MMP1", "V1", "HCP_MMP1-V1", "atlas"),
         ("prf-eccrois", "ecc4+", "prf-eccrois-ecc4+", "atlas"),
         ("nsdgeneral", "nsdgeneral", "nsdgeneral", "atlas"),
+        ("MTL", "ERC", "MTL-ERC", "higher"),
         ("of-ones-own", "place", "of-ones-own-place", "higher"),
     ],
 )
