@@ -97,10 +97,11 @@ def test_all_areas_cover_the_cortex_once(source) -> None:
     np.testing.assert_array_equal(everything, np.arange(N_CORTICAL))
 
 
-def test_labels_of_the_other_hemisphere_are_refused(labels, tmp_path) -> None:
+def test_labels_of_the_other_hemisphere_are_refused(source, labels, tmp_path) -> None:
     swapped = np.where(labels <= 180, labels + 180, labels - 180)
+    np.savez(tmp_path / "mmp.npz", **(dict(np.load(source.atlas)) | {"map_all": swapped}))
     with pytest.raises(InputError, match="labels that name the other hemisphere, R_"):
-        read_parcels(dlabel(tmp_path / "a.dlabel.nii", swapped), ("visual",))
+        read_parcels(tmp_path / "mmp.npz", ("visual",))
 
 
 def test_an_atlas_without_some_grayordinates_is_refused(labels, tmp_path) -> None:
