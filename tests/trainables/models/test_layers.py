@@ -67,8 +67,11 @@ def test_a_module_of_modules_is_a_layer_of_torchvision_s_networks_too() -> None:
     with torch.no_grad():
         x = network.maxpool(network.relu(network.bn1(network.conv1(pixels))))
         expected = network.layer2(network.layer1(x))
-        normalised = network.layer1[0].bn1(network.layer1[0].conv1(x))
-    found = read(network, "layer2", "layer1.0.bn1", "layer1.0.relu")
+        first = network.layer1[0]
+        normalised = first.bn1(first.conv1(x))
+        summand = first.bn2(first.conv2(normalised.relu()))
+    found = read(network, "layer2", "layer1.0.bn1", "layer1.0.bn2", "layer1.0.relu")
+    assert torch.equal(found["layer1.0.bn2"], summand)  # the shortcut is added to it in place
     assert torch.equal(found["layer2"], expected)
     assert torch.equal(found["layer1.0.bn1"], normalised)  # the ReLU after it works in place
     assert torch.equal(found["layer1.0.relu"], normalised.relu())  # the first of two calls
