@@ -31,7 +31,7 @@ from orchestrator.ingest.image_places import StackedImage
 from orchestrator.ingest.images import decode_image
 from orchestrator.ingest.nsd.fsaverage import HEADER_BYTES, BetaFile
 from orchestrator.ingest.nsd.integer_betas import open_betas, read_columns, to_percent
-from orchestrator.ingest.simulate.nsd import write_betas
+from orchestrator.ingest.simulate.nsd_betas import write_betas
 from orchestrator.ingest.trial_means import Block, Reader, TrialMeans, TrialRows, column_blocks
 
 N_TRIALS: Final = 750

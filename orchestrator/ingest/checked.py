@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
@@ -59,6 +60,9 @@ class Subject:
     """Digest of the source's files."""
     noise_ceiling_formula: str | None = None
     """How the noise ceilings were computed; None where there are none, or where they were given."""
+    stimulus_table: pa.Table | None = None
+    """What is known of the images beside their pixels, such as classes: one row per image, with the
+    column ``stimulus``; None where nothing is."""
     preparation: "Preparation | None" = None
     """What is to be done before the subject is written; None where nothing is."""
 

@@ -15,7 +15,26 @@ from orchestrator.ingest.entries import require_file
 Pixels = NDArray[np.uint8]
 """(height, width, 3) of RGB."""
 
-TRANSFORMS: Final[Mapping[str, Callable[[Pixels], Pixels]]] = {"none": lambda pixels: pixels}
+
+def linear_display(pixels: Pixels) -> Pixels:
+    """Cut the central square out, and undo a linear display: 255 √(value / 255).
+
+    NSD-synthetic's images are stored as its linear display took them; those of natural images are
+    not. (Its authors prepare them in this way for image networks.)
+    """
+    height, width = pixels.shape[:2]
+    size = min(height, width)
+    top, left = (height - size) // 2, (width - size) // 2
+    square = pixels[top : top + size, left : left + size]
+    found: Pixels = np.rint(np.sqrt(square / 255) * 255).astype(np.uint8)
+    return found
+
+
+LINEAR_DISPLAY: Final = "linear-display"
+TRANSFORMS: Final[Mapping[str, Callable[[Pixels], Pixels]]] = {
+    "none": lambda pixels: pixels,
+    LINEAR_DISPLAY: linear_display,
+}
 """What may be done to the pixels of a row before they are resized, by name."""
 
 

@@ -14,7 +14,13 @@ from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Hemisphere, Subject
 from orchestrator.ingest.partial_directories import new_directory
 from orchestrator.ingest.settings import Settings
-from trainables.data.data_directory import DataDirectory, is_there, manifest_file, vertices_file
+from trainables.data.data_directory import (
+    DataDirectory,
+    is_there,
+    manifest_file,
+    stimuli_file,
+    vertices_file,
+)
 from trainables.data.rows import RowWriter
 from trainables.data.shards import (
     COORDINATES,
@@ -94,6 +100,8 @@ def write_subject(
     with new_directory(out.path, subject.shard) as partial:
         rows = _write_rows(subject, images, partial, settings.image_size)
         write_parquet(vertices_file(partial), _vertex_table(subject.hemispheres))
+        if subject.stimulus_table is not None:
+            write_parquet(stimuli_file(partial), subject.stimulus_table)
         manifest = _describe(subject, settings, rows, hash_files(partial.iterdir()))
         write_text(manifest_file(partial), manifest.to_json())
     return manifest

@@ -6,6 +6,7 @@
 ``…/rows-00000.parquet`` …             in both: one row per image
 ``…/manifest.json``                    in both: describes the other files; written last
 ``SUBJECT/vertices.parquet``           one row per vertex
+``SUBJECT/stimuli.parquet``            one row per image, with its classes; of some data sets
 ====================================== =========================================================
 
 A directory without a manifest is not complete, and is not listed.
@@ -24,6 +25,7 @@ from trainables.storage.stored_directory import StoredDirectory
 
 MANIFEST: Final = "manifest.json"
 VERTICES: Final = "vertices.parquet"
+STIMULI: Final = "stimuli.parquet"
 
 
 class DataDirectory(StoredDirectory):
@@ -131,6 +133,11 @@ def manifest_file(directory: Path) -> Path:
 def vertices_file(shard: Path) -> Path:
     """Name the table of a subject's vertices."""
     return shard / VERTICES
+
+
+def stimuli_file(shard: Path) -> Path:
+    """Name the table of a subject's images, which only some data sets have."""
+    return shard / STIMULI
 
 
 def row_file(directory: Path, number: int) -> Path:

@@ -37,6 +37,8 @@ Hemisphere = Annotated[Text, AfterValidator(one_of(SIDES))]
 NSD_OF_NOD: Final[Mapping[str, str]] = {"V1": "V1v", "V2": "V2v", "V3": "V3v", "V4": "hV4"}
 """For each of NOD's ROIs (areas of the HCP-MMP atlas), the NSD ROI whose models are evaluated on
 it, in the same hemisphere. HCP-MMP does not divide V1, V2 and V3 into ventral and dorsal parts."""
+FOR_EVALUATION: Final = ("nod", "nsdsynthetic")
+"""Data sets that no backbone is fine-tuned on by the search spaces here."""
 NOD_ROIS: Final = tuple(NSD_OF_NOD)
 
 EARLY: Final = (*ROI_FAMILIES["prf-visualrois"], *NOD_ROIS)
@@ -111,8 +113,8 @@ class Roi:
 
 
 def is_only_evaluated(roi: Roi) -> bool:
-    """Return whether an ROI is for evaluations alone: those of NOD, with models of other data."""
-    return roi.dataset == "nod"
+    """Return whether an ROI is for evaluations alone, with models of other data."""
+    return roi.dataset in FOR_EVALUATION
 
 
 def require_distinct(rois: Sequence[Roi]) -> None:

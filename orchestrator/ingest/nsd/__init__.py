@@ -11,4 +11,5 @@ __all__ = [
     "rois",
     "run",
     "settings",
+    "spaces",
 ]

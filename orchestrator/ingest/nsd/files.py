@@ -66,6 +66,10 @@ class NsdFiles:
         """The folder of the betas."""
         return _betas_folder(self.source, self.number, self.choices)
 
+    def beta_stem(self, number: int) -> str:
+        """Name a session's betas without hemisphere and ending: ``betas_session01``."""
+        return f"betas_session{number:02d}"
+
     @property
     def design(self) -> Path:
         """The file that says which image each trial shows."""
@@ -120,7 +124,7 @@ def find_subjects(
     Raises InputError when the folder has another layout, or lacks a wanted subject, its betas in
     the chosen space and version, or a session.
     """
-    subjects = _subject_folders(source)
+    subjects = subject_folders(source)
     missing = sorted(set(wanted or ()) - set(subjects))
     lines = [
         f"{source}: subject {number} has no betas, only "
@@ -140,7 +144,11 @@ def find_subjects(
     return found
 
 
-def _subject_folders(source: Path) -> dict[int, Path]:
+def subject_folders(source: Path) -> dict[int, Path]:
+    """Find the folders of the subjects that have betas, by number; at least one.
+
+    Raises InputError when the folder has another layout.
+    """
     require_layout(source, "nsd")
     home = source / "nsddata_betas" / "ppdata"
     refuse_nested(source / "nsddata", source / "nsddata_betas", home)

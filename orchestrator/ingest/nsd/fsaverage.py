@@ -21,7 +21,7 @@ from orchestrator.ingest.nsd.families import Family
 from orchestrator.ingest.nsd.files import NsdFiles
 from orchestrator.ingest.nsd.ncsnr import read_surface_ncsnr
 from orchestrator.ingest.nsd.rois import Rois, read_surface_rois
-from orchestrator.ingest.nsd.spaces import Vertices
+from orchestrator.ingest.nsd.spaces import Vertices, require_below
 from orchestrator.ingest.trial_means import Block, column_blocks
 from trainables.spec.rois import HEMISPHERES
 
@@ -161,6 +161,11 @@ class FsaverageBetas:
         """Return the vertices of fsaverage."""
         return {side: {"fsaverage": chosen} for side, chosen in vertices.items()}
 
+    def find(self, places: Mapping[str, NDArray[Any]]) -> NDArray[np.int32]:
+        """Return the vertices of fsaverage; raise InputError where the betas lack one."""
+        opened = next(iter(self._opened.values()))
+        return require_below(places["fsaverage"], opened.n_vertices, opened.path)
+
     def read(self, session: int, vertices: Vertices) -> Iterator[Block]:
         """Read a session in blocks of vertices; raise InputError where a vertex is partly NaN."""
         for side, chosen in vertices.items():
@@ -175,7 +180,7 @@ class FsaverageBetas:
         return []
 
     def _path(self, number: int, side: str) -> Path:
-        return self._files.betas / f"{side}.betas_session{number:02d}.mgh"
+        return self._files.betas / f"{side}.{self._files.beta_stem(number)}.mgh"
 
     def _ncsnr(self, side: str) -> Path:
         return self._files.betas / f"{side}.ncsnr.mgh"

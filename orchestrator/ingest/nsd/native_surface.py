@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.ingest.checked import Findings
@@ -19,7 +20,7 @@ from orchestrator.ingest.nsd.integer_betas import (
 )
 from orchestrator.ingest.nsd.ncsnr import read_surface_ncsnr
 from orchestrator.ingest.nsd.rois import Rois, read_surface_rois
-from orchestrator.ingest.nsd.spaces import Vertices
+from orchestrator.ingest.nsd.spaces import Vertices, require_below
 from orchestrator.ingest.trial_means import Block, column_blocks
 from trainables.spec.rois import HEMISPHERES
 
@@ -76,6 +77,12 @@ class NativeBetas:
         """Return the native vertices."""
         return {side: {"native_vertex": chosen} for side, chosen in vertices.items()}
 
+    def find(self, places: Mapping[str, NDArray[Any]]) -> NDArray[np.int32]:
+        """Return the native vertices; raise InputError where the betas lack one."""
+        return require_below(
+            places["native_vertex"], max(self._n_vertices.values()), self._files.betas
+        )
+
     def read(self, session: int, vertices: Vertices) -> Iterator[Block]:
         """Read a session in blocks of vertices."""
         number = self._files.sessions[session]
@@ -91,7 +98,7 @@ class NativeBetas:
         return self._saturation.notes(self._files.betas)
 
     def _path(self, number: int, side: str) -> Path:
-        return self._files.betas / f"{side}.betas_session{number:02d}.hdf5"
+        return self._files.betas / f"{side}.{self._files.beta_stem(number)}.hdf5"
 
     def _ncsnr(self, side: str) -> Path:
         return self._files.betas / f"{side}.ncsnr.mgh"

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Findings
 from orchestrator.ingest.nsd.families import Family
 from orchestrator.ingest.nsd.files import NsdFiles
@@ -41,6 +42,12 @@ class BetaSpace(Protocol):
         Names are ``fsaverage``, or those of `trainables.data.shards.COORDINATES`.
         """
 
+    def find(self, places: Mapping[str, NDArray[Any]]) -> NDArray[np.int32]:
+        """Return the vertices of a hemisphere that `coordinates` has given these places.
+
+        Raises InputError where one is not in the space.
+        """
+
     def read(self, session: int, vertices: Vertices) -> Iterator[Block]:
         """Read a session, by its place among those that are read, in blocks of all its trials.
 
@@ -66,3 +73,17 @@ def open_space(files: NsdFiles) -> BetaSpace:
     from orchestrator.ingest.nsd.volume_betas import VolumeBetas
 
     return VolumeBetas(files)
+
+
+def require_below(places: NDArray[Any], limit: int, path: Path) -> NDArray[np.int32]:
+    """Return places as whole numbers; raise InputError for one that is not in a file.
+
+    limit: number of places in the file at path.
+    """
+    found = places.astype(np.int32)
+    if len(found) and not 0 <= int(found.min()) <= int(found.max()) < limit:
+        raise InputError(
+            f"{path}: {limit:,} vertices or voxels along an axis, but the ingested subject has "
+            f"number {int(found.max()):,}, counted from 0; take both from the same space"
+        )
+    return found

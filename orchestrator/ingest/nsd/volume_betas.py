@@ -28,8 +28,14 @@ from orchestrator.ingest.nsd.integer_betas import (
 )
 from orchestrator.ingest.nsd.ncsnr import read_volume_ncsnr
 from orchestrator.ingest.nsd.rois import Rois, read_volume_rois
-from orchestrator.ingest.nsd.spaces import Vertices
-from orchestrator.ingest.nsd.volumes import Shape, read_volume, volume_shape, voxel_indices
+from orchestrator.ingest.nsd.spaces import Vertices, require_below
+from orchestrator.ingest.nsd.volumes import (
+    VOXEL_AXES,
+    Shape,
+    read_volume,
+    volume_shape,
+    voxel_indices,
+)
 from orchestrator.ingest.trial_means import Block, column_blocks
 from trainables.spec.rois import HEMISPHERES
 
@@ -94,6 +100,14 @@ class VolumeBetas:
         shape = self._known_shape()
         return {side: voxel_indices(chosen, shape) for side, chosen in vertices.items()}
 
+    def find(self, places: Mapping[str, NDArray[Any]]) -> NDArray[np.int32]:
+        """Return the places of voxels; raise InputError where the volume lacks one."""
+        shape = self._known_shape()
+        for axis, size in zip(VOXEL_AXES, shape, strict=True):
+            require_below(places[axis], size, self._mask)
+        x, y, z = (places[axis].astype(np.int64) for axis in VOXEL_AXES)
+        return (x + shape[0] * (y + shape[1] * z)).astype(np.int32)
+
     def read(self, session: int, vertices: Vertices) -> Iterator[Block]:
         """Read a session in blocks of places."""
         number = self._files.sessions[session]
@@ -131,7 +145,7 @@ class VolumeBetas:
         return self._shape or volume_shape(self._mask, _MASK)
 
     def _path(self, number: int) -> Path:
-        paths = [self._files.betas / f"betas_session{number:02d}{end}" for end in SUFFIXES]
+        paths = [self._files.betas / f"{self._files.beta_stem(number)}{end}" for end in SUFFIXES]
         return next((path for path in paths if lexists(path)), paths[0])
 
     @property

@@ -18,6 +18,7 @@ from orchestrator.ingest.nsd.surface_maps import whole_numbers
 
 NO_CORTEX: Final = -1
 """Label of voxels that are not in the cortex of this hemisphere; 0 is cortex without a label."""
+VOXEL_AXES: Final = ("voxel_i", "voxel_j", "voxel_k")
 Shape = tuple[int, int, int]
 """X, Y, Z."""
 
@@ -81,8 +82,5 @@ def read_volume_labels(path: Path, shape: Shape | None = None) -> NDArray[np.int
 
 def voxel_indices(places: NDArray[np.integer[Any]], shape: Shape) -> dict[str, NDArray[np.int32]]:
     """Return voxel_i, voxel_j and voxel_k, x, y and z from 0, of places."""
-    x, y, z = np.unravel_index(places, shape, order="F")
-    return {
-        name: axis.astype(np.int32)
-        for name, axis in (("voxel_i", x), ("voxel_j", y), ("voxel_k", z))
-    }
+    axes = np.unravel_index(places, shape, order="F")
+    return {name: axis.astype(np.int32) for name, axis in zip(VOXEL_AXES, axes, strict=True)}

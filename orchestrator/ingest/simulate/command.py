@@ -61,6 +61,8 @@ class SimulationOptions:
     folder of one's own, or an image-classification task with one directory per class."""
     spaces: Annotated[NameList | None, Parameter(show_default="fsaverage")] = None
     """Spaces of the betas, with --layout nsd: fsaverage, nativesurface, func1pt8mm, func1mm."""
+    synthetic: Annotated[PositiveInteger | None, Parameter(metavar="N")] = None
+    """Also write so many images of NSD-synthetic, a multiple of 32, with --layout nsd."""
     permute_responses: Flag = False
     """Shuffle the responses over images, as a negative control."""
     seed: NonNegativeInteger = 0
@@ -130,6 +132,8 @@ def _check(out: Path, options: SimulationOptions) -> None:
         raise InputError(f"{extra[0]}: not available with --layout {options.layout}; remove one")
     if options.spaces is not None and options.layout != "nsd":
         raise InputError(f"--spaces: not available with --layout {options.layout}; remove one")
+    if options.synthetic is not None and options.layout != "nsd":
+        raise InputError(f"--synthetic: not available with --layout {options.layout}; remove one")
     responses = options.test_responses
     if responses is not None and responses.resolve().is_relative_to(out.resolve()):
         raise InputError(
@@ -226,6 +230,7 @@ def _simulate_nsd(out: Path, options: SimulationOptions) -> None:
         permute_responses=options.permute_responses,
         seed=options.seed,
         spaces=tuple(name for name in get_args(SpaceName) if name in spaces),
+        n_synthetic=options.synthetic or 0,
     )
     simulate_nsd(out, settings)
 

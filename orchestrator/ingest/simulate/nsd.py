@@ -4,7 +4,6 @@ The mesh is fsaverage5, whose vertices are the first ones of fsaverage. Images c
 responses from ``nsd_ground_truth``, and ``nsd_labels`` writes the ROIs.
 """
 
-import struct
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ import numpy as np
 import scipy.io
 
 from orchestrator.ingest.simulate.algonauts import N_STIMULI, subject_name
+from orchestrator.ingest.simulate.nsd_betas import write_betas
 from orchestrator.ingest.simulate.nsd_ground_truth import (
     N_MESH,
     N_RUNS,
@@ -36,6 +36,7 @@ from orchestrator.ingest.simulate.nsd_spaces import (
     write_volume_betas,
     write_volumes,
 )
+from orchestrator.ingest.simulate.nsd_synthetic import write_synthetic
 from orchestrator.ingest.simulate.scenes import compose, render
 from orchestrator.ingest.simulate.simulation_folder import write_once
 from trainables.spec.rois import HEMISPHERES
@@ -43,8 +44,6 @@ from trainables.spec.rois import HEMISPHERES
 Array = np.ndarray[Any, np.dtype[Any]]
 
 BETAS: Final = "betas_fithrf_GLMdenoise_RR"
-HEADER_BYTES: Final = 284
-FLOAT: Final = 3
 
 
 def simulate_nsd(out: Path, settings: NsdSimulation) -> None:
@@ -75,6 +74,8 @@ def simulate_nsd(out: Path, settings: NsdSimulation) -> None:
                 else:
                     write_volumes(folder, betas, space, subject, planted, settings.seed)
                     write_volume_betas(betas, space, subject, planted, sessions, settings.seed)
+        if settings.n_synthetic:
+            write_synthetic(folder, design, settings)
 
     write_once(out, {"nsd": asdict(settings)}, write)
 
@@ -135,12 +136,3 @@ def _write_betas(
             mesh[:, general[side]] = np.nan
             mesh[:, planted[side].cortex.fsaverage] = values
             write_betas(folder / f"{side}.betas_session{session:02d}.mgh", mesh)
-
-
-def write_betas(path: Path, betas: Array) -> None:
-    """Write betas, (n_trials, n_vertices), as an MGH file of (n_vertices, 1, 1, n_trials)."""
-    n_trials, n_vertices = betas.shape
-    header = struct.pack(">6i", 1, n_vertices, 1, 1, n_trials, FLOAT)
-    with path.open("wb") as stream:
-        stream.write(header.ljust(HEADER_BYTES, b"\0"))
-        stream.write(betas.astype(">f4").tobytes())

@@ -53,6 +53,8 @@ class NsdSimulation:
     seed: int = 0
     spaces: tuple[SpaceName, ...] = ("fsaverage",)
     """Spaces that the betas are written in."""
+    n_synthetic: int = 0
+    """Images of NSD-synthetic, which is written beside NSD, on fsaverage; 0: none."""
 
     def __post_init__(self) -> None:
         self.plain()
@@ -60,6 +62,11 @@ class NsdSimulation:
             2 <= self.n_sessions <= self.n_images // 4,
             f"{self.n_sessions} sessions of {self.n_images} images: expected 2 or more, and 12 "
             "trials in each",
+        )
+        require(
+            self.n_synthetic % 32 == 0 and (not self.n_synthetic or "fsaverage" in self.spaces),
+            f"{self.n_synthetic} images of NSD-synthetic in {', '.join(self.spaces)}: expected a "
+            "multiple of 32 (eight classes, subclasses of four), on fsaverage",
         )
 
     def plain(self) -> SimulationSettings:

@@ -12,7 +12,8 @@ import scipy.io
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.nsd.files import find_subjects
 from orchestrator.ingest.nsd.settings import NsdChoices
-from orchestrator.ingest.simulate.nsd import save_mgh, write_betas
+from orchestrator.ingest.simulate.nsd_betas import write_betas
+from orchestrator.ingest.simulate.nsd_labels import save_mgh
 from tests.builders.nsd_folder import EXPERIMENT, STIMULI, betas_folder, nsdgeneral, prepare
 from tests.builders.refused_ingest import CURES, errors_of
 
