@@ -42,14 +42,19 @@ def descendants(pid: int) -> dict[int, str]:
 
 def cpu_seconds(pid: int) -> float:
     """Sum the CPU time of a process and of its descendants that still run, in seconds."""
-    ticks = 0
+    return sum(cpu_seconds_by_process(pid).values())
+
+
+def cpu_seconds_by_process(pid: int) -> dict[int, float]:
+    """Map a process and each of its descendants that still run to its CPU time, in seconds."""
+    found = {}
     for one in (pid, *descendants(pid)):
         try:
             fields = Path(f"/proc/{one}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
         except OSError:
             continue
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+        found[one] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return found
 
 
 def alive(pids: set[int]) -> set[int]:

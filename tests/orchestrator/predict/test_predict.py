@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scipy.io import netcdf_file
 
+from benchmarks.small_shards import write_shards
 from orchestrator.encoding_models import load_model
 from orchestrator.encoding_models.config import READOUT, find_models
 from orchestrator.encoding_models.shared_backbone import SharedBackbone
@@ -197,6 +198,17 @@ def no_folder(images: Path, model: Path, out: Path) -> None:
     images.rename(images.with_name("elsewhere"))
 
 
+def a_file(images: Path, model: Path, out: Path) -> None:
+    images.rename(images.with_name("elsewhere"))
+    images.write_bytes(b"no folder")
+
+
+def shards_of_another_size(images: Path, model: Path, out: Path) -> None:
+    images.rename(images.with_name("elsewhere"))
+    write_shards(images.parent, n_images=8, image_size=32)
+    images.with_name("nsd-subj01").rename(images)
+
+
 def a_tampered_readout(images: Path, model: Path, out: Path) -> None:
     content = (model / READOUT).read_bytes()
     (model / READOUT).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -219,6 +231,8 @@ def a_finished_output(images: Path, model: Path, out: Path) -> None:
 REFUSED = {
     an_empty_folder: "holds no image files",
     no_folder: "expected a folder, found nothing there",
+    a_file: "expected a folder, found a file there",
+    shards_of_another_size: "images of 32 x 32 pixels, a model takes 16 x 16; give the folder of",
     a_tampered_readout: "readout.safetensors: its content has changed",
     a_model_of_another_schema: "schema version 7, this program reads 1",
     no_model: "holds no encoding model; run python -m orchestrator.export",
