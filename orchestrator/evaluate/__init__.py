@@ -1,3 +1,3 @@
-"""The evaluate command: score fine-tuned models on further ROIs, without training."""
+"""The evaluate command: score models on further ROIs or images, without training."""
 
-__all__: list[str] = []
+__all__: list[str] = ["ood"]

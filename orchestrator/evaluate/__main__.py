@@ -4,11 +4,13 @@ cortex-sweep evaluate transfer --data DATA --out RUNS     subject to subject
 cortex-sweep evaluate nod --data DATA --out RUNS          onto the NOD subjects
 cortex-sweep evaluate pooled --data DATA --out RUNS       onto subjects outside a pool
 cortex-sweep evaluate rois --models ID --rois V1v         as you choose
+cortex-sweep evaluate ood --models MODELS                 exported models on NSD-synthetic
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import Group, Parameter
 
@@ -157,6 +159,43 @@ def rois(
 ) -> int:
     """Score any models on any ROIs."""
     return _evaluate(_Chosen("rois", methods, model_subjects, models), options, started)
+
+
+@app.command(sort_key=4)
+def ood(
+    *,
+    models: Annotated[
+        Path, Parameter(metavar="MODELS", help="Directory of exported models, or of one of them.")
+    ],
+    data: ShardsDirectory | None = None,
+    out: Annotated[
+        RunsDirectory | None,
+        Parameter(
+            help="Directory of the sweep, in which the scores are written to ood/: a path, or "
+            "s3://BUCKET/PREFIX."
+        ),
+    ] = None,
+    by: Annotated[
+        Literal["group", "roi", "roi-hemisphere", "subject", "subject-roi"],
+        Parameter(help="The rows of ROIs, as of the scores command."),
+    ] = "group",
+    export: Annotated[
+        File | None, Parameter(help="Write the rows of the tables to a .parquet or .csv file.")
+    ] = None,
+) -> None:
+    """Score exported models on the images of NSD-synthetic, out of distribution.
+
+    The readout stays as it was fitted to NSD's training images: nothing is fitted again. Its r on
+    NSD-synthetic stands beside its r on NSD's test images, over all images and by class. The
+    subjects' NSD-synthetic must have been ingested, and the models exported with --fit train.
+    Without Ray, on the GPU if there is one; the same command skips models that have scores.
+    """
+    from rich.console import Console
+
+    from orchestrator.evaluate.ood.run import OodSettings, evaluate_ood
+
+    places = find_places(out, data)
+    evaluate_ood(OodSettings(models, places.data, places.runs, by, export), Console())
 
 
 def _evaluate(

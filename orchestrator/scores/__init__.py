@@ -4,6 +4,7 @@ __all__ = [
     "alpha_notes",
     "choice",
     "display",
+    "export",
     "filters",
     "mean_scores",
     "overlap_notes",

@@ -24,6 +24,8 @@ SPACE: Final = "def trials(rois)"
 LEFT_OUT: Final = {
     ("ingest", "nod"): "NOD is simulated and ingested by its own tests",
     ("evaluate", "nod"): "needs NOD",
+    ("ingest", "nsd-synthetic"): "NSD-synthetic is simulated and ingested by its own tests",
+    ("evaluate", "ood"): "needs NSD-synthetic",
     ("ingest", "task"): "needs Caltech256",
     ("analyze",): "minutes; the demonstration and its own tests run it",
     ("mlflow-server",): "a server does not end",

@@ -9,6 +9,7 @@
 ``probes/KIND/….parquet``              the results of a probe of a backbone
 ``probes/KIND/….safetensors``          the head that it has fitted
 ``analyses/NAME.parquet``              the table of an analysis, or ``NAME.missing.json``
+``ood/MODEL.parquet``                  the scores of an exported model on NSD-synthetic
 ``hyperparameter_search/DIGEST/``      the result of a search; ``checkpoints/`` of its trials
 ``operation/``                         run locks, and records of the running command
 ``report.html``, ``scratch/``           the report; data too large for memory
@@ -132,6 +133,14 @@ class RunDirectory(StoredDirectory):
     def missing_file(self, name: str) -> Path:
         """Name the file that says why an analysis's table could not be made."""
         return self.path / "analyses" / f"{name}.missing.json"
+
+    def ood_file(self, model: str) -> Path:
+        """Name the file of an exported model's scores on NSD-synthetic."""
+        return self.path / "ood" / f"{model}.parquet"
+
+    def ood_files(self) -> list[Path]:
+        """List the files of exported models' scores on NSD-synthetic, sorted."""
+        return _listed(self.path / "ood", rf"{_ID}\.parquet")
 
     @property
     def report(self) -> Path:

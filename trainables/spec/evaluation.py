@@ -9,7 +9,7 @@ from typing import Annotated, Final, Self, TypeVar
 from trainables.spec.backbone import Backbone
 from trainables.spec.fields import Flag
 from trainables.spec.records import build_any, one_kind_of, parse, parse_json, record
-from trainables.spec.rois import NSD_OF_NOD, Roi, require_distinct
+from trainables.spec.rois import NSD_OF_NOD, NSD_SYNTHETIC, Roi, require_distinct
 from trainables.spec.trial import Encoding, Trial
 from trainables.spec.values import digest, require
 
@@ -20,9 +20,10 @@ OTHER_REGION: Final = "other-region"
 def serves(own: Roi, target: Roi) -> bool:
     """Return whether a model of one ROI serves another: the same area and hemisphere.
 
-    NOD's areas are served by the NSD ROIs that stand for them.
+    NOD's areas are served by the NSD ROIs that stand for them, NSD-synthetic's by the same of NSD.
     """
-    roi_name = target.name if target.dataset == own.dataset else NSD_OF_NOD.get(target.name)
+    has_own_names = target.dataset in (own.dataset, NSD_SYNTHETIC)
+    roi_name = target.name if has_own_names else NSD_OF_NOD.get(target.name)
     return own.hemisphere == target.hemisphere and own.name == roi_name
 
 

@@ -37,7 +37,9 @@ Hemisphere = Annotated[Text, AfterValidator(one_of(SIDES))]
 NSD_OF_NOD: Final[Mapping[str, str]] = {"V1": "V1v", "V2": "V2v", "V3": "V3v", "V4": "hV4"}
 """For each of NOD's ROIs (areas of the HCP-MMP atlas), the NSD ROI whose models are evaluated on
 it, in the same hemisphere. HCP-MMP does not divide V1, V2 and V3 into ventral and dorsal parts."""
-FOR_EVALUATION: Final = ("nod", "nsdsynthetic")
+NSD_SYNTHETIC: Final = "nsdsynthetic"
+"""The data set NSD-synthetic, whose ROIs are those of the same subjects of NSD."""
+FOR_EVALUATION: Final = ("nod", NSD_SYNTHETIC)
 """Data sets that no backbone is fine-tuned on by the search spaces here."""
 NOD_ROIS: Final = tuple(NSD_OF_NOD)
 

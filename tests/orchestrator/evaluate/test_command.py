@@ -73,7 +73,7 @@ def test_a_command_that_cannot_be_meant_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "evaluate: expected a command: transfer, nod, pooled, rois;"),
+        ([], "evaluate: expected a command: transfer, nod, pooled, rois, ood;"),
         (["guess"], 'Unknown command "guess"'),
         (["rois"], "parameter --models requires an argument"),
         (

@@ -1,0 +1,105 @@
+"""Score exported models on NSD-synthetic, and print r in and out of distribution."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from rich.console import Console
+
+from orchestrator.cli.text import count
+from orchestrator.encoding_models.config import ModelDirectory, find_models
+from orchestrator.encoding_models.shared_backbone import SharedBackbone, by_backbone
+from orchestrator.evaluate.ood.model_scores import (
+    is_written,
+    read_scores,
+    score_model,
+    sources_of,
+    write_scores,
+)
+from orchestrator.evaluate.ood.summaries import summarise, summary_table
+from orchestrator.evaluate.ood.synthetic_subjects import (
+    Array,
+    Matched,
+    SyntheticSubject,
+    match_models,
+)
+from orchestrator.evaluate.ood.tables import ood_tables
+from orchestrator.scores.display.style import mark_simulated
+from orchestrator.scores.export import check_export, write_rows
+from orchestrator.scores.rows import By
+from trainables.data.data_directory import DataDirectory
+from trainables.results.run_directory import RunDirectory
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class OodSettings:
+    """The settings of one comparison."""
+
+    models: Path
+    data: DataDirectory
+    runs: RunDirectory
+    by: By = "group"
+    export: Path | None = None
+
+
+def evaluate_ood(settings: OodSettings, console: Console) -> None:
+    """Score the models that have no scores yet, and print the tables of all.
+
+    Raises InputError (or ValueError) for invalid input, before anything is computed.
+    """
+    if settings.export is not None:
+        check_export(settings.export)
+    matched, notes = match_models(find_models(settings.models), settings.data)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    paths = [settings.runs.ood_file(m.config.name) for one in matched for m in one.models]
+    n_new = sum(_score(one, settings.runs, device) for one in matched)
+    line = f"{count(len(paths), 'model')} scored on NSD-synthetic, of which {n_new:,} now"
+    for note in (*notes, line):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    scores = pa.concat_tables(read_scores(path) for path in paths)
+    _show(scores, settings, console)
+
+
+def _show(scores: pa.Table, settings: OodSettings, console: Console) -> None:
+    summaries = summarise(scores, settings.by)
+    if not summaries:
+        console.print("no vertex has an r of both data sets: responses or predictions are constant")
+        return
+    is_simulated = any(scores["is_simulated"].to_pylist())
+    for table in ood_tables(summaries):
+        console.print(mark_simulated(table) if is_simulated else table)
+    if settings.export is not None:
+        rows = summary_table(summaries, settings.by, is_simulated=is_simulated)
+        n_rows = write_rows(rows, settings.export)
+        console.print(f"{settings.export}: {count(n_rows, 'row')}", highlight=False, markup=False)
+
+
+def _score(matched: Matched, runs: RunDirectory, device: torch.device) -> int:
+    """Score the models of a subject that have no scores of these data; return their number."""
+    sources = {one.config.name: sources_of(one, matched.subject) for one in matched.models}
+    waiting = [
+        one
+        for one in matched.models
+        if not is_written(runs.fetched(runs.ood_file(one.config.name)), sources[one.config.name])
+    ]
+    for group in by_backbone(waiting):
+        for model, predicted in _predict(group, matched.subject, device):
+            name = model.config.name
+            scores = score_model(model, matched.subject, predicted)
+            write_scores(runs.ood_file(name), scores, sources[name])
+    return len(waiting)
+
+
+def _predict(
+    group: Sequence[ModelDirectory], subject: SyntheticSubject, device: torch.device
+) -> Iterator[tuple[ModelDirectory, Array]]:
+    """Yield the predictions of all images by the models of one backbone."""
+    backbone = SharedBackbone(group, device)
+    parts = [backbone.predict(batch) for batch in torch.split(subject.images, BATCH)]
+    for model, each in zip(group, zip(*parts, strict=True), strict=True):
+        yield model, np.concatenate(each)
