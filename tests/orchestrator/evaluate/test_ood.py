@@ -59,11 +59,12 @@ def columns(data: Path, model: Path, chosen: np.ndarray) -> tuple[np.ndarray, np
     return loaded.predict(images), responses[chosen][:, list(loaded.config.vertices.vertex)]
 
 
+@pytest.mark.parametrize(("method", "roi"), [("regression", "lh-V1v"), ("untuned", "rh-EBA")])
 def test_r_and_its_errors_agree_with_a_notebooks(
-    swept: Swept, synthetic: Path, scored: Path
+    swept: Swept, synthetic: Path, scored: Path, method: str, roi: str
 ) -> None:
     """r by numpy from the loaded model; its standard error by leaving out each image."""
-    model = swept.model(swept.tuned, "lh-V1v")
+    model = swept.model(_trial(swept, method), roi)
     found = rows_of(scored, model)
     assert list(found) == ["all", "planted", "shuffled"]  # three images are too few
     for name, row in found.items():
