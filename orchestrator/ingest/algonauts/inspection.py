@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,7 @@ def _inspect_hemisphere(
     findings: Findings,
 ) -> Hemisphere | None:
     path = files.responses[name]
-    responses = findings.attempt(open_responses, path)
+    responses = findings.attempt(_open_in_order, path, n_images)
     n_vertices = None
     if responses is not None:
         n_vertices = responses.shape[1]
@@ -104,6 +104,18 @@ def _inspect_hemisphere(
         return None
     ordered = {roi: regions[roi] for roi in ROI_ORDER if roi in regions}
     return Hemisphere(n_vertices, ordered, fsaverage, noise_ceiling)
+
+
+def _open_in_order(path: Path, n_images: int | None) -> NDArray[np.floating[Any]]:
+    """Map responses, (n_images, n_vertices); raise InputError where the axes are exchanged."""
+    responses = open_responses(path)
+    n_rows, n_columns = responses.shape
+    if n_columns == n_images != n_rows:
+        raise InputError(
+            f"{path}: expected responses of (images, vertices), with {n_images:,} images, found "
+            f"({n_rows}, {n_columns}): the axes are in another order; save them transposed"
+        )
+    return responses
 
 
 def map_responses(paths: Mapping[str, Path]) -> Responses:

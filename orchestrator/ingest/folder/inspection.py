@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from orchestrator.ingest.copies import inspect_images
 from orchestrator.ingest.folder.ceilings import Ceilings, find_ceilings
 from orchestrator.ingest.folder.files import GIVEN, FolderChoices, FolderFiles
 from orchestrator.ingest.folder.matrices import Opened, open_responses
-from orchestrator.ingest.folder.neuroids import Neuroids, read_neuroids
+from orchestrator.ingest.folder.neuroids import NEUROIDS, Neuroids, read_neuroids
 from orchestrator.ingest.folder.regions import Members, read_regions
 from orchestrator.ingest.folder.standardisation import MeanResponses, Measured, Rows, measure
-from orchestrator.ingest.folder.stimuli import Presentations, read_presentations
+from orchestrator.ingest.folder.stimuli import PRESENTATIONS, Presentations, read_presentations
 from orchestrator.ingest.splits import Split, given_split, split_images
+from orchestrator.ingest.tables import read_rows
 from trainables.data.shards import TEST
 from trainables.spec.rois import ROI_ORDER
 from trainables.wording import some
@@ -104,7 +106,7 @@ def _responses(means: MeanResponses, hemispheres: Mapping[str, Rows]) -> Respons
 
 def _read_tables(files: FolderFiles, findings: Findings) -> _Tables | None:
     folder, description = files.folder, files.description
-    opened = findings.attempt(open_responses, folder)
+    opened = findings.attempt(_open_in_order, folder, len(files.stimuli.ids))
     if opened is None:
         return None
     presentations = findings.attempt(
@@ -122,6 +124,28 @@ def _read_tables(files: FolderFiles, findings: Findings) -> _Tables | None:
     if presentations is None or neuroids is None or members is None:
         return None
     return _Tables(opened, presentations, neuroids, members)
+
+
+def _open_in_order(folder: Path, n_stimuli: int) -> Opened:
+    """Open responses; raise InputError where the tables say that their axes are exchanged."""
+    opened = open_responses(folder)
+    found = opened.matrix.shape
+    shown, neuroids = (_count_rows(folder / name) for name in (PRESENTATIONS, NEUROIDS))
+    expected = (n_stimuli if shown is None else shown, neuroids)
+    if found != expected == found[::-1]:
+        raise InputError(
+            f"{opened.paths[0]}: expected responses of (presentations, neuroids) = {expected}, "
+            f"found {found}: the axes are in another order; save them transposed"
+        )
+    return opened
+
+
+def _count_rows(path: Path) -> int | None:
+    """Count the rows of a table; None where there is none, or none that can be read."""
+    try:
+        return len(read_rows(path, "a table", (), comments=True)) if path.exists() else None
+    except InputError:
+        return None
 
 
 def _split(files: FolderFiles, name: str, ids: tuple[str, ...], sides: list[str] | None) -> Split:

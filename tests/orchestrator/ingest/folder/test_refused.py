@@ -40,9 +40,9 @@ def test_ambiguous_files_are_refused(tmp_path, capsys) -> None:
     own = write_own(tmp_path / "source")
     edit(NEUROIDS, hemi="lh", voxel_id="1")(own)
     np.save(own.subject / "responses.npy", own.responses().T)
-    lines = errors_of(["folder", own.root, "--out", tmp_path / "data"], capsys)
-    assert any("48 rows, but the responses" in line and "have 10" in line for line in lines)
-    assert any("10 neuroids, but the responses" in line for line in lines)
+    (line,) = errors_of(["folder", own.root, "--out", tmp_path / "data"], capsys)
+    assert "responses.npy: expected responses of (presentations, neuroids) = (48, 10)" in line
+    assert "found (10, 48): the axes are in another order; save them transposed" in line
     (own.subject / "responses.nc").write_bytes(b"")
     (line,) = errors_of(["folder", own.root, "--out", tmp_path / "data"], capsys)
     assert "responses in responses.npy and responses.nc; keep one of them" in line
