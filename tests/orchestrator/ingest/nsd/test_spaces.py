@@ -187,6 +187,22 @@ def test_malformed_sessions_are_refused_in_a_line(case, spaces) -> None:
     assert ";" in line
 
 
+@pytest.mark.parametrize("axes", [(0, 1, 3, 2), (0, 2, 1, 3), (0, 3, 2, 1)])
+def test_exchanged_axes_of_equal_length_are_refused_by_the_brain_mask(axes, spaces) -> None:
+    """The brain is as wide as the volume along x, and less so along y and z."""
+    brain = np.zeros((6, 6, 6))
+    brain[:, 1:5, 2:4] = 1
+    write_nifti(spaces.brain_mask, brain, np.uint8)
+    stored = np.broadcast_to(brain.T, (N_TRIALS, 6, 6, 6))
+    for session, turned in ((1, stored), (2, stored.transpose(axes))):
+        write_hdf5(spaces.betas("func1pt8mm") / f"betas_session{session:02d}.hdf5", turned)
+    with pytest.raises(InputError) as refused:
+        opened(spaces, "func1pt8mm")
+    (line,) = refused.value.lines
+    assert "betas_session02.hdf5" in line
+    assert "the axes are in another order or direction; download both again" in line
+
+
 def test_no_brain_mask_is_one_problem(spaces) -> None:
     spaces.brain_mask.unlink()
     with pytest.raises(InputError) as refused:
