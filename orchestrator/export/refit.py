@@ -200,7 +200,7 @@ class _Fitting:
             pca.fit_readout(Y[rows.to(Y.device)], alphas) for pca, rows in (measured, final)
         ]
         test = responses[self.subject.subject.test_rows]
-        predicted = readouts[0].predict(components[0][0]).cpu().numpy()
+        predicted = readouts[0].predict_deviations(components[0][0]).cpu().numpy()
         difference = _check(chosen, correlate_columns(test, predicted))
         cpu = torch.device("cpu")
         return FittedModel(
@@ -217,7 +217,10 @@ class _Fitting:
 def _check(chosen: Chosen, r: Values) -> float:
     """Compare r with the sweep's; return the largest difference over vertices.
 
-    Raises ValueError where it is larger than AGREEMENT.
+    r: of predicted deviations from the mean response, as the sweep's is. Where alpha is far above
+    the variances of the components they are small, and adding the mean would round them in float32:
+    r would change by more than AGREEMENT, or the prediction would be constant.
+    Raises ValueError where the difference is larger than AGREEMENT.
     """
     known = ~np.isnan(chosen.r)
     differences = np.abs(r[known] - chosen.r[known])
@@ -232,7 +235,10 @@ def _check(chosen: Chosen, r: Values) -> float:
 
 
 def _interval(test: Values, predicted: Values, known: Any) -> tuple[float, float] | None:
-    """Return the 95 % interval of the mean r over test images, by a jackknife."""
+    """Return the 95 % interval of the mean r over test images, by a jackknife.
+
+    predicted: (n_test, n_vertices), up to a constant per vertex.
+    """
     from scipy.special import stdtrit  # only needed here
 
     if not known.any():
@@ -246,7 +252,7 @@ def _half_change(test: Values, readout: Readout, components: tuple[Tensor, Tenso
     """Return the largest change in a vertex's r by half precision of basis and coefficients."""
     halved = replace(readout, coefficients=readout.coefficients.half().float())
     single, half = (
-        correlate_columns(test, one.predict(part).cpu().numpy())
+        correlate_columns(test, one.predict_deviations(part).cpu().numpy())
         for one, part in zip((readout, halved), components, strict=True)
     )
     known = ~np.isnan(single)

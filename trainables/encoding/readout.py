@@ -53,9 +53,20 @@ class Readout:
         return cls((coefficients / scale).float(), scale.float(), intercept.float())
 
     def predict(self, components: Tensor) -> Tensor:
-        """Predict responses: (n, k) components -> (n, n_vertices) float32."""
+        """Predict responses: (n, k) components -> (n, n_vertices) float32.
+
+        A vertex whose alpha is far above the variances of its components is predicted as nearly
+        its intercept: the sum may keep few digits of what images differ by, or none.
+        """
+        return self.predict_deviations(components) + self.intercept
+
+    def predict_deviations(self, components: Tensor) -> Tensor:
+        """Predict responses less the intercept, in full precision: (n, n_vertices) float32.
+
+        They have the r of exact predictions, since r does not depend on an intercept.
+        """
         with full_float32():
-            return (components @ self.coefficients) * self.scale + self.intercept
+            return (components @ self.coefficients) * self.scale
 
     def to(self, device: torch.device) -> Self:
         """Return the readout on a device."""

@@ -63,6 +63,14 @@ def test_a_vertex_without_an_alpha_is_predicted_by_its_mean() -> None:
     assert readout.scale[0] == 1
 
 
+def test_deviations_keep_the_digits_that_a_mean_response_rounds_off() -> None:
+    components, coefficients = normal(N, K), normal(K, 3, seed=1)
+    readout = Readout.of(1e-9 * coefficients, torch.full((3,), 5.0))
+    assert readout.predict(components).unique().tolist() == [5.0]
+    deviations = readout.predict_deviations(components)
+    torch.testing.assert_close(deviations, 1e-9 * components @ coefficients, atol=1e-15, rtol=1e-5)
+
+
 def test_the_largest_coefficient_of_a_vertex_is_1() -> None:
     readout = Readout.of(torch.tensor([[3.0, 0.0], [-4.0, 0.0]]), torch.tensor([5.0, 6.0]))
     assert readout.coefficients.tolist() == [[0.75, 0.0], [-1.0, 0.0]]
