@@ -12,5 +12,6 @@ __all__ = [
     "strangers",
     "terminal",
     "text",
+    "trust",
     "values",
 ]

@@ -26,6 +26,7 @@ __all__ = [
     "load_model",
     "model",
     "shared_backbone",
+    "trust",
 ]
 
 _HOMES: Final = {

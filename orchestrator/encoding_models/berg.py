@@ -18,11 +18,14 @@ def get_encoding_model(
     roi: str,
     hemisphere: str,
     device: str = "auto",
+    *,
+    trust_code: bool = False,
 ) -> EncodingModel:
     """Load the model of an ROI from a directory of models, as BERG's function of that name does.
 
     subject: ``subj01``, or its number. device: ``auto`` for a GPU where there is one. Raises
-    ValueError listing what there is if no model, or more than one, is of that ROI.
+    ValueError listing what there is if no model, or more than one, is of that ROI. trust_code: as
+    of `load_model`.
     """
     there = find_models(Path(models))
     fits = [one for one in there if _is_of(one, subject, roi, hemisphere)]
@@ -34,7 +37,7 @@ def get_encoding_model(
         )
     has_gpu = torch.cuda.is_available()
     chosen = ("cuda" if has_gpu else "cpu") if device == "auto" else device
-    return load_model(fits[0].path).to(chosen)
+    return load_model(fits[0].path, trust_code=trust_code).to(chosen)
 
 
 def _is_of(model: ModelDirectory, subject: str | int, roi: str, hemisphere: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from orchestrator.encoding_models.config import ModelConfig
-from trainables.spec import Untuned
+from trainables.spec import Backbone, Untuned
 from trainables.spec.evaluation import training_of
 from trainables.spec.rois import BOTH
 
@@ -28,7 +28,7 @@ data set {dataset}) to any image.
 ```python
 from orchestrator.encoding_models import load_model
 
-model = load_model("{name}")
+model = load_model("{name}"{trust})
 responses = model.predict(["image.png"])  # (1, {n_vertices}) float32, in the data's own units
 model.vertices                            # one row per column: mesh vertex, r, noise ceiling
 ```
@@ -79,6 +79,7 @@ def write_card(config: ModelConfig) -> str:
     roi = config.roi
     return _front(config) + _BODY.format(
         name=config.name,
+        trust=_trust(trial.backbone),
         warning=_warning(config),
         n_vertices=roi.n_vertices,
         roi=roi.name,
@@ -101,6 +102,11 @@ def write_card(config: ModelConfig) -> str:
         trial=config.trial.id,
         code=config.code,
     )
+
+
+def _trust(backbone: Backbone) -> str:
+    """Return the argument without which a backbone of a user's file is not loaded."""
+    return "" if backbone.source is None else ", trust_code=True"
 
 
 def _front(config: ModelConfig) -> str:

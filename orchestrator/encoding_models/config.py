@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from trainables.spec import Protocol, Roi
+from trainables.spec import Backbone, Protocol, Roi
 from trainables.spec.backbone import Channels
 from trainables.spec.evaluation import AnyWorkItem, method_on, training_of
 from trainables.spec.fields import Count, Flag, Int, Label, Number, Size, Text
@@ -190,16 +190,30 @@ class ModelDirectory:
 
     path: Path
     config: ModelConfig
+    trust_code: bool = False
+    """Whether the code of a backbone from a user's file is run where the model is loaded."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """Return the backbone, with the text of a user's file if it is of one."""
+        return training_of(self.config.trial).backbone
+
+    @property
+    def backbone_key(self) -> tuple[str, str, tuple[Channels, Channels]]:
+        """Return what models that share a backbone have in common: weights, code and scale."""
+        config = self.config
+        digest = config.weights.sha256[BACKBONE]
+        return digest, self.backbone.architecture, config.preprocessing.scale
 
 
-def find_models(models: Path) -> list[ModelDirectory]:
+def find_models(models: Path, *, trust_code: bool = False) -> list[ModelDirectory]:
     """Read the descriptions of a model, or of all models in a directory, sorted by name.
 
-    Raises ValueError when there is none, or one can't be read.
+    trust_code: of :class:`ModelDirectory`. Raises ValueError when there is none, or one can't be
+    read.
     """
-    if (models / CONFIG).is_file():
-        return [ModelDirectory(models, ModelConfig.read(models))]
-    found = [ModelDirectory(path, ModelConfig.read(path)) for path in _below(models)]
+    there = [models] if (models / CONFIG).is_file() else _below(models)
+    found = [ModelDirectory(path, ModelConfig.read(path), trust_code) for path in there]
     if not found:
         what = "holds no encoding model" if models.is_dir() else "no such directory"
         raise ValueError(f"{models}: {what}; run python -m orchestrator.export --out {models}")

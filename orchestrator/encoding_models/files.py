@@ -10,13 +10,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from orchestrator.encoding_models.config import BACKBONE, CONFIG, PCA, READOUT, ModelDirectory
+from orchestrator.encoding_models.config import BACKBONE, PCA, READOUT, ModelDirectory
+from orchestrator.encoding_models.trust import require_trust
 from trainables.encoding.readout import Projection, Readout
 from trainables.exceptions import Denied
 from trainables.models import backbones
 from trainables.models.normalisation import set_pixels
 from trainables.models.weights import check_fit
-from trainables.spec.evaluation import training_of
 from trainables.storage.atomic import hash_file
 from trainables.storage.tensor_files import write_tensors
 
@@ -30,34 +30,26 @@ class TensorFiles:
     Everything is on the CPU. Raises ValueError naming a file that is missing, damaged or changed.
     """
 
-    trust_code: bool = False
-    """Whether the code of backbones from users' files is run."""
     _backbones: dict[tuple[object, ...], nn.Module] = field(default_factory=dict)
     _projections: dict[str, Projection] = field(default_factory=dict)
 
     def backbone(self, model: ModelDirectory) -> nn.Module:
-        """Return the backbone, which models of one backbone share, in eval mode."""
+        """Return the backbone, which models of one backbone share, in eval mode.
+
+        Raises ValueError if it is of a user's code that is not trusted.
+        """
+        require_trust([model])
         digest = model.config.weights.sha256[BACKBONE]
-        key = (digest, model.config.preprocessing.scale)
+        key = model.backbone_key
         if key not in self._backbones:
             path = model.path / BACKBONE
-            network = set_pixels(self._build(model), model.config.preprocessing.scale)
+            built = backbones.build_untrained(model.backbone)
+            network = set_pixels(built, model.config.preprocessing.scale)
             state = _read(path, digest)
             check_fit(state, network, f"{path}: does not fit {model.config.architecture}")
             network.load_state_dict(state)
             self._backbones[key] = network.eval()
         return self._backbones[key]
-
-    def _build(self, model: ModelDirectory) -> nn.Module:
-        """Build the backbone, untrained; run the code of a user's file only where it is trusted."""
-        backbone = training_of(model.config.trial).backbone
-        if backbone.source is not None and not self.trust_code:
-            raise ValueError(
-                f"{model.path}: its backbone {backbone.architecture} is code, which loading runs; "
-                f"read it in {CONFIG} (trial, backbone, source), and if you trust it, give "
-                "load_model(…, trust_code=True)"
-            )
-        return backbones.build_untrained(backbone)
 
     def projection(self, model: ModelDirectory) -> Projection:
         """Return the PCA, which models of one backbone, layer and subject share."""

@@ -151,8 +151,8 @@ class EncodingModel(nn.Module, PyTorchModelHubMixin):
 
     @classmethod
     def _of_directory(cls, directory: Path, *, trust_code: bool = False) -> Self:
-        model = ModelDirectory(directory, ModelConfig.read(directory))
-        files = TensorFiles(trust_code)
+        model = ModelDirectory(directory, ModelConfig.read(directory), trust_code)
+        files = TensorFiles()
         card = directory / CARD
         parts = Parts(
             model.config,

@@ -6,17 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orchestrator.encoding_models.config import BACKBONE, PCA, ModelDirectory
+from orchestrator.encoding_models.config import PCA, ModelDirectory
 from orchestrator.encoding_models.files import TensorFiles
 from orchestrator.encoding_models.layer_reader import LayerReader
 
 
 def by_backbone(models: Iterable[ModelDirectory]) -> list[list[ModelDirectory]]:
-    """Group models by the content of their backbone and what happens to its images."""
+    """Group models by the content and code of their backbone and what happens to its images."""
     groups: dict[tuple[object, ...], list[ModelDirectory]] = {}
     for model in models:
-        config = model.config
-        key = (config.weights.sha256[BACKBONE], config.preprocessing)
+        key = (*model.backbone_key, model.config.preprocessing)
         groups.setdefault(key, []).append(model)
     return list(groups.values())
 
@@ -24,7 +23,8 @@ def by_backbone(models: Iterable[ModelDirectory]) -> list[list[ModelDirectory]]:
 class SharedBackbone:
     """The models of one backbone on a device.
 
-    Each PCA is computed once too, for all ROIs of a layer. Raises ValueError naming a damaged file.
+    Each PCA is computed once too, for all ROIs of a layer. Raises ValueError naming a
+    damaged file, or code that is not trusted.
     """
 
     def __init__(self, models: Sequence[ModelDirectory], device: torch.device) -> None:

@@ -29,6 +29,7 @@ from orchestrator.cli.arguments import (
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import FAILED, Started, leave
 from orchestrator.cli.selection import SelectionOptions, Subjects
+from orchestrator.cli.trust import TrustCode
 from trainables.wording import meant
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ def ood(
     export: Annotated[
         File | None, Parameter(help="Write the rows of the tables to a .parquet or .csv file.")
     ] = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Score exported models on the images of NSD-synthetic, out of distribution.
 
@@ -195,7 +197,8 @@ def ood(
     from orchestrator.evaluate.ood.run import OodSettings, evaluate_ood
 
     places = find_places(out, data)
-    evaluate_ood(OodSettings(models, places.data, places.runs, by, export), Console())
+    settings = OodSettings(models, places.data, places.runs, by, export, trust_code)
+    evaluate_ood(settings, Console())
 
 
 def _evaluate(

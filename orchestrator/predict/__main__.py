@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from orchestrator.cli.app import new_app, run_app
 from orchestrator.cli.arguments import read_with
 from orchestrator.cli.process import FAILED, leave
+from orchestrator.cli.trust import TrustCode
 from orchestrator.cli.values import non_negative_integer
 
 app: Final = new_app("predict")
@@ -57,6 +58,7 @@ def predict(
     ],
     gpus: Gpus = None,
     local: Local = False,
+    trust_code: TrustCode = False,
 ) -> int:
     """Predict the responses of every exported model to images, in the responses' own units.
 
@@ -73,15 +75,19 @@ def predict(
     from orchestrator.predict.run import PredictSettings, unreadable_file
     from orchestrator.predict.run import predict as run_predict
 
-    problems = run_predict(PredictSettings(models, images, out, local, gpus), Console())
+    settings = PredictSettings(models, images, out, local, gpus, trust_code)
+    problems = run_predict(settings, Console())
     if not problems:
         return 0
-    for line in list(problems.values())[:SHOWN]:
-        sys.stderr.write(f"error: {line}\n")
-    sys.stderr.write(
-        f"error: {len(problems):,} images could not be read; {unreadable_file(out)} lists them\n"
-    )
+    _report_unreadable(list(problems.values()), unreadable_file(out))
     return FAILED
+
+
+def _report_unreadable(lines: Sequence[str], file: Path) -> None:
+    """Print the first images that can't be read, and the file that lists all."""
+    for line in lines[:SHOWN]:
+        sys.stderr.write(f"error: {line}\n")
+    sys.stderr.write(f"error: {len(lines):,} images could not be read; {file} lists them\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from orchestrator.cli.text import count, duration
 from orchestrator.cluster.address import cluster_address
 from orchestrator.encoding_models.config import find_models
 from orchestrator.encoding_models.shared_backbone import by_backbone
+from orchestrator.encoding_models.trust import require_trust
 from orchestrator.predict.job import Job
 from orchestrator.predict.outputs import Contents, check_output, check_size, write_output
 from orchestrator.predict.parts import Parts, make_plan
@@ -36,6 +37,8 @@ class PredictSettings:
     """Whether to predict in this process, without Ray."""
     gpus: int | None = None
     """GPUs that predict; None: all; 0: CPUs instead."""
+    trust_code: bool = False
+    """Whether the code of backbones from users' files is run."""
 
     def check(self) -> None:
         """Raise InputError for options that contradict each other."""
@@ -54,7 +57,8 @@ def predict(settings: PredictSettings, console: Console) -> dict[int, str]:
     """
     settings.check()
     check_output(settings.out)
-    models = find_models(settings.models)
+    models = find_models(settings.models, trust_code=settings.trust_code)
+    require_trust(models)
     source = open_source(settings.images)
     for size in {model.config.preprocessing.image_size for model in models}:
         source.check_size(size)

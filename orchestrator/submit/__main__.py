@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from orchestrator.cli.app import new_app, run_app
 from orchestrator.cli.process import leave
 from orchestrator.cli.selection import Subjects
+from orchestrator.cli.trust import TrustCode
 
 app: Final = new_app("submit", "Predict a challenge's test images, and write its submission.")
 
@@ -51,6 +52,7 @@ def algonauts(
             "responses, which scores 0.",
         ),
     ] = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Predict every vertex of the Algonauts 2023 challenge for its test images.
 
@@ -63,7 +65,8 @@ def algonauts(
 
     from orchestrator.submit.run import SubmitSettings, submit
 
-    submit(SubmitSettings(models, src, out, subjects, test_responses, fill), Console())
+    settings = SubmitSettings(models, src, out, subjects, test_responses, fill, trust_code)
+    submit(settings, Console())
 
 
 if __name__ == "__main__":

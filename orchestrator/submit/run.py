@@ -17,6 +17,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import count
 from orchestrator.encoding_models.config import ModelDirectory, find_models
 from orchestrator.encoding_models.shared_backbone import SharedBackbone, by_backbone
+from orchestrator.encoding_models.trust import require_trust
 from orchestrator.ingest.algonauts.files import find_subjects
 from orchestrator.ingest.checked import Findings
 from orchestrator.ingest.progress import bar, progress_bars
@@ -49,6 +50,8 @@ class SubmitSettings:
     test_responses: Path | None = None
     fill: Literal["zero"] | None = None
     """What vertices of no model's ROI are filled with; None: there must be none."""
+    trust_code: bool = False
+    """Whether the code of backbones from users' files is run."""
 
 
 def submit(settings: SubmitSettings, console: Console) -> None:
@@ -92,7 +95,7 @@ def _check_out(out: Path) -> None:
 
 def _plan(settings: SubmitSettings) -> list[SubjectPlan]:
     """Check models and source; raise InputError listing every problem."""
-    models = find_models(settings.models)
+    models = find_models(settings.models, trust_code=settings.trust_code)
     simulated = is_simulated(settings.source)
     files = find_subjects(settings.source, settings.subjects, None)
     findings = Findings()
@@ -106,6 +109,7 @@ def _plan(settings: SubmitSettings) -> list[SubjectPlan]:
             plans.append(findings.attempt(plan, found, models))
     findings.raise_if_any()
     complete = [plan for plan in plans if plan is not None]
+    require_trust(share.model for plan in complete for share in plan.shares)
     if settings.fill is None:
         _check_complete(complete)
     return complete

@@ -12,6 +12,7 @@ from rich.console import Console
 from orchestrator.cli.text import count
 from orchestrator.encoding_models.config import ModelDirectory, find_models
 from orchestrator.encoding_models.shared_backbone import SharedBackbone, by_backbone
+from orchestrator.encoding_models.trust import require_trust
 from orchestrator.evaluate.ood.model_scores import (
     is_written,
     read_scores,
@@ -45,6 +46,8 @@ class OodSettings:
     runs: RunDirectory
     by: By = "group"
     export: Path | None = None
+    trust_code: bool = False
+    """Whether the code of backbones from users' files is run."""
 
 
 def evaluate_ood(settings: OodSettings, console: Console) -> None:
@@ -54,7 +57,9 @@ def evaluate_ood(settings: OodSettings, console: Console) -> None:
     """
     if settings.export is not None:
         check_export(settings.export)
-    matched, notes = match_models(find_models(settings.models), settings.data)
+    found = find_models(settings.models, trust_code=settings.trust_code)
+    matched, notes = match_models(found, settings.data)
+    require_trust(model for one in matched for model in one.models)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     paths = [settings.runs.ood_file(m.config.name) for one in matched for m in one.models]
     n_new = sum(_score(one, settings.runs, device) for one in matched)

@@ -6,37 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from orchestrator.encoding_models import EncodingModel, load_model
-from orchestrator.sweep.spaces import start_from
-from tests.builders.exported_backbones import exported, sweep_and_export
 from tests.builders.known_trials import ROI
+from tests.builders.own_network import CODE, HALVES, planned_network
 from trainables.models.backbone_facts import require_layers, size_of
 from trainables.models.backbones import build_scaled, load
 from trainables.models.own_networks import MAX_SOURCE, with_source
 from trainables.models.weights_name import weights_name
-from trainables.spec import FROM_FILE, Backbone, Regression, Trial, Untuned
+from trainables.spec import FROM_FILE, Backbone, Trial, Untuned
 from trainables.spec.setting import setting_of
-
-CODE = """\
-from torch import nn
-
-
-class Small(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.maps = nn.Conv2d(3, 6, 4, stride=4)
-        self.logits = nn.Linear(6 * 64, 10)
-
-    def forward(self, images):
-        if images.shape[0] > 99:  # which no graph can trace
-            images = images / 2
-        return self.logits(self.maps(images).relu().flatten(1))
-
-
-def build():
-    return Small()
-"""
-HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @pytest.fixture
@@ -49,11 +26,9 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def backbone(file: Path) -> Backbone:
+def backbone(file: Path, tmp_path: Path) -> Backbone:
     """The backbone as planning makes it; the file is then gone, as on another machine."""
-    planned = start_from(Backbone("nets/small.py:build", FROM_FILE, HALVES), "sha256:0123")
-    file.unlink()
-    return planned
+    return planned_network(tmp_path)
 
 
 def test_the_text_travels_in_the_trial_and_its_digest_is_in_the_id(backbone: Backbone) -> None:
@@ -78,23 +53,6 @@ def test_a_network_is_built_from_the_text_alone(backbone: Backbone, tmp_path: Pa
     assert size_of(backbone, 32).parameter_bytes == 4 * (6 * 48 + 6 + 10 * 384 + 10)
     with pytest.raises(ValueError, match=r"unknown layers \['map'\].*maps.*did you mean 'maps'"):
         require_layers(backbone, ["map"], 32)
-
-
-def test_it_is_tuned_and_exported_and_its_code_is_run_only_where_it_is_trusted(
-    backbone: Backbone, tmp_path: Path
-) -> None:
-    weights = tmp_path / "w.safetensors"
-    save_file(build_scaled(backbone).state_dict(), weights)
-    tuning = Regression(epochs=1, batch_size=18)
-    trials = sweep_and_export(tmp_path, backbone, weights, "maps", [tuning])
-    path = exported(tmp_path, trials[0])
-    with pytest.raises(ValueError, match=r"is code, which loading runs; read it in config.json"):
-        load_model(path)
-    model = load_model(path, trust_code=True)
-    again = EncodingModel.from_pretrained(path, trust_code=True)
-    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    assert (model.predict(images) == again.predict(images)).all()
-    assert model.config.preprocessing.scale == HALVES
 
 
 @pytest.mark.parametrize(
