@@ -16,9 +16,20 @@ from torch.utils.checkpoint import checkpoint
 from torchvision.ops import StochasticDepth
 
 DROPOUTS: Final = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, StochasticDepth)
-"""Modules that multiply by a random mask, drawn for all rows of their input."""
+"""torch's modules that multiply by a random mask, drawn for all rows of their input."""
 SMALLEST: Final = 8
 """Images of the smallest microbatch that is tried."""
+
+
+def is_dropout(module: nn.Module) -> bool:
+    """Return whether a module multiplies by a random mask: dropout, or stochastic depth of timm."""
+    return isinstance(module, DROPOUTS) or is_of_timm(module, "DropPath")
+
+
+def is_of_timm(module: nn.Module, name: str) -> bool:
+    """Return whether a module is of a class of timm, which need not be imported."""
+    kind = type(module)
+    return kind.__name__ == name and kind.__module__.startswith("timm.")
 
 
 def can_be_split(backbone: nn.Module) -> bool:

@@ -23,7 +23,12 @@ from trainables.models.finetuned import Embedder
 from trainables.models.temperature import LearnedTemperature
 from trainables.spec import FULL, Precision
 from trainables.training.distributed import TrialProcessGroup
-from trainables.training.microbatches import DROPOUTS, Microbatcher, replaced_forwards
+from trainables.training.microbatches import (
+    Microbatcher,
+    is_dropout,
+    is_of_timm,
+    replaced_forwards,
+)
 
 
 class _Gather(Function):
@@ -105,7 +110,7 @@ class SharedModel:
     """A model that a process group trains together, each worker on its rows of a batch.
 
     Raises ValueError for several workers with a precision other than float32, because they sum
-    their statistics in float32.
+    their statistics in float32, and with a BatchNorm that computes something else too.
     """
 
     def __init__(
@@ -123,6 +128,8 @@ class SharedModel:
                 f"{forward_config.precision} is for one worker per trial, found "
                 f"{process_group.size}; give --workers-per-trial 1, or fine-tune in float32"
             )
+        if process_group.size > 1:
+            _check_norms(model)
         self._n = 0
 
     @contextmanager
@@ -136,13 +143,13 @@ class SharedModel:
 
     def _shared_forward(self, module: nn.Module) -> Callable[[Tensor], Tensor] | None:
         if self._process_group.size == 1:
-            split = self._microbatcher is not None and isinstance(module, DROPOUTS)
+            split = self._microbatcher is not None and is_dropout(module)
             return (
                 partial(self._microbatcher.drop, module) if self._microbatcher and split else None
             )
         if isinstance(module, _BatchNorm):
             return partial(self._normalise, module)
-        return partial(self._drop, module) if isinstance(module, DROPOUTS) else None
+        return partial(self._drop, module) if is_dropout(module) else None
 
     def loss(self, embedder: Embedder, images: Tensor, responses: Tensor, n: int) -> Tensor:
         """Compute the loss of a batch of n images, of which this worker processes its share."""
@@ -210,7 +217,7 @@ class SharedModel:
         weight = torch.ones_like(mean) if norm.weight is None else norm.weight
         bias = torch.zeros_like(mean) if norm.bias is None else norm.bias
         normalised: Tensor = _Normalise.apply(x, weight, bias, statistics, self._process_group)
-        return normalised
+        return _activate(norm, normalised)
 
     def _rows_per_image(self, x: Tensor) -> int:
         """Count a layer's rows per image: more than one if it divides images into windows."""
@@ -220,6 +227,30 @@ class SharedModel:
             return n_rows // n_own
         # A worker without an image (fewer images than workers) can't count them.
         return int(self._process_group.sum(torch.tensor([n_rows], device=x.device))) // self._n
+
+
+def _has_activation(norm: nn.Module) -> bool:
+    return is_of_timm(norm, "BatchNormAct2d")
+
+
+def _activate(norm: Any, normalised: Tensor) -> Tensor:
+    """Apply what timm's BatchNormAct2d has after its normalisation."""
+    if not _has_activation(norm):
+        return normalised
+    activated: Tensor = norm.act(norm.drop(normalised))
+    return activated
+
+
+def _check_norms(model: nn.Module) -> None:
+    """Raise ValueError for a BatchNorm whose forward pass several workers can't share."""
+    for name, module in model.named_modules():
+        if not isinstance(module, _BatchNorm) or isinstance(module, nn.SyncBatchNorm):
+            continue
+        if type(module).forward is not _BatchNorm.forward and not _has_activation(module):
+            raise ValueError(
+                f"{name}: {type(module).__name__} is a BatchNorm with a forward pass of its own, "
+                "which several workers can't share; give --workers-per-trial 1"
+            )
 
 
 def _sum(x: Tensor) -> Tensor:

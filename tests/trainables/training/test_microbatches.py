@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timm.layers import DropPath
 from torch import Tensor, nn
 from torchvision import models as published
 
@@ -48,6 +49,7 @@ def backbone() -> nn.Module:
         nn.Flatten(),
         nn.Dropout(0.5),
         nn.Linear(6 * 4 * 4, 12),
+        DropPath(0.3),
         nn.Dropout(0.5),
     ).double()
 
