@@ -155,7 +155,8 @@ def with_pixels(backbone: Backbone) -> Backbone:
 def require_tunable(backbone: Backbone, tune: str, image_size: int) -> None:
     """Raise ValueError unless a backbone can be tuned so, by the packages that there are."""
     how = parse_tune(tune)
-    if how is None:
+    is_known = backbone.source is None and not backbone.architecture.startswith(TIMM)
+    if how is None and is_known:  # torchvision's all return a vector an image
         return
     if isinstance(how, Lora):
         require_peft(how.rank)

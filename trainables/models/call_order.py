@@ -39,13 +39,28 @@ def position(name: str, order: dict[str, int]) -> int:
 
 
 def count_logits(backbone: nn.Module, image_size: int) -> int:
-    """Count a backbone's outputs an image; raise ValueError when it takes no such image."""
+    """Count a backbone's outputs an image.
+
+    Raises ValueError when it takes no such image, has no weights, or returns no vector an image.
+    """
     was_training = backbone.training
-    parameter = next(backbone.parameters())
+    parameter = next(backbone.parameters(), None)
+    if parameter is None:
+        raise ValueError("the backbone has no weights, so that nothing can be tuned")
     try:
         with accepting_images(image_size), torch.no_grad():
             image = torch.zeros(1, 3, image_size, image_size, device=parameter.device)
-            logits: Tensor = backbone.eval()(image)
+            logits = backbone.eval()(image)
     finally:
         backbone.train(was_training)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or not logits.is_floating_point():
+        found = (
+            f"shape {tuple(logits.shape)} of {str(logits.dtype).removeprefix('torch.')}"
+            if isinstance(logits, Tensor)
+            else f"a {type(logits).__name__}"
+        )
+        raise ValueError(
+            "to be tuned, a backbone returns a tensor of floats, (n_images, n_features); of one "
+            f"image this one returned {found}: let it pool and flatten, or choose another"
+        )
     return logits.shape[1]

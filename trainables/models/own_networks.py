@@ -64,7 +64,7 @@ def build(backbone: Backbone) -> "nn.Module":
     try:
         builder = getattr(_module(backbone), function, None)
         network = builder() if callable(builder) else None
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise ValueError(f"{file}: {_where(error, backbone)}; {_CURE}") from error
     if not callable(builder):
         raise ValueError(f"{file}: has no function {function}(); {_CURE}")
@@ -100,7 +100,7 @@ def _code_name(backbone: Backbone) -> str:
     return f"<{backbone.architecture}>"
 
 
-def _where(error: Exception, backbone: Backbone) -> str:
+def _where(error: BaseException, backbone: Backbone) -> str:
     """Describe an error of the user's code, with its last line in the file."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [one.lineno for one in frames if one.filename == _code_name(backbone)]

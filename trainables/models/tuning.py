@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from trainables.models.adapters import Adapters, check_adaptable
-from trainables.models.call_order import call_order, position
+from trainables.models.call_order import call_order, count_logits, position
 from trainables.spec.tune import FromLayer, Lora, parse_tune
 from trainables.wording import meant
 
@@ -46,6 +46,8 @@ def tune_backbone(backbone: nn.Module, tune: str, image_size: int, seed: int) ->
 def check_tune(backbone: nn.Module, tune: str, image_size: int) -> None:
     """Raise ValueError if a backbone can't be tuned so; it may be on the device ``meta``."""
     how = parse_tune(tune)
+    if how is None:
+        count_logits(backbone, image_size)
     if isinstance(how, FromLayer):
         freeze_before(backbone, how.layer, image_size)
     if isinstance(how, Lora):

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from tests.builders.known_trials import ROI
 from tests.builders.own_network import CODE, HALVES, planned_network
-from trainables.models.backbone_facts import require_layers, size_of
+from trainables.models.backbone_facts import require_layers, require_tunable, size_of
 from trainables.models.backbones import build_scaled, load
 from trainables.models.own_networks import MAX_SOURCE, with_source
 from trainables.models.weights_name import weights_name
@@ -64,6 +64,7 @@ def test_a_network_is_built_from_the_text_alone(backbone: Backbone, tmp_path: Pa
         ("def build():\n    return 3\n", r"build\(\) returned a int"),
         ("def build(width):\n    return width\n", "TypeError: .*missing 1 required"),
         ("def build():\n    x = 1\n    return x.y\n", r"AttributeError: .* \(line 3\)"),
+        ("import sys\nsys.exit()\n", r"SystemExit:.* \(line 2\)"),
         ("#" * (MAX_SOURCE + 1), "expected at most 65,536 bytes of Python, found 65,537"),
         (None, r"small.py: no such file; name a backbone of your own as path/to/file.py:build"),
     ],
@@ -73,6 +74,34 @@ def test_a_fault_of_the_file_is_one_line(file: Path, text: str | None, message: 
     with pytest.raises(ValueError, match=message) as caught:
         build_scaled(with_source(Backbone("nets/small.py:build", FROM_FILE)))
     assert "\n" not in str(caught.value)
+
+
+MAPS = "from torch import nn\ndef build():\n    return nn.Sequential(nn.Conv2d(3, 4, 3))\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MAPS, r"returned shape \(1, 4, 30, 30\) of float32: let it pool and flatten"),
+        (MAPS.replace("nn.Conv2d(3, 4, 3)", "nn.Flatten()"), "has no weights"),
+        (
+            "from torch import nn\n"
+            "class Net(nn.Conv2d):\n"
+            "    def forward(self, x):\n        return (super().forward(x),)\n"
+            "def build():\n    return Net(3, 4, 3)\n",
+            "returned a tuple",
+        ),
+    ],
+)
+def test_what_returns_no_vector_of_an_image_can_not_be_tuned(
+    file: Path, text: str, message: str
+) -> None:
+    file.write_text(text)
+    backbone = with_source(Backbone("nets/small.py:build", FROM_FILE))
+    for tune in ("all", "lora:2"):
+        with pytest.raises(ValueError, match=message) as caught:
+            require_tunable(backbone, tune, 32)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_changed_text_and_published_weights_are_refused(backbone: Backbone) -> None:
