@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from search_spaces.paper import BACKBONE, ENCODING
 from trainables.spec import Backbone, Contrastive, Encoding, Roi, SelfSupervised, Trial, Untuned
-from trainables.spec.rois import ALL_VERTICES, EARLY, STREAMS, is_only_evaluated
+from trainables.spec.rois import EARLY, is_only_evaluated, is_overlapping
 
 CONTRASTIVE = Contrastive(learning_rate=1e-4, batch_size=1024, epochs=30, temperature=0.3)
 IMAGES_ALONE = SelfSupervised(learning_rate=1e-4, batch_size=1024, epochs=30, temperature=0.3)
@@ -74,8 +74,8 @@ def with_controls(
 
 
 def _is_tuned(roi: Roi) -> bool:
-    """Return whether models are tuned on an ROI."""
-    return roi.name not in (*STREAMS, ALL_VERTICES) and not is_only_evaluated(roi)
+    """Return whether models are tuned on an ROI; one that overlaps others has no other ROI."""
+    return not (is_overlapping(roi.name) or is_only_evaluated(roi))
 
 
 def notes(rois: Sequence[Roi]) -> Iterator[str]:

@@ -91,6 +91,11 @@ def roi_group_of(roi_name: str) -> str:
     return "streams" if roi_name in STREAMS else "higher"
 
 
+def is_overlapping(roi_name: str) -> bool:
+    """Return whether an ROI's vertices lie in other ROIs too: a stream, an atlas's area, or all."""
+    return roi_group_of(roi_name) in OVERLAPPING_GROUPS
+
+
 @record
 class Roi:
     """An ROI of a subject, in one hemisphere or both, which models are fitted to and scored on."""

@@ -21,7 +21,7 @@ from trainables.spec.objectives import (
     identifying,
 )
 from trainables.spec.records import one_kind_of, record
-from trainables.spec.rois import ALL_VERTICES, STREAMS, Roi, is_only_evaluated
+from trainables.spec.rois import Roi, is_only_evaluated, is_overlapping
 from trainables.spec.trial import Trial
 from trainables.spec.tune import ALL, Tune
 from trainables.spec.values import digest, require
@@ -224,13 +224,12 @@ class Search:
         """Draw what n_rois trainings are fitted to, or return all if there are fewer.
 
         That is one ROI with enough vertices, or for pooled models the same of all subjects that
-        have it, two or more. Streams, whole hemispheres and NOD's subjects are left out (NOD is
-        evaluated with NSD's models). The draw does not depend on the order of rois; the result is
-        sorted by id.
+        have it, two or more. ROIs that overlap others (streams, atlases, whole hemispheres) and
+        NOD's subjects, which are evaluated with NSD's models, are left out. The draw does not
+        depend on the order of rois; the result is sorted by id.
         """
         large = [roi for roi in rois if roi.n_vertices > self.min_vertices]
-        left_out = (*STREAMS, ALL_VERTICES)
-        large = [c for c in large if c.name not in left_out and not is_only_evaluated(c)]
+        large = [c for c in large if not (is_overlapping(c.name) or is_only_evaluated(c))]
         large.sort(key=lambda roi: roi.id)
         each = [(roi,) for roi in large] if self.kind is not Pooled else _pools(large)
         drawn = random.Random(self.seed).sample(each, min(self.n_rois, len(each)))

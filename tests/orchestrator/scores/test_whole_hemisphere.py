@@ -79,10 +79,11 @@ def test_vertices_are_corrected_for_those_of_their_own_kind_of_roi() -> None:
     assert corrected(frame)["q"].tolist() == [0.04, 0.04, 0.03, 0.02, 0.01]
 
 
-def test_searches_and_controls_leave_it_out() -> None:
+def test_searches_and_controls_leave_out_what_overlaps_other_rois() -> None:
     from search_spaces.hyperparameter_search import SEARCH
 
-    given = [roi("V1v", n=50), roi("all", n=900)]
+    others = ("all", "nsdgeneral", "HCP_MMP1-V1", "ventral")
+    given = [roi("V1v", n=50), *(roi(name, n=900) for name in others)]
     search: Search = SEARCH
     assert search.choose(given) == [(given[0],)]
     assert {one.name for trial in controls.trials(given) for one in trial.rois} == {"V1v"}
