@@ -57,9 +57,9 @@ def algonauts(
     """Predict every vertex of the Algonauts 2023 challenge for its test images.
 
     A vertex of several ROIs is predicted by the model of the highest r at that vertex, measured on
-    held-out training images by the sweep, never on test responses. Models of the ROI `all`, every
-    vertex of a hemisphere, predict the vertices of no other ROI. The submission is written
-    completely or not at all.
+    held-out training images by the sweep, never on test responses. A model of the ROI `all`, every
+    vertex of a hemisphere, takes part at each vertex, and predicts alone those of no other ROI. The
+    submission is written completely or not at all.
     """
     from rich.console import Console
 

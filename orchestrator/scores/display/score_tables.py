@@ -141,7 +141,7 @@ def layer_table(choices: Sequence[LayerChoice], protocol: str) -> Table:
     table = new_table(
         f"Layers, protocol {protocol}",
         "chosen: share of the ROIs (of each seed), and their mean r; at layer: mean r of all ROIs "
-        f"there; streams and whole hemispheres are left out where there are other "
+        f"there; streams, atlases and whole hemispheres are left out where there are other "
         f"ROIs{columns.note}",
     )
     columns.add_to(table)

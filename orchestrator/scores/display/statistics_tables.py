@@ -38,7 +38,7 @@ def image_table(comparisons: Sequence[ImageComparison], by: By, n_missing: int) 
         f"Over test images: {comparisons[0].a} against {comparisons[0].b}, protocol nested",
         f"better, worse: share of vertices that differ at {q}: p of each vertex "
         "by a t test over its images (jackknife), two-sided, corrected (Benjamini-Hochberg) over "
-        "all vertices of a subject, streams and whole hemispheres separately"
+        "all vertices of a subject; streams, atlases and whole hemispheres separately"
         f"{_left_out(n_missing)}",
     )
     heads = ("diff.", "better", "worse", "vertices")

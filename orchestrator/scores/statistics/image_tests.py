@@ -61,8 +61,9 @@ def compare_over_images(
 
     vertices: rows of scores under ``nested``, averaged over seeds; ROIs of several seeds are left
     out, since one seed's predictions do not stand for all. places: the sweep's directory and that
-    of the shards. Corrected together are the vertices of a subject's ROIs, streams and whole
-    hemispheres apart, as they overlap the others. Raises ValueError when a file is damaged.
+    of the shards. Corrected together are the vertices of a subject's ROIs; streams, atlases
+    and whole hemispheres, which overlap the others, apart. Raises ValueError when a file is
+    damaged.
     """
     several = vertices[vertices["method"].isin(methods) & (vertices["n_seeds"] > 1)]
     left_out = several["roi_id"].unique()
