@@ -14,7 +14,7 @@ from cyclopts import Group, Parameter
 from orchestrator.cli.arguments import read_with, split_list
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.values import integer, shortened
-from trainables.wording import meant, similar
+from trainables.wording import meant, similar, some
 
 if TYPE_CHECKING:
     from trainables.spec import Roi
@@ -150,8 +150,11 @@ def select(rois: "Sequence[Roi]", selection: Selection, *, whole: bool = False) 
         and _is_wanted(roi.name, selection.rois, unnamed=whole or roi.name != ALL_VERTICES)
     ]
     if not chosen:
+        sides = ", ".join(sorted({roi.hemisphere for roi in rois}))
+        names = some(sorted({roi.name for roi in rois}))
         raise InputError(
-            "--subjects, --hemispheres, --rois: no ROI of the data matches all of them"
+            "--subjects, --hemispheres, --rois: no ROI of the data matches all of them; the data "
+            f"has hemispheres {sides}, and ROIs {names}"
         )
     return chosen
 

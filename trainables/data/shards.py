@@ -182,7 +182,7 @@ def list_rois(data: DataDirectory, *, whole: bool = False) -> list[Roi]:
     if not shards:
         raise ValueError(
             f"{data}: no ingested subject found (expected {manifest_file(Path('SUBJECT'))}); "
-            f"run: python -m orchestrator.ingest algonauts SRC --out {data}"
+            "give another --data, or ingest your data: python -m orchestrator.ingest --help"
         )
     manifests = [Manifest.read(shard) for shard in shards]
     return [

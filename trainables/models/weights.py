@@ -164,4 +164,7 @@ def check_fit(state: Mapping[str, Tensor], network: nn.Module, complaint: str) -
             f"{complaint}: only its head {head!r} differs ({shapes}); give weights with a head "
             f"of {expected[f'{head}.weight'][0]:,} classes"
         )
-    raise ValueError(f"{complaint}: {len(wrong)} entries differ, first {shapes}")
+    raise ValueError(
+        f"{complaint}: {len(wrong)} of {len({*expected, *found})} entries differ, first {shapes}; "
+        "give weights of this architecture"
+    )

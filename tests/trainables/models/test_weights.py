@@ -152,11 +152,11 @@ WEIGHT = STATE["0.weight"]
         ),
         (
             with_entry("0.weight", torch.zeros(4, 1, 3, 3)),
-            "1 entries differ, first '0.weight': exp",
+            "1 of 9 entries differ, first '0.weight': exp",
         ),
         (
             {**STATE, "extra": torch.zeros(1)},
-            "1 entries differ, first 'extra': expected nothing, f",
+            "1 of 10 entries differ, first 'extra': expected nothing, found (1,); give",
         ),
         (
             prefixed("backbone.", {**STATE, "3.0.weight": torch.ones(4, 16)}),
@@ -168,7 +168,7 @@ WEIGHT = STATE["0.weight"]
         ),
         (
             {**prefixed("backbone.", STATE), "backbone.extra": torch.zeros(1)},
-            "1 entries differ, first 'extra': expected nothing, f",
+            "1 of 10 entries differ, first 'extra': expected nothing, found (1,); give",
         ),
         ({"a": STATE, "b": 1}, "expected a dict of tensors, found a dict of 'a', 'b'; save"),
         (
