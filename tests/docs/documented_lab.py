@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from orchestrator.__main__ import main
 from trainables.models.backbones import build
 
-SIZE = 64
-"""Width and height of the images."""
+SIZE = 70
+"""Width and height of the images: a multiple of 14, for vision transformers."""
 MODEL = re.compile(r"(models/[\w-]+)-0123abcd")
 """A model's directory with the id that the pages have made up."""
 SPACE = """
@@ -29,7 +29,8 @@ REGRESSION = Regression(batch_size=64, epochs=2)
 
 def trials(rois):
     for roi in rois:
-        for objective in (Untuned(), REGRESSION, CONTRASTIVE):
+        tuned = () if roi.name == "all" else (REGRESSION, CONTRASTIVE)
+        for objective in (Untuned(), *tuned):
             yield Trial(objective, (roi,), BACKBONE, ENCODING)
 """
 """A search space with the methods that the pages compare."""
@@ -87,7 +88,7 @@ class DocumentedLab:
         torch.manual_seed(0)
         save_file(build("narrow-alexnet").state_dict(), demo / "weights.safetensors")
         (self.home / "lab_space.py").write_text(SPACE)
-        rois = ("--rois", "V1v,hV4", "--weights", "demo/weights.safetensors", "--local")
+        rois = ("--rois", "V1v,hV4,all", "--weights", "demo/weights.safetensors", "--local")
         self.must("sweep", "lab_space.py", *rois)
         (demo / "data").symlink_to("../data")
         (demo / "runs").symlink_to("../runs")

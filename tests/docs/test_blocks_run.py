@@ -12,7 +12,7 @@ from typing import Any, Final
 import mlflow
 import pytest
 
-from tests.docs.documented_lab import DocumentedLab
+from tests.docs.documented_lab import SIZE, DocumentedLab
 from tests.docs.test_commands import command_lines
 from tests.docs.test_pages import PAGES
 
@@ -29,19 +29,23 @@ LEFT_OUT: Final = {
     ("ingest", "task"): "needs Caltech256",
     ("analyze",): "minutes; the demonstration and its own tests run it",
     ("mlflow-server",): "a server does not end",
+    ("source",): "a path of minutes, whose steps are run on the other pages",
+    ("whole_hemisphere_demo",): "as before",
+    ("weights.safetensors",): "as before",
 }
+"""Words of commands, and why the commands that have them are not run."""
 WEIGHTS: Final = ("--weights", "demo/weights.safetensors")
 RUNNABLE = [page for page in PAGES if command_lines(page) or PYTHON.search(page.read_text())]
 
 
 def is_left_out(words: list[str]) -> bool:
-    return any(tuple(words[: len(left)]) == left for left in LEFT_OUT)
+    return any(set(left) <= set(words) for left in LEFT_OUT)
 
 
 def as_run(words: list[str]) -> list[str]:
     """Return a page's command with what makes it small: other images, a plan, no Ray."""
     if words[0] == "ingest":
-        return [*words, "--image-size", "64"]
+        return [*words, "--image-size", str(SIZE)]
     if words[0] == "export":
         return [*words, *WEIGHTS]
     if words[0] == "evaluate":
@@ -81,7 +85,5 @@ def test_a_page_runs(page: Path, lab: DocumentedLab, capfd: pytest.CaptureFixtur
 
 def test_nothing_is_left_out_that_no_page_has() -> None:
     named = [[name, *arguments] for page in PAGES for name, arguments in command_lines(page)]
-    unused = [
-        left for left in LEFT_OUT if not any(tuple(one[: len(left)]) == left for one in named)
-    ]
+    unused = [left for left in LEFT_OUT if not any(set(left) <= set(one) for one in named)]
     assert unused == [("mlflow-server",)]
