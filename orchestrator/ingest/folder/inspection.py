@@ -18,7 +18,12 @@ from orchestrator.ingest.folder.matrices import Opened, open_responses
 from orchestrator.ingest.folder.neuroids import NEUROIDS, Neuroids, read_neuroids
 from orchestrator.ingest.folder.regions import Members, read_regions
 from orchestrator.ingest.folder.standardisation import MeanResponses, Measured, Rows, measure
-from orchestrator.ingest.folder.stimuli import PRESENTATIONS, Presentations, read_presentations
+from orchestrator.ingest.folder.stimuli import (
+    PRESENTATIONS,
+    READ,
+    Presentations,
+    read_presentations,
+)
 from orchestrator.ingest.splits import Split, given_split, split_images
 from orchestrator.ingest.tables import read_rows
 from trainables.data.shards import TEST
@@ -199,6 +204,12 @@ def _notes(files: FolderFiles, tables: _Tables, measured: Measured) -> list[str]
     gone = [roi for roi, found in tables.members.items() if not measured.is_complete[found].any()]
     if gone:
         notes.append(f"{path}: no neuroid is left of {some(gone)}")
+    shown = tables.presentations
+    if shown.unread:
+        notes.append(
+            f"{shown.path}: not read: {some(shown.unread)}, only {', '.join(READ)}; rename a "
+            "column that is one of these"
+        )
     n_hidden = len(files.stimuli.ids) - len(tables.shown())
     if n_hidden:
         notes.append(f"{files.folder}: {n_hidden:,} stimuli of stimuli.csv were not shown")

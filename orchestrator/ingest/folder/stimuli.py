@@ -22,6 +22,8 @@ from trainables.wording import some
 STIMULI: Final = "stimuli.csv"
 IMAGES: Final = "images"
 PRESENTATIONS: Final = "presentations.csv"
+READ: Final = ("stimulus_id", "repetition", "session", "run", "trial", "n_trials")
+"""Columns of presentations.csv that are read, or known to need no reading."""
 
 Integers = NDArray[np.integer[Any]]
 
@@ -48,6 +50,8 @@ class Presentations:
     """(n_rows,) number of the session, counted from 0 in the order of their names."""
     n_trials: Integers | None
     """(n_rows,) trials that a row is the mean of; None where that is not known."""
+    unread: tuple[str, ...] = ()
+    """Columns of presentations.csv that mean nothing here."""
 
     @property
     def n_sessions(self) -> int:
@@ -127,7 +131,9 @@ def read_presentations(
         trials = as_integers(path, columns, "n_trials", 1)
     session = _sessions(path, columns, stimulus)
     _require_repetitions(path, columns, shown)
-    return Presentations(path, stimulus, session, None if trials is None else np.array(trials))
+    counts = None if trials is None else np.array(trials)
+    unread = tuple(name for name in columns if name not in READ)
+    return Presentations(path, stimulus, session, counts, unread if columns is not given else ())
 
 
 def _sessions(path: Path, columns: Columns, stimulus: Integers) -> Integers:

@@ -171,6 +171,15 @@ def test_incomplete_neuroids_are_dropped_and_counted(own, tmp_path) -> None:
     assert note.endswith("n1, n7, n8")
 
 
+def test_columns_that_are_not_read_are_named(own, tmp_path) -> None:
+    """A misspelt session would be left out of the z-scoring without a word."""
+    path = own.subject / "presentations.csv"
+    path.write_text(path.read_text().replace("session", "ses", 1))
+    _, findings = ingest_own(own.root, tmp_path / "data")
+    (note,) = findings.notes
+    assert "presentations.csv: not read: ses, only stimulus_id, repetition, session" in note
+
+
 def test_data_without_hemispheres_has_one_column_of_responses(own, tmp_path) -> None:
     own.describe(space="volume")
     neuroids = own.table("sub-01/neuroids.csv").drop(columns=["hemisphere", "vertex"])
