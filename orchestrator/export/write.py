@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,13 +47,20 @@ MESHES: Final = ("fsaverage", "fslr")
 
 @contextmanager
 def temporary_directory(parent: Path, name: str) -> Iterator[Path]:
-    """Yield a new directory that is removed at the end, unless the block has renamed it."""
+    """Yield a new directory that is removed at the end, unless the block has renamed it.
+
+    So is its parent, if it was made for it and is empty.
+    """
+    was_there = parent.exists()
     directory = parent / temporary_name(name)
     directory.mkdir(parents=True)
     try:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        if not was_there:
+            with suppress(OSError):  # it holds models
+                parent.rmdir()
 
 
 @dataclass(frozen=True)

@@ -254,3 +254,18 @@ def test_missing_weights_are_found_before_anything_is_written(
     assert code == 2
     assert "give --weights" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_failed_export_leaves_no_directory(swept: Swept, tmp_path: Path, monkeypatch) -> None:
+    """Where it was there before, it stays."""
+
+    def fails(*_: object) -> None:
+        raise ValueError("a damaged checkpoint; remove it")
+
+    monkeypatch.setattr("orchestrator.export.refit.load_backbone", fails)
+    new, old = tmp_path / "new", tmp_path / "old"
+    old.mkdir()
+    assert swept.export("--trials", swept.tuned.id, "--out", str(new)) == 2
+    assert swept.export("--trials", swept.tuned.id, "--out", str(old)) == 2
+    assert not new.exists()
+    assert list(old.iterdir()) == []
