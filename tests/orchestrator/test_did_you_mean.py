@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.small_shards import write_shards
 from orchestrator.__main__ import main
 from orchestrator.analyze.catalogue import find
 from orchestrator.cli.errors import InputError
@@ -23,13 +24,20 @@ def runs(tmp_path_factory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    directory: Path = tmp_path_factory.mktemp("data")
+    write_shards(directory, ("subj01",), n_images=20, image_size=8)
+    return directory
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("scores --protocol paperr", "there are nested, paper; did you mean 'paper'?"),
         ("scores --protocol nested,Nest", "there are nested, paper; did you mean 'nested'?"),
         ("scores --rois v1v", "did you mean 'V1v'?"),
-        ("scores --rois earyl", "expected early, higher, streams, or any of V1v"),
+        ("scores --rois earyl", "expected early, higher, streams, or any of EBA, V1v, hV4;"),
         ("scores --rois earyl", "did you mean 'early'?"),
         ("scores --rois V1d", "there are EBA, V1v, hV4; did you mean 'V1v'?"),
         ("scores --subjects 11", "there are subj01, subj02; did you mean 'subj01'?"),
@@ -37,19 +45,19 @@ def runs(tmp_path_factory) -> Path:
         ("scores --subjects sbj02", "or names such as subj01; did you mean 'subj02'?"),
         ("scores --by rois", 'Did you mean "roi"?'),
         ("scores --compare contrastve untuned", "; did you mean 'contrastive'?"),
-        ("sweep paper --rois eba", "did you mean 'EBA'?"),
+        ("sweep paper --data DATA --rois eba", "did you mean 'EBA'?"),
         ("sweep paper --subjects 01sub", "did you mean 'subj01'?"),
-        ("evaluate transfer --rois FFA1", "did you mean 'FFA-1'?"),
         ("evaluate transfer --methods regresion", "did you mean 'regression'?"),
         ("analyze layer", "did you mean 'layers'?"),
         ("report --mesh fsaverage7", 'Did you mean "fsaverage'),
     ],
 )
 def test_a_mistyped_value_is_refused_with_the_one_that_was_meant(
-    runs, capsys, monkeypatch, arguments, message
+    runs, data, capsys, monkeypatch, arguments, message
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    assert main([*arguments.split(), "--out", str(runs)]) == 2
+    words = [str(data) if word == "DATA" else word for word in arguments.split()]
+    assert main([*words, "--out", str(runs)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
 

@@ -180,7 +180,7 @@ def test_the_table_of_the_best_fits_a_terminal_of_80_columns() -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=80, color_system=None)
     console.print(best_table(standings(known, records)))
-    assert tuple(SHORT) == PARAMETERS
+    assert set(PARAMETERS) <= set(SHORT)
     assert "…" not in stream.getvalue()
     best = min(known.values(), key=lambda values: values["temperature"])
     [row] = [line for line in stream.getvalue().splitlines() if "0.958" in line]
