@@ -62,7 +62,7 @@ def report(
     places = find_places(out, data)
     inputs = Inputs(places.runs, places.data, protocol)
     written = write_report(inputs, page or places.runs.report, mesh)
-    sys.stdout.write(f"report: {written} ({size_in_megabytes(written):.1f} MB)\n")
+    sys.stdout.write(f"report: {written} ({size_in_megabytes(written):.2f} MB)\n")
     print_strangers(places.runs, Console())
     if places.runs.identity_file.is_file():  # its sweeps are in MLflow
         _log(places.runs, written)

@@ -93,7 +93,7 @@ def _interactive(parts: Sequence[Part]) -> Iterator[Interactive]:
 def _part(inputs: Inputs, analysis: Analysis, mesh: str) -> Part:
     name = analysis.name
     command = f"python -m orchestrator.analyze {name} --out {inputs.runs}"
-    title = name.replace("_", " ").capitalize()
+    title = "ROIs" if name == "rois" else name.replace("_", " ").capitalize()
     path = inputs.result_file(name)
     if not path.is_file():
         return Part(name, title, command, missing=read_missing(inputs.runs, name))

@@ -120,7 +120,7 @@ def _read_responses(
 ) -> HeldOutResponses | str:
     """Read a subject's responses to test images, or say why they can't be read."""
     if not has_data(shard, content):
-        return f"{shard}: no responses with the content that was scored"
+        return f"{shard}: no responses with the content that was scored; give the sweep's --data"
     try:
         return HeldOutResponses.read(shard, hemispheres, verify=False)
     except ValueError as error:

@@ -62,7 +62,8 @@ def read_subject_rois(
     data = str(rois["data"].iloc[0])
     if not has_data(shard, data):
         missing.extend(
-            f"{shard}: no responses with the content that was scored" for _ in rois.index
+            f"{shard}: no responses with the content that was scored; give the sweep's --data"
+            for _ in rois.index
         )
         return
     found = dict(_read(rois, runs, missing))
