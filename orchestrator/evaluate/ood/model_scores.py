@@ -172,7 +172,11 @@ def is_written(path: Path, sources: str) -> bool:
 
 def read_scores(path: Path) -> pa.Table:
     """Read a model's scores; raise ValueError naming a file that is damaged or of other columns."""
-    cure = f"remove {path.parent}, and run python -m orchestrator.evaluate ood again"
+    runs = path.parent.parent
+    cure = (
+        f"remove {path.parent}, and run: python -m orchestrator.evaluate ood --models MODELS "
+        f"--out {runs}"
+    )
     try:
         table = read_parquet(path)
     except (OSError, pa.ArrowException) as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,6 @@ from trainables.data.verification import CURE, naming, read_vertex_table, verify
 from trainables.spec.rois import NSD_SYNTHETIC, Roi
 from trainables.storage.atomic import read_parquet
 from trainables.wording import some
-
-INGEST: Final = "python -m orchestrator.ingest nsd-synthetic SRC --out"
 
 Array = np.ndarray[Any, Any]
 
@@ -125,7 +123,7 @@ def match_models(
     if not found:
         raise InputError(
             f"{data}: holds no NSD-synthetic of {some(missing)}, whose models these are; run "
-            f"{INGEST} {data}"
+            f"python -m orchestrator.ingest nsd-synthetic SRC --out {data}"
         )
     return found, _left_out(missing, by_subject, data)
 

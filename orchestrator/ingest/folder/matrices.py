@@ -133,13 +133,13 @@ def _open_hdf5(path: Path) -> Any:
 
 def _open_zarr(path: Path) -> Any:
     try:
-        import zarr  # an optional dependency
+        from zarr import open as open_zarr  # an optional dependency
     except ImportError as error:
         raise InputError(
             f"{path}: reading it needs zarr; run: pip install 'cortex-sweep[data]'"
         ) from error
     try:
-        found: Any = zarr.open(str(path), mode="r")
+        found: Any = open_zarr(str(path), mode="r")
     except Exception as error:  # zarr raises what its stores raise
         raise InputError(f"{path}: not a readable zarr ({error}); save it again") from error
     if not hasattr(found, "shape"):
