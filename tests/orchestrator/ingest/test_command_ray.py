@@ -66,7 +66,7 @@ def test_a_folder_becomes_shards(layout, local_ray, tmp_path, capsys):
     table = capsys.readouterr().out
     assert "subj01" in table
     assert "subj06" in table
-    assert "10 + 8" in table
+    assert "10 lh + 8 rh" in table
 
 
 def test_images_come_in_row_order_in_small_batches(local_ray, tmp_path):
