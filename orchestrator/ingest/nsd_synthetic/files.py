@@ -26,8 +26,8 @@ from orchestrator.ingest.nsd.settings import BetaVersion, NsdChoices, SpaceName
 from orchestrator.ingest.nsd.spaces import open_space
 from trainables.data.data_directory import DataDirectory, is_there, vertices_file
 from trainables.data.shards import Manifest
+from trainables.spec.rois import NSD_SYNTHETIC
 
-DATASET: Final = "nsdsynthetic"
 FOLDERS: Final[Mapping[str, str]] = {
     "b2": "nsdsyntheticbetas_fithrf",
     "b3": "nsdsyntheticbetas_fithrf_GLMdenoise_RR",
@@ -45,7 +45,7 @@ class SyntheticFiles(NsdFiles):
     @property
     def shard(self) -> str:
         """Name the directory that this subject is written to."""
-        return f"{DATASET}-{self.subject}"
+        return f"{NSD_SYNTHETIC}-{self.subject}"
 
     @property
     def betas(self) -> Path:
@@ -59,7 +59,7 @@ class SyntheticFiles(NsdFiles):
 
     @property
     def _experiment(self) -> Path:
-        return self.source / "nsddata" / "experiments" / DATASET
+        return self.source / "nsddata" / "experiments" / NSD_SYNTHETIC
 
     @property
     def design(self) -> Path:
@@ -83,7 +83,7 @@ class SyntheticFiles(NsdFiles):
 
     @property
     def _stimuli_folder(self) -> Path:
-        return self.source / "nsddata_stimuli" / "stimuli" / DATASET
+        return self.source / "nsddata_stimuli" / "stimuli" / NSD_SYNTHETIC
 
     def count_images(self) -> int:
         """Count the images to check, for the progress bar; 0 where a file can't be read."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
@@ -30,12 +31,13 @@ from orchestrator.ingest.noise_ceilings import (
 from orchestrator.ingest.nsd.files import STIMULI_DATA_SET
 from orchestrator.ingest.nsd.spaces import BetaSpace, open_space
 from orchestrator.ingest.nsd_synthetic.design import read_classes, read_design, stimulus_names
-from orchestrator.ingest.nsd_synthetic.files import DATASET, SyntheticFiles
+from orchestrator.ingest.nsd_synthetic.files import SyntheticFiles
 from orchestrator.ingest.run import show_notes
 from orchestrator.ingest.splits import Split, given_split, split_images
 from orchestrator.ingest.trial_means import Block, MeanRows, TrialMeans, TrialRows, scratch_bytes
 from trainables.data.shards import COORDINATES
 from trainables.data.verification import read_vertex_table
+from trainables.spec.rois import NSD_SYNTHETIC
 
 
 def inspect_synthetic_subject(
@@ -107,7 +109,7 @@ def _hemispheres(files: SyntheticFiles, space: BetaSpace) -> Halves:
         raise InputError(f"{error}") from error
     places, hemispheres = {}, {}
     for side in dict.fromkeys(table["hemisphere"].to_pylist()):
-        part = table.filter(pa.compute.equal(table["hemisphere"], side))
+        part = table.filter(pc.equal(table["hemisphere"], side))
         columns = {
             name: part[name].to_numpy()
             for name in ("fsaverage", *COORDINATES)
@@ -168,7 +170,7 @@ class _Reading:
         n_columns, n_repeated = self._n_columns(), self._n_trials()
         left = noise_left(n_repeated)
         subject = Subject(
-            dataset=DATASET,
+            dataset=NSD_SYNTHETIC,
             subject=self.files.subject,
             shard=self.files.shard,
             images=images,

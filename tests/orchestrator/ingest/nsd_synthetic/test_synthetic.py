@@ -16,8 +16,9 @@ from orchestrator.ingest.simulate.algonauts import plant
 from orchestrator.ingest.simulate.nsd_ground_truth import plan_design
 from orchestrator.ingest.simulate.nsd_synthetic import draw_synthetic
 from orchestrator.ingest.simulate.scenes import compose, render
+from orchestrator.ingest.splits import TEST_SHARE, stimulus_fraction
 from tests.builders.nsd_spaces import write_spaces
-from tests.builders.nsd_synthetic_folder import SETTINGS, Ingested
+from tests.builders.nsd_synthetic_folder import SETTINGS, Ingested, inspect
 from trainables.data.data_directory import stimuli_file
 from trainables.data.loading import read_subject
 from trainables.data.shards import Manifest
@@ -129,3 +130,17 @@ def test_vertices_are_found_again_by_their_places(tmp_path: Path) -> None:
         np.testing.assert_array_equal(volume.find(stored), places)
     with pytest.raises(InputError, match="3 vertices or voxels along an axis"):
         volume.find({**stored, "voxel_k": np.array([0, 1, 3])})
+
+
+def test_images_of_equal_pixels_are_on_one_side(copied: Ingested) -> None:
+    """The subject's own images become blank; by their names alone they would be on both sides."""
+    name = "nsddata_stimuli/stimuli/nsdsynthetic/nsdsynthetic_colorstimuli_subj01.hdf5"
+    with h5py.File(copied.source / name, "r+") as file:
+        file["imgBrick"][:] = 0
+    checked, findings = inspect(copied.source, copied.data)
+    assert findings.complaints == []
+    assert checked is not None
+    names = checked.stimuli[48:]
+    by_name = {stimulus_fraction(one) < TEST_SHARE for one in names}
+    assert by_name == {True, False}
+    assert len(set(checked.split.sides[48:])) == 1
