@@ -16,6 +16,7 @@ from trainables.models.weights import fit, read_state
 from trainables.models.weights_name import weights_name
 from trainables.spec import Backbone
 from trainables.spec.backbone import FILE_BUILDER, SHA256, TIMM
+from trainables.wording import meant
 
 
 def narrow_alexnet(num_classes: int = 1000, width: int = 512) -> nn.Module:
@@ -74,7 +75,7 @@ def build(architecture: str) -> nn.Module:
         raise ValueError(
             f"unknown backbone {architecture!r}; expected one of torchvision's classification "
             f"models (but {' and '.join(WITH_AUXILIARY_OUTPUTS)}), {TIMM}NAME or "
-            f"{sorted(OWN_ARCHITECTURES)}"
+            f"{', '.join(sorted(OWN_ARCHITECTURES))}{meant(architecture, architectures())}"
         )
     network: nn.Module = models.get_model(architecture, weights=None)
     return network

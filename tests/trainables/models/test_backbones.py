@@ -149,7 +149,7 @@ def test_a_file_that_is_not_there_is_asked_for(path) -> None:
 
 
 def test_an_unknown_backbone_is_refused_with_what_there_is() -> None:
-    with pytest.raises(ValueError, match=r"unknown backbone 'alexent'; .*narrow-alexnet"):
+    with pytest.raises(ValueError, match=r"'alexent'; .*narrow-alexnet; did you mean 'alexnet'\?$"):
         build("alexent")
 
 
