@@ -1,27 +1,26 @@
 """Each operation on either device's path equals the formula it stands for.
 
-The path of a GPU runs here too, on tensors of the CPU that say that they are on a GPU.
+The path of a GPU runs here too, on a pretended one.
 """
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.builders.pretended_cuda import pretended_cuda
 from trainables.compute import linear_algebra
 
 N, M, K = 21, 6, 4
 
 
-class SaysCuda(Tensor):
-    """A tensor of the CPU whose operations take the path of a GPU."""
-
-    is_cuda = True
-
-
 @pytest.fixture(params=["cpu", "gpu"])
 def on(request):
     """Give a tensor to the path under test."""
-    return lambda x: x.clone().as_subclass(SaysCuda) if request.param == "gpu" else x.clone()
+    if request.param == "cpu":
+        yield torch.clone
+        return
+    with pretended_cuda():
+        yield lambda x: x.to("cuda")
 
 
 def normal(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -34,7 +33,7 @@ def symmetric() -> Tensor:
 
 
 def equal(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found.as_subclass(Tensor), expected)
+    torch.testing.assert_close(found.cpu(), expected)
 
 
 def test_a_gram_matrix_is_added_to_the_lower_triangle(on):
@@ -55,7 +54,7 @@ def test_a_gram_matrix_needs_no_whole_blocks(on, monkeypatch):
 
 def test_a_decomposition_gives_the_matrix_back_with_ascending_values(on):
     A = symmetric()
-    values, vectors = (part.as_subclass(Tensor) for part in linear_algebra.decompose(on(A)))
+    values, vectors = (part.cpu() for part in linear_algebra.decompose(on(A)))
     equal(vectors * values @ vectors.T, A)
     equal(values, torch.linalg.eigvalsh(A))
 
@@ -63,9 +62,7 @@ def test_a_decomposition_gives_the_matrix_back_with_ascending_values(on):
 def test_the_largest_need_only_the_lower_triangle(on):
     A = symmetric()
     spoilt = A.tril() + torch.full((N, N), 7.0, dtype=torch.float64).triu(1)
-    values, vectors = (
-        part.as_subclass(Tensor) for part in linear_algebra.largest_of(on(spoilt), K)
-    )
+    values, vectors = (part.cpu() for part in linear_algebra.largest_of(on(spoilt), K))
     assert vectors.shape == (N, K)
     equal(values, torch.linalg.eigvalsh(A)[-K:])
     equal(A @ vectors, vectors * values)
@@ -73,7 +70,7 @@ def test_the_largest_need_only_the_lower_triangle(on):
 
 def test_an_orthonormal_basis_and_its_coefficients_give_the_matrix_back(on):
     A = normal(N, K)
-    Q, R = (part.as_subclass(Tensor) for part in linear_algebra.orthonormal(on(A)))
+    Q, R = (part.cpu() for part in linear_algebra.orthonormal(on(A)))
     assert Q.shape == (N, K)
     equal(Q.T @ Q, torch.eye(K, dtype=torch.float64))
     equal(Q @ R, A)
