@@ -6,6 +6,7 @@ or more, and the ceiling is then that of the test images, by how many trials eac
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.values import MOST, integer, shortened
 from orchestrator.ingest.arrays import listed, open_array, read_noise_ceiling
 
+Numbers = int | NDArray[np.floating[Any]]
 MOST_TRIALS: Final = 1000
 """More trials an image are no data set's: the number was a count of images."""
 MIN_REPEATS: Final = 2
@@ -86,6 +88,40 @@ def describe_formula(estimate: str, n_images: int, left: float) -> str:
     return f"r = √(s² / (s² + m)); {how}; m = {left:.6g}, the mean of 1 / trials of test images"
 
 
+@dataclass
+class VarianceSums:
+    """Sums over repeated images, of n trials with the mean m: numbers, or (n_vertices,) each."""
+
+    n_images: Numbers
+    n_trials: Numbers
+    """Σ n."""
+    n_squared: Numbers
+    """Σ n²."""
+    within: Numbers
+    """Σ over trials of (x - m)²."""
+    total: Numbers
+    """Σ n m."""
+    between: Numbers
+    """Σ n m²."""
+
+
+def ncsnr_by_variance(sums: VarianceSums) -> NDArray[np.float64]:
+    """Estimate ncsnr by analysis of variance: (n_vertices,); NaN without enough images.
+
+    The noise variance is pooled within images, Σ (n - 1) variance / Σ (n - 1), which for equal n is
+    the mean over images. The signal variance is the total variance less the noise's, at least 0,
+    without the bias of few images.
+    """
+    n = np.asarray(sums.n_trials, np.float64)
+    images = np.asarray(sums.n_images, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        noise = sums.within / (n - images)
+        between = sums.between - np.square(sums.total) / n
+        signal = (between - (images - 1) * noise) / (n - sums.n_squared / n)
+        is_known = (images >= MIN_IMAGES) & (noise > 0)
+        return np.where(is_known, np.sqrt(np.maximum(signal, 0) / noise), np.nan)
+
+
 class RepeatStatistics:
     """Accumulate the trials of repeated images, one image after another, to estimate ncsnr.
 
@@ -93,14 +129,15 @@ class RepeatStatistics:
     """
 
     def __init__(self, n_vertices: int) -> None:
-        self.n_images = 0
-        """Images with two trials or more."""
-        self._n_trials = 0
-        self._n_squared = 0
-        self._within, self._sum, self._between = np.zeros((3, n_vertices))
+        self._sums = VarianceSums(0, 0, 0, *np.zeros((3, n_vertices)))
         self._left_in_halves = 0.0
         self._halves = np.zeros((5, n_vertices))
         """Sums of a, b, a², b² and ab, for means a and b of an image's even and odd trials."""
+
+    @property
+    def n_images(self) -> int:
+        """Count the images with two trials or more."""
+        return int(self._sums.n_images)
 
     def add(self, trials: NDArray[np.floating[Any]]) -> None:
         """Add an image's trials: (n_trials, n_vertices); one trial alone adds nothing."""
@@ -109,32 +146,20 @@ class RepeatStatistics:
             return
         exact = trials.astype(np.float64)
         mean = exact.mean(axis=0)
-        self.n_images += 1
-        self._n_trials += n
-        self._n_squared += n**2
-        self._within += np.square(exact - mean).sum(axis=0)
-        self._sum += n * mean
-        self._between += n * mean**2
+        self._sums.n_images += 1
+        self._sums.n_trials += n
+        self._sums.n_squared += n**2
+        self._sums.within += np.square(exact - mean).sum(axis=0)
+        self._sums.total += n * mean
+        self._sums.between += n * mean**2
         half = n // 2
         a, b = (exact[start : 2 * half : 2].mean(axis=0) for start in (0, 1))
         self._left_in_halves += 1 / half
         self._halves += np.stack([a, b, a * a, b * b, a * b])
 
     def ncsnr(self) -> NDArray[np.float64]:
-        """Estimate ncsnr by analysis of variance: (n_vertices,); NaN without enough images.
-
-        The noise variance is pooled within images, Σ (n - 1) variance / Σ (n - 1), which for equal
-        n is the mean over images. The signal variance is the total variance less the noise's, at
-        least 0, without the bias of few images.
-        """
-        n, images = self._n_trials, self.n_images
-        if images < MIN_IMAGES:
-            return np.full(self._sum.shape, np.nan)
-        noise = self._within / (n - images)
-        between = self._between - self._sum**2 / n
-        signal = (between - (images - 1) * noise) / (n - self._n_squared / n)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(noise > 0, np.sqrt(np.maximum(signal, 0) / noise), np.nan)
+        """Estimate ncsnr by analysis of variance; see `ncsnr_by_variance`."""
+        return ncsnr_by_variance(self._sums)
 
     def ncsnr_of_halves(self) -> NDArray[np.float64]:
         """Estimate ncsnr from the correlation over images of two halves of their trials.
@@ -143,7 +168,7 @@ class RepeatStatistics:
         harmonic mean of the trials in a half. (n_vertices,), 0 for a negative correlation.
         """
         if self.n_images < MIN_IMAGES:
-            return np.full(self._sum.shape, np.nan)
+            return np.full(self._halves.shape[1], np.nan)
         a, b, aa, bb, ab = self._halves / self.n_images
         left = self._left_in_halves / self.n_images
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -58,7 +58,7 @@ def prepare(root: Path, scratch: Path, subject: int = 1, **options) -> Subject:
     assert checked.preparation is not None
     ready = checked.preparation.run(scratch, seen.append)
     assert sum(seen) == checked.preparation.n_bytes
-    written = sum(path.stat().st_size for path in scratch.iterdir())
+    written = sum(path.stat().st_size for path in scratch.rglob("*.float32"))
     assert written == checked.preparation.n_scratch_bytes
     return ready
 

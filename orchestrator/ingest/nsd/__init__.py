@@ -1,6 +1,7 @@
 """Reader of the Natural Scenes Dataset as released: betas of every space, ROIs, ceilings."""
 
 __all__ = [
+    "ceilings",
     "command",
     "design",
     "families",

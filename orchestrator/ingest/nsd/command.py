@@ -10,6 +10,7 @@ from orchestrator.cli.arguments import NameList
 from orchestrator.cli.selection import Subjects
 from orchestrator.ingest.nsd.settings import (
     BetaVersion,
+    CeilingChoice,
     NsdChoices,
     NsdSplit,
     Repeats,
@@ -50,6 +51,13 @@ class NsdOptions:
     ] = None
     """Families of ROIs by the names of their files, such as prf-visualrois,Kastner2015,HCP_MMP1; or
     all."""
+    ceiling: Annotated[
+        CeilingChoice | None,
+        Parameter(
+            help="Noise ceilings: from the released ncsnr, or estimated from repeated images.",
+            show_default="released, else estimated, else none",
+        ),
+    ] = None
     image_size: ImageSize = 224
     """Width and height that images are resized to, without a crop."""
     cpus: Cpus = None
@@ -67,8 +75,9 @@ def nsd(
     """Read the Natural Scenes Dataset as released into one directory of shards per subject.
 
     Betas are z-scored within each session, then averaged over the trials of an image, in one pass
-    and little memory. Noise ceilings come from the released ncsnr. Everything else is checked
-    first, as by `algonauts`. Shards are written to DATA/nsd-subj01, DATA/nsd-subj02 …
+    and little memory. Noise ceilings come from the released ncsnr, or from repeated images where it
+    is missing. Everything else is checked first, as by `algonauts`. Shards are written to
+    DATA/nsd-subj01, DATA/nsd-subj02 …
     """
     from orchestrator.ingest.nsd.files import find_subjects
     from orchestrator.ingest.nsd.run import ingest_nsd
@@ -80,6 +89,7 @@ def nsd(
         options.vertices,
         options.families,
         options.sessions,
+        options.ceiling,
     )
     files = find_subjects(source, options.subjects, choices)
     settings = Settings(options.split, options.image_size, is_simulated=is_simulated(source))

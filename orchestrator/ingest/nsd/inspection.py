@@ -12,15 +12,15 @@ from orchestrator.cli.errors import InputError
 from orchestrator.ingest.checked import Findings, Hemisphere, Preparation, Responses, Subject
 from orchestrator.ingest.copies import inspect_images
 from orchestrator.ingest.image_places import StackedImage, count_stacked
+from orchestrator.ingest.nsd.ceilings import Estimated, Released, ceilings_of_means, find_ncsnr
 from orchestrator.ingest.nsd.design import Design, read_design
 from orchestrator.ingest.nsd.files import DATASET, STIMULI_DATA_SET, NsdFiles
-from orchestrator.ingest.nsd.ncsnr import FORMULA, ceilings_of_means
 from orchestrator.ingest.nsd.rois import Rois
 from orchestrator.ingest.nsd.rows import Rows, plan_rows
 from orchestrator.ingest.nsd.selection import carry_regions, choose_vertices
 from orchestrator.ingest.nsd.spaces import BetaSpace, Vertices, open_space
 from orchestrator.ingest.run import show_notes
-from orchestrator.ingest.trial_means import MeanRows, TrialMeans, scratch_bytes
+from orchestrator.ingest.trial_means import Block, MeanRows, TrialMeans, scratch_bytes
 from trainables.data.shards import TEST
 from trainables.wording import some
 
@@ -38,7 +38,7 @@ def inspect_nsd_subject(
     space = open_space(files)
     space.inspect(n_trials, findings)
     vertices, rois = _choose(files, space, findings)
-    ncsnr = space.read_ncsnr(findings)
+    ncsnr = find_ncsnr(files, space, design, findings)
     rows = None
     if design is not None and n_trials is not None:
         rows = findings.attempt(plan_rows, files, design, split, files.choices.repeats)
@@ -100,7 +100,7 @@ class _Reading:
     rows: Rows
     vertices: Vertices
     rois: Rois
-    ncsnr: Mapping[str, NDArray[Any]] | None
+    ncsnr: Released | Estimated | None
 
     def planned(self, images: tuple[StackedImage, ...]) -> Subject:
         """Describe the subject as if no vertex were dropped, with the pass that is to be made."""
@@ -112,39 +112,58 @@ class _Reading:
             shard=self.files.shard,
             images=images,
             stimuli=self.rows.stimuli,
-            hemispheres=self._hemispheres(self.vertices, {}),
+            hemispheres=self._hemispheres(self.vertices, self._released(), {}),
             responses=_not_read,
             split=self.rows.split,
             source=self.files.digest(),
-            noise_ceiling_formula=FORMULA if self.ncsnr else None,
+            noise_ceiling_formula=self.ncsnr.formula if self.ncsnr else None,
         )
         preparation = Preparation(
             n_bytes=4 * n_trials * sum(n_columns.values()),
-            n_scratch_bytes=scratch_bytes(len(self.rows.images), n_columns),
+            n_scratch_bytes=scratch_bytes(self._n_scratch_rows(), n_columns),
             run=lambda scratch, advance: self.read(subject, scratch, advance),
         )
         return replace(subject, preparation=preparation)
 
     def read(self, subject: Subject, scratch: Path, advance: Callable[[int], None]) -> Subject:
         """Average the trials of each image; drop the vertices that lack one, and say how many."""
-        means = TrialMeans(scratch, self._n_columns(), self.rows.trials)
-        means.read(
-            lambda session: self.space.read(session, self.vertices),
-            lambda session, block: advance(block.values.nbytes),
-        )
+        n_columns, ncsnr, repeated = self._n_columns(), self._released(), None
+        means = TrialMeans(scratch, n_columns, self.rows.trials)
+        if isinstance(self.ncsnr, Estimated):
+            repeated = self.ncsnr.started(scratch / "repeats", n_columns)
+
+        def watch(session: int, block: Block) -> None:
+            if repeated is not None:
+                repeated.add(session, block)
+            advance(block.values.nbytes)
+
+        means.read(lambda session: self.space.read(session, self.vertices), watch)
+        if repeated is not None:
+            ncsnr = repeated.ncsnr()
         complete = {side: rows.complete() for side, rows in means.rows().items()}
+        known = {side: values[complete[side].columns] for side, values in ncsnr.items()}
         kept = {side: self.vertices[side][rows.columns] for side, rows in complete.items()}
         self._require_any(kept)
         show_notes([*self._notes(complete), *self.space.notes()])
         return replace(
             subject,
-            hemispheres=self._hemispheres(kept, complete),
+            hemispheres=self._hemispheres(kept, known, complete),
             responses=lambda: complete,
             preparation=None,
         )
 
     def _n_columns(self) -> dict[str, int]:
         return {side: len(vertices) for side, vertices in self.vertices.items()}
+
+    def _n_scratch_rows(self) -> int:
+        n_repeated = self.ncsnr.images.n_rows if isinstance(self.ncsnr, Estimated) else 0
+        return len(self.rows.images) + n_repeated
+
+    def _released(self) -> dict[str, NDArray[Any]]:
+        """Return the released ncsnr of each column; empty where it is estimated, or unknown."""
+        if not isinstance(self.ncsnr, Released):
+            return {}
+        return {side: self.ncsnr.ncsnr[side][chosen] for side, chosen in self.vertices.items()}
 
     def _require_any(self, kept: Vertices) -> None:
         empty = [side for side, vertices in kept.items() if not len(vertices)]
@@ -169,7 +188,10 @@ class _Reading:
         return lines
 
     def _hemispheres(
-        self, vertices: Vertices, means: Mapping[str, MeanRows]
+        self,
+        vertices: Vertices,
+        ncsnr: Mapping[str, NDArray[Any]],
+        means: Mapping[str, MeanRows],
     ) -> dict[str, Hemisphere]:
         """Describe the hemispheres with some vertices; means: of them, none before the pass."""
         regions = carry_regions(self.rois.regions, vertices).regions
@@ -182,22 +204,22 @@ class _Reading:
                 n_vertices=len(chosen),
                 regions=regions[side],
                 fsaverage=fsaverage,
-                noise_ceiling=self._ceilings(side, chosen, means.get(side)),
+                noise_ceiling=self._ceilings(ncsnr.get(side), means.get(side)),
                 coordinates=named,
             )
         return found
 
     def _ceilings(
-        self, side: str, vertices: NDArray[np.int32], means: MeanRows | None
+        self, ncsnr: NDArray[Any] | None, means: MeanRows | None
     ) -> NDArray[np.float32] | None:
         """Compute the noise ceilings of the test images; before the pass, as if all were valid."""
-        if self.ncsnr is None:
+        if ncsnr is None:
             return None
         counts = self.rows.trials.counts()[np.array(self.rows.split.sides) == TEST]
-        is_valid = np.ones((counts.shape[1], len(vertices)), bool)
+        is_valid = np.ones((counts.shape[1], len(ncsnr)), bool)
         if means is not None:
             is_valid = means.is_valid[:, means.columns]
-        return ceilings_of_means(self.ncsnr[side][vertices], counts, is_valid)
+        return ceilings_of_means(ncsnr, counts, is_valid)
 
 
 def _not_read() -> Responses:

@@ -14,6 +14,7 @@ BETA_FOLDERS: Final[Mapping[BetaVersion, str]] = {
 """The folder of each version of the betas."""
 NsdSplit = Literal["shared1000", "special515", "algonauts", "stimulus"]
 Repeats = Literal["mean", "first"]
+CeilingChoice = Literal["released", "estimated", "none"]
 VertexChoice = Literal["nsdgeneral", "rois", "all"]
 
 
@@ -29,6 +30,8 @@ class NsdChoices:
     """ROI families by name; None for the usual ones that are there."""
     sessions: tuple[int, ...] | None = None
     """Numbers of sessions, from 1; None for all that are there."""
+    ceiling: CeilingChoice | None = None
+    """Where ncsnr is from; None for its files where they are there, else for repeated trials."""
 
     def record(self) -> dict[str, str]:
         """Name the choices as the manifest records them."""
@@ -39,4 +42,5 @@ class NsdChoices:
             "vertices": self.vertices,
             "families": "usual" if self.families is None else ",".join(self.families),
             "sessions": "all" if self.sessions is None else ",".join(map(str, self.sessions)),
+            "ceiling": self.ceiling or "usual",
         }

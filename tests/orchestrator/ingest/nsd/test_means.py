@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from orchestrator.ingest.noise_ceilings import RepeatStatistics, ceiling_of
 from orchestrator.ingest.nsd.files import find_subjects
 from orchestrator.ingest.nsd.settings import NsdChoices
 from orchestrator.ingest.simulate.nsd_ground_truth import plan_design, plant_nsd
@@ -13,6 +14,8 @@ from tests.builders import algonauts_ingest
 from tests.builders.nsd_folder import (
     SETTINGS,
     betas_folder,
+    check,
+    inspect,
     mean_by_hand,
     mesh_labels,
     nsdgeneral,
@@ -127,12 +130,43 @@ def test_ceilings_are_those_of_the_trials_that_a_vertex_has(folder, tmp_path):
     assert "m: mean over test images of 1 / trials" in subject.noise_ceiling_formula
 
 
-def test_without_ncsnr_there_are_no_ceilings(folder, tmp_path):
+def without_ncsnr(folder):
     for side in HEMISPHERES:
         (betas_folder(folder) / f"{side}.ncsnr.mgh").unlink()
-    subject = prepare(folder, tmp_path / "scratch")
-    assert subject.hemispheres["lh"].noise_ceiling is None
-    assert subject.noise_ceiling_formula is None
+    return folder
+
+
+@pytest.mark.parametrize("repeats", ["mean", "first"])
+def test_without_ncsnr_ceilings_are_estimated_from_repeats(folder, tmp_path, repeats):
+    """From all trials, whatever of them the rows are made of; planted ncsnr are in their order."""
+    subject = prepare(without_ncsnr(folder), tmp_path / "scratch", repeats=repeats)
+    shown_images = np.concatenate(shown(folder))
+    for side, planted in plant_nsd(1, plan_design(SETTINGS), SETTINGS).items():
+        half = subject.hemispheres[side]
+        columns = np.searchsorted(planted.cortex.fsaverage, half.fsaverage)
+        whole = ~np.isin(columns, planted.invalid)
+        trials = np.concatenate(zscored_sessions(folder, side))[:, half.fsaverage[whole]]
+        statistics = RepeatStatistics(whole.sum())
+        for image in range(shown_images.max() + 1):
+            statistics.add(trials[shown_images == image])
+        expected = ceiling_of(statistics.ncsnr(), 1 / 3 if repeats == "mean" else 1)
+        np.testing.assert_allclose(half.noise_ceiling[whole], expected, rtol=1e-4, atol=1e-4)
+        assert np.corrcoef(half.noise_ceiling, planted.ncsnr[columns])[0, 1] > 0.6
+    assert "within 60 repeated images" in subject.noise_ceiling_formula
+
+
+def test_the_choice_of_ceilings_is_kept(folder, released, tmp_path):
+    assert inspect(released, ceiling="none").hemispheres["lh"].noise_ceiling is None
+    estimated = inspect(released, ceiling="estimated")
+    assert "repeated images" in estimated.noise_ceiling_formula
+    (complaint,) = check(without_ncsnr(folder), ceiling="released").complaints
+    assert complaint.endswith(
+        "no ncsnr; download it, or use --ceiling estimated, from repeated images"
+    )
+    (complaint,) = check(folder, ceiling="estimated", sessions=(1,)).complaints
+    assert "expected at least 10 for --ceiling estimated; read more --sessions" in complaint
+    findings = check(folder, sessions=(1,))
+    assert any("no noise ceilings: no ncsnr, and " in note for note in findings.notes)
 
 
 @pytest.mark.parametrize("vertices", ["all", "rois"])

@@ -5,12 +5,8 @@ import pytest
 
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.noise_ceilings import ceiling_of
-from orchestrator.ingest.nsd.ncsnr import (
-    ceilings_of_means,
-    noise_left_by_vertex,
-    read_surface_ncsnr,
-    read_volume_ncsnr,
-)
+from orchestrator.ingest.nsd.ceilings import ceilings_of_means, noise_left_by_vertex
+from orchestrator.ingest.nsd.ncsnr import read_surface_ncsnr, read_volume_ncsnr
 from tests.builders.nsd_spaces import SHAPE, write_mgh, write_nifti
 
 
