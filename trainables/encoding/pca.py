@@ -4,6 +4,9 @@ With K = X_c X_cᵀ = U diag(w) Uᵀ, centred on the training rows and cut to it
 eigenvalues, the PCA scores of the training rows are U √w, and those of rows whose Gram matrix with
 the training rows is B are B U / √w. A layer of few features has them from X_cᵀ X_c = V diag(w) Vᵀ
 sooner: U = X_c V / √w.
+
+Where images have weights n, their numbers of trials, components and fits are those of n equal rows
+each: means are weighted, and training rows multiplied by √n, so that U has the rows √n of theirs.
 """
 
 from collections.abc import Iterable
@@ -107,52 +110,91 @@ class PrincipalComponents:
 
 
 def principal_components(
-    layer: Layer, train: Tensor, test: Tensor, n_components: int, numerics: Numerics = FAST
+    layer: Layer,
+    train: Tensor,
+    test: Tensor,
+    n_components: int,
+    numerics: Numerics = FAST,
+    weights: Tensor | None = None,
 ) -> PrincipalComponents:
     """Find the n_components (at most n_train − 1) of largest variance of the training rows.
 
-    train, test: row numbers. Components whose variance is rounding error of the layer's products
+    train, test: row numbers. weights: (n_train,) float64, how often each training row counts; None:
+    once. Components whose variance is rounding error of the layer's products
     are dropped: their exact counterparts predict nothing.
     """
     if isinstance(layer, FewFeatures):
-        return _of_features(layer, train, test, n_components, numerics)
-    return _of_images(layer, train, test, n_components, numerics)
+        return _of_features(layer, (train, test), n_components, numerics, weights)
+    return _of_images(layer, (train, test), n_components, numerics, weights)
+
+
+def mean_of_rows(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Average rows: (n, …) -> (…), each as often as its weight, (n,), says; None: once."""
+    if weights is None:
+        return values.mean(dim=0)
+    share = (weights / weights.sum()).to(values.dtype)
+    return multiply(share[None], values)[0]
+
+
+def root_weighted(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Multiply rows, (n, n_columns), by the square roots of their weights, (n,); None: 1."""
+    if weights is None:
+        return values
+    return values * weights.sqrt().to(values.dtype)[:, None]
 
 
 def _of_images(
-    K: Tensor, train: Tensor, test: Tensor, n_components: int, numerics: Numerics
+    K: Tensor,
+    rows: tuple[Tensor, Tensor],
+    n_components: int,
+    numerics: Numerics,
+    weights: Tensor | None,
 ) -> PrincipalComponents:
+    train, test = rows
     K_train, K_test = K[train[:, None], train], K[test[:, None], train]
-    variances, vectors, mean = decompose_images(K_train, n_components, numerics)
+    variances, vectors, mean = decompose_images(K_train, n_components, numerics, weights)
     K_test -= mean
     K_test -= K_test.mean(dim=1, keepdim=True)
-    scores = multiply(K_test, vectors) / (variances * variances[:1]).sqrt()
+    on_images = root_weighted(vectors, weights)
+    scores = multiply(K_test, on_images) / (variances * variances[:1]).sqrt()
     return PrincipalComponents(variances, vectors.float(), _centre_scores(scores).float())
 
 
 def decompose_images(
-    K_train: Tensor, n_components: int, numerics: Numerics = FAST
+    K_train: Tensor,
+    n_components: int,
+    numerics: Numerics = FAST,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Decompose the Gram matrix of training rows, which is centred in place.
 
-    K_train: (n_train, n_train) float64. Returns w, (k,), U, (n_train, k), and the means of the
+    K_train: (n_train, n_train) float64. weights: (n_train,), or None. Returns w, (k,), U,
+    (n_train, k), and the means of the
     columns of K_train before it was centred, all float64.
     """
-    floor = _floor(K_train.diagonal())
-    mean = K_train.mean(dim=0)
+    floor = _floor(K_train.diagonal() if weights is None else K_train.diagonal() * weights)
+    mean = mean_of_rows(K_train, weights)
     K_train -= mean
-    K_train -= (mean - mean.mean())[:, None]
+    total = mean.mean() if weights is None else mean_of_rows(mean[:, None], weights)
+    K_train -= (mean - total)[:, None]
+    if weights is not None:
+        K_train *= weights.sqrt()
+        K_train *= weights.sqrt()[:, None]
     variances, vectors = leading_components(K_train, n_components, numerics)
     kept = _n_kept(variances, floor, len(K_train))
     return variances[:kept], vectors[:, :kept], mean
 
 
 def _of_features(
-    layer: FewFeatures, train: Tensor, test: Tensor, n_components: int, numerics: Numerics
+    layer: FewFeatures,
+    rows: tuple[Tensor, Tensor],
+    n_components: int,
+    numerics: Numerics,
+    weights: Tensor | None,
 ) -> PrincipalComponents:
-    X_train, X_test = layer.X[train], layer.X[test]
-    mean = X_train.mean(dim=0)
-    variances, vectors = decompose_features(X_train, n_components, numerics)
+    X_train, X_test = (layer.X[one] for one in rows)
+    mean = mean_of_rows(X_train, weights)
+    variances, vectors = decompose_features(X_train, n_components, numerics, weights)
     X_test -= mean
     scores = multiply(X_test, vectors) / variances[:1].sqrt()
     train_vectors = multiply(X_train, vectors) / variances.sqrt()
@@ -160,14 +202,21 @@ def _of_features(
 
 
 def decompose_features(
-    X_train: Tensor, n_components: int, numerics: Numerics = FAST
+    X_train: Tensor,
+    n_components: int,
+    numerics: Numerics = FAST,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Decompose the features of training rows, which are centred in place.
+    """Decompose the features of training rows, which are centred and weighted in place.
 
-    X_train: (n_train, n_features) float64. Returns w, (k,), and V, (n_features, k), float64.
+    X_train: (n_train, n_features) float64. weights: (n_train,), or None. Returns w, (k,), and V,
+    (n_features, k), float64.
     """
-    floor = _floor(X_train.square().sum(dim=1))
-    X_train -= X_train.mean(dim=0)
+    squares = X_train.square().sum(dim=1)
+    floor = _floor(squares if weights is None else squares * weights)
+    X_train -= mean_of_rows(X_train, weights)
+    if weights is not None:
+        X_train *= weights.sqrt()[:, None]
     C = X_train.new_zeros(X_train.shape[1], X_train.shape[1])
     add_gram(C, X_train.T.contiguous())
     variances, vectors = leading_components(C.tril() + C.tril(-1).T, n_components, numerics)

@@ -37,6 +37,9 @@ class Split:
     """Rows that r is not measured on; ``nested`` and ``clean`` may still choose and fit on them."""
     n_clean: int | None = None
     """Number of rows of ``clean``; None: CLEAN_SHARE of the training rows."""
+    n_trials: Rows | None = None
+    """(n_rows,) trials that each row's responses are the mean of, and each of which a fit counts as
+    a row of its own; None: a fit counts each image once."""
 
     @property
     def clean(self) -> Rows:
@@ -61,6 +64,12 @@ class Split:
     def _measured(self, rows: Rows) -> Rows:
         return rows[~np.isin(rows, self.unmeasured)]
 
+    def weights(self, rows: Rows) -> Tensor | None:
+        """Return how often a fit counts each of the rows: (n,) float64; None: once."""
+        if self.n_trials is None:
+            return None
+        return torch.from_numpy(self.n_trials[rows].astype(np.float64))
+
     def rows_for(self, protocol: Protocol) -> Rows:
         """List the rows that a protocol uses."""
         if protocol in REFITTED:
@@ -80,7 +89,8 @@ class Split:
             np.searchsorted(rows, side[np.isin(side, rows)])
             for side in (self.train, self.test, self.unmeasured)
         )
-        return rows, Split(train, test, self.n_images, unmeasured, len(self.clean))
+        n_trials = None if self.n_trials is None else self.n_trials[rows]
+        return rows, Split(train, test, self.n_images, unmeasured, len(self.clean), n_trials)
 
 
 def contiguous_folds(rows: Rows, n_folds: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -141,23 +151,23 @@ def score_layer(
 def _score_nested(
     layer: Layer, Y: Tensor, split: Split, encoding: Encoding, numerics: Numerics
 ) -> LayerScores:
-    return _score_refitted(layer, Y, (split.train, split.test), encoding, numerics)
+    return _score_refitted(layer, Y, split, split.train, encoding, numerics)
 
 
 def _score_clean(
     layer: Layer, Y: Tensor, split: Split, encoding: Encoding, numerics: Numerics
 ) -> LayerScores:
-    return _score_refitted(layer, Y, (split.clean, split.test), encoding, numerics)
+    return _score_refitted(layer, Y, split, split.clean, encoding, numerics)
 
 
 def _score_refitted(
-    layer: Layer, Y: Tensor, rows: tuple[Rows, Rows], encoding: Encoding, numerics: Numerics
+    layer: Layer, Y: Tensor, split: Split, fitted: Rows, encoding: Encoding, numerics: Numerics
 ) -> LayerScores:
-    """Choose alpha within the first rows, fit on all of them, and measure r on the others."""
-    fitted, measured = rows
-    alpha, choice = _cross_validate(layer, Y, fitted, encoding, numerics)
-    train, test = torch.from_numpy(fitted), torch.from_numpy(measured)
-    refit = Fold.fit(layer, train, test, encoding.n_components, numerics)
+    """Choose alpha within the fitted rows, fit on all of them, and measure r on the test rows."""
+    alpha, choice = _cross_validate(layer, Y, split, fitted, encoding, numerics)
+    train, test = torch.from_numpy(fitted), torch.from_numpy(split.test)
+    weights = split.weights(fitted)
+    refit = Fold.fit(layer, train, test, encoding.n_components, numerics, weights)
     r = correlate_each(refit, Y, alpha)
     return LayerScores(torch.where(r.isnan(), torch.nan, alpha), choice, r, refit)
 
@@ -165,14 +175,14 @@ def _score_refitted(
 def _score_paper(
     layer: Layer, Y: Tensor, split: Split, encoding: Encoding, numerics: Numerics
 ) -> LayerScores:
-    alpha, r = _cross_validate(layer, Y, split.test, encoding, numerics)
+    alpha, r = _cross_validate(layer, Y, split, split.test, encoding, numerics)
     return LayerScores(alpha, r, r)
 
 
 def _score_released(
     layer: Layer, Y: Tensor, split: Split, encoding: Encoding, numerics: Numerics
 ) -> LayerScores:
-    alpha, r = _cross_validate(layer, Y, split.released, encoding, numerics)
+    alpha, r = _cross_validate(layer, Y, split, split.released, encoding, numerics)
     return LayerScores(alpha, r, r)
 
 
@@ -186,12 +196,13 @@ _SCORERS: Final[dict[Protocol, _Scorer]] = {
 
 
 def _cross_validate(
-    layer: Layer, Y: Tensor, rows: Rows, encoding: Encoding, numerics: Numerics
+    layer: Layer, Y: Tensor, split: Split, rows: Rows, encoding: Encoding, numerics: Numerics
 ) -> tuple[Tensor, Tensor]:
     """Return each vertex's alpha of highest mean r over folds, and that mean r."""
     total = torch.zeros(len(encoding.alphas), Y.shape[1], dtype=torch.float64, device=Y.device)
     for training, held_out in contiguous_folds(rows, encoding.n_folds):
-        fold = Fold.fit(layer, training, held_out, encoding.n_components, numerics)
+        weights = split.weights(training.numpy())
+        fold = Fold.fit(layer, training, held_out, encoding.n_components, numerics, weights)
         total += correlate(fold, Y, encoding.alphas)  # NaN in one fold is NaN in the mean
     best = total.nan_to_num(nan=-torch.inf).argmax(dim=0)
     r = total.gather(0, best[None])[0] / encoding.n_folds

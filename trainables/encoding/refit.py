@@ -14,7 +14,14 @@ from torch import Tensor
 
 from trainables.compute.linear_algebra import multiply
 from trainables.compute.numerics import FAST, Numerics
-from trainables.encoding.pca import FewFeatures, Layer, decompose_features, decompose_images
+from trainables.encoding.pca import (
+    FewFeatures,
+    Layer,
+    decompose_features,
+    decompose_images,
+    mean_of_rows,
+    root_weighted,
+)
 from trainables.encoding.readout import Projection, Readout
 
 Chunks = Callable[[], Iterable[Tensor]]
@@ -30,6 +37,8 @@ class FittedPca:
     """w: (k,) float64."""
     vectors: Tensor
     """U: (n_fitted, k) float64."""
+    weights: Tensor | None = None
+    """(n_fitted,) float64, how often each image counts; None: once."""
 
     def fit_readout(self, Y: Tensor, alphas: Tensor) -> Readout:
         """Fit ridge regression at each vertex's own alpha: C = √w / (w + α) Uᵀ Y_c.
@@ -38,39 +47,50 @@ class FittedPca:
         NaN, the mean response is predicted.
         """
         responses = Y.double()
-        mean = responses.mean(dim=0)
-        products = multiply(self.vectors.T.contiguous(), responses - mean)
+        mean = mean_of_rows(responses, self.weights)
+        deviations = root_weighted(responses - mean, self.weights)
+        products = multiply(self.vectors.T.contiguous(), deviations)
         weights = self.variances.sqrt()[:, None] / (self.variances[:, None] + alphas)
         return Readout.of((products * weights).nan_to_num(nan=0.0), mean)
 
 
 def fit_pca(
-    layer: Layer, chunks: Chunks, rows: Tensor, n_components: int, numerics: Numerics = FAST
+    layer: Layer,
+    chunks: Chunks,
+    rows: Tensor,
+    n_components: int,
+    numerics: Numerics = FAST,
+    weights: Tensor | None = None,
 ) -> FittedPca:
     """Fit a PCA to images. layer: of all images, as `pca.read_layer` reads it. rows: those fitted.
 
+    weights: (n_fitted,) float64, how often each of them counts; None: once.
     The components are those that :func:`~trainables.encoding.pca.principal_components` finds.
     """
     rows = rows.to(layer.device)
+    weights = None if weights is None else weights.to(layer.device)
     if isinstance(layer, FewFeatures):
         X = layer.X[rows]
-        variances, basis = decompose_features(X, n_components, numerics)
+        variances, basis = decompose_features(X, n_components, numerics, weights)
         vectors = multiply(X, basis) / variances.sqrt()
-        mean = torch.cat([chunk[rows].double().mean(dim=0) for chunk in chunks()])
-        return FittedPca(Projection(mean.float(), basis.float()), variances, vectors)
-    variances, vectors, _ = decompose_images(layer[rows[:, None], rows], n_components, numerics)
-    weighted = vectors / variances.sqrt()
-    parts = [_basis_of(chunk[rows], weighted) for chunk in chunks()]
+        mean = torch.cat([mean_of_rows(chunk[rows].double(), weights) for chunk in chunks()])
+        return FittedPca(Projection(mean.float(), basis.float()), variances, vectors, weights)
+    K_fitted = layer[rows[:, None], rows]
+    variances, vectors, _ = decompose_images(K_fitted, n_components, numerics, weights)
+    scaled = vectors / variances.sqrt()
+    parts = [_basis_of(chunk[rows], scaled, weights) for chunk in chunks()]
     means, bases = zip(*parts, strict=True)
-    return FittedPca(Projection(torch.cat(means), torch.cat(bases)), variances, vectors)
+    projection = Projection(torch.cat(means), torch.cat(bases))
+    return FittedPca(projection, variances, vectors, weights)
 
 
-def _basis_of(features: Tensor, weighted: Tensor) -> tuple[Tensor, Tensor]:
+def _basis_of(features: Tensor, scaled: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the mean and the basis of some columns: V = X_cᵀ U / √w, float32."""
     X = features.double()
-    mean = X.mean(dim=0)
+    mean = mean_of_rows(X, weights)
     X -= mean
-    return mean.float(), multiply(X.T.contiguous(), weighted.contiguous()).float()
+    on_images = root_weighted(scaled, weights)
+    return mean.float(), multiply(X.T.contiguous(), on_images.contiguous()).float()
 
 
 def project_rows(projection: Projection, chunks: Iterable[Tensor], rows: Tensor) -> Tensor:

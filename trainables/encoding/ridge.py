@@ -14,7 +14,13 @@ from torch import Tensor
 from trainables.compute.linear_algebra import column_products, multiply, scale_rows, upper_product
 from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.precision import full_float32
-from trainables.encoding.pca import Layer, PrincipalComponents, principal_components
+from trainables.encoding.pca import (
+    Layer,
+    PrincipalComponents,
+    mean_of_rows,
+    principal_components,
+    root_weighted,
+)
 
 CHUNK_BYTES: Final = 128 * 2**20
 """Bytes of one intermediate of a chunk of vertices: bounds memory when there are 39,548.
@@ -29,7 +35,7 @@ class Responses:
     """A chunk of vertices of a fold: standardised responses, and which vertices have no r."""
 
     train: Tensor
-    """Centred over the training rows, unit norm: (n_train, n_vertices) float32."""
+    """Centred over the training rows, weighted, unit norm: (n_train, n_vertices) float32."""
     test: Tensor
     """The same over the test rows: (n_test, n_vertices) float32."""
     is_constant: Tensor
@@ -44,6 +50,8 @@ class Fold:
     train: Tensor
     test: Tensor
     numerics: Numerics = FAST
+    weights: Tensor | None = None
+    """(n_train,) float64, how often each training row counts; None: once."""
 
     @classmethod
     def fit(
@@ -53,27 +61,31 @@ class Fold:
         test: Tensor,
         n_components: int,
         numerics: Numerics = FAST,
+        weights: Tensor | None = None,
     ) -> "Fold":
         """Fit the PCA of a fold; see :func:`principal_components`."""
         train, test = train.to(layer.device), test.to(layer.device)
-        components = principal_components(layer, train, test, n_components, numerics)
-        return cls(components, train, test, numerics)
+        weights = None if weights is None else weights.to(layer.device)
+        components = principal_components(layer, train, test, n_components, numerics, weights)
+        return cls(components, train, test, numerics, weights)
 
     def standardise(self, Y: Tensor) -> Responses:
         """Take a fold's rows of responses. Y: (n_images, n_vertices)."""
-        train, train_norm = _unit_columns(Y[self.train])
+        train, train_norm = _unit_columns(Y[self.train], self.weights)
         test, test_norm = _unit_columns(Y[self.test])
         return Responses(train, test, (train_norm == 0) | (test_norm == 0))
 
 
-def _unit_columns(Y: Tensor) -> tuple[Tensor, Tensor]:
+def _unit_columns(Y: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Centre columns and scale them to unit norm; return them, float32, and their norms.
 
-    The first row is taken off first: exact but for float32's last digit of the difference, and
-    the norm of a constant column is exactly 0.
+    weights: (n,) of the rows, which are multiplied by their square roots; None: 1. The first row is
+    taken off first: exact but for float32's last digit of the difference, and the norm of a
+    constant column is exactly 0.
     """
     Y = (Y - Y[0]).float()
-    Y -= Y.mean(dim=0)
+    Y -= mean_of_rows(Y, weights)
+    Y = root_weighted(Y, weights)
     norm = column_products(Y, Y).sqrt()
     return Y.div_(torch.where(norm > 0, norm, 1.0)), norm
 

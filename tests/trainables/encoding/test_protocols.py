@@ -274,7 +274,7 @@ def test_every_fold_is_fitted_with_the_trial_s_numerics(monkeypatch) -> None:
     used, fit = [], Fold.fit
 
     def recorded(*arguments):
-        used.append(arguments[-1])
+        used.append(arguments[4])
         return fit(*arguments)
 
     monkeypatch.setattr(Fold, "fit", recorded)
