@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
@@ -24,6 +25,9 @@ from trainables.spec import PROTOCOLS, Protocol
 from trainables.spec.fields import Text
 from trainables.spec.records import read_record, record
 from trainables.storage.atomic import read_parquet
+
+NOT_MADE: Final = "not made yet"
+"""The reason of an analysis that has not been asked for since its scores are there."""
 
 
 class Missing(Exception):  # noqa: N818  (an outcome, not an error)
@@ -176,7 +180,7 @@ def read_missing(runs: RunDirectory, name: str) -> Missing:
     try:
         note = read_record(runs.missing_file(name), MissingNote, cure)
     except FileNotFoundError:
-        return Missing("it has not been made yet", cure)
+        return Missing(NOT_MADE, cure)
     return Missing(note.reason, note.cure)
 
 

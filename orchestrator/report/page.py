@@ -21,6 +21,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.report.content_policy import content_policy
 from orchestrator.report.headline import headline
 from orchestrator.report.how_made import how_made
+from orchestrator.report.not_available import not_available
 from orchestrator.report.sections.catalogue import SECTIONS
 from orchestrator.report.sections.cortex import DEFAULT_MESH, load_mesh
 from orchestrator.report.sections.section import Interactive, Section
@@ -62,6 +63,7 @@ def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
         loader=jinja2.FileSystemLoader(PAGE), autoescape=True, undefined=jinja2.StrictUndefined
     )
     parts = [_part(inputs, one, mesh) for one in ANALYSES]
+    absent = [(part.title, part.missing) for part in parts if part.missing is not None]
     js = (PAGE / "report.js").read_text(encoding="utf-8")
     text = environment.get_template("report.html.j2").render(
         title=_title(inputs),
@@ -69,7 +71,8 @@ def write_report(inputs: Inputs, page: Path, mesh: str = DEFAULT_MESH) -> Path:
         facts=facts,
         how=how,
         headline=top,
-        parts=parts,
+        parts=[part for part in parts if part.section],
+        not_available=not_available(inputs, absent),
         css=(PAGE / "report.css").read_text(encoding="utf-8"),
         js=js,
         policy=content_policy([js], (figure.page for figure in _interactive(parts))),

@@ -119,11 +119,25 @@ def test_a_protocol_without_scores_is_refused_in_one_line(inputs, capsys):
 def test_a_page_says_what_is_there_and_what_is_missing(inputs, tmp_path):
     page = write_report(inputs, tmp_path / "report.html").read_text()
     assert len(ANALYSES) == 13
-    for one in ANALYSES:
-        assert f'<section id="{one.name}">' in page
-    assert "no pooled model has been scored" in page
-    assert "orchestrator.ingest task" in page
+    shown = [one.name for one in ANALYSES if f'<section id="{one.name}">' in page]
+    assert shown == ["improvement", "rois", "layers"]
+    absent = page[page.index('<section id="not-available">') :]
+    assert "no pooled model has been scored" in absent
+    assert "orchestrator.ingest task" in absent
+    titles = [title for one in re.findall(r"<b>(.*?)</b>", absent) for title in one.split(", ")]
+    assert len(titles) == len(set(titles)) == len(ANALYSES) - len(shown)
     assert page.count('class="data"') == 3
+
+
+def test_before_analyses_one_line_names_the_command_that_makes_them_all(inputs, tmp_path):
+    for one in ANALYSES:
+        inputs.result_file(one.name).unlink(missing_ok=True)
+        inputs.runs.missing_file(one.name).unlink(missing_ok=True)
+    page = write_report(inputs, tmp_path / "report.html").read_text()
+    [line] = re.findall("<li>(<b>Improvement.*?)</li>", page)
+    cure = f"python -m orchestrator.analyze --data {inputs.data} --out {inputs.runs}"
+    assert line.endswith(f"</b>: not made yet. To make them: run {cure}.")
+    assert page.count("To make ") == 1
 
 
 def test_the_page_opens_with_how_it_was_made(inputs, tmp_path):
