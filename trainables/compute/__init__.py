@@ -7,5 +7,6 @@ __all__ = [
     "memory",
     "numerics",
     "precision",
+    "seeding",
     "truncated_eigh",
 ]

@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from trainables.compute.seeding import seeded_generators
 from trainables.models.backbone_facts import require_peft
 from trainables.models.call_order import call_order
 
@@ -93,8 +94,7 @@ class Adapters:
             target_modules="|".join(map(re.escape, targets.modules)) or None,
             target_parameters=list(targets.parameters) or None,
         )
-        with torch.random.fork_rng():
-            torch.manual_seed(SEED_FACTOR * seed)
+        with seeded_generators(SEED_FACTOR * seed, next(backbone.parameters()).device):
             self._tuner: Any = LoraModel(backbone, {NAME: config}, NAME)
         self._backbone = backbone
 

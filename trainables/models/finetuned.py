@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol, overload
 
-import torch
 from torch import Tensor, nn
 
+from trainables.compute.seeding import seeded_generators
 from trainables.models.call_order import count_logits
 from trainables.models.heads import ContrastiveModel, RegressionModel
 from trainables.models.pooled import PooledModel
@@ -88,8 +88,7 @@ def build_model(
     when the backbone does not accept images of image_size x image_size pixels.
     """
     n_logits = count_logits(backbone, image_size)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded_generators(seed):
         if isinstance(objective, Pooled):
             return PooledModel(backbone, n_logits, n_vertices, objective)
         if isinstance(objective, SelfSupervised):

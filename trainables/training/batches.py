@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.compute.seeding import seeded_generators
 from trainables.data.images import Images, split_batches
 from trainables.spec import Order
 from trainables.training.distributed import TrialProcessGroup
@@ -62,9 +63,7 @@ class Step:
 @contextmanager
 def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     """Seed shuffling and dropout by trial and epoch, so that a resumed training draws the same."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(1_000_003 * seed + epoch)
+    with seeded_generators(1_000_003 * seed + epoch, device):
         yield
 
 

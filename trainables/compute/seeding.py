@@ -1,0 +1,23 @@
+"""Random numbers from a seed, for a block, on one device."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+
+from trainables.compute.device import indexed
+
+CPU: Final = torch.device("cpu")
+
+
+@contextmanager
+def seeded_generators(seed: int, device: torch.device = CPU) -> Iterator[None]:
+    """Seed the generators of the CPU and of a device within the block, then restore their states.
+
+    Other GPUs stay untouched: ``fork_rng()`` alone would start a context on each of them.
+    """
+    is_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[indexed(device)] if is_gpu else []):
+        (torch.manual_seed if is_gpu else torch.default_generator.manual_seed)(seed)
+        yield
