@@ -20,7 +20,13 @@ import torch.distributed as dist
 from torch.distributed import FileStore, Store, TCPStore  # type: ignore[attr-defined]
 
 TIMEOUT: Final = timedelta(minutes=30)
-"""How long workers wait for each other when they start, and at each sum."""
+"""How long workers wait for each other when they start, and at each sum of gloo."""
+NCCL_TIMEOUT: Final = timedelta(minutes=10)
+"""How long workers wait at each sum of NCCL, which does not notice that a worker has ended.
+
+Nothing but a part of a batch is computed between sums; whatever takes longer is agreed on by gloo.
+It is less than a worker may be stuck, so that the cause is reported.
+"""
 _served: list[Store] = []
 """The stores that this process serves, which end with it."""
 
@@ -88,4 +94,11 @@ def meet(place: Rendezvous, backend: str, rank: int, size: int) -> None:
         store = TCPStore(
             place.address, place.port, is_master=False, wait_for_workers=False, timeout=TIMEOUT
         )
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
+    dist.init_process_group(
+        backend, store=store, rank=rank, world_size=size, timeout=timeout_of(backend)
+    )
+
+
+def timeout_of(backend: str) -> timedelta:
+    """Return how long a process group waits at each sum; backend: ``gloo`` or ``nccl``."""
+    return NCCL_TIMEOUT if backend == "nccl" else TIMEOUT

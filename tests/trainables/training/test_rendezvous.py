@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch.distributed as dist
 
-from trainables.training.rendezvous import Rendezvous, make_rendezvous, meet
+from orchestrator.cluster.watchdog import MIN_STALL_TIMEOUT
+from trainables.training.rendezvous import Rendezvous, make_rendezvous, meet, timeout_of
 
 
 def test_workers_of_one_host_meet_in_a_file_that_only_their_user_can_read() -> None:
@@ -35,10 +36,23 @@ def test_workers_of_several_hosts_meet_at_one_address_of_the_first() -> None:
         socket.create_connection(("127.0.0.3", place.port), timeout=5)
 
 
-def test_a_group_meets_in_a_file(tmp_path: Path) -> None:
+def test_a_lost_worker_is_noticed_by_nccl_before_the_watchdog_ends_the_others() -> None:
+    assert (
+        timeout_of("nccl").total_seconds() < MIN_STALL_TIMEOUT < timeout_of("gloo").total_seconds()
+    )
+
+
+def test_a_group_meets_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, make = [], dist.init_process_group
+    monkeypatch.setattr(
+        dist,
+        "init_process_group",
+        lambda *one, **options: (made.append(options), make(*one, **options)),
+    )
     meet(Rendezvous(directory=str(tmp_path)), "gloo", 0, 1)
     try:
         assert dist.get_world_size() == 1
         assert dist.get_backend() == "gloo"
+        assert [one["timeout"] for one in made] == [timeout_of("gloo")]
     finally:
         dist.destroy_process_group()
