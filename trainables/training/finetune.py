@@ -13,6 +13,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from trainables.compute.precision import torch_set_for_training
 from trainables.exceptions import Diverged, Stopped
 from trainables.models.finetuned import begin_epoch, embedder_of
 from trainables.results.epoch_report import EpochReport
@@ -63,7 +64,7 @@ def finetune(
     if is_complete:
         return history
     shared = SharedModel(process_group, training.model, forward_config)
-    with shared.synchronised():
+    with shared.synchronised(), torch_set_for_training(forward_config.numerics):
         for epoch in range(len(history) + 1, objective.epochs + 1):
             with seeded(seed, epoch, subjects[0].responses.device):
                 done = train_epoch(training, shared, process_group, epoch)

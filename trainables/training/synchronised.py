@@ -19,6 +19,7 @@ from torch.amp import autocast
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainables.compute.numerics import FAST, Numerics
 from trainables.models.finetuned import Embedder
 from trainables.models.temperature import LearnedTemperature
 from trainables.spec import FULL, Precision
@@ -95,11 +96,12 @@ class _Normalise(Function):
 
 @dataclass(frozen=True)
 class ForwardConfig:
-    """The backbone's forward pass: in microbatches or whole batches, and its precision."""
+    """The backbone's forward pass: in microbatches or whole batches, and how it computes."""
 
     microbatcher: Microbatcher | None = None
     """None: whole batches, which a process group requires."""
     precision: Precision = FULL
+    numerics: Numerics = FAST
 
 
 WHOLE_BATCHES: Final = ForwardConfig()

@@ -69,6 +69,8 @@ class TrialRunner:
         """
         if (ended := self._find_ended(trial)) is not None:
             return ended
+        if self._device.type == "cuda":  # the peak that is reported is this trial's
+            torch.cuda.reset_peak_memory_stats(self._device)
         log = TrialLog(self._context.runs.log_file(trial.id))
         log.note("started", device=device_name(self._device))
         _logger.info("%s: started on %s", trial.id, device_name(self._device))
@@ -191,7 +193,9 @@ class TrialRunner:
             checkpoints,
             listener.epoch,
             process_group=self._process_group,
-            forward_config=ForwardConfig(Microbatcher(part) if part else None, trial.precision),
+            forward_config=ForwardConfig(
+                Microbatcher(part) if part else None, trial.precision, numerics_of(trial)
+            ),
         )
 
     def _smaller_microbatch(
