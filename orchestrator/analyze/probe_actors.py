@@ -1,6 +1,7 @@
 """Probes of a sweep's backbones: list those that are due and run them on warm actors."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import ray
@@ -10,6 +11,7 @@ from rich.progress import Progress
 from orchestrator.analyze.settings import Workers
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.terminal import can_redraw
+from orchestrator.cluster.assigned_device import use_assigned_device
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.connection import connect
 from trainables.probes.kinds import KINDS
@@ -21,6 +23,13 @@ from trainables.spec import Trial
 
 RESTARTS: Final = 2
 """How often a worker that dies is restarted, with the backbone that it was probing."""
+
+
+class ProbeWorker(Prober):
+    """Probe backbones on the GPU that Ray has assigned to this process, or else on the CPU."""
+
+    def __init__(self, context: ProbeContext, threads: int) -> None:
+        super().__init__(replace(context, device=use_assigned_device()), threads)
 
 
 def find_backbones(runs: RunDirectory) -> list[Probed]:
@@ -85,7 +94,7 @@ def _start(context: ProbeContext, workers: Workers, n_jobs: int) -> list[Any]:
     n_actors = min(size.fits(resources), workers.at_most or n_jobs, n_jobs)
     if n_actors == 0:
         raise InputError(size.missing(resources))
-    start = ray.remote(Prober).options(
+    start = ray.remote(ProbeWorker).options(
         num_cpus=workers.cpus, num_gpus=gpus, max_restarts=RESTARTS, max_task_retries=RESTARTS
     )
     return [start.remote(context, workers.cpus) for _ in range(n_actors)]

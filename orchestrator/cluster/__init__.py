@@ -5,6 +5,7 @@ Workers stay alive from trial to trial and take jobs from a queue.
 
 __all__ = [
     "address",
+    "assigned_device",
     "capacity",
     "connection",
     "job_runner",

@@ -7,17 +7,15 @@ for each group, at seconds of CPU time.
 import logging
 import os
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import ray
 
 from orchestrator.cli.environment import WORKER, set_environment
+from orchestrator.cluster.assigned_device import use_assigned_device
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.process_logs import log_to_stderr
 from orchestrator.cluster.worker_loop import MakeRunner, serve
-
-if TYPE_CHECKING:
-    import torch
 
 _logger = logging.getLogger(__name__)
 
@@ -36,7 +34,7 @@ class GroupWorker:
         set_environment(WORKER)
         log_to_stderr()
         self._make_runner = make_runner
-        self._device = assigned_device()
+        self._device = use_assigned_device()
 
     def serve(self, queue: Any, group: str) -> None:
         """Serve the jobs of a queue until it ends this group; on an error, end this process."""
@@ -47,26 +45,6 @@ class GroupWorker:
         except Exception:
             _logger.exception("%s: this process ends, to be restarted", group)
             os._exit(RESTART)
-
-
-def assigned_device() -> "torch.device":
-    """Return the first GPU that Ray has assigned to this process, or else the CPU.
-
-    Ray hides no GPUs from a process that has been assigned none. Raises ValueError if the GPU is
-    not in CUDA_VISIBLE_DEVICES.
-    """
-    import torch
-
-    gpus = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-    if not gpus:
-        return torch.device("cpu")
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    if gpus[0] not in visible:
-        raise ValueError(
-            f"Ray has assigned GPU {gpus[0]} to this process, but CUDA_VISIBLE_DEVICES is "
-            f"{','.join(visible)!r}; unset RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES on its node"
-        )
-    return torch.device("cuda", visible.index(gpus[0]))
 
 
 class SingleWorkerGroup:

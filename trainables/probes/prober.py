@@ -1,9 +1,8 @@
 """A worker that probes one backbone after another, each loaded once for all its due probes."""
 
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from trainables.compute.device import use_threads
@@ -25,14 +24,11 @@ class ProbeJob:
 
 
 class Prober:
-    """Probe backbones on this process' device."""
+    """Probe backbones on the context's device."""
 
-    def __init__(
-        self, context: ProbeContext, threads: int, device: torch.device | None = None
-    ) -> None:
+    def __init__(self, context: ProbeContext, threads: int) -> None:
         use_threads(threads)
-        found = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._context = replace(context, device=device or found)
+        self._context = context
         if context.task is not None:
             fetch_small(context.task)  # what planned the probes may be another node
 

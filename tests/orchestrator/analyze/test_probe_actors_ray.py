@@ -80,7 +80,7 @@ def test_a_killed_worker_costs_nothing(
     assert len(over_ray) == 3 + 3 + 2 + 2  # classification, saliency, information, variance
     assert due(find_backbones(context.runs), context, ALL) == []
     (context.runs.path / "probes").rename(context.runs.path / "probes-over-ray")
-    prober = Prober(context, 1, CPU)
+    prober = Prober(context, 1)
     for job in jobs:
         assert prober.probe(job) == []
     assert records(context) == over_ray

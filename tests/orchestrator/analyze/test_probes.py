@@ -44,7 +44,7 @@ def looked(tmp_path, monkeypatch):
 def probe(looked, kinds=ALL):
     """Make all that is due; return how many backbones that were."""
     jobs = due(find_backbones(RunDirectory(looked.runs)), looked.context, kinds)
-    prober = Prober(looked.context, 1, CPU)
+    prober = Prober(looked.context, 1)
     for job in jobs:
         assert prober.probe(job) == []
     return len(jobs)
@@ -122,7 +122,7 @@ def test_a_missing_checkpoint_is_reported_and_the_others_go_on(looked):
     [directory] = (looked.runs / "checkpoints").glob("contrastive-*")
     (directory / "last.json").unlink()
     jobs = due(find_backbones(RunDirectory(looked.runs)), looked.context, ("classification",))
-    message = [Prober(looked.context, 1, CPU).probe(job) for job in jobs]
+    message = [Prober(looked.context, 1).probe(job) for job in jobs]
     assert [len(lines) for lines in message] == [0, 1, 0]
     assert "no usable checkpoint" in message[1][0]
     assert probe_count(looked) == 2

@@ -36,7 +36,7 @@ def looked(tmp_path, monkeypatch):
 def probe(looked):
     jobs = due(find_backbones(RunDirectory(looked.runs)), looked.context, ("variance",))
     for job in jobs:
-        assert Prober(looked.context, 1, CPU).probe(job) == []
+        assert Prober(looked.context, 1).probe(job) == []
     return len(jobs)
 
 

@@ -11,6 +11,7 @@ import ray
 import torch
 
 from orchestrator.cluster import single_worker
+from orchestrator.cluster.assigned_device import assigned_device
 from orchestrator.cluster.capacity import WorkerGroupSize
 from orchestrator.cluster.job_runner import run_jobs
 from orchestrator.cluster.jobs import Job
@@ -19,7 +20,6 @@ from orchestrator.cluster.single_worker import (
     RESTART,
     GroupWorker,
     SingleWorkerGroup,
-    assigned_device,
 )
 from tests.builders.queue_scenario import Ends
 from trainables.spec import Trial, Untuned

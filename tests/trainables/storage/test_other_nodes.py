@@ -83,7 +83,7 @@ def test_a_prober_reads_the_task_of_another_node(machine: Machine) -> None:
     probed = Probed(Trial(Contrastive(), (ingested()[0],), encoding=Encoding()))
     expected = CLASSIFICATION.inputs(probed, context())
     machine("second")
-    Prober(context(), 1, CPU)
+    Prober(context(), 1)
     assert CLASSIFICATION.inputs(probed, context()) == expected
 
 
@@ -95,7 +95,7 @@ def test_a_classification_head_of_another_node_is_read(
     head = Head(torch.ones(2, 3, dtype=torch.float64), torch.zeros(2, dtype=torch.float64), True)
     write_head(head_file(probed, context()), head)
     machine("second")
-    Prober(context(), 1, CPU)
+    Prober(context(), 1)
     read: list[tuple[Any, ...]] = []
 
     def classifier(network: Any, layer: str, *weights: torch.Tensor) -> torch.nn.Module:
