@@ -7,13 +7,15 @@ from typing import Final
 
 import torch
 
-from trainables.compute.device import free_bytes
+from trainables.compute.device import device_name, free_bytes
+from trainables.compute.failures import device_failure
 from trainables.data.shards import read_planned_vertices
 from trainables.data.stimuli import KnownStimuli, Overlap
 from trainables.encoding.features import Storage, extract
-from trainables.encoding.protocols import Split
+from trainables.encoding.protocols import Rows, Split
 from trainables.encoding.score_rois import RoiScores, Targets, score_rois
 from trainables.encoding.split_sizes import MIN_ROWS
+from trainables.exceptions import OutOfMemory
 from trainables.results.complete_scores import is_scored
 from trainables.results.prediction_files import write_predictions
 from trainables.results.score_files import write_scores
@@ -27,6 +29,8 @@ _logger = logging.getLogger(__name__)
 FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
 """Images per batch: larger ones on a CPU exceed the blocks that its allocator reuses."""
 
+SMALLER: Final = 4
+"""Divides the images per batch after a first attempt was out of memory."""
 SHARE_FOR_FEATURES: Final = 0.25
 
 
@@ -52,36 +56,93 @@ class SubjectScorer:
         self, work_item: PreparedTrial, encoding: Encoding, of_subject: Sequence[Roi], clock: Clock
     ) -> None:
         [held] = work_item.subjects.values()
-        trial, subject, images = work_item.trial, held.subject, held.images
+        trial, subject = work_item.trial, held.subject
         full = Split(subject.train_rows, subject.test_rows, subject.manifest.n_images)
         overlap = self.stimuli.overlap(training_of(trial), of_subject[0])
         split = _without_training_images(trial, full, overlap)
         rows, compact = split.compact(encoding.protocols)
-        budget = self.context.feature_budget
-        if budget is None:
-            budget = int(SHARE_FOR_FEATURES * free_bytes(self.device))
-        storage = Storage(self.device, budget, self.context.runs.scratch)
-        with clock.step("features"):
-            batches = images.batches(torch.from_numpy(rows), FEATURE_BATCH[self.device.type])
-            features = extract(work_item.network, encoding.layers, batches, len(rows), storage)
-        with features, clock.step("encoding"):
-            responses = {side: matrix[rows] for side, matrix in subject.responses.items()}
-            data = self.context.data
-            rois = [(roi, read_planned_vertices(data, roi)) for roi in of_subject]
-            targets = Targets.gather(responses, rois, self.device)
-            scores = score_rois(
-                features,
-                targets,
-                compact,
-                encoding,
-                numerics=numerics_of(trial),
-                keep_predictions=self.context.keep_predictions,
-            )
+        part = _SubjectPart(of_subject, rows, compact)
+        scores = self._encode(work_item, encoding, part, clock)
         for roi in of_subject:
             mine = [_counted(one, overlap, (full, split)) for one in scores if one.roi == roi]
             write_predictions(self.context.runs, trial, mine, rows[compact.test])
             write_scores(self.context.runs, trial, mine, is_simulated=subject.manifest.is_simulated)
             _logger.info("%s: scored %s", trial.id, roi.id)
+
+    def _encode(
+        self, work_item: PreparedTrial, encoding: Encoding, part: "_SubjectPart", clock: Clock
+    ) -> list[RoiScores]:
+        """Score ROIs; where memory is short, a second time with less of everything at once.
+
+        Raises OutOfMemory if that does not fit either.
+        """
+        budget = self.context.feature_budget
+        if budget is None:
+            budget = int(SHARE_FOR_FEATURES * free_bytes(self.device))
+        batch = FEATURE_BATCH[self.device.type]
+        try:
+            return self._encode_once(work_item, encoding, part, clock, (batch, budget))
+        except (RuntimeError, MemoryError) as error:
+            if device_failure(error) != "out-of-memory":
+                raise
+        # Only here is the failed attempt's memory free: the error had a reference to it.
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        batch //= SMALLER
+        name = work_item.trial.id
+        _logger.warning("%s: out of memory, encoding with %d images at a time", name, batch)
+        clock.listener.stage(f"features, {batch} images at a time")
+        try:
+            return self._encode_once(work_item, encoding, part, clock, (batch, 0))
+        except (RuntimeError, MemoryError) as error:
+            if device_failure(error) != "out-of-memory":
+                raise
+            raise OutOfMemory(
+                f"{name}: out of memory on {device_name(self.device)} while encoding, even with "
+                f"{batch} images at a time and features on disk; use a device with more memory, or "
+                "fewer trials at once (--max-concurrent, or no --share-gpus)"
+            ) from error
+
+    def _encode_once(
+        self,
+        work_item: PreparedTrial,
+        encoding: Encoding,
+        part: "_SubjectPart",
+        clock: Clock,
+        limits: tuple[int, int],
+    ) -> list[RoiScores]:
+        """Score ROIs; limits: images at a time, and bytes of features to keep on the device."""
+        [held] = work_item.subjects.values()
+        subject, rows = held.subject, part.rows
+        batch, budget = limits
+        storage = Storage(self.device, budget, self.context.runs.scratch)
+        with clock.step("features"):
+            batches = held.images.batches(torch.from_numpy(rows), batch)
+            features = extract(work_item.network, encoding.layers, batches, len(rows), storage)
+        with features, clock.step("encoding"):
+            responses = {side: matrix[rows] for side, matrix in subject.responses.items()}
+            data = self.context.data
+            rois = [(roi, read_planned_vertices(data, roi)) for roi in part.rois]
+            targets = Targets.gather(responses, rois, self.device)
+            return score_rois(
+                features,
+                targets,
+                part.split,
+                encoding,
+                numerics=numerics_of(work_item.trial),
+                keep_predictions=self.context.keep_predictions,
+            )
+
+
+@dataclass(frozen=True)
+class _SubjectPart:
+    """What of a subject is scored."""
+
+    rois: Sequence[Roi]
+    rows: Rows
+    """Rows of the subject's images that the protocols read."""
+    split: Split
+    """The split of these rows."""
 
 
 def _without_training_images(trial: WorkItem, split: Split, overlap: Overlap) -> Split:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,10 @@ from tests.builders.tiny_runs import (
     Listener,
     scores,
 )
-from trainables.exceptions import Failure
+from trainables.exceptions import Failure, OutOfMemory
 from trainables.results.outcome import Outcome, failed
 from trainables.results.run_directory import RunDirectory
+from trainables.worker import score_subject
 from trainables.worker.runner import TrialRunner
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -33,6 +35,60 @@ def test_features_that_do_not_fit_are_on_disk_to_the_same_scores_and_removed(pla
     place.runner("on-disk", feature_budget=1000).run(trial, Listener())
     assert scores(place, trial, "memory") == scores(place, trial, "on-disk")
     assert list((place.home / "on-disk" / "scratch").iterdir()) == []
+
+
+class ShortOfMemory:
+    """A step of the encoding that is out of memory for its first calls; it notes all of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, n_failures: int) -> None:
+        self._step = getattr(score_subject, name)
+        self._n_left = n_failures
+        self.calls: list[tuple[Any, ...]] = []
+        monkeypatch.setattr(score_subject, name, self)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        self.calls.append(arguments)
+        if self._n_left:
+            self._n_left -= 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self._step(*arguments, **named)
+
+
+@pytest.mark.parametrize("step", ["extract", "score_rois"])
+def test_an_encoding_out_of_memory_is_tried_again_in_smaller_parts(place, monkeypatch, step):
+    trial, listener = place.untuned(0), Listener()
+    place.runner("enough").run(trial, Listener())
+    failing = ShortOfMemory(monkeypatch, step, n_failures=1)
+    noted = failing if step == "extract" else ShortOfMemory(monkeypatch, "extract", n_failures=0)
+    assert place.runner("short").run(trial, listener).status == "finished"
+    pairs = zip(scores(place, trial, "short"), scores(place, trial, "enough"), strict=True)
+    for found, expected in pairs:  # a network's sums are rounded otherwise in smaller batches
+        assert found["alpha"] == expected["alpha"]
+        assert found["r_by_layer"] == pytest.approx(expected["r_by_layer"], abs=1e-5)
+    assert "features, 8 images at a time" in listener.stages
+    first, second = (storage.budget_bytes for *_, storage in noted.calls)
+    assert first > second == 0
+    assert list((place.home / "short" / "scratch").iterdir()) == []
+
+
+def test_an_encoding_that_never_fits_fails_and_the_runner_serves_on(place, monkeypatch) -> None:
+    runner = place.runner()
+    ShortOfMemory(monkeypatch, "score_rois", n_failures=2)
+    with pytest.raises(OutOfMemory, match=r"out of memory on cpu while encoding, .* 8 images"):
+        runner.run(place.untuned(0), Listener())
+    assert runner.run(place.untuned(0), Listener()).status == "finished"
+
+
+def test_an_encoding_that_fails_otherwise_is_not_repeated(place, monkeypatch) -> None:
+    def fail(*arguments: Any, **named: Any) -> None:
+        calls.append(arguments)
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    calls: list[Any] = []
+    monkeypatch.setattr(score_subject, "score_rois", fail)
+    with pytest.raises(RuntimeError, match="launch failure"):
+        place.runner().run(place.untuned(0), Listener())
+    assert len(calls) == 1
 
 
 def test_data_that_has_changed_since_planning_is_refused(place) -> None:
