@@ -68,9 +68,10 @@ def serve(queue: Any, group: str, runner: Runner, process_group: "TrialProcessGr
 
 def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
     """Run one job; an error becomes the job's outcome, and the worker continues."""
-    from trainables.compute.failures import device_failure, failure_of
+    from trainables.compute.failures import failure_of
     from trainables.spec.evaluation import read_work_item
 
+    _forget_peak_memory()
     listener = _Listener(queue, job.trial_id, job.name or job.trial_id)
     try:
         outcome = runner.run(read_work_item(job.trial), listener)
@@ -83,9 +84,9 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
         failure = failure_of(error)
         failure = replace(failure, message=redact(failure.message))
         ray.get(queue.finish.remote(job.trial_id, {}, failure))
-        if device_failure(error) is not None:
+        if failure.kind == "device":
             _logger.warning("%s: its device failed, so this process restarts", job.trial_id)
-            raise  # a process whose device failed, or is full, can't run another trial: restart
+            raise  # a process whose device failed can't run another trial
 
 
 def _run_rank(runner: Runner, queue: Any, job: Job) -> None:
@@ -128,7 +129,19 @@ class _Listener:
 
 
 def _gpu_bytes() -> int | None:
-    """Return the peak GPU memory of the trial, in bytes; None without a GPU."""
+    """Return the peak GPU memory of the trial, in bytes; None if it uses no GPU."""
     import torch
 
-    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    from trainables.compute.device import uses_cuda
+
+    return torch.cuda.max_memory_allocated() if uses_cuda() else None
+
+
+def _forget_peak_memory() -> None:
+    """Count the peak GPU memory of the next trial from its start."""
+    import torch
+
+    from trainables.compute.device import uses_cuda
+
+    if uses_cuda():
+        torch.cuda.reset_peak_memory_stats()

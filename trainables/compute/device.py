@@ -28,6 +28,11 @@ def indexed(device: torch.device) -> torch.device:
     return device
 
 
+def uses_cuda() -> bool:
+    """Return whether this process has used a GPU; asking does not make it use one."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
 def use_threads(n_threads: int) -> None:
     """Set the number of CPU threads of torch and of every BLAS library in this process."""
     torch.set_num_threads(n_threads)

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 import torch
 
+from trainables.compute.device import uses_cuda
 from trainables.exceptions import (
     DiskFull,
     Diverged,
@@ -17,10 +18,20 @@ from trainables.exceptions import (
 _NO_MEMORY: Final = (
     "can't allocate memory",  # torch's allocator of a CPU
     "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA driver error: out of memory",  # of expandable segments
+    "cudaErrorMemoryAllocation",
+    "_STATUS_ALLOC_FAILED",  # of cuBLAS, cuDNN, cuSOLVER and cuSPARSE
 )
-_BROKEN: Final = ("CUDA error", "CUBLAS_STATUS_", "CUDNN_STATUS_", "cuDNN error", "NCCL error")
+_BROKEN: Final = (
+    "CUDA error",
+    "CUDA driver error",
+    "CUBLAS_STATUS_",
+    "CUDNN_STATUS_",
+    "CUSOLVER_STATUS_",
+    "CUSPARSE_STATUS_",
+    "cuDNN error",
+    "NCCL error",
+)
 
 
 def device_failure(error: BaseException) -> Literal["out-of-memory", "device"] | None:
@@ -55,6 +66,25 @@ def kind_of(error: BaseException) -> ErrorKind:
     return device_failure(error) or "unexpected"
 
 
+def is_device_lost() -> bool:
+    """Return whether this process can't use its GPU any more; False if it has used none.
+
+    An invalid memory access or a failed assertion of a kernel breaks the process's CUDA context:
+    every later call fails, whatever the error was that ended the trial.
+    """
+    if not uses_cuda():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
+
+
 def failure_of(error: Exception) -> Failure:
-    """Describe an error that ended a trial, with its traceback."""
-    return Failure(kind_of(error), "".join(traceback.format_exception(error)))
+    """Describe an error that ended a trial, with its traceback.
+
+    Its kind is ``device`` if the process has to end, because its GPU can't be used any more.
+    """
+    kind = "device" if is_device_lost() else kind_of(error)
+    return Failure(kind, "".join(traceback.format_exception(error)))

@@ -7,6 +7,7 @@ import torch
 
 from orchestrator.cluster import worker_loop
 from orchestrator.cluster.jobs import Job
+from trainables.compute import failures
 from trainables.exceptions import Diverged, Failure
 from trainables.spec import Roi, Trial, Untuned
 
@@ -59,6 +60,8 @@ def serve(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Failure:
         (ValueError("subj01: no rows; CUDA error in the name of a file"), "input"),
         (Diverged("the loss is not a number"), "diverged"),
         (RuntimeError("a defect"), "unexpected"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out-of-memory"),
+        (MemoryError("a matrix"), "out-of-memory"),
     ],
 )
 def test_a_worker_goes_on_after_a_trial_that_failed_by_itself(monkeypatch, error, kind) -> None:
@@ -68,9 +71,14 @@ def test_a_worker_goes_on_after_a_trial_that_failed_by_itself(monkeypatch, error
 
 
 @pytest.mark.parametrize(
-    "error",
-    [RuntimeError("CUDA error: device-side assert triggered"), torch.OutOfMemoryError("full")],
+    ("error", "is_lost"),
+    [
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+        (ValueError("no finite value"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+    ],
 )
-def test_a_worker_whose_device_failed_starts_anew(monkeypatch, error) -> None:
+def test_a_worker_whose_device_failed_starts_anew(monkeypatch, error, is_lost) -> None:
+    monkeypatch.setattr(failures, "is_device_lost", lambda: is_lost)
     with pytest.raises(type(error)):
         serve(monkeypatch, error)

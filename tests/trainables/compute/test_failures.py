@@ -17,7 +17,13 @@ from trainables.exceptions import Diverged, OutOfMemory, ProcessGroupBroken, Wor
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8"), "out-of-memory"),
         (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "out-of-memory"),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), "out-of-memory"),
+        (RuntimeError("cusolver error: CUSOLVER_STATUS_ALLOC_FAILED"), "out-of-memory"),
+        (RuntimeError("CUDA driver error: out of memory"), "out-of-memory"),
+        (RuntimeError("cuda call failed: cudaErrorMemoryAllocation"), "out-of-memory"),
         (torch.AcceleratorError("CUDA error: out of memory"), "out-of-memory"),
+        (RuntimeError("CUDA error: unspecified launch failure"), "device"),
+        (RuntimeError("cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR"), "device"),
+        (RuntimeError("CUDA driver error: device not ready"), "device"),
         (torch.AcceleratorError("an illegal memory access was encountered"), "device"),
         (RuntimeError("CUDA error: device-side assert triggered"), "device"),
         (RuntimeError("CUBLAS_STATUS_EXECUTION_FAILED"), "device"),
@@ -50,6 +56,30 @@ def test_which_errors_are_a_device_s(error: Exception, expected: str | None) -> 
 )
 def test_an_error_is_of_one_kind_by_its_type(error: Exception, expected: str) -> None:
     assert kind_of(error) == expected
+
+
+@pytest.mark.parametrize("is_initialised", [True, False])
+@pytest.mark.parametrize("is_broken", [True, False])
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "out-of-memory"),
+        (ValueError("no rows"), "input"),
+        (KeyError("a defect"), "unexpected"),
+    ],
+    ids=str,
+)
+def test_a_broken_cuda_context_is_found_behind_any_error(
+    monkeypatch, error, kind, is_broken, is_initialised
+) -> None:
+    def synchronize() -> None:
+        if is_broken or not is_initialised:
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: is_initialised)
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    expected = "device" if is_initialised and is_broken else kind
+    assert failure_of(error).kind == expected
 
 
 def test_a_failure_holds_the_kind_and_the_traceback() -> None:
