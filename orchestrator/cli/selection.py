@@ -79,7 +79,7 @@ Subjects = Annotated[tuple[int, ...], read_with(parse_subjects, "LIST")]
 
 @dataclass(frozen=True)
 class Selection:
-    """The ROIs that a sweep is restricted to; None means all but those of whole hemispheres."""
+    """The ROIs that a sweep is restricted to; None means all but whole hemispheres and atlases."""
 
     subjects: tuple[int, ...] | None = None
     hemispheres: tuple[str, ...] | None = None
@@ -105,11 +105,16 @@ def parse_rois(text: str) -> tuple[str, ...]:
 
 
 def require_known_rois(chosen: Sequence[str], present: Iterable[str]) -> None:
-    """Raise InputError for a name that is neither an ROI of NSD or NOD nor among those present."""
-    from trainables.spec.rois import ROI_ORDER
+    """Raise InputError for a name that is neither an ROI of NSD or NOD nor among those present.
+
+    An atlas with ROIs among those present is known too.
+    """
+    from trainables.spec.rois import ROI_ORDER, atlas_of
 
     there = list(dict.fromkeys(present))
-    unknown = [name for name in chosen if name not in ROI_ORDER and name not in there]
+    atlases = {atlas_of(name) for name in there}
+    known = {*ROI_ORDER, *there, *atlases}
+    unknown = [name for name in chosen if name not in known]
     if unknown:
         expected = ("early", "higher", "streams", *there)
         more = " …" if len(there) > MOST_LISTED else ""
@@ -118,6 +123,19 @@ def require_known_rois(chosen: Sequence[str], present: Iterable[str]) -> None:
             f"or any of {', '.join(there[:MOST_LISTED])}{more}"
             f"{meant(unknown[0], (*expected, *ROI_ORDER))}"
         )
+
+
+def resolve_rois(chosen: Sequence[str], present: Iterable[str]) -> tuple[str, ...]:
+    """Return the chosen ROIs, in place of each atlas its ROIs among those present.
+
+    Raises InputError as `require_known_rois`.
+    """
+    from trainables.spec.rois import atlas_of
+
+    there = list(dict.fromkeys(present))
+    require_known_rois(chosen, there)
+    several = {name: [one for one in there if atlas_of(one) == name] or [name] for name in chosen}
+    return tuple(dict.fromkeys(one for found in several.values() for one in found))
 
 
 def number_meant(number: int, subjects: Iterable[str]) -> str:
@@ -130,10 +148,9 @@ def number_meant(number: int, subjects: Iterable[str]) -> str:
 def select(rois: "Sequence[Roi]", selection: Selection, *, whole: bool = False) -> "list[Roi]":
     """Return the selected ROIs; raise InputError listing what exists if none is left.
 
-    whole: keep the ROIs of whole hemispheres where no ROIs are named, as ``--rois all`` does.
+    Where no ROIs are named, those of whole hemispheres and of atlases are left out; atlases are
+    kept where the data has nothing else. whole: keep all of them.
     """
-    from trainables.spec.rois import ALL_VERTICES
-
     subjects = {roi.subject: subject_number(roi.subject) for roi in rois}
     absent = sorted(set(selection.subjects or ()) - set(subjects.values()))
     if absent:
@@ -141,13 +158,17 @@ def select(rois: "Sequence[Roi]", selection: Selection, *, whole: bool = False) 
             f"--subjects: {', '.join(map(str, absent))} not in the data, "
             f"which has {', '.join(sorted(subjects))}{number_meant(absent[0], subjects)}"
         )
-    require_known_rois(selection.rois or (), (roi.name for roi in rois))
+    there = [roi.name for roi in rois]
+    if selection.rois is None:
+        wanted = set(there) if whole else _usual(set(there))
+    else:
+        wanted = set(resolve_rois(selection.rois, there))
     chosen = [
         roi
         for roi in rois
         if (selection.subjects is None or subjects[roi.subject] in selection.subjects)
         and (selection.hemispheres is None or roi.hemisphere in selection.hemispheres)
-        and _is_wanted(roi.name, selection.rois, unnamed=whole or roi.name != ALL_VERTICES)
+        and roi.name in wanted
     ]
     if not chosen:
         sides = ", ".join(sorted({roi.hemisphere for roi in rois}))
@@ -159,12 +180,15 @@ def select(rois: "Sequence[Roi]", selection: Selection, *, whole: bool = False) 
     return chosen
 
 
-def _is_wanted(roi_name: str, chosen: tuple[str, ...] | None, *, unnamed: bool) -> bool:
-    """Return whether an ROI is among the chosen ones; unnamed: the answer where none are."""
-    return unnamed if chosen is None else roi_name in chosen
+def _usual(roi_names: set[str]) -> set[str]:
+    """Return the ROIs that are taken where none are named."""
+    from trainables.spec.rois import ALL_VERTICES, atlas_of
+
+    named = roi_names - {ALL_VERTICES}
+    return {name for name in named if atlas_of(name) is None} or named
 
 
-SELECTION: Final = Group("Selection of ROIs (default: all)", sort_key=2)
+SELECTION: Final = Group("Selection of ROIs (default: all but atlases)", sort_key=2)
 
 
 @Parameter(name="*", group=SELECTION)
@@ -177,8 +201,8 @@ class SelectionOptions:
     hemispheres: Annotated[str | None, Parameter(metavar="LIST")] = None
     """lh, rh or lh,rh; both: data that does not divide hemispheres."""
     rois: Annotated[str | None, Parameter(metavar="LIST")] = None
-    """Groups early, higher, streams, ROIs such as V1v,EBA, and all: every vertex of a hemisphere,
-    as one ROI, which is left out without --rois."""
+    """Groups early, higher, streams, and ROIs such as V1v,EBA; only with --rois: atlases such as
+    HCP_MMP1, and all, every vertex of a hemisphere as one ROI."""
 
     def read(self) -> Selection:
         """Parse the selection; raise InputError naming the invalid option."""

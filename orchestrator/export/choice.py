@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.selection import Selection, require_known_rois, subject_number
+from orchestrator.cli.selection import Selection, resolve_rois, subject_number
 from orchestrator.encoding_models.config import ChosenBy
 from orchestrator.export.ranking import BY_TEST, compared
 from orchestrator.scores.filters import of_latest_data, started_in
@@ -104,8 +104,7 @@ def _means(table: ScoreTable, protocol: str, selection: Selection) -> pd.DataFra
     if selection.subjects is not None:
         kept &= numbers.isin(selection.subjects)
     if selection.rois is not None:
-        require_known_rois(selection.rois, means["roi"])
-        kept &= means["roi"].isin(selection.rois)
+        kept &= means["roi"].isin(resolve_rois(selection.rois, means["roi"]))
     if not kept.any():
         raise InputError(
             f"no {protocol} scores of the chosen subjects, hemispheres and ROIs; there are "

@@ -10,7 +10,7 @@ import pyarrow as pa
 from rich.console import Console, RenderableType
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.selection import require_known_rois
+from orchestrator.cli.selection import resolve_rois
 from orchestrator.scores.comparison import (
     NO_STATISTICS,
     Places,
@@ -150,8 +150,8 @@ def _restrict(table: ScoreTable, query: ScoreQuery) -> ScoreTable:
     if query.hemispheres is not None:
         table = keep_values(table, "hemispheres", "hemisphere", query.hemispheres)
     if query.rois is not None:
-        require_known_rois(query.rois, table.present("roi"))
-        table = keep_values(table, "rois", "roi", query.rois)
+        rois = resolve_rois(query.rois, table.present("roi"))
+        table = keep_values(table, "rois", "roi", rois)
     return table
 
 

@@ -1,6 +1,6 @@
 """The regions of interest, in NSD's spelling and NOD's, and the groups that tables report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
@@ -80,13 +80,23 @@ def in_family(family: str, label: str) -> str:
     return label if family in ROI_FAMILIES or label == family else f"{family}-{label}"
 
 
+def atlas_of(roi_name: str) -> str | None:
+    """Return the one of ATLASES that an ROI belongs to; None for another ROI.
+
+    >>> atlas_of("HCP_MMP1-V1"), atlas_of("nsdgeneral"), atlas_of("V1v")
+    ('HCP_MMP1', 'nsdgeneral', None)
+    """
+    found = (name for name in ATLASES if roi_name == name or roi_name.startswith(f"{name}-"))
+    return next(found, None)
+
+
 def roi_group_of(roi_name: str) -> str:
     """Return an ROI's group: ``early``, ``higher``, ``streams``, ``atlas`` or ``whole``."""
     if roi_name in EARLY:
         return "early"
     if roi_name == ALL_VERTICES:
         return WHOLE_GROUP
-    if roi_name in ATLASES or roi_name.startswith(tuple(f"{family}-" for family in ATLASES)):
+    if atlas_of(roi_name) is not None:
         return ATLAS_GROUP
     return "streams" if roi_name in STREAMS else "higher"
 
@@ -94,6 +104,21 @@ def roi_group_of(roi_name: str) -> str:
 def is_overlapping(roi_name: str) -> bool:
     """Return whether an ROI's vertices lie in other ROIs too: a stream, an atlas's area, or all."""
     return roi_group_of(roi_name) in OVERLAPPING_GROUPS
+
+
+def counted_groups(groups: Iterable[str]) -> frozenset[str]:
+    """Return the ROI groups whose vertices totals and means count: those that do not overlap.
+
+    Where there are OVERLAPPING_GROUPS alone, the first of these that is there.
+
+    >>> sorted(counted_groups(["early", "streams", "atlas"])), counted_groups(["whole", "atlas"])
+    (['early'], frozenset({'atlas'}))
+    """
+    there = frozenset(groups)
+    for first in range(len(OVERLAPPING_GROUPS)):
+        if kept := there.difference(OVERLAPPING_GROUPS[first:]):
+            return kept
+    return there
 
 
 @record

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.cli.errors import InputError
-from orchestrator.cli.selection import Selection, parse_rois, parse_subjects, select
+from orchestrator.cli.selection import Selection, parse_rois, parse_subjects, resolve_rois, select
 from tests.builders.planned_rois import ALL_ROIS, rois
 from trainables.spec import (
     Roi,
@@ -69,6 +69,22 @@ def test_whole_hemispheres_are_selected_only_where_they_are_asked_for() -> None:
     assert select(listed, Selection(rois=("V1v", "all"))) == listed
     assert select(listed, Selection(rois=("V1v",)), whole=True) == rois(1)
     assert select(listed, Selection(hemispheres=("rh",)), whole=True) == whole[1:]
+
+
+def test_areas_of_atlases_are_selected_only_where_they_are_asked_for() -> None:
+    names = ("nsdgeneral", "HCP_MMP1-V1", "HCP_MMP1-V2", "Kastner2015-V1v")
+    areas = [Roi("nsd", "subj01", "lh", name, 12, "data-subj01") for name in names]
+    listed = [*rois(1), *areas]
+    assert select(listed, Selection()) == rois(1)
+    assert select(listed, Selection(rois=("HCP_MMP1",))) == areas[1:3]
+    assert select(listed, Selection(rois=("Kastner2015-V1v", "nsdgeneral"))) == [
+        areas[0],
+        areas[3],
+    ]
+    assert select(areas, Selection()) == areas
+    assert resolve_rois(("HCP_MMP1", "V1v"), names) == ("HCP_MMP1-V1", "HCP_MMP1-V2", "V1v")
+    with pytest.raises(InputError, match=r"--rois: unknown 'corticalsulc'"):
+        select(listed, Selection(rois=("corticalsulc",)))
 
 
 def test_a_subject_that_is_not_in_the_data_is_reported_with_those_that_are() -> None:
