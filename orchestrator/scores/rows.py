@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from trainables.spec.labels import natural, split_label
-from trainables.spec.rois import ALL_VERTICES, OVERLAPPING_GROUPS, ROI_ORDER, WHOLE_GROUP
+from trainables.spec.rois import (
+    ALL_VERTICES,
+    OVERLAPPING_GROUPS,
+    ROI_ORDER,
+    WHOLE_GROUP,
+    counted_groups,
+)
 
 By = Literal["group", "roi", "roi-hemisphere", "subject", "subject-roi"]
 METHOD_ORDER: Final = ("untuned", "regression", "contrastive", "pooled-avg", "pooled-const")
@@ -58,11 +64,17 @@ def without_overlapping(rois: pd.DataFrame) -> pd.DataFrame:
 
     Where there is nothing else, keep the first of these groups that is there.
     """
-    for first in range(len(OVERLAPPING_GROUPS) + 1):
-        kept = rois[~rois["group"].isin(OVERLAPPING_GROUPS[first:])]
-        if not kept.empty:
-            return kept
-    return rois
+    return rois[rois["group"].isin(counted_groups(rois["group"].unique()))]
+
+
+def family_of(groups: Iterable[str]) -> str:
+    """Name the family of tests that those of ROIs of some groups are corrected with.
+
+    Each of OVERLAPPING_GROUPS is a family of its own, since it repeats vertices of other ROIs; all
+    others are one, named ''.
+    """
+    found = set(groups)
+    return found.pop() if len(found) == 1 and found <= set(OVERLAPPING_GROUPS) else ""
 
 
 def rows_by(rois: pd.DataFrame, by: By) -> list[Row]:

@@ -22,7 +22,7 @@ from trainables.results.provenance import code_version
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Roi
 from trainables.spec.evaluation import WorkItem, method_on, read_work_item
-from trainables.spec.rois import ALL_VERTICES
+from trainables.spec.rois import counted_groups, roi_group_of
 from trainables.storage.atomic import VERIFIED, read_parquet, write_parquet
 
 if TYPE_CHECKING:
@@ -256,12 +256,14 @@ def summarise(table: pa.Table) -> dict[str, float]:
     """Summarise scores by protocol: mean and median r, share above 0, and number without an r.
 
     Keys are ``{protocol}_r_mean``, ``_r_median``, ``_share_positive``, ``_n_vertices``,
-    ``_n_constant``. A protocol without any r has only its counts. The ROIs of whole hemispheres,
-    which hold the vertices of all others again, are left out where there are others.
+    ``_n_constant``. A protocol without any r has only its counts. Streams, atlases and whole
+    hemispheres, which hold vertices of other ROIs again, are left out where there are others.
     """
     summary: dict[str, float] = {}
-    others = table.filter(pc.not_equal(table["roi"], ALL_VERTICES))
-    table = others if len(others) else table
+    groups = {name: roi_group_of(name) for name in pc.unique(table["roi"]).to_pylist()}
+    counted = counted_groups(groups.values())
+    names = [name for name, group in groups.items() if group in counted]
+    table = table.filter(pc.is_in(table["roi"], pa.array(names, pa.string())))
     for protocol in pc.unique(table["protocol"]).to_pylist():
         r = table.filter(pc.equal(table["protocol"], protocol))["r"]
         found = r.drop_null().to_numpy()

@@ -18,3 +18,18 @@ def adjust(p_values: Sequence[float | None]) -> list[float | None]:
     if tested.any():
         found[tested] = false_discovery_control(found[tested], method="bh")
     return [float(q) if is_tested else None for q, is_tested in zip(found, tested, strict=True)]
+
+
+def adjust_families(
+    p_values: Sequence[float | None], families: Sequence[str]
+) -> list[float | None]:
+    """Adjust p-values as `adjust`, those of each family alone.
+
+    families: of each p-value, the name of its family.
+    """
+    found: list[float | None] = [None] * len(p_values)
+    for family in dict.fromkeys(families):
+        places = [place for place, name in enumerate(families) if name == family]
+        for place, q in zip(places, adjust([p_values[k] for k in places]), strict=True):
+            found[place] = q
+    return found

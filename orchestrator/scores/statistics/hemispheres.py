@@ -5,8 +5,12 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from orchestrator.scores.rows import ROI_COLUMNS, Row, rows_by
-from orchestrator.scores.statistics.false_discovery import adjust
-from orchestrator.scores.statistics.subject_tests import paired_t, roi_numbers, sign_flip
+from orchestrator.scores.statistics.subject_tests import (
+    corrected,
+    paired_t,
+    roi_numbers,
+    sign_flip,
+)
 from orchestrator.scores.statistics.vertex_pairs import Pairs
 
 
@@ -38,19 +42,15 @@ class HemisphereContrast:
 
 
 def contrast_hemispheres(pairs: Pairs) -> list[HemisphereContrast]:
-    """Contrast lh with rh in every ROI and group, and correct over the ROIs."""
+    """Contrast lh with rh in every ROI and group, and correct as `corrected` does."""
     if pairs.frame.empty:
         return []
     rois = roi_numbers(pairs.frame)
     place = ["dataset", "subject", "roi"]
     both = rois[rois.groupby(place)["hemisphere"].transform("nunique") == 2]
     found = [_contrast(row, pairs.a, both.loc[list(row.rois)]) for row in _rows(both)]
-    parts = [number for number, one in enumerate(found) if not one.row.is_total]
-    t_q = adjust([found[number].t_p for number in parts])
-    flip_q = adjust([found[number].flip_p for number in parts])
-    for number, of_t, of_flip in zip(parts, t_q, flip_q, strict=True):
-        found[number] = replace(found[number], t_q=of_t, flip_q=of_flip)
-    return found
+    q = corrected(found, both)
+    return [replace(one, t_q=t, flip_q=flip) for one, (t, flip) in zip(found, q, strict=True)]
 
 
 def _rows(both: pd.DataFrame) -> list[Row]:

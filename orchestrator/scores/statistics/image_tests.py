@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from orchestrator.scores.rows import ROI_COLUMNS, By, Row, roi_weights, rows_by
+from orchestrator.scores.rows import ROI_COLUMNS, By, Row, family_of, roi_weights, rows_by
 from orchestrator.scores.statistics.false_discovery import adjust
 from orchestrator.scores.statistics.paired_predictions import (
     PredictedRoi,
@@ -17,7 +17,6 @@ from orchestrator.scores.statistics.paired_predictions import (
 from orchestrator.scores.statistics.vertex_tests import VertexTests, compare_vertices
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
-from trainables.spec.rois import OVERLAPPING_GROUPS
 
 FALSE_DISCOVERIES: Final = 0.05
 """The expected share of false discoveries among vertices called better, or worse."""
@@ -100,8 +99,7 @@ def _rows(one: PredictedRoi, tested: VertexTests, rois: pd.DataFrame) -> pd.Data
 
 def corrected(frame: pd.DataFrame) -> pd.DataFrame:
     """Add q: p corrected over the vertices of a subject, its overlapping ROI groups apart."""
-    apart = frame["group"].where(frame["group"].isin(OVERLAPPING_GROUPS), "")
-    family = [frame["dataset"], frame["subject"], apart]
+    family = [frame["dataset"], frame["subject"], frame["group"].map(lambda one: family_of([one]))]
     q = frame.groupby(family)["p"].transform(lambda p: np.array(adjust(p.tolist()), np.float64))
     return frame.assign(q=q)
 

@@ -5,13 +5,13 @@ Each subject counts once, with the mean over its ROIs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
 
-from orchestrator.scores.rows import By, Row, rois_of, rows_by
-from orchestrator.scores.statistics.false_discovery import adjust
+from orchestrator.scores.rows import By, Row, family_of, rois_of, rows_by
+from orchestrator.scores.statistics.false_discovery import adjust_families
 from orchestrator.scores.statistics.vertex_pairs import Pairs
 
 FEWEST_FOR_INTERVAL: Final = 3
@@ -60,22 +60,50 @@ def compare_over_subjects(
 ) -> list[SubjectTest]:
     """Test two methods over subjects on every row that has pairs, and correct over the rows.
 
-    Totals repeat the other rows: they are tested, but not part of the correction. bootstrap: for
-    the interval of the share of vertices; None: there is none.
+    Totals repeat the other rows: they are tested, but not part of the correction; rows of streams,
+    of atlases and of whole hemispheres are each corrected apart. bootstrap: for the interval of
+    the share of vertices; None: there is none.
     """
     if pairs.frame.empty:
         return []
     rois = roi_numbers(pairs.frame)
     tests = [_test(row, pairs, rois.loc[list(row.rois)], bootstrap) for row in rows_by(rois, by)]
+    q = corrected(tests, rois)
+    return [replace(one, t_q=t, flip_q=flip) for one, (t, flip) in zip(tests, q, strict=True)]
+
+
+class Tested(Protocol):
+    """A row with its two p-values."""
+
+    @property
+    def row(self) -> Row:
+        """The row of the table."""
+
+    @property
+    def t_p(self) -> float | None:
+        """Of the t test."""
+
+    @property
+    def flip_p(self) -> float | None:
+        """Of the sign-flip test."""
+
+
+def corrected(
+    tests: Sequence[Tested], rois: pd.DataFrame
+) -> list[tuple[float | None, float | None]]:
+    """Correct both p-values of each row over the rows that are not totals; None in a total.
+
+    The rows of streams, of atlases and of whole hemispheres are families of their own; see
+    `family_of`. rois: index ROI, with their group.
+    """
+    found: list[tuple[float | None, float | None]] = [(None, None)] * len(tests)
     parts = [number for number, one in enumerate(tests) if not one.row.is_total]
-    t_q, flip_q = (
-        dict(zip(parts, adjust([getattr(tests[k], name) for k in parts]), strict=True))
-        for name in ("t_p", "flip_p")
-    )
-    return [
-        replace(one, t_q=t_q.get(number), flip_q=flip_q.get(number))
-        for number, one in enumerate(tests)
-    ]
+    families = [family_of(rois.loc[list(tests[k].row.rois), "group"]) for k in parts]
+    t_q = adjust_families([tests[k].t_p for k in parts], families)
+    flip_q = adjust_families([tests[k].flip_p for k in parts], families)
+    for number, of_t, of_flip in zip(parts, t_q, flip_q, strict=True):
+        found[number] = (of_t, of_flip)
+    return found
 
 
 def roi_numbers(frame: pd.DataFrame) -> pd.DataFrame:

@@ -174,6 +174,18 @@ def test_the_summary_counts_and_averages_each_protocol(tmp_path) -> None:
     )
 
 
+@pytest.mark.parametrize("others", [("early",), ("HCP_MMP1-V1", "ventral"), ("all", "nsdgeneral")])
+def test_means_count_a_vertex_once_whichever_rois_hold_it(others) -> None:
+    """V1v has an r of 0.5; streams, atlases and whole hemispheres that hold it have 0.9."""
+    names = ["V1v", "V1v", *others]
+    r = [0.5 if name == "V1v" else 0.9 for name in names]
+    table = pa.table({"roi": names, "protocol": ["nested"] * len(names), "r": r})
+    summary = summarise(table)
+    assert (summary["nested_r_mean"], summary["nested_n_vertices"]) == (0.5, 2)
+    alone = summarise(table.slice(2))
+    assert (alone["nested_r_mean"], alone["nested_n_vertices"]) == (0.9, 1)
+
+
 def test_an_r_of_exactly_0_is_not_positive(tmp_path) -> None:
     r = np.array([0.0, 0.5, -0.5, 0.25])
     summary = summarise(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from orchestrator.scores.statistics.false_discovery import adjust
+from orchestrator.scores.statistics.false_discovery import adjust, adjust_families
 from orchestrator.scores.statistics.vertex_tests import Predicted, compare_vertices
 from tests.builders.simulated_predictions import simulate
 
@@ -34,6 +34,15 @@ def test_what_was_not_tested_is_no_part_of_a_correction() -> None:
     ]  # fmt: skip
     assert adjust([None, None]) == [None, None]
     assert adjust([]) == []
+
+
+def test_each_family_is_corrected_alone() -> None:
+    p, families = [0.01, 0.04, None, 0.03, 0.5, 0.02], ["a", "b", "a", "b", "a", "c"]
+    expected: list[float | None] = [None] * 6
+    for family in ([0, 4], [1, 3], [5]):
+        for place, q in zip(family, brute_force([p[k] for k in family]), strict=True):
+            expected[place] = pytest.approx(q)
+    assert adjust_families(p, families) == expected
 
 
 def test_a_large_difference_in_one_vertex_of_ten_thousand_is_found() -> None:

@@ -111,6 +111,22 @@ def test_p_values_are_corrected_over_the_rois_and_totals_are_left_out() -> None:
     assert all(one.t_p is not None and one.t_q is None for one in totals)
 
 
+def test_overlapping_groups_are_families_of_their_own() -> None:
+    """Streams, areas of an atlas and whole hemispheres change no q of the ROIs that they hold."""
+    families = (
+        ("V1v", "hV4", "EBA"),
+        ("ventral", "lateral"),
+        ("HCP_MMP1-V1", "nsdgeneral"),
+        ("all",),
+    )
+    tests = compared(6, *(name for family in families for name in family))
+    found = {one.row.label.replace("whole", "all"): one for one in tests if not one.row.is_total}
+    for family in families:
+        for name in ("t", "flip"):
+            p, q = ([getattr(found[roi], f"{name}_{kind}") for roi in family] for kind in "pq")
+            assert q == pytest.approx(scipy.stats.false_discovery_control(p).tolist())
+
+
 def test_a_single_subject_has_differences_and_no_tests() -> None:
     for one in compared(1, "V1v", "hV4"):
         assert (one.t_p, one.flip_p, one.t_q, one.flip_q, one.share_interval) == (None,) * 5
