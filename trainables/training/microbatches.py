@@ -1,8 +1,9 @@
 """Microbatches, for devices without enough memory for a whole batch's activations.
 
 Backbone and readout process one part of the batch at a time, and its activations are not kept: the
-backward pass recomputes them. The head and the loss get the readouts of the whole batch, so loss
-and gradients equal those of the whole batch up to the rounding of sums.
+backward pass recomputes them, from the random state of the first time, so that a network's own
+draws (``F.dropout``) are repeated. The head and the loss get the readouts of the whole batch, so
+loss and gradients equal those of the whole batch up to the rounding of sums.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,21 +47,18 @@ class Microbatcher:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._masks: list[Tensor] = []
+        self._masks: dict[int, Tensor] = {}
         self._n = 0
         self._rows = slice(0, 0)
         self._n_drawn = 0
 
     def read(self, read: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """Compute the readout of a batch's images: (n, 3, s, s) -> (n, hidden)."""
-        self._masks, self._n = [], len(images)
+        self._masks, self._n = {}, len(images)
         starts = range(0, self._n, self._size)
         rows = [slice(start, min(start + self._size, self._n)) for start in starts]
         parts = [
-            checkpoint(
-                self._pass, read, images[one], one, use_reentrant=False, preserve_rng_state=False
-            )
-            for one in rows
+            checkpoint(self._pass, read, images[one], one, use_reentrant=False) for one in rows
         ]
         return torch.cat(parts)
 
@@ -69,14 +67,19 @@ class Microbatcher:
         return read(images)
 
     def drop(self, module: nn.Module, x: Tensor) -> Tensor:
-        """Apply this part's rows of the dropout mask that is drawn for the whole batch."""
+        """Apply this part's rows of the dropout mask that is drawn for the whole batch.
+
+        The first part draws it. It does so again when it is recomputed, with the same result, so
+        that draws of the network's own that follow are the same too.
+        """
         forward: Callable[[nn.Module, Tensor], Tensor] = type(module).forward
         if not module.training:
             return forward(module, x)
         repeats = len(x) // (self._rows.stop - self._rows.start)
-        if self._n_drawn == len(self._masks):
+        if self._rows.start == 0:
             with torch.no_grad():
-                self._masks.append(forward(module, x.new_ones(repeats * self._n, *x.shape[1:])))
+                ones = x.new_ones(repeats * self._n, *x.shape[1:])
+                self._masks[self._n_drawn] = forward(module, ones)
         mask = self._masks[self._n_drawn]
         self._n_drawn += 1
         return x * mask[repeats * self._rows.start : repeats * self._rows.stop]

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.layers import DropPath
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision import models as published
 
 from tests.builders.tiny_runs import (
@@ -79,6 +80,44 @@ def test_loss_gradients_and_draws_are_those_of_the_whole_batch(objective, part) 
     assert len(found) == len(expected) >= 5
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+class Dropping(nn.Module):
+    """Drop by a function, before and after a module that does, and keep what was computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.module, self.other = nn.Linear(12, 12), nn.Dropout(0.4), nn.Linear(12, 12)
+        self.passes: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.dropout(self.one(x.flatten(1)[:, :12]), 0.5, self.training)
+        x = self.module(x)
+        x = functional.dropout(self.other(x), 0.5, self.training)
+        self.passes.append(x.detach().clone())
+        return x
+
+
+@pytest.mark.parametrize("part", [5, 8, N])
+def test_masks_of_functional_dropout_are_those_of_the_first_pass(part) -> None:
+    """The backward pass recomputes the same activations, and leaves the generator as it was."""
+    torch.manual_seed(0)
+    backbone = Dropping()
+    model = build_model(Contrastive(), backbone, 16, [9], seed=0)
+    shared = SharedModel(SINGLE_PROCESS, model, ForwardConfig(Microbatcher(part)))
+    images = torch.randint(0, 256, (N, 3, 16, 16), dtype=torch.uint8)
+    with shared.synchronised():
+        backbone.passes.clear()
+        loss = shared.loss(model, images, torch.randn(N, 9), N)
+        first, state = list(backbone.passes), torch.get_rng_state()
+        backbone.passes.clear()
+        torch.autograd.backward(loss)
+    assert torch.equal(torch.get_rng_state(), state)
+    again = backbone.passes[::-1]  # the last part is recomputed first
+    assert len(first) == len(again) == -(-N // part)
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one, other)
+    assert not torch.equal(first[0][:3] == 0, first[-1][:3] == 0) or len(first) == 1
 
 
 def test_no_part_is_larger_than_asked_and_modules_are_left_as_they_were() -> None:
