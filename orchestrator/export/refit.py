@@ -18,13 +18,13 @@ from trainables.compute.numerics import Numerics
 from trainables.compute.precision import full_float32, torch_set_for
 from trainables.data.data_directory import DataDirectory
 from trainables.encoding.features import FeatureStore, Storage, extract
-from trainables.encoding.pca import read_layer
+from trainables.encoding.pca import Layer, read_layer
 from trainables.encoding.protocols import Split
 from trainables.encoding.readout import Projection, Readout
 from trainables.encoding.refit import Chunks, FittedPca, correlate_columns, fit_pca, project_rows
 from trainables.models import backbones
 from trainables.results.run_directory import RunDirectory
-from trainables.spec import CLEAN, Trial, Untuned
+from trainables.spec import CLEAN, Encoding, Trial, Untuned
 from trainables.spec.evaluation import WorkItem, training_of
 from trainables.training.checkpoints import load_network
 from trainables.worker.context import numerics_of
@@ -166,14 +166,19 @@ class _Fitting:
 
         read = read_layer(chunks(), n_features, n_images)
         rows = self._training_rows(mine[0])
-        measured = fit_pca(read, chunks, rows, encoding.n_components, self.numerics)
+        measured = self._fit_pca(read, chunks, rows, encoding)
         final, final_rows = measured, rows
         if self.fit == "all":
             final_rows = torch.arange(n_images)
-            final = fit_pca(read, chunks, final_rows, encoding.n_components, self.numerics)
+            final = self._fit_pca(read, chunks, final_rows, encoding)
         components = [self._test_components(pca, chunks) for pca in (measured, final)]
         for one in mine:
             yield self._of_roi(one, (measured, rows), (final, final_rows), components)
+
+    def _fit_pca(self, layer: Layer, chunks: Chunks, rows: Tensor, encoding: Encoding) -> FittedPca:
+        n_trials = self.subject.subject.n_trials
+        weights = None if n_trials is None else torch.from_numpy(n_trials)[rows].double()
+        return fit_pca(layer, chunks, rows, encoding.n_components, self.numerics, weights)
 
     def _training_rows(self, chosen: Chosen) -> Tensor:
         subject = self.subject.subject

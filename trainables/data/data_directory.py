@@ -4,6 +4,7 @@
 ``SUBJECT/``                           a subject's shards, such as ``nsd-subj01/``
 ``tasks/TASK/``                        the shards of an image-classification task
 ``…/rows-00000.parquet`` …             in both: one row per image
+``SUBJECT/trials-00000.parquet`` …     one row per trial, where trials are kept apart
 ``…/manifest.json``                    in both: describes the other files; written last
 ``SUBJECT/vertices.parquet``           one row per vertex
 ``SUBJECT/stimuli.parquet``            one row per image, with its classes; of some data sets
@@ -15,7 +16,7 @@ A directory without a manifest is not complete, and is not listed.
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from trainables.spec import is_name
 from trainables.spec.records import parse_json, read_bounded
@@ -26,6 +27,9 @@ from trainables.storage.stored_directory import StoredDirectory
 MANIFEST: Final = "manifest.json"
 VERTICES: Final = "vertices.parquet"
 STIMULI: Final = "stimuli.parquet"
+
+RowKind = Literal["rows", "trials"]
+"""Files of rows by the beginning of their names: of images, or of single trials."""
 
 
 class DataDirectory(StoredDirectory):
@@ -140,17 +144,19 @@ def stimuli_file(shard: Path) -> Path:
     return shard / STIMULI
 
 
-def row_file(directory: Path, number: int) -> Path:
+def row_file(directory: Path, number: int, kind: RowKind = "rows") -> Path:
     """Name a row file of a subject or task by its number, from 0."""
+    if kind == "trials":
+        return directory / f"trials-{number:05d}.parquet"
     return directory / f"rows-{number:05d}.parquet"
 
 
-def row_files(directory: Path) -> list[Path]:
+def row_files(directory: Path, kind: RowKind = "rows") -> list[Path]:
     """List the row files that the manifest of a subject or task lists, in order.
 
     Raises ValueError if the manifest can't be read.
     """
-    names = sorted(name for name in listed_files(directory) if name.startswith("rows-"))
+    names = sorted(name for name in listed_files(directory) if name.startswith(f"{kind}-"))
     return [directory / name for name in names]
 
 

@@ -51,6 +51,9 @@ class Subject:
     responses: dict[str, np.ndarray[Any, np.dtype[np.float32]]]
     train_rows: np.ndarray[Any, np.dtype[np.int64]]
     test_rows: np.ndarray[Any, np.dtype[np.int64]]
+    n_trials: np.ndarray[Any, np.dtype[np.int64]] | None = None
+    """(n_images,) trials that each image's responses are the mean of, where single trials are kept:
+    a fit counts each of them. None: it counts each image once."""
 
 
 def read_subject(shard: Path) -> Subject:
@@ -65,18 +68,20 @@ def read_subject(shard: Path) -> Subject:
         for hemisphere, n_vertices in manifest.n_vertices.items()
     }
     sides = np.empty(manifest.n_images, object)
-    order = np.empty(manifest.n_images, np.int64)
+    numbers = ["order"] if manifest.n_trials is None else ["order", "n_trials"]
+    found = {name: np.empty(manifest.n_images, np.int64) for name in numbers}
     check = RowCheck(shard, manifest.n_images)
-    for block in stream(shard, ("index", "split", "order", *responses)):
+    for block in stream(shard, ("index", "split", *numbers, *responses)):
         rows = block["index"].to_numpy()
         check.add(rows)
         sides[rows] = block["split"].to_numpy(zero_copy_only=False)
-        order[rows] = block["order"].to_numpy()
+        for name, values in found.items():
+            values[rows] = block[name].to_numpy()
         for hemisphere, matrix in responses.items():
             matrix[rows] = fixed_width(block[hemisphere], np.float32)
     check.finish()
-    train_rows, test_rows = split_rows(shard, manifest, sides, order)
-    return Subject(manifest, responses, train_rows, test_rows)
+    train_rows, test_rows = split_rows(shard, manifest, sides, found["order"])
+    return Subject(manifest, responses, train_rows, test_rows, found.get("n_trials"))
 
 
 def read_images(shard: Path, device: torch.device) -> Tensor:
@@ -130,7 +135,8 @@ def list_row_groups(shard: Path, columns: tuple[str, ...]) -> list[RowGroup]:
     Raises ValueError with the name of a file that is damaged, or of another ingest.
     """
     manifest = Manifest.read(shard)
-    schema = row_schema(manifest.image_size, manifest.n_vertices)
+    counts_trials = manifest.n_trials is not None
+    schema = row_schema(manifest.image_size, manifest.n_vertices, counts_trials=counts_trials)
     expected = {name: schema.field(name).type for name in columns}
     groups = []
     for path, state in verified_row_files(shard).items():

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from trainables.data.data_directory import fetch_rows, row_file, row_files
+from trainables.data.data_directory import RowKind, fetch_rows, row_file, row_files
 from trainables.data.verification import naming, verified_row_files
 from trainables.spec.rois import SIDES
 from trainables.storage.atomic import CHECKED, VERIFIED
@@ -20,13 +20,16 @@ ROWS_PER_ROW_GROUP: Final = 64
 ROWS_PER_FILE: Final = 1024
 
 
-def read_rows(shard: Path, columns: Sequence[str], *, verify: bool = True) -> Iterator[pa.Table]:
+def read_rows(
+    shard: Path, columns: Sequence[str], *, verify: bool = True, kind: RowKind = "rows"
+) -> Iterator[pa.Table]:
     """Stream the rows of a subject or task in index order, a few row groups at a time.
 
     verify: compare the files with their SHA-256 first. Without it, only the pages that are read
     are checked for damage. Raises ValueError with the name of a missing, damaged or other file.
     """
-    files = verified_row_files(fetch_rows(shard)) if verify else row_files(fetch_rows(shard))
+    find = verified_row_files if verify else row_files
+    files = find(fetch_rows(shard), kind)
     options = pads.ParquetFragmentScanOptions(**VERIFIED)
     checked = pads.ParquetFileFormat(default_fragment_scan_options=options)
     for path in files:
@@ -71,8 +74,9 @@ class RowWriter:
     digest depends on the rows alone, not on how they are divided among calls of ``write``.
     """
 
-    def __init__(self, directory: Path, schema: pa.Schema) -> None:
+    def __init__(self, directory: Path, schema: pa.Schema, kind: RowKind = "rows") -> None:
         self._directory = directory
+        self._kind = kind
         self._schema = schema
         self._pending: list[pa.Table] = []
         self._n_pending = 0
@@ -81,6 +85,7 @@ class RowWriter:
         self._rows_in_file = 0
         hashed = [name for name in ("image", *SIDES) if name in schema.names]
         self._content = {name: hashlib.sha256() for name in hashed}
+        self._repetitive = [name for name in ("split",) if name in schema.names]
 
     def __enter__(self) -> Self:
         return self
@@ -111,9 +116,9 @@ class RowWriter:
         pending = pa.concat_tables(self._pending)
         group, rest = pending.slice(0, ROWS_PER_ROW_GROUP), pending.slice(ROWS_PER_ROW_GROUP)
         if self._writer is None:
-            path = row_file(self._directory, self._n_files)
+            path = row_file(self._directory, self._n_files, self._kind)
             self._writer = pq.ParquetWriter(
-                path, self._schema, compression="none", use_dictionary=["split"], **CHECKED
+                path, self._schema, compression="none", use_dictionary=self._repetitive, **CHECKED
             )
             self._n_files += 1
         self._writer.write_table(group, row_group_size=ROWS_PER_ROW_GROUP)

@@ -32,27 +32,37 @@ TRAIN: Final = "train"
 TEST: Final = "test"
 
 
-def row_schema(image_size: int, n_vertices: dict[str, int]) -> pa.Schema:
+def row_schema(
+    image_size: int, n_vertices: Mapping[str, int], *, counts_trials: bool = False
+) -> pa.Schema:
     """Return the Arrow schema of an image with its responses.
 
     image: 3 x image_size x image_size uint8, channels first. lh, rh: float32 responses, one per
     vertex; one column ``both`` instead, where the data does not divide hemispheres. index: row of
-    the response file. order: position in the split.
+    the response file. order: position in the split. n_trials, with counts_trials: trials that the
+    responses are the mean of.
     """
+    counts = [pa.field("n_trials", pa.int32(), nullable=False)] if counts_trials else []
     return pa.schema(
         [
             pa.field("index", pa.int32(), nullable=False),
             pa.field("stimulus", pa.string(), nullable=False),
             pa.field("split", pa.string(), nullable=False),
             pa.field("order", pa.int32(), nullable=False),
+            *counts,
             pa.field("image", pa.binary(3 * image_size * image_size), nullable=False),
-            *(
-                pa.field(side, pa.list_(pa.float32(), n_vertices[side]), nullable=False)
-                for side in SIDES
-                if side in n_vertices
-            ),
+            *response_fields(n_vertices),
         ]
     )
+
+
+def response_fields(n_vertices: Mapping[str, int]) -> list[pa.Field]:
+    """Return the columns of responses, by hemisphere."""
+    return [
+        pa.field(side, pa.list_(pa.float32(), n_vertices[side]), nullable=False)
+        for side in SIDES
+        if side in n_vertices
+    ]
 
 
 VERTEX_SCHEMA: Final = pa.schema(
@@ -125,6 +135,8 @@ class Manifest:
     """Whether images and responses are simulated: no measurement of a brain."""
     noise_ceiling_formula: Text | None = None
     """How the noise ceilings were computed; None where there are none, or where they were given."""
+    n_trials: Size | None = None
+    """Single trials of the training images, which are kept; None where images have means alone."""
 
     def __post_init__(self) -> None:
         require(
@@ -146,8 +158,9 @@ class Manifest:
             del content["choices"]
         if not self.is_simulated:
             del content["is_simulated"]
-        if self.noise_ceiling_formula is None:
-            del content["noise_ceiling_formula"]
+        for name in ("noise_ceiling_formula", "n_trials"):
+            if content[name] is None:
+                del content[name]
         return json.dumps({**content, "data": self.data}, indent=2) + "\n"
 
     @classmethod

@@ -18,7 +18,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainables.data.data_directory import listed_files, manifest_file, row_files, vertices_file
+from trainables.data.data_directory import (
+    RowKind,
+    listed_files,
+    manifest_file,
+    row_files,
+    vertices_file,
+)
 from trainables.exceptions import Denied
 from trainables.storage.atomic import read_parquet
 from trainables.wording import some
@@ -98,7 +104,7 @@ def naming(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: damaged or missing ({reason}); {CURE}") from error
 
 
-def verified_row_files(directory: Path) -> dict[Path, FileState]:
+def verified_row_files(directory: Path, kind: RowKind = "rows") -> dict[Path, FileState]:
     """List the row files that a subject's or task's manifest lists, in order, each verified.
 
     Further files in the directory are named in a warning, once, and are not read. Raises
@@ -115,7 +121,7 @@ def verified_row_files(directory: Path) -> dict[Path, FileState]:
             f"{directory}: {len(strangers)} files that its manifest does not list are not read: "
             f"{some(strangers)}"
         )
-    return {path: verify(path, expected[path.name]) for path in row_files(directory)}
+    return {path: verify(path, expected[path.name]) for path in row_files(directory, kind)}
 
 
 @cache

@@ -39,8 +39,8 @@ APPENDED: Final = (".jsonl",)
 
 def is_large(path: Path) -> bool:
     """Return whether a file is copied only when needed: weights, images, predictions."""
-    of_images = path.name.startswith("rows-")
-    return path.suffix in LARGE or of_images or path.parts[-3:-2] == ("predictions",)
+    of_rows = path.name.startswith(("rows-", "trials-"))
+    return path.suffix in LARGE or of_rows or path.parts[-3:-2] == ("predictions",)
 
 
 def place(text: str) -> Path:

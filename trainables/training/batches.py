@@ -14,6 +14,7 @@ from trainables.compute.seeding import seeded_generators
 from trainables.data.images import Images, split_batches
 from trainables.spec import Order
 from trainables.training.distributed import TrialProcessGroup
+from trainables.training.single_trials import SingleTrials
 
 PERMUTATION: Final = 0x5045524D
 """Part of the seed of permuted responses, so that nothing else is drawn from the same."""
@@ -24,24 +25,34 @@ class TrainingData:
     """The data that a backbone is fine-tuned on: images, and an ROI's responses to them.
 
     responses: (n_images, n_vertices) float32 on the device. rows: (n_train,) indices of the
-    training images, in the split's order.
+    training images, in the split's order. trials: those to train on, of which responses are the
+    means; None: training is on responses.
     """
 
     images: Images
     responses: Tensor
     rows: Tensor
+    trials: SingleTrials | None = None
+
+    def responses_of(self, rows: Tensor, epoch: int) -> Tensor:
+        """Return what an epoch, counted from 1, trains images on: (n, n_vertices)."""
+        if self.trials is not None:
+            return self.trials.of_epoch(rows, epoch)
+        return self.responses[rows.to(self.responses.device)]
 
     def permuted(self, seed: int, held_back: float) -> "TrainingData":
-        """Give each image that is trained on the response to another of them, drawn from seed.
+        """Give each image that is trained on the responses to another of them, drawn from seed.
 
         held_back: share of the training images that are not trained on; they keep their responses.
         """
         rows, _ = self.held_back(held_back)
         order = np.random.default_rng([seed, PERMUTATION]).permutation(len(rows))
-        own = rows.to(self.responses.device)
+        others = rows[torch.from_numpy(order)]
+        device = self.responses.device
         responses = self.responses.clone()
-        responses[own] = self.responses[own[torch.from_numpy(order).to(own.device)]]
-        return replace(self, responses=responses)
+        responses[rows.to(device)] = self.responses[others.to(device)]
+        trials = None if self.trials is None else self.trials.exchanged(rows, others)
+        return replace(self, responses=responses, trials=trials)
 
     def held_back(self, share: float) -> tuple[Tensor, Tensor]:
         """Split rows into those to train on and a held-out share at the end."""
@@ -98,7 +109,10 @@ class Batch:
 
 
 def read_batches(
-    subjects: Sequence[TrainingData], steps: Sequence[Step], process_group: TrialProcessGroup
+    subjects: Sequence[TrainingData],
+    steps: Sequence[Step],
+    process_group: TrialProcessGroup,
+    epoch: int,
 ) -> Iterator[Batch]:
     """Read the batches of an epoch's steps: of each, the rows of this process."""
     own = [step.rows[process_group.share(len(step.rows))] for step in steps]
@@ -107,10 +121,9 @@ def read_batches(
         for number, data in enumerate(subjects)
     ]
     for step, rows in zip(steps, own, strict=True):
-        responses = subjects[step.subject].responses
         yield Batch(
             step.subject,
             next(streams[step.subject]),
-            responses[rows.to(responses.device)],
+            subjects[step.subject].responses_of(rows, epoch),
             len(step.rows),
         )

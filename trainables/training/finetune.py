@@ -96,7 +96,7 @@ def train_epoch(
     total = torch.zeros((), dtype=torch.float64, device=device)
     with process_group.in_step():
         steps = epoch_steps(training.rows, objective.batch_size, order)
-        for batch in read_batches(training.subjects, steps, process_group):
+        for batch in read_batches(training.subjects, steps, process_group, epoch):
             embedder = embedder_of(training.model, batch.subject)
             images = training_images(objective, batch, process_group)
             loss = shared.loss(embedder, images, batch.responses, batch.n_images)

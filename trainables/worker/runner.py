@@ -5,19 +5,22 @@ import socket
 import time
 from typing import TypeGuard
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trainables.compute.device import device_name, indexed, use_threads
 from trainables.compute.failures import device_failure
 from trainables.compute.precision import torch_set_for
-from trainables.data.shards import read_planned_vertices
+from trainables.data.shards import Manifest, read_planned_vertices
 from trainables.data.stimuli import KnownStimuli
+from trainables.data.trials import read_trials
 from trainables.exceptions import OutOfMemory, Stopped
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import TrialLog
 from trainables.results.outcome import Outcome, read_ended
-from trainables.spec import Finetuned, Trial, Untuned
+from trainables.spec import Finetuned, Roi, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, WorkItem, training_of
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import (
@@ -27,6 +30,7 @@ from trainables.training.checkpoints import (
 from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
 from trainables.training.finetune import finetune
 from trainables.training.microbatches import SMALLEST, Microbatcher, can_be_split
+from trainables.training.single_trials import SingleTrials
 from trainables.training.synchronised import ForwardConfig
 from trainables.worker.context import PreparedTrial, RunContext, numerics_of
 from trainables.worker.progress import Clock, Listener, Logged, Silent
@@ -250,11 +254,23 @@ class TrialRunner:
             responses = held.subject.responses[roi.hemisphere][:, vertices]
             rows = torch.from_numpy(held.subject.train_rows)
             on_device = torch.from_numpy(responses).to(self._device)
-            of_roi = TrainingData(held.images, on_device, rows)
+            trials = self._single_trials(roi, vertices, trial.seed)
+            of_roi = TrainingData(held.images, on_device, rows, trials)
             if trial.permuted and not isinstance(trial.objective, Untuned):
                 of_roi = of_roi.permuted(trial.seed, trial.objective.validation)
             data.append(of_roi)
         return data
+
+    def _single_trials(
+        self, roi: Roi, vertices: NDArray[np.int32], seed: int
+    ) -> SingleTrials | None:
+        """Read the single trials that a backbone is fine-tuned on, where the subject has them."""
+        shard = self._context.data.shard(roi.shard)
+        trials = read_trials(shard, roi.hemisphere, vertices)
+        if trials is None:
+            return None
+        n_images = Manifest.read(shard).n_images
+        return SingleTrials.of(trials, n_images, seed, self._device)
 
 
 def _is_shared(trial: WorkItem) -> TypeGuard[Trial]:

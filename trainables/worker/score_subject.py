@@ -57,7 +57,8 @@ class SubjectScorer:
     ) -> None:
         [held] = work_item.subjects.values()
         trial, subject = work_item.trial, held.subject
-        full = Split(subject.train_rows, subject.test_rows, subject.manifest.n_images)
+        n_images, n_trials = subject.manifest.n_images, subject.n_trials
+        full = Split(subject.train_rows, subject.test_rows, n_images, n_trials=n_trials)
         overlap = self.stimuli.overlap(training_of(trial), of_subject[0])
         split = _without_training_images(trial, full, overlap)
         rows, compact = split.compact(encoding.protocols)
