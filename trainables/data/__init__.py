@@ -10,5 +10,6 @@ __all__ = [
     "shards",
     "stimuli",
     "tasks",
+    "trials",
     "verification",
 ]

@@ -9,5 +9,6 @@ __all__ = [
     "microbatches",
     "rendezvous",
     "saved_state",
+    "single_trials",
     "synchronised",
 ]
