@@ -24,6 +24,7 @@ from orchestrator.cli.arguments import (
     find_places,
 )
 from orchestrator.cli.process import FAILED, leave
+from orchestrator.cli.trust import TrustRecordedCode
 
 if TYPE_CHECKING:
     from orchestrator.analyze.settings import Analysing
@@ -41,6 +42,7 @@ class AnalysisOptions:
     data: ShardsDirectory | None = None
     weights: File | None = None
     """State dict that the backbones started from."""
+    trust_code: TrustRecordedCode = False
     experiment: Experiment | None = None
     task: Annotated[
         str | None, Parameter(metavar="NAME", group=PROBES, show_default="the first")
@@ -121,6 +123,7 @@ def _settings(
             options.local_cpus,
         ),
         is_named=bool(names),
+        trust_code=options.trust_code,
     )
 
 

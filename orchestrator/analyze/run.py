@@ -21,6 +21,7 @@ from orchestrator.analyze.variance_table import variance_table
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.strangers import print_strangers
 from orchestrator.cli.text import new_table
+from orchestrator.cli.trust import require_consent
 from orchestrator.cli.values import default_experiment
 from orchestrator.scores.display.style import mark_simulated
 from trainables.results.run_directory import RunDirectory
@@ -93,6 +94,9 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
     )
     backbones = find_backbones(settings.runs)
     jobs = due(backbones, context, sorted(kinds))
+    if jobs:
+        recorded = [one.model.backbone for one in backbones]
+        require_consent(recorded, settings.runs, trust_code=settings.trust_code)
     if jobs and context.task is not None:
         saliency_layer = settings.saliency_layer if "saliency" in kinds else None
         for backbone in sorted({one.model.backbone for one in backbones}, key=str):

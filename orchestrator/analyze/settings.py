@@ -35,5 +35,7 @@ class Analysing:
     feature_layer: str
     saliency_layer: str
     workers: Workers
+    trust_code: bool = False
+    """Whether to run code of users' files that the run directory holds."""
     is_named: bool = True
     """Whether analyses were named; else all are made, without the probes of those on request."""

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import count, duration, new_table
+from orchestrator.cli.trust import remember
 from trainables.models import backbones, timm_networks
 from trainables.models.backbone_facts import BackboneSize, size_of, with_pixels
 from trainables.models.layer_list import LayerShape, outline, shapes_of, suggest
@@ -64,7 +65,10 @@ def describe(name: str, wanted: Wanted, console: Console) -> None:
 
     Raises ValueError if there is no such network, or if it does not take images of the size.
     """
-    backbone = with_pixels(with_source(Backbone(name, FROM_FILE)))
+    named = with_source(Backbone(name, FROM_FILE))
+    if named.source is not None:
+        remember(named.source)
+    backbone = with_pixels(named)
     with torch.device("meta"):
         network = backbones.build_untrained(backbone)
     config = backbones.data_config(backbone)

@@ -29,7 +29,7 @@ from orchestrator.cli.arguments import (
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import FAILED, Started, leave
 from orchestrator.cli.selection import SelectionOptions, Subjects
-from orchestrator.cli.trust import TrustCode
+from orchestrator.cli.trust import TrustCode, TrustRecordedCode
 from trainables.wording import meant
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class EvaluationOptions:
     exclude_training_images: Annotated[Flag, Parameter(group=MODELS)] = False
     """Measure r without test images that the model was trained on (the paper's split has some);
     these scores are stored separately."""
+    trust_code: Annotated[TrustRecordedCode, Parameter(group=MODELS)] = False
     selection: SelectionOptions = SelectionOptions()
     execution: ExecutionOptions = ExecutionOptions()
 
@@ -236,7 +237,14 @@ def _settings(
         started,
     )
     choice = Choice(chosen.methods, chosen.subjects, chosen.models)
-    return EvaluationSettings(chosen.kind, run, selection, choice, options.exclude_training_images)
+    return EvaluationSettings(
+        chosen.kind,
+        run,
+        selection,
+        choice,
+        options.exclude_training_images,
+        options.trust_code,
+    )
 
 
 def _check_methods(methods: tuple[str, ...] | None) -> None:

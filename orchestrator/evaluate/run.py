@@ -9,6 +9,7 @@ from rich.text import Text
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Selection, select
+from orchestrator.cli.trust import require_consent
 from orchestrator.evaluate.pairs import (
     NOD,
     Choice,
@@ -47,6 +48,8 @@ class EvaluationSettings:
     """The ROIs to score."""
     choice: Choice = field(default_factory=Choice)
     exclude_training_images: bool = False
+    trust_code: bool = False
+    """Whether to run code of users' files that the run directory holds."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ def _work_items(
     """List the evaluations and baselines; raise InputError if there are none."""
     kind, run = KINDS[settings.kind], settings.run
     chosen = choose(models, settings.choice)
+    recorded = [trial.backbone for trial in chosen]
+    require_consent(recorded, run.runs, trust_code=settings.trust_code)
     taken = [roi for roi in rois if kind.takes(roi)]
     if not taken:
         raise InputError(f"{run.data}: holds no subject of NOD; ingest it first")

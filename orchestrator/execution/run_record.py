@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator
 
+from orchestrator.cli import trust
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import Started, command_line
 from orchestrator.execution.command_history import remember
@@ -50,9 +51,32 @@ class Command:
     (Other outcomes are of this command. Clocks of several machines are not compared.)"""
 
     def write(self, runs: RunDirectory) -> None:
-        """Write the record atomically, and remember its line among those of earlier commands."""
+        """Write the record atomically, and remember its line among those of earlier commands.
+
+        A command that names code is remembered as the user's own, for `require_own`.
+        """
+        if self.names_code:
+            trust.remember(self._line)
         write_text(runs.command_file, json.dumps(asdict(self)) + "\n")
         remember(runs, command_line(Started(self.module, self.arguments)))
+
+    @property
+    def names_code(self) -> bool:
+        """Return whether repeating the command runs code of files, or consents to it."""
+        return any(".py" in one or "trust" in one for one in self.arguments)
+
+    @property
+    def _line(self) -> str:
+        return json.dumps([self.module, self.arguments, self.directory])
+
+    def require_own(self, runs: RunDirectory) -> None:
+        """Raise InputError for a command with code that the user did not start on this machine."""
+        if self.names_code and not trust.is_remembered(self._line):
+            line = command_line(Started(self.module, self.arguments))
+            raise InputError(
+                f"{runs}: its last command, in {self.directory}, runs code: {line}; you did not "
+                "start it on this machine: if you trust the code, give --trust-code"
+            )
 
     @classmethod
     def read(cls, runs: RunDirectory) -> Self:

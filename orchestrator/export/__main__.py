@@ -23,6 +23,7 @@ from orchestrator.cli.arguments import (
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import leave
 from orchestrator.cli.selection import SelectionOptions
+from orchestrator.cli.trust import TrustRecordedCode
 
 if TYPE_CHECKING:
     from orchestrator.export.choice import Asked
@@ -98,6 +99,7 @@ def export(
     weights: Annotated[
         File | None, Parameter(help="State dict that the sweep's backbones started from.")
     ] = None,
+    trust_code: TrustRecordedCode = False,
     form: FormOptions = FormOptions(),
     choice: ChoiceOptions = ChoiceOptions(),
     selection: SelectionOptions = SelectionOptions(),
@@ -117,7 +119,9 @@ def export(
 
     places = find_places(runs, data)
     file = weights or (DEMO / "weights.safetensors" if places.is_demo else None)
-    settings = ExportSettings(places.runs, places.data, out, asked, form.fit, form.half, file)
+    settings = ExportSettings(
+        places.runs, places.data, out, asked, form.fit, form.half, file, trust_code
+    )
     if form.format == "brainscore":
         export_backbones(settings, Console())
     else:

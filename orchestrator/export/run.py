@@ -9,6 +9,7 @@ from rich.console import Console
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import as_r, count
+from orchestrator.cli.trust import require_consent
 from orchestrator.encoding_models.config import (
     CONFIG,
     Fit,
@@ -21,6 +22,7 @@ from orchestrator.export.ranking import BY_TEST, BY_VALIDATION
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import CLEAN
+from trainables.spec.evaluation import training_of
 from trainables.storage.temporary_files import remove_abandoned
 
 MEGABYTE = 1e6
@@ -37,6 +39,8 @@ class ExportSettings:
     fit: Fit
     half: bool
     weights: Path | None
+    trust_code: bool = False
+    """Whether to run code of users' files that the run directory holds."""
 
 
 def export(settings: ExportSettings, console: Console) -> list[Path]:
@@ -54,12 +58,18 @@ def export(settings: ExportSettings, console: Console) -> list[Path]:
         remove_abandoned(settings.out, below=False)
     if len(missing) < len(chosen):
         console.print(f"already there: {count(len(chosen) - len(missing), 'model')}")
+    _require_consent(settings, missing)
     _write(settings, missing, console)
     paths = [settings.out / name for name in names]
     if note := _choice_note(chosen):
         console.print(note, highlight=False)
     console.print(f"{settings.out}: {count(len(paths), 'model')}, {_megabytes(paths)}")
     return paths
+
+
+def _require_consent(settings: ExportSettings, chosen: Sequence[Chosen]) -> None:
+    backbones = [training_of(one.work_item).backbone for one in chosen]
+    require_consent(backbones, settings.runs, trust_code=settings.trust_code)
 
 
 def _choice_note(chosen: Sequence[Chosen]) -> str:
@@ -87,6 +97,7 @@ def export_backbones(settings: ExportSettings, console: Console) -> None:
             "--half and --fit"
         )
     chosen = choose(settings.runs, settings.asked)
+    _require_consent(settings, chosen)
 
     import torch
 

@@ -29,6 +29,7 @@ from orchestrator.cli.arguments import (
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import FAILED, Started, leave
 from orchestrator.cli.selection import SelectionOptions
+from orchestrator.cli.trust import TrustRecordedCode
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 
@@ -148,15 +149,16 @@ def retry(
     *,
     failed: Annotated[Flag, Parameter(help="Run only the trials that failed.")] = False,
     out: RunsDirectory | None = None,
+    trust_code: TrustRecordedCode = False,
 ) -> int:
     """Repeat the last command on a directory, for the trials that failed or did not run."""
     from orchestrator.sweep.status import find_retry
 
-    again = find_retry(find_places(out).runs, only_failed=failed)
+    again = find_retry(find_places(out).runs, only_failed=failed, trust_code=trust_code)
     # The recorded command's paths are relative to the directory in which it was started.
     os.chdir(again.command.directory)
     module = importlib.import_module(f"{again.command.module}.__main__")
-    code: int = module.main(again.command.arguments, only=again.only)
+    code: int = module.main(again.arguments, only=again.only)
     return code
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import search_spaces
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.trust import remember
 from orchestrator.sweep.confinement import LOADING, confined, first_items
 from trainables.models.backbone_facts import with_pixels
 from trainables.models.own_networks import with_source
@@ -261,7 +262,10 @@ def start_from(backbone: Backbone, weights: str | None) -> Backbone:
         raise InputError(
             f"the search space starts {backbone.architecture} from a file; give --weights FILE"
         )
-    return with_pixels(with_source(replace(backbone, weights=weights or backbone.weights)))
+    named = with_source(replace(backbone, weights=weights or backbone.weights))
+    if backbone.source is None and named.source is not None:
+        remember(named.source)
+    return with_pixels(named)
 
 
 def with_seeds(trials: Iterable[Trial], seeds: int) -> list[Trial]:

@@ -137,6 +137,11 @@ def _is_dead(owner: LockOwner, observation: Observation) -> bool:
     return observation.is_over() if gone is None else gone
 
 
+EVALUATE: Final = "orchestrator.evaluate"
+"""The command that reads code of the run directory's trials."""
+TRUST: Final = "--trust-code"
+
+
 @dataclass(frozen=True)
 class Retry:
     """A command to repeat, and its trials to run."""
@@ -144,12 +149,21 @@ class Retry:
     command: Command
     only: frozenset[str] | None
     """Ids of the waiting trials to run; None: all."""
+    trust_code: bool = False
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The arguments of the command, with the consent that it now has."""
+        recorded = self.command.arguments
+        adds = self.trust_code and self.command.module == EVALUATE and TRUST not in recorded
+        return (*recorded, TRUST) if adds else recorded
 
 
-def find_retry(runs: RunDirectory, *, only_failed: bool) -> Retry:
+def find_retry(runs: RunDirectory, *, only_failed: bool, trust_code: bool = False) -> Retry:
     """Find the last command on a directory, to repeat it in the directory where it was started.
 
-    only_failed: run only the trials that failed. Raises InputError if there is nothing to run.
+    only_failed: run only the trials that failed. trust_code: also one with code that the user did
+    not start. Raises InputError if there is nothing to run, or for such code without that.
     """
     command = Command.read(runs)
     state = state_of(command, runs)
@@ -162,4 +176,6 @@ def find_retry(runs: RunDirectory, *, only_failed: bool) -> Retry:
             f"{command.directory}: no such directory, where the command was started; run it again: "
             f"python -m {command.module} {' '.join(command.arguments)}"
         )
-    return Retry(command, frozenset(chosen) if only_failed else None)
+    if not trust_code:
+        command.require_own(runs)
+    return Retry(command, frozenset(chosen) if only_failed else None, trust_code)

@@ -55,13 +55,18 @@ def _listed(directory: Path, pattern: str) -> list[Path]:
 class RunDirectory(StoredDirectory):
     """The directory of a sweep: names its files, lists them, and fetches them from S3."""
 
+    @property
+    def outcomes(self) -> Path:
+        """Directory of all outcomes."""
+        return self.path / "trials"
+
     def outcome_file(self, trial_id: str) -> Path:
         """Name the file of a trial's outcome."""
-        return self.path / "trials" / f"{trial_id}.json"
+        return self.outcomes / f"{trial_id}.json"
 
     def trial_ids(self) -> list[str]:
         """List the trials and evaluations that have an outcome, sorted."""
-        return [path.stem for path in _listed(self.path / "trials", rf"{_ID}\.json")]
+        return [path.stem for path in _listed(self.outcomes, rf"{_ID}\.json")]
 
     def log_file(self, trial_id: str) -> Path:
         """Name the file of a trial's events."""
@@ -209,7 +214,7 @@ class RunDirectory(StoredDirectory):
             yield from self._unlike(_ID, directory)
             for one in _listed(directory, _ID):
                 yield from self._unlike(rf"{_ROI}\.parquet", one)
-        yield from self._unlike(rf"{_ID}\.json", self.path / "trials")
+        yield from self._unlike(rf"{_ID}\.json", self.outcomes)
         yield from self._unlike(rf"{_ID}\.jsonl", self.path / "logs")
         yield from self._unlike(_ID, self.all_checkpoints)
         for kind in _entries(self.path / "probes"):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from zipfile import ZipFile
@@ -11,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 
+from orchestrator.analyze.__main__ import main as analyze
 from orchestrator.cli.errors import InputError
+from orchestrator.cli.trust import remember, require_consent
 from orchestrator.encoding_models import EncodingModel, get_encoding_model, load_model
 from orchestrator.encoding_models.config import ModelDirectory, find_models
 from orchestrator.encoding_models.shared_backbone import SharedBackbone, by_backbone
 from orchestrator.encoding_models.trust import require_trust
 from orchestrator.evaluate.__main__ import main as evaluate
 from orchestrator.evaluate.ood import run as ood_run
+from orchestrator.export.__main__ import main as export
 from orchestrator.predict import run as predict_run
 from orchestrator.predict.__main__ import main as predict
 from orchestrator.predict.passes import LocalPass
@@ -34,6 +38,8 @@ from tests.builders.own_network import (
 )
 from tests.orchestrator.predict.test_ray_pass import StepsOfRay
 from trainables.data.loading import read_images
+from trainables.results.run_directory import RunDirectory
+from trainables.spec import Backbone
 from trainables.spec.backbone import source_digest
 
 CPU = torch.device("cpu")
@@ -161,6 +167,49 @@ def test_models_of_equal_weights_and_other_code_pass_apart(own: OwnModel, tmp_pa
 def test_the_card_of_such_a_model_loads_it(own: OwnModel) -> None:
     text = (own.path / "README.md").read_text(encoding="utf-8")
     assert f'load_model("{own.path.name}", trust_code=True)' in text
+
+
+def analyze_as_if_due(arguments: list[str]) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orchestrator.analyze.probe_actors.due", lambda *given: ["a probe"])
+        return analyze(arguments)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (export, ["--runs", "runs", "--data", "data", "--out", "others", "--weights", "w"]),
+        (export, ["--runs", "runs", "--data", "data", "--out", "o", "--format", "brainscore"]),
+        (evaluate, ["rois", "--models", "regression", "--data", "data", "--out", "runs"]),
+        (analyze_as_if_due, ["saliency", "--data", "data", "--out", "runs"]),
+    ],
+)
+def test_code_of_a_run_directory_is_run_where_its_user_has_run_it(
+    own: OwnModel, command, arguments, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """A directory of another machine is refused; nothing is built, or written."""
+    monkeypatch.chdir(own.home)
+    monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "of another machine"))
+    before = sorted(own.home.rglob("*"))
+    assert command(arguments) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "the backbone small.py:build@" in line
+    assert line.endswith("if you trust it, give --trust-code")
+    assert not executed()
+    assert sorted(own.home.rglob("*")) == before
+    remember(CODE)
+    with pytest.raises(InputError, match="small"):
+        require_consent(
+            backbones_of(own, CODE + "\n"), RunDirectory(Path("runs")), trust_code=False
+        )
+    require_consent(backbones_of(own, CODE + "\n"), RunDirectory(Path("runs")), trust_code=True)
+    require_consent(backbones_of(own, CODE), RunDirectory(Path("runs")), trust_code=False)
+
+
+def backbones_of(own: OwnModel, code: str) -> list[Backbone]:
+    [model] = find_models(own.models)
+    name = f"small.py:build@{source_digest(code)}"
+    return [replace(model.backbone, architecture=name, source=code)]
 
 
 def test_evaluate_ood_refuses_the_code_unless_it_is_trusted(
