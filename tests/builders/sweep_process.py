@@ -75,9 +75,11 @@ class Lab:
         log = out.parent / f"{out.name}.log"
         return self._start(name, further, f"sqlite:///{out}.db", log)
 
-    def start_at(self, out: str, data: str, tracking_uri: str) -> subprocess.Popen[str]:
+    def start_at(
+        self, out: str, data: str, tracking_uri: str, *further: str
+    ) -> subprocess.Popen[str]:
         """Start the sweep on directories and a store that are elsewhere."""
-        arguments = [*self._sweep, *self._quick, "--data", data, "--out", out]
+        arguments = [*self._sweep, *self._quick, *further, "--data", data, "--out", out]
         return self._start("sweep", arguments, tracking_uri, self._log(out))
 
     def log_of(self, out: str) -> str:

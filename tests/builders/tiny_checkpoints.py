@@ -43,6 +43,10 @@ class Training:
         self.history = (*self.history, report(len(self.history) + 1, top1, rank))
         self.checkpoints.save(self.history, self.model, self.optimizer)
 
+    def end(self) -> None:
+        """Save the last epoch again, as that of a training that is complete."""
+        self.checkpoints.save(self.history, self.model, None)
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         return (
             {name: value.clone() for name, value in self.model.state_dict().items()},

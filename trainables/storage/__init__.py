@@ -2,6 +2,7 @@
 
 __all__ = [
     "atomic",
+    "background",
     "disk_space",
     "local_files",
     "processes",

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,14 +23,46 @@ from trainables.models import backbones
 from trainables.models.weights import check_fit
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Backbone
-from trainables.storage.atomic import hash_file, hash_files, write_text
+from trainables.storage.atomic import hash_file, write_text
+from trainables.storage.background import Background
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.storage.tensor_files import write_tensors
 from trainables.training.checkpoint_notes import BEST, LAST, Note
 from trainables.training.saved_state import BACKBONE_PREFIX, progress_of, restore, weights_of
 
+SAVING_INTERVAL: Final = 60.0
+"""Seconds before the first save of a training, and between further ones, at least."""
 SAVING_SHARE: Final = 0.05
 """Largest share of a training's time to spend on saving: AlexNet and Adam's state are 0.7 GB."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is saved of a training after an epoch."""
+
+    history: tuple[EpochReport, ...]
+    weights: dict[str, Tensor]
+    progress: dict[str, Tensor] | None
+    """The optimiser's state, and matrices of adapters; None when the training is complete."""
+
+    @property
+    def epoch(self) -> int:
+        """Return the number of the last epoch."""
+        return self.history[-1].epoch
+
+    @property
+    def is_best(self) -> bool:
+        """Whether no epoch before was better."""
+        return self.epoch == best_epoch(self.history)
+
+    def copied(self) -> "_State":
+        """Return a state that further epochs do not change, on the same device."""
+        progress = None if self.progress is None else _copied(self.progress)
+        return _State(self.history, _copied(self.weights), progress)
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in tensors.items()}
 
 
 @dataclass(frozen=True)
@@ -43,21 +76,35 @@ class Resumed:
 
 
 class Checkpoints:
-    """Writes and loads the checkpoints of one training, in a separate directory."""
+    """Writes and loads the checkpoints of one training, in a separate directory.
 
-    def __init__(self, directory: StoredDirectory, *, keep_every_epoch: bool = False) -> None:
+    background: writes them beside the training, from copies; it is waited for by its owner. Without
+    one, they are written at once.
+    """
+
+    def __init__(
+        self,
+        directory: StoredDirectory,
+        *,
+        keep_every_epoch: bool = False,
+        background: Background | None = None,
+    ) -> None:
         self._stored = directory
         self._directory = directory.path
         self._keep_every_epoch = keep_every_epoch
-        self._saved_at: float | None = None
+        self._background = background
+        self._saved_at = time.monotonic()
         self._save_seconds = 0.0
-        self._unsaved_best: tuple[tuple[EpochReport, ...], dict[str, Tensor]] | None = None
+        self._unsaved_best: _State | None = None
+        self._hashes: dict[str, str] = {}
 
     def load(self, device: torch.device) -> Resumed | None:
         """Load the last checkpoint; return None if there is none, or if it is damaged.
 
         Raises Denied if this user may not read it: it is not trained again.
         """
+        if self._background is not None:
+            self._background.wait()
         self._stored.fetch_all()
         try:
             note = Note.read(self._directory / LAST)
@@ -92,60 +139,74 @@ class Checkpoints:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         *,
-        final: bool,
+        is_last: bool = False,
+        is_stopped: bool = False,
     ) -> None:
-        """Save the state after an epoch, unless saving would take too large a share of the time.
+        """Save the state after an epoch, unless that would take too large a share of the time.
 
-        The final epoch is always saved, and so is the best one, from memory if necessary.
+        The state of the last epoch is always saved, without the optimiser's; so are the state of a
+        stopped training and the best epoch's, from memory if necessary.
         """
-        best = history[-1].epoch == best_epoch(history)
-        if not (final or self._is_due()):
-            if best:
-                state = {key: value.clone() for key, value in weights_of(model).items()}
-                self._unsaved_best = (history, state)
+        is_best = history[-1].epoch == best_epoch(history)
+        if not (is_last or is_stopped or self._is_due()):
+            if is_best:
+                self._unsaved_best = _State(history, weights_of(model), None).copied()
             return
+        progress = None if is_last else progress_of(model, optimizer)
+        state = _State(history, weights_of(model), progress)
+        best, self._unsaved_best = None if is_best else self._unsaved_best, None
+        if self._background is None:
+            self._write(state, best)
+        else:
+            self._background.start(partial(self._write, state.copied(), best))
+
+    def _is_due(self) -> bool:
+        if self._keep_every_epoch:
+            return True
+        if self._background is not None and self._background.is_busy:
+            return False
+        interval = max(SAVING_INTERVAL, self._save_seconds / SAVING_SHARE)
+        return time.monotonic() - self._saved_at >= interval
+
+    def save(
+        self,
+        history: tuple[EpochReport, ...],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | None,
+    ) -> None:
+        """Write the state after an epoch as ``last``, and as ``best`` if it is the best so far.
+
+        optimizer: None if the training is complete, which is then noted.
+        """
+        progress = None if optimizer is None else progress_of(model, optimizer)
+        self._write(_State(history, weights_of(model), progress), None)
+
+    def _write(self, state: _State, best: _State | None) -> None:
+        """Write a state, and the best one if that is an earlier one which is not saved."""
         start = time.monotonic()
-        if self._unsaved_best is not None and not best:
-            earlier, state = self._unsaved_best
-            name = f"epoch-{earlier[-1].epoch:04d}.safetensors"
-            self._note(BEST, earlier, self._write(name, state), None)
-        self._unsaved_best = None
-        self.save(history, model, optimizer)
+        if best is not None:
+            self._note(BEST, best, self._write_tensors(best, "", best.weights), None)
+        model = self._write_tensors(state, "", state.weights)
+        optimizer = None
+        if state.progress is not None:
+            optimizer = self._write_tensors(state, ".adam", state.progress)
+        # ``best`` before ``last``: a training killed in between repeats the same epoch.
+        if state.is_best:
+            self._note(BEST, state, model, None)
+        self._note(LAST, state, model, optimizer)
+        self._remove_superseded()
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - start
 
-    def _is_due(self) -> bool:
-        if self._keep_every_epoch or self._saved_at is None:
-            return True
-        return time.monotonic() - self._saved_at >= self._save_seconds / SAVING_SHARE
-
-    def save(
-        self, history: tuple[EpochReport, ...], model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> None:
-        """Write the state after an epoch as ``last``, and as ``best`` if it is the best so far."""
-        epoch = history[-1].epoch
-        model_file = self._write(f"epoch-{epoch:04d}.safetensors", weights_of(model))
-        state = self._write(f"epoch-{epoch:04d}.adam.safetensors", progress_of(model, optimizer))
-        # ``best`` before ``last``: a training killed in between repeats the same epoch.
-        if epoch == best_epoch(history):
-            self._note(BEST, history, model_file, None)
-        self._note(LAST, history, model_file, state)
-        self._remove_superseded()
-
-    def finish(self, history: tuple[EpochReport, ...]) -> None:
-        """Mark the training as complete, and remove the optimiser's state."""
-        self._note(LAST, history, Note.read(self._directory / LAST).model, None)
-        self._remove_superseded()
-
-    def _write(self, name: str, tensors: Mapping[str, Tensor]) -> str:
+    def _write_tensors(self, state: _State, kind: str, tensors: Mapping[str, Tensor]) -> str:
+        name = f"epoch-{state.epoch:04d}{kind}.safetensors"
         write_tensors(self._directory / name, tensors)
+        self._hashes[name] = hash_file(self._directory / name)
         return name
 
-    def _note(
-        self, name: str, history: tuple[EpochReport, ...], model: str, optimizer: str | None
-    ) -> None:
-        hashes = hash_files(self._directory / one for one in (model, optimizer) if one)
-        note = Note(history[-1].epoch, model, optimizer, hashes, history)
+    def _note(self, name: str, state: _State, model: str, optimizer: str | None) -> None:
+        hashes = {file: self._hashes[file] for file in sorted(filter(None, (model, optimizer)))}
+        note = Note(state.epoch, model, optimizer, hashes, state.history)
         write_text(self._directory / name, json.dumps(asdict(note), indent=1) + "\n")
 
     def _remove_superseded(self) -> None:

@@ -49,8 +49,9 @@ def finetune(
 
     subjects: one subject, or those of a pooled training in the order in which a sequential epoch
     visits them; the backbone is on the device of their responses. Every process of a group makes
-    this same call. forward_config: the backbone's forward pass. Returns the reports of all epochs.
-    Raises Stopped if report returns False, Diverged if the loss is NaN.
+    this same call. forward_config: the backbone's forward pass. Returns the reports of all epochs;
+    the last checkpoint may still be written then, if that is done in the background. Raises Stopped
+    if report returns False, Diverged if the loss is NaN.
     """
 
     def begin() -> tuple[Training, History, bool]:
@@ -73,7 +74,6 @@ def finetune(
             )
             if is_stopped:
                 raise Stopped(history)
-    process_group.decide(partial(checkpoints.finish, history))
     merge_adapters(training.model)
     return history
 
@@ -123,6 +123,6 @@ def _end_epoch(
     _logger.info("epoch %d of %d: loss %.4g, %.0f images/s", done.epoch, epochs, done.loss, rate)
     is_last = done.epoch == training.objective.epochs
     is_stopped = not report(done) and not is_last
-    final = is_last or is_stopped
-    checkpoints.after_epoch(history, training.model, training.optimizer, final=final)
+    model, optimizer = training.model, training.optimizer
+    checkpoints.after_epoch(history, model, optimizer, is_last=is_last, is_stopped=is_stopped)
     return history, is_stopped

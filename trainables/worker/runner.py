@@ -22,6 +22,7 @@ from trainables.results.event_log import TrialLog
 from trainables.results.outcome import Outcome, read_ended
 from trainables.spec import Finetuned, Roi, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, WorkItem, training_of
+from trainables.storage.background import Background
 from trainables.training.batches import TrainingData
 from trainables.training.checkpoints import (
     Checkpoints,
@@ -62,6 +63,8 @@ class TrialRunner:
         self._subjects = SubjectCache(
             context.data, device, context.image_budget, context.runs.scratch
         )
+        self._background = Background()
+        """Writes checkpoints while the next epoch or the encoding is computed."""
         self._scorer = SubjectScorer(context, device, KnownStimuli(context.data))
 
     def run(self, trial: WorkItem, listener: Listener) -> Outcome:
@@ -112,6 +115,9 @@ class TrialRunner:
                 self._scorer.score(work_item, trial.encoding, clock)
         except Stopped as stopped:
             return self._outcome(trial, clock, started, stopped.history, stopped=True)
+        except BaseException:
+            self._background.drain()
+            raise
         finally:
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -139,6 +145,7 @@ class TrialRunner:
         *,
         stopped: bool,
     ) -> Outcome:
+        self._background.wait()
         outcome = Outcome(
             trial,
             "stopped" if stopped else "finished",
@@ -187,6 +194,7 @@ class TrialRunner:
         checkpoints = Checkpoints(
             self._context.checkpoint(work_item.trial),
             keep_every_epoch=self._context.keep_every_epoch,
+            background=self._background,
         )
         assert not isinstance(trial.objective, Untuned)
         return finetune(

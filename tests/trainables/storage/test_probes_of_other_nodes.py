@@ -72,8 +72,7 @@ def finetuned() -> Probed:
     n_vertices = [roi.n_vertices for roi in alike]
     model = build_model(trial.objective, backbones.build("tiny"), 32, n_vertices, trial.seed)
     checkpoints = Checkpoints(context().runs.checkpoints(trial.training_id))
-    checkpoints.save(HISTORY, model, torch.optim.Adam(model.parameters()))
-    checkpoints.finish(HISTORY)
+    checkpoints.save(HISTORY, model, None)
     return Probed(trial)
 
 

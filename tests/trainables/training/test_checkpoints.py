@@ -4,11 +4,9 @@ import json
 import os
 import stat
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from tests.builders.file_systems import deny
@@ -42,7 +40,7 @@ def test_a_checkpoint_that_this_user_may_not_read_is_not_trained_again(
     """A colleague's checkpoint, of mode 0600: refused with the cure, whichever file it is."""
     training = Training(tmp_path)
     training.epoch()
-    training.checkpoints.finish(training.history)
+    training.end()
     deny(monkeypatch, name)
     readers = [lambda: training.checkpoints.load(CPU)]
     if name != BEST:  # which only a training reads
@@ -85,7 +83,7 @@ def test_superseded_files_are_removed_but_the_best_state_stays(tmp_path) -> None
 def test_a_finished_training_keeps_no_optimiser(tmp_path) -> None:
     training = Training(tmp_path)
     training.epoch()
-    training.checkpoints.finish(training.history)
+    training.end()
     assert names(tmp_path) == {LAST, BEST, "epoch-0001.safetensors"}
     loaded = training.checkpoints.load(CPU)
     assert loaded.optimizer is None
@@ -182,31 +180,6 @@ def test_a_report_of_not_a_number_comes_back(tmp_path) -> None:
     history = (replace(training.history[0], loss=float("nan")),)
     training.checkpoints.save(history, training.model, training.optimizer)
     assert training.checkpoints.load(CPU).history[0].loss != 0
-
-
-def test_saving_is_skipped_while_it_would_take_too_much_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("trainables.training.checkpoints.SAVING_SHARE", 1e-9)
-    checkpoints = Checkpoints(StoredDirectory(tmp_path))
-    model = torch.nn.Linear(2, 2)
-    optimizer = torch.optim.Adam(model.parameters())
-    tops = [0.1, 0.9, 0.3, 0.2]
-    reports = tuple(
-        EpochReport(epoch, 1.0, 1.0, 1.0, top1, 1.0) for epoch, top1 in enumerate(tops, start=1)
-    )
-    states = []
-    for epoch in range(1, 5):
-        with torch.no_grad():
-            model.weight.fill_(epoch)
-        states.append(model.weight.detach().clone())
-        checkpoints.after_epoch(reports[:epoch], model, optimizer, final=epoch == 4)
-        saved = json.loads((tmp_path / "last.json").read_text())["epoch"]
-        assert saved == (4 if epoch == 4 else 1)
-    best = json.loads((tmp_path / "best.json").read_text())
-    assert best["epoch"] == 2
-    assert torch.equal(load_file(tmp_path / best["model"])["weight"], states[1])
-    assert len(list(tmp_path.glob("epoch-*.safetensors"))) == 3  # last, its Adam state, best
 
 
 def test_a_turned_bit_in_weights_is_found_and_the_checkpoint_not_used(tmp_path) -> None:

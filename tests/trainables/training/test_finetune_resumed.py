@@ -45,8 +45,9 @@ def test_a_training_in_bfloat16_that_was_stopped_ends_as_an_undisturbed_one(tmp_
 def test_a_training_killed_after_any_epoch_ends_as_an_undisturbed_one(
     tmp_path, monkeypatch, objective, epoch, saving
 ) -> None:
-    share = {"every epoch": 1e9, "seldom": 1e-9}[saving]
-    monkeypatch.setattr("trainables.training.checkpoints.SAVING_SHARE", share)
+    interval = {"every epoch": 0.0, "seldom": 1e9}[saving]
+    monkeypatch.setattr("trainables.training.checkpoints.SAVING_INTERVAL", interval)
+    monkeypatch.setattr("trainables.training.checkpoints.SAVING_SHARE", 1e9)
 
     def die(report: EpochReport) -> bool:
         if report.epoch == epoch:
@@ -57,7 +58,7 @@ def test_a_training_killed_after_any_epoch_ends_as_an_undisturbed_one(
     with pytest.raises(Killed):
         finetune(objective, 0, tiny_backbone(SIZE, 16), [planted()], checkpoints, die)
     loaded = checkpoints.load(CPU)
-    n_saved = min(epoch - 1, {"every epoch": 9, "seldom": 1}[saving])
+    n_saved = {"every epoch": epoch - 1, "seldom": 0}[saving]
     assert (len(loaded.history) if loaded else 0) == n_saved
     assert_same(
         run_finetuning(tmp_path / "killed", objective),

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.builders.tiny_runs import (
 from trainables.exceptions import Failure, OutOfMemory
 from trainables.results.outcome import Outcome, failed
 from trainables.results.run_directory import RunDirectory
+from trainables.training.checkpoints import load_backbone
 from trainables.worker import score_subject
 from trainables.worker.runner import TrialRunner
 
@@ -128,6 +130,22 @@ def test_every_epoch_s_weights_are_kept_on_request(place) -> None:
         "epoch-0001.safetensors",
         "epoch-0002.safetensors",
     ]
+
+
+def test_a_trial_whose_checkpoint_could_not_be_written_has_not_ended(place, monkeypatch) -> None:
+    """It is written in the background, while the trial is scored."""
+
+    def fail(path: Path, tensors: object) -> None:
+        raise OSError(f"{path}: lost")
+
+    trial, runner = place.trial(), place.runner()
+    with monkeypatch.context() as patch:
+        patch.setattr("trainables.training.checkpoints.write_tensors", fail)
+        with pytest.raises(OSError, match="lost"):
+            runner.run(trial, Listener())
+    assert Outcome.read(RunDirectory(place.home / "runs"), trial.id) is None
+    assert runner.run(trial, Listener()).status == "finished"
+    assert load_backbone(RunDirectory(place.home / "runs").checkpoints(trial.training_id))
 
 
 def test_a_trial_that_could_not_be_done_is_an_outcome_with_its_error(place) -> None:
