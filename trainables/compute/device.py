@@ -7,12 +7,17 @@ from threadpoolctl import threadpool_limits
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the free bytes of a GPU, within this process's share of it, or of this machine."""
+    """Return the free bytes of a GPU, within this process's share of it, or of this machine.
+
+    What torch's allocator keeps of freed tensors counts as free: it is used again.
+    """
     if device.type == "cuda":
         device = indexed(device)
         free, total = torch.cuda.mem_get_info(device)
+        allocated = torch.cuda.memory_allocated(device)
+        kept = torch.cuda.memory_reserved(device) - allocated
         share = torch.cuda.get_per_process_memory_fraction(device)
-        return min(int(free), int(share * total) - torch.cuda.memory_reserved(device))
+        return min(int(free) + kept, int(share * total) - allocated)
     fields = dict(
         line.split(":", 1)
         for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
