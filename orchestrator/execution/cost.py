@@ -9,11 +9,18 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Final, Self
 
+from trainables.compute.memory import memory_limit
 from trainables.compute.numerics import Numerics, is_truncated
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.encoding.split_sizes import REFITTED, count_clean
-from trainables.models.backbone_facts import BackboneSize, size_of
+from trainables.encoding.working_memory import (
+    FEATURE_BYTES,
+    MATRICES,
+    features_budget,
+    matrix_bytes,
+)
+from trainables.models.backbone_facts import BackboneSize, count_features, size_of
 from trainables.models.widths import head_widths, pooled_widths
 from trainables.results.outcome import Outcome
 from trainables.spec import (
@@ -48,7 +55,7 @@ class Estimate:
 
     seconds: float
     bytes: int
-    """Peak memory, on a CPU host or on the GPU."""
+    """Peak memory, on a CPU host or on the GPU, with the features where they stay in memory."""
     least: int = 0
     """Memory that it needs even if images and features are streamed: weights, and matrices of
     images by images."""
@@ -66,6 +73,8 @@ class Costs:
     """Workers that share the fine-tuning of a trial."""
     threads: int = 1
     """CPUs of each worker."""
+    host_memory: int | None = None
+    """Bytes of a host's memory, which decides whether features stay in it; None: on a GPU."""
     _known: dict[str, Estimate] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -73,7 +82,8 @@ class Costs:
         """Read the sizes of a data directory's subjects."""
         manifests = {shard.name: Manifest.read(shard) for shard in data.shards()}
         rate = GPU_FLOPS if gpus else CORE_FLOPS * threads
-        return cls(manifests, rate, workers=workers, threads=threads)
+        memory = None if gpus else memory_limit()
+        return cls(manifests, rate, workers=workers, threads=threads, host_memory=memory)
 
     def calibrated(self, outcomes: Iterable[Outcome]) -> "Costs":
         """Return the same costs, corrected by the measured durations of finished trials."""
@@ -95,15 +105,17 @@ class Costs:
         manifests = [self.manifests[shard] for shard in trial.shards]
         size = size_of(trial.backbone, manifests[0].image_size)
         head = _head_weights(trial)
-        # Training keeps weights, gradients and Adam's two moments; encoding, a few Gram matrices.
+        # Training keeps weights, gradients and Adam's two moments; encoding, features and matrices.
         flops, training = 0.0, 4 * (size.parameter_bytes + 4 * head)
-        held = encoding = 0
+        held = encoding = matrices = 0
         for manifest in manifests:
             rois = [roi for roi in trial.rois if roi.subject == manifest.subject]
             if trial.encoding is not None:
                 flops += manifest.n_images * size.flops
                 flops += _encoding_flops(trial.encoding, rois, manifest, numerics_of(trial))
-                encoding = max(encoding, 5 * 8 * manifest.n_images**2)
+                matrices = max(matrices, matrix_bytes(manifest.n_images))
+                features = self._kept_features(trial, trial.encoding, manifest)
+                encoding = max(encoding, matrix_bytes(manifest.n_images) + features)
             flops += self._training_flops(trial, size, head, manifest)
             held += manifest.n_images * 3 * manifest.image_size**2
             held += 4 * manifest.n_images * sum(manifest.n_vertices.values())
@@ -111,8 +123,16 @@ class Costs:
         batch *= _views(trial)
         training += 2 * -(-batch // self.workers) * size.activation_bytes
         seconds = self.scale * flops / self.flops_per_second
-        least = max(_least_training(trial, size, head), encoding // 5)
-        return Estimate(seconds, held + max(training, encoding), least)
+        least = max(_least_training(trial, size, head), matrices // MATRICES)
+        return Estimate(seconds, held + max(training, size.parameter_bytes + encoding), least)
+
+    def _kept_features(self, trial: Trial, encoding: Encoding, manifest: Manifest) -> int:
+        """Count the bytes of the features that stay in memory: all of them, or none."""
+        count = count_features(trial.backbone, encoding.layers, manifest.image_size)
+        n_bytes = FEATURE_BYTES * manifest.n_images * count
+        memory = self.host_memory
+        is_kept = memory is None or n_bytes <= features_budget(memory, 0, on_gpu=False)
+        return n_bytes if is_kept else 0
 
     def _training_flops(
         self, trial: Trial, size: BackboneSize, head: int, manifest: Manifest

@@ -13,7 +13,7 @@ from orchestrator.execution.cost import Costs
 from trainables.compute.memory import memory_limit
 from trainables.data.shards import Manifest
 from trainables.encoding.split_sizes import shortage
-from trainables.models.backbone_facts import has_weights, require_layers, require_tunable
+from trainables.models.backbone_facts import count_features, has_weights, require_tunable
 from trainables.spec import Backbone, Encoding, Roi, Trial, Untuned
 from trainables.spec.evaluation import WorkItem
 from trainables.wording import EXAMPLES, similar
@@ -84,7 +84,7 @@ def check_backbones(trials: Sequence[Trial], weights: Path | None, costs: Costs)
         for shard in one.shards
     }
     for backbone, names, image_size in sorted(layers, key=str):
-        require_layers(backbone, names, image_size)
+        count_features(backbone, names, image_size)
     tuned = {
         (one.backbone, one.objective.tune, sizes[shard])
         for one in trials

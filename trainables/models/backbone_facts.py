@@ -10,7 +10,7 @@ kept. A worker checks weights and layers in any case when it loads them.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache
@@ -67,7 +67,8 @@ class BackboneSize:
 class Layers:
     """Layers of a backbone that have features of each image."""
 
-    n_layers: Size
+    n_features: Size
+    """Features of an image in all of them."""
 
 
 @record
@@ -116,16 +117,19 @@ def size_of(backbone: Backbone, image_size: int) -> BackboneSize:
     return _known(BackboneSize, backbone, (image_size,), measure)
 
 
-def require_layers(backbone: Backbone, layers: Sequence[str], image_size: int) -> None:
-    """Raise ValueError unless each layer has features, a row of floats per image."""
+@cache
+def count_features(backbone: Backbone, layers: tuple[str, ...], image_size: int) -> int:
+    """Count the features of an image in some layers.
+
+    Raises ValueError unless each layer has features, a row of floats per image.
+    """
 
     def check() -> Layers:
         from trainables.models.backbones import check_layers
 
-        check_layers(backbone, layers, image_size)
-        return Layers(len(layers))
+        return Layers(check_layers(backbone, layers, image_size))
 
-    _known(Layers, backbone, (list(layers), image_size), check)
+    return _known(Layers, backbone, (list(layers), image_size), check).n_features
 
 
 def with_pixels(backbone: Backbone) -> Backbone:

@@ -220,10 +220,11 @@ def _checked(backbone: Backbone, path: Path | None) -> Path:
     return path
 
 
-def check_layers(backbone: Backbone, layers: Sequence[str], image_size: int) -> None:
-    """Raise ValueError unless each layer's activation is a tensor of floats with a row per image.
+def check_layers(backbone: Backbone, layers: Sequence[str], image_size: int) -> int:
+    """Check that each layer's activation is a tensor of floats with a row per image.
 
-    Nothing is computed: sizes are derived on the device ``meta``.
+    Return the number of features of an image in all layers. Nothing is computed: sizes are derived
+    on the device ``meta``. Raises ValueError for other layers.
     """
     n_images = 2
     with torch.device("meta"), torch.no_grad():
@@ -236,3 +237,4 @@ def check_layers(backbone: Backbone, layers: Sequence[str], image_size: int) -> 
             raise ValueError(
                 f"layer {layer!r} of {backbone.architecture} has no features of each image"
             )
+    return sum(value[0].numel() for value in activations.values())

@@ -10,13 +10,14 @@ from safetensors.torch import save_file
 
 from tests.builders.tiny_backbone import tiny_backbone
 from trainables.models import backbone_facts, backbones, measurement
-from trainables.models.backbone_facts import has_weights, require_layers, size_of
+from trainables.models.backbone_facts import count_features, has_weights, size_of
 from trainables.models.weights_name import weights_name
 from trainables.spec import Backbone
 
 NAME = "narrow-alexnet"
 SIZE = 64
 LAYERS = ("features.5", "classifier.5")
+N_FEATURES = 192 * 3 * 3 + 512
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ def weights(tmp_path: Path) -> Path:
 def forget() -> None:
     """Forget what this process knows, as a new one."""
     size_of.cache_clear()
+    count_features.cache_clear()
     backbone_facts._versions.cache_clear()
 
 
@@ -63,8 +65,8 @@ def size() -> object:
     return size_of(Backbone(NAME), SIZE)
 
 
-def layers() -> None:
-    require_layers(Backbone(NAME), LAYERS, SIZE)
+def layers() -> int:
+    return count_features(Backbone(NAME), LAYERS, SIZE)
 
 
 def test_what_was_found_is_kept(facts, weights, monkeypatch) -> None:
@@ -72,12 +74,12 @@ def test_what_was_found_is_kept(facts, weights, monkeypatch) -> None:
     asked = (size, layers, lambda: has_weights(backbone, weights))
     assert [known(monkeypatch, ask) for ask in asked] == [False] * 3
     answers = [ask() for ask in asked]
-    assert answers == [measurement.measure_backbone(Backbone(NAME), SIZE), None, True]
+    assert answers == [measurement.measure_backbone(Backbone(NAME), SIZE), N_FEATURES, True]
     assert [known(monkeypatch, ask) for ask in asked] == [True] * 3
     assert [ask() for ask in asked] == answers
     others = (
         lambda: size_of(Backbone(NAME), 96),
-        lambda: require_layers(Backbone(NAME), LAYERS, 96),
+        lambda: count_features(Backbone(NAME), LAYERS, 96),
     )
     assert [known(monkeypatch, ask) for ask in others] == [False] * 2
 
@@ -117,7 +119,7 @@ def test_a_refusal_is_not_kept(facts, weights, monkeypatch) -> None:
     backbone = Backbone(NAME, weights_name(weights))
     for _ in range(2):
         with pytest.raises(ValueError, match="unknown layers"):
-            require_layers(Backbone(NAME), ("no.such",), SIZE)
+            count_features(Backbone(NAME), ("no.such",), SIZE)
         with pytest.raises(ValueError, match="weights hold NaN"):
             has_weights(backbone, weights)
     assert not facts.exists()

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from tests.builders.known_trials import ROI
 from tests.builders.own_network import CODE, HALVES, planned_network
-from trainables.models.backbone_facts import require_layers, require_tunable, size_of
+from trainables.models.backbone_facts import count_features, require_tunable, size_of
 from trainables.models.backbones import build_scaled, load
 from trainables.models.own_networks import MAX_SOURCE, with_source
 from trainables.models.weights_name import weights_name
@@ -52,7 +52,7 @@ def test_a_network_is_built_from_the_text_alone(backbone: Backbone, tmp_path: Pa
     assert torch.equal(loaded.maps.weight, network.maps.weight)
     assert size_of(backbone, 32).parameter_bytes == 4 * (6 * 48 + 6 + 10 * 384 + 10)
     with pytest.raises(ValueError, match=r"unknown layers \['map'\].*maps.*did you mean 'maps'"):
-        require_layers(backbone, ["map"], 32)
+        count_features(backbone, ("map",), 32)
 
 
 @pytest.mark.parametrize(
