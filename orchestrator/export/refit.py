@@ -22,13 +22,14 @@ from trainables.encoding.pca import Layer, read_layer
 from trainables.encoding.protocols import Split
 from trainables.encoding.readout import Projection, Readout
 from trainables.encoding.refit import Chunks, FittedPca, correlate_columns, fit_pca, project_rows
+from trainables.encoding.working_memory import features_budget
 from trainables.models import backbones
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import CLEAN, Encoding, Trial, Untuned
 from trainables.spec.evaluation import WorkItem, training_of
 from trainables.training.checkpoints import load_network
 from trainables.worker.context import numerics_of
-from trainables.worker.score_subject import FEATURE_BATCH, SHARE_FOR_FEATURES
+from trainables.worker.score_subject import FEATURE_BATCH
 from trainables.worker.subject_cache import CachedSubject, SubjectCache
 
 AGREEMENT: Final = 1e-4
@@ -138,7 +139,8 @@ class Refitter:
         self, network: nn.Module, layers: Sequence[str], subject: CachedSubject
     ) -> FeatureStore:
         device, n_images = self._sources.device, subject.images.n_images
-        budget = int(SHARE_FOR_FEATURES * free_bytes(device))
+        on_gpu = device.type == "cuda"
+        budget = features_budget(free_bytes(device), n_images, on_gpu=on_gpu)
         storage = Storage(device, budget, self._sources.scratch)
         batches = subject.images.batches(torch.arange(n_images), FEATURE_BATCH[device.type])
         return extract(network, layers, batches, n_images, storage)

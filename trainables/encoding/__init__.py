@@ -7,7 +7,9 @@ __all__ = [
     "protocols",
     "readout",
     "refit",
+    "repeated_passes",
     "score_rois",
     "split_sizes",
     "variance",
+    "working_memory",
 ]

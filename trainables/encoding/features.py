@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from trainables.compute.precision import full_float32
+from trainables.encoding.working_memory import FEATURE_BYTES
 from trainables.models.layers import layer_extractor, out_of_place
 from trainables.models.normalisation import normalise
 from trainables.storage.scratch_file import ScratchFile
 
 CHUNK_BYTES: Final = 8 * 2**20
 """Bytes of float32 features per chunk, so that a chunk fits a processor's cache."""
-BYTES: Final = 4
-"""Bytes of a feature."""
 MIN_COLUMNS: Final = 1024
 """Fewest features handed out at once: few would read a large Gram matrix too often."""
 
@@ -54,7 +53,7 @@ class FeatureStore:
 
         widths: features of each layer. Raises DiskFull if the disk has too little space.
         """
-        n_bytes = BYTES * n_images * sum(widths.values())
+        n_bytes = FEATURE_BYTES * n_images * sum(widths.values())
         if n_bytes <= storage.budget_bytes:
             layers = {
                 layer: torch.empty(n_images, width, device=storage.device)
@@ -88,7 +87,7 @@ class FeatureStore:
                 rows.view(values.shape).copy_(values)
             else:
                 content = values.to("cpu", torch.float32).contiguous().flatten()
-                self._file.write(content.numpy(), BYTES * int(rows.storage_offset()))
+                self._file.write(content.numpy(), FEATURE_BYTES * int(rows.storage_offset()))
 
     def columns(self, layer: str) -> Iterator[Tensor]:
         """Yield a layer in blocks of columns on the device, each (n_images, n_columns)."""

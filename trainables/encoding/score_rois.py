@@ -10,9 +10,9 @@ from torch import Tensor
 
 from trainables.compute.numerics import FAST, Numerics
 from trainables.encoding.chosen_predictions import ChosenPredictions, Predictions, mean_choice
-from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import read_layer
 from trainables.encoding.protocols import LayerScores, Split, n_scored, score_layer
+from trainables.encoding.repeated_passes import LayerFeatures
 from trainables.spec import Encoding, Protocol, Roi
 
 Vertices = np.ndarray[Any, np.dtype[np.int32]]
@@ -96,7 +96,7 @@ class Targets:
 
 
 def score_rois(
-    features: FeatureStore,
+    features: LayerFeatures,
     targets: Targets,
     split: Split,
     encoding: Encoding,

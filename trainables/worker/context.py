@@ -35,7 +35,8 @@ class RunContext:
     image_budget: int | None = None
     """Image bytes to keep on the device; None: a share of its free memory. More are streamed."""
     feature_budget: int | None = None
-    """Feature bytes to keep on the device; None: a share of its free memory. More go to disk."""
+    """Feature bytes to keep on the device; None: by its free memory. More go to disk, or on
+    a GPU are computed again."""
 
     def checkpoint(self, trial: WorkItem) -> StoredDirectory:
         """Return the directory of a trial's checkpoints; those of a search are kept apart."""

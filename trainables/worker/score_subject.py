@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import torch
@@ -11,10 +12,12 @@ from trainables.compute.device import device_name, free_bytes
 from trainables.compute.failures import device_failure
 from trainables.data.shards import read_planned_vertices
 from trainables.data.stimuli import KnownStimuli, Overlap
-from trainables.encoding.features import Storage, extract
+from trainables.encoding.features import Storage
 from trainables.encoding.protocols import Rows, Split
+from trainables.encoding.repeated_passes import read_features
 from trainables.encoding.score_rois import RoiScores, Targets, score_rois
 from trainables.encoding.split_sizes import MIN_ROWS
+from trainables.encoding.working_memory import features_budget
 from trainables.exceptions import OutOfMemory
 from trainables.results.complete_scores import is_scored
 from trainables.results.prediction_files import write_predictions
@@ -31,7 +34,6 @@ FEATURE_BATCH: Final = {"cpu": 32, "cuda": 256}
 
 SMALLER: Final = 4
 """Divides the images per batch after a first attempt was out of memory."""
-SHARE_FOR_FEATURES: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class SubjectScorer:
         """
         budget = self.context.feature_budget
         if budget is None:
-            budget = int(SHARE_FOR_FEATURES * free_bytes(self.device))
+            is_gpu = self.device.type == "cuda"
+            budget = features_budget(free_bytes(self.device), len(part.rows), on_gpu=is_gpu)
         batch = FEATURE_BATCH[self.device.type]
         try:
             return self._encode_once(work_item, encoding, part, clock, (batch, budget))
@@ -118,8 +121,10 @@ class SubjectScorer:
         batch, budget = limits
         storage = Storage(self.device, budget, self.context.runs.scratch)
         with clock.step("features"):
-            batches = held.images.batches(torch.from_numpy(rows), batch)
-            features = extract(work_item.network, encoding.layers, batches, len(rows), storage)
+            batches = partial(held.images.batches, torch.from_numpy(rows), batch)
+            features = read_features(
+                work_item.network, encoding.layers, batches, len(rows), storage
+            )
         with features, clock.step("encoding"):
             responses = {side: matrix[rows] for side, matrix in subject.responses.items()}
             data = self.context.data

@@ -9,7 +9,7 @@ from tests.builders.tiny_runs import (
     Listener,
     scores,
 )
-from trainables.encoding.features import extract
+from trainables.encoding.repeated_passes import read_features
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import (
@@ -29,7 +29,7 @@ def test_a_pooled_trial_scores_each_subject_s_roi_with_one_backbone_and_one_pass
 ) -> None:
     passes = []
     monkeypatch.setattr(
-        score_subject, "extract", lambda *some: passes.append(some[0]) or extract(*some)
+        score_subject, "read_features", lambda *some: passes.append(some[0]) or read_features(*some)
     )
     trial, listener = place.pooled(), Listener()
     outcome = place.runner().run(trial, listener)

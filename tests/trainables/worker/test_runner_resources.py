@@ -56,12 +56,16 @@ class ShortOfMemory:
         return self._step(*arguments, **named)
 
 
-@pytest.mark.parametrize("step", ["extract", "score_rois"])
+@pytest.mark.parametrize("step", ["read_features", "score_rois"])
 def test_an_encoding_out_of_memory_is_tried_again_in_smaller_parts(place, monkeypatch, step):
     trial, listener = place.untuned(0), Listener()
     place.runner("enough").run(trial, Listener())
     failing = ShortOfMemory(monkeypatch, step, n_failures=1)
-    noted = failing if step == "extract" else ShortOfMemory(monkeypatch, "extract", n_failures=0)
+    noted = (
+        failing
+        if step == "read_features"
+        else ShortOfMemory(monkeypatch, "read_features", n_failures=0)
+    )
     assert place.runner("short").run(trial, listener).status == "finished"
     pairs = zip(scores(place, trial, "short"), scores(place, trial, "enough"), strict=True)
     for found, expected in pairs:  # a network's sums are rounded otherwise in smaller batches

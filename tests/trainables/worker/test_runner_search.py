@@ -29,7 +29,9 @@ pytestmark = pytest.mark.usefixtures("without_ray")
 def test_a_trial_that_is_not_encoded_is_finetuned_and_passes_no_test_image(
     place, monkeypatch
 ) -> None:
-    monkeypatch.setattr(score_subject, "extract", lambda *a: pytest.fail("an image was encoded"))
+    monkeypatch.setattr(
+        score_subject, "read_features", lambda *a: pytest.fail("an image was encoded")
+    )
     trial = replace(place.trial(), encoding=None)
     listener, runs = Listener(), place.home / "runs"
     outcome = place.runner().run(trial, listener)

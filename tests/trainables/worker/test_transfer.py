@@ -85,13 +85,13 @@ def test_a_pooled_model_is_scored_on_a_subject_outside_its_pool(lab) -> None:
 def passes(monkeypatch) -> list[int]:
     """Count the passes of a backbone over images, by the number of images."""
     counted: list[int] = []
-    extract = score_subject.extract
+    read_features = score_subject.read_features
 
     def counting(*arguments):
         counted.append(arguments[3])
-        return extract(*arguments)
+        return read_features(*arguments)
 
-    monkeypatch.setattr(score_subject, "extract", counting)
+    monkeypatch.setattr(score_subject, "read_features", counting)
     return counted
 
 
