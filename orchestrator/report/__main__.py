@@ -70,7 +70,7 @@ def report(
 
 def _log(runs: RunDirectory, page: Path) -> None:
     """Log the page to MLflow; print where it is, or why it isn't there."""
-    from orchestrator.tracking.mlflow_runs import log_report  # imports MLflow
+    from orchestrator.tracking.report_artifact import log_report
 
     try:
         n_runs = log_report(runs, page)

@@ -22,10 +22,8 @@ from orchestrator.report.content_policy import content_policy
 from orchestrator.report.headline import headline
 from orchestrator.report.how_made import how_made
 from orchestrator.report.not_available import not_available
-from orchestrator.report.sections.catalogue import SECTIONS
-from orchestrator.report.sections.cortex import DEFAULT_MESH, load_mesh
 from orchestrator.report.sections.section import Interactive, Section
-from orchestrator.report.sections.surface import section_on
+from orchestrator.report.style import DEFAULT_MESH
 from orchestrator.scores.display.style import SIMULATED
 from trainables.results.outcome import Outcome, read_outcomes
 from trainables.spec import Trial
@@ -107,11 +105,20 @@ def _part(inputs: Inputs, analysis: Analysis, mesh: str) -> Part:
     table, which = _of_protocol(made, inputs.protocol)
     if not table.num_rows:
         return Part(name, title, command, missing=Missing(f"its table has no rows{which}", command))
-    section = section_on(table, load_mesh(mesh)) if name == "surface" else SECTIONS[name](table)
+    section = _section(name, table, mesh)
     if not is_current(analysis, inputs):
         section = replace(section, notes=(*section.notes, OUTDATED))
     file = f"simulated-{name}" if inputs.all_scores.is_simulated else name
     return Part(name, section.title, command, section, as_json(section, file))
+
+
+def _section(name: str, table: pa.Table, mesh: str) -> Section:
+    """Make the section of an analysis; only those that are made import what draws figures."""
+    from orchestrator.report.sections.catalogue import SECTIONS
+    from orchestrator.report.sections.cortex import load_mesh
+    from orchestrator.report.sections.surface import section_on
+
+    return section_on(table, load_mesh(mesh)) if name == "surface" else SECTIONS[name](table)
 
 
 def _of_protocol(table: pa.Table, protocol: str | None) -> tuple[pa.Table, str]:

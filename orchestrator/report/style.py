@@ -5,11 +5,13 @@ and for differences RdBu around zero. Text stays text in an SVG.
 """
 
 import io
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
+DEFAULT_MESH: Final = "fsaverage5"
+"""Of cortical maps."""
 WIDTH: Final = 7.0
 """Inches: the text width of a page."""
 
@@ -44,8 +46,10 @@ def method_colour(method: str, place: int = 0) -> str:
     return METHOD_COLOURS.get(method, OTHER_COLOURS[place % len(OTHER_COLOURS)])
 
 
-def as_svg(figure: Figure) -> str:
+def as_svg(figure: "Figure") -> str:
     """Write a figure as an SVG element, the same text for the same figure."""
+    import matplotlib as mpl
+
     stream = io.StringIO()
     with mpl.rc_context(STYLE):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Final
 
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
@@ -12,6 +13,9 @@ from trainables.spec import digest
 from trainables.spec.fields import Text
 from trainables.spec.records import read_record, record
 from trainables.storage.atomic import write_text
+
+DIRECTORY: Final = "run_directory"
+"""Tag of a parent run: the identity of its run directory, by which a report finds it."""
 
 
 @record

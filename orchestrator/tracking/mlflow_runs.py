@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from mlflow.entities import Metric, Param, RunTag
 
-from orchestrator.tracking.identity import Sweep, identity_of
-from orchestrator.tracking.mlflow_store import find_experiment, sqlite_path, tracking_uri
+from orchestrator.tracking.identity import DIRECTORY, Sweep, identity_of
+from orchestrator.tracking.mlflow_store import find_experiment, tracking_uri
 from orchestrator.tracking.run_contents import (
     ended_ms,
     layer_tags,
@@ -37,8 +37,6 @@ from trainables.storage.redaction import redact
 from trainables.training.checkpoint_notes import LAST, Note
 
 PARENT: Final = "mlflow.parentRunId"
-DIRECTORY: Final = "run_directory"
-"""Tag of a parent run: the identity of its run directory, by which a report finds it."""
 MIRRORED: Final = "mirrored"
 """Tag: digest of the files that the run was written from; if it differs, the run is outdated."""
 BATCH: Final = 900
@@ -208,21 +206,3 @@ def log_analyses(experiment: str, runs: RunDirectory, files: Sequence[Path]) -> 
         client.log_artifact(run.info.run_id, str(path), "analyses")
     client.set_terminated(run.info.run_id, "FINISHED")
     return str(run.info.run_id)
-
-
-def log_report(runs: RunDirectory, page: Path) -> int:
-    """Log a report as an artifact of the parent runs of its directory; return their number.
-
-    0 where nothing of the directory was mirrored, or the store of its runs is not here. May raise
-    StoreError and MLflow's exceptions.
-    """
-    uri = tracking_uri()
-    file = sqlite_path(uri)
-    if not runs.identity_file.is_file() or (file is not None and not file.is_file()):
-        return 0
-    client = open_store(uri)
-    experiments = [one.experiment_id for one in client.search_experiments()]
-    parents = client.search_runs(experiments, f"tags.{DIRECTORY} = '{identity_of(runs)}'")
-    for parent in parents:
-        client.log_artifact(parent.info.run_id, str(page), "report")
-    return len(parents)

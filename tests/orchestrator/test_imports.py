@@ -2,8 +2,10 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from safetensors.torch import save_file
 from benchmarks.small_shards import write_shards
 from orchestrator.__main__ import main
 from orchestrator.execution.run_record import Command
+from orchestrator.tracking.identity import identity_of
 from tests.builders.small_scores import write_sweep
 from trainables.models import backbones
 from trainables.models.backbone_facts import size_of
@@ -44,8 +47,8 @@ COMMANDS = (
     (f"{PLAN} --weights weights.safetensors --local", 0, set()),
     ("evaluate rois --data data --out new --dry-run", 2, set()),
     ("scores --out runs", 0, {"pandas"}),
-    ("report --out absent", 2, {"pandas", "matplotlib"}),
-    ("report --out runs", 0, {"pandas", "matplotlib", "scipy"}),  # tests over subjects
+    ("report --out absent", 2, {"pandas"}),
+    ("report --out runs", 0, {"pandas", "scipy"}),  # tests over subjects; logged to MLflow
 )
 """In this order they run in one process, so none may import what those before it may not."""
 PROGRAM = f"""\
@@ -64,16 +67,33 @@ print(json.dumps(found))
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with data, a space, weights and scores, on a machine that knows the backbone."""
     monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
     write_shards(tmp_path / "data")
     write_sweep(tmp_path / "runs")
     record = Command("orchestrator.sweep", (), str(tmp_path), 0.0, "trials", (), {}, {}, {})
     record.write(RunDirectory(tmp_path / "runs"))
+    _write_store(tmp_path / "mlflow.db", RunDirectory(tmp_path / "runs"), tmp_path / "artifacts")
     (tmp_path / "space.py").write_text(SPACE)
     save_file(backbones.build("narrow-alexnet").state_dict(), "weights.safetensors")
     size_of.cache_clear()
     assert main(f"{PLAN} --weights weights.safetensors".split()) == 0
     return tmp_path
+
+
+def _write_store(file: Path, runs: RunDirectory, artifacts: Path) -> None:
+    """Write the tables of MLflow that a report reads, with one run of a sweep."""
+    with closing(sqlite3.connect(file)) as database:
+        database.executescript(
+            f"""
+            CREATE TABLE experiments (experiment_id, lifecycle_stage);
+            CREATE TABLE runs (run_uuid, experiment_id, lifecycle_stage, artifact_uri);
+            CREATE TABLE tags (run_uuid, key, value);
+            INSERT INTO experiments VALUES (1, 'active');
+            INSERT INTO runs VALUES ('r', 1, 'active', '{artifacts}');
+            INSERT INTO tags VALUES ('r', 'run_directory', '{identity_of(runs)}');
+            """
+        )
 
 
 def test_what_reads_or_refuses_does_without_what_computes(home: Path) -> None:
@@ -89,6 +109,7 @@ def test_what_reads_or_refuses_does_without_what_computes(home: Path) -> None:
     expected = [[code, sorted(allowed)] for _, code, allowed in COMMANDS]
     named = [command for command, _, _ in COMMANDS]
     assert dict(zip(named, found, strict=True)) == dict(zip(named, expected, strict=True))
+    assert (home / "artifacts" / "report" / "report.html").is_file()
 
 
 def test_the_processes_of_a_cluster_import_what_they_use() -> None:

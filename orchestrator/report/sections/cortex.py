@@ -18,11 +18,10 @@ from matplotlib.figure import Figure
 
 from orchestrator.report.sections.flat_map import draw_flat
 from orchestrator.report.sections.opening_view import find_direction, open_on
-from orchestrator.report.style import STYLE, WIDTH
+from orchestrator.report.style import DEFAULT_MESH, STYLE, WIDTH
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-DEFAULT_MESH: Final = "fsaverage5"
 SIDES: Final = {"lh": "left", "rh": "right"}
 VIEWS: Final = ("posterior", "ventral")
 """The sides from which the visual cortex is seen."""

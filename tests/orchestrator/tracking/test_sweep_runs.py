@@ -2,11 +2,15 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
+from orchestrator.tracking import report_artifact
 from orchestrator.tracking.identity import identity_of
-from orchestrator.tracking.mlflow_runs import Mirror, log_report
+from orchestrator.tracking.mlflow_runs import Mirror
+from orchestrator.tracking.report_artifact import log_report
 from tests.builders.mirrored_runs import finetuned, finish, runs_of
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.setting import setting_of
@@ -52,24 +56,38 @@ def test_the_parent_has_counts_scores_the_command_and_the_space(sweep, store, tm
     assert [item.path for item in client.list_artifacts(run_id, "space")] == ["space/mine.py"]
 
 
+@pytest.mark.parametrize("by_client", [False, True])
 def test_a_report_is_an_artifact_of_the_sweeps_of_its_directory(
-    sweep, store, tmp_path, monkeypatch
+    sweep, store, tmp_path, monkeypatch, by_client
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    if by_client:
+        monkeypatch.setattr(report_artifact, "QUERY", "SELECT of_another_version FROM runs")
+    else:
+        monkeypatch.delattr(report_artifact, "_log_by_client")
     page = tmp_path / "report.html"
     page.write_text("<html>")
+    identity_of(sweep.runs)
+    client = MlflowClient(tracking_uri=store)
+    assert client.search_experiments()  # makes the store
     assert log_report(sweep.runs, page) == 0  # nothing was mirrored
-    for experiment in (sweep.experiment, f"{sweep.experiment}-2"):
+    for experiment in (sweep.experiment, f"{sweep.experiment}-2", "of a deleted run"):
         mirror = Mirror(replace(sweep, experiment=experiment), store)
         mirror.close(complete=True)
+    client.delete_run(mirror._parent)
     Mirror(replace(sweep, runs=RunDirectory(tmp_path / "other")), store).close(complete=True)
-    assert log_report(sweep.runs, page) == 2
-    client = MlflowClient(tracking_uri=store)
+    for text in ("<html>", "<html>anew"):
+        page.write_text(text)
+        assert log_report(sweep.runs, page) == 2
     numbers = [one.experiment_id for one in client.search_experiments()]
     tag = f"tags.run_directory = '{identity_of(sweep.runs)}'"
-    for run in client.search_runs(numbers, tag):
+    found = client.search_runs(numbers, tag)
+    assert len(found) == 2
+    for run in found:
         items = client.list_artifacts(run.info.run_id, "report")
         assert [item.path for item in items] == ["report/report.html"]
+        copied = client.download_artifacts(run.info.run_id, "report/report.html", str(tmp_path))
+        assert Path(copied).read_text() == "<html>anew"
         assert run.info.status == "FINISHED"
 
 
