@@ -1,5 +1,6 @@
 """The jobs of the queue by their state: waiting, running in a group, or ended."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
 
 from orchestrator.cluster.jobs import Job, Progress, QueueEntry
@@ -10,9 +11,12 @@ class JobTable:
 
     def __init__(self) -> None:
         self._entries: dict[str, QueueEntry] = {}
-        self._waiting: list[QueueEntry] = []
+        self._waiting: OrderedDict[str, QueueEntry] = OrderedDict()
+        """By id, the next one first."""
         self._running: dict[str, QueueEntry] = {}
         """By group."""
+        self._training: set[str] = set()
+        """Checkpoints that running jobs train."""
         self._ended: dict[str, QueueEntry] = {}
         """By id, in the order in which they ended."""
 
@@ -23,7 +27,17 @@ class JobTable:
     @property
     def waiting(self) -> tuple[QueueEntry, ...]:
         """The waiting jobs, the next one first."""
-        return tuple(self._waiting)
+        return tuple(self._waiting.values())
+
+    @property
+    def n_waiting(self) -> int:
+        """Count the waiting jobs."""
+        return len(self._waiting)
+
+    @property
+    def n_running(self) -> int:
+        """Count the running jobs."""
+        return len(self._running)
 
     @property
     def running(self) -> tuple[QueueEntry, ...]:
@@ -43,32 +57,38 @@ class JobTable:
         self.remove(job.trial_id)
         entry = QueueEntry(job, Progress(job.trial_id))
         self._entries[job.trial_id] = entry
-        self._waiting.append(entry)
+        self._waiting[job.trial_id] = entry
         return entry
 
     def ready(self) -> list[QueueEntry]:
-        """List the waiting jobs whose checkpoint no running job trains."""
-        training = {entry.job.training_id for entry in self._running.values()} - {""}
-        return [entry for entry in self._waiting if entry.job.training_id not in training]
+        """List, for each set of subjects, the next job whose checkpoint no running job trains."""
+        first: dict[tuple[str, ...], QueueEntry] = {}
+        for entry in self._waiting.values():
+            shards = entry.job.shards
+            if shards not in first and entry.job.training_id not in self._training:
+                first[shards] = entry
+        return list(first.values())
 
     def start(self, entry: QueueEntry, group: str) -> None:
         """Give a waiting job to a group."""
-        self._waiting.remove(entry)
+        del self._waiting[entry.job.trial_id]
         entry.progress.group, entry.progress.stage = group, "starting"
         self._running[group] = entry
+        if entry.job.training_id:
+            self._training.add(entry.job.training_id)
 
     def put_back(self, entry: QueueEntry) -> None:
         """Take a running job from its group, and let it wait before all others."""
         self._leave_group(entry)
         entry.progress.group, entry.progress.stage = None, "waiting"
-        self._waiting.insert(0, entry)
+        self._waiting[entry.job.trial_id] = entry
+        self._waiting.move_to_end(entry.job.trial_id, last=False)
 
     def end(self, entry: QueueEntry) -> None:
         """Record that a job has ended; it stays in the table until it is removed."""
         entry.ended = True
         self._leave_group(entry)
-        if entry in self._waiting:
-            self._waiting.remove(entry)
+        self._waiting.pop(entry.job.trial_id, None)
         self._ended[entry.job.trial_id] = entry
 
     def remove(self, trial_id: str) -> None:
@@ -77,8 +97,7 @@ class JobTable:
         if entry is not None:
             self._leave_group(entry)
             self._ended.pop(trial_id, None)
-            if entry in self._waiting:
-                self._waiting.remove(entry)
+            self._waiting.pop(trial_id, None)
 
     def pop_ended(self) -> list[QueueEntry]:
         """Remove the jobs that have ended, and return them in the order of their ends."""
@@ -91,3 +110,4 @@ class JobTable:
         group = entry.progress.group
         if group is not None and self._running.get(group) is entry:
             del self._running[group]
+            self._training.discard(entry.job.training_id)

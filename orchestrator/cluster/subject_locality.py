@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
 
 from orchestrator.cluster.jobs import Job
 
@@ -12,6 +11,8 @@ class SubjectLocality:
 
     def __init__(self) -> None:
         self._cached: dict[str, tuple[str, ...]] = {}
+        self._n_groups = Counter[str]()
+        """Number of groups that have a shard in memory."""
 
     def choose(self, group: str, jobs: Sequence[Job]) -> Job:
         """Choose a group's next job, and record the subjects that it will then have in memory.
@@ -20,14 +21,17 @@ class SubjectLocality:
         fewest groups have. Among equals, the first job in the list is chosen.
         """
         cached = self._cached.get(group, ())
-        elsewhere = Counter(chain.from_iterable(self._cached.values()))
 
         def rank(job: Job) -> tuple[float, int]:
-            n_elsewhere = max(elsewhere[shard] for shard in job.shards)
+            n_elsewhere = max(self._n_groups[shard] for shard in job.shards)
             return _cached_share(job, cached), -n_elsewhere
 
         job = max(jobs, key=rank)
-        self._cached[group] = _still_cached(cached, job.shards)
+        still = _still_cached(cached, job.shards)
+        if still != cached:
+            self._n_groups.subtract(cached)
+            self._n_groups.update(still)
+            self._cached[group] = still
         return job
 
 

@@ -156,13 +156,14 @@ class TrialQueue:
         return True
 
     def _next(self, group: str) -> QueueEntry | None:
-        ready = {} if self._closed else {one.job.trial_id: one for one in self._jobs.ready()}
+        ready = [] if self._closed else self._jobs.ready()
         if not ready:
             return None
-        job = self._locality.choose(group, [entry.job for entry in ready.values()])
-        self._jobs.start(ready[job.trial_id], group)
+        job = self._locality.choose(group, [entry.job for entry in ready])
+        entry = next(one for one in ready if one.job is job)
+        self._jobs.start(entry, group)
         self._count()
-        return ready[job.trial_id]
+        return entry
 
     async def stage(self, trial_id: str, name: str) -> bool:
         """Record the start of a trial's next step; return False if it should stop."""
@@ -277,9 +278,9 @@ class TrialQueue:
 
     def _offer(self) -> None:
         """Wake a group for the job that may have become free."""
-        if self._jobs.waiting:
+        if self._jobs.n_waiting:
             self._waiters.wake_one(JOBS)
         self._count()
 
     def _count(self) -> None:
-        self._metrics.now(len(self._jobs.waiting), len(self._jobs.running))
+        self._metrics.now(self._jobs.n_waiting, self._jobs.n_running)

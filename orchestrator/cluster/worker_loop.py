@@ -5,10 +5,12 @@ the others. If they are no longer in step, the worker fails, and the group is re
 """
 
 import logging
+import math
 import os
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import ray
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from trainables.training.distributed import TrialProcessGroup
 
 _logger = logging.getLogger(__name__)
+
+REPORT_SECONDS: Final = 2.0
+"""Least time between reports of epochs that no scheduler decides on."""
 
 
 class Runner(Protocol):
@@ -72,7 +77,7 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
     from trainables.spec.evaluation import read_work_item
 
     _forget_peak_memory()
-    listener = _Listener(queue, job.trial_id, job.name or job.trial_id)
+    listener = _Listener(queue, job)
     try:
         outcome = runner.run(read_work_item(job.trial), listener)
         event = {"seconds": sum(outcome.seconds.values())}
@@ -108,24 +113,41 @@ def _report_failure(queue: Any, job: Job, error: "Exception") -> None:
         ray.get(queue.set_failure_reason.remote(job.trial_id, redact(str(error))))
 
 
-@dataclass(frozen=True)
 class _Listener:
     """Forwards a trial's progress to the queue."""
 
-    queue: Any
-    trial_id: str
-    name: str
+    def __init__(self, queue: Any, job: Job) -> None:
+        self._queue = queue
+        self._job = job
+        self._name = job.name or job.trial_id
+        self._sent: Any = None
+        """The last report, while its answer is not known."""
+        self._sent_at = -math.inf
+        self._keep_going = True
 
     def stage(self, name: str) -> None:
-        call = self.queue.stage.options(name=f"{self.name}: {name}")
-        if not ray.get(call.remote(self.trial_id, name)):
+        call = self._queue.stage.options(name=f"{self._name}: {name}")
+        if not ray.get(call.remote(self._job.trial_id, name)):
             raise Stopped
 
     def epoch(self, report: "EpochReport") -> bool:
-        call = self.queue.report.options(name=f"{self.name}: epoch {report.epoch}")
-        event = asdict(report) | {"gpu_bytes": _gpu_bytes()}
-        keep_going: bool = ray.get(call.remote(self.trial_id, event))
-        return keep_going
+        """Report an epoch; where no scheduler decides on it, rarely, and without waiting.
+
+        A job that is to stop then learns of it at a later epoch.
+        """
+        if self._job.awaits_scheduler:
+            keep_going: bool = ray.get(self._send(report))
+            return keep_going
+        if self._sent is not None and ray.wait([self._sent], timeout=0)[0]:
+            self._keep_going = ray.get(self._sent)
+            self._sent = None
+        if self._sent is None and time.monotonic() - self._sent_at >= REPORT_SECONDS:
+            self._sent, self._sent_at = self._send(report), time.monotonic()
+        return self._keep_going
+
+    def _send(self, report: "EpochReport") -> Any:
+        call = self._queue.report.options(name=f"{self._name}: epoch {report.epoch}")
+        return call.remote(self._job.trial_id, asdict(report) | {"gpu_bytes": _gpu_bytes()})
 
 
 def _gpu_bytes() -> int | None:

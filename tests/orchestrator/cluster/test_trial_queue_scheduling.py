@@ -1,12 +1,15 @@
 """The queue with a scheduler that decides after each report, and as it closes."""
 
 import asyncio
+from collections.abc import Awaitable, Hashable
+from typing import Any
 
 import pytest
 
 from orchestrator.cluster import trial_queue
 from orchestrator.cluster.jobs import AGAIN, END, Job
 from orchestrator.cluster.trial_queue import TrialQueue
+from orchestrator.cluster.waiters import Waiters
 from tests.builders.queue_scenario import job, run
 
 pytestmark = pytest.mark.usefixtures("short_polls")
@@ -115,6 +118,51 @@ def test_a_report_wakes_its_own_listener_and_nobody_else(monkeypatch) -> None:
         assert [name for name, task in waiting.items() if task.done()] == ["listener"]
         for task in waiting.values():
             task.cancel()
+
+    run(scenario)
+
+
+class CountedWaiters(Waiters):
+    """Waiters that count how often one of them is woken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_woken = 0
+
+    async def wait(self, what: Hashable, seconds: float) -> None:
+        await super().wait(what, seconds)
+        self.n_woken += 1
+
+
+@pytest.mark.parametrize("n", [4, 200])
+def test_the_number_of_calls_that_are_woken_does_not_grow_with_the_groups(monkeypatch, n) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 60)
+    monkeypatch.setattr(trial_queue, "Waiters", CountedWaiters)
+
+    async def scenario(queue: TrialQueue) -> None:
+        waiters: CountedWaiters = queue._waiters
+        for number in range(n):
+            await queue.submit(job(f"t{number}"))
+            await queue.take(f"busy{number}")
+        calls = [queue.next_event(f"t{number}", 0) for number in range(n)]
+        calls += [queue.take(f"idle{number}") for number in range(n)]
+        calls += [queue.exchange([])]
+        waiting = [asyncio.create_task(call) for call in calls]
+        await asyncio.sleep(0)
+
+        async def n_woken_by(call: Awaitable[Any]) -> int:
+            before = waiters.n_woken
+            await call
+            await asyncio.sleep(0.02)
+            return waiters.n_woken - before
+
+        assert await n_woken_by(queue.stage("t0", "finetuning")) == 0
+        assert await n_woken_by(queue.report("t0", {"epoch": 1})) == 1  # its listener
+        assert await n_woken_by(queue.submit(job("new"))) == 1  # a group that is idle
+        assert await n_woken_by(queue.finish("t1", {}, None)) == 2  # its listener, the command
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     run(scenario)
 

@@ -1,5 +1,7 @@
 """What a worker does with a trial's errors, with a queue that only records its calls."""
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from orchestrator.cluster import worker_loop
 from orchestrator.cluster.jobs import Job
 from trainables.compute import failures
 from trainables.exceptions import Diverged, Failure
+from trainables.results.epoch_report import EpochReport
 from trainables.spec import Roi, Trial, Untuned
 
 TRIAL = Trial(Untuned(), (Roi("nsd", "subj01", "lh", "V1v", 8, "0123abcd"),))
@@ -82,3 +85,68 @@ def test_a_worker_whose_device_failed_starts_anew(monkeypatch, error, is_lost) -
     monkeypatch.setattr(failures, "is_device_lost", lambda: is_lost)
     with pytest.raises(type(error)):
         serve(monkeypatch, error)
+
+
+class ReportQueue:
+    """A queue whose answers to reports are known later; reports and waits for them are noted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reported: list[int] = []
+        self.awaited: list[int] = []
+        self.answers: dict[int, bool] = {}
+        """By epoch, as far as known."""
+        self.seconds = 0.0
+        self.report = SimpleNamespace(options=lambda name: SimpleNamespace(remote=self._note))
+        monkeypatch.setattr(worker_loop.time, "monotonic", lambda: self.seconds)
+        monkeypatch.setattr(worker_loop.ray, "wait", self._wait)
+        monkeypatch.setattr(worker_loop.ray, "get", self._get)
+
+    def _note(self, trial_id: str, event: dict[str, Any]) -> int:
+        self.reported.append(event["epoch"])
+        return event["epoch"]
+
+    def _wait(self, refs: list[int], timeout: float) -> tuple[list[int], list[int]]:
+        assert timeout == 0
+        known = [ref for ref in refs if ref in self.answers]
+        return known, [ref for ref in refs if ref not in known]
+
+    def _get(self, ref: int) -> bool:
+        self.awaited.append(ref)
+        return self.answers[ref]
+
+
+def epoch(number: int) -> EpochReport:
+    return EpochReport(number, 0.5, 0.1, 100.0)
+
+
+def test_quick_epochs_are_reported_every_two_seconds_and_never_awaited(monkeypatch) -> None:
+    queue = ReportQueue(monkeypatch)
+    listener = worker_loop._Listener(queue, JOB)
+    for number in range(1, 31):
+        assert listener.epoch(epoch(number))
+        if number == 12:
+            queue.answers[1] = True
+        queue.seconds += 0.5
+    # The first is answered after the twelfth epoch; until then no other is sent.
+    assert (queue.reported, queue.awaited) == ([1, 13], [1])
+    queue.answers[13] = True
+    assert listener.epoch(epoch(31))
+    assert queue.reported == [1, 13, 31]
+
+
+def test_a_trial_that_is_to_stop_learns_of_it_from_the_answer_to_an_earlier_report(
+    monkeypatch,
+) -> None:
+    queue = ReportQueue(monkeypatch)
+    listener = worker_loop._Listener(queue, JOB)
+    assert listener.epoch(epoch(1))
+    queue.answers[1] = False
+    assert not listener.epoch(epoch(2))
+
+
+def test_each_epoch_that_a_scheduler_decides_on_is_reported_and_awaited(monkeypatch) -> None:
+    queue = ReportQueue(monkeypatch)
+    queue.answers = {1: True, 2: True, 3: False}
+    listener = worker_loop._Listener(queue, replace(JOB, awaits_scheduler=True))
+    assert [listener.epoch(epoch(number)) for number in (1, 2, 3)] == [True, True, False]
+    assert queue.reported == queue.awaited == [1, 2, 3]
