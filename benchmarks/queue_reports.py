@@ -1,63 +1,121 @@
-"""Measure what a report of an epoch costs the trial queue, by the number of worker groups.
+"""Measure what a trial and a report of an epoch cost the trial queue, by its number of groups.
 
-python -m benchmarks.queue_reports
+python -m benchmarks.queue_reports [--ray] [--groups 8,64,256,512]
 
-No Ray is started: the groups, of which half have a job and half wait for one, and a listener for
-each job are coroutines of one process.
+The groups are coroutines that do no work. Without ``--ray``, they call the queue in this process,
+which shows how its own cost grows. With ``--ray``, they call its actor from another one, and the
+CPU time of the queue's process is measured, Ray's share of each call included.
 """
 
+import argparse
 import asyncio
+import os
 import time
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
-from orchestrator.cluster.jobs import END, Job
+import ray
+
+from benchmarks.processes import cpu_seconds
+from orchestrator.cli.environment import DRIVER, set_environment
+from orchestrator.cluster.connection import connect
+from orchestrator.cluster.jobs import AGAIN, END, Job
+from orchestrator.cluster.queue_actor import start_queue
 from orchestrator.cluster.trial_queue import TrialQueue
 
-GROUPS: Final = (8, 64, 256, 512)
-REPORTS: Final = 2000
+TRIALS: Final = 2048
+EPOCHS: Final = 10
+SUBJECTS: Final = 8
+STAGES: Final = ("reading", "finetuning", "features", "encoding")
+Call = Callable[..., Awaitable[Any]]
+"""Calls a method of the queue by its name."""
 
 
 def main() -> None:
-    """Print the milliseconds per report for each number of groups."""
-    for n in GROUPS:
-        print(f"{n:4} groups: {1000 * asyncio.run(measure(n)):.3f} ms per report", flush=True)
+    """Print the milliseconds per trial and per report for each number of groups."""
+    parser = argparse.ArgumentParser(description="Measure the cost of a report to the queue.")
+    parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--groups", default="8,64,256,512")
+    options = parser.parse_args()
+    if options.ray:
+        set_environment(DRIVER)
+        connect(3, include_dashboard=False)
+    for n in map(int, options.groups.split(",")):
+        trial = measure(n, 0, with_ray=options.ray)
+        report = (measure(n, EPOCHS, with_ray=options.ray) - trial) / EPOCHS
+        print(f"{n:4} groups: {trial:.3f} ms per trial, {report:.3f} ms per report", flush=True)
 
 
-async def measure(n_worker_groups: int) -> float:
-    """Return the seconds that the queue needs for a report, its listener included."""
-    queue = TrialQueue(0, n_worker_groups)
-    names = [f"trial-{number}" for number in range(n_worker_groups // 2)]
-    for name in names:
-        await queue.submit(Job(name, "{}", ("none-subj01",)))
-        await queue.take(f"group-{name}")
-    idle = [asyncio.create_task(wait(queue, f"idle-{name}")) for name in names]
-    n = REPORTS // len(names)
-    listeners = [asyncio.create_task(listen(queue, name, n)) for name in names]
-    await asyncio.sleep(0)
-    start = time.perf_counter()
-    for number in range(n):
-        for name in names:
-            await queue.report(name, {"epoch": number})
-            await asyncio.sleep(0)
-    await asyncio.gather(*listeners)
-    seconds = (time.perf_counter() - start) / (n * len(names))
-    await queue.close()
-    await asyncio.gather(*idle)
-    return seconds
+def measure(n_groups: int, n_epochs: int, *, with_ray: bool) -> float:
+    """Return the milliseconds of CPU time that the queue needs for a trial with some epochs."""
+    if not with_ray:
+        start = time.process_time()
+        asyncio.run(run_in_process(n_groups, n_epochs))
+        return 1000 * (time.process_time() - start) / TRIALS
+    queue = start_queue(0, n_groups)
+    pid = ray.get(queue.pid.remote())
+    groups: Any = ray.remote(GroupsActor).options(num_cpus=1).remote()
+    ray.get(groups.pid.remote())
+    before = cpu_seconds(pid)
+    ray.get(groups.run.remote(queue, n_groups, n_epochs))
+    return 1000 * (cpu_seconds(pid) - before) / TRIALS
 
 
-async def wait(queue: TrialQueue, group: str) -> None:
-    """Ask for a job again and again, as a worker group does."""
-    while await queue.take(group) != END:
-        continue
+async def run_in_process(n_groups: int, n_epochs: int) -> None:
+    """Run trials through a queue of this process."""
+    queue = TrialQueue(0, n_groups)
+
+    def call(name: str, *arguments: Any) -> Awaitable[Any]:
+        return getattr(queue, name)(*arguments)  # type: ignore[no-any-return]
+
+    await run(call, n_groups, n_epochs)
 
 
-async def listen(queue: TrialQueue, name: str, n: int) -> None:
-    """Follow n reports of a job, as a proxy trial does."""
-    number = 0
-    while number < n:
-        if await queue.next_event(name, number) is not None:
-            number += 1
+class GroupsActor:
+    """Simulated worker groups, and the command, that call a queue's actor."""
+
+    async def pid(self) -> int:
+        """Return the process id of this actor."""
+        return os.getpid()
+
+    async def run(self, queue: Any, n_groups: int, n_epochs: int) -> None:
+        """Run trials through the queue's actor."""
+
+        def call(name: str, *arguments: Any) -> Awaitable[Any]:
+            return getattr(queue, name).remote(*arguments)  # type: ignore[no-any-return]
+
+        await run(call, n_groups, n_epochs)
+
+
+async def run(call: Call, n_groups: int, n_epochs: int) -> None:
+    """Submit trials and serve them by some groups, as a command and its workers do."""
+    names = [f"trial-{number:05}" for number in range(TRIALS)]
+    jobs = [Job(one, "{}", (f"subj{k % SUBJECTS}",), one) for k, one in enumerate(names)]
+    groups = [asyncio.create_task(serve(call, f"group-{k}", n_epochs)) for k in range(n_groups)]
+    await submit(call, jobs, 2 * n_groups)
+    await call("close")
+    await asyncio.gather(*groups)
+
+
+async def submit(call: Call, jobs: Sequence[Job], n_at_once: int) -> None:
+    """Keep some jobs in the queue until all have ended."""
+    n_submitted = n_ended = 0
+    while n_ended < len(jobs):
+        more = jobs[n_submitted : n_ended + n_at_once]
+        n_submitted += len(more)
+        n_ended += len(await call("exchange", more))
+
+
+async def serve(call: Call, group: str, n_epochs: int) -> None:
+    """Take jobs, and report as a worker does."""
+    while (job := await call("take", group)) != END:
+        if job == AGAIN:
+            continue
+        for stage in STAGES:
+            await call("stage", job.trial_id, stage)
+        for epoch in range(n_epochs):
+            await call("report", job.trial_id, {"epoch": epoch, "loss": 0.5})
+        await call("finish", job.trial_id, {"seconds": 0.0}, None)
 
 
 if __name__ == "__main__":

@@ -121,9 +121,7 @@ def check(one: Path, two: Path) -> None:
         Task((hash(outcome.trial.shards),), sum(outcome.seconds.values())) for outcome in outcomes
     ]
     for n_worker_groups, runs in ((1, one), (2, two)):
-        quiet = Cluster(
-            n_worker_groups, boot=0.0, group_start=0.0, spread=0.0, subject_bytes=0.0, handover=0.02
-        )
+        quiet = Cluster(n_worker_groups, boot=0.0, group_start=0.0, spread=0.0, subject_bytes=0.0)
         predicted = Simulation(quiet, tasks).run().wall
         real = _span(_outcomes(runs))
         print(

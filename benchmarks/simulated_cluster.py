@@ -34,8 +34,12 @@ class Cluster:
     """Mean boot time of a node: a third of it is fixed, the rest is exponential."""
     group_start: float = 25.0
     """Time from a node's boot to its worker's first request."""
-    handover: float = 0.02
-    """Time of the queue per request; it serves one at a time."""
+    handover: float = 0.0045
+    """Time of the queue per trial, without its reports (benchmarks.queue_reports --ray)."""
+    report: float = 0.0007
+    """Time of the queue per report of an epoch, measured so too."""
+    report_interval: float = 2.0
+    """Time between the reports of a worker."""
     spread: float = 0.1
     """Standard deviation of a trial's time, relative to its mean."""
     hours_between_failures: float = 500.0
@@ -47,7 +51,18 @@ class Cluster:
     storage_rate: float = 1e10
     """Read rate of the shared storage for all workers, in bytes per second."""
     window: int = 2
-    """Number of trials that Tune submits ahead, per worker group."""
+    """Number of trials that are submitted ahead, per worker group."""
+
+    @property
+    def served(self) -> float:
+        """Return the time until the queue has served a trial, beside the reports of all workers.
+
+        Raises ValueError if it can't serve as many reports as there are.
+        """
+        free = 1 - self.gpus * self.report / self.report_interval
+        if free <= 0:
+            raise ValueError(f"{self.gpus} GPUs report more often than the queue can serve")
+        return self.handover / free
 
 
 @dataclass
@@ -131,7 +146,7 @@ class Simulation:
                 before = self._env.now
                 with self._queue.request() as turn:
                     yield turn
-                    yield self._env.timeout(self.cluster.handover)
+                    yield self._env.timeout(self.cluster.served)
                     current = self._take(cached)
                 self.account.handing_over += self._env.now - before
                 if current is None:

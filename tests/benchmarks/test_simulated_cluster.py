@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from benchmarks.simulated_cluster import Cluster, Simulation, Task
 
-QUIET = Cluster(1, boot=0.0, group_start=20.0, handover=0.5, spread=0.0, subject_bytes=2e9)
+QUIET = Cluster(
+    1, boot=0.0, group_start=20.0, handover=0.5, report=0.0, spread=0.0, subject_bytes=2e9
+)
 
 
 def test_one_worker_starts_reads_each_subject_once_and_works() -> None:
@@ -30,6 +32,13 @@ def test_shared_storage_is_shared() -> None:
     tasks = [Task((subject,), 10.0) for subject in "abcd"]
     slow = replace(QUIET, gpus=4, storage_rate=1e9, handover=0.0)
     assert Simulation(slow, tasks).run().reading > 4 * Simulation(QUIET, tasks).run().reading / 2
+
+
+def test_reports_take_their_share_of_the_queue_from_trials() -> None:
+    cluster = replace(QUIET, report=0.001, report_interval=2.0)
+    assert replace(cluster, gpus=1000).served == pytest.approx(2 * 0.5)
+    with pytest.raises(ValueError, match="2000 GPUs report more often"):
+        _ = replace(cluster, gpus=2000).served
 
 
 @given(
