@@ -63,6 +63,8 @@ class Subject:
     stimulus_table: pa.Table | None = None
     """What is known of the images beside their pixels, such as classes: one row per image, with the
     column ``stimulus``; None where nothing is."""
+    class_ceilings: pa.Table | None = None
+    """Noise ceilings by class of images; None where none are known."""
     preparation: "Preparation | None" = None
     """What is to be done before the subject is written; None where nothing is."""
 

@@ -105,17 +105,28 @@ class VarianceSums:
     """Σ n m²."""
 
 
-def ncsnr_by_variance(sums: VarianceSums) -> NDArray[np.float64]:
+def noise_by_variance(sums: VarianceSums) -> NDArray[np.float64]:
+    """Estimate the noise variance of a trial, pooled within images: (n_vertices,).
+
+    It is Σ (n - 1) variance / Σ (n - 1), which for equal n is the mean over images.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sums.within / (np.asarray(sums.n_trials, np.float64) - sums.n_images))
+
+
+def ncsnr_by_variance(
+    sums: VarianceSums, noise: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """Estimate ncsnr by analysis of variance: (n_vertices,); NaN without enough images.
 
-    The noise variance is pooled within images, Σ (n - 1) variance / Σ (n - 1), which for equal n is
-    the mean over images. The signal variance is the total variance less the noise's, at least 0,
-    without the bias of few images.
+    The signal variance is the total variance less the noise's, at least 0, without the bias of few
+    images. noise: (n_vertices,) the noise variance of a trial; None: that of these images.
     """
     n = np.asarray(sums.n_trials, np.float64)
     images = np.asarray(sums.n_images, np.float64)
+    if noise is None:
+        noise = noise_by_variance(sums)
     with np.errstate(invalid="ignore", divide="ignore"):
-        noise = sums.within / (n - images)
         between = sums.between - np.square(sums.total) / n
         signal = (between - (images - 1) * noise) / (n - sums.n_squared / n)
         is_known = (images >= MIN_IMAGES) & (noise > 0)
@@ -157,9 +168,16 @@ class RepeatStatistics:
         self._left_in_halves += 1 / half
         self._halves += np.stack([a, b, a * a, b * b, a * b])
 
-    def ncsnr(self) -> NDArray[np.float64]:
-        """Estimate ncsnr by analysis of variance; see `ncsnr_by_variance`."""
-        return ncsnr_by_variance(self._sums)
+    def noise_variance(self) -> NDArray[np.float64]:
+        """Estimate the noise variance of a trial; see `noise_by_variance`."""
+        return noise_by_variance(self._sums)
+
+    def ncsnr(self, noise: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Estimate ncsnr by analysis of variance; see `ncsnr_by_variance`.
+
+        noise: (n_vertices,) the noise variance of more images than these; None: of these.
+        """
+        return ncsnr_by_variance(self._sums, noise)
 
     def ncsnr_of_halves(self) -> NDArray[np.float64]:
         """Estimate ncsnr from the correlation over images of two halves of their trials.

@@ -16,6 +16,7 @@ from orchestrator.ingest.partial_directories import new_directory
 from orchestrator.ingest.settings import Settings
 from trainables.data.data_directory import (
     DataDirectory,
+    class_ceilings_file,
     is_there,
     manifest_file,
     stimuli_file,
@@ -102,6 +103,8 @@ def write_subject(
         write_parquet(vertices_file(partial), _vertex_table(subject.hemispheres))
         if subject.stimulus_table is not None:
             write_parquet(stimuli_file(partial), subject.stimulus_table)
+        if subject.class_ceilings is not None:
+            write_parquet(class_ceilings_file(partial), subject.class_ceilings)
         manifest = _describe(subject, settings, rows, hash_files(partial.iterdir()))
         write_text(manifest_file(partial), manifest.to_json())
     return manifest

@@ -8,6 +8,7 @@
 ``…/manifest.json``                    in both: describes the other files; written last
 ``SUBJECT/vertices.parquet``           one row per vertex
 ``SUBJECT/stimuli.parquet``            one row per image, with its classes; of some data sets
+``SUBJECT/class_ceilings.parquet``     noise ceilings over the images of a class; of some data sets
 ====================================== =========================================================
 
 A directory without a manifest is not complete, and is not listed.
@@ -27,6 +28,7 @@ from trainables.storage.stored_directory import StoredDirectory
 MANIFEST: Final = "manifest.json"
 VERTICES: Final = "vertices.parquet"
 STIMULI: Final = "stimuli.parquet"
+CLASS_CEILINGS: Final = "class_ceilings.parquet"
 
 RowKind = Literal["rows", "trials"]
 """Files of rows by the beginning of their names: of images, or of single trials."""
@@ -142,6 +144,11 @@ def vertices_file(shard: Path) -> Path:
 def stimuli_file(shard: Path) -> Path:
     """Name the table of a subject's images, which only some data sets have."""
     return shard / STIMULI
+
+
+def class_ceilings_file(shard: Path) -> Path:
+    """Name the table of noise ceilings by class of images, which only some data sets have."""
+    return shard / CLASS_CEILINGS
 
 
 def row_file(directory: Path, number: int, kind: RowKind = "rows") -> Path:

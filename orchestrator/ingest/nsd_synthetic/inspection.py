@@ -22,14 +22,10 @@ from orchestrator.ingest.image_places import (
     count_stacked,
     digest_pixels,
 )
-from orchestrator.ingest.noise_ceilings import (
-    RepeatStatistics,
-    ceiling_of,
-    describe_formula,
-    noise_left,
-)
+from orchestrator.ingest.noise_ceilings import describe_formula, noise_left
 from orchestrator.ingest.nsd.files import STIMULI_DATA_SET
 from orchestrator.ingest.nsd.spaces import BetaSpace, open_space
+from orchestrator.ingest.nsd_synthetic.class_ceilings import ClassCeilings
 from orchestrator.ingest.nsd_synthetic.design import read_classes, read_design, stimulus_names
 from orchestrator.ingest.nsd_synthetic.files import SyntheticFiles
 from orchestrator.ingest.run import show_notes
@@ -63,8 +59,8 @@ def inspect_synthetic_subject(
         return None
     places, hemispheres = halves
     trials = TrialRows((shown,), len(images))
-    reading = _Reading(files, space, trials, places, hemispheres)
-    return reading.planned(images, chosen, classes)
+    reading = _Reading(files, space, trials, places, hemispheres, classes)
+    return reading.planned(images, chosen)
 
 
 def _images(files: SyntheticFiles) -> tuple[StackedImage, ...]:
@@ -164,8 +160,15 @@ class _Reading:
     trials: TrialRows
     places: Mapping[str, NDArray[np.int32]]
     hemispheres: Mapping[str, Hemisphere]
+    stimuli: pa.Table
+    """Classes of the images, by STIMULUS_SCHEMA."""
 
-    def planned(self, images: tuple[StackedImage, ...], split: Split, classes: pa.Table) -> Subject:
+    @property
+    def classes(self) -> list[str]:
+        """Return the class of each image."""
+        return [str(name) for name in self.stimuli["class"].to_pylist()]
+
+    def planned(self, images: tuple[StackedImage, ...], split: Split) -> Subject:
         """Describe the subject without noise ceilings, with the pass that is to be made."""
         n_columns, n_repeated = self._n_columns(), self._n_trials()
         left = noise_left(n_repeated)
@@ -180,7 +183,7 @@ class _Reading:
             split=split,
             source=self.files.digest(),
             noise_ceiling_formula=describe_formula("ncsnr", int((n_repeated > 1).sum()), left),
-            stimulus_table=classes,
+            stimulus_table=self.stimuli,
         )
         preparation = Preparation(
             n_bytes=4 * len(self.trials.sessions[0]) * sum(n_columns.values()),
@@ -192,11 +195,10 @@ class _Reading:
     def read(self, subject: Subject, scratch: Path, advance: Callable[[int], None]) -> Subject:
         """Average the trials of each image, and estimate the noise ceilings from them."""
         means = TrialMeans(scratch, self._n_columns(), self.trials)
-        ceilings = {side: np.empty(n, np.float32) for side, n in self._n_columns().items()}
-        left = noise_left(self._n_trials())
+        ceilings = ClassCeilings(self.trials.sessions[0], self.classes, self._n_columns())
 
         def watch(_: int, block: Block) -> None:
-            ceilings[block.hemisphere][block.columns] = ceiling_of(self._ncsnr(block), left)
+            ceilings.add(block.hemisphere, block.columns, block.values)
             advance(block.values.nbytes)
 
         means.read(lambda session: self.space.read(session, self.places), watch)
@@ -208,19 +210,17 @@ class _Reading:
         ]
         show_notes([*lines, *self.space.notes()])
         hemispheres = {
-            side: replace(half, noise_ceiling=ceilings[side])
+            side: replace(half, noise_ceiling=ceilings.of_all(side))
             for side, half in self.hemispheres.items()
         }
         filled = {side: _Filled(one) for side, one in rows.items()}
-        return replace(subject, hemispheres=hemispheres, responses=lambda: filled, preparation=None)
-
-    def _ncsnr(self, block: Block) -> NDArray[np.float64]:
-        """Estimate ncsnr of a block's vertices from the trials of each image."""
-        statistics = RepeatStatistics(block.values.shape[1])
-        shown = self.trials.sessions[0]
-        for image in range(self.trials.n_rows):
-            statistics.add(block.values[shown == image])
-        return statistics.ncsnr()
+        return replace(
+            subject,
+            hemispheres=hemispheres,
+            responses=lambda: filled,
+            class_ceilings=ceilings.table(),
+            preparation=None,
+        )
 
     def _n_trials(self) -> NDArray[np.int32]:
         return self.trials.counts()[:, 0]

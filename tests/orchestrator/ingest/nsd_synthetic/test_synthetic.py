@@ -12,6 +12,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.ingest.image_places import linear_display
 from orchestrator.ingest.noise_ceilings import RepeatStatistics
 from orchestrator.ingest.nsd.spaces import open_space
+from orchestrator.ingest.nsd_synthetic.class_ceilings import CLASS_CEILING_SCHEMA
 from orchestrator.ingest.simulate.algonauts import plant
 from orchestrator.ingest.simulate.nsd_ground_truth import plan_design
 from orchestrator.ingest.simulate.nsd_synthetic import draw_synthetic
@@ -19,7 +20,7 @@ from orchestrator.ingest.simulate.scenes import compose, render
 from orchestrator.ingest.splits import TEST_SHARE, stimulus_fraction
 from tests.builders.nsd_spaces import write_spaces
 from tests.builders.nsd_synthetic_folder import SETTINGS, Ingested, inspect
-from trainables.data.data_directory import stimuli_file
+from trainables.data.data_directory import class_ceilings_file, stimuli_file
 from trainables.data.loading import read_subject
 from trainables.data.shards import Manifest
 from trainables.data.verification import read_vertex_table
@@ -118,7 +119,17 @@ def test_classes_are_kept(ingested_once: Ingested) -> None:
     assert table["stimulus"].tolist() == list(ingested_once.subject.stimuli)
     assert table["class"].value_counts().tolist() == [8] * 8
     assert table["class"].iloc[-1] == "channels-turned"
-    assert stimuli_file(shard).name in Manifest.read(shard).files
+    files = Manifest.read(shard).files
+    assert stimuli_file(shard).name in files
+    ceilings = pq.read_table(class_ceilings_file(shard))
+    assert ceilings.schema.equals(CLASS_CEILING_SCHEMA)
+    assert class_ceilings_file(shard).name in files
+    rows = ceilings.to_pylist()
+    assert {(row["hemisphere"], row["class"]) for row in rows} == {
+        (side, name) for side in ("lh", "rh") for name in table["class"].unique()
+    }
+    sizes = Manifest.read(shard).n_vertices
+    assert all(len(row["noise_ceiling"]) == sizes[row["hemisphere"]] for row in rows)
 
 
 def test_vertices_are_found_again_by_their_places(tmp_path: Path) -> None:
