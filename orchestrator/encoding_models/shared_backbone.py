@@ -38,6 +38,13 @@ class SharedBackbone:
         }
         self._readouts = [files.readout(model).to(device) for model in models]
 
+    def features(self, images: Tensor, layer: str) -> Tensor:
+        """Compute a layer's features: (n, 3, size, size) uint8 -> (n, n_features) float32.
+
+        layer: that of one of the models.
+        """
+        return self._reader.read(images)[layer]
+
     def predict(self, images: Tensor) -> list["np.ndarray[tuple[int, int], np.dtype[np.float32]]"]:
         """Predict responses: (n, 3, size, size) uint8 -> (n, n_vertices) float32 of each model."""
         features = self._reader.read(images)

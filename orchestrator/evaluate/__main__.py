@@ -188,8 +188,9 @@ def ood(
 ) -> None:
     """Score exported models on the images of NSD-synthetic, out of distribution.
 
-    The readout stays as it was fitted to NSD's training images: nothing is fitted again. Its r on
-    NSD-synthetic stands beside its r on NSD's test images, over all images and by class. The
+    The readout stays as it was fitted to NSD's training images. Its r on NSD-synthetic stands
+    beside its r on NSD's test images, over all images and by class, and beside the r of a readout
+    that is fitted to NSD-synthetic by cross-validation over its images, at the same layer. The
     subjects' NSD-synthetic must have been ingested, and the models exported with --fit train.
     Without Ray, on the GPU if there is one; the same command skips models that have scores.
     """

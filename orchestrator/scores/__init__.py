@@ -7,6 +7,7 @@ __all__ = [
     "export",
     "filters",
     "mean_scores",
+    "ood",
     "overlap_notes",
     "references",
     "rows",

@@ -1,3 +1,11 @@
 """Exported models on images outside the distribution of NSD's photographs: NSD-synthetic."""
 
-__all__ = ["model_scores", "run", "summaries", "synthetic_subjects", "tables"]
+__all__ = [
+    "image_groups",
+    "model_scores",
+    "predictions",
+    "refitted_readout",
+    "run",
+    "synthetic_subjects",
+    "tables",
+]

@@ -1,40 +1,31 @@
 """Score exported models on NSD-synthetic, and print r in and out of distribution."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from rich.console import Console
 
 from orchestrator.cli.text import count
-from orchestrator.encoding_models.config import ModelDirectory, find_models
-from orchestrator.encoding_models.shared_backbone import SharedBackbone, by_backbone
+from orchestrator.encoding_models.config import find_models
+from orchestrator.encoding_models.shared_backbone import by_backbone
 from orchestrator.encoding_models.trust import require_trust
-from orchestrator.evaluate.ood.model_scores import (
-    is_written,
-    read_scores,
-    score_model,
-    sources_of,
-    write_scores,
-)
-from orchestrator.evaluate.ood.summaries import summarise, summary_table
-from orchestrator.evaluate.ood.synthetic_subjects import (
-    Array,
-    Matched,
-    SyntheticSubject,
-    match_models,
-)
+from orchestrator.evaluate.ood.model_scores import score_model, sources_of
+from orchestrator.evaluate.ood.predictions import predict_images
+from orchestrator.evaluate.ood.refitted_readout import FEWEST_GROUPS
+from orchestrator.evaluate.ood.synthetic_subjects import Matched, match_models
 from orchestrator.evaluate.ood.tables import ood_tables
 from orchestrator.scores.display.style import mark_simulated
 from orchestrator.scores.export import check_export, write_rows
+from orchestrator.scores.ood.score_files import ALL_CLASSES, is_written, read_scores, write_scores
+from orchestrator.scores.ood.summaries import summarise
+from orchestrator.scores.ood.summary_table import summary_table
 from orchestrator.scores.rows import By
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
-
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -64,10 +55,20 @@ def evaluate_ood(settings: OodSettings, console: Console) -> None:
     paths = [settings.runs.ood_file(m.config.name) for one in matched for m in one.models]
     n_new = sum(_score(one, settings.runs, device) for one in matched)
     line = f"{count(len(paths), 'model')} scored on NSD-synthetic, of which {n_new:,} now"
-    for note in (*notes, line):
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
     scores = pa.concat_tables(read_scores(path) for path in paths)
+    for note in (*notes, line, *_groups(scores)):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     _show(scores, settings, console)
+
+
+def _groups(scores: pa.Table) -> Iterator[str]:
+    """Say how many groups the images of each subject are divided into."""
+    whole = scores.filter(pc.equal(scores["image_class"], ALL_CLASSES))
+    columns = (whole[name].to_pylist() for name in ("subject", "n_images", "n_groups"))
+    for subject, n_images, n_groups in dict.fromkeys(zip(*columns, strict=True)):
+        line = f"{subject}: {n_images} images in {count(n_groups, 'group')} of like ones"
+        few = f", too few to fit a readout to them: expected {FEWEST_GROUPS}"
+        yield line + (few if n_groups < FEWEST_GROUPS else "")
 
 
 def _show(scores: pa.Table, settings: OodSettings, console: Console) -> None:
@@ -93,18 +94,8 @@ def _score(matched: Matched, runs: RunDirectory, device: torch.device) -> int:
         if not is_written(runs.fetched(runs.ood_file(one.config.name)), sources[one.config.name])
     ]
     for group in by_backbone(waiting):
-        for model, predicted in _predict(group, matched.subject, device):
+        for model, found in predict_images(group, matched.subject, device):
             name = model.config.name
-            scores = score_model(model, matched.subject, predicted)
+            scores = score_model(model, matched.subject, found)
             write_scores(runs.ood_file(name), scores, sources[name])
     return len(waiting)
-
-
-def _predict(
-    group: Sequence[ModelDirectory], subject: SyntheticSubject, device: torch.device
-) -> Iterator[tuple[ModelDirectory, Array]]:
-    """Yield the predictions of all images by the models of one backbone."""
-    backbone = SharedBackbone(group, device)
-    parts = [backbone.predict(batch) for batch in torch.split(subject.images, BATCH)]
-    for model, each in zip(group, zip(*parts, strict=True), strict=True):
-        yield model, np.concatenate(each)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +14,17 @@ from torch import Tensor
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import count
 from orchestrator.encoding_models.config import ModelDirectory
+from orchestrator.evaluate.ood.image_groups import Array, Groups, image_groups
 from orchestrator.ingest.algonauts.files import DATASET as NSD
+from orchestrator.scores.ood.score_files import ALL_CLASSES
 from orchestrator.scores.statistics.noise_ceilings import read_ceilings
-from trainables.data.data_directory import DataDirectory, is_there, listed_files, stimuli_file
+from trainables.data.data_directory import (
+    DataDirectory,
+    class_ceilings_file,
+    is_there,
+    listed_files,
+    stimuli_file,
+)
 from trainables.data.loading import Subject, read_images, read_subject
 from trainables.data.rows import read_rows
 from trainables.data.shards import Manifest, read_vertices
@@ -25,8 +32,6 @@ from trainables.data.verification import CURE, naming, read_vertex_table, verify
 from trainables.spec.rois import NSD_SYNTHETIC, Roi
 from trainables.storage.atomic import read_parquet
 from trainables.wording import some
-
-Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -45,19 +50,33 @@ class SyntheticSubject:
         return read_ceilings(self.shard)
 
     @cached_property
+    def _class_ceilings(self) -> dict[tuple[str, str], Array]:
+        """The noise ceilings of all vertices, by hemisphere and class."""
+        rows = self._read(class_ceilings_file(self.shard)).to_dict("records")
+        return {
+            (str(row["hemisphere"]), str(row["class"])): np.asarray(row["noise_ceiling"])
+            for row in rows
+        }
+
+    @cached_property
     def _stimuli(self) -> pd.DataFrame:
         """One row per image, in the order of the responses: stimulus, subclass and class."""
         path = stimuli_file(self.shard)
+        table = self._read(path)
+        blocks = read_rows(self.shard, ["stimulus"], verify=False)
+        names = [name for block in blocks for name in block["stimulus"].to_pylist()]
+        if table["stimulus"].tolist() != names:
+            raise ValueError(f"{path}: expected the stimuli of its rows, found others; {CURE}")
+        return table
+
+    def _read(self, path: Path) -> pd.DataFrame:
+        """Read a table of the shard; raise ValueError with the cure where that fails."""
         expected = listed_files(self.shard)
         if path.name not in expected:
             raise ValueError(f"{path}: expected in its manifest, found {sorted(expected)}; {CURE}")
         verify(path, expected[path.name])
         with naming(path):
             table: pd.DataFrame = read_parquet(path).to_pandas()
-        blocks = read_rows(self.shard, ["stimulus"], verify=False)
-        names = [name for block in blocks for name in block["stimulus"].to_pylist()]
-        if table["stimulus"].tolist() != names:
-            raise ValueError(f"{path}: expected the stimuli of its rows, found others; {CURE}")
         return table
 
     @cached_property
@@ -71,6 +90,11 @@ class SyntheticSubject:
         return np.asarray(self._stimuli["class"].to_numpy(), object)
 
     @cached_property
+    def groups(self) -> Groups:
+        """The number of each image's group of images that are alike: (n_images,)."""
+        return image_groups(self.images, self._stimuli["subclass"].to_numpy(object))
+
+    @cached_property
     def image_keys(self) -> Array:
         """Text for each image, the same for all subjects that saw it: its name and its pixels."""
         pixels = [sha256(one.numpy().tobytes()).hexdigest()[:12] for one in self.images]
@@ -82,10 +106,16 @@ class SyntheticSubject:
         responses = self._subject.responses[model.config.roi.hemisphere]
         return responses[:, list(model.config.vertices.vertex)]
 
-    def ceilings(self, model: ModelDirectory) -> Array:
-        """Return the noise ceilings of a model's vertices: (n_vertices,); NaN if unknown."""
+    def ceilings(self, model: ModelDirectory, image_class: str) -> Array:
+        """Return the noise ceilings of a model's vertices: (n_vertices,); NaN if unknown.
+
+        image_class: the images that r is measured on; ALL_CLASSES for all.
+        """
         vertices = list(model.config.vertices.vertex)
-        return self._ceilings[model.config.roi.hemisphere][vertices]
+        side = model.config.roi.hemisphere
+        if image_class == ALL_CLASSES:
+            return self._ceilings[side][vertices]
+        return self._class_ceilings[side, image_class][vertices]
 
 
 @dataclass(frozen=True)

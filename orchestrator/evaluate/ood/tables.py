@@ -1,22 +1,24 @@
 """Tables of r on NSD-synthetic for the terminal, beside r on NSD's test images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from rich.table import Table
 
 from orchestrator.cli.text import NONE, as_difference, as_percent, as_r, new_table
-from orchestrator.evaluate.ood.model_scores import ALL_CLASSES
-from orchestrator.evaluate.ood.summaries import OodSummary
 from orchestrator.scores.display.interval_notes import describe_intervals
 from orchestrator.scores.display.style import draw_line
+from orchestrator.scores.ood.score_files import ALL_CLASSES
+from orchestrator.scores.ood.summaries import OodSummary, Refitted
 from orchestrator.scores.rows import Row
+from orchestrator.scores.statistics.hierarchical_interval import Uncertainty
 
 CAPTION: Final = (
     "in: NSD's test images; out: NSD-synthetic, by the same readout, which was fitted to NSD's "
-    "training images. r: mean over the vertices with an r of both. explained: median of "
-    "r |r| / ceiling²: the two sets differ in their images and repeats, so compare these. ±: half "
-    "of the 95 % interval of r"
+    "training images; refitted: by one that is fitted to the other images of NSD-synthetic, in "
+    "folds that do not divide its groups of like images. r: mean over the vertices with an r of in "
+    "and out. explained: median of r |r| / ceiling²: the two sets differ in their images and "
+    "repeats, so compare these. ±: half of the 95 % interval"
 )
 
 
@@ -31,65 +33,63 @@ def _whole_table(summaries: Sequence[OodSummary]) -> Table:
     intervals = describe_intervals([one.uncertainty for one in summaries])
     table = new_table("In and out of distribution", f"{CAPTION}; {intervals}")
     table.add_column("ROIs", no_wrap=True)
-    table.add_column("method")
-    heads = ("in: r", "ceiling", "explained", "out: r", "±", "ceiling", "explained")
-    for head in (*heads, "out − in", "interval"):
+    table.add_column("method", no_wrap=True)
+    heads = ("in: r", "ceiling", "explained", "out: r", "ceiling", "explained", "out − in")
+    for head in (*heads, "refitted: r", "explained"):
         table.add_column(head, justify="right", no_wrap=True)
     last: Row | None = None
     for one in summaries:
         draw_line(table, last, one.row, apart=len({s.method for s in summaries}) > 1)
         last = one.row
-        half = one.of_difference.half_width
-        ends = (one.difference - half, one.difference + half)
         table.add_row(
             one.row.label,
             one.method,
             as_r(one.r_in),
             as_r(one.ceiling_in),
             as_percent(one.explained_in),
-            as_r(one.r),
-            as_r(one.uncertainty.half_width),
+            _with_half(as_r(one.r), one.uncertainty),
             as_r(one.ceiling),
             as_percent(one.explained),
-            as_difference(one.difference),
-            " ".join(map(as_difference, ends)),
+            _with_half(as_difference(one.difference), one.of_difference),
+            *_refitted(one.refitted),
         )
     return table
 
 
 def _class_table(summaries: Sequence[OodSummary]) -> Table:
-    """Tabulate r by class of images: a row per method and class, a column per row of ROIs."""
-    labels = list(dict.fromkeys(one.row.label for one in summaries))
+    """Tabulate r by class of images: a row per row of ROIs, method and class."""
     table = new_table(
         "Out of distribution, by class of images",
-        "r ± half of its 95 % interval. The responses to one class vary less than those to all, "
-        "and their noise ceilings are not known: compare methods within a class, not classes",
+        "ceiling: of the class, of 10 images or more. The responses to one class vary less than "
+        "those to all: compare methods within a class, and classes by their explained shares",
     )
-    table.add_column("method")
-    table.add_column("class of images")
-    table.add_column("images", justify="right")
-    for label in labels:
-        table.add_column(label, justify="right", no_wrap=True)
-    last: str | None = None
-    for method, name in dict.fromkeys((one.method, one.image_class) for one in _sorted(summaries)):
-        if last not in (None, method):
+    for head in ("ROIs", "method", "class of images"):
+        table.add_column(head, no_wrap=True)
+    for head in ("images", "out: r", "ceiling", "explained", "refitted: r", "explained"):
+        table.add_column(head, justify="right", no_wrap=True)
+    last: tuple[str, str] | None = None
+    for one in summaries:
+        key = (one.row.label, one.method)
+        if last not in (None, key):
             table.add_section()
-        last = method
-        own = {
-            one.row.label: one
-            for one in summaries
-            if (one.method, one.image_class) == (method, name)
-        }
-        n_images = str(max(one.n_images for one in own.values()))
-        table.add_row(method, name, n_images, *(_cell(own.get(label)) for label in labels))
+        last = key
+        table.add_row(
+            *key,
+            one.image_class,
+            str(one.n_images),
+            _with_half(as_r(one.r), one.uncertainty),
+            as_r(one.ceiling),
+            as_percent(one.explained),
+            *_refitted(one.refitted),
+        )
     return table
 
 
-def _sorted(summaries: Sequence[OodSummary]) -> Iterable[OodSummary]:
-    """Put the classes of a method together; the order of methods and classes is kept."""
-    methods = list(dict.fromkeys(one.method for one in summaries))
-    return sorted(summaries, key=lambda one: methods.index(one.method))
+def _refitted(found: Refitted | None) -> tuple[str, str]:
+    if found is None:
+        return NONE, NONE
+    return _with_half(as_r(found.r), found.uncertainty), as_percent(found.explained)
 
 
-def _cell(one: OodSummary | None) -> str:
-    return NONE if one is None else f"{as_r(one.r)} ± {one.uncertainty.half_width:.3f}"
+def _with_half(number: str, known: Uncertainty) -> str:
+    return f"{number} ± {known.half_width:.3f}"

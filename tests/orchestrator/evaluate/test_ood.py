@@ -1,6 +1,5 @@
-"""Exported models on NSD-synthetic: r against oracles, planted and shuffled, and refusals."""
+"""Exported models on NSD-synthetic: r against oracles, planted and shuffled."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,30 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestrator.encoding_models import load_model
-from orchestrator.encoding_models.config import CONFIG
-from orchestrator.evaluate import __main__ as evaluate
-from orchestrator.evaluate.ood.model_scores import SCHEMA, read_scores
-from orchestrator.evaluate.ood.summaries import TABLE_SCHEMA, summarise
+from orchestrator.scores.ood.score_files import SCHEMA, read_scores
+from orchestrator.scores.ood.summaries import summarise
+from orchestrator.scores.ood.summary_table import TABLE_SCHEMA
 from tests.builders.exported_models import Swept
-from tests.builders.synthetic_shards import CLASSES, edit_manifest, write_classes, write_synthetic
+from tests.builders.synthetic_shards import CEILINGS, CLASSES, edit_manifest, evaluate_ood
 from tests.builders.transfer_shards import narrow_backbone
-from trainables.data.data_directory import stimuli_file, vertices_file
 from trainables.data.loading import read_images, read_subject
 from trainables.models import backbones
 from trainables.results.run_directory import RunDirectory
-
-
-@pytest.fixture(scope="module")
-def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of NSD-synthetic; it is not to be changed."""
-    data = tmp_path_factory.mktemp("synthetic") / "data"
-    write_synthetic(data)
-    return data
-
-
-def run(models: Path, data: Path, out: Path, *more: str) -> int:
-    places = ["--models", str(models), "--data", str(data), "--out", str(out)]
-    return evaluate.main(["ood", *places, *more])
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +26,7 @@ def scored(swept_once: Swept, synthetic: Path) -> Path:
     runs = synthetic.parent / "runs"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(backbones.OWN_ARCHITECTURES, "narrow", narrow_backbone)
-        assert run(swept_once.models, synthetic, runs) == 0
+        assert evaluate_ood(swept_once.models, synthetic, runs) == 0
     return runs
 
 
@@ -104,7 +88,36 @@ def test_planted_responses_are_predicted_and_shuffled_ones_are_not(
         assert whole.ceiling == pytest.approx(0.9)
         r = np.array(rows_of(scored, swept.model(_trial(swept, method), "lh-V1v"))["all"]["r"])
         assert whole.explained == pytest.approx(np.median(r * abs(r) / 0.81))
-        assert planted.explained is None
+        own = rows_of(scored, swept.model(_trial(swept, method), "lh-V1v"))
+        for name in ("planted", "shuffled"):
+            r = np.array(own[name]["r"])
+            assert by_class[method, name].ceiling == pytest.approx(CEILINGS[name])
+            share = np.median(r * abs(r) / CEILINGS[name] ** 2)
+            assert by_class[method, name].explained == pytest.approx(share)
+
+
+@pytest.mark.parametrize("method", ["untuned", "regression"])
+def test_a_refitted_readout_predicts_planted_responses_and_not_shuffled_ones(
+    swept: Swept, scored: Path, method: str
+) -> None:
+    rows = rows_of(scored, swept.model(_trial(swept, method), "lh-V1v"))
+    for name, row in rows.items():
+        assert 20 < row["n_groups"] < 51  # subclasses of four, some of which have near-copies
+        assert row["r_refitted_mean"] == pytest.approx(np.mean(row["r_refitted"]), abs=1e-6), name
+        assert len(row["effect_refitted"]) == row["n_images"]
+    error = np.sqrt(np.square(rows["shuffled"]["effect_refitted"]).sum())
+    assert rows["planted"]["r_refitted_mean"] > 0.7
+    assert abs(rows["shuffled"]["r_refitted_mean"]) < 2.5 * error < 0.4
+    [summary] = [
+        one
+        for one in summarise(read_scores(scored / "ood" / f"{rows['all']['model']}.parquet"), "roi")
+        if one.image_class == "planted" and not one.row.is_total
+    ]
+    assert summary.refitted is not None
+    assert summary.refitted.r == pytest.approx(rows["planted"]["r_refitted_mean"])
+    r = np.array(rows["planted"]["r_refitted"])
+    share = np.median(r * abs(r) / CEILINGS["planted"] ** 2)
+    assert summary.refitted.explained == pytest.approx(share)
 
 
 def _trial(swept: Swept, method: str):
@@ -147,13 +160,15 @@ def test_a_mean_over_rois_has_the_interval_of_its_images(scored: Path) -> None:
 
 
 def test_scores_that_are_there_are_kept_and_others_made(
-    swept: Swept, synthetic: Path, scored: Path, tmp_path: Path, capsys
+    swept: Swept, synthetic: Path, scored: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     runs, table = tmp_path / "runs", tmp_path / "table.parquet"
     shutil.copytree(scored, runs)
     files = RunDirectory(runs).ood_files()
     times = [path.stat().st_mtime_ns for path in files]
-    assert run(swept.models, synthetic, runs, "--by", "subject-roi", "--export", str(table)) == 0
+    options = ("--by", "subject-roi", "--export", str(table))
+    assert evaluate_ood(swept.models, synthetic, runs, *options) == 0
     shown = capsys.readouterr().out
     assert "3 models scored on NSD-synthetic, of which 0 now" in shown
     assert "shuffled" in shown
@@ -161,121 +176,11 @@ def test_scores_that_are_there_are_kept_and_others_made(
     assert pq.read_schema(table).equals(TABLE_SCHEMA)
     assert len(pq.read_table(table)) == 3 * len(files)
     files[0].write_bytes(b"damaged")
-    assert run(swept.models, synthetic, runs) == 0
+    assert evaluate_ood(swept.models, synthetic, runs) == 0
     assert "of which 1 now" in capsys.readouterr().out
     assert read_scores(files[0]).schema.equals(SCHEMA)
     other = tmp_path / "other"
     shutil.copytree(synthetic, other)
     edit_manifest(other / "nsdsynthetic-subj01", content="other")
-    assert run(swept.models, other, runs) == 0
+    assert evaluate_ood(swept.models, other, runs) == 0
     assert "of which 3 now" in capsys.readouterr().out
-
-
-def test_subjects_without_the_data_are_left_out(
-    swept: Swept, synthetic: Path, tmp_path: Path, capsys
-) -> None:
-    models = tmp_path / "models"
-    shutil.copytree(swept.model(swept.untuned, "rh-EBA"), models / "model")
-    shutil.copytree(models / "model", models / "other")
-    _edit_config(models / "other", roi={"subject": "subj07"}, name="nsd-subj07-rh-EBA-0123abcd")
-    assert run(models, synthetic, tmp_path / "runs") == 0
-    shown = capsys.readouterr().out
-    assert "left out: 1 model of subj07, whose NSD-synthetic is not in" in shown
-    assert "1 model scored on NSD-synthetic, of which 1 now" in shown
-
-
-def _of_all_images(model: Path, data: Path) -> None:
-    _edit_config(model, fit="all")
-
-
-def _of_another_data_set(model: Path, data: Path) -> None:
-    _edit_config(model, roi={"dataset": "nod"})
-
-
-def _simulated(model: Path, data: Path) -> None:
-    _edit_config(model, is_simulated=True)
-
-
-def _other_size(model: Path, data: Path) -> None:
-    _edit_config(model, preprocessing={"image_size": 32})
-
-
-def _other_vertices(model: Path, data: Path) -> None:
-    _edit_config(model, vertices={"vertex": [1, 2, 3, 4, 5, 6, 7, 8]})
-
-
-def _other_places(model: Path, data: Path) -> None:
-    _edit_config(model, vertices={"fsaverage": [9, 1, 2, 3, 4, 5, 6, 7]})
-
-
-def _other_subject(model: Path, data: Path) -> None:
-    shutil.rmtree(data / "nsdsynthetic-subj01")
-
-
-def _no_classes(model: Path, data: Path) -> None:
-    stimuli_file(data / "nsdsynthetic-subj01").unlink()
-    edit_manifest(data / "nsdsynthetic-subj01")
-
-
-def _other_stimuli(model: Path, data: Path) -> None:
-    write_classes(data / "nsdsynthetic-subj01", [f"other-{k}" for k in range(len(CLASSES))])
-
-
-def _damaged_vertices(model: Path, data: Path) -> None:
-    with vertices_file(data / "nsdsynthetic-subj01").open("ab") as file:
-        file.write(b"0")
-
-
-def _edit_config(model: Path, **changes) -> None:
-    path = model / CONFIG
-    content = json.loads(path.read_text())
-    for name, value in changes.items():
-        content[name] = {**content[name], **value} if isinstance(value, dict) else value
-    path.write_text(json.dumps(content))
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (_of_all_images, "a model of --fit all, whose r of NSD's test images is that of another"),
-        (_of_another_data_set, "a model of nod, expected one of nsd; move it out of --models"),
-        (_simulated, "a model of simulated responses, but"),
-        (_other_size, "has 16; ingest it again with --image-size 32"),
-        (_other_vertices, "which are not those of"),
-        (_other_places, "which are not those of"),
-        (_other_subject, "holds no NSD-synthetic of subj01, whose models these are; run"),
-        (_no_classes, "stimuli.parquet: expected in its manifest"),
-        (_other_stimuli, "stimuli.parquet: expected the stimuli of its rows, found others"),
-        (_damaged_vertices, "vertices.parquet: damaged or of another ingest"),
-    ],
-)
-def test_bad_input_is_refused_in_a_line(
-    model_copy: Path, synthetic: Path, tmp_path: Path, capsys, damage, message
-) -> None:
-    data, runs = tmp_path / "shards" / "data", tmp_path / "runs"
-    shutil.copytree(synthetic, data)
-    damage(model_copy, data)
-    assert run(model_copy, data, runs) == 2
-    shown = capsys.readouterr().err
-    assert shown.startswith("error: ")
-    assert message in shown
-    assert shown.count("\n") == 1, shown
-    assert not runs.exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--models", "nowhere"], "nowhere: no such directory; run python -m orchestrator.export"),
-        (["--models", "."], ".: holds no encoding model; run python -m orchestrator.export"),
-        (["--models", ".", "--export", "a.txt"], "--export a.txt: expected a name that ends in"),
-    ],
-)
-def test_bad_options_are_refused_in_a_line(
-    tmp_path: Path, monkeypatch, capsys, arguments, message
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert evaluate.main(["ood", *arguments]) == 2
-    shown = capsys.readouterr().err
-    assert shown.startswith(f"error: {message}")
-    assert shown.count("\n") == 1, shown

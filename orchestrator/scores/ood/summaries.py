@@ -1,6 +1,6 @@
 """Rows of models' scores on NSD-synthetic: by ROIs, method and class of images, with intervals."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from orchestrator.evaluate.ood.model_scores import ALL_CLASSES
 from orchestrator.scores.rows import By, Row, method_order, roi_weights, rois_of, rows_by
 from orchestrator.scores.statistics.hierarchical_interval import Uncertainty, mean_uncertainty
 from orchestrator.scores.statistics.roi_differences import (
@@ -17,7 +16,6 @@ from orchestrator.scores.statistics.roi_differences import (
     TrialScore,
     subtract,
 )
-from orchestrator.scores.table_export import interval_columns
 
 Record = Mapping[Hashable, Any]
 
@@ -25,30 +23,14 @@ IN_DISTRIBUTION: Final = -1
 """Number of the one image that stands for NSD's test images. The errors of models on these are
 taken as equal in all ROIs and subjects, which makes intervals of differences rather too wide."""
 
-_TEXT, _WHOLE, _NUMBER = pa.string(), pa.int32(), pa.float64()
-_NUMBERS: Final = (
-    *("r_in", "noise_ceiling_in", "explained_in"),
-    *("r", "standard_error", "low", "high", "noise_ceiling", "explained"),
-    *("difference", "difference_standard_error", "difference_low", "difference_high"),
-)
-TABLE_SCHEMA: Final = pa.schema(
-    [
-        pa.field("by", _TEXT, nullable=False),
-        pa.field("row", _TEXT, nullable=False),
-        pa.field("is_total", pa.bool_(), nullable=False),
-        pa.field("method", _TEXT, nullable=False),
-        pa.field("image_class", _TEXT, nullable=False),
-        pa.field("n_images", _WHOLE, nullable=False),
-        *(pa.field(name, _NUMBER) for name in _NUMBERS),
-        pa.field("interval_over", _TEXT),
-        pa.field("n_vertices", _WHOLE, nullable=False),
-        pa.field("n_rois", _WHOLE, nullable=False),
-        pa.field("n_subjects", _WHOLE, nullable=False),
-        pa.field("n_models", _WHOLE, nullable=False),
-        pa.field("is_simulated", pa.bool_(), nullable=False),
-    ]
-)
-"""One row per row of ROIs, method and class of images."""
+
+@dataclass(frozen=True)
+class Refitted:
+    """The r of a readout that was fitted to NSD-synthetic's other images."""
+
+    r: float
+    uncertainty: Uncertainty
+    explained: float | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +41,8 @@ class OodSummary:
     method: str
     image_class: str
     n_images: int
+    n_groups: int
+    """Groups of images that are alike, which the refitted readout's folds do not divide."""
     r_in: float
     r: float
     uncertainty: Uncertainty
@@ -68,9 +52,10 @@ class OodSummary:
     ceiling_in: float | None
     ceiling: float | None
     explained_in: float | None
-    """Median over an ROI's vertices of r |r| / ceiling²; None for a class, whose ceilings are not
-    those of all images."""
+    """Median over an ROI's vertices of r |r| / ceiling²; None without a ceiling."""
     explained: float | None
+    refitted: Refitted | None
+    """None where there are too few groups of images."""
     n_vertices: int
     n_rois: int
     n_subjects: int
@@ -127,17 +112,17 @@ def _summary(
     rois = rois_of(chosen)
     weights = roi_weights(rois).to_numpy()
     by_roi = {str(roi): chosen[chosen["roi_id"] == roi] for roi in rois.index}
-    outside = [_roi(part, numbers) for part in by_roi.values()]
-    drops = [_roi(part, numbers, minus_inside=True) for part in by_roi.values()]
+    outside = [_roi(part, numbers, "r_mean", "effect") for part in by_roi.values()]
+    drops = [_roi(p, numbers, "r_mean", "effect", minus_inside=True) for p in by_roi.values()]
     inside = [float(part["r_in_mean"].mean()) for part in by_roi.values()]
-    known = by_roi if name == ALL_CLASSES else {}
-    ceiling, explained = _explained_of_rois(known, rois, "r", "noise_ceiling")
-    ceiling_in, explained_in = _explained_of_rois(known, rois, "r_in", "noise_ceiling_in")
+    ceiling, explained = _explained_of_rois(by_roi, rois, "r", "noise_ceiling")
+    ceiling_in, explained_in = _explained_of_rois(by_roi, rois, "r_in", "noise_ceiling_in")
     return OodSummary(
         row=row,
         method=method,
         image_class=name,
         n_images=int(chosen["n_images"].max()),
+        n_groups=int(chosen["n_groups"].max()),
         r_in=float(weights @ inside),
         r=float(weights @ [one.difference for one in outside]),
         uncertainty=mean_uncertainty(outside, weights.tolist()),
@@ -146,10 +131,26 @@ def _summary(
         ceiling=ceiling,
         explained_in=explained_in,
         explained=explained,
+        refitted=_refitted(by_roi, rois, numbers),
         n_vertices=sum(int(_averaged(_records(part)[0]).sum()) for part in by_roi.values()),
         n_rois=len(rois),
         n_subjects=len({one.subject for one in outside}),
         n_models=len(chosen),
+    )
+
+
+def _refitted(
+    by_roi: Mapping[str, pd.DataFrame], rois: pd.DataFrame, numbers: Mapping[str, int]
+) -> Refitted | None:
+    """Average the refitted readouts' r; None unless each model has one."""
+    if any(part["r_refitted_mean"].isna().any() for part in by_roi.values()):
+        return None
+    weights = roi_weights(rois).to_numpy()
+    found = [_roi(part, numbers, "r_refitted_mean", "effect_refitted") for part in by_roi.values()]
+    return Refitted(
+        r=float(weights @ [one.difference for one in found]),
+        uncertainty=mean_uncertainty(found, weights.tolist()),
+        explained=_explained_of_rois(by_roi, rois, "r_refitted", "noise_ceiling")[1],
     )
 
 
@@ -181,14 +182,22 @@ def _averaged(model: Record) -> Any:
 
 
 def _roi(
-    models: pd.DataFrame, numbers: Mapping[str, int], *, minus_inside: bool = False
+    models: pd.DataFrame,
+    numbers: Mapping[str, int],
+    mean: str,
+    effects: str,
+    *,
+    minus_inside: bool = False,
 ) -> RoiDifference:
-    """Average the models of an ROI: their r on NSD-synthetic, or that minus r on NSD's images."""
+    """Average the models of an ROI: their r on NSD-synthetic, or that minus r on NSD's images.
+
+    mean, effects: columns of r and of what each image adds to it.
+    """
     scores = []
     for one in _records(models):
         number = np.array([numbers[name] for name in one["image"]], np.int64)
-        effect = np.asarray(one["effect"], np.float64)
-        r = float(one["r_mean"])
+        effect = np.asarray(one[effects], np.float64)
+        r = float(one[mean])
         if minus_inside:
             number = np.append(number, IN_DISTRIBUTION)
             effect = np.append(effect, np.nan_to_num(float(one["standard_error_in"])))
@@ -203,7 +212,7 @@ def _explained(models: pd.DataFrame, r: str, ceiling: str) -> tuple[float, float
     found = []
     for one in _records(models):
         values, ceilings = (np.asarray(one[name], np.float64) for name in (r, ceiling))
-        known = _averaged(one) & (ceilings > 0)
+        known = _averaged(one) & np.isfinite(values) & (ceilings > 0)
         if known.any():
             shares = values[known] * np.abs(values[known]) / np.square(ceilings[known])
             found.append((float(ceilings[known].mean()), float(np.median(shares))))
@@ -211,34 +220,3 @@ def _explained(models: pd.DataFrame, r: str, ceiling: str) -> tuple[float, float
         return None
     means = np.mean(found, axis=0)
     return float(means[0]), float(means[1])
-
-
-def summary_table(summaries: Sequence[OodSummary], by: str, *, is_simulated: bool) -> pa.Table:
-    """Tabulate summaries for a file: TABLE_SCHEMA."""
-    constants = {"by": by, "is_simulated": is_simulated}
-    return pa.Table.from_pylist([constants | _columns(one) for one in summaries], TABLE_SCHEMA)
-
-
-def _columns(one: OodSummary) -> dict[str, Any]:
-    interval = interval_columns(one.difference, one.of_difference)
-    kept = ("standard_error", "low", "high")
-    return {
-        "row": one.row.label,
-        "is_total": one.row.is_total,
-        "method": one.method,
-        "image_class": one.image_class,
-        "n_images": one.n_images,
-        "r_in": one.r_in,
-        "noise_ceiling_in": one.ceiling_in,
-        "explained_in": one.explained_in,
-        "r": one.r,
-        **interval_columns(one.r, one.uncertainty),
-        "noise_ceiling": one.ceiling,
-        "explained": one.explained,
-        "difference": one.difference,
-        **{f"difference_{name}": interval[name] for name in kept},
-        "n_vertices": one.n_vertices,
-        "n_rois": one.n_rois,
-        "n_subjects": one.n_subjects,
-        "n_models": one.n_models,
-    }
