@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainables.data.data_directory import manifest_file, vertices_file
+from trainables.data.row_columns import row_schema
 from trainables.data.rows import RowWriter
-from trainables.data.shards import TEST, TRAIN, VERTEX_SCHEMA, Manifest, row_schema, split_digest
+from trainables.data.shards import TEST, TRAIN, Manifest, split_digest
+from trainables.data.vertex_columns import VERTEX_SCHEMA
 from trainables.storage.atomic import hash_files, write_text
 
 DATASET: Final = "nsd"

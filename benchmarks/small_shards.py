@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from trainables.data.data_directory import DataDirectory, manifest_file, vertices_file
+from trainables.data.row_columns import row_schema
 from trainables.data.rows import RowWriter
 from trainables.data.shards import (
     TEST,
     TRAIN,
-    VERTEX_SCHEMA,
     Manifest,
     list_rois,
-    row_schema,
     split_digest,
 )
+from trainables.data.vertex_columns import VERTEX_SCHEMA
 from trainables.models.backbones import build
 from trainables.models.weights_name import weights_name
 from trainables.spec import Roi

@@ -87,7 +87,7 @@ def refuse_same_pictures(
     or with other metadata. The whole subject or task is dropped then: nothing is left half-written.
     """
     first: dict[bytes, int] = {}
-    for start, batch in batches:
+    for start, batch, *further in batches:
         for row, picture in enumerate(batch, start):
             content = hashlib.blake2b(picture.as_buffer(), digest_size=16).digest()
             earlier = first.setdefault(content, row)
@@ -96,4 +96,4 @@ def refuse_same_pictures(
                     f"{images[row]}: the same picture as {images[earlier]}: the one is "
                     f"{sides[row]}, the other {sides[earlier]}; remove one of them"
                 )
-        yield start, batch
+        yield start, batch, *further

@@ -24,14 +24,15 @@ from orchestrator.ingest.pixels import (
     resized,
     unreadable,
 )
+from orchestrator.ingest.writer import Batch
 from trainables.data.ray_data import import_ray_data
 from trainables.wording import some
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-Decode = Callable[[ImagePlace, int], NDArray[np.uint8]]
-"""Reads an image as (3, size, size)."""
+Fit = Callable[[Image.Image, int], NDArray[np.uint8]]
+"""Makes (3, size, size) of an RGB image."""
 
 SHORTER_SIDE: Final = 256 / 224
 """What an image's shorter side is resized to before its centre is cut out, in sizes of the crop."""
@@ -69,24 +70,24 @@ def remarks(images: Sequence[ImagePlace], found: Sequence[Examined]) -> list[str
 
 
 def stream_images(
-    images: Sequence[ImagePlace], size: int, decode: Decode | None = None
-) -> Iterator[tuple[int, pa.Array]]:
-    """Yield (row of the first, images as channels-first bytes) for batch after batch.
+    images: Sequence[ImagePlace], sizes: Sequence[int], fit: Fit = resized
+) -> Iterator[Batch]:
+    """Yield (row of the first, images as channels-first bytes at each size) for batch after batch.
 
-    Each image is 3 x size x size uint8, made by decode (default: `decode_image`). Needs a
-    connected Ray, whose workers can read the files; a few batches are in memory at a time.
-    Raises InputError naming an image that can't be decoded.
+    Each image is read once, and made 3 x size x size uint8 by fit. Needs a connected Ray, whose
+    workers can read the files; a few batches are in memory at a time. Raises InputError naming an
+    image that can't be decoded.
     """
-    batches: Iterable[pa.Table] = _decoded(images, size, decode or decode_image).iter_batches(
+    batches: Iterable[pa.Table] = _decoded(images, sizes, fit).iter_batches(
         batch_size=IMAGES_PER_BATCH, batch_format="pyarrow", prefetch_batches=1
     )
     for batch in batches:
         for problem in batch["problem"].drop_null().to_pylist():
             raise InputError(problem)
-        yield batch["row"][0].as_py(), batch["image"].combine_chunks()
+        yield batch["row"][0].as_py(), *(batch[str(size)].combine_chunks() for size in sizes)
 
 
-def _decoded(images: Sequence[ImagePlace], size: int, decode: Decode) -> "Dataset":
+def _decoded(images: Sequence[ImagePlace], sizes: Sequence[int], fit: Fit) -> "Dataset":
     ray_data = import_ray_data()  # which decoding alone does not need
     context = ray_data.DataContext.get_current().copy()
     context.execution_options.preserve_order = True  # rows belong to rows of the responses
@@ -97,26 +98,31 @@ def _decoded(images: Sequence[ImagePlace], size: int, decode: Decode) -> "Datase
         blocks = -(-len(items) // IMAGES_PER_TASK)
         rows: Dataset = ray_data.from_items(items, override_num_blocks=blocks)
         return rows.map_batches(
-            partial(_decode_batch, size=size, decode=decode),
+            partial(_decode_batch, sizes=sizes, fit=fit),
             batch_size=None,
             batch_format="pyarrow",
         )
 
 
-def _decode_batch(batch: pa.Table, size: int, decode: Decode) -> pa.Table:
+def _decode_batch(batch: pa.Table, sizes: Sequence[int], fit: Fit) -> pa.Table:
     """Decode one task's images; a broken one is a problem in its row, not a failed task."""
-    decoded = [_try_to_decode(path, size, decode) for path in batch["place"].to_pylist()]
-    image = pa.array([image for image, _ in decoded], pa.binary(3 * size * size))
+    decoded = [_try_to_decode(place, sizes, fit) for place in batch["place"].to_pylist()]
+    images = {
+        str(size): pa.array([at_sizes[k] for at_sizes, _ in decoded], pa.binary(3 * size * size))
+        for k, size in enumerate(sizes)
+    }
     problem = pa.array([problem for _, problem in decoded], pa.string())
-    return pa.table({"row": batch["row"], "image": image, "problem": problem})
+    return pa.table({"row": batch["row"], **images, "problem": problem})
 
 
-def _try_to_decode(place: bytes, size: int, decode: Decode) -> tuple[bytes, str | None]:
+def _try_to_decode(place: bytes, sizes: Sequence[int], fit: Fit) -> tuple[list[bytes], str | None]:
     image: ImagePlace = pickle.loads(place)
     try:
-        return decode(image, size).tobytes(), None
+        rgb = read_rgb(image)
+        return [fit(rgb, size).tobytes() for size in sizes], None
     except Exception as error:  # damaged images raise OSError, SyntaxError, struct.error …
-        return bytes(3 * size * size), printable(unreadable(image, error))
+        black = [bytes(3 * size * size) for size in sizes]
+        return black, printable(unreadable(image, error))
 
 
 def decode_image(path: ImagePlace, size: int) -> NDArray[np.uint8]:
@@ -125,11 +131,16 @@ def decode_image(path: ImagePlace, size: int) -> NDArray[np.uint8]:
 
 
 def decode_cropped(path: ImagePlace, size: int) -> NDArray[np.uint8]:
-    """Read an image as (3, size, size): its shorter side to 256/224 of size, then the centre.
+    """Read an image as (3, size, size): its shorter side to 256/224 of size, then the centre."""
+    return cropped(read_rgb(path), size)
 
-    As torchvision's Resize(256) and CenterCrop(224) do it, bilinear with antialiasing.
+
+def cropped(rgb: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Resize the shorter side of an RGB image to 256/224 of size, and cut the centre out.
+
+    As torchvision's Resize(256) and CenterCrop(224) do it, bilinear with antialiasing. Returns
+    (3, size, size).
     """
-    rgb = read_rgb(path)
     shorter = round(size * SHORTER_SIDE)
     width, height = rgb.size
     if width <= height:

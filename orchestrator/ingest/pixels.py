@@ -15,6 +15,7 @@ from PIL import Image
 
 from orchestrator.ingest.entries import obstacle
 from orchestrator.ingest.image_places import ImagePlace, StackedImage, digest_pixels
+from trainables.spec.interpolation import BILINEAR, Interpolation
 
 MAX_PIXELS: Final = 89_478_485
 """Above this, Pillow warns of images that are made to fill the memory."""
@@ -31,6 +32,11 @@ _SIXTEEN_BITS: Final = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _SCALED_FORMATS: Final = frozenset({"PNG", "PPM"})
 """Whose 32-bit integers, as Pillow reads them, are 16-bit values by the format's definition."""
 _DRAFTED: Final = frozenset({"JPEG", "MPO"})
+
+_RESAMPLING: Final = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 
 SCALED: Final = "16-bit values were scaled to 8 bits (v >> 8)"
 ON_WHITE: Final = "transparent parts were set on white"
@@ -93,9 +99,11 @@ def read_rgb(path: ImagePlace) -> Image.Image:
         return to_rgb(image)
 
 
-def resized(rgb: Image.Image, size: int) -> NDArray[np.uint8]:
-    """Resize an RGB image without a crop, bilinear with antialiasing: (3, size, size)."""
-    return channels_first(rgb.resize((size, size), Image.Resampling.BILINEAR))
+def resized(
+    rgb: Image.Image, size: int, interpolation: Interpolation = BILINEAR
+) -> NDArray[np.uint8]:
+    """Resize an RGB image without a crop, with antialiasing: (3, size, size)."""
+    return channels_first(rgb.resize((size, size), _RESAMPLING[interpolation]))
 
 
 def channels_first(rgb: Image.Image) -> NDArray[np.uint8]:

@@ -140,6 +140,7 @@ def _write(
     # Ray takes seconds to import: not before the source is known to be sound.
     from orchestrator.cluster.connection import connect
     from orchestrator.ingest.images import stream_images
+    from orchestrator.ingest.pixels import resized
 
     connect(num_cpus)
     written = {}
@@ -150,7 +151,9 @@ def _write(
             progress_bars() as progress,
             bar(progress, f"{subject.shard} writing", len(subject.images)) as advance,
         ):
-            images = counted(stream_images(subject.images, settings.image_size), advance)
+            fit = partial(resized, interpolation=settings.interpolation)
+            decoded = stream_images(subject.images, settings.image_sizes, fit)
+            images = counted(decoded, advance)
             apart = refuse_same_pictures(images, subject.images, subject.split.sides)
             manifest = write_subject(subject, apart, out, settings)
         written[checked.shard] = Ingested(manifest, time.perf_counter() - start)
@@ -179,8 +182,8 @@ def show_notes(notes: Sequence[str]) -> None:
 
 def counted(images: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
     """Yield batches unchanged, and report the number of images of each."""
-    for first, batch in images:
-        yield first, batch
+    for first, batch, *further in images:
+        yield first, batch, *further
         advance(len(batch))
 
 
@@ -197,7 +200,7 @@ def check_out(out: DataDirectory) -> None:
 
 def check_disk_space(subjects: Sequence[Subject], out: DataDirectory, settings: Settings) -> None:
     """Raise InputError when the disk lacks room for the shards of the checked subjects."""
-    needed = sum(_size(subject, settings.image_size) for subject in subjects)
+    needed = sum(_size(subject, settings.image_sizes) for subject in subjects)
     free = free_bytes(out.path)
     if needed > free:
         raise InputError(
@@ -206,11 +209,12 @@ def check_disk_space(subjects: Sequence[Subject], out: DataDirectory, settings: 
         )
 
 
-def _size(subject: Subject, image_size: int) -> int:
+def _size(subject: Subject, image_sizes: Sequence[int]) -> int:
     """Estimate the bytes of a subject's shards, float32 responses and images, and on the way."""
     vertices = sum(half.n_vertices for half in subject.hemispheres.values())
     scratch = 0 if subject.preparation is None else subject.preparation.n_scratch_bytes
-    return len(subject.images) * (3 * image_size**2 + 4 * vertices) + scratch
+    pixels = sum(size**2 for size in image_sizes)
+    return len(subject.images) * (3 * pixels + 4 * vertices) + scratch
 
 
 def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:

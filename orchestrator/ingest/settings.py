@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
+from trainables.spec.interpolation import BILINEAR, Interpolation
+
 SplitName = Literal["stimulus", "paper"]
 SPLITS: Final[tuple[SplitName, ...]] = get_args(SplitName)
 TaskFormat = Literal["imagefolder", "caltech256", "places365", "imagenet", "sun397"]
@@ -24,6 +26,14 @@ class Settings:
     """Further choices that this kind of source needs, by name, as shown to the user."""
     is_simulated: bool = False
     """Whether the source is simulated; a subject's manifest says so."""
+    further_sizes: tuple[int, ...] = ()
+    """Further sizes in pixels at which the same images are stored."""
+    interpolation: Interpolation = BILINEAR
+
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """All sizes of the images, that of the rows first."""
+        return (self.image_size, *self.further_sizes)
 
 
 @dataclass(frozen=True)

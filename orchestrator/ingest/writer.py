@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,18 +18,16 @@ from orchestrator.ingest.settings import Settings
 from trainables.data.data_directory import (
     DataDirectory,
     class_ceilings_file,
+    image_kind,
     is_there,
     manifest_file,
     stimuli_file,
     vertices_file,
 )
+from trainables.data.row_columns import image_schema, row_schema
 from trainables.data.rows import RowWriter
-from trainables.data.shards import (
-    COORDINATES,
-    Manifest,
-    row_schema,
-    vertex_schema,
-)
+from trainables.data.shards import Manifest
+from trainables.data.vertex_columns import COORDINATES, vertex_schema
 from trainables.storage.atomic import hash_files, write_parquet, write_text
 
 
@@ -50,8 +49,9 @@ class Source(Protocol):
         """Digest the source, so that a change is noticed."""
 
 
-Batch = tuple[int, pa.Array]
-"""The row of the first image, and the images as channels-first bytes."""
+Batch = tuple[int, *tuple[pa.Array, ...]]
+"""The row of the first image, and the images as channels-first bytes: those of the rows, then those
+of each further size."""
 
 
 def read_existing(files: Source, out: DataDirectory, settings: Settings) -> Manifest | None:
@@ -70,8 +70,7 @@ def read_existing(files: Source, out: DataDirectory, settings: Settings) -> Mani
     differences = [f"{name} is missing" for name in gone]
     if manifest.split != settings.split:
         differences.append(f"its split is {manifest.split!r}, not {settings.split!r}")
-    if manifest.image_size != settings.image_size:
-        differences.append(f"its image size is {manifest.image_size}, not {settings.image_size}")
+    differences += _image_differences(manifest, settings)
     differences += [
         f"it was made with {name} {manifest.choices.get(name)}, not {choice}"
         for name, choice in settings.choices.items()
@@ -91,6 +90,22 @@ def read_existing(files: Source, out: DataDirectory, settings: Settings) -> Mani
     return manifest
 
 
+def _image_differences(manifest: Manifest, settings: Settings) -> list[str]:
+    """List how the images of an existing subject differ from those to write.
+
+    Further sizes than those asked for are no difference.
+    """
+    found = []
+    if manifest.image_size != settings.image_size:
+        found.append(f"its image size is {manifest.image_size}, not {settings.image_size}")
+    missing = [size for size in settings.further_sizes if size not in manifest.image_sizes]
+    if missing:
+        found.append(f"it has no images of {' and '.join(map(str, missing))} pixels")
+    if manifest.interpolation != settings.interpolation:
+        found.append(f"its images are {manifest.interpolation}, not {settings.interpolation}")
+    return found
+
+
 def write_subject(
     subject: Subject, images: Iterable[Batch], out: DataDirectory, settings: Settings
 ) -> Manifest:
@@ -99,26 +114,38 @@ def write_subject(
     images: of every row, in order. If they stop with an error, nothing is left behind.
     """
     with new_directory(out.path, subject.shard) as partial:
-        rows = _write_rows(subject, images, partial, settings.image_size)
+        rows, further = _write_rows(subject, images, partial, settings)
         write_parquet(vertices_file(partial), _vertex_table(subject.hemispheres))
         if subject.stimulus_table is not None:
             write_parquet(stimuli_file(partial), subject.stimulus_table)
         if subject.class_ceilings is not None:
             write_parquet(class_ceilings_file(partial), subject.class_ceilings)
-        manifest = _describe(subject, settings, rows, hash_files(partial.iterdir()))
+        manifest = _describe(subject, settings, (rows, further), hash_files(partial.iterdir()))
         write_text(manifest_file(partial), manifest.to_json())
     return manifest
 
 
-def _write_rows(subject: Subject, images: Iterable[Batch], partial: Path, image_size: int) -> str:
-    """Write every image with its responses; return the digest of both."""
+def _write_rows(
+    subject: Subject, images: Iterable[Batch], partial: Path, settings: Settings
+) -> tuple[str, dict[str, str]]:
+    """Write every image with its responses, and the images of further sizes apart.
+
+    Returns the digest of images and responses, and of the images at each further size.
+    """
     n_vertices = {name: half.n_vertices for name, half in subject.hemispheres.items()}
     responses = subject.responses()
-    with RowWriter(partial, row_schema(image_size, n_vertices)) as rows:
-        for first, batch in images:
+    with ExitStack() as opened:
+        schema = row_schema(settings.image_size, n_vertices)
+        rows = opened.enter_context(RowWriter(partial, schema))
+        further = {
+            size: opened.enter_context(RowWriter(partial, image_schema(size), image_kind(size)))
+            for size in settings.further_sizes
+        }
+        for first, batch, *at_sizes in images:
             last = first + len(batch)
+            index = pa.array(range(first, last), pa.int32())
             columns = {
-                "index": pa.array(range(first, last), pa.int32()),
+                "index": index,
                 "stimulus": pa.array(subject.stimuli[first:last], pa.string()),
                 "split": pa.array(subject.split.sides[first:last], pa.string()),
                 "order": pa.array(subject.split.orders[first:last], pa.int32()),
@@ -126,7 +153,9 @@ def _write_rows(subject: Subject, images: Iterable[Batch], partial: Path, image_
                 **{name: _as_lists(matrix[first:last]) for name, matrix in responses.items()},
             }
             rows.write(columns)
-        return rows.close()
+            for writer, at_size in zip(further.values(), at_sizes, strict=True):
+                writer.write({"index": index, "image": at_size})
+        return rows.close(), {str(size): writer.close() for size, writer in further.items()}
 
 
 def _as_lists(rows: NDArray[np.floating[Any]]) -> pa.FixedSizeListArray:
@@ -168,7 +197,14 @@ def _vertex_rows(name: str, hemisphere: Hemisphere) -> dict[str, pa.Array]:
     }
 
 
-def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, str]) -> Manifest:
+def _describe(
+    subject: Subject,
+    settings: Settings,
+    digests: tuple[str, dict[str, str]],
+    files: dict[str, str],
+) -> Manifest:
+    """Describe a subject; digests: of its rows, and of the images at each further size."""
+    rows, further = digests
     halves = subject.hemispheres
     rois = {
         name: {roi_name: len(vertices) for roi_name, vertices in half.regions.items()}
@@ -191,6 +227,8 @@ def _describe(subject: Subject, settings: Settings, rows: str, files: dict[str, 
         choices=dict(settings.choices),
         is_simulated=settings.is_simulated,
         noise_ceiling_formula=subject.noise_ceiling_formula,
+        further_images=further,
+        interpolation=settings.interpolation,
     )
 
 

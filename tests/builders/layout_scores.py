@@ -58,7 +58,8 @@ def without_ray() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def _decode(images, image_size: int) -> Iterator[tuple[int, pa.Array]]:
+def _decode(images, sizes, fit) -> Iterator[tuple[int, pa.Array]]:
+    [image_size] = sizes
     raw = [decode_image(image, image_size).tobytes() for image in images]
     yield 0, pa.array(raw, pa.binary(3 * image_size**2))
 

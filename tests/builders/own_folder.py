@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def ingest_own(
     """Ingest the subjects of a folder in this process; return their manifests."""
     files = find_subjects(root, None)
     choices = FolderChoices.of(files[0].description, zscore, ceiling)
-    settings = settings_of(files[0], choices, split, image_size)
+    settings = replace(settings_of(files[0], choices, split), image_size=image_size)
     findings, manifests = Findings(), {}
     for one in files:
         subject = inspect_folder_subject(choices, one, settings.split, findings, lambda count: None)

@@ -6,10 +6,12 @@ __all__ = [
     "images",
     "loading",
     "ray_data",
+    "row_columns",
     "rows",
     "shards",
     "stimuli",
     "tasks",
     "trials",
     "verification",
+    "vertex_columns",
 ]

@@ -6,6 +6,7 @@
 ``…/rows-00000.parquet`` …             in both: one row per image
 ``SUBJECT/trials-00000.parquet`` …     one row per trial, where trials are kept apart
 ``…/manifest.json``                    in both: describes the other files; written last
+``SUBJECT/images-336-00000.parquet`` … the images at a further size; of some data sets
 ``SUBJECT/vertices.parquet``           one row per vertex
 ``SUBJECT/stimuli.parquet``            one row per image, with its classes; of some data sets
 ``SUBJECT/class_ceilings.parquet``     noise ceilings over the images of a class; of some data sets
@@ -17,7 +18,7 @@ A directory without a manifest is not complete, and is not listed.
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from trainables.spec import is_name
 from trainables.spec.records import parse_json, read_bounded
@@ -30,8 +31,9 @@ VERTICES: Final = "vertices.parquet"
 STIMULI: Final = "stimuli.parquet"
 CLASS_CEILINGS: Final = "class_ceilings.parquet"
 
-RowKind = Literal["rows", "trials"]
-"""Files of rows by the beginning of their names: of images, or of single trials."""
+RowKind = str
+"""Files of rows by the beginning of their names: ``rows`` of images, ``trials`` of single trials,
+or ``images-336`` of the images at a further size."""
 
 
 class DataDirectory(StoredDirectory):
@@ -153,9 +155,22 @@ def class_ceilings_file(shard: Path) -> Path:
 
 def row_file(directory: Path, number: int, kind: RowKind = "rows") -> Path:
     """Name a row file of a subject or task by its number, from 0."""
+    if (size := further_size(kind)) is not None:
+        return directory / f"images-{size}-{number:05d}.parquet"
     if kind == "trials":
         return directory / f"trials-{number:05d}.parquet"
     return directory / f"rows-{number:05d}.parquet"
+
+
+def image_kind(further_size: int) -> RowKind:
+    """Name the kind of files that hold a subject's images at a further size."""
+    return f"images-{further_size}"
+
+
+def further_size(kind: RowKind) -> int | None:
+    """Return the size of the images in files of a kind; None for rows and trials."""
+    start, _, size = kind.rpartition("images-")
+    return int(size) if not start and size.isdecimal() else None
 
 
 def row_files(directory: Path, kind: RowKind = "rows") -> list[Path]:
@@ -173,14 +188,24 @@ def fetch_small(directory: Path) -> Path:
     return directory
 
 
-def fetch_rows(directory: Path) -> Path:
-    """Fetch all files of a subject or task, its rows too; return its directory."""
-    StoredDirectory(directory).fetch_all()
+def fetch_rows(directory: Path, kind: RowKind = "rows") -> Path:
+    """Fetch the files of a subject or task, its rows too; return its directory.
+
+    kind: of the images at a further size: fetch these too, which are left there otherwise.
+    """
+
+    def is_other_size(path: Path) -> bool:
+        return path.name.startswith("images-") and not path.name.startswith(f"{kind}-")
+
+    StoredDirectory(directory).fetch_all(skip=is_other_size)
     return directory
 
 
 def fetched_row_file(path: Path) -> Path:
-    """Fetch a row file and return its path: a read may run on another node than its planner."""
+    """Fetch a file of rows or images, and return its path.
+
+    A read may run on another node than its planner.
+    """
     return StoredDirectory(path.parent).fetched(path)
 
 

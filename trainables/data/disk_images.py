@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data.loading import stream
+from trainables.data.loading import IMAGE_COLUMNS, stream
 from trainables.data.rows import fixed_width
 from trainables.data.shards import Manifest
 from trainables.data.verification import RowCheck
@@ -26,20 +26,22 @@ PIECE: Final = 256
 class DiskImages:
     """All images of a subject in an unlinked temporary file, which is freed with the process.
 
-    scratch: directory in which the file is created. Raises DiskFull when there is too little space.
+    scratch: directory in which the file is created. image_size: one of the sizes that they are
+    stored at; None: that of the rows. Raises DiskFull when there is too little space.
     """
 
-    def __init__(self, shard: Path, scratch: Path) -> None:
+    def __init__(self, shard: Path, scratch: Path, image_size: int | None = None) -> None:
         manifest = Manifest.read(shard)
-        self._shape = (3, manifest.image_size, manifest.image_size)
-        self._bytes = 3 * manifest.image_size**2
+        size, self._kind = manifest.images_at(shard, image_size)
+        self._shape = (3, size, size)
+        self._bytes = 3 * size**2
         self.file = ScratchFile(scratch, manifest.n_images * self._bytes)
         """Images are stored one after another in row order."""
         self._write(shard, manifest.n_images)
 
     def _write(self, shard: Path, n_images: int) -> None:
         check = RowCheck(shard, n_images)
-        for block in stream(shard, ("index", "image")):
+        for block in stream(shard, IMAGE_COLUMNS, kind=self._kind):
             check.add(block["index"].to_numpy())
             images = np.ascontiguousarray(fixed_width(block["image"], np.uint8))
             for row, image in zip(block["index"].to_pylist(), images, strict=True):

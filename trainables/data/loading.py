@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from trainables.data.data_directory import fetched_row_file
+from trainables.data.data_directory import RowKind, fetched_row_file
 from trainables.data.ray_data import import_ray_data
 from trainables.data.rows import fixed_width
-from trainables.data.shards import Manifest, row_schema, split_rows
+from trainables.data.shards import Manifest, split_rows
 from trainables.data.verification import (
     CURE,
     FileState,
@@ -29,6 +29,7 @@ from trainables.storage.atomic import VERIFIED
 if TYPE_CHECKING:
     import ray.data
 
+IMAGE_COLUMNS: Final = ("index", "image")
 CPUS_PER_READ: Final = 0
 """CPUs that a read reserves in Ray. With 0, reads start even if trials occupy every CPU."""
 READS_AT_ONCE: Final = 2
@@ -84,17 +85,18 @@ def read_subject(shard: Path) -> Subject:
     return Subject(manifest, responses, train_rows, test_rows, found.get("n_trials"))
 
 
-def read_images(shard: Path, device: torch.device) -> Tensor:
+def read_images(shard: Path, device: torch.device, image_size: int | None = None) -> Tensor:
     """Read all images of a subject onto a device: (n_images, 3, size, size) uint8.
 
-    Raises ValueError as :func:`read_subject` does.
+    image_size: one of the sizes that they are stored at; None: that of the rows. Raises ValueError
+    as :func:`read_subject` does.
     """
     manifest = Manifest.read(shard)
-    size = manifest.image_size
+    size, kind = manifest.images_at(shard, image_size)
     images = torch.empty(manifest.n_images, 3, size, size, dtype=torch.uint8, device=device)
     places = images.view(manifest.n_images, -1)
     check = RowCheck(shard, manifest.n_images)
-    for block in stream(shard, ("index", "image")):
+    for block in stream(shard, IMAGE_COLUMNS, kind=kind):
         rows, pixels = block["index"].to_numpy(), fixed_width(block["image"], np.uint8)
         check.add(rows)
         if device.type == "cpu":
@@ -129,17 +131,19 @@ class RowGroup(NamedTuple):
             return file.read_row_group(self.group, columns=list(columns))
 
 
-def list_row_groups(shard: Path, columns: tuple[str, ...]) -> list[RowGroup]:
+def list_row_groups(
+    shard: Path, columns: tuple[str, ...], kind: RowKind = "rows"
+) -> list[RowGroup]:
     """Verify a subject's files and list their row groups, in order.
 
-    Raises ValueError with the name of a file that is damaged, or of another ingest.
+    kind: of the rows, or of images at a further size. Raises ValueError with the name of a file
+    that is damaged, or of another ingest.
     """
     manifest = Manifest.read(shard)
-    counts_trials = manifest.n_trials is not None
-    schema = row_schema(manifest.image_size, manifest.n_vertices, counts_trials=counts_trials)
+    schema = manifest.schema_of(kind)
     expected = {name: schema.field(name).type for name in columns}
     groups = []
-    for path, state in verified_row_files(shard).items():
+    for path, state in verified_row_files(shard, kind).items():
         with naming(path):
             file = pq.ParquetFile(path)
         found = {one.name: one.type for one in file.schema_arrow if one.name in expected}
@@ -153,7 +157,7 @@ def list_row_groups(shard: Path, columns: tuple[str, ...]) -> list[RowGroup]:
     return groups
 
 
-def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
+def _dataset(shard: Path, columns: tuple[str, ...], kind: RowKind) -> "ray.data.Dataset":
     """Read row groups in file order.
 
     ``ray.data.read_parquet`` lists and samples files in tasks of one CPU each, which never start
@@ -166,7 +170,7 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
         [groups] = batch["groups"]
         return pa.concat_tables(RowGroup(**group).read(columns) for group in groups)
 
-    groups = list_row_groups(shard, columns)
+    groups = list_row_groups(shard, columns, kind)
     tasks = [
         {"groups": [group._asdict() for group in groups[k : k + ROW_GROUPS_PER_READ]]}
         for k in range(0, len(groups), ROW_GROUPS_PER_READ)
@@ -180,15 +184,17 @@ def _dataset(shard: Path, columns: tuple[str, ...]) -> "ray.data.Dataset":
     return dataset
 
 
-def stream(shard: Path, columns: tuple[str, ...]) -> Iterator[pa.Table]:
+def stream(shard: Path, columns: tuple[str, ...], *, kind: RowKind = "rows") -> Iterator[pa.Table]:
     """Read columns of a subject's rows, block by block; raise ValueError when one is damaged.
 
-    Large reads use Ray Data if this process is connected to Ray; Ray is never started here.
+    kind: as of :func:`list_row_groups`. Large reads use Ray Data if this process is connected
+    to Ray; Ray is never started here.
     """
-    if _n_bytes(shard, columns) > ALONE_BYTES and _in_ray():
-        yield from _dataset(shard, columns).iter_batches(batch_format="pyarrow", batch_size=None)
+    if _n_bytes(shard, columns, kind) > ALONE_BYTES and _in_ray():
+        dataset = _dataset(shard, columns, kind)
+        yield from dataset.iter_batches(batch_format="pyarrow", batch_size=None)
         return
-    for group in list_row_groups(shard, columns):
+    for group in list_row_groups(shard, columns, kind):
         yield group.read(columns)
 
 
@@ -198,9 +204,9 @@ def _in_ray() -> bool:
     return ray is not None and ray.is_initialized()
 
 
-def _n_bytes(shard: Path, columns: tuple[str, ...]) -> int:
+def _n_bytes(shard: Path, columns: tuple[str, ...], kind: RowKind) -> int:
     """Estimate the memory that columns of a subject need, in bytes."""
     manifest = Manifest.read(shard)
-    widths = {"image": 3 * manifest.image_size**2}
+    widths: dict[str, int] = {"image": manifest.schema_of(kind).field("image").type.byte_width}
     widths |= {side: 4 * n_vertices for side, n_vertices in manifest.n_vertices.items()}
     return manifest.n_images * sum(widths.get(column, 8) for column in columns)

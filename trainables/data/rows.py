@@ -29,7 +29,7 @@ def read_rows(
     are checked for damage. Raises ValueError with the name of a missing, damaged or other file.
     """
     find = verified_row_files if verify else row_files
-    files = find(fetch_rows(shard), kind)
+    files = find(fetch_rows(shard, kind), kind)
     options = pads.ParquetFragmentScanOptions(**VERIFIED)
     checked = pads.ParquetFileFormat(default_fragment_scan_options=options)
     for path in files:

@@ -1,12 +1,13 @@
 """A subject's shards on disk: Arrow schemas, manifest and vertices.
 
 ``DATA/nsd-subj01/`` holds ``rows-00000.parquet …`` (one row per image with its responses),
-``vertices.parquet`` (one row per vertex) and ``manifest.json``, which is written last: a
-directory without a manifest is incomplete, and is ignored.
+``images-336-00000.parquet …`` for each further size of the images, ``vertices.parquet`` (one row
+per vertex) and ``manifest.json``, which is written last: a directory without a manifest is
+incomplete, and is ignored.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,10 +15,19 @@ from typing import Any, Final, Self
 import numpy as np
 import pyarrow as pa
 
-from trainables.data.data_directory import DataDirectory, is_there, manifest_file
+from trainables.data.data_directory import (
+    DataDirectory,
+    RowKind,
+    further_size,
+    image_kind,
+    is_there,
+    manifest_file,
+)
+from trainables.data.row_columns import image_schema, row_schema
 from trainables.data.verification import read_vertex_table
 from trainables.spec import Roi, digest
 from trainables.spec.fields import Count, Flag, Int, Name, Size, Text
+from trainables.spec.interpolation import BILINEAR, Interpolation
 from trainables.spec.records import read_record, record
 from trainables.spec.rois import ALL_VERTICES, ROI_ORDER, SIDES, Hemisphere
 from trainables.spec.values import require
@@ -30,79 +40,6 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 TRAIN: Final = "train"
 TEST: Final = "test"
-
-
-def row_schema(
-    image_size: int, n_vertices: Mapping[str, int], *, counts_trials: bool = False
-) -> pa.Schema:
-    """Return the Arrow schema of an image with its responses.
-
-    image: 3 x image_size x image_size uint8, channels first. lh, rh: float32 responses, one per
-    vertex; one column ``both`` instead, where the data does not divide hemispheres. index: row of
-    the response file. order: position in the split. n_trials, with counts_trials: trials that the
-    responses are the mean of.
-    """
-    counts = [pa.field("n_trials", pa.int32(), nullable=False)] if counts_trials else []
-    return pa.schema(
-        [
-            pa.field("index", pa.int32(), nullable=False),
-            pa.field("stimulus", pa.string(), nullable=False),
-            pa.field("split", pa.string(), nullable=False),
-            pa.field("order", pa.int32(), nullable=False),
-            *counts,
-            pa.field("image", pa.binary(3 * image_size * image_size), nullable=False),
-            *response_fields(n_vertices),
-        ]
-    )
-
-
-def response_fields(n_vertices: Mapping[str, int]) -> list[pa.Field]:
-    """Return the columns of responses, by hemisphere."""
-    return [
-        pa.field(side, pa.list_(pa.float32(), n_vertices[side]), nullable=False)
-        for side in SIDES
-        if side in n_vertices
-    ]
-
-
-VERTEX_SCHEMA: Final = pa.schema(
-    [
-        pa.field("hemisphere", pa.string(), nullable=False),
-        pa.field("vertex", pa.int32(), nullable=False),
-        pa.field("fsaverage", pa.int32()),
-        pa.field("noise_ceiling", pa.float32()),
-        pa.field("rois", pa.list_(pa.string()), nullable=False),
-    ]
-)
-"""vertex: column of the response matrix. fsaverage: vertex of the fsaverage mesh (0-163,841).
-noise_ceiling: highest r that a perfect model can reach; null if unknown."""
-
-COORDINATES: Final = {
-    "grayordinate": pa.int32(),
-    "fslr": pa.int32(),
-    "prf_r2": pa.float32(),
-    "native_vertex": pa.int32(),
-    "voxel_i": pa.int32(),
-    "voxel_j": pa.int32(),
-    "voxel_k": pa.int32(),
-}
-"""Optional columns, for sources that have them. grayordinate: column of CIFTI files. fslr: vertex
-of the hemisphere's 32k fsLR mesh. prf_r2: variance explained by the pRF model, in the source's
-unit. native_vertex: vertex of the subject's own surface. voxel_i, voxel_j, voxel_k: place in the
-source's volume, counted from 0 along the axes of its NIfTI files."""
-
-
-def vertex_schema(coordinates: Mapping[str, bool]) -> pa.Schema:
-    """Return the Arrow schema of vertices.
-
-    coordinates: the names of the optional columns, in the order of COORDINATES, and whether they
-    may be null. Raises KeyError for a name that COORDINATES lacks.
-    """
-    optional = [
-        pa.field(name, COORDINATES[name], nullable=nullable)
-        for name, nullable in coordinates.items()
-    ]
-    return pa.schema([*VERTEX_SCHEMA, *optional])
 
 
 @record
@@ -137,16 +74,53 @@ class Manifest:
     """How the noise ceilings were computed; None where there are none, or where they were given."""
     n_trials: Size | None = None
     """Single trials of the training images, which are kept; None where images have means alone."""
+    further_images: dict[Name, Text] = field(default_factory=dict)
+    """Digests of the same images at further sizes, by their pixels, such as ``"336"``."""
+    interpolation: Interpolation = BILINEAR
+    """How the images of all sizes were resized, antialiased by Pillow."""
 
     def __post_init__(self) -> None:
+        require(
+            all(map(str.isdecimal, self.further_images)),
+            f"further_images: expected sizes in pixels, found {', '.join(self.further_images)}",
+        )
         require(
             all(ALL_VERTICES not in rois for rois in self.rois.values()),
             f"rois: {ALL_VERTICES!r} names the ROI of all vertices of a hemisphere; rename the ROI",
         )
 
     @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """Sizes in pixels that the images are stored at; the first is that of the rows."""
+        return (self.image_size, *map(int, self.further_images))
+
+    def images_at(self, shard: Path, image_size: int | None) -> tuple[int, RowKind]:
+        """Return the size of some images, and the kind of files that hold them.
+
+        image_size: one of image_sizes; None: that of the rows. Raises ValueError for another.
+        """
+        if image_size is None or image_size == self.image_size:
+            return self.image_size, "rows"
+        if image_size not in self.image_sizes:
+            raise ValueError(
+                f"{shard}: expected images of {image_size} pixels, found those of "
+                f"{some(self.image_sizes)}; ingest again with a further --image-size"
+            )
+        return image_size, image_kind(image_size)
+
+    def schema_of(self, kind: RowKind) -> pa.Schema:
+        """Return the Arrow schema of the rows, or of images at a further size."""
+        if (size := further_size(kind)) is not None:
+            return image_schema(size)
+        counts_trials = self.n_trials is not None
+        return row_schema(self.image_size, self.n_vertices, counts_trials=counts_trials)
+
+    @property
     def data(self) -> str:
-        """Digest of everything that affects a score: images, responses, ROI membership, split."""
+        """Digest of everything that affects a score: images, responses, ROI membership, split.
+
+        Images of further sizes are the same pictures, so adding a size changes no trial's id.
+        """
         return digest(
             [self.content, self.split_digest, self.image_size, self.rois, self.schema_version]
         )
@@ -161,6 +135,10 @@ class Manifest:
         for name in ("noise_ceiling_formula", "n_trials"):
             if content[name] is None:
                 del content[name]
+        if not self.further_images:
+            del content["further_images"]
+        if self.interpolation == BILINEAR:
+            del content["interpolation"]
         return json.dumps({**content, "data": self.data}, indent=2) + "\n"
 
     @classmethod

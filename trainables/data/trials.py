@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from trainables.data.row_columns import response_fields
 from trainables.data.rows import fixed_width, read_rows
-from trainables.data.shards import Manifest, response_fields
+from trainables.data.shards import Manifest
 from trainables.data.verification import RowCheck
 
 

@@ -39,7 +39,7 @@ APPENDED: Final = (".jsonl",)
 
 def is_large(path: Path) -> bool:
     """Return whether a file is copied only when needed: weights, images, predictions."""
-    of_rows = path.name.startswith(("rows-", "trials-"))
+    of_rows = path.name.startswith(("rows-", "trials-", "images-"))
     return path.suffix in LARGE or of_rows or path.parts[-3:-2] == ("predictions",)
 
 

@@ -1,6 +1,6 @@
 """A directory on a file system, or in S3 through its mirror on this machine."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -59,9 +59,12 @@ class StoredDirectory:
         """
         s3_mirror.pull(self.path, skip=s3_mirror.is_large, prune=prune)
 
-    def fetch_all(self) -> None:
-        """Download all files that differ from S3's, large ones too; raise OSError as ``fetch``."""
-        s3_mirror.pull(self.path)
+    def fetch_all(self, *, skip: Callable[[Path], bool] = lambda path: False) -> None:
+        """Download all files that differ from S3's, large ones too; raise OSError as ``fetch``.
+
+        skip: files to leave there.
+        """
+        s3_mirror.pull(self.path, skip=skip)
 
     def fetched(self, path: Path) -> Path:
         """Return a file below this directory, after downloading it if it differs from S3's."""

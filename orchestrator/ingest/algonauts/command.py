@@ -73,7 +73,7 @@ def algonauts(
     ingest_algonauts(
         source,
         out,
-        Settings(options.split, options.image_size),
+        options.added_to(Settings(options.split)),
         subjects=options.subjects,
         noise_ceilings=ceilings,
         repeats=repeats,

@@ -58,7 +58,7 @@ def _find_folder(source: Path) -> _Found:
 
     files = find_subjects(source, None)
     choices = FolderChoices.of(files[0].description, None, None)
-    split = settings_of(files[0], choices, None, 224).split
+    split = settings_of(files[0], choices, None).split
     return _Found(files, partial(inspect_folder_subject, choices), split)
 
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Subjects
-from orchestrator.ingest.options import Cpus, ImageSize, Shards
+from orchestrator.ingest.options import Cpus, ImageOptions, Shards
 
 Split = Annotated[
     Literal["given", "stimulus", "paper"] | None,
@@ -45,7 +45,7 @@ def folder(
     subjects: Annotated[Subjects | None, Parameter(show_default="every subject in SOURCE")] = None,
     cpus: Cpus = None,
     split: Split = None,
-    image_size: ImageSize = 224,
+    images: ImageOptions = ImageOptions(),
     zscore: ZScore = None,
     ceiling: Ceiling = None,
     init: Annotated[
@@ -69,9 +69,10 @@ def folder(
         return
     if source is None or out is None:
         raise InputError("expected SOURCE and --out, or --init DIR for a template")
-    from orchestrator.ingest.folder.files import FolderChoices, find_subjects
+    from orchestrator.ingest.folder.files import FolderChoices, find_subjects, settings_of
     from orchestrator.ingest.folder.run import ingest_folder
 
     files = find_subjects(source, subjects)
     choices = FolderChoices.of(files[0].description, zscore, ceiling)
-    ingest_folder(files, out, choices, split, image_size, cpus)
+    settings = images.added_to(settings_of(files[0], choices, split))
+    ingest_folder(files, out, settings, choices, cpus)

@@ -150,9 +150,7 @@ class FolderChoices:
         return cls(zscore or ("session" if is_raw else "none"), ceiling)
 
 
-def settings_of(
-    files: FolderFiles, choices: FolderChoices, split: SplitChoice | None, image_size: int
-) -> Settings:
+def settings_of(files: FolderFiles, choices: FolderChoices, split: SplitChoice | None) -> Settings:
     """Return what the manifests record; split None: that of stimuli.csv, else by stimulus.
 
     Raises InputError for a given split that is not there.
@@ -166,4 +164,4 @@ def settings_of(
     recorded = files.description.choices() | {"zscore": choices.zscore}
     if choices.ceiling is not None:
         recorded["ceiling"] = choices.ceiling
-    return Settings(split or (GIVEN if is_given else "stimulus"), image_size, recorded)
+    return Settings(split or (GIVEN if is_given else "stimulus"), choices=recorded)

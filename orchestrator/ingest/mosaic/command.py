@@ -11,7 +11,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Subjects
 from orchestrator.ingest.mosaic.areas import VISUAL
 from orchestrator.ingest.mosaic.choices import MosaicChoices, MosaicSplit, TestImages
-from orchestrator.ingest.options import Cpus, ImageSize, Shards
+from orchestrator.ingest.options import Cpus, ImageOptions, Shards
 
 Folder = Annotated[Path, Parameter(metavar="DIR")]
 
@@ -47,7 +47,7 @@ class CompanionOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class ChoiceOptions:
+class ChoiceOptions(ImageOptions):
     """Which subjects, areas and images are read."""
 
     subjects: Annotated[Subjects | None, Parameter(show_default="every subject in FILES")] = None
@@ -62,8 +62,6 @@ class ChoiceOptions:
     look-alikes; stimulus, paper: as for the other data sets."""
     test: TestImages = "natural"
     """Test images: natural, artificial (those of NSD-synthetic and deeprecon), or all."""
-    image_size: ImageSize = 224
-    """Width and height that images are resized to, without a crop."""
 
 
 def mosaic(
@@ -87,5 +85,5 @@ def mosaic(
     if not files:
         raise InputError("FILES: none given; give files such as sub-01_NSD.hdf5, or their folder")
     choices = MosaicChoices(options.split, options.test, options.areas)
-    settings = Settings(options.split, options.image_size)
+    settings = options.added_to(Settings(options.split))
     ingest_mosaic(files, out, settings, choices, companions, options.subjects, cpus)

@@ -61,5 +61,5 @@ def nod(
 
     files = find_subjects(source, options.subjects, sessions, atlas)
     choices = NodChoices(top, zscore, sessions)
-    settings = Settings(options.split, options.image_size, is_simulated=is_simulated(source))
-    ingest_nod(files, out, settings, choices, options.cpus)
+    settings = Settings(options.split, is_simulated=is_simulated(source))
+    ingest_nod(files, out, options.added_to(settings), choices, options.cpus)

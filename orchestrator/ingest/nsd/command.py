@@ -17,14 +17,14 @@ from orchestrator.ingest.nsd.settings import (
     SpaceName,
     VertexChoice,
 )
-from orchestrator.ingest.options import Cpus, ImageSize, Shards
+from orchestrator.ingest.options import Cpus, ImageOptions, Shards
 from orchestrator.ingest.settings import Settings
 from orchestrator.ingest.simulated import is_simulated
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class NsdOptions:
+class NsdOptions(ImageOptions):
     """What is asked about every subject."""
 
     subjects: Annotated[Subjects | None, Parameter(show_default="every subject in SOURCE")] = None
@@ -58,8 +58,6 @@ class NsdOptions:
             show_default="released, else estimated, else none",
         ),
     ] = None
-    image_size: ImageSize = 224
-    """Width and height that images are resized to, without a crop."""
     cpus: Cpus = None
 
 
@@ -92,5 +90,5 @@ def nsd(
         options.ceiling,
     )
     files = find_subjects(source, options.subjects, choices)
-    settings = Settings(options.split, options.image_size, is_simulated=is_simulated(source))
-    ingest_nsd(files, out, settings, choices, options.cpus)
+    settings = Settings(options.split, is_simulated=is_simulated(source))
+    ingest_nsd(files, out, options.added_to(settings), choices, options.cpus)

@@ -7,20 +7,21 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from orchestrator.cli.selection import Subjects
-from orchestrator.ingest.options import Cpus, ImageSize, Shards
+from orchestrator.ingest.options import Cpus, ImageOptions, ImageSizes, Shards
 from orchestrator.ingest.settings import Settings
 from orchestrator.ingest.simulated import is_simulated
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class SyntheticOptions:
+class SyntheticOptions(ImageOptions):
     """What is asked about every subject."""
 
     subjects: Annotated[Subjects | None, Parameter(show_default="every subject in SOURCE")] = None
     """Numbers and ranges such as 1,5-8, or names such as subj01."""
-    image_size: ImageSize = 224
-    """Width and height that images are resized to, after their central square is cut out."""
+    image_size: ImageSizes = (224,)
+    """Width and height that images are resized to, after their central square is cut out; several,
+    as in 224,336, where models take images of several sizes."""
     cpus: Cpus = None
 
 
@@ -44,5 +45,5 @@ def nsd_synthetic(
     from orchestrator.ingest.run import ingest_subjects
 
     files = find_subjects(source, options.subjects, out)
-    settings = Settings("stimulus", options.image_size, is_simulated=is_simulated(source))
+    settings = options.added_to(Settings("stimulus", is_simulated=is_simulated(source)))
     ingest_subjects(files, inspect_synthetic_subject, out, settings, options.cpus)

@@ -31,8 +31,8 @@ from orchestrator.ingest.nsd_synthetic.files import SyntheticFiles
 from orchestrator.ingest.run import show_notes
 from orchestrator.ingest.splits import Split, given_split, split_images
 from orchestrator.ingest.trial_means import Block, MeanRows, TrialMeans, TrialRows, scratch_bytes
-from trainables.data.shards import COORDINATES
 from trainables.data.verification import read_vertex_table
+from trainables.data.vertex_columns import COORDINATES
 from trainables.spec.rois import NSD_SYNTHETIC
 
 

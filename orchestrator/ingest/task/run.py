@@ -94,13 +94,13 @@ def _ingest(
         show_notes(chosen.notes)
         # Ray takes seconds to import: not before the source is known to be sound.
         from orchestrator.cluster.connection import connect
-        from orchestrator.ingest.images import decode_cropped, stream_images
+        from orchestrator.ingest.images import cropped, stream_images
         from orchestrator.ingest.run import counted
 
         connect(num_cpus)
         remove_stale(out.all_tasks)
         with bar(progress, f"{name} writing", len(chosen.images)) as advance:
-            images = counted(stream_images(chosen.images, image_size, decode_cropped), advance)
+            images = counted(stream_images(chosen.images, [image_size], cropped), advance)
             apart = refuse_same_pictures(images, chosen.images, name_groups(chosen))
             return write_task(chosen, apart, out.all_tasks, name, image_size)
 
@@ -176,7 +176,7 @@ def write_task(
 def _write_rows(found: TaskSource, images: Iterable[Batch], partial: Path, image_size: int) -> str:
     names, sides = found.names, found.sides
     with RowWriter(partial, task_schema(image_size)) as rows:
-        for first, batch in images:
+        for first, batch, *_ in images:
             last = first + len(batch)
             rows.write(
                 {

@@ -72,7 +72,7 @@ def test_a_folder_becomes_shards(layout, local_ray, tmp_path, capsys):
 def test_images_come_in_row_order_in_small_batches(local_ray, tmp_path):
     folder = write_folder(tmp_path, n_images=N_IMAGES)
     paths = sorted(folder.images.iterdir())
-    firsts = [(first, len(batch)) for first, batch in stream_images(paths, 8)]
+    firsts = [(first, len(batch)) for first, batch in stream_images(paths, [8])]
     assert [first for first, _ in firsts] == list(range(0, N_IMAGES, 64))
     assert sum(count for _, count in firsts) == N_IMAGES
 
@@ -86,7 +86,7 @@ def test_an_image_that_cannot_be_decoded_after_all_leaves_nothing(local_ray, tmp
     assert f"{path}: not a readable image" in errors[0]
     assert list((tmp_path / "data").iterdir()) == []
     with pytest.raises(InputError, match="not a readable image"):
-        list(stream_images([path], 8))
+        list(stream_images([path], [8]))
 
 
 def test_a_complete_subject_is_skipped_and_a_new_one_added(local_ray, tmp_path, capsys):

@@ -20,7 +20,7 @@ from trainables.data.data_directory import (
 )
 from trainables.data.shards import describe_copies, list_rois
 
-NAMES = {"tasks", "manifest.json", "vertices.parquet", "rows-", "trials-"}
+NAMES = {"tasks", "manifest.json", "vertices.parquet", "rows-", "trials-", "images-"}
 SPELLER = HOME / "trainables" / "data" / "data_directory.py"
 
 

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from tests.builders.small_scores import roi
-from trainables.data.shards import row_schema
+from trainables.data.row_columns import row_schema
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from trainables.data.shards import Manifest, list_rois
 
 @pytest.fixture
 def without_ray(monkeypatch) -> None:
-    def stream(images, size):
+    def stream(images, sizes, fit):
+        [size] = sizes
         for row, image in enumerate(images):
             yield row, pa.array([decode_image(image, size).tobytes()], pa.binary(3 * size * size))
 

@@ -16,7 +16,7 @@ from orchestrator.scores.statistics.protocol_gap import protocol_gaps
 from tests.builders.edited_shards import trust_files
 from tests.builders.small_scores import roi, write
 from trainables.data.data_directory import VERTICES, DataDirectory
-from trainables.data.shards import VERTEX_SCHEMA
+from trainables.data.vertex_columns import VERTEX_SCHEMA
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Contrastive, Roi, Untuned
 from trainables.spec.rois import ROI_ORDER, roi_group_of
