@@ -15,8 +15,9 @@ from benchmarks.gpu_report import Report
 from benchmarks.gpu_variants import SMALL, Size
 from trainables.models import backbones
 from trainables.models.finetuned import build_model
+from trainables.models.weights_name import weights_name
 from trainables.results.epoch_report import EpochReport
-from trainables.spec import Contrastive
+from trainables.spec import Backbone, Contrastive
 from trainables.storage.atomic import hash_file
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.checkpoints import Checkpoints
@@ -29,6 +30,11 @@ def host(report: Report, device: torch.device, small: bool) -> None:
     cpu = torch.device("cpu")
     report.measure("build a backbone", lambda: backbones.build(size.backbone), cpu)
     network = backbones.build(size.backbone)
+    with tempfile.TemporaryDirectory() as home:
+        file = Path(home) / "weights.pt"
+        torch.save(network.state_dict(), file)
+        backbone = Backbone(size.backbone, weights_name(file))
+        report.measure("load a backbone", lambda: backbones.load(backbone, file), cpu)
     report.measure(
         "build a model",
         lambda: build_model(Contrastive(), network, size.image_size, size.vertices[:1], 0),

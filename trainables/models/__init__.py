@@ -20,6 +20,7 @@ __all__ = [
     "timm_networks",
     "tuning",
     "weight_files",
+    "weightless",
     "weights",
     "weights_name",
     "widths",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from torchvision import models
 from trainables.models import own_networks, timm_networks
 from trainables.models.layers import accepting_images, layer_extractor
 from trainables.models.normalisation import set_pixels
+from trainables.models.weightless import build_weightless, put_weights
 from trainables.models.weights import fit, read_state
 from trainables.models.weights_name import weights_name
 from trainables.spec import Backbone
@@ -91,6 +93,18 @@ def build_scaled(backbone: Backbone) -> nn.Module:
     return set_pixels(build_untrained(backbone), backbone.scale)
 
 
+def with_weights(
+    backbone: Backbone, fitted: Callable[[nn.Module], Mapping[str, Tensor]]
+) -> nn.Module:
+    """Build a backbone with a state, which fitted makes for the network or refuses.
+
+    A user's network is built as its code says; others without initial values where possible.
+    """
+    build_one = partial(build_scaled, backbone)
+    network = build_one() if backbone.source is not None else build_weightless(build_one)
+    return put_weights(network, fitted(network))
+
+
 def load(backbone: Backbone, weights_file: Path | None = None) -> nn.Module:
     """Build a backbone with its weights, which torchvision or timm downloads if they are theirs.
 
@@ -98,17 +112,22 @@ def load(backbone: Backbone, weights_file: Path | None = None) -> nn.Module:
     names are published ones. Raises ValueError when the file is missing, is another file, does not
     fit the backbone, or holds values that are not finite.
     """
-    network = build_scaled(backbone)
+
+    def fitted(network: nn.Module) -> dict[str, Tensor]:
+        state, origin = _read_weights(backbone, weights_file)
+        return fit(state, network, f"{origin}: does not fit {backbone.architecture}")
+
+    return with_weights(backbone, fitted)
+
+
+def _read_weights(backbone: Backbone, weights_file: Path | None) -> tuple[dict[str, Tensor], str]:
+    """Read a backbone's weights; return them with the name of where they are from."""
     if backbone.weights.startswith(SHA256):
-        state, origin = read_state(_checked(backbone, weights_file)), str(weights_file)
-    elif backbone.architecture.startswith(TIMM):
-        state, origin = timm_networks.download(backbone), f"timm's {backbone.weights}"
-    else:
-        published = published_weights(backbone)
-        state, origin = _download(backbone, published), str(cached_file(published))
-    complaint = f"{origin}: does not fit {backbone.architecture}"
-    network.load_state_dict(fit(state, network, complaint))
-    return network
+        return read_state(_checked(backbone, weights_file)), str(weights_file)
+    if backbone.architecture.startswith(TIMM):
+        return timm_networks.download(backbone), f"timm's {backbone.weights}"
+    published = published_weights(backbone)
+    return _download(backbone, published), str(cached_file(published))
 
 
 def file_of(backbone: Backbone, weights_file: Path | None) -> Path | None:

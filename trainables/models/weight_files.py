@@ -45,7 +45,8 @@ def _read_one(path: Path) -> Any:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file  # what builds backbones alone can do without
 
-            return load_file(path)
+            # Copied, since it maps the file, which may be replaced.
+            return {name: value.clone() for name, value in load_file(path).items()}
         with torch.serialization.safe_globals([argparse.Namespace]):  # options of training scripts
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # every reader has its own errors; all mean the same to the user

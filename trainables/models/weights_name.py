@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from trainables.spec.backbone import SHA256
 from trainables.spec.records import parse_json, read_bounded
-from trainables.storage.atomic import hash_file
+from trainables.storage.unchanged import hash_unchanged
 
 INDEX: Final = ".index.json"
 """End of the name of a file that lists the shards of large weights."""
@@ -19,7 +19,7 @@ def weights_name(path: Path) -> str:
 
     Raises ValueError if an index is damaged, or if a shard is missing.
     """
-    hashes = [hash_file(one) for one in files_of(path)]
+    hashes = [hash_unchanged(one) for one in files_of(path)]
     whole = (
         hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     )

@@ -1,9 +1,11 @@
-"""Files whose content was found to be right, for as long as they do not change."""
+"""What is known of files until they change: that their content is right, and their hashes."""
 
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from trainables.storage.atomic import hash_file
 
 SETTLED_SECONDS: Final = 2.0
 """A file that has just changed may change again within the resolution of its time of change."""
@@ -48,3 +50,18 @@ class CheckedFiles:
         """Return whether a file passed and has not changed since."""
         known = self._states.get(path)
         return known is not None and known == FileState.of(path)
+
+
+_HASHES: Final[dict[Path, tuple[FileState, str]]] = {}
+
+
+def hash_unchanged(path: Path) -> str:
+    """Hash a file's bytes (SHA-256, hex), once in this process until the file changes."""
+    state = FileState.of(path)
+    known = _HASHES.get(path)
+    if known is not None and known[0] == state:
+        return known[1]
+    found = hash_file(path)
+    if state is not None and state.is_settled:
+        _HASHES[path] = state, found
+    return found

@@ -27,6 +27,7 @@ from trainables.storage.atomic import hash_file, write_text
 from trainables.storage.background import Background
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.storage.tensor_files import write_tensors
+from trainables.storage.unchanged import hash_unchanged
 from trainables.training.checkpoint_notes import BEST, LAST, Note
 from trainables.training.saved_state import BACKBONE_PREFIX, progress_of, restore, weights_of
 
@@ -222,7 +223,7 @@ class Checkpoints:
 def _load(directory: Path, note: Note, name: str, device: torch.device) -> dict[str, Tensor]:
     """Load one of a checkpoint's files; raise ValueError if its content was changed."""
     path = directory / name
-    if hash_file(path) != note.sha256.get(name):
+    if hash_unchanged(path) != note.sha256.get(name):
         raise ValueError(f"{path}: its content differs from what was saved")
     return load_file(path, device=str(device))
 
@@ -245,7 +246,7 @@ def load_backbone(directory: StoredDirectory) -> dict[str, Tensor]:
     if note.optimizer is not None:
         raise ValueError(f"{note_file}: its training is not complete; {_CURE}")
     backbone = {
-        name.removeprefix(BACKBONE_PREFIX): value
+        name.removeprefix(BACKBONE_PREFIX): value.clone()  # from memory that maps the file
         for name, value in state.items()
         if name.startswith(BACKBONE_PREFIX)
     }
@@ -259,10 +260,13 @@ def load_network(directory: StoredDirectory, backbone: Backbone) -> nn.Module:
 
     Raises ValueError naming the checkpoint if it is missing, damaged, or of another backbone.
     """
-    state, network = load_backbone(directory), backbones.build_scaled(backbone)
-    check_fit(state, network, f"{directory}: its backbone does not fit {backbone.architecture}")
-    network.load_state_dict(state)
-    return network
+    state = load_backbone(directory)
+
+    def fitted(network: nn.Module) -> dict[str, Tensor]:
+        check_fit(state, network, f"{directory}: its backbone does not fit {backbone.architecture}")
+        return state
+
+    return backbones.with_weights(backbone, fitted)
 
 
 _CURE: Final = "remove the scores of its trials and run the sweep again, which repeats the training"

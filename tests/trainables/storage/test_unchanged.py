@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainables.storage import unchanged
-from trainables.storage.unchanged import CheckedFiles, FileState
+from trainables.storage.unchanged import CheckedFiles, FileState, hash_unchanged
 
 
 @pytest.fixture
@@ -54,3 +54,26 @@ def test_a_file_that_has_just_changed_is_not_known(path: Path) -> None:
 
 def test_a_file_that_is_missing_is_not_known(tmp_path: Path) -> None:
     assert tmp_path / "none" not in checked(tmp_path / "none")
+
+
+def test_a_file_is_hashed_once_until_it_changes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unchanged, "SETTLED_SECONDS", -1.0)
+    read: list[Path] = []
+    hash_file = unchanged.hash_file
+    monkeypatch.setattr(unchanged, "hash_file", lambda one: (read.append(one), hash_file(one))[1])
+    hashes = []
+    for change in (None, None, replace, lambda one: one.write_text("good")):
+        if change is not None:
+            change(path)
+        hashes.append(hash_unchanged(path))
+    assert hashes == [hash_file(path), hash_file(path), hashes[2], hash_file(path)]
+    assert hashes[2] != hashes[0]
+    assert read == [path] * 3
+
+
+def test_a_file_that_has_just_changed_is_hashed_again(path: Path) -> None:
+    before = hash_unchanged(path)
+    replace(path)
+    assert hash_unchanged(path) != before
