@@ -42,6 +42,23 @@ Responses = Mapping[str, RowMatrix]
 """The responses of each hemisphere: (n_images, n_vertices)."""
 
 
+class TrialMatrix(Protocol):
+    """Single trials of a hemisphere, read image by image."""
+
+    def trials_of(self, image: int, /) -> Any:
+        """Read an image's trials: (n_trials, n_vertices) floats."""
+
+
+@dataclass(frozen=True)
+class KeptTrials:
+    """The single trials of a subject's images."""
+
+    counts: NDArray[np.integer[Any]]
+    """(n_images,) trials that each image's responses are the mean of."""
+    of: Callable[[], Mapping[str, TrialMatrix]]
+    """Read, or map into memory, those of each hemisphere; of training images at least."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """One subject's source, checked: whatever is in it can be written."""
@@ -60,6 +77,8 @@ class Subject:
     """Digest of the source's files."""
     noise_ceiling_formula: str | None = None
     """How the noise ceilings were computed; None where there are none, or where they were given."""
+    trials: KeptTrials | None = None
+    """Single trials to keep beside the means; None where means alone are kept."""
     stimulus_table: pa.Table | None = None
     """What is known of the images beside their pixels, such as classes: one row per image, with the
     column ``stimulus``; None where nothing is."""

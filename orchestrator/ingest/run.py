@@ -26,6 +26,7 @@ from orchestrator.ingest.simulated import is_simulated
 from orchestrator.ingest.writer import (
     Batch,
     Source,
+    count_kept,
     read_existing,
     write_subject,
 )
@@ -213,8 +214,9 @@ def _size(subject: Subject, image_sizes: Sequence[int]) -> int:
     """Estimate the bytes of a subject's shards, float32 responses and images, and on the way."""
     vertices = sum(half.n_vertices for half in subject.hemispheres.values())
     scratch = 0 if subject.preparation is None else subject.preparation.n_scratch_bytes
-    pixels = sum(size**2 for size in image_sizes)
-    return len(subject.images) * (3 * pixels + 4 * vertices) + scratch
+    n_trials = 0 if subject.trials is None else count_kept(subject, subject.trials)
+    n_images, pixels = len(subject.images), sum(size**2 for size in image_sizes)
+    return n_images * 3 * pixels + 4 * (n_images + n_trials) * vertices + scratch
 
 
 def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:
@@ -229,7 +231,7 @@ def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:
         rois = sum(len(roi_names) for roi_names in manifest.rois.values())
         table.add_row(
             f"{manifest.dataset}-{manifest.subject}",
-            f"{manifest.n_train:,}",
+            describe_training(manifest.n_train, manifest.n_trials),
             f"{manifest.n_test:,}",
             " + ".join(f"{n:,} {side}" for side, n in manifest.n_vertices.items()),
             str(rois),
@@ -237,6 +239,11 @@ def summarise(ingested: Sequence[Ingested], out: DataDirectory) -> Table:
             rate,
         )
     return table
+
+
+def describe_training(n_train: int, n_trials: int | None) -> str:
+    """Count training images, and the single trials of them that are kept."""
+    return f"{n_train:,}" if n_trials is None else f"{n_train:,} ({n_trials:,} trials)"
 
 
 def _bytes_of(out: DataDirectory, manifest: Manifest) -> int:

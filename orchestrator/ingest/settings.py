@@ -11,6 +11,9 @@ SPLITS: Final[tuple[SplitName, ...]] = get_args(SplitName)
 TaskFormat = Literal["imagefolder", "caltech256", "places365", "imagenet", "sun397"]
 FORMATS: Final[tuple[TaskFormat, ...]] = get_args(TaskFormat)
 ZScore = Literal["run", "run-matrix"]
+Repeats = Literal["mean", "first", "rows"]
+"""What becomes of an image's trials: their mean, the first alone, or their mean with the single
+trials of training images beside it."""
 TOP: Final = 50
 """Vertices that the paper keeps of an ROI in a hemisphere."""
 

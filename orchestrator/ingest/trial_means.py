@@ -92,6 +92,10 @@ class MeanRows:
         found = self.counts[rows].astype(np.float32) @ self.is_valid[:, columns].astype(np.float32)
         return found
 
+    def with_every_session(self) -> Self:
+        """Return the same rows with only those vertices that have responses in every session."""
+        return replace(self, columns=np.flatnonzero(self.is_valid.all(axis=0)))
+
     def complete(self) -> Self:
         """Return the same rows with only those vertices that have a valid trial in each row."""
         doubtful = np.flatnonzero(~self.is_valid.all(axis=0))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.checked import Hemisphere, Subject
+from orchestrator.ingest.checked import Hemisphere, KeptTrials, Subject
 from orchestrator.ingest.partial_directories import new_directory
 from orchestrator.ingest.settings import Settings
 from trainables.data.data_directory import (
@@ -26,7 +26,8 @@ from trainables.data.data_directory import (
 )
 from trainables.data.row_columns import image_schema, row_schema
 from trainables.data.rows import RowWriter
-from trainables.data.shards import Manifest
+from trainables.data.shards import TRAIN, Manifest
+from trainables.data.trials import trial_schema
 from trainables.data.vertex_columns import COORDINATES, vertex_schema
 from trainables.storage.atomic import hash_files, write_parquet, write_text
 
@@ -72,9 +73,10 @@ def read_existing(files: Source, out: DataDirectory, settings: Settings) -> Mani
         differences.append(f"its split is {manifest.split!r}, not {settings.split!r}")
     differences += _image_differences(manifest, settings)
     differences += [
-        f"it was made with {name} {manifest.choices.get(name)}, not {choice}"
-        for name, choice in settings.choices.items()
-        if manifest.choices.get(name) != choice
+        f"it was made with {name} {manifest.choices.get(name, 'the default')}, not "
+        f"{settings.choices.get(name, 'the default')}"
+        for name in dict.fromkeys([*settings.choices, *manifest.choices])
+        if manifest.choices.get(name) != settings.choices.get(name)
     ]
     if manifest.is_simulated != settings.is_simulated:
         kinds = {True: "simulated", False: "measured"}
@@ -115,12 +117,15 @@ def write_subject(
     """
     with new_directory(out.path, subject.shard) as partial:
         rows, further = _write_rows(subject, images, partial, settings)
+        content = [rows]
+        if subject.trials is not None:
+            content += _write_trials(subject, subject.trials, partial)
         write_parquet(vertices_file(partial), _vertex_table(subject.hemispheres))
         if subject.stimulus_table is not None:
             write_parquet(stimuli_file(partial), subject.stimulus_table)
         if subject.class_ceilings is not None:
             write_parquet(class_ceilings_file(partial), subject.class_ceilings)
-        manifest = _describe(subject, settings, (rows, further), hash_files(partial.iterdir()))
+        manifest = _describe(subject, settings, (content, further), hash_files(partial.iterdir()))
         write_text(manifest_file(partial), manifest.to_json())
     return manifest
 
@@ -133,9 +138,9 @@ def _write_rows(
     Returns the digest of images and responses, and of the images at each further size.
     """
     n_vertices = {name: half.n_vertices for name, half in subject.hemispheres.items()}
-    responses = subject.responses()
+    responses, trials = subject.responses(), subject.trials
     with ExitStack() as opened:
-        schema = row_schema(settings.image_size, n_vertices)
+        schema = row_schema(settings.image_size, n_vertices, counts_trials=trials is not None)
         rows = opened.enter_context(RowWriter(partial, schema))
         further = {
             size: opened.enter_context(RowWriter(partial, image_schema(size), image_kind(size)))
@@ -152,10 +157,28 @@ def _write_rows(
                 "image": batch,
                 **{name: _as_lists(matrix[first:last]) for name, matrix in responses.items()},
             }
+            if trials is not None:
+                columns["n_trials"] = pa.array(trials.counts[first:last], pa.int32())
             rows.write(columns)
             for writer, at_size in zip(further.values(), at_sizes, strict=True):
                 writer.write({"index": index, "image": at_size})
         return rows.close(), {str(size): writer.close() for size, writer in further.items()}
+
+
+def _write_trials(subject: Subject, kept: KeptTrials, partial: Path) -> list[str]:
+    """Write the trials of every training image; return digests of them and of their numbers."""
+    n_vertices = {name: half.n_vertices for name, half in subject.hemispheres.items()}
+    matrices, first = kept.of(), 0
+    with RowWriter(partial, trial_schema(n_vertices), "trials") as rows:
+        for image in np.flatnonzero(np.array(subject.split.sides) == TRAIN).tolist():
+            last = first + int(kept.counts[image])
+            columns = {name: _as_lists(one.trials_of(image)) for name, one in matrices.items()}
+            columns["index"] = pa.array([image] * (last - first), pa.int32())
+            columns["trial"] = pa.array(range(first, last), pa.int32())
+            rows.write(columns)
+            first = last
+        numbers = np.asarray(kept.counts, np.int64).tobytes()
+        return [rows.close(), hashlib.sha256(numbers).hexdigest()]
 
 
 def _as_lists(rows: NDArray[np.floating[Any]]) -> pa.FixedSizeListArray:
@@ -200,11 +223,11 @@ def _vertex_rows(name: str, hemisphere: Hemisphere) -> dict[str, pa.Array]:
 def _describe(
     subject: Subject,
     settings: Settings,
-    digests: tuple[str, dict[str, str]],
+    digests: tuple[Sequence[str], dict[str, str]],
     files: dict[str, str],
 ) -> Manifest:
     """Describe a subject; digests: of its rows, and of the images at each further size."""
-    rows, further = digests
+    content, further = digests
     halves = subject.hemispheres
     rois = {
         name: {roi_name: len(vertices) for roi_name, vertices in half.regions.items()}
@@ -222,20 +245,26 @@ def _describe(
         split=settings.split,
         split_digest=subject.split.digest,
         source=subject.source,
-        content=_content(rows, halves),
+        content=_content(content, halves),
         files=files,
         choices=dict(settings.choices),
         is_simulated=settings.is_simulated,
         noise_ceiling_formula=subject.noise_ceiling_formula,
         further_images=further,
         interpolation=settings.interpolation,
+        n_trials=None if subject.trials is None else count_kept(subject, subject.trials),
     )
 
 
-def _content(rows: str, hemispheres: Mapping[str, Hemisphere]) -> str:
-    """Digest rows and ROIs, so that two masks with equal counts differ."""
+def count_kept(subject: Subject, trials: KeptTrials) -> int:
+    """Count the single trials that are written: those of training images."""
+    return int(trials.counts[np.array(subject.split.sides) == TRAIN].sum())
+
+
+def _content(rows: Sequence[str], hemispheres: Mapping[str, Hemisphere]) -> str:
+    """Digest rows, by their own digests, and ROIs, so that two masks with equal counts differ."""
     regions = {
         name: {roi_name: vertices.tolist() for roi_name, vertices in half.regions.items()}
         for name, half in hemispheres.items()
     }
-    return hashlib.sha256(json.dumps([rows, regions], sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([*rows, regions], sort_keys=True).encode()).hexdigest()

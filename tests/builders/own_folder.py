@@ -84,15 +84,21 @@ def write_own(root: Path, *, repeats: int = 2, sessions: int = 2) -> Own:
     return own
 
 
-def expected_means(own: Own) -> pd.DataFrame:
-    """Z-score within sessions and average, by pandas: rows in the order of stimuli.csv."""
+def expected_trials(own: Own) -> pd.DataFrame:
+    """Z-score within sessions, by pandas: one row per presentation."""
     shown = own.table("sub-01/presentations.csv")
     values = pd.DataFrame(own.responses().astype(np.float64))
-    scaled = values.groupby(shown["session"]).transform(
+    return values.groupby(shown["session"]).transform(
         lambda one: (one - one.mean()) / one.std(ddof=0)
     )
+
+
+def expected_means(own: Own) -> pd.DataFrame:
+    """Average these: rows in the order of stimuli.csv."""
+    shown = own.table("sub-01/presentations.csv")
     return (
-        scaled.groupby(shown["stimulus_id"])
+        expected_trials(own)
+        .groupby(shown["stimulus_id"])
         .mean()
         .loc[list(own.table("stimuli.csv")["stimulus_id"])]
     )
@@ -106,10 +112,11 @@ def ingest_own(
     ceiling: Any = None,
     split: Any = None,
     image_size: int = SIZE,
+    repeats: Any = "mean",
 ) -> tuple[Mapping[str, Manifest], Findings]:
     """Ingest the subjects of a folder in this process; return their manifests."""
     files = find_subjects(root, None)
-    choices = FolderChoices.of(files[0].description, zscore, ceiling)
+    choices = FolderChoices.of(files[0].description, zscore, ceiling, repeats)
     settings = replace(settings_of(files[0], choices, split), image_size=image_size)
     findings, manifests = Findings(), {}
     for one in files:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Subjects
 from orchestrator.ingest.options import Cpus, ImageOptions, Shards
+from orchestrator.ingest.settings import Repeats
 
 Split = Annotated[
     Literal["given", "stimulus", "paper"] | None,
@@ -34,6 +35,16 @@ Ceiling = Annotated[
 ]
 
 
+Repeated = Annotated[
+    Repeats,
+    Parameter(
+        help="mean: the mean of an image's presentations; first: the first in presentations.csv "
+        "alone; rows: the single ones of training images too, which fine-tuning uses in turn and "
+        "readouts count one by one."
+    ),
+]
+
+
 def folder(
     source: Annotated[
         Path | None,
@@ -48,6 +59,7 @@ def folder(
     images: ImageOptions = ImageOptions(),
     zscore: ZScore = None,
     ceiling: Ceiling = None,
+    repeats: Repeated = "mean",
     init: Annotated[
         Path | None,
         Parameter(metavar="DIR", help="Write a commented template to this new directory instead."),
@@ -55,9 +67,10 @@ def folder(
 ) -> None:
     """Read your own data, in a folder of tables, arrays and images, into shards per subject.
 
-    docs/own-data.md describes the folder. Repeated presentations are averaged; noise ceilings are
-    estimated from them. Everything is checked first, as by `algonauts`; `ingest check SOURCE` only
-    checks. Shards are written to DATA/NAME-sub-01, DATA/NAME-sub-02 …
+    docs/own-data.md describes the folder. Repeated presentations are averaged, unless --repeats
+    says otherwise; noise ceilings are estimated from them. Everything is checked first, as by
+    `algonauts`; `ingest check SOURCE` only checks. Shards are written to DATA/NAME-sub-01,
+    DATA/NAME-sub-02 …
     """
     if init is not None:
         from orchestrator.ingest.folder.template import write_template
@@ -73,6 +86,6 @@ def folder(
     from orchestrator.ingest.folder.run import ingest_folder
 
     files = find_subjects(source, subjects)
-    choices = FolderChoices.of(files[0].description, zscore, ceiling)
+    choices = FolderChoices.of(files[0].description, zscore, ceiling, repeats)
     settings = images.added_to(settings_of(files[0], choices, split))
     ingest_folder(files, out, settings, choices, cpus)

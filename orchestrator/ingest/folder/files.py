@@ -27,7 +27,7 @@ from orchestrator.ingest.folder.neuroids import NEUROIDS
 from orchestrator.ingest.folder.regions import MASKS, TABLE
 from orchestrator.ingest.folder.stimuli import PRESENTATIONS, Stimuli, read_stimuli
 from orchestrator.ingest.layouts import DESCRIPTION, require_layout
-from orchestrator.ingest.settings import Settings, SplitName
+from orchestrator.ingest.settings import Repeats, Settings, SplitName
 
 ZScore = Literal["session", "all", "none"]
 Ceiling = Literal["given", "ncsnr", "split-half", "none"]
@@ -127,10 +127,16 @@ class FolderChoices:
     """Over which presentations each column is z-scored here."""
     ceiling: Ceiling | None = None
     """Where noise ceilings come from; None: given ones, else ncsnr from repeats, else none."""
+    repeats: Repeats = "mean"
+    """What becomes of an image's presentations."""
 
     @classmethod
     def of(
-        cls, description: Description, zscore: ZScore | None, ceiling: Ceiling | None
+        cls,
+        description: Description,
+        zscore: ZScore | None,
+        ceiling: Ceiling | None,
+        repeats: Repeats = "mean",
     ) -> "FolderChoices":
         """Decide; None as zscore: by session where the data are neither z-scored nor averaged.
 
@@ -146,8 +152,13 @@ class FolderChoices:
                 f"--ceiling {ceiling}: {DESCRIPTION} calls the data averaged, so that they have no "
                 "repeats; use --ceiling given or none"
             )
+        if description.averaged and repeats != "mean":
+            raise InputError(
+                f"--repeats {repeats}: {DESCRIPTION} calls the data averaged, so that they have no "
+                "repeats; use --repeats mean"
+            )
         is_raw = description.zscored == "none" and not description.averaged
-        return cls(zscore or ("session" if is_raw else "none"), ceiling)
+        return cls(zscore or ("session" if is_raw else "none"), ceiling, repeats)
 
 
 def settings_of(files: FolderFiles, choices: FolderChoices, split: SplitChoice | None) -> Settings:
@@ -164,4 +175,6 @@ def settings_of(files: FolderFiles, choices: FolderChoices, split: SplitChoice |
     recorded = files.description.choices() | {"zscore": choices.zscore}
     if choices.ceiling is not None:
         recorded["ceiling"] = choices.ceiling
+    if choices.repeats != "mean":
+        recorded["repeats"] = choices.repeats
     return Settings(split or (GIVEN if is_given else "stimulus"), choices=recorded)

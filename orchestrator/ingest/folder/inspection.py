@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.checked import Findings, Hemisphere, Responses, Subject
+from orchestrator.ingest.checked import Findings, Hemisphere, KeptTrials, Subject
 from orchestrator.ingest.copies import inspect_images
 from orchestrator.ingest.folder.ceilings import Ceilings, find_ceilings
 from orchestrator.ingest.folder.files import GIVEN, FolderChoices, FolderFiles
@@ -76,10 +76,9 @@ def inspect_folder_subject(
     measured = findings.attempt(_measure, files, tables, choices)
     if len(findings.complaints) > before or chosen is None or measured is None:
         return None
-    means = MeanResponses(
-        tables.opened.matrix, measured.scaling, tables.rows(), np.flatnonzero(measured.is_complete)
-    )
-    ceilings = findings.attempt(find_ceilings, choices, tables, means, _tested(tables, chosen))
+    trials, means = _repeats(tables, measured, choices)
+    tested = _tested(tables, means, chosen)
+    ceilings = findings.attempt(find_ceilings, choices, tables, trials, tested)
     if ceilings is None:
         return None
     findings.notes += _notes(files, tables, measured)
@@ -92,10 +91,20 @@ def inspect_folder_subject(
         stimuli=ids,
         hemispheres={name: _describe(one, tables, ceilings) for name, one in hemispheres.items()},
         responses=partial(_responses, means, hemispheres),
+        trials=_kept(trials, hemispheres) if choices.repeats == "rows" else None,
         split=chosen,
         source=files.digest(),
         noise_ceiling_formula=ceilings.formula,
     )
+
+
+def _repeats(
+    tables: _Tables, measured: Measured, choices: FolderChoices
+) -> tuple[MeanResponses, MeanResponses]:
+    """Return the responses with all presentations of each image, and with those to average."""
+    columns = np.flatnonzero(measured.is_complete)
+    trials = MeanResponses(tables.opened.matrix, measured.scaling, tables.rows(), columns)
+    return trials, trials.first() if choices.repeats == "first" else trials
 
 
 def _complete(tables: _Tables, measured: Measured) -> dict[str, Rows]:
@@ -105,8 +114,13 @@ def _complete(tables: _Tables, measured: Measured) -> dict[str, Rows]:
     return {side: columns for side, columns in found.items() if len(columns)}
 
 
-def _responses(means: MeanResponses, hemispheres: Mapping[str, Rows]) -> Responses:
+def _responses(means: MeanResponses, hemispheres: Mapping[str, Rows]) -> dict[str, MeanResponses]:
     return {side: replace(means, columns=columns) for side, columns in hemispheres.items()}
+
+
+def _kept(trials: MeanResponses, hemispheres: Mapping[str, Rows]) -> KeptTrials:
+    counts = np.array([len(rows) for rows in trials.rows])
+    return KeptTrials(counts, partial(_responses, trials, hemispheres))
 
 
 def _read_tables(files: FolderFiles, findings: Findings) -> _Tables | None:
@@ -180,12 +194,12 @@ def _measure(files: FolderFiles, tables: _Tables, choices: FolderChoices) -> Mea
     return measured
 
 
-def _tested(tables: _Tables, split: Split) -> NDArray[np.integer[Any]] | None:
+def _tested(tables: _Tables, means: MeanResponses, split: Split) -> NDArray[np.integer[Any]] | None:
     """Return how many trials each test image's response is the mean of; None if not known."""
     trials = tables.presentations.n_trials
     if trials is None:
         return None
-    of_image = np.array([trials[rows].sum() for rows in tables.rows()])
+    of_image = np.array([trials[rows].sum() for rows in means.rows])
     found: NDArray[np.integer[Any]] = of_image[np.array(split.sides) == TEST]
     return found
 

@@ -1,8 +1,8 @@
 """Z-score presentations and average repeats, a few rows at a time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,11 @@ class MeanResponses:
     columns: Rows
     """Which columns of the matrix."""
 
-    def trials(self, image: int) -> NDArray[np.float32]:
+    def first(self) -> Self:
+        """Return the responses to the first presentation of each image alone."""
+        return replace(self, rows=tuple(rows[:1] for rows in self.rows))
+
+    def trials_of(self, image: int) -> NDArray[np.float32]:
         """Read an image's presentations: (n_trials, n_columns), z-scored."""
         rows = self.rows[image]
         values = self.matrix.read(rows)
@@ -101,7 +105,7 @@ class MeanResponses:
     def __getitem__(self, images: slice) -> NDArray[np.float32]:
         """Read the means of some images: (n, n_columns)."""
         chosen = range(*images.indices(len(self.rows)))
-        means = [self.trials(image).mean(axis=0, dtype=np.float64) for image in chosen]
+        means = [self.trials_of(image).mean(axis=0, dtype=np.float64) for image in chosen]
         return np.array(means, np.float32).reshape(len(chosen), len(self.columns))
 
     def statistics(self) -> RepeatStatistics:
@@ -109,5 +113,5 @@ class MeanResponses:
         found = RepeatStatistics(len(self.columns))
         for image, rows in enumerate(self.rows):
             if len(rows) >= MIN_REPEATS:
-                found.add(self.trials(image))
+                found.add(self.trials_of(image))
         return found

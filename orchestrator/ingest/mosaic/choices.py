@@ -6,6 +6,7 @@ from typing import Literal
 from orchestrator.ingest.mosaic.areas import VISUAL
 
 MosaicSplit = Literal["phase", "lists", "stimulus", "paper"]
+MosaicRepeats = Literal["mean", "rows"]
 TestImages = Literal["natural", "artificial", "all"]
 
 
@@ -18,7 +19,10 @@ class MosaicChoices:
     """Which test images there are."""
     areas: tuple[str, ...] = (VISUAL,)
     """Areas of the atlas, or VISUAL or EVERY."""
+    repeats: MosaicRepeats = "mean"
+    """What becomes of a stimulus' trials."""
 
     def record(self) -> dict[str, str]:
         """Name the choices as the manifest records them."""
-        return {"areas": ",".join(self.areas), "test images": self.test}
+        repeats = {} if self.repeats == "mean" else {"repeats": self.repeats}
+        return {"areas": ",".join(self.areas), "test images": self.test, **repeats}

@@ -10,7 +10,12 @@ from orchestrator.cli.arguments import File, read_with, split_list
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Subjects
 from orchestrator.ingest.mosaic.areas import VISUAL
-from orchestrator.ingest.mosaic.choices import MosaicChoices, MosaicSplit, TestImages
+from orchestrator.ingest.mosaic.choices import (
+    MosaicChoices,
+    MosaicRepeats,
+    MosaicSplit,
+    TestImages,
+)
 from orchestrator.ingest.options import Cpus, ImageOptions, Shards
 
 Folder = Annotated[Path, Parameter(metavar="DIR")]
@@ -62,6 +67,9 @@ class ChoiceOptions(ImageOptions):
     look-alikes; stimulus, paper: as for the other data sets."""
     test: TestImages = "natural"
     """Test images: natural, artificial (those of NSD-synthetic and deeprecon), or all."""
+    repeats: MosaicRepeats = "mean"
+    """mean: the mean of a stimulus' trials; rows: the single trials of training images too, which
+    fine-tuning uses in turn and readouts count one by one."""
 
 
 def mosaic(
@@ -84,6 +92,6 @@ def mosaic(
 
     if not files:
         raise InputError("FILES: none given; give files such as sub-01_NSD.hdf5, or their folder")
-    choices = MosaicChoices(options.split, options.test, options.areas)
+    choices = MosaicChoices(options.split, options.test, options.areas, options.repeats)
     settings = options.added_to(Settings(options.split))
     ingest_mosaic(files, out, settings, choices, companions, options.subjects, cpus)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.checked import Findings, Hemisphere, Subject
+from orchestrator.ingest.checked import Findings, Hemisphere, KeptTrials, Subject
 from orchestrator.ingest.copies import inspect_images
 from orchestrator.ingest.image_places import ImagePlace
 from orchestrator.ingest.mosaic.areas import roi_of
@@ -79,6 +79,13 @@ def _describe(files: MosaicFiles, sound: _Sound) -> Subject:
     ceilings = read_ceilings(
         files.path, files.group, files.key, sound.recording, files.choices, count_repeats(tested)
     )
+
+    def responses() -> dict[str, TrialMeans]:
+        return {
+            side: TrialMeans(files.path, files.group, trials, columns[side]) for side in HEMISPHERES
+        }
+
+    counts = np.array([len(names) for names in trials])
     return Subject(
         dataset=files.key.ingested,
         subject=files.subject,
@@ -86,9 +93,8 @@ def _describe(files: MosaicFiles, sound: _Sound) -> Subject:
         images=sound.images,
         stimuli=sound.rows.stimuli,
         hemispheres=_hemispheres(sound, columns, ceilings),
-        responses=lambda: {
-            side: TrialMeans(files.path, files.group, trials, columns[side]) for side in HEMISPHERES
-        },
+        responses=responses,
+        trials=KeptTrials(counts, responses) if files.choices.repeats == "rows" else None,
         split=sound.split,
         source=files.digest(),
         noise_ceiling_formula=None if ceilings is None else ceilings.formula,

@@ -36,6 +36,12 @@ class TrialMeans:
                 means[place] = sum(self._read(betas, name) for name in names) / len(names)
         return means
 
+    def trials_of(self, row: int) -> NDArray[np.float32]:
+        """Read a row's trials: (n_trials, n_vertices); raise InputError as for means."""
+        with opened(self.path) as file:
+            betas = (file[self.group] if self.group else file)[BETAS]
+            return np.array([self._read(betas, name) for name in self.trials[row]], np.float32)
+
     def _read(self, betas: Any, name: str) -> NDArray[np.float64]:
         """Read one trial: the smallest range that has the columns, from which they are taken."""
         first, last = int(self.columns[0]), int(self.columns[-1])

@@ -13,12 +13,11 @@ from orchestrator.ingest.nsd.settings import (
     CeilingChoice,
     NsdChoices,
     NsdSplit,
-    Repeats,
     SpaceName,
     VertexChoice,
 )
 from orchestrator.ingest.options import Cpus, ImageOptions, Shards
-from orchestrator.ingest.settings import Settings
+from orchestrator.ingest.settings import Repeats, Settings
 from orchestrator.ingest.simulated import is_simulated
 
 
@@ -42,7 +41,8 @@ class NsdOptions(ImageOptions):
     that every subject saw three times; algonauts: training and test images of the challenge;
     stimulus: the hash of the image's id decides, as in `algonauts`."""
     repeats: Repeats = "mean"
-    """mean: the mean of an image's trials; first: its first trial alone."""
+    """mean: the mean of an image's trials; first: its first trial alone; rows: the single trials of
+    training images too, which fine-tuning uses in turn and readouts count one by one."""
     vertices: VertexChoice = "nsdgeneral"
     """Vertices or voxels to read: those of nsdgeneral, those of any ROI, or the whole cortex."""
     families: Annotated[

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.cli.errors import InputError
-from orchestrator.ingest.checked import Findings, Hemisphere, Preparation, Responses, Subject
+from orchestrator.ingest.checked import (
+    Findings,
+    Hemisphere,
+    KeptTrials,
+    Preparation,
+    Responses,
+    Subject,
+)
 from orchestrator.ingest.copies import inspect_images
 from orchestrator.ingest.image_places import StackedImage, count_stacked
 from orchestrator.ingest.nsd.ceilings import Estimated, Released, ceilings_of_means, find_ncsnr
@@ -20,8 +28,9 @@ from orchestrator.ingest.nsd.rows import Rows, plan_rows
 from orchestrator.ingest.nsd.selection import carry_regions, choose_vertices
 from orchestrator.ingest.nsd.spaces import BetaSpace, Vertices, open_space
 from orchestrator.ingest.run import show_notes
+from orchestrator.ingest.single_trials import SingleRows, SingleTrialPass
 from orchestrator.ingest.trial_means import Block, MeanRows, TrialMeans, scratch_bytes
-from trainables.data.shards import TEST
+from trainables.data.shards import TEST, TRAIN
 from trainables.wording import some
 
 
@@ -123,7 +132,7 @@ class _Reading:
             n_scratch_bytes=scratch_bytes(self._n_scratch_rows(), n_columns),
             run=lambda scratch, advance: self.read(subject, scratch, advance),
         )
-        return replace(subject, preparation=preparation)
+        return replace(subject, preparation=preparation, trials=self._kept(_not_kept))
 
     def read(self, subject: Subject, scratch: Path, advance: Callable[[int], None]) -> Subject:
         """Average the trials of each image; drop the vertices that lack one, and say how many."""
@@ -131,16 +140,25 @@ class _Reading:
         means = TrialMeans(scratch, n_columns, self.rows.trials)
         if isinstance(self.ncsnr, Estimated):
             repeated = self.ncsnr.started(scratch / "repeats", n_columns)
+        single = None
+        if self._keeps_trials:
+            is_kept = self._is_trained()
+            single = SingleTrialPass.start(scratch / "trials", n_columns, self.rows.trials, is_kept)
 
         def watch(session: int, block: Block) -> None:
             if repeated is not None:
                 repeated.add(session, block)
+            if single is not None:
+                single.means.add(session, block)
             advance(block.values.nbytes)
 
         means.read(lambda session: self.space.read(session, self.vertices), watch)
         if repeated is not None:
             ncsnr = repeated.ncsnr()
-        complete = {side: rows.complete() for side, rows in means.rows().items()}
+        complete = {
+            side: rows.with_every_session() if single else rows.complete()
+            for side, rows in means.rows().items()
+        }
         known = {side: values[complete[side].columns] for side, values in ncsnr.items()}
         kept = {side: self.vertices[side][rows.columns] for side, rows in complete.items()}
         self._require_any(kept)
@@ -149,15 +167,33 @@ class _Reading:
             subject,
             hemispheres=self._hemispheres(kept, known, complete),
             responses=lambda: complete,
+            trials=None if single is None else self._kept(partial(_at, single, complete)),
             preparation=None,
         )
+
+    @property
+    def _keeps_trials(self) -> bool:
+        return self.files.choices.repeats == "rows"
+
+    def _is_trained(self) -> NDArray[np.bool_]:
+        is_trained: NDArray[np.bool_] = np.array(self.rows.split.sides) == TRAIN
+        return is_trained
+
+    def _kept(self, read: Callable[[], Mapping[str, SingleRows]]) -> KeptTrials | None:
+        """Describe the single trials that are kept; None where means alone are."""
+        if not self._keeps_trials:
+            return None
+        return KeptTrials(self.rows.trials.counts().sum(axis=1), read)
 
     def _n_columns(self) -> dict[str, int]:
         return {side: len(vertices) for side, vertices in self.vertices.items()}
 
     def _n_scratch_rows(self) -> int:
         n_repeated = self.ncsnr.images.n_rows if isinstance(self.ncsnr, Estimated) else 0
-        return len(self.rows.images) + n_repeated
+        n_single = 0
+        if self._keeps_trials:
+            n_single = int(self.rows.trials.counts()[self._is_trained()].sum())
+        return len(self.rows.images) + n_repeated + n_single
 
     def _released(self) -> dict[str, NDArray[Any]]:
         """Return the released ncsnr of each column; empty where it is estimated, or unknown."""
@@ -179,10 +215,14 @@ class _Reading:
         for side, rows in complete.items():
             n_invalid = int((~rows.is_valid.all(axis=0)).sum())
             n_dropped = rows.is_valid.shape[1] - len(rows.columns)
-            if n_invalid:
+            where = (
+                f"{self.files.subject} {side}: {n_invalid:,} vertices have no data in some session"
+            )
+            if n_invalid and self._keeps_trials:
+                lines.append(f"{where}, and are dropped, since single trials are kept")
+            elif n_invalid:
                 lines.append(
-                    f"{self.files.subject} {side}: {n_invalid:,} vertices have no data in some "
-                    "session, which is left out of their means"
+                    f"{where}, which is left out of their means"
                     + (f"; {n_dropped:,} of them lack an image, and are dropped" * bool(n_dropped))
                 )
         return lines
@@ -222,5 +262,14 @@ class _Reading:
         return ceilings_of_means(ncsnr, counts, is_valid)
 
 
+def _at(single: SingleTrialPass, means: Mapping[str, MeanRows]) -> dict[str, SingleRows]:
+    """Return the single trials at the vertices that have means."""
+    return {side: rows.at(means[side].columns) for side, rows in single.rows().items()}
+
+
 def _not_read() -> Responses:
+    raise RuntimeError("the betas were not read yet")
+
+
+def _not_kept() -> dict[str, SingleRows]:
     raise RuntimeError("the betas were not read yet")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from orchestrator.cli.errors import InputError
 from orchestrator.ingest.nsd.design import Design
 from orchestrator.ingest.nsd.files import NsdFiles, ranges
-from orchestrator.ingest.nsd.settings import Repeats
+from orchestrator.ingest.settings import Repeats
 from orchestrator.ingest.splits import Split, given_split, split_images
 from orchestrator.ingest.trial_means import NOT_KEPT, TrialRows
 from trainables.data.shards import TEST, TRAIN
@@ -92,7 +92,7 @@ def plan_rows(files: NsdFiles, design: Design, split: str, repeats: Repeats) -> 
                 rows[row] = NOT_KEPT
         sessions.append(rows)
     trials = TrialRows(tuple(sessions), len(images))
-    return Rows(images, chosen, trials if repeats == "mean" else first_trials(trials))
+    return Rows(images, chosen, first_trials(trials) if repeats == "first" else trials)
 
 
 def first_trials(trials: TrialRows) -> TrialRows:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from orchestrator.ingest.settings import Repeats
+
 SpaceName = Literal["fsaverage", "nativesurface", "func1pt8mm", "func1mm"]
 BetaVersion = Literal["b1", "b2", "b3"]
 BETA_FOLDERS: Final[Mapping[BetaVersion, str]] = {
@@ -13,7 +15,6 @@ BETA_FOLDERS: Final[Mapping[BetaVersion, str]] = {
 }
 """The folder of each version of the betas."""
 NsdSplit = Literal["shared1000", "special515", "algonauts", "stimulus"]
-Repeats = Literal["mean", "first"]
 CeilingChoice = Literal["released", "estimated", "none"]
 VertexChoice = Literal["nsdgeneral", "rois", "all"]
 

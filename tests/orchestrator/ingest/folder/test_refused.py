@@ -56,6 +56,10 @@ def test_few_repeats_give_no_estimate(tmp_path, capsys) -> None:
     own.describe(averaged=True)
     (line,) = errors_of([*command, "ncsnr"], capsys)
     assert "they have no repeats" in line
+    for repeats in ("rows", "first"):
+        command_of = ["folder", own.root, "--out", tmp_path / "data", "--repeats", repeats]
+        (line,) = errors_of(command_of, capsys)
+        assert f"--repeats {repeats}: dataset.json calls the data averaged" in line
     own.describe(averaged=True, noise_ceiling_unit="ncsnr")
     edit(NEUROIDS, noise_ceiling="1")(own)
     (line,) = errors_of([*command, "given"], capsys)

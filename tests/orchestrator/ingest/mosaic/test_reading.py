@@ -28,6 +28,7 @@ from trainables.data.data_directory import VERTICES, DataDirectory
 from trainables.data.loading import read_subject
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import Manifest, list_rois
+from trainables.data.trials import read_trials
 from trainables.spec.rois import HEMISPHERES
 
 BY_ID = {
@@ -261,3 +262,17 @@ def test_frames_of_videos_are_found_by_the_stem(folder) -> None:
 
 def test_check_lists_the_problems_of_mosaic(folder, capsys) -> None:
     require_checked(folder.root, "mosaic", "mosaic-nsd-sub-01", "sub-01_NSD.hdf5", capsys)
+
+
+def test_single_trials_of_training_stimuli_are_kept_where_asked(source, tmp_path) -> None:
+    (files,) = found(source.root, repeats="rows")
+    subject = inspect(files)
+    manifest = write(subject, files, tmp_path)
+    assert manifest.choices["repeats"] == "rows"
+    shard = tmp_path / subject.shard
+    read, columns = read_subject(shard), subject.hemispheres["rh"].coordinates["grayordinate"]
+    trials = read_trials(shard, "rh", np.arange(len(columns)))
+    assert manifest.n_trials == len(trials.images) == read.n_trials[read.train_rows].sum()
+    for row in read.train_rows[:3]:
+        expected = trials_of(source.file, BY_ID[subject.stimuli[row]].file)[:, columns]
+        np.testing.assert_allclose(trials.responses[trials.images == row], expected, atol=1e-6)
