@@ -91,6 +91,9 @@ def _data(inputs: Inputs) -> Iterator[str]:
                 f"{', '.join(sorted({one.split for one in manifests}))}, "
                 f"{', '.join(sorted({str(one.image_size) for one in manifests}))} pixels wide"
             )
+        single = [one.n_trials for one in manifests if one.n_trials is not None]
+        if single:
+            text += f"; trained and fitted on {_range(single)} single trials a subject"
         yield f"{text}."
 
 
