@@ -13,6 +13,9 @@ from torch import Tensor
 
 BLOCKS: Final = 8
 """Row blocks of a Gram matrix on a GPU; the lower triangle of blocks is 56 % of the matrix."""
+INDEPENDENT: Final = 1e-3
+"""Distance of a column of unit norm from the span of those before it, from which on the rounding of
+their products does not matter in float32."""
 
 
 def add_gram(K: Tensor, X: Tensor) -> None:
@@ -56,6 +59,22 @@ def orthonormal(A: Tensor) -> tuple[Tensor, Tensor]:
     """Decompose a tall matrix, A = Q R: (n, k) -> (n, k), (k, k)."""
     Q, R = torch.linalg.qr(A) if A.is_cuda else map(torch.from_numpy, np.linalg.qr(A.numpy()))
     return Q, R
+
+
+def triangle_of(S: Tensor) -> Tensor:
+    """Compute upper triangular R with Rᵀ R = Sᵀ S: (n, k) float64 -> (k, k).
+
+    It is the Cholesky factor of Sᵀ S, of columns scaled to unit norm; where these are nearly
+    dependent, R of a QR decomposition, which loses fewer digits.
+    """
+    norms = torch.linalg.vector_norm(S, dim=0)
+    unit = S / torch.where(norms > 0, norms, 1.0)
+    products = S.new_zeros(S.shape[1], S.shape[1])
+    add_gram(products, unit.T.contiguous())
+    L, info = torch.linalg.cholesky_ex(products)
+    is_well_conditioned = bool((info == 0) & (L.diagonal().amin() > INDEPENDENT))
+    R: Tensor = L.T * norms if is_well_conditioned else torch.linalg.qr(S, mode="r").R
+    return R
 
 
 def multiply(A: Tensor, B: Tensor) -> Tensor:

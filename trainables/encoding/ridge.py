@@ -11,7 +11,13 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from trainables.compute.linear_algebra import column_products, multiply, scale_rows, upper_product
+from trainables.compute.linear_algebra import (
+    column_products,
+    multiply,
+    scale_rows,
+    triangle_of,
+    upper_product,
+)
 from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.precision import full_float32
 from trainables.encoding.pca import (
@@ -118,7 +124,7 @@ def _correlate_by_components(fold: Fold, Y: Tensor, weights: Tensor) -> Tensor:
     R (weight · C).
     """
     scores, vectors = fold.components.test_scores, fold.components.train_vectors
-    R = torch.linalg.qr(scores.double(), mode="r").R.float().contiguous()
+    R = triangle_of(scores.double()).float().contiguous()
     parts = []
     for columns in _vertex_chunks(Y.shape[1], len(fold.train) * 2):
         responses = fold.standardise(Y[:, columns])

@@ -76,6 +76,31 @@ def test_an_orthonormal_basis_and_its_coefficients_give_the_matrix_back(on):
     equal(Q @ R, A)
 
 
+DEPENDENT = {
+    "independent": 1.0,
+    "of very different norms": torch.logspace(0, -12, K, dtype=torch.float64),
+    "nearly dependent": None,
+    "dependent": None,
+    "one without norm": torch.tensor([1.0, 0.0, 2.0, 3.0], dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("columns", DEPENDENT)
+def test_a_triangle_has_the_products_of_the_columns(on, columns, monkeypatch):
+    S, scale = normal(N, K), DEPENDENT[columns]
+    if scale is None:
+        S[:, 2] = S[:, 0] - S[:, 1] + (1e-5 if columns == "nearly dependent" else 0.0) * S[:, 3]
+    else:
+        S = S * scale
+    decomposed, qr = [], torch.linalg.qr
+    monkeypatch.setattr(torch.linalg, "qr", lambda *a, **b: decomposed.append(1) or qr(*a, **b))
+    R = linear_algebra.triangle_of(on(S)).cpu()
+    assert torch.equal(R, R.triu())
+    assert bool(decomposed) == (scale is None or columns == "one without norm")
+    weights = normal(K, 7) / S.norm(dim=0).clamp(min=1e-30)[:, None]
+    equal((R @ weights).norm(dim=0), (S @ weights).norm(dim=0))
+
+
 def test_products_are_torchs(on):
     A, B, weights = normal(N, M), normal(M, K), normal(N)
     equal(linear_algebra.multiply(on(A), on(B)), A @ B)
