@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_check, gpu_sharing, subspace
+from benchmarks import gpu, gpu_check, gpu_sharing
 from benchmarks.gpu_variants import DEFAULT, HALF, Size
 
 CPU = torch.device("cpu")
@@ -51,22 +51,6 @@ def test_the_check_writes_every_figure_and_records_an_error(monkeypatch, tmp_pat
     assert found["latencies"]["eigh 100 float64"]["seconds"] > 0
     assert all(found["gram"][f"{one}: difference"]["r"] < 1e-4 for one in LAYERS)
     assert found["deterministic"]["twice"] == {"equal": True, "n": 16}
-
-
-@pytest.mark.parametrize("decay", [0.4, 0.6, 1.0])
-def test_warm_subspace_iteration_finds_the_components_of_a_fold(decay) -> None:
-    n, k = 400, 40
-    generator = torch.Generator().manual_seed(0)
-    X = torch.randn(n, 900, generator=generator, dtype=torch.float64)
-    X *= torch.arange(1, 901) ** -decay
-    K = X @ X.T
-    values, vectors = (one.flip(-1) for one in torch.linalg.eigh(K))
-    m = subspace.block_size(k)
-    fold = K[80:, 80:]
-    found = subspace.warm_components(fold, vectors[80:, :m], float(0.8 * values[m]), k)
-    expected = torch.linalg.eigvalsh(fold).flip(0)[:k]
-    torch.testing.assert_close(found.values, expected, rtol=1e-5, atol=0)
-    assert found.residual < 1e-3
 
 
 @pytest.mark.slow

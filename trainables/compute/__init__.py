@@ -9,4 +9,5 @@ __all__ = [
     "precision",
     "seeding",
     "truncated_eigh",
+    "warm_subspace",
 ]

@@ -1,5 +1,6 @@
 """The largest eigenvalues of a symmetric matrix and their eigenvectors, for PCA.
 
+A part of a matrix whose components are known has its own found from these (`warm_subspace.py`).
 For few components of many, block Lanczos finds the subspace that they span in float32, and the
 problem within it is solved in float64 (Rayleigh-Ritz). If the residual of a vector is too large,
 Lanczos is repeated in float64. For too many components, a full eigendecomposition is computed.
@@ -21,6 +22,7 @@ from trainables.compute.numerics import (
     Numerics,
     is_truncated,
 )
+from trainables.compute.warm_subspace import Start, warm_components
 
 RESIDUAL: Final = 1e-2
 """Largest accepted residual |K v − w v| / w of a component; a larger one is due to rounding."""
@@ -30,12 +32,16 @@ GROWTH: Final = 1.2
 """Factor by which the subspace grows between checks of residuals."""
 
 
-def leading_components(K: Tensor, k: int, numerics: Numerics = FAST) -> tuple[Tensor, Tensor]:
+def leading_components(
+    K: Tensor, k: int, numerics: Numerics = FAST, start: Start | None = None
+) -> tuple[Tensor, Tensor]:
     """Compute the k largest eigenvalues and eigenvectors of a symmetric matrix: K V = V diag(w).
 
-    K: (n, n) float64; it may be overwritten. Returns w, (k,), descending, and V, (n, k), both
-    float64.
+    K: (n, n) float64; it may be overwritten. start: eigenpairs of a matrix that K is a part of,
+    whose vectors have K's rows. Returns w, (k,), descending, and V, (n, k), both float64.
     """
+    if start is not None and (warm := warm_components(K, start, k)) is not None:
+        return warm
     found = _truncated(K, k) if is_truncated(len(K), k, numerics) else None
     values, vectors = found or decompose(K)
     return values.flip(0)[:k], vectors.flip(1)[:, :k]

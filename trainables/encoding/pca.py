@@ -19,6 +19,7 @@ from torch import Tensor
 from trainables.compute.linear_algebra import add_gram, multiply
 from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.truncated_eigh import leading_components
+from trainables.compute.warm_subspace import Start
 
 IMAGES_PER_FEATURE: Final = 3
 """So many times more images than features make components of features the sooner ones."""
@@ -98,6 +99,12 @@ class PrincipalComponents:
     test_scores: Tensor
     """B U / √(w · max w), centred over the test rows: (n_test, k) float32."""
 
+    def first(self, k: int) -> "PrincipalComponents":
+        """Return the k components of largest variance."""
+        return PrincipalComponents(
+            self.variances[:k], self.train_vectors[:, :k], self.test_scores[:, :k]
+        )
+
     def shrinkage(self, alphas: Tensor) -> Tensor:
         """Weigh components for each alpha, (n_alphas, k): √w / (w + α), scaled to at most 1.
 
@@ -116,16 +123,18 @@ def principal_components(
     n_components: int,
     numerics: Numerics = FAST,
     weights: Tensor | None = None,
+    start: Start | None = None,
 ) -> PrincipalComponents:
     """Find the n_components (at most n_train − 1) of largest variance of the training rows.
 
     train, test: row numbers. weights: (n_train,) float64, how often each training row counts; None:
-    once. Components whose variance is rounding error of the layer's products
-    are dropped: their exact counterparts predict nothing.
+    once. start: components of more rows of images, by the layer's rows. Components whose variance
+    is rounding error of the layer's products are dropped: their exact counterparts predict nothing.
     """
     if isinstance(layer, FewFeatures):
         return _of_features(layer, (train, test), n_components, numerics, weights)
-    return _of_images(layer, (train, test), n_components, numerics, weights)
+    near = None if start is None else start.of_rows(train)
+    return _of_images(layer, (train, test), n_components, numerics, weights, near)
 
 
 def mean_of_rows(values: Tensor, weights: Tensor | None) -> Tensor:
@@ -149,10 +158,11 @@ def _of_images(
     n_components: int,
     numerics: Numerics,
     weights: Tensor | None,
+    start: Start | None,
 ) -> PrincipalComponents:
     train, test = rows
     K_train, K_test = K[train[:, None], train], K[test[:, None], train]
-    variances, vectors, mean = decompose_images(K_train, n_components, numerics, weights)
+    variances, vectors, mean = decompose_images(K_train, n_components, numerics, weights, start)
     K_test -= mean
     K_test -= K_test.mean(dim=1, keepdim=True)
     on_images = root_weighted(vectors, weights)
@@ -165,11 +175,12 @@ def decompose_images(
     n_components: int,
     numerics: Numerics = FAST,
     weights: Tensor | None = None,
+    start: Start | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Decompose the Gram matrix of training rows, which is centred in place.
 
-    K_train: (n_train, n_train) float64. weights: (n_train,), or None. Returns w, (k,), U,
-    (n_train, k), and the means of the
+    K_train: (n_train, n_train) float64. weights: (n_train,), or None. start: components of more
+    rows, by those of K_train, or None. Returns w, (k,), U, (n_train, k), and the means of the
     columns of K_train before it was centred, all float64.
     """
     floor = _floor(K_train.diagonal() if weights is None else K_train.diagonal() * weights)
@@ -180,7 +191,7 @@ def decompose_images(
     if weights is not None:
         K_train *= weights.sqrt()
         K_train *= weights.sqrt()[:, None]
-    variances, vectors = leading_components(K_train, n_components, numerics)
+    variances, vectors = leading_components(K_train, n_components, numerics, start)
     kept = _n_kept(variances, floor, len(K_train))
     return variances[:kept], vectors[:, :kept], mean
 

@@ -17,9 +17,11 @@ from torch import Tensor
 
 from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.precision import full_float32
+from trainables.compute.warm_subspace import Start
 from trainables.encoding.pca import Layer
 from trainables.encoding.ridge import Fold, correlate, correlate_each
 from trainables.encoding.split_sizes import MIN_ROWS, REFITTED, count_clean
+from trainables.encoding.warm_start import fit_whole
 from trainables.spec import CLEAN, Encoding, Protocol
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -164,10 +166,9 @@ def _score_refitted(
     layer: Layer, Y: Tensor, split: Split, fitted: Rows, encoding: Encoding, numerics: Numerics
 ) -> LayerScores:
     """Choose alpha within the fitted rows, fit on all of them, and measure r on the test rows."""
-    alpha, choice = _cross_validate(layer, Y, split, fitted, encoding, numerics)
-    train, test = torch.from_numpy(fitted), torch.from_numpy(split.test)
-    weights = split.weights(fitted)
-    refit = Fold.fit(layer, train, test, encoding.n_components, numerics, weights)
+    rows = torch.from_numpy(fitted), torch.from_numpy(split.test)
+    refit, start = fit_whole(layer, rows, encoding, numerics, split.weights(fitted))
+    alpha, choice = _cross_validate(layer, Y, split, fitted, encoding, numerics, start)
     r = correlate_each(refit, Y, alpha)
     return LayerScores(torch.where(r.isnan(), torch.nan, alpha), choice, r, refit)
 
@@ -196,13 +197,19 @@ _SCORERS: Final[dict[Protocol, _Scorer]] = {
 
 
 def _cross_validate(
-    layer: Layer, Y: Tensor, split: Split, rows: Rows, encoding: Encoding, numerics: Numerics
+    layer: Layer,
+    Y: Tensor,
+    split: Split,
+    rows: Rows,
+    encoding: Encoding,
+    numerics: Numerics,
+    start: Start | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return each vertex's alpha of highest mean r over folds, and that mean r."""
     total = torch.zeros(len(encoding.alphas), Y.shape[1], dtype=torch.float64, device=Y.device)
     for training, held_out in contiguous_folds(rows, encoding.n_folds):
         weights = split.weights(training.numpy())
-        fold = Fold.fit(layer, training, held_out, encoding.n_components, numerics, weights)
+        fold = Fold.fit(layer, training, held_out, encoding.n_components, numerics, weights, start)
         total += correlate(fold, Y, encoding.alphas)  # NaN in one fold is NaN in the mean
     best = total.nan_to_num(nan=-torch.inf).argmax(dim=0)
     r = total.gather(0, best[None])[0] / encoding.n_folds

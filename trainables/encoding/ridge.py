@@ -20,6 +20,7 @@ from trainables.compute.linear_algebra import (
 )
 from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.precision import full_float32
+from trainables.compute.warm_subspace import Start
 from trainables.encoding.pca import (
     Layer,
     PrincipalComponents,
@@ -68,11 +69,14 @@ class Fold:
         n_components: int,
         numerics: Numerics = FAST,
         weights: Tensor | None = None,
+        start: Start | None = None,
     ) -> "Fold":
         """Fit the PCA of a fold; see :func:`principal_components`."""
         train, test = train.to(layer.device), test.to(layer.device)
         weights = None if weights is None else weights.to(layer.device)
-        components = principal_components(layer, train, test, n_components, numerics, weights)
+        components = principal_components(
+            layer, train, test, n_components, numerics, weights, start
+        )
         return cls(components, train, test, numerics, weights)
 
     def standardise(self, Y: Tensor) -> Responses:

@@ -49,15 +49,36 @@ def small_blocks(monkeypatch) -> None:
             monkeypatch.setattr(module, name, value, raising=module is numerics)
 
 
-@pytest.mark.parametrize("n_components", [1000, 8])
-def test_a_gpu_scores_as_the_cpu_does(n_components) -> None:
+@pytest.fixture
+def warm(monkeypatch) -> list[bool]:
+    """Whether the components of folds were found from those of all training images."""
+    found: list[bool] = []
+    original = truncated_eigh.warm_components
+
+    def noted(*arguments):
+        components = original(*arguments)
+        found.append(components is not None)
+        return components
+
+    monkeypatch.setattr(truncated_eigh, "warm_components", noted)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("n_components", "n_warm", "bound"),
+    [(1000, 0, 2e-6), (8, 5, 2e-5)],  # the second is that of Lanczos, which the CPU takes
+)
+def test_a_gpu_scores_as_the_cpu_does(n_components, n_warm, bound, warm) -> None:
     expected = encode(torch.device("cpu"), n_components)
+    assert warm == []
     with pretended_cuda() as record:
         found = encode(CUDA, n_components)
+    assert warm == [True] * n_warm  # the folds of nested, at the layer of many features
     assert len(found) == len(ROIS) * len(PROTOCOLS)
     for ours, oracle in zip(found, expected, strict=True):
         assert (ours.roi, ours.protocol, ours.layer) == (oracle.roi, oracle.protocol, oracle.layer)
-        np.testing.assert_allclose(ours.r_by_layer, oracle.r_by_layer, atol=2e-6)
+        np.testing.assert_allclose(ours.r_by_layer, oracle.r_by_layer, atol=bound)
+        np.testing.assert_allclose(ours.choice_by_layer, oracle.choice_by_layer, atol=bound)
         assert (ours.predictions is None) == (oracle.predictions is None)
     n_folds = len(encode_folds()) * len(layers())
     assert record.kinds("encoding/ridge.py").total() <= 4 * n_folds

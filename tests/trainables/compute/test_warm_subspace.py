@@ -1,0 +1,117 @@
+"""Components of a part from those of the whole, against NumPy's, and what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tests.builders.ridge_cases import ALPHAS
+from trainables.compute import truncated_eigh, warm_subspace
+from trainables.compute.truncated_eigh import leading_components
+from trainables.compute.warm_subspace import Start, block_size, warm_components
+from trainables.encoding.pca import PrincipalComponents
+from trainables.encoding.ridge import Fold, correlate
+
+N, K = 300, 30
+TEST, TRAIN = torch.arange(60), torch.arange(60, N)
+RANK = torch.arange(1, 2 * N + 1, dtype=torch.float64)
+SPECTRA = {
+    "nearly flat": RANK**-0.2,
+    "by a power of the rank": RANK**-1.2,
+    "steep": RANK**-3.6,
+    "by six decades": torch.logspace(0, -12, 2 * N, dtype=torch.float64),
+    "clustered": torch.ceil(RANK / 20) ** -1.6,
+    "a cluster at the cut": torch.where(RANK <= K // 2, 100.0, 1.0) * RANK**-0.6,
+}
+ROUNDS = {"nearly flat": 2, "steep": 2}
+"""Rounds that spectra take, where not one."""
+
+
+def centred(G: Tensor) -> Tensor:
+    mean = G.mean(dim=0)
+    G = G - mean
+    return G - (mean - mean.mean())[:, None]
+
+
+def eigenpairs(G: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = np.linalg.eigh(G.numpy())
+    return torch.from_numpy(values[::-1].copy()), torch.from_numpy(vectors[:, ::-1].copy())
+
+
+class Problem:
+    """A Gram matrix of a known spectrum; a fold of it; and responses."""
+
+    def __init__(self, name: str) -> None:
+        generator = torch.Generator().manual_seed(0)
+        X = torch.randn(N, 2 * N, generator=generator, dtype=torch.float64)
+        X *= 30 * SPECTRA[name].sqrt()
+        signal = X @ torch.randn(2 * N, 20, generator=generator, dtype=torch.float64)
+        self.Y = (signal / signal.std(0) + torch.randn(N, 20, generator=generator)).float()
+        G = X @ X.T
+        self.A, mean = centred(G[TRAIN][:, TRAIN]), G[TRAIN][:, TRAIN].mean(dim=0)
+        self.B = G[TEST][:, TRAIN] - mean
+        self.B -= self.B.mean(dim=1, keepdim=True)
+        values, vectors = eigenpairs(centred(G))
+        m = block_size(K)
+        self.start = Start(values[:m], vectors[:, :m].float(), N).of_rows(TRAIN)
+
+    def r(self, values: Tensor, vectors: Tensor) -> Tensor:
+        scores = self.B @ vectors / (values * values[:1]).sqrt()
+        scores -= scores.mean(dim=0)
+        components = PrincipalComponents(values, vectors.float(), scores.float())
+        return correlate(Fold(components, TRAIN, TEST), self.Y, ALPHAS)
+
+    def expected(self) -> Tensor:
+        values, vectors = eigenpairs(self.A)
+        return self.r(values[:K], vectors[:, :K])
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_r_is_that_of_all_eigenpairs(name, monkeypatch) -> None:
+    problem, filtered, rounds = Problem(name), warm_subspace._filtered, []
+    monkeypatch.setattr(
+        warm_subspace, "_filtered", lambda *some: rounds.append(1) or filtered(*some)
+    )
+    found = warm_components(problem.A, problem.start, K)
+    assert found is not None
+    assert len(rounds) == ROUNDS.get(name, 1)
+    torch.testing.assert_close(problem.r(*found), problem.expected(), rtol=0, atol=2e-6)
+    values = np.linalg.eigvalsh(problem.A.numpy())[::-1][:K]
+    np.testing.assert_allclose(found[0].numpy(), values, rtol=1e-7)
+    torch.testing.assert_close(found[1].T @ found[1], torch.eye(K, dtype=torch.float64))
+
+
+def test_a_direction_that_the_start_lacks_is_found() -> None:
+    problem = Problem("by a power of the rank")
+    vectors = problem.start.vectors.clone()
+    third = torch.linalg.eigh(problem.A).eigenvectors[:, -3:-2].float()
+    vectors -= third @ (third.T @ vectors)
+    vectors[:, 2] = vectors[:, -1] + vectors[:, 5]
+    found = warm_components(problem.A, replace(problem.start, vectors=vectors), K)
+    assert found is not None
+    torch.testing.assert_close(problem.r(*found), problem.expected(), rtol=0, atol=2e-6)
+
+
+def spoilt(problem: Problem, how: str, monkeypatch: pytest.MonkeyPatch) -> Start:
+    if how == "residuals above the bound":
+        monkeypatch.setattr(warm_subspace, "RESIDUAL", 1e-12)
+        return problem.start
+    if how == "no vectors":
+        return replace(problem.start, vectors=torch.full_like(problem.start.vectors, torch.nan))
+    return replace(problem.start, values=100 * problem.start.values)
+
+
+@pytest.mark.parametrize("how", ["residuals above the bound", "no vectors", "a bound too high"])
+def test_what_is_not_certified_is_found_without_the_start(how, monkeypatch) -> None:
+    problem, fallbacks = Problem("by a power of the rank"), []
+    start, truncated = spoilt(problem, how, monkeypatch), truncated_eigh._truncated
+    assert warm_components(problem.A, start, K) is None
+    monkeypatch.setattr(truncated_eigh, "is_truncated", lambda *_: True)
+    monkeypatch.setattr(
+        truncated_eigh, "_truncated", lambda *some: fallbacks.append(1) or truncated(*some)
+    )
+    found = leading_components(problem.A.clone(), K, start=start)
+    assert fallbacks == [1]
+    torch.testing.assert_close(problem.r(*found), problem.expected(), rtol=0, atol=2e-5)
