@@ -128,6 +128,13 @@ class FsaverageBetas:
 
     def _check(self, opened: BetaFile, side: str, n_trials: int | None) -> None:
         """Compare a session's numbers of trials and vertices with the design and the first one."""
+        if n_trials is not None and opened.n_trials != n_trials == opened.n_vertices:
+            shape = (opened.n_vertices, 1, 1, opened.n_trials)
+            raise InputError(
+                f"{opened.path}: expected betas of (vertices, 1, 1, trials), with {n_trials:,} "
+                f"trials, found {shape}: the axes are in another order, trials first; save them "
+                "transposed, or download the file again"
+            )
         if n_trials is not None and opened.n_trials != n_trials:
             raise InputError(
                 f"{opened.path}: {opened.n_trials:,} trials, but the design has {n_trials:,} in "

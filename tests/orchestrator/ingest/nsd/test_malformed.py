@@ -126,6 +126,11 @@ MALFORMED = {
     "integers": (header(5, 1), "expected float32 (type 3) of (vertices, 1, 1, trials), found type"),
     "a volume": (header(2, 5), "found type 3 of (10242, 5, 1, 30)"),
     "fewer trials": (session_of(29, 10_242), "29 trials, but the design has 30 in this session"),
+    "a session with trials first": (
+        session_of(10_242, 30),
+        "expected betas of (vertices, 1, 1, trials), with 30 trials, found (30, 1, 1, 10242): the "
+        "axes are in another order, trials first; save them transposed",
+    ),
     "a session on another mesh": (
         session_of(30, 2562),
         "lh.betas_session02.mgh: 2,562 vertices, but ",
