@@ -28,13 +28,17 @@ from orchestrator.ingest.folder.regions import MASKS, TABLE
 from orchestrator.ingest.folder.stimuli import PRESENTATIONS, Stimuli, read_stimuli
 from orchestrator.ingest.layouts import DESCRIPTION, require_layout
 from orchestrator.ingest.settings import Repeats, Settings, SplitName
+from trainables.wording import some
 
 ZScore = Literal["session", "all", "none"]
 Ceiling = Literal["given", "ncsnr", "split-half", "none"]
 GIVEN: Final = "given"
 SplitChoice = Literal["given", SplitName]
 SPLIT_CHOICES: Final[tuple[str, ...]] = (GIVEN, *get_args(SplitName))
-_SUBJECT: Final = re.compile(r"sub-[A-Za-z]*0*([1-9][0-9]*)")
+_SUBJECT: Final = re.compile(
+    r"(?:sub-[a-z]*|sub(?:j|ject)?[-_]?)0*([1-9][0-9]*)", re.IGNORECASE | re.ASCII
+)
+"""``sub-01``, ``sub-CSI1``, ``subj01``, ``subject1``."""
 _OF_SUBJECT: Final = (*FORMS, *HALVES, PRESENTATIONS, NEUROIDS, TABLE, MASKS)
 
 
@@ -94,7 +98,8 @@ def find_subjects(source: Path, wanted: Collection[int] | None) -> list[FolderFi
     assert stimuli is not None
     if not folders:
         raise InputError(
-            f"{source}: expected a folder per subject, sub-01 and so on, found none; name them so"
+            f"{source}: expected a folder per subject, sub-01 and so on, found "
+            f"{_other_folders(source)}; name them so"
         )
     there = ", ".join(path.name for _, path in sorted(folders.items()))
     missing = sorted(set(wanted or ()) - set(folders))
@@ -107,6 +112,16 @@ def find_subjects(source: Path, wanted: Collection[int] | None) -> list[FolderFi
         FolderFiles(source, folders[number], description, stimuli)
         for number in sorted(wanted or folders)
     ]
+
+
+def _other_folders(source: Path) -> str:
+    """Name the folders with responses whose names are no subject's, or none."""
+    found = [
+        path.name
+        for path in list_entries(source).kept
+        if any((path / form).exists() for form in (*FORMS, *HALVES))
+    ]
+    return f"{some(found)} with responses" if found else "none"
 
 
 def _no_description(source: Path) -> str:

@@ -11,8 +11,9 @@ import pytest
 import xarray
 import zarr
 
+from orchestrator.cli.errors import InputError
 from orchestrator.ingest.__main__ import main
-from orchestrator.ingest.folder.files import FolderChoices
+from orchestrator.ingest.folder.files import FolderChoices, find_subjects
 from orchestrator.ingest.noise_ceilings import RepeatStatistics, ceiling_of
 from tests.builders.checked_layout import require_checked
 from tests.builders.own_folder import (
@@ -274,3 +275,18 @@ def test_the_template_is_a_folder_to_fill_in(tmp_path, capsys) -> None:
     assert "expected responses in responses.npy" in capsys.readouterr().err
     assert main(["folder", "--init", str(mine)]) == 2
     assert "new or empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["subject1", "subj01", "Subject_01", "sub1", "sub-CSI1"])
+def test_folders_of_subjects_are_found_by_usual_names(tmp_path, name) -> None:
+    own = write_own(tmp_path)
+    own.subject.rename(own.root / name)
+    (found,) = find_subjects(own.root, [1])
+    assert (found.subject, found.shard) == (name, f"mine-{name}")
+
+
+def test_folders_with_responses_of_other_names_are_named(tmp_path) -> None:
+    own = write_own(tmp_path)
+    own.subject.rename(own.root / "P01")
+    with pytest.raises(InputError, match="sub-01 and so on, found P01 with responses; name them"):
+        find_subjects(own.root, None)
