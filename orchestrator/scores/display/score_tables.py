@@ -78,10 +78,14 @@ def summary_table(summaries: Sequence[Summary], by: By, protocol: str) -> Table:
 
 
 def comparison_table(comparisons: Sequence[Comparison], by: By, protocol: str) -> Table:
-    """Tabulate paired comparisons of methods and settings, with their intervals."""
+    """Tabulate paired comparisons of methods and settings, with their intervals.
+
+    The title names a single method, which has no columns then: ROIs need their room.
+    """
     methods = method_order({one.a for one in comparisons})
-    columns, seeds = SettingColumns.of(methods), SeedsColumn.of(comparisons)
-    title = methods[0] if len(methods) == 1 else "each method"
+    seeds, several = SeedsColumn.of(comparisons), len(methods) > 1
+    columns = SettingColumns.of(methods if several else ())
+    title = "each method" if several else methods[0]
     n_subjects = len({subject for one in comparisons for subject in one.subjects})
     against = _reference(comparisons)
     intervals = describe_intervals([one.uncertainty for one in comparisons])
@@ -90,7 +94,8 @@ def comparison_table(comparisons: Sequence[Comparison], by: By, protocol: str) -
         f"{intervals}. {BETTER}{seeds.note}{columns.note}",
     )
     table.add_column(by, overflow="fold", min_width=LABEL_WIDTH)
-    columns.add_to(table)
+    if several:
+        columns.add_to(table)
     interval = f"{LEVEL:.0%} interval"
     heads = ["r", method_of(against), "diff.", interval, "better", "pairs", "ROIs", *seeds.heads]
     # No room beside the columns of settings or of seeds.
@@ -108,7 +113,7 @@ def comparison_table(comparisons: Sequence[Comparison], by: By, protocol: str) -
             shown = label if one is of_row[0] else ""
             numbers = zip(heads, _comparison_cells(one, seeds), strict=True)
             cells = (cell for head, cell in numbers if head not in left_out)
-            table.add_row(shown, *columns.cells(one.a), *cells)
+            table.add_row(shown, *(columns.cells(one.a) if several else ()), *cells)
             last = one.row
     return table
 

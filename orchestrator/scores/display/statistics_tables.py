@@ -52,7 +52,7 @@ def image_table(comparisons: Sequence[ImageComparison], by: By, n_missing: int) 
             f"{one.n_vertices:,}",
         )
 
-    return _fill(table, by, heads, comparisons, cells)
+    return _fill(table, by, heads, comparisons, cells, is_named=True)
 
 
 def subject_table(
@@ -63,7 +63,8 @@ def subject_table(
         f"Over subjects: {tests[0].a} against {tests[0].b}, protocol {protocol}",
         f"interval: of better, {bootstrap.level:.0%}, {bootstrap.n_draws:,} bootstrap draws of the "
         "subjects. t: paired t test over subjects; flip: sign-flip test; two-sided. q: p corrected "
-        f"(Benjamini-Hochberg) over the rows that are not totals. {SUBJECT_NOTE}",
+        "(Benjamini-Hochberg) over the rows that are not totals; streams, atlases and whole "
+        f"hemispheres separately. {SUBJECT_NOTE}",
     )
     share = f"{bootstrap.level:.0%} interval"
     heads = ("diff.", "better", share, "subj.", "t p", "t q", "flip p", "flip q")
@@ -79,7 +80,7 @@ def subject_table(
             *(as_p(p) for p in (one.t_p, one.t_q, one.flip_p, one.flip_q)),
         )
 
-    return _fill(table, by, heads, tests, cells)
+    return _fill(table, by, heads, tests, cells, is_named=True)
 
 
 def hemisphere_table(contrasts: Sequence[HemisphereContrast], against: str) -> Table:
@@ -100,7 +101,7 @@ def hemisphere_table(contrasts: Sequence[HemisphereContrast], against: str) -> T
             *(as_p(p) for p in (one.t_p, one.t_q, one.flip_p, one.flip_q)),
         )
 
-    return _fill(table, "roi", heads, contrasts, cells)
+    return _fill(table, "roi", heads, contrasts, cells, is_named=True)
 
 
 def explained_table(explained: Sequence[Explained], by: By, protocol: str) -> Table:
@@ -146,7 +147,7 @@ def share_table(differences: Sequence[ShareDifference], by: By) -> Table:
             str(len(one.row.rois)),
         )
 
-    return _fill(table, by, heads, differences, cells)
+    return _fill(table, by, heads, differences, cells, is_named=True)
 
 
 def gap_table(gaps: Sequence[Gap], by: By, protocols: tuple[str, str]) -> Table:
@@ -188,16 +189,20 @@ def _fill(
     heads: Sequence[str],
     lines: Sequence[Line],
     cells: Callable[[Line], tuple[str, ...]],
+    *,
+    is_named: bool = False,
 ) -> Table:
     """Add one row per line, with the row's label on the first.
 
-    heads: those of the numbers. cells: the label of the method, and the numbers.
+    heads: those of the numbers. cells: the label of the method, and the numbers. is_named: whether
+    the title names the method of all lines; it has no columns then, whose room ROIs need.
     """
     table.add_column(by, overflow="fold")
     labels = list(dict.fromkeys(cells(one)[0] for one in lines))
     columns = SettingColumns.of(labels)
-    columns.add_to(table)
-    table.caption = f"{table.caption}{columns.note}"
+    if not is_named:
+        columns.add_to(table)
+        table.caption = f"{table.caption}{columns.note}"
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     last: Row | None = None
@@ -205,7 +210,7 @@ def _fill(
         draw_line(table, last, one.row, apart=len(labels) > 1)
         label, *numbers = cells(one)
         shown = "" if last == one.row else one.row.label
-        table.add_row(shown, *columns.cells(label), *numbers)
+        table.add_row(shown, *(() if is_named else columns.cells(label)), *numbers)
         last = one.row
     return table
 

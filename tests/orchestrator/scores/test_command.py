@@ -40,8 +40,9 @@ def lines_of(table: Table | None, width: int = 120) -> list[str]:
 
 
 def labels(text: str) -> list[str]:
-    """Take what stands before the method, of a table's lines that begin with a name."""
-    found = re.findall(r"^ (\S.*?) +(?:untuned|regression|contrastive) +0\.", text, re.MULTILINE)
+    """Take what stands before the method or numbers, of a table's lines that begin with a name."""
+    method = "(?:(?:untuned|regression|contrastive) +)?"
+    found = re.findall(rf"^ (\S.*?) +{method}0\.", text, re.MULTILINE)
     return [str(label) for label in found]
 
 

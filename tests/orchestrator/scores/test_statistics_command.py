@@ -96,7 +96,7 @@ def test_of_one_subject_tests_are_dashes(tmp_path, capsys) -> None:
         for line in capsys.readouterr().out.split("Over subjects")[1].splitlines()
         if line.startswith(" early")
     ]
-    assert line.split() == ["early", "contrastive", "+0.100", "50.0%", "–", "1", *"––––"]
+    assert line.split() == ["early", "+0.100", "50.0%", "–", "1", *"––––"]
 
 
 def test_an_roi_is_of_one_subject_so_no_test_over_subjects_is_shown(home, capsys) -> None:
