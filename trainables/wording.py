@@ -36,6 +36,18 @@ def similar(word: str, choices: Iterable[str], cutoff: float = CUTOFF) -> str | 
     return by_lower[found[0]] if found else None
 
 
+def any_meant(word: str, choices: Iterable[str], cutoff: float = CUTOFF) -> str:
+    """Name the few choices that are most like a word, the likeliest first; empty where none is.
+
+    >>> any_meant("layer", ["layer1", "layer2", "conv"])
+    "did you mean 'layer2' or 'layer1'?"
+    """
+    found = get_close_matches(word, list(choices), n=EXAMPLES, cutoff=cutoff)
+    *first, last = [repr(one) for one in found] or [""]
+    names = f"{', '.join(first)} or {last}" if first else last
+    return f"did you mean {names}?" if found else ""
+
+
 def meant(word: str, choices: Iterable[str], cutoff: float = CUTOFF) -> str:
     """Ask for the choice that was probably meant, at the end of a message; empty where none is.
 

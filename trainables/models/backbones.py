@@ -18,7 +18,7 @@ from trainables.models.weights import fit, read_state
 from trainables.models.weights_name import weights_name
 from trainables.spec import Backbone
 from trainables.spec.backbone import FILE_BUILDER, SHA256, TIMM
-from trainables.wording import meant
+from trainables.wording import similar
 
 
 def narrow_alexnet(num_classes: int = 1000, width: int = 512) -> nn.Module:
@@ -74,13 +74,25 @@ def build(architecture: str) -> nn.Module:
     if architecture in OWN_ARCHITECTURES:
         return OWN_ARCHITECTURES[architecture]()
     if architecture not in architectures():
-        raise ValueError(
-            f"unknown backbone {architecture!r}; expected one of torchvision's classification "
-            f"models (but {' and '.join(WITH_AUXILIARY_OUTPUTS)}), {TIMM}NAME or "
-            f"{', '.join(sorted(OWN_ARCHITECTURES))}{meant(architecture, architectures())}"
-        )
+        raise ValueError(_unknown(architecture))
     network: nn.Module = models.get_model(architecture, weights=None)
     return network
+
+
+def _unknown(architecture: str) -> str:
+    """Describe a name that is no backbone's, and the one that was probably meant."""
+    of_timm = {
+        name.removeprefix(TIMM).partition(".")[0]: name.partition(".")[0]
+        for name in timm_networks.names()
+    }
+    shown = of_timm | {name: name for name in architectures()}
+    found = similar(architecture.partition(".")[0], shown)
+    return (
+        f"unknown backbone {architecture!r}; expected one of torchvision's classification "
+        f"models (but {' and '.join(WITH_AUXILIARY_OUTPUTS)}), {TIMM}NAME, FILE.py:FUNCTION or "
+        f"{', '.join(sorted(OWN_ARCHITECTURES))}"
+        + ("" if found is None else f"; did you mean {shown[found]!r}?")
+    )
 
 
 def build_untrained(backbone: Backbone) -> nn.Module:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer, feature_extraction
 
-from trainables.wording import meant
+from trainables.wording import any_meant
 
-SHOWN: Final = 30
+SHOWN: Final = 6
 """The most layers that a message lists."""
 VIEWS: Final = ("cls", "mean", "grid")
 """The class token; the mean of the others, or of a map's places; the others, as a map."""
@@ -143,14 +143,22 @@ def layer_extractor(network: nn.Module, layers: Sequence[str]) -> nn.Module:
     unknown = [name for name in names if name not in known]
     if unknown:
         listed = [name for name in known if name not in _containers(network)]
-        shown = ", ".join(listed[:SHOWN]) + (", …" if len(listed) > SHOWN else "")
-        raise ValueError(
-            f"unknown layers {unknown[:3]}; this backbone has {shown}"
-            f"{meant(unknown[0], known, cutoff=0.5)}"
-        )
+        raise ValueError(f"unknown layers {unknown[:3]}; {describe_layers(unknown[0], listed)}")
     alone = set(names) <= set(nodes)
     return ViewedLayers(
         network, layers, names if alone else [one for one in names if one not in modules]
+    )
+
+
+def describe_layers(unknown: str, layers: Sequence[str]) -> str:
+    """Describe the layers that a backbone has, for a message about one that it lacks.
+
+    The names that were probably meant; without any, the first ones; and how to list all.
+    """
+    some_of = f"this backbone has {', '.join(layers[:SHOWN])}{', …' * (len(layers) > SHOWN)};"
+    return (
+        f"{any_meant(unknown, layers, cutoff=0.5) or some_of} python -m orchestrator.backbones "
+        f"NAME lists all {len(layers)}"
     )
 
 

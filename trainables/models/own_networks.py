@@ -18,6 +18,7 @@ from trainables.spec.backbone import FILE_BUILDER, source_digest
 if TYPE_CHECKING:
     from torch import nn
 
+PYTHON: Final = ".py"
 MAX_SOURCE: Final = 2**16
 """The largest file, in bytes: its text is in the record of every trial."""
 
@@ -25,9 +26,16 @@ MAX_SOURCE: Final = 2**16
 def with_source(backbone: Backbone) -> Backbone:
     """Return a backbone with the text of its file, if it is a function of one.
 
-    Raises ValueError if there is no such file, or if it is too large or no text.
+    Raises ValueError if there is no such file, if no function of it is named, or if it is too large
+    or no text.
     """
     found = FILE_BUILDER.fullmatch(backbone.architecture)
+    if found is None and PYTHON in backbone.architecture:
+        file = backbone.architecture.partition(PYTHON)[0] + PYTHON
+        raise ValueError(
+            f"{backbone.architecture}: expected a file and its function that builds the network, "
+            f"such as {file}:build"
+        )
     if found is None or backbone.source is not None:
         return backbone
     path = Path(found["file"])

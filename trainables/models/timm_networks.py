@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trainables.spec import Backbone
 from trainables.spec.backbone import TIMM, Channels
-from trainables.wording import meant
+from trainables.wording import similar
 
 SIZE_OPTIONS: Final[tuple[dict[str, bool], ...]] = (
     {"dynamic_img_size": True},
@@ -79,10 +79,11 @@ def check_name(architecture: str) -> None:
 
     name, _, tag = _model_name(architecture).partition(".")
     if ":" in name or "/" in name or not timm.is_model(name):
+        found = similar(name, timm.list_models())
         raise ValueError(
             f"unknown backbone {architecture!r}: timm has no network of this name; "
             f"python -m orchestrator.backbones --like {name.partition('_')[0] or 'vit'} lists some"
-            f"{meant(name, timm.list_models())}"
+            + ("" if found is None else f"; did you mean {TIMM + found!r}?")
         )
     if tag and tag not in (known := tags(architecture)):
         raise ValueError(

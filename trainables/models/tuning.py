@@ -1,18 +1,14 @@
 """Tune all of a backbone, or a part: freeze what precedes a layer, or add low-rank adapters."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from trainables.models.adapters import Adapters, check_adaptable
 from trainables.models.call_order import call_order, count_logits, position
+from trainables.models.layers import describe_layers
 from trainables.spec.tune import FromLayer, Lora, parse_tune
-from trainables.wording import meant
-
-SHOWN: Final = 30
-"""The most layers that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +60,7 @@ def freeze_before(backbone: nn.Module, layer: str, image_size: int) -> tuple[nn.
     order = call_order(backbone, image_size)
     names = [name for name in order if name]
     if layer not in names:
-        shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
-        raise ValueError(
-            f"tune from:{layer}: unknown layer; this backbone calls {shown}"
-            f"{meant(layer, names, cutoff=0.5)}"
-        )
+        raise ValueError(f"tune from:{layer}: unknown layer; {describe_layers(layer, names)}")
     norms = []
     for name, module in backbone.named_modules():
         if position(name, order) < order[layer]:

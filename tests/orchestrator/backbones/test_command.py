@@ -51,7 +51,7 @@ def test_a_network_of_timm_has_its_tags_its_scale_and_its_cost(capsys) -> None:
     ("arguments", "message"),
     [
         (("alexent",), "unknown backbone 'alexent'"),
-        (("timm/convnext_ato",), "did you mean 'convnext_atto'?"),
+        (("timm/convnext_ato",), "did you mean 'timm/convnext_atto'?"),
         (("timm/resnet10t.none",), "expected one of ['c3_in1k'], or FROM_FILE"),
         (("vit_b_16", "--image-size", "64"), "does not accept images of 64 x 64 pixels"),
         (("--like", "zzz"), "--like zzz: no network has this in its name"),

@@ -169,7 +169,7 @@ def test_numbers_beyond_all_measure_are_words() -> None:
     ("architecture", "layers", "message"),
     [
         ("alexnet", ("x",), "unknown layers ['x']; this backbone has features.0, "),
-        ("alexnet", ("features.22",), "did you mean 'features.2'?"),
+        ("alexnet", ("features.22",), "did you mean 'features.2', "),
         ("alexnet", ("Input",), "unknown layers ['Input']; this backbone has"),
         ("vit_b_16", ("getattr",), "no features of each image"),
         ("densenet121", ("norm5",), "did you mean 'features.norm5'?"),
@@ -191,9 +191,9 @@ def test_layers_without_features_are_refused(monkeypatch, architecture, layers, 
         (
             "alexnet",
             "from:features.13",
-            "tune from:features.13: unknown layer; this backbone calls",
+            "tune from:features.13: unknown layer; did you mean 'features.3', ",
         ),
-        ("alexnet", "from:feature.6", "did you mean 'features.6'?"),
+        ("alexnet", "from:feature.6", "did you mean 'features.6', "),
         ("squeezenet1_0", "from:classifier.2", "no layer from there on has weights"),
     ],
 )

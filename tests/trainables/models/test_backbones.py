@@ -153,6 +153,19 @@ def test_an_unknown_backbone_is_refused_with_what_there_is() -> None:
         build("alexent")
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("vit_base_patch16_224", "timm/vit_base_patch16_224"),
+        ("timm/vit_bas_patch16_224", "timm/vit_base_patch16_224"),
+        ("convnext_tinny", "convnext_tiny"),
+    ],
+)
+def test_an_unknown_backbone_may_be_meant_of_timm(name: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=rf"did you mean '{meant}'\?$"):
+        build(name)
+
+
 def test_a_detection_model_is_no_backbone() -> None:
     with pytest.raises(ValueError, match="unknown backbone"):
         build("fasterrcnn_resnet50_fpn")
@@ -183,7 +196,9 @@ def test_weights_by_name_are_torchvision_s(monkeypatch, state) -> None:
 
 
 def test_unknown_layers_are_refused_with_the_backbone_s_nodes(network) -> None:
-    with pytest.raises(ValueError, match=r"unknown layers \['features.99'\]; .*features.2,"):
+    with pytest.raises(
+        ValueError, match=r"unknown layers \['features.99'\]; did you mean 'features.9',"
+    ):
         layer_extractor(network, ["features.2", "features.99"])
 
 

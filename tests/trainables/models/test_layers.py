@@ -131,7 +131,11 @@ def test_the_maps_of_a_network_with_channels_last_are_averaged_over_their_places
     [
         ("alexnet", "features.2:cls", "features.2:cls: expected a layer of tokens"),
         ("alexnet", "features.2:max", "expected cls or mean or grid after the colon, found 'max'"),
-        ("alexnet", "features.99:mean", r"unknown layers \['features.99'\]; this backbone has"),
+        (
+            "alexnet",
+            "features.99:mean",
+            r"layers \['features.99'\]; did you mean 'features.9'",
+        ),
         ("timm/vit_base_patch16_siglip_224.webli", "blocks.1:cls", "no class token; use :mean"),
         ("vit_b_32", "encoder.layers.encoder_layer_0.self_attention", "no features of each image"),
         ("vit_b_32", "encoder.layers.encoder_layer_0.self_attention.out_proj", "does not call"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from orchestrator.sweep.spaces import start_from
 from tests.builders.known_trials import ROI
 from tests.builders.own_network import CODE, HALVES, planned_network
 from trainables.models.backbone_facts import count_features, require_tunable, size_of
@@ -51,7 +52,7 @@ def test_a_network_is_built_from_the_text_alone(backbone: Backbone, tmp_path: Pa
     loaded = load(named, weights)
     assert torch.equal(loaded.maps.weight, network.maps.weight)
     assert size_of(backbone, 32).parameter_bytes == 4 * (6 * 48 + 6 + 10 * 384 + 10)
-    with pytest.raises(ValueError, match=r"unknown layers \['map'\].*maps.*did you mean 'maps'"):
+    with pytest.raises(ValueError, match=r"unknown layers \['map'\]; did you mean 'maps'"):
         count_features(backbone, ("map",), 32)
 
 
@@ -74,6 +75,12 @@ def test_a_fault_of_the_file_is_one_line(file: Path, text: str | None, message: 
     with pytest.raises(ValueError, match=message) as caught:
         build_scaled(with_source(Backbone("nets/small.py:build", FROM_FILE)))
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_its_function_is_refused_with_the_name_of_both() -> None:
+    for name in ("nets/small.py", "nets/small.py:Small()"):
+        with pytest.raises(ValueError, match=r"a file and its function .* nets/small.py:build$"):
+            start_from(Backbone(name, FROM_FILE), "sha256:0123")
 
 
 MAPS = "from torch import nn\ndef build():\n    return nn.Sequential(nn.Conv2d(3, 4, 3))\n"

@@ -39,7 +39,10 @@ def test_a_tag_is_one_name_wherever_it_is_written() -> None:
         (lambda: Backbone("timm/convnext_atto"), "expected the tag of its weights, as in timm/"),
         (lambda: Backbone(CLIP, "laion2b"), "expected weights 'openai' or FROM_FILE, found"),
         (lambda: Backbone(pixels=((0, 0, 0), (0, 1, 1))), "pixels"),
-        (lambda: build("timm/convnext_ato"), "no network of this name.* did you mean 'convnext_at"),
+        (
+            lambda: build("timm/convnext_ato"),
+            "no network of this name.* did you mean 'timm/convnext_at",
+        ),
         (lambda: build("timm/hf-hub:a/b"), "no network of this name"),
         (lambda: build("timm/resnet10t.c9"), r"unknown weights 'c9' for timm/resnet10t; .*c3_in1k"),
         (lambda: check_layers(VIT.backbone, ["blocks.1"], 40), "does not accept images of 40"),

@@ -201,7 +201,7 @@ def test_adapters_have_the_gradients_of_the_whole_batch_in_parts(name) -> None:
 @pytest.mark.parametrize(
     ("tune", "message"),
     [
-        ("from:layer9", "tune from:layer9: unknown layer; this backbone calls 0, 1, 2, 3, 4, "),
+        ("from:layer9", "tune from:layer9: unknown layer; this backbone has 0, 1, 2, 3, 4, "),
         ("from:conv_proj.0", "unknown layer"),
         ("from:11", "unknown layer"),
     ],
