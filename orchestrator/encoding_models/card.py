@@ -133,11 +133,12 @@ def _tuning(config: ModelConfig) -> str:
 
 
 def _fitted(config: ModelConfig) -> str:
+    trials = "" if config.n_trials is None else f" ({config.n_trials:,} single trials)"
     if config.fit == "train":
-        return f"the {config.n_fitted:,} training images alone, as its scores were measured"
+        return f"the {config.n_fitted:,} training images{trials} alone, as its scores were measured"
     return (
-        f"all {config.n_fitted:,} images, the test images too, for use in practice; its scores are "
-        "those of the same model fitted to the training images"
+        f"all {config.n_fitted:,} images{trials}, the test images too, for use in practice; its "
+        "scores are those of the same model fitted to the training images"
     )
 
 

@@ -129,6 +129,8 @@ class ModelConfig:
     is_simulated: Flag
     code: Text
     """Version of the program that exported it."""
+    n_trials: Count | None = None
+    """Single trials of the fitted images, each of which the fit counts; None: each image once."""
     schema_version: Int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -155,6 +157,8 @@ class ModelConfig:
             "architecture": self.architecture,
             "method": self.method,
         }
+        if self.n_trials is None:
+            del content["n_trials"]
         columns = content.pop("vertices")
         lines = ",\n".join(f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in columns.items())
         text = json.dumps({**content, "vertices": None}, indent=2)

@@ -119,6 +119,7 @@ class Costs:
             flops += self._training_flops(trial, size, head, manifest)
             held += manifest.n_images * 3 * manifest.image_size**2
             held += 4 * manifest.n_images * sum(manifest.n_vertices.values())
+            held += _trial_bytes(trial, manifest)
         batch = min(getattr(trial.objective, "batch_size", 128), max(m.n_train for m in manifests))
         batch *= _views(trial)
         training += 2 * -(-batch // self.workers) * size.activation_bytes
@@ -144,6 +145,14 @@ class Costs:
         an_image = 3 * (size.flops + 4.0 * head)
         n_images = _views(trial) * manifest.n_train
         return an_image * n_images * trial.objective.epochs / self.workers
+
+
+def _trial_bytes(trial: Trial, manifest: Manifest) -> int:
+    """Count the bytes of the single trials of a subject that a training holds."""
+    if isinstance(trial.objective, Untuned) or trial.is_of_subject or manifest.n_trials is None:
+        return 0
+    rois = [roi for roi in trial.trained_rois if roi.subject == manifest.subject]
+    return 4 * manifest.n_trials * sum(roi.n_vertices for roi in rois)
 
 
 def _views(trial: Trial) -> int:

@@ -92,6 +92,8 @@ class FittedModel:
     projection: Projection
     readout: Readout
     n_fitted: int
+    n_trials: int | None
+    """Single trials of the fitted images; None where each image counts once."""
     difference: float
     """Largest difference of a vertex's r from the sweep's, by the fit to the training images."""
     interval: tuple[float, float] | None
@@ -215,6 +217,7 @@ class _Fitting:
             final[0].projection.to(cpu),
             readouts[1].to(cpu),
             len(final[1]),
+            None if final[0].weights is None else int(final[0].weights.sum()),
             difference,
             _interval(test, predicted, ~np.isnan(chosen.r)),
             _half_change(test, readouts[1], components[1]),

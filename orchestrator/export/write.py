@@ -144,6 +144,7 @@ class ModelWriter:
             layer=chosen.layer,
             fit=self._fit,
             n_fitted=model.n_fitted,
+            n_trials=model.n_trials,
             preprocessing=Preprocessing(
                 manifest.image_size, *training_of(chosen.work_item).backbone.scale
             ),

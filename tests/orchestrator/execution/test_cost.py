@@ -99,6 +99,15 @@ def test_training_costs_more_than_none_and_more_epochs_cost_more(costs) -> None:
     assert seconds == sorted(set(seconds))
 
 
+def test_a_training_holds_the_single_trials_of_its_rois(costs) -> None:
+    """An epoch has one trial of each image, so that it takes no longer."""
+    single = Costs({"nsd-subj01": replace(manifest(), n_trials=25_000)})
+    for trial, n_bytes in ((TRIAL, 4 * 25_000 * 704), (Trial(Untuned(), (ROI,)), 0)):
+        trials, means = single.estimate(trial), costs.estimate(trial)
+        assert trials.bytes - means.bytes == n_bytes
+        assert trials.seconds == means.seconds
+
+
 def test_thirty_epochs_of_alexnet_on_a_real_subject_take_hours_of_one_core(costs) -> None:
     trained = costs.estimate(TRIAL).seconds
     untuned = costs.estimate(Trial(Untuned(), (ROI,))).seconds

@@ -74,6 +74,11 @@ def test_fitted_to_all_images_it_knows_the_test_images_too(swept: Swept, tmp_pat
     assert r.mean() > sweep_r(swept, swept.untuned, "lh-V1v").mean() + 0.01
     np.testing.assert_allclose(model.vertices["r"], sweep_r(swept, swept.untuned, "lh-V1v"))
     assert "the test images too" in (path / CARD).read_text(encoding="utf-8")
+    assert "n_trials" not in (path / CONFIG).read_text(encoding="utf-8")
+    counted = replace(model.config, n_trials=300)
+    assert "all 140 images (300 single trials), the test images too" in write_card(counted)
+    (path / CONFIG).write_text(counted.to_json(), encoding="utf-8")
+    assert ModelConfig.read(path).n_trials == 300
 
 
 def test_shared_files_are_stored_once(swept: Swept) -> None:

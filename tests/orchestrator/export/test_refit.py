@@ -10,6 +10,7 @@ import torch
 
 from orchestrator.export.choice import Asked, choose
 from orchestrator.export.refit import Refitter, Sources
+from tests.builders.kept_trials import add_trials
 from tests.builders.transfer_shards import (
     ENCODING,
     TransferLab,
@@ -18,6 +19,7 @@ from tests.builders.transfer_shards import (
     write_subjects,
 )
 from trainables.data.data_directory import DataDirectory
+from trainables.data.shards import Manifest
 from trainables.models import backbones
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Untuned
@@ -28,13 +30,21 @@ LEAST, LARGE = 1e-3, 1e7
 """LARGE shrinks predictions to less of a response's deviation than float32 resolves of its mean."""
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransferLab]:
+COUNTS = np.arange(60) % 3 + 1
+"""Trials of each image, where single trials are kept."""
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["means", "trials"])
+def lab(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TransferLab]:
     home = tmp_path_factory.mktemp("refit")
     threads = torch.get_num_threads()
     write_subjects(
         home / "data", {"subj01": weights_on(range(4))}, {"subj01": (range(48), range(48, 60))}
     )
+    if request.param:
+        add_trials(home / "data" / "nsd-subj01", COUNTS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(backbones.OWN_ARCHITECTURES, "narrow", narrow_backbone)
         yield TransferLab.open(home)
@@ -57,4 +67,7 @@ def test_a_refitted_model_has_the_r_of_the_sweep(
     assert model.difference < 2e-6
     assert model.half_change < 1e-2
     assert model.interval is not None
+    n_trials = Manifest.read(lab.home / "data" / "nsd-subj01").n_trials
+    assert model.n_trials == n_trials
+    assert n_trials in (None, COUNTS[:48].sum())
     assert np.mean(model.interval) == pytest.approx(chosen[0].r.mean(), abs=2e-6)
