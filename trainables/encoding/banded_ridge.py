@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainables.compute.linear_algebra import decompose, multiply, scale_rows
+from trainables.encoding.pca import mean_of_rows, root_weighted
 
 Gammas = Sequence[tuple[float, ...]]
 """Candidates: the share of each band, which add up to 1."""
@@ -85,18 +86,20 @@ def choose_penalties(
     folds: Iterable[tuple[Tensor, Tensor]],
     gammas: Gammas,
     alphas: Sequence[float],
+    weights: Tensor | None = None,
 ) -> Penalties:
     """Choose γ and α of each vertex by the mean squared error of held-out rows over folds.
 
     bands: (n_images, n_features) each. Y: (n_images, n_vertices). Both float64. folds: training
-    and held-out rows. Of equal errors the first candidate is chosen.
+    and held-out rows. weights: (n_images,), how often a fit counts each row; None: once. Of equal
+    errors the first candidate is chosen.
     """
     loss = Y.new_zeros(len(gammas), len(alphas), Y.shape[1])
     for train, held_out in folds:
-        mean = Y[train].mean(dim=0)
+        mean = mean_of_rows(Y[train], _at(weights, train))
         wanted = Y[held_out] - mean
         for number, gamma in enumerate(gammas):
-            fitted = _fit(bands, gamma, Y, (train, held_out))
+            fitted = _fit(bands, gamma, Y, (train, held_out), weights)
             for place, alpha in enumerate(alphas):
                 error = wanted - fitted.predict(alpha)
                 loss[number, place] += error.square_().mean(dim=0)
@@ -105,31 +108,46 @@ def choose_penalties(
 
 
 def predict(
-    bands: Sequence[Tensor], Y: Tensor, rows: tuple[Tensor, Tensor], penalties: Penalties
+    bands: Sequence[Tensor],
+    Y: Tensor,
+    rows: tuple[Tensor, Tensor],
+    penalties: Penalties,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Fit training rows with each vertex's penalties, and predict others: (n_rows, n_vertices).
 
-    rows: training rows and rows to predict.
+    rows: training rows and rows to predict. weights: as of :func:`choose_penalties`.
     """
     predicted = Y.new_empty(len(rows[1]), Y.shape[1])
     for number in _distinct(penalties.gamma):
         of_gamma = penalties.gamma == number
-        fitted = _fit(bands, penalties.gammas[number], Y, rows)
+        fitted = _fit(bands, penalties.gammas[number], Y, rows, weights)
         for place in _distinct(penalties.alpha[of_gamma]):
             columns = torch.nonzero(of_gamma & (penalties.alpha == place)).flatten()
             predicted[:, columns] = fitted.predict(penalties.alphas[place], columns)
-    return predicted.add_(Y[rows[0]].mean(dim=0))
+    return predicted.add_(mean_of_rows(Y[rows[0]], _at(weights, rows[0])))
 
 
 def _distinct(places: Tensor) -> list[int]:
     return sorted(set(places.tolist()))
 
 
+def _at(weights: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if weights is None else weights[rows]
+
+
 def _fit(
-    bands: Sequence[Tensor], gamma: Sequence[float], Y: Tensor, rows: tuple[Tensor, Tensor]
+    bands: Sequence[Tensor],
+    gamma: Sequence[float],
+    Y: Tensor,
+    rows: tuple[Tensor, Tensor],
+    weights: Tensor | None,
 ) -> _Decomposed:
     train, other = rows
+    own = _at(weights, train)
     scaled = [band * share**0.5 for band, share in zip(bands, gamma, strict=True) if share > 0]
     X = torch.cat(scaled, dim=1)
-    mean = X[train].mean(dim=0)
-    return _Decomposed.fit(X[train] - mean, X[other] - mean, Y[train] - Y[train].mean(dim=0))
+    mean = mean_of_rows(X[train], own)
+    centred = (X[train] - mean, Y[train] - mean_of_rows(Y[train], own))
+    fitted, responses = (root_weighted(one, own) for one in centred)
+    return _Decomposed.fit(fitted, X[other] - mean, responses)

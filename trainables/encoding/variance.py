@@ -52,6 +52,8 @@ class Task:
     measured: Rows
     n_folds: int
     alphas: Sequence[float]
+    n_trials: Rows | None = None
+    """(n_images,) how often a fit counts each row; None: once."""
 
     def predict(self, bands: Sequence[Tensor], gammas: Gammas) -> Tensor:
         """Choose penalties within the fitted rows, fit these, and predict the measured ones."""
@@ -59,9 +61,10 @@ class Task:
             (train.to(self.Y.device), held_out.to(self.Y.device))
             for train, held_out in contiguous_folds(self.fitted, self.n_folds)
         ]
-        penalties = choose_penalties(bands, self.Y, folds, gammas, self.alphas)
+        weights = None if self.n_trials is None else self._rows(self.n_trials).to(self.Y)
+        penalties = choose_penalties(bands, self.Y, folds, gammas, self.alphas, weights)
         rows = (self._rows(self.fitted), self._rows(self.measured))
-        return predict(bands, self.Y, rows, penalties)
+        return predict(bands, self.Y, rows, penalties, weights)
 
     @property
     def responses(self) -> Tensor:

@@ -8,7 +8,7 @@ training images, and everything is measured on the test images.
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import torch
@@ -93,18 +93,21 @@ def _of_subject(
     shard = fetch_rows(context.data.shard(rois[0].shard))
     subject, encoding = read_subject(shard), _encoding_of(probed)
     check_planned(shard, subject.manifest, rois[0].data)
-    split = Split(subject.train_rows, subject.test_rows, subject.manifest.n_images)
+    n_images, n_trials = subject.manifest.n_images, subject.n_trials
+    split = Split(subject.train_rows, subject.test_rows, n_images, n_trials=n_trials)
     protocol = protocol_of(probed)
     rows, compact = split.compact([CLEAN if protocol == CLEAN else "nested"])
     fitted = compact.clean if protocol == CLEAN else compact.train
     images = ResidentImages(read_images(shard, context.device))
-    bands = [_bands(one, images, (rows, fitted), probed, context) for one in networks.values()]
+    places = _Places(rows, fitted, compact.weights(fitted))
+    bands = [_bands(one, images, places, probed, context) for one in networks.values()]
     stimuli = _stimuli(shard, rows[compact.test])
     for roi in rois:
         vertices = read_vertices(shard, roi)
         responses = subject.responses[roi.hemisphere][rows][:, vertices]
         Y = torch.from_numpy(responses).to(context.device, torch.float64)
-        task = Task(Y, fitted, compact.test, encoding.n_folds, encoding.alphas)
+        choices = (encoding.n_folds, encoding.alphas, compact.n_trials)
+        task = Task(Y, fitted, compact.test, *choices)
         yield {
             "roi_id": roi.id,
             "n_fitted": len(fitted),
@@ -133,15 +136,25 @@ def _stimuli(shard: Path, rows: Rows) -> list[str]:
     return [names[row] for row in rows.tolist()]
 
 
+class _Places(NamedTuple):
+    """Which images are used and fitted."""
+
+    rows: Rows
+    fitted: Rows
+    """The fitted ones among these."""
+    weights: torch.Tensor | None
+    """(n_fitted,) how often a fit counts each; None: once."""
+
+
 def _bands(
     network: nn.Module,
     images: ResidentImages,
-    places: tuple[Rows, Rows],
+    places: _Places,
     probed: Probed,
     context: ProbeContext,
 ) -> NetworkBands:
-    """Extract a network's layers. places: rows of the images, and the fitted among these."""
-    rows, fitted = places
+    """Extract a network's layers."""
+    rows, fitted, weights = places
     encoding, device = _encoding_of(probed), context.device
     budget = int(SHARE_FOR_FEATURES * free_bytes(device))
     storage = Storage(device, budget, context.runs.scratch)
@@ -153,6 +166,7 @@ def _bands(
             torch.from_numpy(fitted).to(device),
             encoding.n_components,
             Numerics(probed.model.deterministic),
+            None if weights is None else weights.to(device),
         )
 
 

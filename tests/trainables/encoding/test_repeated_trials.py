@@ -10,10 +10,15 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
 from tests.builders.layer_features import ALPHAS, LAYERS, N, encoding, score, simulate, split
+from trainables.compute.numerics import Numerics
+from trainables.encoding.banded_ridge import TWO_BANDS, choose_penalties, predict
+from trainables.encoding.bands import network_bands
+from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import read_layer
 from trainables.encoding.protocols import contiguous_folds
 from trainables.encoding.refit import fit_pca, project_rows
 from trainables.encoding.split_sizes import REFITTED
+from trainables.encoding.variance import Task
 
 K = 8
 COUNTS = np.random.default_rng(3).integers(1, 4, N)
@@ -113,3 +118,78 @@ def test_the_readout_that_is_exported_is_that_of_one_row_per_trial(layer) -> Non
     )
     expected = predict_by_scikit_learn(layer, parts.train, parts.test, alpha)
     np.testing.assert_allclose(predicted, expected, atol=1e-4)
+
+
+ROWS = np.concatenate([IMAGE_OF[np.isin(IMAGE_OF, split().train)], split().test])
+"""The image of each row of a table with one row per trial of the training images."""
+N_FITTED = int(np.isin(IMAGE_OF, split().train).sum())
+
+
+def weights_of(images) -> torch.Tensor:
+    return torch.from_numpy(COUNTS[images].astype(np.float64))
+
+
+def test_bands_are_those_of_one_row_per_trial() -> None:
+    """Up to the signs of components."""
+    train, test = split().train, split().test
+    bands = []
+    for images, fitted, weights in (
+        (np.arange(N), train, weights_of(train)),
+        (ROWS, np.arange(N_FITTED), None),
+    ):
+        store = FeatureStore({name: X[images] for name, X in LAYERS_OF.items()})
+        rows = torch.from_numpy(fitted)
+        bands.append(network_bands(store, LAYERS, rows, 12, Numerics(True), weights))
+    counted, expanded = bands
+    for one, other in zip(
+        (*counted.layers, counted.concatenated),
+        (*expanded.layers, expanded.concatenated),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one[test].abs(), other[N_FITTED:].abs(), atol=1e-6)
+
+
+def test_banded_ridge_is_that_of_one_row_per_trial() -> None:
+    """Of fits and their predictions; held-out images count once when penalties are chosen."""
+    train, test = split().train, split().test
+    bands = [LAYERS_OF[name].double() for name in LAYERS[:2]]
+    Y, weights = torch.from_numpy(MEANS).double(), weights_of(np.arange(N))
+    folds = [(torch.from_numpy(train[20:]), torch.from_numpy(train[:20]))]
+    chosen = choose_penalties(bands, Y, folds, TWO_BANDS, ALPHAS, weights)
+    expanded_bands = [band[ROWS] for band in bands]
+    of_trials = torch.from_numpy(TRIALS[np.isin(IMAGE_OF, train)]).double()
+    expanded_Y = torch.cat([of_trials, Y[test]])
+    in_train = np.flatnonzero(np.isin(ROWS[:N_FITTED], train[20:]))
+    held = N_FITTED + len(test) + np.arange(20)
+    more_bands = [torch.cat([e, b[train[:20]]]) for e, b in zip(expanded_bands, bands, strict=True)]
+    more_Y = torch.cat([expanded_Y, Y[train[:20]]])
+    expected = choose_penalties(
+        more_bands,
+        more_Y,
+        [(torch.from_numpy(in_train), torch.from_numpy(held))],
+        TWO_BANDS,
+        ALPHAS,
+    )
+    assert torch.equal(chosen.gamma, expected.gamma)
+    assert torch.equal(chosen.alpha, expected.alpha)
+    rows = (torch.from_numpy(train), torch.from_numpy(test))
+    found = predict(bands, Y, rows, chosen, weights)
+    fitted, others = torch.arange(N_FITTED), torch.arange(N_FITTED, len(ROWS))
+    wanted = predict(expanded_bands, expanded_Y, (fitted, others), expected)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+    assert (found - predict(bands, Y, rows, chosen)).abs().max() > 1e-3
+
+
+def test_a_partition_of_variance_counts_trials() -> None:
+    train, test = split().train, split().test
+    bands = [LAYERS_OF[name].double() for name in LAYERS[:2]]
+    Y = torch.from_numpy(MEANS).double()
+    task = Task(Y, train, test, 4, ALPHAS, COUNTS)
+    rows = (torch.from_numpy(train), torch.from_numpy(test))
+    weights = weights_of(np.arange(N))
+    folds = contiguous_folds(train, 4)
+    chosen = choose_penalties(bands, Y, folds, TWO_BANDS, ALPHAS, weights)
+    expected = predict(bands, Y, rows, chosen, weights)
+    torch.testing.assert_close(task.predict(bands, TWO_BANDS), expected)
+    uncounted = replace(task, n_trials=None).predict(bands, TWO_BANDS)
+    assert (uncounted - expected).abs().max() > 1e-3
