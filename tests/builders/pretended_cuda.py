@@ -131,7 +131,8 @@ def _compute(func, args, kwargs):
     generator = kwargs.get("generator")
     if goes_to_gpu and generator is not None and generator.device.type == "cpu":
         raise MixedDevicesError("a generator of the CPU draws no numbers on the GPU")
-    if goes_to_gpu and func in _FROM_HOST and not _is_on_gpu(args[0] if args else None):
+    data = args[-1] if func is T.new_tensor and len(args) > 1 else args[0] if args else None
+    if goes_to_gpu and func in _FROM_HOST and not _is_on_gpu(data):
         _RECORD.wait("to device")
     result = func(*args, **kwargs)
     return _on_gpu(result) if goes_to_gpu else result

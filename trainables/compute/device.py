@@ -1,9 +1,11 @@
 """The compute device: its name, free memory and threads."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 
 def free_bytes(device: torch.device) -> int:
@@ -36,6 +38,25 @@ def indexed(device: torch.device) -> torch.device:
 def uses_cuda() -> bool:
     """Return whether this process has used a GPU; asking does not make it use one."""
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor of the host to a device; the host does not wait for a GPU to have it.
+
+    A GPU gets it from a copy in pinned memory, so that the tensor may be changed at once.
+    """
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def parts_to_device(parts: Sequence[Tensor], device: torch.device) -> tuple[Tensor, ...]:
+    """Copy tensors of the host to a device in one transfer, for which the host does not wait."""
+    if not parts:
+        return ()
+    whole = to_device(torch.cat(tuple(parts)), device)
+    split: tuple[Tensor, ...] = torch.split(whole, [len(part) for part in parts])
+    return split
 
 
 def use_threads(n_threads: int) -> None:

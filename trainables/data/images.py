@@ -7,6 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from trainables.compute.device import parts_to_device, to_device
+
 
 class Images(Protocol):
     """Access to images by row number, in batches and in any order."""
@@ -52,8 +54,8 @@ class ResidentImages:
 
     def parts(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield the images of each part's rows: (len(part), 3, size, size) uint8 on the device."""
-        for part in parts:
-            yield self.tensor[part.to(self.tensor.device)]
+        for part in parts_to_device(parts, self.tensor.device):
+            yield self.tensor[part]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class StreamedImages:
         for part in parts:
             while len(held) < len(part):
                 held = torch.cat([held, next(pieces)])
-            yield held[: len(part)].to(self.device)
+            yield to_device(held[: len(part)], self.device)
             held = held[len(part) :]
 
 

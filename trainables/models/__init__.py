@@ -11,6 +11,7 @@ __all__ = [
     "layers",
     "losses",
     "measurement",
+    "memory_layout",
     "normalisation",
     "own_networks",
     "pass_times",

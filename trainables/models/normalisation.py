@@ -1,5 +1,6 @@
 """Pixels as a backbone expects them: scaled by the mean and deviation it was trained with."""
 
+from functools import cache
 from typing import Final
 
 import torch
@@ -19,11 +20,24 @@ def set_pixels(network: nn.Module, pixels: tuple[Channels, Channels]) -> nn.Modu
 
 
 def normalise(images: Tensor, network: nn.Module | None = None) -> Tensor:
-    """Scale uint8 images (n, 3, height, width) to a network's mean and standard deviation.
+    """Scale images of 0 to 255 (n, 3, height, width) to a network's mean and standard deviation.
 
-    Those of ImageNet without a network, or for one that has no others.
+    Those of ImageNet without a network, or for one that has no others. Returns float32.
     """
     means, stds = getattr(network, PIXELS, (IMAGENET_MEAN, IMAGENET_STD))
-    mean = images.new_tensor(means, dtype=torch.float32).view(1, 3, 1, 1)
-    std = images.new_tensor(stds, dtype=torch.float32).view(1, 3, 1, 1)
-    return (images.float() / 255 - mean) / std
+    if images.is_cuda:  # one pass over the batch, with two float32 multiplications fewer to round
+        factor, offset = _factor_and_offset(means, stds, images.device)
+        return torch.addcmul(offset, images, factor)
+    mean, std = (torch.tensor(one, device=images.device).view(1, 3, 1, 1) for one in (means, stds))
+    return images.to(torch.float32, copy=True).div_(255).sub_(mean).div_(std)
+
+
+@cache
+def _factor_and_offset(
+    means: Channels, stds: Channels, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return what a pixel is multiplied by and what is added, each (1, 3, 1, 1) on the device."""
+    factor = [1 / (255 * std) for std in stds]
+    offset = [-mean / std for mean, std in zip(means, stds, strict=True)]
+    both = torch.tensor([factor, offset], device=device).view(2, 1, 3, 1, 1)
+    return both[0], both[1]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.compute.device import parts_to_device
 from trainables.compute.seeding import seeded_generators
 from trainables.data.images import Images, split_batches
 from trainables.spec import Order
@@ -34,11 +35,14 @@ class TrainingData:
     rows: Tensor
     trials: SingleTrials | None = None
 
-    def responses_of(self, rows: Tensor, epoch: int) -> Tensor:
-        """Return what an epoch, counted from 1, trains images on: (n, n_vertices)."""
+    def responses_of(self, parts: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
+        """Yield what an epoch, counted from 1, trains each part's images on: (n, n_vertices)."""
+        responses = self.responses
         if self.trials is not None:
-            return self.trials.of_epoch(rows, epoch)
-        return self.responses[rows.to(self.responses.device)]
+            responses, trials = self.trials.responses, self.trials
+            parts = [trials.of_epoch(part, epoch) for part in parts]
+        for part in parts_to_device(parts, responses.device):
+            yield responses[part]
 
     def permuted(self, seed: int, held_back: float) -> "TrainingData":
         """Give each image that is trained on the responses to another of them, drawn from seed.
@@ -116,14 +120,12 @@ def read_batches(
 ) -> Iterator[Batch]:
     """Read the batches of an epoch's steps: of each, the rows of this process."""
     own = [step.rows[process_group.share(len(step.rows))] for step in steps]
-    streams = [
-        data.images.parts([r for s, r in zip(steps, own, strict=True) if s.subject == number])
-        for number, data in enumerate(subjects)
+    parts = [
+        [rows for step, rows in zip(steps, own, strict=True) if step.subject == number]
+        for number in range(len(subjects))
     ]
-    for step, rows in zip(steps, own, strict=True):
-        yield Batch(
-            step.subject,
-            next(streams[step.subject]),
-            subjects[step.subject].responses_of(rows, epoch),
-            len(step.rows),
-        )
+    images = [one.images.parts(rows) for one, rows in zip(subjects, parts, strict=True)]
+    responses = [one.responses_of(rows, epoch) for one, rows in zip(subjects, parts, strict=True)]
+    for step in steps:
+        number = step.subject
+        yield Batch(number, next(images[number]), next(responses[number]), len(step.rows))

@@ -55,7 +55,7 @@ def finetune(
     """
 
     def begin() -> tuple[Training, History, bool]:
-        built = Training.build(objective, seed, backbone, subjects)
+        built = Training.build(objective, seed, backbone, subjects, forward_config.numerics)
         return built, *checkpoints.resume(built.model, built.optimizer, objective.epochs)
 
     training, history, is_complete = process_group.together(begin)

@@ -7,7 +7,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from trainables.compute.numerics import FAST, Numerics
 from trainables.models.finetuned import FinetunedModel, build_model
+from trainables.models.memory_layout import choose_layout
 from trainables.models.temperature import LearnedTemperature
 from trainables.models.tuning import Tuned, tune_backbone
 from trainables.spec import Finetuned, SelfSupervised
@@ -32,13 +34,19 @@ class Training:
 
     @classmethod
     def build(
-        cls, objective: Finetuned, seed: int, backbone: nn.Module, subjects: Sequence[TrainingData]
+        cls,
+        objective: Finetuned,
+        seed: int,
+        backbone: nn.Module,
+        subjects: Sequence[TrainingData],
+        numerics: Numerics = FAST,
     ) -> "Training":
         """Build the model and its optimiser from an objective, on the device of the responses."""
         n_vertices = [data.responses.shape[1] for data in subjects]
         image_size = subjects[0].images.image_size
         model = build_model(objective, backbone, image_size, n_vertices, seed)
         model = model.to(subjects[0].responses.device)
+        choose_layout(model.backbone, image_size, numerics)
         tuned = tune_backbone(model.backbone, objective.tune, image_size, seed)
         model.adapters = tuned.adapters
         optimizer = make_optimizer(model, objective.learning_rate)

@@ -7,6 +7,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from trainables.compute.device import to_device
 from trainables.models.finetuned import Embedder, FinetunedModel, embedder_of
 from trainables.models.heads import project_batch
 from trainables.models.losses import Retrieval, retrieval
@@ -43,6 +44,6 @@ def with_retrieval(
 
 def _retrieval(embedder: Embedder, data: TrainingData, rows: Tensor) -> Retrieval:
     images = torch.cat([embedder.read_images(x) for x in data.images.batches(rows, 256)])
-    responses = embedder.read_responses(data.responses[rows.to(data.responses.device)])
+    responses = embedder.read_responses(data.responses[to_device(rows, data.responses.device)])
     embedded = [project_batch(embedder.head, side) for side in (images, responses)]
     return retrieval(*embedded)

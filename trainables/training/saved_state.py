@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.models.adapters import Adapters
+from trainables.models.memory_layout import restride
 
 BACKBONE_PREFIX: Final = "backbone."
 """Start of the names of a backbone's weights, in the state of the model that is trained."""
@@ -81,10 +82,16 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Load a state that :func:`flatten_optimizer` made into an optimiser."""
+    """Load a state that :func:`flatten_optimizer` made into an optimiser.
+
+    Moments take the memory layout of their parameters, as fused steps require.
+    """
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split(".", 1)
         state.setdefault(int(number), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            values[name] = restride(value, parameter)

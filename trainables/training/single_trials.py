@@ -42,9 +42,8 @@ class SingleTrials:
         return cls(responses, *map(torch.from_numpy, (first, count, start)))
 
     def of_epoch(self, rows: Tensor, epoch: int) -> Tensor:
-        """Return the responses of images in an epoch, counted from 1: (n, n_vertices)."""
-        trial = self.first[rows] + (self.start[rows] + epoch - 1) % self.count[rows]
-        return self.responses[trial.to(self.responses.device)]
+        """Return the trials of images in an epoch, counted from 1: (n,) rows of the responses."""
+        return self.first[rows] + (self.start[rows] + epoch - 1) % self.count[rows]
 
     def exchanged(self, rows: Tensor, others: Tensor) -> Self:
         """Give each image of rows, (n,), all trials of the image at its place in others, (n,)."""

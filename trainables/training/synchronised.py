@@ -21,6 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.compute.numerics import FAST, Numerics
 from trainables.models.finetuned import Embedder
+from trainables.models.memory_layout import layout_of
 from trainables.models.temperature import LearnedTemperature
 from trainables.spec import FULL, Precision
 from trainables.training.distributed import TrialProcessGroup
@@ -125,6 +126,7 @@ class SharedModel:
         self._model = model
         self._microbatcher = forward_config.microbatcher
         self._is_full = forward_config.precision == FULL
+        self._layout = layout_of(model)
         if process_group.size > 1 and not self._is_full:
             raise ValueError(
                 f"{forward_config.precision} is for one worker per trial, found "
@@ -162,6 +164,7 @@ class SharedModel:
         return embedder.compare(*(_Gather.apply(own, self._process_group, n) for own in embedded))
 
     def _embed(self, embedder: Embedder, images: Tensor) -> Tensor:
+        images = images.contiguous(memory_format=self._layout)
         with autocast(images.device.type, torch.bfloat16, enabled=not self._is_full):
             if self._microbatcher is None:
                 read = embedder.read_images(images)

@@ -7,12 +7,14 @@ share a batch draw alike.
 """
 
 import math
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.compute.device import to_device
 from trainables.spec import Finetuned, SelfSupervised
 from trainables.training.batches import Batch
 from trainables.training.distributed import TrialProcessGroup
@@ -32,6 +34,9 @@ LUMA: Final = (0.299, 0.587, 0.114)
 YIQ: Final = (LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 """Grey value and two colour axes, between which a hue turns."""
 
+INVERSE: Final = tuple(map(tuple, torch.linalg.inv(torch.tensor(YIQ)).tolist()))
+"""The inverse of YIQ."""
+
 
 def training_images(objective: Finetuned, batch: Batch, process_group: TrialProcessGroup) -> Tensor:
     """Return the images that a process embeds of a batch: its views if self-supervised."""
@@ -48,7 +53,7 @@ def two_views(images: Tensor, draws: Tensor, objective: SelfSupervised) -> Tenso
     images: (n, 3, s, s) uint8. draws: (n, 2, N_DRAWS) from 0 to 1. Returns (2n, 3, s, s) float32,
     from 0 to 255.
     """
-    each = draws.flatten(0, 1).to(images.device)
+    each = to_device(draws.flatten(0, 1), images.device)
     cropped = _crop(images.repeat_interleave(2, dim=0).float(), each[:, :5], objective)
     return _recolour(cropped, each[:, 5:], objective.colour_strength)
 
@@ -73,7 +78,7 @@ def _recolour(images: Tensor, draws: Tensor, strength: float) -> Tensor:
     changes = torch.where(is_changed[:, None], strength * (2 * draws[:, 1:5] - 1), 0.0)
     brightness, contrast, saturation = (1 + SPREAD * changes[:, :3]).unbind(1)
     saturation = torch.where(draws[:, 5] < P_GREY, 0.0, saturation)
-    luma = images.new_tensor(LUMA)
+    luma = _constant(LUMA, images.device)
     lit = images * brightness.view(-1, 1, 1, 1)
     grey = torch.einsum("c,nchw->n", luma, lit) / (images.shape[2] * images.shape[3])
     lit = torch.lerp(grey.view(-1, 1, 1, 1), lit, contrast.view(-1, 1, 1, 1))
@@ -85,11 +90,17 @@ def _recolour(images: Tensor, draws: Tensor, strength: float) -> Tensor:
 
 def _hue_turn(angles: Tensor) -> Tensor:
     """Make the matrices that turn hues: (n,) radians -> (n, 3, 3), on red, green and blue."""
-    yiq = angles.new_tensor(YIQ)
+    yiq = _constant(YIQ, angles.device)
     turn = torch.zeros(len(angles), 3, 3, device=angles.device)
     turn[:, 0, 0] = 1
     turn[:, 1, 1] = turn[:, 2, 2] = angles.cos()
     turn[:, 2, 1] = angles.sin()
     turn[:, 1, 2] = -angles.sin()
-    turned: Tensor = torch.linalg.inv(yiq) @ turn @ yiq
+    turned: Tensor = _constant(INVERSE, angles.device) @ turn @ yiq
     return turned
+
+
+@cache
+def _constant(values: tuple[float, ...] | tuple[tuple[float, ...], ...], device: Any) -> Tensor:
+    """Make a tensor of constants once for each device."""
+    return torch.tensor(values, device=device)

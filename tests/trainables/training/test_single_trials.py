@@ -46,7 +46,7 @@ def numbered() -> TrainingData:
 
 def test_every_trial_of_an_image_is_used_once_in_as_many_epochs_as_it_has() -> None:
     data, rows = numbered(), torch.arange(N)
-    used = torch.stack([data.responses_of(rows, epoch) for epoch in range(1, 7)])
+    used = torch.stack([next(data.responses_of([rows], epoch)) for epoch in range(1, 7)])
     assert torch.equal(used[..., 1], rows.expand(6, N).float())
     numbers = used[..., 0].numpy()
     for image, count in enumerate(COUNTS):
@@ -77,7 +77,7 @@ def test_an_epoch_has_no_two_trials_of_an_image_and_each_image_with_a_trial_of_i
     )
     assert torch.equal(found[:, 1], images.float())
     assert len(found[:, 1].unique()) == N
-    assert torch.equal(found, data.responses_of(images, 2))
+    assert torch.equal(found, next(data.responses_of([images], 2)))
 
 
 @BOTH
@@ -101,7 +101,9 @@ def test_permuted_images_exchange_all_of_their_trials() -> None:
     data = numbered()
     permuted = data.permuted(0, 0.2)
     trained, held = data.held_back(0.2)
-    of_epochs = torch.stack([permuted.responses_of(trained, epoch) for epoch in range(1, 7)])
+    of_epochs = torch.stack(
+        [next(permuted.responses_of([trained], epoch)) for epoch in range(1, 7)]
+    )
     assert (of_epochs[..., 1] == of_epochs[0, :, 1]).all()
     given = of_epochs[0, :, 1].long()
     assert torch.equal(given.sort().values, trained.sort().values)
@@ -110,4 +112,5 @@ def test_permuted_images_exchange_all_of_their_trials() -> None:
     assert torch.equal(permuted.responses[trained], means)
     for place, image in enumerate(given.tolist()):
         assert len(of_epochs[:, place, 0].unique()) == COUNTS[image]
-    assert torch.equal(permuted.responses_of(held, 1), data.responses_of(held, 1))
+    parts = [next(one.responses_of([held], 1)) for one in (permuted, data)]
+    assert torch.equal(*parts)

@@ -71,7 +71,7 @@ def test_a_backbone_is_trained_on_its_rois_trials(place, monkeypatch) -> None:
     shard = place.home / "data" / "nsd-subj01"
     trials = read_trials(shard, "lh", np.arange(4, 10))
     np.testing.assert_array_equal(data.trials.responses, trials.responses)
-    used = torch.stack([data.responses_of(data.rows, epoch) for epoch in (1, 2, 3)])
+    used = torch.stack([next(data.responses_of([data.rows], epoch)) for epoch in (1, 2, 3)])
     torch.testing.assert_close(used.mean(dim=0), data.responses[data.rows], atol=1e-5, rtol=0)
 
 
