@@ -4,6 +4,7 @@ from orchestrator.cli.arguments import ExecutionOptions
 from orchestrator.cli.process import Started
 from orchestrator.cluster.worker_resources import WorkerResources
 from orchestrator.execution.settings import Locations, RunSettings, TrialOptions
+from trainables.training.checkpoint_notes import Keep
 
 
 def run_settings(
@@ -13,7 +14,7 @@ def run_settings(
     started: Started,
     *,
     workers_per_trial: int = 1,
-    keep_every_epoch: bool = False,
+    keep: Keep = "best",
 ) -> RunSettings:
     """Make the settings of a run; raise InputError for contradictory options."""
     execution.check()
@@ -29,7 +30,7 @@ def run_settings(
         TrialOptions(
             retries=execution.retries,
             stall_timeout=execution.stall_timeout,
-            keep_every_epoch=keep_every_epoch,
+            keep=keep,
             keep_predictions=not execution.no_predictions,
         ),
         experiment=experiment,

@@ -61,19 +61,19 @@ def warm_queue(
     largest: int,
     say: Callable[[str], None],
     *,
-    keep_backbones: bool = True,
+    of_search: bool = False,
 ) -> Iterator[WarmQueue]:
     """Run a queue, worker groups that serve it, and the watchdog within the block.
 
-    n_waiting: trials to run. largest: bytes that the largest of them needs. keep_backbones: False
-    if checkpoints are needed only until their trial ends.
+    n_waiting: trials to run. largest: bytes that the largest of them needs. of_search: whether
+    checkpoints are kept apart, and only until their trial ends.
     """
     groups = size_worker_groups(settings.resources, n_waiting, largest)
     if groups.note:
         say(groups.note)
     queue = start_queue(settings.options.retries, groups.n)
     context = run_context_of(settings, share_of_gpu=min(1.0, groups.size.gpus) or 1.0)
-    make_runner = partial(start_runner, replace(context, keep_backbones=keep_backbones))
+    make_runner = partial(start_runner, replace(context, of_search=of_search))
     with (
         session_files() as scratch,
         warm_worker_groups(queue, make_runner, groups.size, groups.n, scratch),

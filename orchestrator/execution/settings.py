@@ -12,6 +12,7 @@ from orchestrator.cluster.address import cluster_address
 from orchestrator.cluster.worker_resources import WorkerResources
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
+from trainables.training.checkpoint_notes import Keep
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class TrialOptions:
     """Further attempts at a failed trial."""
     stall_timeout: float | None = None
     """Seconds that a trial may run without progress; None: by its estimated cost."""
-    keep_every_epoch: bool = False
-    """Whether the weights of every epoch are kept, not only of the last and the best."""
+    keep: Keep = "best"
+    """Which weights of a training are kept."""
     keep_predictions: bool = True
 
 

@@ -78,7 +78,7 @@ def run_context_of(settings: RunSettings, share_of_gpu: float = 1.0) -> RunConte
         locations.runs.resolved(),
         locations.weights and locations.weights.resolve(),
         threads=settings.resources.cpus,
-        keep_every_epoch=options.keep_every_epoch,
+        keep=options.keep,
         keep_predictions=options.keep_predictions,
         share_of_gpu=share_of_gpu,
     )

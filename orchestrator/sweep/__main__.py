@@ -32,6 +32,7 @@ from orchestrator.cli.selection import SelectionOptions
 from orchestrator.cli.trust import TrustRecordedCode
 from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
+from trainables.training.checkpoint_notes import Keep
 
 if TYPE_CHECKING:
     from orchestrator.sweep.settings import SweepSettings
@@ -82,8 +83,10 @@ class SweepOptions:
     workers_per_trial: Annotated[PositiveInteger, Parameter(group=EXECUTION)] = 1
     """Workers that share the fine-tuning of each trial, each with its own CPUs and GPUs; sums over
     a batch are the same up to rounding."""
-    keep_every_epoch: Annotated[Flag, Parameter(group=EXECUTION)] = False
-    """Keep the weights of every epoch, not only of the last and the best."""
+    keep: Annotated[Keep, Parameter(group=EXECUTION)] = "best"
+    """Weights to keep of a fine-tuning: of every epoch; of the last and the best; of the last,
+    which scores, export, transfer and probes read; or none, for scores alone. `--dry-run` shows
+    their size."""
 
 
 def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = None) -> int:
@@ -210,8 +213,10 @@ def _check_search(options: SweepOptions, execution: ExecutionOptions) -> None:
         raise InputError(
             "--precision: a search fine-tunes in float32; give a space that lists trials"
         )
-    if options.keep_every_epoch:
-        raise InputError("--keep-every-epoch: a search keeps no weights; give a space of trials")
+    if options.keep != "best":
+        raise InputError(
+            f"--keep {options.keep}: a search keeps no weights; give a space of trials"
+        )
     if execution.local:
         raise InputError("--local: a search stops trials through Ray; give a space of trials")
 
@@ -239,7 +244,7 @@ def _settings(
         options.experiment,
         started,
         workers_per_trial=options.workers_per_trial,
-        keep_every_epoch=options.keep_every_epoch,
+        keep=options.keep,
     )
     changes = TrialChanges(
         options.precision, options.deterministic, options.hyperparameters, options.seeds

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from trainables.results.epoch_report import EpochReport
 from trainables.storage.stored_directory import StoredDirectory
+from trainables.training.checkpoint_notes import Keep
 from trainables.training.checkpoints import (
     Checkpoints,
 )
@@ -22,14 +23,12 @@ def report(epoch: int, top1: float | None = None, rank: float | None = None) -> 
 class Training:
     """A small model under Adam that saves after every step."""
 
-    def __init__(self, directory: Path, *, keep_every_epoch: bool = False) -> None:
+    def __init__(self, directory: Path, *, keep: Keep = "best") -> None:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.1)
-        self.checkpoints = Checkpoints(
-            StoredDirectory(directory), keep_every_epoch=keep_every_epoch
-        )
+        self.checkpoints = Checkpoints(StoredDirectory(directory), keep=keep)
         self.history: tuple[EpochReport, ...] = ()
 
     def step(self) -> None:

@@ -4,7 +4,7 @@ Reading them imports no torch.
 """
 
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field
 
@@ -15,6 +15,10 @@ from trainables.storage.stored_directory import StoredDirectory
 
 LAST: Final = "last.json"
 BEST: Final = "best.json"
+
+Keep = Literal["every", "best", "last", "none"]
+"""Weights of a training that are kept: of every epoch, of the last and the best, of the last, whose
+scores are measured; or none once the trial has ended."""
 
 
 @record

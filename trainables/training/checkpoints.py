@@ -28,7 +28,7 @@ from trainables.storage.background import Background
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.storage.tensor_files import write_tensors
 from trainables.storage.unchanged import hash_unchanged
-from trainables.training.checkpoint_notes import BEST, LAST, Note
+from trainables.training.checkpoint_notes import BEST, LAST, Keep, Note
 from trainables.training.saved_state import BACKBONE_PREFIX, progress_of, restore, weights_of
 
 SAVING_INTERVAL: Final = 60.0
@@ -79,6 +79,7 @@ class Resumed:
 class Checkpoints:
     """Writes and loads the checkpoints of one training, in a separate directory.
 
+    keep: which weights are kept; with ``none``, the last ones until the directory is removed.
     background: writes them beside the training, from copies; it is waited for by its owner. Without
     one, they are written at once.
     """
@@ -87,12 +88,13 @@ class Checkpoints:
         self,
         directory: StoredDirectory,
         *,
-        keep_every_epoch: bool = False,
+        keep: Keep = "best",
         background: Background | None = None,
     ) -> None:
         self._stored = directory
         self._directory = directory.path
-        self._keep_every_epoch = keep_every_epoch
+        self._keep_every_epoch = keep == "every"
+        self._keep_best = keep in ("every", "best")
         self._background = background
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
@@ -109,7 +111,9 @@ class Checkpoints:
         self._stored.fetch_all()
         try:
             note = Note.read(self._directory / LAST)
-            Note.read(self._directory / BEST)  # needed for saving further epochs
+            best = self._directory / BEST
+            if self._keep_best and (note.optimizer is not None or best.exists()):
+                Note.read(best)  # needed for saving further epochs
             model = _load(self._directory, note, note.model, device)
             name = note.optimizer
             optimizer = None if name is None else _load(self._directory, note, name, device)
@@ -150,7 +154,7 @@ class Checkpoints:
         """
         is_best = history[-1].epoch == best_epoch(history)
         if not (is_last or is_stopped or self._is_due()):
-            if is_best:
+            if is_best and self._keep_best:
                 self._unsaved_best = _State(history, weights_of(model), None).copied()
             return
         progress = None if is_last else progress_of(model, optimizer)
@@ -192,7 +196,7 @@ class Checkpoints:
         if state.progress is not None:
             optimizer = self._write_tensors(state, ".adam", state.progress)
         # ``best`` before ``last``: a training killed in between repeats the same epoch.
-        if state.is_best:
+        if state.is_best and self._keep_best:
             self._note(BEST, state, model, None)
         self._note(LAST, state, model, optimizer)
         self._remove_superseded()
@@ -211,6 +215,8 @@ class Checkpoints:
         write_text(self._directory / name, json.dumps(asdict(note), indent=1) + "\n")
 
     def _remove_superseded(self) -> None:
+        if not self._keep_best and (self._directory / BEST).exists():
+            self._stored.remove(self._directory / BEST)
         paths = [self._directory / name for name in (LAST, BEST)]
         notes = [Note.read(path) for path in paths if path.exists()]
         kept = {name for note in notes for name in (note.model, note.optimizer)}
@@ -269,7 +275,10 @@ def load_network(directory: StoredDirectory, backbone: Backbone) -> nn.Module:
     return backbones.with_weights(backbone, fitted)
 
 
-_CURE: Final = "remove the scores of its trials and run the sweep again, which repeats the training"
+_CURE: Final = (
+    "remove the scores of its trials and run the sweep again, without --keep none, which repeats "
+    "the training"
+)
 
 
 def best_epoch(history: tuple[EpochReport, ...]) -> int:

@@ -9,6 +9,7 @@ from trainables.data.data_directory import DataDirectory
 from trainables.results.run_directory import RunDirectory
 from trainables.spec.evaluation import WorkItem, training_of
 from trainables.storage.stored_directory import StoredDirectory
+from trainables.training.checkpoint_notes import Keep
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,9 +28,10 @@ class RunContext:
     """CPU threads of a worker. (Another number may round sums differently.)"""
     share_of_gpu: float = 1.0
     """Share of a GPU's memory that this worker may use."""
-    keep_every_epoch: bool = False
-    keep_backbones: bool = True
-    """False for a search, which needs a trial's checkpoints only until the trial ends."""
+    keep: Keep = "best"
+    """Which weights of a training are kept."""
+    of_search: bool = False
+    """Whether trials are those of a search, whose checkpoints are kept apart until they end."""
     keep_predictions: bool = True
     """Write the predictions of test images by the refitted models of ``nested`` and ``clean``."""
     image_budget: int | None = None
@@ -40,7 +42,7 @@ class RunContext:
 
     def checkpoint(self, trial: WorkItem) -> StoredDirectory:
         """Return the directory of a trial's checkpoints; those of a search are kept apart."""
-        return self.runs.checkpoints(trial.training_id, of_search=not self.keep_backbones)
+        return self.runs.checkpoints(trial.training_id, of_search=self.of_search)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ class TrialRunner:
         checkpoints, OutOfMemory, and Diverged; a stopped trial is an outcome, not an error.
         """
         if (ended := self._find_ended(trial)) is not None:
+            self._remove_unkept(trial)
             return ended
         if self._device.type == "cuda":  # the peak that is reported is this trial's
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -156,9 +157,13 @@ class TrialRunner:
             history,
         )
         outcome.write(self._context.runs)
-        if not self._context.keep_backbones:
-            self._context.checkpoint(trial).remove()
+        self._remove_unkept(trial)
         return outcome
+
+    def _remove_unkept(self, work_item: WorkItem) -> None:
+        """Remove the weights of a trial that has ended, if none are to be kept."""
+        if self._context.of_search or (self._context.keep == "none" and _is_shared(work_item)):
+            self._context.checkpoint(work_item).remove()
 
     def _finetune(
         self, trial: Trial, clock: Clock
@@ -193,7 +198,7 @@ class TrialRunner:
         data = self._process_group.together(lambda: self._training_data(work_item))
         checkpoints = Checkpoints(
             self._context.checkpoint(work_item.trial),
-            keep_every_epoch=self._context.keep_every_epoch,
+            keep=self._context.keep,
             background=self._background,
         )
         assert not isinstance(trial.objective, Untuned)

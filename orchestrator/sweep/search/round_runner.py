@@ -55,7 +55,7 @@ class RoundRunner:
         largest = max(costs.estimate(trial).bytes for trial in progress.largest())
         n_trials = progress.search.per_round * len(progress.regions)
         say = self.narrator.say
-        with warm_queue(run, n_trials, largest, say, keep_backbones=False) as warm:
+        with warm_queue(run, n_trials, largest, say, of_search=True) as warm:
             for now in progress.rounds():
                 progress.write_round(now)
                 self.name([trial for _, trial in now.trials])

@@ -82,7 +82,7 @@ def test_a_command_that_cannot_be_meant_is_refused_in_one_line(
         ),
         (["transfer", "--model-subjects", "1-"], "expected numbers and ranges"),
         (["transfer", "--weights", "w.pt"], "Unknown option: --weights"),
-        (["transfer", "--keep-every-epoch"], "Unknown option: --keep-every-epoch"),
+        (["transfer", "--keep", "none"], "Unknown option: --keep"),
     ],
 )
 def test_a_flag_that_cannot_be_read_is_refused_in_one_line(

@@ -110,7 +110,7 @@ def test_a_dry_run_of_a_search_says_what_would_run_and_writes_nothing(home, caps
             "n_rois: expected a value of at least 1, found 0",
         ),
         (SEARCH, ("--hyperparameters", "any.json"), "a search finds them"),
-        (SEARCH, ("--keep-every-epoch",), "a search keeps no weights"),
+        (SEARCH, ("--keep", "none"), "--keep none: a search keeps no weights"),
         (SEARCH, ("--precision", "bfloat16"), "a search fine-tunes in float32"),
         (SEARCH, ("--deterministic",), "--deterministic: a search finds settings"),
         (SEARCH, ("--seeds", "2"), "--seeds: a search has a seed of its own"),

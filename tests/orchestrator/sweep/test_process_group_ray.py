@@ -93,7 +93,7 @@ def test_finetuning_changes_the_scores_by_far_more_than_workers_may(alone: Path)
 
 def test_two_workers_train_to_the_scores_of_one_though_one_dies(lab: Lab, alone: Path) -> None:
     out = lab.home / "killed"
-    process = lab.start(out, "--workers-per-trial", "2", "--keep-every-epoch")
+    process = lab.start(out, "--workers-per-trial", "2", "--keep", "every")
     wait_for(lambda: any(out.glob("checkpoints/pooled*/last.json")), "a checkpoint")
     workers = {pid for pid, title in descendants(process.pid).items() if "RayTrainWorker" in title}
     assert len(workers) == 2

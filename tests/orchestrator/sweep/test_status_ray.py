@@ -38,7 +38,7 @@ def act(home: Path, *arguments: str) -> tuple[int, str]:
 def test_status_a_rival_cancel_and_retry(sweep_lab: Lab, undisturbed: Path) -> None:
     home = sweep_lab.home
     out = home / "out"
-    process = sweep_lab.start(out, "--keep-every-epoch")
+    process = sweep_lab.start(out, "--keep", "every")
     wait_for(lambda: any(out.glob("checkpoints/*/last.json")), "a checkpoint")
     name = GroupWorker.__name__
     workers = {pid for pid, title in descendants(process.pid).items() if name in title}

@@ -51,9 +51,7 @@ def test_postgresql_and_s3_equal_sqlite_and_a_local_disk(
 ) -> None:
     data, out = f"s3://{BUCKET}/data", f"s3://{BUCKET}/runs"
     upload(sweep_lab.home / "data", place(data))
-    process = sweep_lab.start_at(
-        out, data, server.client["MLFLOW_TRACKING_URI"], "--keep-every-epoch"
-    )
+    process = sweep_lab.start_at(out, data, server.client["MLFLOW_TRACKING_URI"], "--keep", "every")
     mirrored = place(out)
     wait_for(lambda: any(mirrored.glob("checkpoints/*/last.json")), "a checkpoint")
     process.kill()  # and the same command on another machine

@@ -91,11 +91,26 @@ def test_a_finished_training_keeps_no_optimiser(tmp_path) -> None:
 
 
 def test_every_epoch_is_kept_on_request_but_one_optimiser(tmp_path) -> None:
-    training = Training(tmp_path, keep_every_epoch=True)
+    training = Training(tmp_path, keep="every")
     for _ in range(3):
         training.epoch()
     states = {f"epoch-000{epoch}.safetensors" for epoch in (1, 2, 3)}
     assert names(tmp_path) == {LAST, BEST, *states, "epoch-0003.adam.safetensors"}
+
+
+@pytest.mark.parametrize("keep", ["last", "none"])
+def test_only_the_last_epoch_is_kept_on_request_even_after_a_better_one(tmp_path, keep) -> None:
+    earlier = Training(tmp_path)
+    earlier.epoch(0.9, 1.0)  # resumed by a sweep that keeps less
+    training = Training(tmp_path, keep=keep)
+    training.checkpoints.resume(training.model, training.optimizer, 2)
+    training.history = earlier.history
+    training.epoch(0.1, 1.0)
+    assert names(tmp_path) == {LAST, "epoch-0002.safetensors", "epoch-0002.adam.safetensors"}
+    assert training.checkpoints.load(CPU).history == training.history
+    training.end()
+    assert names(tmp_path) == {LAST, "epoch-0002.safetensors"}
+    assert Training(tmp_path).checkpoints.load(CPU).history == training.history
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_a_trial_interrupted_between_epochs_resumes_to_the_same_scores(place) ->
 
     trial = place.trial()
     with pytest.raises(Killed):
-        place.runner("killed", keep_every_epoch=True).run(trial, Dying())
+        place.runner("killed", keep="every").run(trial, Dying())
     assert Outcome.read(RunDirectory(place.home / "killed"), trial.id) is None
     listener = Listener()
     place.runner("killed").run(trial, listener)

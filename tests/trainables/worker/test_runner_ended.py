@@ -47,10 +47,10 @@ def test_a_trial_that_has_ended_keeps_its_outcome(place, of) -> None:
 
 def test_a_trial_that_was_stopped_is_not_trained_again(place) -> None:
     trial = Trial(CONTRASTIVE, (place.rois[0],), place.backbone, encoding=None)
-    first = place.runner(keep_backbones=False).run(trial, Listener(stop_after=1))
+    first = place.runner(of_search=True).run(trial, Listener(stop_after=1))
     assert first.status == "stopped"
     listener = Listener()
-    assert place.runner(keep_backbones=False).run(trial, listener) == first
+    assert place.runner(of_search=True).run(trial, listener) == first
     assert listener.epochs == []
 
 

@@ -17,7 +17,7 @@ from tests.builders.tiny_runs import (
 from trainables.exceptions import Failure, OutOfMemory
 from trainables.results.outcome import Outcome, failed
 from trainables.results.run_directory import RunDirectory
-from trainables.training.checkpoints import load_backbone
+from trainables.training.checkpoints import load_backbone, load_network
 from trainables.worker import score_subject
 from trainables.worker.runner import TrialRunner
 
@@ -128,7 +128,7 @@ def test_a_runner_serves_on_after_a_trial_that_failed(place) -> None:
 
 def test_every_epoch_s_weights_are_kept_on_request(place) -> None:
     trial = place.trial()
-    place.runner(keep_every_epoch=True).run(trial, Listener())
+    place.runner(keep="every").run(trial, Listener())
     kept = (place.home / "runs" / "checkpoints" / trial.training_id).glob("epoch-*")
     assert sorted(path.name for path in kept) == [
         "epoch-0001.safetensors",
@@ -150,6 +150,21 @@ def test_a_trial_whose_checkpoint_could_not_be_written_has_not_ended(place, monk
     assert Outcome.read(RunDirectory(place.home / "runs"), trial.id) is None
     assert runner.run(trial, Listener()).status == "finished"
     assert load_backbone(RunDirectory(place.home / "runs").checkpoints(trial.training_id))
+
+
+def test_a_trial_whose_weights_are_not_kept_has_the_same_scores_and_a_cure(place) -> None:
+    trial = place.trial()
+    place.runner("kept").run(trial, Listener())
+    runner = place.runner("none", keep="none")
+    outcome = runner.run(trial, Listener())
+    assert scores(place, trial, "none") == scores(place, trial, "kept")
+    checkpoints = place.context("none").checkpoint(trial)
+    assert not checkpoints.path.exists()
+    with pytest.raises(ValueError, match=r"no usable checkpoint .* without --keep none"):
+        load_network(checkpoints, trial.backbone)
+    place.context("kept").checkpoint(trial).path.rename(checkpoints.path)
+    assert runner.run(trial, Listener()) == outcome  # killed before it removed them
+    assert not checkpoints.path.exists()
 
 
 def test_a_trial_that_could_not_be_done_is_an_outcome_with_its_error(place) -> None:

@@ -50,7 +50,7 @@ def test_a_search_keeps_no_checkpoint_of_an_ended_trial_and_touches_no_other(
     kept = runs / "checkpoints" / encoded.training_id
     before = {path.name: path.stat().st_mtime_ns for path in kept.iterdir()}
     trial = replace(encoded, encoding=None)
-    outcome = place.runner(keep_backbones=False).run(trial, Listener(stop_after))
+    outcome = place.runner(of_search=True).run(trial, Listener(stop_after))
     assert outcome.status == ("stopped" if stop_after else "finished")
     assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == before
     assert list((runs / "hyperparameter_search" / "checkpoints").iterdir()) == []
@@ -58,7 +58,7 @@ def test_a_search_keeps_no_checkpoint_of_an_ended_trial_and_touches_no_other(
 
 def test_a_trial_of_a_search_that_was_killed_resumes_at_its_checkpoint(place, monkeypatch) -> None:
     trial, listener = replace(place.trial(), encoding=None), Listener()
-    whole = place.runner("whole", keep_backbones=False).run(trial, Listener())
+    whole = place.runner("whole", of_search=True).run(trial, Listener())
 
     def die(*_: object) -> None:
         raise OSError("killed")
@@ -66,8 +66,8 @@ def test_a_trial_of_a_search_that_was_killed_resumes_at_its_checkpoint(place, mo
     with monkeypatch.context() as patch:
         patch.setattr(Outcome, "write", die)
         with pytest.raises(OSError, match="killed"):
-            place.runner(keep_backbones=False).run(trial, Listener(stop_after=1))
-    again = place.runner(keep_backbones=False).run(trial, listener)
+            place.runner(of_search=True).run(trial, Listener(stop_after=1))
+    again = place.runner(of_search=True).run(trial, listener)
     assert [report.epoch for report in listener.epochs][:1] == [2]
     assert [one.loss for one in again.history] == [one.loss for one in whole.history]
 
@@ -75,7 +75,7 @@ def test_a_trial_of_a_search_that_was_killed_resumes_at_its_checkpoint(place, mo
 def test_what_a_search_measures_does_not_depend_on_the_test_images(place, monkeypatch) -> None:
     objective = replace(CONTRASTIVE, validation=0.2)
     trial = replace(place.trial(objective), encoding=None)
-    plain = place.runner("plain", keep_backbones=False).run(trial, Listener())
+    plain = place.runner("plain", of_search=True).run(trial, Listener())
 
     def read_garbled_subject(shard: Path) -> Subject:
         subject = read_subject(shard)
@@ -91,7 +91,7 @@ def test_what_a_search_measures_does_not_depend_on_the_test_images(place, monkey
 
     monkeypatch.setattr(subject_cache, "read_subject", read_garbled_subject)
     monkeypatch.setattr(subject_cache, "read_images", read_garbled_images)
-    garbled = place.runner("garbled", keep_backbones=False).run(trial, Listener())
+    garbled = place.runner("garbled", of_search=True).run(trial, Listener())
     measured = [[(one.loss, one.retrieval_top1) for one in o.history] for o in (plain, garbled)]
     assert measured[0] == measured[1]
     assert measured[0][-1][1] is not None
