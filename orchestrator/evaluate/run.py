@@ -102,9 +102,7 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
     first = make()  # raises for invalid input before anything is written
     check_trials(first.waiting, costs, on_cluster=run.on_cluster)
     if run.dry_run:
-        show_plan(
-            with_strangers(first, run.runs), costs, run.max_concurrent, console, "evaluations"
-        )
+        show_plan(with_strangers(first, run.runs), costs, run, console, "evaluations")
         return []
     fetch_weights(first.waiting, run.locations.weights, on_cluster=run.on_cluster)
     with acquire(run.runs, f"evaluate {settings.kind}"):

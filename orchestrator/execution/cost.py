@@ -104,7 +104,7 @@ class Costs:
     def _estimate(self, trial: Trial) -> Estimate:
         manifests = [self.manifests[shard] for shard in trial.shards]
         size = size_of(trial.backbone, manifests[0].image_size)
-        head = _head_weights(trial)
+        head = head_weights(trial)
         # Training keeps weights, gradients and Adam's two moments; encoding, features and matrices.
         flops, training = 0.0, 4 * (size.parameter_bytes + 4 * head)
         held = encoding = matrices = 0
@@ -185,7 +185,7 @@ def _like_trial(work_item: WorkItem) -> Trial:
     )
 
 
-def _head_weights(trial: Trial) -> int:
+def head_weights(trial: Trial) -> int:
     """Count the weights of a contrastive head's three maps; 0 for other trials."""
     n_vertices = [roi.n_vertices for roi in trial.trained_rois]
     if isinstance(trial.objective, Pooled):

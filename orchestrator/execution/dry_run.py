@@ -11,7 +11,9 @@ from rich.table import Table
 
 from orchestrator.cli.text import duration, n_bytes
 from orchestrator.execution.cost import Costs
+from orchestrator.execution.disk import DiskNeed
 from orchestrator.execution.plan import Plan
+from orchestrator.execution.settings import RunSettings
 from trainables.compute.memory import memory_limit
 from trainables.spec.evaluation import WorkItem
 
@@ -21,9 +23,13 @@ GPU_DRIVERS: Final = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
 
 def show_plan(
-    plan: Plan, costs: Costs, concurrent: int | None, console: Console, noun: str = "trials"
+    plan: Plan, costs: Costs, settings: RunSettings, console: Console, noun: str = "trials"
 ) -> None:
-    """Print a plan: one line per (subject, method), totals, and the trials that won't fit."""
+    """Print a plan: one line per (subject, method), totals, and the trials that won't fit.
+
+    settings: of the run that would execute it. noun: what is counted.
+    """
+    concurrent, options = settings.max_concurrent, settings.options
     n_cpus = len(os.sched_getaffinity(0))
     n_workers = concurrent or max(1, n_cpus // (costs.workers * costs.threads))
     console.print(_table(plan, costs, noun))
@@ -41,6 +47,9 @@ def show_plan(
         else f"estimated from operation counts and finished trials (factor {costs.scale:.2g})"
     )
     console.print(f"time is {basis}", highlight=False)
+    need = DiskNeed.of(plan, costs, options.keep, keep_predictions=options.keep_predictions)
+    for line in need.describe(settings.runs, options.keep, n_workers):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     _show_what_does_not_fit(plan, costs, n_workers * costs.workers, console)
 
 

@@ -62,7 +62,7 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
     first = plan()  # raises for invalid input before anything is written
     check_trials(first.waiting, costs, on_cluster=run.on_cluster)
     if run.dry_run:
-        show_plan(with_strangers(first, run.runs), costs, run.max_concurrent, console)
+        show_plan(with_strangers(first, run.runs), costs, run, console)
         return []
     fetch_weights(first.waiting, run.locations.weights, on_cluster=run.on_cluster)
     with acquire(run.runs, f"sweep {settings.space}"):

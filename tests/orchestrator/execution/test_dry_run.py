@@ -8,10 +8,12 @@ import pytest
 from rich.console import Console
 
 from benchmarks.small_shards import write_shards
+from orchestrator.cluster.worker_resources import WorkerResources
 from orchestrator.execution import dry_run
 from orchestrator.execution.cost import GIB, Costs
 from orchestrator.execution.dry_run import SHOWN, show_plan
 from orchestrator.execution.plan import Plan, make_plan
+from orchestrator.execution.settings import Locations, RunSettings
 from orchestrator.sweep.spaces import expand
 from trainables.data.data_directory import DataDirectory
 from trainables.results.outcome import Outcome
@@ -41,7 +43,11 @@ def planned(tmp_path) -> tuple[Path, list[Trial], Costs]:
 
 def printed(plan: Plan, costs: Costs, concurrent: int | None = 2) -> str:
     stream = io.StringIO()
-    show_plan(plan, costs, concurrent, Console(file=stream, width=200, color_system=None))
+    settings = RunSettings(
+        Locations(DataDirectory(Path("data")), RunDirectory(Path("runs"))),
+        WorkerResources(max_concurrent=concurrent),
+    )
+    show_plan(plan, costs, settings, Console(file=stream, width=200, color_system=None))
     return stream.getvalue()
 
 
