@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from orchestrator.cli.arguments import File, Flag, NameList, NonNegativeInteger, PositiveInteger
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import Subjects
+from orchestrator.cli.text import count
 from trainables.wording import meant
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def simulate(
             "folder": partial(_simulate_folder, own=own),
         }
         by_layout.get(options.layout, _simulate_algonauts)(out, options)
-        sys.stdout.write(f"{out}: {len(options.subjects)} subjects simulated\n")
+        sys.stdout.write(f"{out}: {count(len(options.subjects), 'subject')} simulated\n")
         if options.test_responses is not None:
             sys.stdout.write(f"{options.test_responses}: their responses to the test images\n")
     if options.weights is not None:

@@ -147,7 +147,7 @@ def test_the_command_writes_the_layout_and_has_no_shared_images(tmp_path, capsys
     command = ["simulate", "--layout", "nod", "--out", str(tmp_path / "a"), "--n-images", "12"]
     command += ["--subjects", "9", "--image-size", "32"]
     assert main(command) == 0
-    assert "1 subjects simulated" in capsys.readouterr().out
+    assert "1 subject simulated" in capsys.readouterr().out
     assert len(list((tmp_path / "a").rglob("*_beta.dscalar.nii"))) == 6
     assert main([*command, "--shared", "3"]) == 2
     assert "subjects share no images" in capsys.readouterr().err
