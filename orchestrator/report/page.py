@@ -30,6 +30,8 @@ from trainables.spec import Trial
 from trainables.storage.atomic import read_parquet, write_text
 
 PAGE: Final = Path(__file__).parent / "template"
+TITLES: Final = {"rois": "ROIs", "ood": "Out of distribution"}
+"""Of analyses that have no table yet, where the name is no title."""
 OUTDATED: Final = (
     "Scores, probes or data have changed since this table was made: its numbers are of the earlier "
     "ones. The command below makes it again."
@@ -94,7 +96,7 @@ def _interactive(parts: Sequence[Part]) -> Iterator[Interactive]:
 def _part(inputs: Inputs, analysis: Analysis, mesh: str) -> Part:
     name = analysis.name
     command = f"python -m orchestrator.analyze {name} --out {inputs.runs}"
-    title = "ROIs" if name == "rois" else name.replace("_", " ").capitalize()
+    title = TITLES.get(name, name.replace("_", " ").capitalize())
     path = inputs.result_file(name)
     if not path.is_file():
         return Part(name, title, command, missing=read_missing(inputs.runs, name))

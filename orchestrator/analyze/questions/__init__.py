@@ -8,6 +8,7 @@ __all__ = [
     "landscape",
     "layers",
     "mutual_information",
+    "ood",
     "pooling",
     "rois",
     "saliency",

@@ -9,6 +9,9 @@ import pyarrow.compute as pc
 import torch
 from rich.console import Console
 
+from orchestrator.analyze.analysis import Inputs
+from orchestrator.analyze.questions import ood
+from orchestrator.analyze.run import make
 from orchestrator.cli.text import count
 from orchestrator.encoding_models.config import find_models
 from orchestrator.encoding_models.shared_backbone import by_backbone
@@ -21,7 +24,7 @@ from orchestrator.evaluate.ood.tables import ood_tables
 from orchestrator.scores.display.style import mark_simulated
 from orchestrator.scores.export import check_export, write_rows
 from orchestrator.scores.ood.score_files import ALL_CLASSES, is_written, read_scores, write_scores
-from orchestrator.scores.ood.summaries import summarise
+from orchestrator.scores.ood.summaries import note_rois, summarise
 from orchestrator.scores.ood.summary_table import summary_table
 from orchestrator.scores.rows import By
 from trainables.data.data_directory import DataDirectory
@@ -42,7 +45,7 @@ class OodSettings:
 
 
 def evaluate_ood(settings: OodSettings, console: Console) -> None:
-    """Score the models that have no scores yet, and print the tables of all.
+    """Score the models that have no scores yet, print the tables of all, and make the report's.
 
     Raises InputError (or ValueError) for invalid input, before anything is computed.
     """
@@ -56,6 +59,9 @@ def evaluate_ood(settings: OodSettings, console: Console) -> None:
     n_new = sum(_score(one, settings.runs, device) for one in matched)
     line = f"{count(len(paths), 'model')} scored on NSD-synthetic, of which {n_new:,} now"
     scores = pa.concat_tables(read_scores(path) for path in paths)
+    made = make(ood.ANALYSIS, Inputs(settings.runs, settings.data))
+    if made.state == "failed":
+        raise ValueError(made.message)
     for note in (*notes, line, *_groups(scores)):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     _show(scores, settings, console)
@@ -79,6 +85,8 @@ def _show(scores: pa.Table, settings: OodSettings, console: Console) -> None:
     is_simulated = any(scores["is_simulated"].to_pylist())
     for table in ood_tables(summaries):
         console.print(mark_simulated(table) if is_simulated else table)
+    if (note := note_rois((one.row.label, one.rois) for one in summaries)) is not None:
+        console.print(note, highlight=False, markup=False)
     if settings.export is not None:
         rows = summary_table(summaries, settings.by, is_simulated=is_simulated)
         n_rows = write_rows(rows, settings.export)

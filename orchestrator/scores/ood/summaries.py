@@ -57,7 +57,8 @@ class OodSummary:
     refitted: Refitted | None
     """None where there are too few groups of images."""
     n_vertices: int
-    n_rois: int
+    rois: tuple[str, ...]
+    """Ids of the ROIs that it has models of."""
     n_subjects: int
     n_models: int
 
@@ -133,7 +134,7 @@ def _summary(
         explained=explained,
         refitted=_refitted(by_roi, rois, numbers),
         n_vertices=sum(int(_averaged(_records(part)[0]).sum()) for part in by_roi.values()),
-        n_rois=len(rois),
+        rois=tuple(map(str, rois.index)),
         n_subjects=len({one.subject for one in outside}),
         n_models=len(chosen),
     )
@@ -220,3 +221,20 @@ def _explained(models: pd.DataFrame, r: str, ceiling: str) -> tuple[float, float
         return None
     means = np.mean(found, axis=0)
     return float(means[0]), float(means[1])
+
+
+def note_rois(rois: Iterable[tuple[str, tuple[str, ...]]]) -> str | None:
+    """Say in which rows methods have models of different ROIs; None where nowhere.
+
+    rois: the label of a row, and the ROIs that a method has models of in it.
+    """
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for label, own in rois:
+        found.setdefault(label, set()).add(own)
+    unlike = [label for label, sets in found.items() if len(sets) > 1]
+    if not unlike:
+        return None
+    return (
+        f"{', '.join(unlike)}: methods have models of different ROIs, and are not to be compared; "
+        "export them with --trials and their ids, which writes models of all their ROIs"
+    )

@@ -31,12 +31,14 @@ TABLE_SCHEMA: Final = pa.schema(
         pa.field("covers_seeds", pa.bool_()),
         pa.field("n_vertices", _WHOLE, nullable=False),
         pa.field("n_rois", _WHOLE, nullable=False),
+        pa.field("rois", _TEXT, nullable=False),
         pa.field("n_subjects", _WHOLE, nullable=False),
         pa.field("n_models", _WHOLE, nullable=False),
         pa.field("is_simulated", pa.bool_(), nullable=False),
     ]
 )
-"""One row per row of ROIs, method and class of images. n_groups: of images that are alike."""
+"""One row per row of ROIs, method and class of images. n_groups: of images that are alike.
+rois: ids, separated by spaces."""
 
 
 def summary_table(summaries: Sequence[OodSummary], by: str, *, is_simulated: bool) -> pa.Table:
@@ -68,7 +70,8 @@ def _columns(one: OodSummary) -> dict[str, Any]:
         "covers_subjects": one.uncertainty.covers_subjects,
         "covers_seeds": one.uncertainty.covers_seeds,
         "n_vertices": one.n_vertices,
-        "n_rois": one.n_rois,
+        "n_rois": len(one.rois),
+        "rois": " ".join(one.rois),
         "n_subjects": one.n_subjects,
         "n_models": one.n_models,
     }

@@ -62,4 +62,4 @@ def test_the_analyses_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     shown = capsys.readouterr().out
     assert all(f"{one.name} " in shown for one in ANALYSES)
-    assert len(ANALYSES) == 13
+    assert len(ANALYSES) == 14

@@ -1,5 +1,6 @@
 """Exported models on NSD-synthetic: r against oracles, planted and shuffled."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,13 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from orchestrator.analyze.analysis import Inputs
+from orchestrator.analyze.questions import ood
+from orchestrator.analyze.run import is_current
 from orchestrator.encoding_models import load_model
+from orchestrator.report.sections.catalogue import SECTIONS
 from orchestrator.scores.ood.score_files import SCHEMA, read_scores
-from orchestrator.scores.ood.summaries import summarise
+from orchestrator.scores.ood.summaries import note_rois, summarise
 from orchestrator.scores.ood.summary_table import TABLE_SCHEMA
 from tests.builders.exported_models import Swept
 from tests.builders.synthetic_shards import CEILINGS, CLASSES, edit_manifest, evaluate_ood
 from tests.builders.transfer_shards import narrow_backbone
+from trainables.data.data_directory import DataDirectory
 from trainables.data.loading import read_images, read_subject
 from trainables.models import backbones
 from trainables.results.run_directory import RunDirectory
@@ -159,6 +165,40 @@ def test_a_mean_over_rois_has_the_interval_of_its_images(scored: Path) -> None:
     assert whole.of_difference.standard_error == pytest.approx(np.hypot(error, inside))
 
 
+def test_the_report_has_the_rows_of_its_groups(scored: Path) -> None:
+    runs = RunDirectory(scored)
+    table = pq.read_table(runs.analysis_file("ood"))
+    assert table.schema.equals(TABLE_SCHEMA)
+    assert is_current(ood.ANALYSIS, Inputs(runs, DataDirectory(scored.parent / "data")))
+    section = SECTIONS["ood"](table)
+    rows = {
+        (row["row"], row["method"]): row
+        for row in table.to_pylist()
+        if row["image_class"] == "all" and not row["is_total"]
+    }
+    assert list(rows) == [("early", "untuned"), ("early", "regression"), ("higher", "untuned")]
+    for sentence, ((group, method), row) in zip(section.reading, rows.items(), strict=True):
+        numbers = [f"{row[name]:.3f}" for name in ("r", "r_in", "r_refitted")]
+        assert re.findall(r" (\d\.\d{3})", sentence) == numbers
+        assert f"In {group} ROIs, {method} predicts" in sentence
+        assert f"a difference of {row['difference']:+.3f} (" in sentence
+        assert f"({row['explained_refitted']:.0%} of the explainable variance)" in sentence
+    assert len(section.figures) == 3
+    whole, early, higher = (figure.alt for figure in section.figures)
+    assert f"early, untuned, out of distribution {rows['early', 'untuned']['r']:.3f}" in whole
+    assert "planted, noise ceiling 0.950" in early
+    assert "shuffled, regression" in early
+    assert "shuffled, regression" not in higher
+    assert {column.name for column in section.columns} <= set(section.table.columns)
+
+
+def test_methods_with_models_of_different_rois_are_named() -> None:
+    assert note_rois([("early", ("a", "b")), ("early", ("a", "b")), ("all", ("c",))]) is None
+    note = note_rois([("early", ("a",)), ("all", ("a", "c")), ("early", ("b",)), ("all", ("a",))])
+    assert note is not None
+    assert note.startswith("early, all: methods have models of different ROIs")
+
+
 def test_scores_that_are_there_are_kept_and_others_made(
     swept: Swept, synthetic: Path, scored: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
@@ -172,6 +212,7 @@ def test_scores_that_are_there_are_kept_and_others_made(
     shown = capsys.readouterr().out
     assert "3 models scored on NSD-synthetic, of which 0 now" in shown
     assert "shuffled" in shown
+    assert "are not to be compared" not in shown  # V1v of both methods, EBA of one
     assert [path.stat().st_mtime_ns for path in files] == times
     assert pq.read_schema(table).equals(TABLE_SCHEMA)
     assert len(pq.read_table(table)) == 3 * len(files)

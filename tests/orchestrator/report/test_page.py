@@ -118,7 +118,7 @@ def test_a_protocol_without_scores_is_refused_in_one_line(inputs, capsys):
 
 def test_a_page_says_what_is_there_and_what_is_missing(inputs, tmp_path):
     page = write_report(inputs, tmp_path / "report.html").read_text()
-    assert len(ANALYSES) == 13
+    assert len(ANALYSES) == 14
     shown = [one.name for one in ANALYSES if f'<section id="{one.name}">' in page]
     assert shown == ["improvement", "rois", "layers"]
     absent = page[page.index('<section id="not-available">') :]

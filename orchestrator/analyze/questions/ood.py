@@ -1,0 +1,39 @@
+"""Exported models on NSD-synthetic, images outside the distribution of photographs, by class."""
+
+import shlex
+
+import pyarrow as pa
+
+from orchestrator.analyze.analysis import Analysis, Inputs, Missing
+from orchestrator.scores.ood.score_files import read_scores
+from orchestrator.scores.ood.summaries import summarise
+from orchestrator.scores.ood.summary_table import TABLE_SCHEMA, summary_table
+
+
+def make(inputs: Inputs) -> pa.Table:
+    """Summarise the scores of every model by group of ROIs, over all images and by class."""
+    files = inputs.runs.ood_files()
+    if not files:
+        data, out = (shlex.quote(str(one)) for one in (inputs.data, inputs.runs))
+        raise Missing(
+            "no exported model has been scored on NSD-synthetic",
+            f"export models by python -m orchestrator.export --out MODELS, then run "
+            f"python -m orchestrator.evaluate ood --models MODELS --data {data} --out {out}",
+        )
+    scores = pa.concat_tables(read_scores(path) for path in files)
+    summaries = summarise(scores, "group")
+    if not summaries:
+        raise Missing(
+            "no vertex has an r of both data sets",
+            "look for responses that are constant, or predictions that are, in RUNS/ood",
+        )
+    return summary_table(summaries, "group", is_simulated=any(scores["is_simulated"].to_pylist()))
+
+
+ANALYSIS = Analysis(
+    name="ood",
+    question="How well do models predict responses to images that are no photographs?",
+    schema=TABLE_SCHEMA,
+    make=make,
+    sources=lambda inputs: inputs.runs.ood_files(),
+)
