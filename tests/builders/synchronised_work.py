@@ -1,6 +1,6 @@
 """What process groups of one to three workers do in the tests of synchronised training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ TRAINING = Pooled(
 )
 OPTIONS = Contrastive(direction="both", temperature="learned", memory=20)
 N_VERTICES = (30, 45)
+TUNED = {tune: replace(TRAINING, tune=tune, epochs=1) for tune in ("from:8", "lora:2")}
+"""Trainings of parts of the backbone: of its last layers, and of adapters."""
 
 
 class Cast(nn.Module):
@@ -205,7 +207,10 @@ def subjects() -> list[TrainingData]:
 
 
 def train(
-    process_group: TrialProcessGroup, directory: Path, stop_after: int | None = None
+    process_group: TrialProcessGroup,
+    directory: Path,
+    stop_after: int | None = None,
+    objective: Pooled = TRAINING,
 ) -> dict[str, Any]:
     """Train as one worker of a process group; return its logits and history, or how it ended."""
     network, heard = backbone(), []
@@ -216,7 +221,7 @@ def train(
 
     try:
         history = finetune(
-            TRAINING,
+            objective,
             0,
             network,
             subjects(),
@@ -227,9 +232,15 @@ def train(
     except Stopped as stopped:
         return {"stopped": [one.epoch for one in stopped.history], "heard": heard}
     measured = [(one.epoch, one.loss, one.retrieval_top1) for one in history]
+    weights = {name: one.detach() for name, one in network.state_dict().items()}
     logits = network.eval()(normalise(subjects()[0].images.tensor)).detach()
     # Their mean takes no part in the loss: BatchNorm removes it, so rounding alone moves it.
-    return {"logits": logits - logits.mean(dim=0), "history": measured, "heard": heard}
+    return {
+        "logits": logits - logits.mean(dim=0),
+        "history": measured,
+        "heard": heard,
+        "weights": weights,
+    }
 
 
 def diverge(process_group: TrialProcessGroup, directory: Path) -> str:
@@ -259,6 +270,7 @@ class AllWork:
 
     def __call__(self, process_group: TrialProcessGroup) -> dict[str, Any]:
         of = f"group-of-{process_group.size}"
+        parts = TUNED if process_group.size <= 2 else {}  # peft takes each process seconds
         return {
             "steps": shared(process_group),
             "agreed": agree(process_group),
@@ -266,5 +278,9 @@ class AllWork:
             "stopped": train(process_group, self.home / f"{of}-stopped", stop_after=1),
             # What a single worker left half trained: process groups of one come first.
             "resumed": train(process_group, self.home / f"left-for-{process_group.size}"),
+            **{
+                tune: train(process_group, self.home / f"{of}-{tune}", objective=objective)
+                for tune, objective in parts.items()
+            },
             "diverged": diverge(process_group, self.home / f"{of}-diverged"),
         }

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from tests.builders.synchronised_work import (
     CASES,
     SIZES,
+    TUNED,
     AllWork,
+    backbone,
     models,
     plain,
     train,
@@ -97,6 +99,22 @@ def test_a_training_ends_alike_with_any_number_of_workers_and_from_one_s_checkpo
             assert one[1] == pytest.approx(two[1], abs=1e-4)
             assert one[2] is not None
         assert_close(found["logits"], expected["logits"], 1e-4)
+
+
+@pytest.mark.parametrize("tune", TUNED)
+def test_a_part_is_tuned_alike_by_two_workers_and_by_one(process_groups, tune) -> None:
+    """What is frozen, statistics included, stays to the bit; adapters are merged at the end."""
+    before, expected = backbone().state_dict(), process_groups[1][0][tune]
+    moved = {
+        name for name, one in expected["weights"].items() if not torch.equal(one, before[name])
+    }
+    assert 0 < len(moved) < len(before)
+    for worker in process_groups[2]:
+        found = worker[tune]
+        assert_close(found["logits"], expected["logits"], 1e-4)
+        assert found["weights"].keys() == before.keys()
+        for name in before.keys() - moved:
+            assert torch.equal(found["weights"][name], before[name])
 
 
 @pytest.mark.parametrize("n_workers", SIZES)
