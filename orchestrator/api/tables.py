@@ -24,7 +24,7 @@ from trainables.data.verification import read_vertex_table
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 
-MESHES: Final = ("fsaverage", "fslr")
+MESHES: Final = ("fsaverage", "fslr", "native_vertex")
 """Columns of vertices that have their places on meshes."""
 
 
@@ -60,7 +60,8 @@ def vertex_scores(
 
     Arguments as of :func:`scores`. Columns: method (with what differs between its settings),
     dataset, subject, hemisphere, roi (``all``: every vertex), layer, vertex (a column of the
-    responses), fsaverage and fslr (its vertices of these meshes; missing without one), r, n_seeds.
+    responses), fsaverage, fslr and native_vertex (its vertices of these meshes; missing without
+    one), r, n_seeds.
     """
     runs, shards = _places(out, data)
     kept, _ = one_model_per_roi(_read(runs, protocol, where))

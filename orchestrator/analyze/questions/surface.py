@@ -58,8 +58,9 @@ def make(inputs: Inputs) -> pa.Table:
     if not parts:
         raise Missing(
             f"{inputs.data} has no scored subject with fsaverage vertices, which data on other "
-            "meshes (fsLR, as NOD and MOSAIC) or in volumes lack",
-            "give --data the directory that the sweep ran on, if it was another",
+            "meshes (fsLR, as NOD and MOSAIC; the subject's own surface) or in volumes lack",
+            "give --data the directory that the sweep ran on, if it was another; "
+            "orchestrator.api.surface_image draws scores on surfaces of fsLR or of the subject",
         )
     rows = pd.concat(parts, ignore_index=True)
     rows["depth"] = rows["layer"].map(_depths(inputs))

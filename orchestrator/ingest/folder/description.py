@@ -10,7 +10,7 @@ from orchestrator.ingest.layouts import DESCRIPTION
 from trainables.spec.fields import Flag, Name, Positive
 from trainables.spec.records import read_record, record
 
-Space = Literal["fsaverage", "fsLR32k", "volume", "none"]
+Space = Literal["fsaverage", "fsLR32k", "native", "volume", "none"]
 CeilingUnit = Literal["percent_variance", "variance", "r", "ncsnr"]
 
 

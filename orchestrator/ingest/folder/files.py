@@ -2,7 +2,7 @@
 
 SRC/dataset.json, SRC/stimuli.csv and SRC/images/ are of all subjects. SRC/sub-01/ holds
 responses.npy (or .h5, .zarr, .nc, or lh.npy and rh.npy), and perhaps presentations.csv,
-neuroids.csv and rois.csv or rois/.
+neuroids.csv, rois.csv or rois/, and mesh/lh.surf.gii and mesh/rh.surf.gii.
 """
 
 import re
@@ -26,6 +26,7 @@ from orchestrator.ingest.folder.matrices import FORMS, HALVES
 from orchestrator.ingest.folder.neuroids import NEUROIDS
 from orchestrator.ingest.folder.regions import MASKS, TABLE
 from orchestrator.ingest.folder.stimuli import PRESENTATIONS, Stimuli, read_stimuli
+from orchestrator.ingest.folder.surfaces import MESH
 from orchestrator.ingest.layouts import DESCRIPTION, require_layout
 from orchestrator.ingest.settings import Repeats, Settings, SplitName
 from trainables.wording import some
@@ -39,7 +40,7 @@ _SUBJECT: Final = re.compile(
     r"(?:sub-[a-z]*|sub(?:j|ject)?[-_]?)0*([1-9][0-9]*)", re.IGNORECASE | re.ASCII
 )
 """``sub-01``, ``sub-CSI1``, ``subj01``, ``subject1``."""
-_OF_SUBJECT: Final = (*FORMS, *HALVES, PRESENTATIONS, NEUROIDS, TABLE, MASKS)
+_OF_SUBJECT: Final = (*FORMS, *HALVES, PRESENTATIONS, NEUROIDS, TABLE, MASKS, MESH)
 
 
 @dataclass(frozen=True)

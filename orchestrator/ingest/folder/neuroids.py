@@ -14,6 +14,7 @@ from orchestrator.cli.text import count
 from orchestrator.ingest.folder.columns import Columns, as_integers, read_columns, require_filled
 from orchestrator.ingest.folder.description import CeilingUnit, Space
 from orchestrator.ingest.folder.matrices import Opened
+from orchestrator.ingest.folder.surfaces import check_surfaces
 from orchestrator.ingest.layouts import DESCRIPTION
 from trainables.spec.rois import BOTH, HEMISPHERES
 from trainables.wording import some
@@ -23,6 +24,9 @@ VOXEL: Final = {"voxel_x": "voxel_i", "voxel_y": "voxel_j", "voxel_z": "voxel_k"
 """Columns of neuroids.csv, and those of vertices.parquet."""
 MESH_SIZES: Final[Mapping[Space, int]] = {"fsaverage": 163_842, "fsLR32k": 32_492}
 """Vertices of a hemisphere."""
+NATIVE: Final[Space] = "native"
+SURFACES: Final = (*MESH_SIZES, NATIVE)
+"""Spaces in which a column is a vertex of a hemisphere's mesh."""
 SIDE_NAMES: Final = {
     **{name: side for side in HEMISPHERES for name in (side, side[0])},
     **{"left": "lh", "right": "rh"},
@@ -76,12 +80,15 @@ def read_neuroids(folder: Path, opened: Opened, space: Space, unit: CeilingUnit 
     if twice:
         raise InputError(f"{path}: there twice: {some(twice)}; rename one of each")
     sides = _sides(path, columns, opened.n_columns, n_columns)
-    if BOTH in sides and space in MESH_SIZES:
+    if BOTH in sides and space in SURFACES:
         raise InputError(
             f"{path}: expected a column hemisphere, since each has a mesh of its own in the space "
             f"{space} of {DESCRIPTION}; add it, or set space to none"
         )
     fsaverage, coordinates = _places(path, columns, space)
+    on_mesh = coordinates.get("native_vertex", coordinates.get("fslr", fsaverage))
+    if on_mesh is not None:
+        check_surfaces(folder, path, on_mesh, sides, MESH_SIZES.get(space))
     ceiling, ncsnr = _ceilings(path, columns, unit)
     return Neuroids(
         path=path,
@@ -123,13 +130,15 @@ def _places(
     path: Path, columns: Columns, space: Space
 ) -> tuple[Integers | None, dict[str, Integers]]:
     """Read where neuroids lie; raise InputError for vertices or voxels that can't be."""
-    if space in MESH_SIZES:
+    if space in SURFACES:
         if "vertex" not in columns:
             raise InputError(
                 f"{path}: expected a column vertex, as the space in {DESCRIPTION} is {space}; add "
                 "it, or set space to none"
             )
         vertices = np.array(as_integers(path, columns, "vertex"), np.int32)
+        if space == NATIVE:
+            return None, {"native_vertex": vertices}
         outside = np.flatnonzero(vertices >= MESH_SIZES[space])
         if len(outside):
             raise InputError(

@@ -23,7 +23,7 @@ FILES: Final = {
     "units": "of the responses: psc (per cent signal change), z or other",
     "zscored": "what was z-scored already: none, session (within each session) or all",
     "averaged": "true if a row of responses is the mean of a stimulus' presentations already",
-    "space": "fsaverage or fsLR32k (with vertex in neuroids.csv), volume (with voxel_x …) or none",
+    "space": "fsaverage, fsLR32k or native (with vertex), volume (with voxel_x …) or none",
     "noise_ceiling_unit": "percent_variance, variance, r or ncsnr; without such a column, none"
   }
 }

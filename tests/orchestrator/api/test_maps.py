@@ -62,6 +62,17 @@ def test_values_of_fslr_are_put_on_surfaces_of_that_mesh(values, tmp_path) -> No
         surface_image(on_fslr, mesh=(left, other))
 
 
+def test_values_of_a_subject_s_own_surface_are_put_on_its_files(values, tmp_path) -> None:
+    surfaces = tuple(write_surface(tmp_path / f"{side}.surf.gii", 50) for side in ("lh", "rh"))
+    native = values[:4].assign(native_vertex=[7, 9, 9, 49], fslr=pd.NA, fsaverage=pd.NA)
+    image = surface_image(native, mesh=surfaces)
+    assert np.flatnonzero(np.isfinite(image.data.parts["left"])).tolist() == [7, 9]
+    assert np.flatnonzero(np.isfinite(image.data.parts["right"])).tolist() == [49]
+    assert plot_map(image).axes
+    with pytest.raises(ValueError, match="native_vertex 50 in rh, but its surface has 50 vertices"):
+        surface_image(native.assign(native_vertex=[7, 9, 9, 50]), mesh=surfaces)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
