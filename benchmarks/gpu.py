@@ -11,14 +11,16 @@ benchmark; its figures mean nothing.
 import argparse
 import json
 import statistics
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,7 +37,15 @@ from benchmarks.gpu_variants import (
     draw,
     tf32_products,
 )
-from benchmarks.programme import POOLED, ROIS, SUBJECTS
+from benchmarks.programme import (
+    METHODS,
+    POOLED,
+    ROIS,
+    SUBJECTS,
+    between,
+    scorings,
+    subject_epochs,
+)
 from benchmarks.spectra import plausible_gram
 from trainables.compute.device import use_threads
 from trainables.compute.linear_algebra import add_gram
@@ -44,7 +54,8 @@ from trainables.compute.precision import full_float32
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.ridge import Fold, correlate
 from trainables.models import backbones
-from trainables.spec import ALEXNET_LAYERS, Encoding
+from trainables.models.weights_name import weights_name
+from trainables.spec import ALEXNET_LAYERS, Backbone, Encoding
 
 FEATURES: Final = 210_000
 """Number of features of AlexNet's eight layers for one image of 224 px."""
@@ -136,7 +147,12 @@ def repeated(run: Callable[[], object], times: float, device: torch.device) -> S
     return [times * timed(run, device) for _ in range(REPEATS)]
 
 
-def project(size: Size, finetuning: dict[str, dict[str, Any]], scoring: dict[str, Seconds]) -> None:
+def project(
+    size: Size,
+    finetuning: dict[str, dict[str, Any]],
+    scoring: dict[str, Seconds],
+    loading: Seconds,
+) -> None:
     """Print the estimated GPU-hours of the paper's programme, as a range over measurements."""
     for variant in (DEFAULT, HALF):
         parts = {
@@ -145,6 +161,7 @@ def project(size: Size, finetuning: dict[str, dict[str, Any]], scoring: dict[str
             ],
             "scoring": [_scoring_hours(size, scoring, pick, transfer=False) for pick in (min, max)],
             "transfer": [_scoring_hours(size, scoring, pick, transfer=True) for pick in (min, max)],
+            "loading": [_host_hours(loading, pick) for pick in (min, max)],
         }
         message = ", ".join(f"{name} {a:.2f} to {b:.2f}" for name, (a, b) in parts.items())
         low, high = (sum(ends[k] for ends in parts.values()) for k in (0, 1))
@@ -158,13 +175,12 @@ def _finetuning_hours(
     size: Size, finetuning: dict[str, dict[str, Any]], variant: Variant, pick: Pick
 ) -> float:
     """Sum the epochs of 312 ROIs by two objectives, and of 172 models of eight subjects each."""
-    measured = [
-        pick(finetuning[f"{variant.name}, {n:,} vertices"]["seconds"]) for n in size.vertices
-    ]
+    steps = [pick(finetuning[f"{variant.name}, {n:,} vertices"]["seconds"]) for n in size.vertices]
     an_epoch = size.n_train / size.batch_size
-    rois = sum(np.interp(ROIS, size.vertices, measured)) * 2
-    pooled = 2 * POOLED * np.interp(np.mean(ROIS), size.vertices, measured)
-    return float(SUBJECTS * (rois + pooled) * size.epochs * an_epoch / 3600)
+    n_steps = {
+        n: times * an_epoch for n, times in sum(subject_epochs().values(), Counter()).items()
+    }
+    return sum(times * between(n, size.vertices, steps) for n, times in n_steps.items()) / 3600
 
 
 def _scoring_hours(size: Size, scoring: dict[str, Seconds], pick: Pick, *, transfer: bool) -> float:
@@ -173,23 +189,34 @@ def _scoring_hours(size: Size, scoring: dict[str, Seconds], pick: Pick, *, trans
     a_backbone = sum(pick(scoring[name]) for name in fixed)
 
     def ridge(n_vertices: float) -> float:
-        return sum(
-            float(
-                np.interp(
-                    n_vertices,
-                    size.vertices,
-                    [pick(scoring[f"{one}: ridge, {n:,} vertices"]) for n in size.vertices],
-                )
-            )
-            for one in ("nested", "paper")
-        )
+        sizes = (*size.vertices, size.all_vertices)
+        measured = [
+            [pick(scoring[f"{one}: ridge, {n:,} vertices"]) for n in sizes] for one in PROTOCOLS
+        ]
+        return sum(between(n_vertices, sizes, one) for one in measured)
 
-    of_subject = sum(a_backbone + ridge(n) for n in ROIS)
+    of_roi = a_backbone + fmean(map(ridge, ROIS))
+    counts = scorings()
     if transfer:
-        return SUBJECTS * (SUBJECTS - 1) * of_subject / 3600
-    pooled = 2 * POOLED * (a_backbone + ridge(float(np.mean(ROIS))))
-    every = [pick(scoring[f"{one}: ridge, {size.all_vertices:,} vertices"]) for one in PROTOCOLS]
-    return SUBJECTS * (2 * of_subject + pooled + a_backbone + sum(every)) / 3600
+        return counts["transfer"] * of_roi / 3600
+    pooled = counts["of pooled models"] * (a_backbone + ridge(fmean(ROIS)))
+    untuned = SUBJECTS * (a_backbone + ridge(size.all_vertices))
+    return ((counts["of own ROIs"] - SUBJECTS) * of_roi + pooled + untuned) / 3600
+
+
+def _host_hours(seconds: Seconds, pick: Pick) -> float:
+    """Sum the loads of backbones, during which the GPU waits."""
+    n_loads = METHODS * (SUBJECTS * len(ROIS) + POOLED) + scorings()["transfer"]
+    return n_loads * pick(seconds) / 3600
+
+
+def loads(size: Size, home: Path) -> Seconds:
+    """Measure loading a backbone from a file of weights."""
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        file = Path(folder) / "weights.pt"
+        torch.save(backbones.build(size.backbone).state_dict(), file)
+        backbone = Backbone(size.backbone, weights_name(file))
+        return repeated(lambda: backbones.load(backbone, file), 1, torch.device("cpu"))
 
 
 PROTOCOLS: Final = ("nested", "paper")
@@ -237,14 +264,20 @@ def main() -> None:
     for name, seconds in scoring.items():
         middle = statistics.median(seconds)
         log(f"{name}: {middle:.2f} s ({min(seconds):.2f} to {max(seconds):.2f})")
-    project(size, finetuning, scoring)
+    loading = loads(size, Path())
+    project(size, finetuning, scoring, loading)
     load = gpu_sharing.Load(size.backbone, size.image_size, min(256, size.batch_size))
     trials_per_gpu = gpu_sharing.measure(load, size.trials_per_gpu, device, 1)
     for name, rates in trials_per_gpu.items():
         log(f"packed, batches of {load.batch_size}: {name}: {rates[0]:,.0f} images/s")
     if options.json:
         content = {"size": asdict(size), "ceilings": asdict(ceilings), "fast": fast}
-        content |= {"finetuning": finetuning, "scoring": scoring, "gpu_sharing": trials_per_gpu}
+        content |= {
+            "finetuning": finetuning,
+            "scoring": scoring,
+            "gpu_sharing": trials_per_gpu,
+            "loading": loading,
+        }
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,11 +1,210 @@
-"""Sizes of the paper's programme: what is fine-tuned, and what is scored."""
+"""The paper's programme: its sizes, and a model of its GPU-hours on one H200.
 
+python -m benchmarks.programme
+
+The floor counts operations at the card's peak rates. "attainable" and "today" are sums of times
+that ``make gpu-check`` measured (docs/performance.md): attainable with ``--precision bfloat16`` and
+the fastest measured step of everything, today with the defaults. What is assumed is marked.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Final
+
+import numpy as np
+
+from trainables.spec import LARGEST_ROI, Contrastive, Pooled, Regression
 
 ROIS: Final = (*[600] * 30, *[1500] * 7, *[5741] * 2)
 """Numbers of vertices of a subject's 39 ROIs, 40,000 in all, as in NSD."""
 SUBJECTS: Final = 8
 POOLED: Final = 43 * 2
-"""Pooled models of eight subjects, half contrastive and half regression."""
+"""ROIs of all eight subjects together; each has two models, of mean and of constant width."""
 VERTICES: Final = 39548
 """Vertices per subject that an untuned backbone is scored on."""
+METHODS: Final = 2
+"""Backbones of each ROI: contrastive and regression, all transferred; and the two pooled ones."""
+IMAGES, TRAIN, TEST, COMPONENTS = 9841, 8364, 1477, 1000
+FOLD, PAPER_FOLD = TRAIN - TRAIN // 5, TEST - TEST // 5
+FEATURES: Final = (46656, 32448, 64896, 43264, 9216, 4096, 4096)
+"""Features of AlexNet's layers; those of ``classifier.6`` are decomposed in feature space."""
+HALF, SINGLE, DOUBLE, MEMORY = 747e12, 50e12, 61e12, 4.2e12
+"""Peak rates of the H200: operations per second in bfloat16, float32, float64; bytes per second."""
+CONVOLUTIONS, PRODUCTS = 0.656e9, 0.0586e9
+"""Multiply-adds of AlexNet for one image, in convolutions and in fully connected layers."""
+ACTIVATIONS, PARAMETERS = 0.63e6, 61.1e6
+"""Numbers that AlexNet's layers make of an image, and its weights."""
+STEPS: Final = {"attainable": (39610, 33880), "today": (27460, 24470)}
+"""Images per second of a training step, measured with 600 and 5,741 vertices."""
+WHOLE_PATH: Final = 18250 / 18500
+"""Rate of the whole training path, relative to its steps."""
+HOURS: Final = 3600.0
+"""Seconds of an hour."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A part of the programme: how often it runs, and its seconds each time."""
+
+    name: str
+    times: float
+    floor: float
+    attainable: float
+    today: float
+    assumed: str = ""
+
+    @property
+    def seconds(self) -> tuple[float, float, float]:
+        """Return the seconds of all times: floor, attainable, today."""
+        n = self.times
+        return n * self.floor, n * self.attainable, n * self.today
+
+
+def equivalent(hidden: float) -> float:
+    """Return the number of vertices of an ROI whose own head has a width."""
+    return hidden / Contrastive().hidden_ratio
+
+
+def subject_epochs() -> dict[str, Counter[float]]:
+    """Count passes over a subject's training images, by the vertices that give the head's width."""
+    of_rois = Counter({float(n): SUBJECTS * ROIS.count(n) for n in set(ROIS)})
+    epochs = {"contrastive": Contrastive().epochs, "regression": Regression().epochs}
+    found = {
+        name: Counter({n: times * count for n, count in of_rois.items()})
+        for name, times in epochs.items()
+    }
+    each = POOLED * SUBJECTS * Pooled().epochs
+    found["pooled-avg"] = Counter({equivalent(fmean(ROIS)): each})
+    found["pooled-const"] = Counter({equivalent(LARGEST_ROI): each})
+    return found
+
+
+def scorings() -> dict[str, int]:
+    """Count how often a backbone is scored on a subject under both protocols."""
+    own = METHODS * SUBJECTS * len(ROIS)
+    return {
+        "of own ROIs": own + SUBJECTS,
+        "of pooled models": POOLED * METHODS * SUBJECTS,
+        "transfer": own * (SUBJECTS - 1),
+    }
+
+
+def between(n_vertices: float, sizes: tuple[int, ...], seconds: list[float]) -> float:
+    """Interpolate times that were measured at some sizes; beyond the largest, extrapolate."""
+    if n_vertices <= sizes[-1] or len(sizes) < 2:
+        return float(np.interp(n_vertices, sizes, seconds))
+    slope = (seconds[-1] - seconds[-2]) / (sizes[-1] - sizes[-2])
+    return seconds[-1] + max(slope, 0.0) * (n_vertices - sizes[-1])
+
+
+def tuning() -> Iterator[Row]:
+    """Yield the fine-tunings, in passes over a subject's training images."""
+    for name, counts in subject_epochs().items():
+        n = sum(counts.values())
+        rates = {
+            kind: sum(
+                count * TRAIN * between(v, (600, 5741), [1 / rate for rate in measured])
+                for v, count in counts.items()
+            )
+            / n
+            / WHOLE_PATH
+            for kind, measured in STEPS.items()
+        }
+        floor = sum(count * _epoch_floor(v) for v, count in counts.items()) / n
+        yield Row(f"{name}: epochs", n, floor, rates["attainable"], rates["today"])
+
+
+def _epoch_floor(n_vertices: float) -> float:
+    hidden, embedding = 0.8 * n_vertices, 0.2 * n_vertices
+    head = 1000 * hidden + n_vertices * hidden + 2 * (2 * hidden**2 + hidden * embedding)
+    image = 6 * (CONVOLUTIONS + PRODUCTS + head) / HALF + 4 * 2 * ACTIVATIONS / MEMORY
+    return TRAIN * image + -(-TRAIN // 1024) * 28 * PARAMETERS / MEMORY
+
+
+def scoring() -> list[Row]:
+    """Return the steps of scoring one backbone on one subject under ``nested`` and ``paper``."""
+    gram = IMAGES**2 * sum(FEATURES)
+    n_folds = 5 * len(FEATURES)
+    ridge = 40 * 2 * COMPONENTS * fmean(ROIS) * (TRAIN + 9 * COMPONENTS)
+    refit = 0.12 * (TRAIN / FOLD) ** 2
+    grams, ridges = 0.17 * sum(FEATURES) / 64896, 80 * 0.007
+    steps = [
+        Row("features", 1, IMAGES * 2 * (CONVOLUTIONS + PRODUCTS) / SINGLE, 0.4, 0.4),
+        Row("Gram matrices", 1, gram / DOUBLE, grams, grams),
+        Row("components, folds of nested", n_folds, _components(FOLD), 0.089, 0.12, PROTOTYPE),
+        Row("components, refits", len(FEATURES), _components(TRAIN), refit, refit, SCALED),
+        Row("components, folds of paper", n_folds, 10 * PAPER_FOLD**3 / DOUBLE, 0.014, 0.014),
+        Row("components of classifier.6", 11, 10 * COMPONENTS**3 / DOUBLE, 0.011, 0.011),
+        Row("ridge and r", 1, ridge / SINGLE, ridges, ridges),
+    ]
+    rest = MEASURED_SCORING - sum(one.seconds[2] for one in steps)
+    return [*steps, Row("the rest of a measured trial", 1, 0, 0, rest, "attainable: nothing")]
+
+
+PROTOTYPE: Final = "attainable: a prototype's; the path in use has not run on a GPU"
+SCALED: Final = "from a fold's by the square of its rows"
+MEASURED_SCORING: Final = 11.1
+"""Seconds of a whole measured trial without reading, of which the steps explain a part."""
+
+
+def _components(n: int) -> float:
+    dims = 2816
+    lanczos = (2 * n**2 * dims + 4 * n * dims**2 + 2 * n * dims * 1064) / SINGLE
+    return lanczos + (2 * n**2 * 1064 + 4 * n * 1064**2) / DOUBLE
+
+
+def host() -> list[Row]:
+    """Return what the GPU waits for."""
+    n_trained = METHODS * SUBJECTS * len(ROIS) + POOLED * METHODS
+    n_loads = n_trained + scorings()["transfer"]
+    return [
+        Row("load a backbone", n_loads, 0, 0.14, 0.14, "CPU time of another machine"),
+        Row("build a model", n_trained, 0, 0.013, 0.013),
+        Row("copy weights for the checkpoint", n_trained, 0, 0.2, 0.2, "by size, of 0.55 s"),
+        Row("read a subject", 100, 0, 1.6, 1.6, "how often"),
+    ]
+
+
+def table(rows: Iterable[Row], unit: float) -> tuple[float, float, float]:
+    """Print rows and their sum in a unit of seconds; return the sum in seconds."""
+    total = (0.0, 0.0, 0.0)
+    for row in rows:
+        total = added(total, row.seconds)
+        note = f"  ({row.assumed})" if row.assumed else ""
+        print(f"  {row.name:32} {row.times:9,.0f} {columns(row.seconds, unit)}{note}")
+    print(f"  {'sum':42} {columns(total, unit)}")
+    return total
+
+
+def added(*sums: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Add sums by column."""
+    floor, attainable, today = (sum(column) for column in zip(*sums, strict=True))
+    return floor, attainable, today
+
+
+def columns(seconds: tuple[float, float, float], unit: float) -> str:
+    """Format floor, attainable and today in a unit of seconds."""
+    return " ".join(f"{one / unit:7.2f}" for one in seconds)
+
+
+def main() -> None:
+    """Print the hours of each part, and of the programme with and without transfer."""
+    print(f"{'':34} {'times':>9} {'floor':>7} {'attain.':>7} {'today':>7}")
+    print("scoring a backbone on a subject once, in seconds")
+    once = table(scoring(), 1.0)
+    print("fine-tuning, passes over a subject's training images, in GPU-hours")
+    tuned = table(tuning(), HOURS)
+    print("scoring, in GPU-hours")
+    scored = [Row(name, n, *once) for name, n in scorings().items()]
+    all_scores = table(scored, HOURS)
+    print("the host, in GPU-hours")
+    waited = table(host(), HOURS)
+    core = added(tuned, waited, *(one.seconds for one in scored if one.name != "transfer"))
+    print(f"{'programme without transfer':44} {columns(core, HOURS)}")
+    print(f"{'programme':44} {columns(added(tuned, waited, all_scores), HOURS)}")
+
+
+if __name__ == "__main__":
+    main()

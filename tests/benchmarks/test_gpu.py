@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_check, gpu_sharing
+from benchmarks import gpu, gpu_check, gpu_sharing, programme
 from benchmarks.gpu_variants import DEFAULT, HALF, Size
 
 CPU = torch.device("cpu")
-TINY = Size("narrow-alexnet", 64, 60, 40, 16, 1, (10, 20), 30, (1,), 20)
+TINY = Size("narrow-alexnet", 64, 60, 40, 16, (10, 20), 30, (1,), 20)
 LAYERS = ("features.2", "features.12", "classifier.5")
 ABSENT = ("ray", "mlflow", "nilearn", "rich", "optuna", "simpy", "himalaya", "yaml")
 
@@ -61,7 +61,7 @@ def test_every_step_is_measured(monkeypatch, tmp_path, capsys) -> None:
     assert len(finetuning) == 7 + 2  # a graph is a GPU's
     scoring = gpu.steps_of_scoring(TINY, CPU, tmp_path)
     assert all(seconds > 0 for runs in scoring.values() for seconds in runs)
-    gpu.project(TINY, finetuning, scoring)
+    gpu.project(TINY, finetuning, scoring, gpu.loads(TINY, tmp_path))
     assert capsys.readouterr().out.count("GPU-hours") == 2
 
 
@@ -73,7 +73,10 @@ def test_a_variant_that_does_not_run_is_reported_and_left_out(monkeypatch, capsy
 
     monkeypatch.setattr(gpu.Stepper, "step", fail)
     assert gpu.steps_of_finetuning(TINY, CPU) == {}
-    assert "TF32 convolutions, 10 vertices: not run (no kernel)" in capsys.readouterr().out
+    assert (
+        "TF32 products too, channels last, 10 vertices: not run (no kernel)"
+        in capsys.readouterr().out
+    )
 
 
 def test_the_programme_is_summed_over_all_its_models(capsys) -> None:
@@ -85,19 +88,44 @@ def test_the_programme_is_summed_over_all_its_models(capsys) -> None:
         scoring[f"{protocol}: factorisation"] = [3.0]
         for n in (*size.vertices, size.all_vertices):
             scoring[f"{protocol}: ridge, {n:,} vertices"] = [0.0]
-    gpu.project(size, finetuning, scoring)
-    # Epochs of subjects: 312 ROIs twice, 86 ROIs of eight subjects twice.
-    epochs = 30 * 8364 / 1024 * (312 * 2 + 86 * 2 * 8)
+    gpu.project(size, finetuning, scoring, [0.5])
+    # Epochs of subjects: 312 ROIs by two objectives, 86 ROIs of eight subjects by two heads.
+    epochs = 8364 / 1024 * (312 * (30 + 75) + 86 * 2 * 8 * 30)
     low, high = (epochs * seconds / 3600 for seconds in (0.1, 0.2))
     # Nine seconds for every backbone on every subject.
     scores = 9.0 * (312 * 2 + 86 * 2 * 8 + 8) / 3600
-    transfer = 9.0 * 312 * 7 / 3600
+    transfer = 9.0 * 312 * 2 * 7 / 3600
+    # Each training and each transfer loads a backbone.
+    loading = 0.5 * (312 * 2 + 86 * 2 + 312 * 2 * 7) / 3600
+    scores_and_loads = scores + transfer + loading
     expected = (
-        f"{low + scores + transfer:.2f} to {high + scores + transfer:.2f} GPU-hours "
+        f"{low + scores_and_loads:.2f} to {high + scores_and_loads:.2f} GPU-hours "
         f"(finetuning {low:.2f} to {high:.2f}, scoring {scores:.2f} to {scores:.2f}, "
-        f"transfer {transfer:.2f} to {transfer:.2f})"
+        f"transfer {transfer:.2f} to {transfer:.2f}, loading {loading:.2f} to {loading:.2f})"
     )
     assert expected in capsys.readouterr().out
+
+
+def test_heads_wider_than_those_measured_take_longer() -> None:
+    assert programme.between(300, (100, 500), [1.0, 2.0]) == 1.5
+    assert programme.between(900, (100, 500), [1.0, 2.0]) == 3.0
+    assert programme.between(900, (100, 500), [2.0, 1.0]) == 1.0  # noise of a measurement
+    of_constant = programme.subject_epochs()["pooled-const"]
+    assert list(of_constant) == [pytest.approx(5741 / 0.8)]
+
+
+def test_the_model_of_the_programme_lists_what_takes_its_time(capsys) -> None:
+    for row in (*programme.tuning(), *programme.scoring(), *programme.host()):
+        floor, attainable, today = row.seconds
+        assert 0 <= floor <= today, row.name
+        assert attainable <= today, row.name
+    assert programme.added(*(row.seconds for row in programme.scoring()))[2] == pytest.approx(11.1)
+    assert {row.name: row.times for row in programme.host()}["load a backbone"] == 796 + 4368
+    programme.main()
+    lines = capsys.readouterr().out.splitlines()
+    core, whole = (list(map(float, line.split()[-3:])) for line in lines[-2:])
+    assert core < whole
+    assert core == sorted(core)
 
 
 @pytest.mark.slow
