@@ -24,7 +24,7 @@ from trainables.data.verification import read_vertex_table
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 
-MESHES: Final = ("fsaverage", "fslr", "native_vertex")
+PLACES: Final = ("fsaverage", "fslr", "native_vertex", "voxel_i", "voxel_j", "voxel_k")
 """Columns of vertices that have their places on meshes."""
 
 
@@ -60,8 +60,8 @@ def vertex_scores(
 
     Arguments as of :func:`scores`. Columns: method (with what differs between its settings),
     dataset, subject, hemisphere, roi (``all``: every vertex), layer, vertex (a column of the
-    responses), fsaverage, fslr and native_vertex (its vertices of these meshes; missing without
-    one), r, n_seeds.
+    responses), fsaverage, fslr and native_vertex (its vertices of these meshes), voxel_i, voxel_j
+    and voxel_k (its place in a volume; all of these are missing without one), r, n_seeds.
     """
     runs, shards = _places(out, data)
     kept, _ = one_model_per_roi(_read(runs, protocol, where))
@@ -118,14 +118,14 @@ def _read(runs: RunDirectory, protocol: str, where: Sequence[str]) -> ScoreTable
 
 def _vertices(data: DataDirectory, rows: pd.DataFrame) -> pd.DataFrame:
     """Read the place of each subject's vertices on meshes, of the subjects in the rows."""
-    columns = ["hemisphere", "vertex", *MESHES]
+    columns = ["hemisphere", "vertex", *PLACES]
     parts = []
     for dataset, subject in rows[["dataset", "subject"]].drop_duplicates().to_numpy().tolist():
         shard = data.shard(f"{dataset}-{subject}")
         if vertices_file(shard).exists():
             frame = read_vertex_table(shard).to_pandas().reindex(columns=columns)
-            frame = frame.astype(dict.fromkeys(MESHES, "Int32"))
+            frame = frame.astype(dict.fromkeys(PLACES, "Int32"))
             parts.append(frame.assign(dataset=dataset, subject=subject))
     empty = pd.DataFrame(columns=[*columns, "dataset", "subject"])
     found = pd.concat(parts) if parts else empty
-    return found.astype({"vertex": "int32", **dict.fromkeys(MESHES, "Int32")})
+    return found.astype({"vertex": "int32", **dict.fromkeys(PLACES, "Int32")})

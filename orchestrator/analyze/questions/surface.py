@@ -60,7 +60,8 @@ def make(inputs: Inputs) -> pa.Table:
             f"{inputs.data} has no scored subject with fsaverage vertices, which data on other "
             "meshes (fsLR, as NOD and MOSAIC; the subject's own surface) or in volumes lack",
             "give --data the directory that the sweep ran on, if it was another; "
-            "orchestrator.api.surface_image draws scores on surfaces of fsLR or of the subject",
+            "orchestrator.api has surface_image for surfaces of fsLR or of the subject, and "
+            "volume_image",
         )
     rows = pd.concat(parts, ignore_index=True)
     rows["depth"] = rows["layer"].map(_depths(inputs))
