@@ -276,7 +276,7 @@ def main() -> None:
             "finetuning": finetuning,
             "scoring": scoring,
             "gpu_sharing": trials_per_gpu,
-            "loading": loading,
+            "loading": {"seconds": loading},
         }
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
