@@ -76,14 +76,8 @@ def test_only_kept_trials_change_the_manifest(kept) -> None:
     assert len(row_files(rows)) == len(row_files(rows, "trials")) == 1
 
 
-def test_dropped_vertices_are_counted(released, tmp_path, capsys) -> None:
-    prepare(released, tmp_path / "scratch", repeats="rows")
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "3 vertices have no data in some session, and are dropped, since single" in printed
-
-
 def test_the_split_of_the_challenge_keeps_trials_of_its_training_sessions(
-    released, tmp_path
+    released, tmp_path, capsys
 ) -> None:
     subject = prepare(released, tmp_path / "scratch", repeats="rows", split="algonauts")
     write(subject, tmp_path / "data", "algonauts")
@@ -93,3 +87,5 @@ def test_the_split_of_the_challenge_keeps_trials_of_its_training_sessions(
     for row in read.train_rows:
         assert read.n_trials[row] == np.sum(early == int(subject.stimuli[row][4:]))
     assert len(read_trials(shard, "lh", np.arange(1)).images) == len(early)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "3 vertices have no data in some session, and are dropped, since single" in printed
