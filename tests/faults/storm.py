@@ -192,13 +192,16 @@ def schedule(n: int, seed: int) -> list[Fault]:
 
 
 def one_of_each_layer() -> list[Fault]:
-    """List a fault of a worker, the queue, the node and the command: what CI affords."""
+    """List a fault of a worker, the queue, the node and the command: what CI affords.
+
+    Those that end Ray come first: its agents take a minute to end, in which the others happen.
+    """
     names = (
+        "raylet killed",
+        "everything killed",
         "worker killed",
         "worker stuck",
         "queue killed",
-        "raylet killed",
-        "everything killed",
     )
     by_name = {fault.name: fault for fault in FAULTS}
     return [by_name[name] for name in names]

@@ -63,7 +63,7 @@ def test_a_dry_run_of_the_demonstration_s_space_on_other_data_makes_no_demonstra
     write_weights(home / "narrow.safetensors")
     before = contents(home)
     assert sweep.main(command("--dry-run", space="demo", weights="narrow.safetensors")) == 0
-    assert "8 trials" in capsys.readouterr().out
+    assert "9 trials" in capsys.readouterr().out
     assert contents(home) == before
 
 

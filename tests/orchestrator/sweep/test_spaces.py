@@ -30,7 +30,7 @@ from trainables.spec import (
 TRIALS_OF_SPACE = {
     "controls": 2 * 2 + 5 * 96,
     "controls_demo": 12,
-    "demo": 17,
+    "demo": 19,
     "paper": 194,
     "pooled": 194,
     "pooled_interleaved": 194,
@@ -48,7 +48,7 @@ SEARCHES = {
 """ROIs of each search on ALL_ROIS."""
 
 FROZEN = {
-    "demo": ("791370c4", "b396da13"),
+    "demo": ("be2f153a", "ed3398f1"),
     "paper": ("4a0a1ba6", "27fc4e50"),
     "pooled": ("05bc0094", "1925852d"),
     "pooled_interleaved": ("adbce089", "da075ac0"),

@@ -17,7 +17,7 @@ from trainables.spec import Backbone
 NAME = "narrow-alexnet"
 SIZE = 64
 LAYERS = ("features.5", "classifier.5")
-N_FEATURES = 192 * 3 * 3 + 512
+N_FEATURES = 96 * 3 * 3 + 256
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, name, content) -> None:
 
 def test_a_wrong_shape_is_reported_with_both_shapes(tmp_path, state) -> None:
     state["classifier.6.bias"] = torch.zeros(10)
-    state["classifier.6.weight"] = torch.zeros(10, 512)
+    state["classifier.6.weight"] = torch.zeros(10, 256)
     path = save(tmp_path / "w.safetensors", state)
     with pytest.raises(
         ValueError,
@@ -127,9 +127,9 @@ def test_a_wrong_shape_is_reported_with_both_shapes(tmp_path, state) -> None:
 def test_a_missing_and_an_extra_entry_are_reported(tmp_path, state) -> None:
     del state["features.0.bias"]
     path = save(tmp_path / "missing.safetensors", state)
-    with pytest.raises(ValueError, match=r"'features.0.bias': expected \(64,\), found nothing"):
+    with pytest.raises(ValueError, match=r"'features.0.bias': expected \(32,\), found nothing"):
         load_file(path)
-    state["features.0.bias"] = torch.zeros(64)
+    state["features.0.bias"] = torch.zeros(32)
     state["a.new.one"] = torch.zeros(3)
     path = save(tmp_path / "extra.safetensors", state)
     with pytest.raises(ValueError, match=r"'a.new.one': expected nothing, found \(3,\)"):
@@ -220,6 +220,26 @@ def test_the_narrow_backbone_has_every_layer_of_alexnet(network) -> None:
         activations = layer_extractor(network, ALEXNET_LAYERS)(torch.zeros(1, 3, 64, 64))
     assert tuple(activations) == ALEXNET_LAYERS
     assert activations["classifier.6"].shape == (1, 1000)
+
+
+def test_the_narrow_backbone_has_alexnet_s_convolutions_with_half_their_channels(network) -> None:
+    with torch.device("meta"):
+        wide = build("alexnet")
+
+    def geometry(one: nn.Module) -> list[tuple[object, ...]]:
+        return [
+            (part.kernel_size, part.stride, part.padding)
+            for part in one.features
+            if isinstance(part, nn.Conv2d | nn.MaxPool2d)
+        ]
+
+    def channels(one: nn.Module) -> list[int]:
+        return [part.out_channels for part in one.features if isinstance(part, nn.Conv2d)]
+
+    assert [type(part) for part in network.features] == [type(part) for part in wide.features]
+    assert geometry(network) == geometry(wide)
+    assert [2 * n for n in channels(network)] == channels(wide)
+    assert {parameter.device.type for parameter in network.parameters()} == {"cpu"}
 
 
 def test_alexnet_s_layers_have_the_paper_s_sizes() -> None:

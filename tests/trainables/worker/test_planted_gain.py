@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pytest
 import torch
-from torch import nn
 
 from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
 from orchestrator.ingest.simulate.pretrained_weights import PretrainingSettings, make_weights
@@ -20,15 +19,13 @@ from tests.builders.listeners import Quiet
 from tests.trainables.worker.test_controls import ingest
 from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import list_rois
-from trainables.models import backbones
-from trainables.models.backbones import narrow_alexnet
 from trainables.models.weights_name import weights_name
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Backbone, Contrastive, Encoding, Trial, Untuned
 from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
-PRETRAINING = PretrainingSettings("half-alexnet", n_test=100)
+PRETRAINING = PretrainingSettings(n_test=100)
 TUNED = Contrastive(learning_rate=1e-3, batch_size=64, epochs=8)
 ENCODING = Encoding(layers=("features.2", "features.5", "features.9", "features.12"), n_folds=3)
 N_IMAGES = 900
@@ -42,32 +39,9 @@ EQUAL = 0.03
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def half_alexnet() -> nn.Module:
-    """Build AlexNet with half its channels and narrow fully connected layers: a quarter's work."""
-    channels, kernels = (3, 32, 96, 192, 128, 128), ((11, 4, 2), (5, 1, 2), *((3, 1, 1),) * 3)
-    features: list[nn.Module] = []
-    for number, (kernel, stride, padding) in enumerate(kernels):
-        n_in, n_out = channels[number : number + 2]
-        features += [nn.Conv2d(n_in, n_out, kernel, stride, padding), nn.ReLU(inplace=True)]
-        if number in (0, 1, 4):
-            features.append(nn.MaxPool2d(3, 2))
-    network = narrow_alexnet(width=256)
-    network.features = nn.Sequential(*features)
-    network.classifier[1] = nn.Linear(4 * channels[-1], 256)
-    return network
-
-
-@pytest.fixture
-def known_backbone() -> Iterator[None]:
-    """Know the backbone by its name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backbones.OWN_ARCHITECTURES, "half-alexnet", half_alexnet)
-        yield
-
-
 def trials(home: Path, seed: int) -> Iterator[Trial]:
     """Yield trials of V1v and hV4: untuned and contrastive, and of hV4 the permuted control."""
-    backbone = Backbone("half-alexnet", weights_name(home / "weights.safetensors"))
+    backbone = Backbone("narrow-alexnet", weights_name(home / "weights.safetensors"))
     for roi in list_rois(DataDirectory(home / "data")):
         if roi.hemisphere == "lh" and roi.name in ("V1v", "hV4"):
             tuned = Trial(TUNED, (roi,), backbone, ENCODING, seed=seed)
@@ -94,7 +68,7 @@ def mean_scores(home: Path, subject: int, seed: int) -> dict[str, float]:
 
 
 def test_tuning_gains_where_planted_and_neither_elsewhere_nor_on_permuted_responses(
-    known_backbone: None, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     r = mean_scores(tmp_path, subject=1, seed=0)
     assert r["contrastive hV4"] - r["untuned hV4"] > GAIN, r
