@@ -40,6 +40,7 @@ from orchestrator.predict.parts import Parts, make_plan
 from orchestrator.predict.passes import LocalPass, Pass
 from orchestrator.predict.sources import open_source
 from trainables.data.shards import TRAIN
+from trainables.spec.interpolation import Resizing
 from trainables.worker.score_subject import FEATURE_BATCH
 
 LAYERS: Final = {"alexnet": "classifier.5", "resnet50": "flatten", "narrow-alexnet": "classifier.5"}
@@ -161,7 +162,7 @@ def read_batches(images: Path, step: int) -> list[tuple[Tensor, range]]:
     source = open_source(images)
     n_images = len(source.names)
     rows = [range(k, min(k + step, n_images)) for k in range(0, n_images, step)]
-    return [(task.read().pixels, task.rows) for task in source.tasks(rows, SIZE)]
+    return [(task.read().pixels, task.rows) for task in source.tasks(rows, Resizing(SIZE))]
 
 
 def reading_cost(images: Path) -> Cost:

@@ -12,11 +12,29 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from orchestrator.cli.app import new_app, run_app
-from orchestrator.cli.arguments import Flag, PositiveInteger
+from orchestrator.cli.arguments import Flag, PositiveInteger, data_directory, read_with
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.process import leave
+from trainables.data.data_directory import DataDirectory
 
 app: Final = new_app("backbones")
+
+ImageSize = Annotated[
+    PositiveInteger,
+    Parameter(
+        metavar="PIXELS",
+        show_default="the size that the weights were trained with",
+        help="Height and width of the data's images.",
+    ),
+]
+Data = Annotated[
+    DataDirectory,
+    read_with(data_directory, "DATA"),
+    Parameter(
+        help="Say which images of ingested shards the network is given: their directory, a local "
+        "one, or s3://BUCKET/PREFIX."
+    ),
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,18 +53,12 @@ def backbones(
     like: Annotated[
         str | None, Parameter(metavar="TEXT", help="List the networks with this text in the name.")
     ] = None,
-    image_size: Annotated[
-        PositiveInteger | None,
-        Parameter(
-            metavar="PIXELS",
-            show_default="the size that the weights were trained with",
-            help="Height and width of the data's images.",
-        ),
-    ] = None,
+    image_size: ImageSize | None = None,
     n_images: Annotated[
         PositiveInteger | None,
         Parameter(help="Measure, on a few batches, what an epoch of so many images costs here."),
     ] = None,
+    data: Data | None = None,
     all_layers: Annotated[
         Flag, Parameter(help="List every module, not only those that the network is made of.")
     ] = False,
@@ -56,8 +68,8 @@ def backbones(
     The suggested layers are the ends of ten blocks, evenly over the depth of the network; nothing
     is downloaded.
     """
-    if name is None and (image_size or n_images or all_layers):
-        raise InputError("--image-size, --n-images and --all-layers: expected a NAME")
+    if name is None and (image_size or n_images or all_layers or data):
+        raise InputError("--image-size, --n-images, --all-layers and --data: expected a NAME")
     if name is not None and like is not None:
         raise InputError("NAME and --like: expected one of the two; omit the other")
 
@@ -69,7 +81,7 @@ def backbones(
     if name is None:
         list_names(like, console)
     else:
-        describe(name, Wanted(image_size, n_images, all_layers), console)
+        describe(name, Wanted(image_size, n_images, all_layers, data), console)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,12 @@ from rich.console import Console
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.text import count, duration, new_table
 from orchestrator.cli.trust import remember
+from orchestrator.execution.image_sizes import chosen_for
+from trainables.data.data_directory import DataDirectory
+from trainables.data.shards import Manifest
 from trainables.models import backbones, timm_networks
 from trainables.models.backbone_facts import BackboneSize, size_of, with_pixels
+from trainables.models.image_choice import PublishedImages, pixels, published_images
 from trainables.models.layer_list import LayerShape, outline, shapes_of, suggest
 from trainables.models.own_networks import with_source
 from trainables.models.pass_times import measure_passes
@@ -32,6 +36,8 @@ class Wanted:
     n_images: int | None
     """Images of the epoch whose cost is measured; None: nothing is measured."""
     all_layers: bool
+    data: DataDirectory | None = None
+    """Ingested data: say which of its images the network is given."""
 
 
 def list_names(like: str | None, console: Console) -> None:
@@ -71,15 +77,16 @@ def describe(name: str, wanted: Wanted, console: Console) -> None:
     backbone = with_pixels(named)
     with torch.device("meta"):
         network = backbones.build_untrained(backbone)
-    config = backbones.data_config(backbone)
-    size = wanted.image_size or config.image_size or USUAL_SIZE
+    config = published_images(backbone)
+    size = wanted.image_size or (USUAL_SIZE if config is None else config.image_size)
     shapes = shapes_of(network, size, name)
     mean, std = (", ".join(f"{one:.4g}" for one in values) for values in backbone.scale)
     lines = [
         name,
         f"weights: {', '.join(_weights(name)) or 'none published; give --weights FILE'}",
         f"pixels: mean {mean}; deviation {std}",
-        f"trained with: {config}",
+        f"trained with: {config or 'images of which nothing is published'}",
+        *_given(backbone, config, wanted.data),
         _sizes(size_of(backbone, size), size),
         *(_cost(backbone, size, wanted.n_images) if wanted.n_images else ()),
     ]
@@ -87,6 +94,34 @@ def describe(name: str, wanted: Wanted, console: Console) -> None:
     lines.append(f"suggested: Encoding(layers={suggest(network, shapes)!r})")
     _print(console, lines)
     _show_layers([one for one in shapes if wanted.all_layers or one.name in units], size, console)
+
+
+def _given(
+    backbone: Backbone, config: PublishedImages | None, data: DataDirectory | None
+) -> list[str]:
+    """Say what becomes of an image before the network: by default, with a crop, and of some data.
+
+    Raises ValueError where no size that the data stores serves the network.
+    """
+    size = USUAL_SIZE if config is None else config.image_size
+    lines = [
+        f"given: the whole image, resized to {pixels(size)} without a crop (ingest --image-size "
+        f"{size})"
+    ]
+    if config is not None and config.resized_to > size:
+        lines.append(
+            f"with crop='config': the centre of {size} pixels of the image at {config.resized_to} "
+            f"(ingest --image-size {size},{config.resized_to})"
+        )
+    if data is not None:
+        for shard in data.shards():
+            manifest = Manifest.read(shard)
+            chosen = chosen_for(backbone, [manifest]).image_size_in(manifest.image_size)
+            lines.append(
+                f"of {shard.name}, which stores {', '.join(map(str, manifest.image_sizes))}: "
+                f"{pixels(chosen)} ({manifest.interpolation})"
+            )
+    return lines
 
 
 def _weights(name: str) -> list[str]:

@@ -41,7 +41,7 @@ model.vertices                            # one row per column: mesh vertex, r, 
 | layer | `{layer}`, reduced to {n_components} principal components at most |
 | readout | ridge regression, one alpha per vertex, chosen by protocol `{protocol}` |
 | fitted to | {fitted} |
-| images | resized to {size} x {size} pixels without a crop; see `config.json` |
+| images | resized to {size} x {size} pixels, {crop}; see `config.json` |
 | stored in | {stored} |
 
 ## Scores
@@ -94,6 +94,7 @@ def write_card(config: ModelConfig) -> str:
         protocol=config.score.protocol,
         fitted=_fitted(config),
         size=config.preprocessing.image_size,
+        crop=_crop(config.preprocessing.crop),
         stored=_stored(config),
         scores=_scores(config),
         split=config.split,
@@ -102,6 +103,10 @@ def write_card(config: ModelConfig) -> str:
         trial=config.trial.id,
         code=config.code,
     )
+
+
+def _crop(crop: int | None) -> str:
+    return "without a crop" if crop is None else f"then the centre of {crop} x {crop}"
 
 
 def _trust(backbone: Backbone) -> str:

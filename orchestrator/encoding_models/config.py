@@ -12,15 +12,18 @@ Shared files are hard links, so that every directory is complete. Nothing here i
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator
 
 from trainables.spec import Backbone, Protocol, Roi
 from trainables.spec.backbone import Channels
 from trainables.spec.evaluation import AnyWorkItem, method_on, training_of
-from trainables.spec.fields import Count, Flag, Int, Label, Number, Size, Text
+from trainables.spec.fields import Count, Flag, Int, Label, Number, Size, Text, one_of
+from trainables.spec.interpolation import BILINEAR, Interpolation, Resizing
 from trainables.spec.records import read_record, record
 from trainables.spec.values import require
 
@@ -35,17 +38,40 @@ TENSOR_FILES: Final = (BACKBONE, PCA, READOUT)
 Fit = Literal["train", "all"]
 ChosenBy = Literal["validation", "test"]
 
+_RESIZE: Final[Mapping[Interpolation, str]] = {
+    "bilinear": "bilinear, antialiased (Pillow)",
+    "bicubic": "bicubic, antialiased (Pillow)",
+}
+"""How images are resized, as the description says it."""
+
 
 @record
 class Preprocessing:
     """What happens to an image before the backbone."""
 
     image_size: Count
-    """Height and width in pixels; images are resized to it without a crop."""
+    """Height and width in pixels; whole images are resized to it."""
     mean: Channels
     """Per channel, of values from 0 to 1."""
     std: Channels
-    resize: Text = "bilinear, antialiased (Pillow)"
+    resize: Annotated[Text, AfterValidator(one_of(_RESIZE.values()))] = _RESIZE[BILINEAR]
+    crop: Count | None = None
+    """Height and width of the centre that the backbone is given; None: all of the image."""
+
+    @classmethod
+    def of(cls, backbone: Backbone, size_of_rows: int, interpolation: Interpolation) -> Self:
+        """Return what happens to a backbone's images, as the data stores them.
+
+        size_of_rows: pixels of the images of the data's rows.
+        """
+        size, (mean, std) = backbone.image_size_in(size_of_rows), backbone.scale
+        return cls(size, mean, std, _RESIZE[interpolation], backbone.crop_size)
+
+    @property
+    def resizing(self) -> Resizing:
+        """Return how whole images are resized."""
+        [interpolation] = [name for name, text in _RESIZE.items() if text == self.resize]
+        return Resizing(self.image_size, interpolation)
 
     @property
     def scale(self) -> tuple[Channels, Channels]:
@@ -203,11 +229,10 @@ class ModelDirectory:
         return training_of(self.config.trial).backbone
 
     @property
-    def backbone_key(self) -> tuple[str, str, tuple[Channels, Channels]]:
-        """Return what models that share a backbone have in common: weights, code and scale."""
-        config = self.config
-        digest = config.weights.sha256[BACKBONE]
-        return digest, self.backbone.architecture, config.preprocessing.scale
+    def backbone_key(self) -> tuple[str, str, Preprocessing]:
+        """Return what models that share a backbone have in common: weights, code and images."""
+        digest = self.config.weights.sha256[BACKBONE]
+        return digest, self.backbone.architecture, self.config.preprocessing
 
 
 def find_models(models: Path, *, trust_code: bool = False) -> list[ModelDirectory]:

@@ -44,7 +44,8 @@ class TensorFiles:
         if key not in self._backbones:
             path = model.path / BACKBONE
             built = backbones.build_untrained(model.backbone)
-            network = set_pixels(built, model.config.preprocessing.scale)
+            given = model.config.preprocessing
+            network = set_pixels(built, given.scale, given.crop)
             state = _read(path, digest)
             check_fit(state, network, f"{path}: does not fit {model.config.architecture}")
             network.load_state_dict(state)

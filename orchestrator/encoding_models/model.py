@@ -103,7 +103,7 @@ class EncodingModel(nn.Module, PyTorchModelHubMixin):
         integers from 0 to 255. Images of another size are resized, without a crop. Raises
         ValueError naming an image that can't be read.
         """
-        pixels = as_pixels(images, self.config.preprocessing.image_size)
+        pixels = as_pixels(images, self.config.preprocessing.resizing)
         with torch.no_grad():
             parts = [self(batch).cpu().numpy() for batch in torch.split(pixels, batch_size)]
         predicted: Responses = np.concatenate(parts)

@@ -15,8 +15,7 @@ def by_backbone(models: Iterable[ModelDirectory]) -> list[list[ModelDirectory]]:
     """Group models by the content and code of their backbone and what happens to its images."""
     groups: dict[tuple[object, ...], list[ModelDirectory]] = {}
     for model in models:
-        key = (*model.backbone_key, model.config.preprocessing)
-        groups.setdefault(key, []).append(model)
+        groups.setdefault(model.backbone_key, []).append(model)
     return list(groups.values())
 
 
@@ -30,7 +29,7 @@ class SharedBackbone:
     def __init__(self, models: Sequence[ModelDirectory], device: torch.device) -> None:
         files = TensorFiles()
         self.models = tuple(models)
-        self.image_size = models[0].config.preprocessing.image_size
+        self.resizing = models[0].config.preprocessing.resizing
         layers = list(dict.fromkeys(model.config.layer for model in models))
         self._reader = LayerReader(files.backbone(models[0]).to(device), layers)
         self._projections = {

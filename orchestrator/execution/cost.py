@@ -103,7 +103,7 @@ class Costs:
 
     def _estimate(self, trial: Trial) -> Estimate:
         manifests = [self.manifests[shard] for shard in trial.shards]
-        size = size_of(trial.backbone, manifests[0].image_size)
+        size = size_of(trial.backbone, trial.backbone.seen_size_in(manifests[0].image_size))
         head = head_weights(trial)
         # Training keeps weights, gradients and Adam's two moments; encoding, features and matrices.
         flops, training = 0.0, 4 * (size.parameter_bytes + 4 * head)
@@ -117,7 +117,7 @@ class Costs:
                 features = self._kept_features(trial, trial.encoding, manifest)
                 encoding = max(encoding, matrix_bytes(manifest.n_images) + features)
             flops += self._training_flops(trial, size, head, manifest)
-            held += manifest.n_images * 3 * manifest.image_size**2
+            held += manifest.n_images * 3 * trial.backbone.image_size_in(manifest.image_size) ** 2
             held += 4 * manifest.n_images * sum(manifest.n_vertices.values())
             held += _trial_bytes(trial, manifest)
         batch = min(getattr(trial.objective, "batch_size", 128), max(m.n_train for m in manifests))
@@ -129,7 +129,8 @@ class Costs:
 
     def _kept_features(self, trial: Trial, encoding: Encoding, manifest: Manifest) -> int:
         """Count the bytes of the features that stay in memory: all of them, or none."""
-        count = count_features(trial.backbone, encoding.layers, manifest.image_size)
+        image_size = trial.backbone.seen_size_in(manifest.image_size)
+        count = count_features(trial.backbone, encoding.layers, image_size)
         n_bytes = FEATURE_BYTES * manifest.n_images * count
         memory = self.host_memory
         is_kept = memory is None or n_bytes <= features_budget(memory, 0, on_gpu=False)

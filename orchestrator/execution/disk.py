@@ -89,7 +89,7 @@ def _copies(trial: Trial, keep: Keep) -> int:
 
 def _weight_bytes(trial: Trial, costs: Costs) -> int:
     """Count the bytes of the weights of a trial's backbone and head."""
-    image_size = costs.manifests[trial.shards[0]].image_size
+    image_size = trial.backbone.seen_size_in(costs.manifests[trial.shards[0]].image_size)
     backbone = size_of(trial.backbone, image_size).parameter_bytes
     return backbone + WEIGHT * head_weights(trial)
 

@@ -78,7 +78,7 @@ def check_backbones(trials: Sequence[Trial], weights: Path | None, costs: Costs)
             notes.append(note)
     sizes = {shard: manifest.image_size for shard, manifest in costs.manifests.items()}
     layers = {
-        (one.backbone, one.encoding.layers, sizes[shard])
+        (one.backbone, one.encoding.layers, one.backbone.seen_size_in(sizes[shard]))
         for one in trials
         if one.encoding is not None
         for shard in one.shards
@@ -86,7 +86,7 @@ def check_backbones(trials: Sequence[Trial], weights: Path | None, costs: Costs)
     for backbone, names, image_size in sorted(layers, key=str):
         count_features(backbone, names, image_size)
     tuned = {
-        (one.backbone, one.objective.tune, sizes[shard])
+        (one.backbone, one.objective.tune, one.backbone.seen_size_in(sizes[shard]))
         for one in trials
         if not isinstance(one.objective, Untuned)
         for shard in one.shards
@@ -134,8 +134,27 @@ def check_trials(work_items: Sequence[WorkItem], costs: Costs, *, on_cluster: bo
     refuse(
         problem
         for one in work_items
-        for problem in (*_image_problems(one, costs), *_memory_problems(one, costs, memory))
+        for problem in (
+            *_size_problems(one, costs),
+            *_image_problems(one, costs),
+            *_memory_problems(one, costs, memory),
+        )
     )
+
+
+def _size_problems(work_item: WorkItem, costs: Costs) -> Iterator[Problem]:
+    """Yield the subjects that lack images of the size that a backbone takes."""
+    size = work_item.backbone.image_size
+    for shard in work_item.shards:
+        stored = costs.manifests[shard].image_sizes
+        if size is not None and size not in stored:
+            sizes = ",".join(map(str, (*stored, size)))
+            yield (
+                f"the data lacks images of a size that backbones take (ingest again with "
+                f"--image-size {sizes})",
+                f"{work_item.backbone.architecture} takes {size} pixels, {shard} has "
+                f"{', '.join(map(str, stored))}",
+            )
 
 
 def _image_problems(work_item: WorkItem, costs: Costs) -> Iterator[Problem]:

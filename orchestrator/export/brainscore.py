@@ -157,6 +157,11 @@ def _describe(
             "the backbone, and Brain-Score reads modules; sweep with other layers"
         )
     trial = training_of(group[0].work_item)
+    if trial.backbone.crop is not None:
+        raise InputError(
+            f"--format brainscore: {group[0].work_item.id} crops its images, and Brain-Score shows "
+            "whole ones; sweep without crop"
+        )
     manifest = Manifest.read(data.shard(group[0].roi.shard))
     return Plugin(
         identifier=identifier,
@@ -164,7 +169,7 @@ def _describe(
         method=trial.method + (", simulated responses" if manifest.is_simulated else ""),
         layers=tuple(name for name in modules if name in wanted),
         region_layers=region_layers(group),
-        image_size=manifest.image_size,
+        image_size=trial.backbone.image_size_in(manifest.image_size),
         pixels=trial.backbone.scale,
         source=trial.backbone.source,
         visual_degrees=VISUAL_DEGREES.get(manifest.dataset, USUAL_DEGREES),

@@ -125,7 +125,7 @@ class Refitter:
         """
         work_item, roi = group[0].work_item, group[0].roi
         numerics = numerics_of(work_item)
-        subject = self._subjects.named({roi.shard: roi.data})[roi.shard]
+        subject = self._subjects.named({roi.shard: roi.data}, work_item.backbone)[roi.shard]
         network = load_backbone(self._sources, group[0]).to(self._sources.device)
         layers = list(dict.fromkeys(one.layer for one in group))
         with (

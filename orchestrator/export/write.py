@@ -145,8 +145,8 @@ class ModelWriter:
             fit=self._fit,
             n_fitted=model.n_fitted,
             n_trials=model.n_trials,
-            preprocessing=Preprocessing(
-                manifest.image_size, *training_of(chosen.work_item).backbone.scale
+            preprocessing=Preprocessing.of(
+                training_of(chosen.work_item).backbone, manifest.image_size, manifest.interpolation
             ),
             score=Score(
                 protocol=chosen.protocol,

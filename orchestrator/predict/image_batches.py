@@ -7,6 +7,8 @@ from typing import Final, Protocol, TypeVar
 
 from torch import Tensor
 
+from trainables.spec.interpolation import Resizing
+
 AHEAD: Final = 2
 """Batches that are read while the backbone computes one."""
 
@@ -55,15 +57,15 @@ class ImageSource(Protocol):
         """Lines on what is left out."""
         ...
 
-    def check_size(self, size: int) -> None:
-        """Raise InputError if the images can't be given as size x size pixels."""
+    def check_size(self, resizing: Resizing) -> None:
+        """Raise InputError if the images can't be given in a size."""
         ...
 
-    def batches(self, rows: Sequence[range], size: int) -> Iterator[ImageBatch]:
-        """Yield images of these rows as size x size pixels, one batch for each range."""
+    def batches(self, rows: Sequence[range], resizing: Resizing) -> Iterator[ImageBatch]:
+        """Yield images of these rows in a size, one batch for each range."""
         ...
 
-    def tasks(self, rows: Sequence[range], size: int) -> Sequence[ReadTask]:
+    def tasks(self, rows: Sequence[range], resizing: Resizing) -> Sequence[ReadTask]:
         """Return what reads the batches of :meth:`batches` in other processes."""
         ...
 

@@ -13,7 +13,7 @@ from orchestrator.ingest.progress import bar, progress_bars
 from orchestrator.predict.image_batches import ImageSource
 from orchestrator.predict.outputs import PredictedPart
 from orchestrator.predict.parts import Parts, Predicted
-from orchestrator.predict.passes import Group, Pass, PredictedBatch, image_size
+from orchestrator.predict.passes import Group, Pass, PredictedBatch, resizing_of
 from trainables.worker.score_subject import FEATURE_BATCH
 
 SHARE_FOR_MODELS: Final = 0.4
@@ -71,9 +71,9 @@ class Job:
         rounds: list[list[int]] = []
         used = 0.0
         for number, group in enumerate(self.groups):
-            size = image_size(group)
+            resizing = resizing_of(group)
             fits = used + _bytes(group) <= budget
-            if rounds and fits and image_size(self.groups[rounds[-1][0]]) == size:
+            if rounds and fits and resizing_of(self.groups[rounds[-1][0]]) == resizing:
                 rounds[-1].append(number)
                 used += _bytes(group)
             else:

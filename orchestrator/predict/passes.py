@@ -12,6 +12,7 @@ from orchestrator.encoding_models.shared_backbone import SharedBackbone
 from orchestrator.predict.image_batches import ImageBatch, ImageSource
 from orchestrator.predict.parts import Predicted
 from trainables.compute.device import device_name, free_bytes
+from trainables.spec.interpolation import Resizing
 
 Group = Sequence[ModelDirectory]
 """Models of one backbone."""
@@ -78,7 +79,7 @@ class LocalPass:
     ) -> Iterator[PredictedBatch]:
         """Yield the predictions of each range of rows, in order."""
         backbones = [SharedBackbone(group, self.device) for group in groups]
-        for batch in source.batches(rows, image_size(groups[0])):
+        for batch in source.batches(rows, resizing_of(groups[0])):
             yield predict_batch(backbones, batch)
 
 
@@ -91,6 +92,6 @@ def predict_batch(backbones: Sequence[SharedBackbone], batch: ImageBatch) -> Pre
     return PredictedBatch(batch.rows, predicted, batch.problems)
 
 
-def image_size(group: Group) -> int:
-    """Return the height and width of the images that a group's models take."""
-    return group[0].config.preprocessing.image_size
+def resizing_of(group: Group) -> Resizing:
+    """Return how the images that a group's models take are resized."""
+    return group[0].config.preprocessing.resizing

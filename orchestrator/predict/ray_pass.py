@@ -36,7 +36,7 @@ from orchestrator.predict.batch_rows import (
     rows_of,
 )
 from orchestrator.predict.image_batches import ImageSource, ReadTask
-from orchestrator.predict.passes import Group, PredictedBatch, image_size, predict_batch
+from orchestrator.predict.passes import Group, PredictedBatch, predict_batch, resizing_of
 from trainables.compute.device import free_bytes, use_threads
 from trainables.data.ray_data import import_ray_data
 
@@ -129,7 +129,7 @@ class RayPass:
 
         Raises ValueError with the first line that a task or an actor reports.
         """
-        tasks = source.tasks(rows, image_size(groups[0]))
+        tasks = source.tasks(rows, resizing_of(groups[0]))
         widths = [[model.config.roi.n_vertices for model in group] for group in groups]
         blocks: Iterator[pa.Table] = iter(
             _dataset(groups, tasks, self.actors).iter_batches(
@@ -202,7 +202,7 @@ class Predictor:
         if is_error(row):
             return row
         try:
-            batch = read_images_row(row, image_size(self._groups[0]))
+            batch = read_images_row(row, resizing_of(self._groups[0]).size)
             return predictions_row(predict_batch(self._backbones, batch))
         except (ValueError, OSError, torch.OutOfMemoryError) as error:
             return error_row(rows_of(row), error)

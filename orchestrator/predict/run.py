@@ -60,8 +60,8 @@ def predict(settings: PredictSettings, console: Console) -> dict[int, str]:
     models = find_models(settings.models, trust_code=settings.trust_code)
     require_trust(models)
     source = open_source(settings.images)
-    for size in {model.config.preprocessing.image_size for model in models}:
-        source.check_size(size)
+    for resizing in {model.config.preprocessing.resizing for model in models}:
+        source.check_size(resizing)
     check_size(settings.out, len(source.names), models)
     for note in source.notes:
         console.print(note, highlight=False, markup=False, soft_wrap=True)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 
@@ -13,11 +12,10 @@ import torch
 
 from orchestrator.cli.errors import InputError
 from orchestrator.predict.image_batches import ImageBatch, read_ahead
-from trainables.data.loading import RowGroup, list_row_groups
+from trainables.data.loading import IMAGE_COLUMNS, RowGroup, list_row_groups
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import Manifest
-
-COLUMNS = ("index", "image")
+from trainables.spec.interpolation import Resizing
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class ShardTask:
 
     def read(self) -> ImageBatch:
         """Read the images; raise ValueError naming a file that is missing, damaged or another."""
-        table = pa.concat_tables(group.read(COLUMNS) for group in self.groups)
+        table = pa.concat_tables(group.read(IMAGE_COLUMNS) for group in self.groups)
         held = range(self.first, self.first + table.num_rows)
         if not np.array_equal(table["index"].to_numpy(), held):
             raise ValueError(
@@ -54,6 +52,7 @@ class ShardSource:
     def __init__(self, shard: Path) -> None:
         self._manifest = Manifest.read(shard)
         self._shard = shard
+        self._listed: dict[int, list[RowGroup]] = {}
         blocks = read_rows(shard, ["stimulus"], verify=False)
         self.names = [name for block in blocks for name in block["stimulus"].to_pylist()]
 
@@ -62,35 +61,40 @@ class ShardSource:
         """The digest of the subject's data."""
         return self._manifest.data
 
-    def check_size(self, size: int) -> None:
-        """Raise InputError for another size than the shards': resizing twice loses detail."""
-        if size != self._manifest.image_size:
+    def check_size(self, resizing: Resizing) -> None:
+        """Raise InputError for images that are not stored so: resizing twice loses detail."""
+        manifest = self._manifest
+        stored = [Resizing(size, manifest.interpolation) for size in manifest.image_sizes]
+        if resizing not in stored:
             raise InputError(
-                f"{self._shard}: images of {self._manifest.image_size} x "
-                f"{self._manifest.image_size} pixels, a model takes {size} x {size}; give the "
-                "folder of the original images"
+                f"{self._shard}: images of {' and '.join(map(str, stored))}, a model takes "
+                f"{resizing}; give the folder of the original images"
             )
 
-    def batches(self, rows: Sequence[range], size: int) -> Iterator[ImageBatch]:
+    def batches(self, rows: Sequence[range], resizing: Resizing) -> Iterator[ImageBatch]:
         """Yield images of these rows, which are of that size; a few batches are read ahead."""
-        tasks = {task.rows: task for task in self.tasks(rows, size)}
+        tasks = {task.rows: task for task in self.tasks(rows, resizing)}
         with ThreadPoolExecutor(1, thread_name_prefix="images") as pool:
             reading = read_ahead(rows, lambda few: pool.submit(tasks[few].read))
             yield from (one.result() for _, one in reading)
 
-    def tasks(self, rows: Sequence[range], size: int) -> list[ShardTask]:
+    def tasks(self, rows: Sequence[range], resizing: Resizing) -> list[ShardTask]:
         """Return one task for each range of rows; the files are verified first."""
-        return [self._task(few, size) for few in rows]
+        return [self._task(few, resizing.size) for few in rows]
 
     def _task(self, few: range, size: int) -> ShardTask:
-        groups, ends = self._groups, self._ends
+        groups = self._groups(size)
+        ends = list(accumulate(group.n_rows for group in groups))
         from_, to = np.searchsorted(ends, [few.start, few.stop - 1], side="right")
         first = int(ends[from_]) - groups[from_].n_rows
         return ShardTask(few, self._shard, tuple(groups[from_ : to + 1]), first, size)
 
-    @cached_property
-    def _groups(self) -> list[RowGroup]:
-        groups = list_row_groups(self._shard.absolute(), COLUMNS)
+    def _groups(self, size: int) -> list[RowGroup]:
+        """List the row groups of the images of a size; raise ValueError if rows are missing."""
+        if size not in self._listed:
+            _, kind = self._manifest.images_at(self._shard, size)
+            self._listed[size] = list_row_groups(self._shard.absolute(), IMAGE_COLUMNS, kind)
+        groups = self._listed[size]
         n_found, n_expected = sum(group.n_rows for group in groups), self._manifest.n_images
         if n_found != n_expected:
             raise ValueError(
@@ -98,8 +102,3 @@ class ShardSource:
                 "remove it and ingest again"
             )
         return groups
-
-    @cached_property
-    def _ends(self) -> list[int]:
-        """The row after each group's last one."""
-        return list(accumulate(group.n_rows for group in self._groups))

@@ -16,6 +16,7 @@ from orchestrator.ingest.entries import is_image, left_out, list_tree
 from orchestrator.predict.image_batches import ImageBatch, ImageSource, read_ahead
 from orchestrator.predict.shard_source import ShardSource
 from trainables.data.data_directory import manifest_file
+from trainables.spec.interpolation import Resizing
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class FolderTask:
     rows: range
     folder: Path
     paths: tuple[Path, ...]
-    size: int
+    resizing: Resizing
 
     def read(self) -> ImageBatch:
         """Read the images, one after another.
@@ -37,7 +38,9 @@ class FolderTask:
                 f"{self.folder}: no such folder; put the images where every node of the cluster "
                 "can read them, or predict in one process: --local"
             )
-        return _batch(self.rows, [_decode(path, self.size) for path in self.paths], self.size)
+        return _batch(
+            self.rows, [_decode(path, self.resizing) for path in self.paths], self.resizing
+        )
 
 
 class FolderSource:
@@ -61,37 +64,37 @@ class FolderSource:
         """Name, size and time of change of each file; 0 for a link that leads nowhere."""
         return [(n, *_state(path)) for n, path in zip(self.names, self._paths, strict=True)]
 
-    def check_size(self, size: int) -> None:
+    def check_size(self, resizing: Resizing) -> None:
         """Accept every size: images are resized."""
 
-    def batches(self, rows: Sequence[range], size: int) -> Iterator[ImageBatch]:
+    def batches(self, rows: Sequence[range], resizing: Resizing) -> Iterator[ImageBatch]:
         """Yield images of these rows; a few batches are decoded ahead, on all CPUs."""
         with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="images") as pool:
             decoding = read_ahead(
-                rows, lambda few: [pool.submit(_decode, self._paths[k], size) for k in few]
+                rows, lambda few: [pool.submit(_decode, self._paths[k], resizing) for k in few]
             )
             for few, decoded in decoding:
-                yield _batch(few, [one.result() for one in decoded], size)
+                yield _batch(few, [one.result() for one in decoded], resizing)
 
-    def tasks(self, rows: Sequence[range], size: int) -> list[FolderTask]:
+    def tasks(self, rows: Sequence[range], resizing: Resizing) -> list[FolderTask]:
         """Return one task for each range of rows."""
         folder = self._folder.absolute()
         return [
-            FolderTask(few, folder, tuple(self._paths[k].absolute() for k in few), size)
+            FolderTask(few, folder, tuple(self._paths[k].absolute() for k in few), resizing)
             for few in rows
         ]
 
 
-def _decode(path: Path, size: int) -> Tensor | str:
+def _decode(path: Path, resizing: Resizing) -> Tensor | str:
     """Read an image as (3, size, size) uint8; describe the problem of one that can't be read."""
     try:
-        return torch.from_numpy(read_pixels(path, size))
+        return torch.from_numpy(read_pixels(path, resizing))
     except ValueError as error:
         return printable(str(error))
 
 
-def _batch(rows: range, decoded: Sequence[Tensor | str], size: int) -> ImageBatch:
-    black = torch.zeros(3, size, size, dtype=torch.uint8)
+def _batch(rows: range, decoded: Sequence[Tensor | str], resizing: Resizing) -> ImageBatch:
+    black = torch.zeros(3, resizing.size, resizing.size, dtype=torch.uint8)
     pixels = torch.stack([black if isinstance(one, str) else one for one in decoded])
     bad = {k: one for k, one in zip(rows, decoded, strict=True) if isinstance(one, str)}
     return ImageBatch(rows, pixels, bad)

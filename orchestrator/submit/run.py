@@ -164,7 +164,7 @@ def _predict(
     rows = [range(start, min(start + step, subject.n_images)) for start in starts]
     for group in _groups(plan):
         backbone = SharedBackbone(group, device)
-        for batch in source.batches(rows, backbone.image_size):
+        for batch in source.batches(rows, backbone.resizing):
             if batch.problems:
                 raise InputError(*batch.problems.values())
             few = slice(batch.rows.start, batch.rows.stop)

@@ -1,6 +1,6 @@
 """Run one sweep, from its settings to its closing table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from orchestrator.cli.arguments import DEMO
 from orchestrator.cli.selection import select
 from orchestrator.execution.dry_run import show_plan
 from orchestrator.execution.executor import check_device
+from orchestrator.execution.image_sizes import interpolation_notes, with_images
 from orchestrator.execution.plan import Plan, make_plan, with_strangers
 from orchestrator.execution.preflight import (
     check_backbones,
@@ -32,7 +33,7 @@ from orchestrator.sweep.spaces import (
     space_notes,
     with_seeds,
 )
-from trainables.data.shards import describe_copies, list_rois
+from trainables.data.shards import Manifest, describe_copies, list_rois
 from trainables.spec import Roi, Trial
 from trainables.storage.atomic import hash_file
 
@@ -47,13 +48,14 @@ def sweep(settings: SweepSettings, console: Console) -> list[str]:
         _prepare_demo(run, console)
     known = list_rois(run.data, whole=True)
     rois = select(known, settings.selection, whole=asks_for_whole(space))
-    trials = _trials(settings, space, rois)
-    check_rois(trials, known)
     sizes = read_costs(run)
+    trials = _trials(settings, space, rois, sizes.manifests)
+    check_rois(trials, known)
     missing = check_backbones(trials, run.locations.weights, sizes)
     costs = sizes.calibrated(outcomes(run.runs, trials))
     check_device(run)
-    notes = (*describe_copies(run.data), *space_notes(space, rois), *missing)
+    resized = interpolation_notes(trials, sizes.manifests)
+    notes = (*describe_copies(run.data), *space_notes(space, rois), *missing, *resized)
 
     def plan() -> Plan:
         made = make_plan(trials, run.runs, costs, run.started.only)
@@ -115,10 +117,16 @@ def _closing(settings: SweepSettings, trials: Sequence[Trial]) -> Iterator[Rende
         yield table
 
 
-def _trials(settings: SweepSettings, space: Space, rois: Sequence[Roi]) -> list[Trial]:
-    """List the space's trials, with the changes that the command line makes to them."""
+def _trials(
+    settings: SweepSettings,
+    space: Space,
+    rois: Sequence[Roi],
+    manifests: Mapping[str, Manifest],
+) -> list[Trial]:
+    """List the space's trials, with their images and the changes of the command line."""
     changes = settings.changes
-    trials = expand(space, rois, name_weights(settings.run.locations.weights))
+    yielded = expand(space, rois, name_weights(settings.run.locations.weights))
+    trials = with_images(yielded, manifests)
     if changes.precision is not None:
         trials = [one.in_precision(changes.precision) for one in trials]
     if changes.deterministic:

@@ -15,7 +15,7 @@ from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
 from trainables.models.weights_name import weights_name
 from trainables.results.run_directory import RunDirectory
-from trainables.spec import Backbone, Encoding, Objective, Trial
+from trainables.spec import Backbone, Encoding, Objective, Roi, Trial
 from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
@@ -32,11 +32,23 @@ def sweep_and_export(
 
     One layer is encoded, so that what the scores chose is known.
     """
-    threads = torch.get_num_threads()
     rois = write_shards(home / "data", n_images=48, image_size=image_size)
+    return run_and_export(home, backbone, weights, layer, objectives, rois)
+
+
+def run_and_export(
+    home: Path,
+    backbone: Backbone,
+    weights: Path,
+    layer: str,
+    objectives: Sequence[Objective],
+    rois: Sequence[Roi],
+) -> tuple[Trial, ...]:
+    """Run trials of the first ROI on data that is there, and export their models."""
+    threads = torch.get_num_threads()
     backbone = replace(backbone, weights=weights_name(weights))
     encoding = Encoding(layers=(layer,), alphas=(1.0, 1e3), n_folds=3, n_components=20)
-    trials = tuple(Trial(one, rois[:1], backbone, encoding) for one in objectives)
+    trials = tuple(Trial(one, tuple(rois[:1]), backbone, encoding) for one in objectives)
     context = RunContext(DataDirectory(home / "data"), RunDirectory(home / "runs"), weights)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "stream", read_rows)

@@ -81,7 +81,8 @@ class DocumentedLab:
         size = ("--image-size", str(SIZE))
         small = ("--subjects", "1,2", "--n-images", "120", *size)
         self.must("ingest", "simulate", "--out", "SRC", *small)
-        self.must("ingest", "algonauts", "SRC", "--out", "data", *size)
+        sizes = ("--image-size", f"{SIZE},224")
+        self.must("ingest", "algonauts", "SRC", "--out", "data", *sizes)
         (self.home / "algonauts2023").symlink_to("SRC")
         demo = self.home / "demo"
         demo.mkdir()

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from trainables.compute.centre_crop import centre_of
 from trainables.compute.device import parts_to_device, to_device
 
 
@@ -81,6 +82,29 @@ class StreamedImages:
                 held = torch.cat([held, next(pieces)])
             yield to_device(held[: len(part)], self.device)
             held = held[len(part) :]
+
+
+@dataclass(frozen=True)
+class CroppedImages:
+    """The centres of images."""
+
+    images: Images
+    image_size: int
+    """Pixels of the centre."""
+
+    @property
+    def n_images(self) -> int:
+        """Count the images."""
+        return self.images.n_images
+
+    def batches(self, rows: Tensor, batch_size: int) -> Iterator[Tensor]:
+        """Yield the centres of rows, in that order: (batch, 3, size, size) uint8 on the device."""
+        return self.parts(split_batches(rows, batch_size))
+
+    def parts(self, parts: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the centres of each part's rows: (len(part), 3, size, size) uint8 on the device."""
+        for part in self.images.parts(parts):
+            yield centre_of(part, self.image_size)
 
 
 def split_batches(rows: Tensor, batch_size: int) -> tuple[Tensor, ...]:

@@ -7,6 +7,7 @@ __all__ = [
     "call_order",
     "finetuned",
     "heads",
+    "image_choice",
     "layer_list",
     "layers",
     "losses",

@@ -114,7 +114,7 @@ def size_of(backbone: Backbone, image_size: int) -> BackboneSize:
 
         return measure_backbone(backbone, image_size)
 
-    return _known(BackboneSize, backbone, (image_size,), measure)
+    return known_fact(BackboneSize, backbone, (image_size,), measure)
 
 
 @cache
@@ -129,7 +129,7 @@ def count_features(backbone: Backbone, layers: tuple[str, ...], image_size: int)
 
         return Layers(check_layers(backbone, layers, image_size))
 
-    return _known(Layers, backbone, (list(layers), image_size), check).n_features
+    return known_fact(Layers, backbone, (list(layers), image_size), check).n_features
 
 
 def with_pixels(backbone: Backbone) -> Backbone:
@@ -149,7 +149,7 @@ def with_pixels(backbone: Backbone) -> Backbone:
 
             return Pixels(*pixels(name))
 
-        known = _known(Pixels, backbone, (), find)
+        known = known_fact(Pixels, backbone, (), find)
         mean, std = known.mean, known.std
     if (mean, std) == (IMAGENET_MEAN, IMAGENET_STD):
         return backbone
@@ -175,7 +175,7 @@ def require_tunable(backbone: Backbone, tune: str, image_size: int) -> None:
             check_tune(backbones.build_untrained(backbone), tune, image_size)
         return Tunable(tune)
 
-    _known(Tunable, backbone, (tune, image_size), check)
+    known_fact(Tunable, backbone, (tune, image_size), check)
 
 
 def require_peft(rank: int) -> None:
@@ -212,7 +212,7 @@ def has_weights(backbone: Backbone, weights_file: Path | None) -> bool:
     return True
 
 
-def _known(
+def known_fact(
     kind: type[T], backbone: Backbone, question: tuple[object, ...], find: Callable[[], T]
 ) -> T:
     """Return a fact from its file, or find it and keep it."""

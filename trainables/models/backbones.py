@@ -1,7 +1,6 @@
 """Image networks by name, with the weights they start from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from trainables.models import own_networks, timm_networks
+from trainables.models.image_choice import PublishedImages
 from trainables.models.layers import accepting_images, layer_extractor
 from trainables.models.normalisation import set_pixels
 from trainables.models.weightless import build_weightless, put_weights
@@ -122,7 +122,7 @@ def build_untrained(backbone: Backbone) -> nn.Module:
 
 def build_scaled(backbone: Backbone) -> nn.Module:
     """Build an untrained backbone whose images are normalised as it expects."""
-    return set_pixels(build_untrained(backbone), backbone.scale)
+    return set_pixels(build_untrained(backbone), backbone.scale, backbone.crop_size)
 
 
 def with_weights(
@@ -204,36 +204,36 @@ def weight_names(architecture: str) -> list[str]:
     return [one for one in models.get_model_weights(architecture).__members__ if one != "DEFAULT"]
 
 
-@dataclass(frozen=True)
-class DataConfig:
-    """The images that published weights were trained with; the data's size is the ingest's."""
+def published_images(backbone: Backbone) -> PublishedImages | None:
+    """Return the images that a backbone's weights were trained with; None where none are known.
 
-    image_size: int | None
-    """Pixels; None where nothing is published."""
-    interpolation: str = ""
-    resized_to: int = 0
-    """Pixels of the shorter side before the crop."""
-
-    def __str__(self) -> str:
-        if self.image_size is None:
-            return "nothing is published"
-        return (
-            f"{self.image_size} x {self.image_size} pixels, the centre of the image at "
-            f"{self.resized_to} ({self.interpolation})"
-        )
-
-
-def data_config(backbone: Backbone) -> DataConfig:
-    """Return the size, interpolation and crop that a backbone's weights were trained with."""
+    Weights of a file are taken for those that the architecture was last published with.
+    """
     name = backbone.architecture
     if name.startswith(TIMM):
         config = timm_networks.data_config(name)
         size = int(config["input_size"][1])
-        return DataConfig(size, config["interpolation"], int(size / config["crop_pct"]))
+        return PublishedImages(size, int(size / config["crop_pct"]), config["interpolation"])
     if name in OWN_ARCHITECTURES or backbone.source is not None:
-        return DataConfig(None)
-    default = models.get_model_weights(name)["DEFAULT"].transforms()
-    return DataConfig(default.crop_size[0], default.interpolation.value, default.resize_size[0])
+        return None
+    weights = models.get_model_weights(name)
+    tag = backbone.weights if backbone.weights in weights.__members__ else "DEFAULT"
+    transforms = weights[tag].transforms()
+    [size], [resized_to] = transforms.crop_size, transforms.resize_size
+    return PublishedImages(size, resized_to, transforms.interpolation.value)
+
+
+def check_as_published(backbone: Backbone, image_size: int) -> None:
+    """Raise ValueError unless a network, as it was published, takes images of a size.
+
+    timm's transformers do not, if their position embeddings are of another one.
+    """
+    name = backbone.architecture
+    with torch.device("meta"), torch.no_grad():
+        is_of_timm = name.startswith(TIMM)
+        network = timm_networks.timm_model(name) if is_of_timm else build_untrained(backbone)
+        with accepting_images(image_size, name):
+            network.eval()(torch.zeros(2, 3, image_size, image_size))
 
 
 def cached_file(published: Any) -> Path:

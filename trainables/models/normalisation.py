@@ -1,4 +1,4 @@
-"""Pixels as a backbone expects them: scaled by the mean and deviation it was trained with."""
+"""Images as a backbone expects them: their centre, and pixels scaled by a mean and deviation."""
 
 from functools import cache
 from typing import Final
@@ -6,24 +6,36 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from trainables.compute.centre_crop import centre_of
 from trainables.spec.backbone import IMAGENET_MEAN, IMAGENET_STD, Channels
 
 PIXELS: Final = "pixel_statistics"
 """Attribute of networks whose mean and deviation are not ImageNet's; it is no weight."""
+CROP: Final = "centre_crop"
+"""Attribute of networks that are given the centre of the images: its pixels; it is no weight."""
 
 
-def set_pixels(network: nn.Module, pixels: tuple[Channels, Channels]) -> nn.Module:
-    """Make normalise use a mean and a deviation for a network, and return the network."""
+def set_pixels(
+    network: nn.Module, pixels: tuple[Channels, Channels], crop: int | None = None
+) -> nn.Module:
+    """Make normalise use a mean, a deviation and a crop for a network, and return the network.
+
+    crop: pixels of the centre; None: the whole image.
+    """
     if pixels != (IMAGENET_MEAN, IMAGENET_STD):
         setattr(network, PIXELS, pixels)
+    if crop is not None:
+        setattr(network, CROP, crop)
     return network
 
 
 def normalise(images: Tensor, network: nn.Module | None = None) -> Tensor:
-    """Scale images of 0 to 255 (n, 3, height, width) to a network's mean and standard deviation.
+    """Crop images of 0 to 255 (n, 3, size, size) and scale them as a network expects them.
 
-    Those of ImageNet without a network, or for one that has no others. Returns float32.
+    Without a network, or for one that has no others: the whole images, and ImageNet's mean and
+    standard deviation. Returns float32.
     """
+    images = centre_of(images, getattr(network, CROP, None))
     means, stds = getattr(network, PIXELS, (IMAGENET_MEAN, IMAGENET_STD))
     if images.is_cuda:  # one pass over the batch, with two float32 multiplications fewer to round
         factor, offset = _factor_and_offset(means, stds, images.device)

@@ -10,8 +10,10 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
+from trainables.data.loading import IMAGE_COLUMNS
 from trainables.data.rows import fixed_width, read_rows
 from trainables.data.shards import TEST, Manifest, read_vertices
+from trainables.data.verification import CURE
 from trainables.models import backbones
 from trainables.models.finetuned import build_model, embedder_of
 from trainables.models.heads import project_batch
@@ -19,7 +21,7 @@ from trainables.models.losses import cosine_similarity
 from trainables.models.temperature import value_of
 from trainables.probes.info_nce import best_beta, bound
 from trainables.probes.probe import Kind, LoadedBackbone, ProbeContext, Probed, Result
-from trainables.spec import Contrastive, Pooled, Roi
+from trainables.spec import Contrastive, Pooled, Trial
 from trainables.training.checkpoints import Checkpoints
 
 NAME: Final = "information"
@@ -61,7 +63,7 @@ def run(backbone: LoadedBackbone, context: ProbeContext) -> Result:
     model = _load_model(backbone, context)
     rows, temperature = [], float(value_of(model.temperature))
     for number, roi in enumerate(backbone.probed.model.rois):
-        pairs = _embed(model, number, roi, context)
+        pairs = _embed(model, number, backbone.probed.model, context)
         rows.append({"roi_id": roi.id, **measure(pairs, temperature)})
     return Result(pa.Table.from_pylist(rows, SCHEMA), {})
 
@@ -113,7 +115,8 @@ def measure(pairs: Pairs, temperature: float) -> dict[str, float]:
 def _load_model(backbone: LoadedBackbone, context: ProbeContext) -> Any:
     """Build the whole fine-tuned model with its last checkpoint's weights, in eval mode."""
     trial, directory = backbone.probed.model, backbone.checkpoint
-    size = Manifest.read(context.data.fetched_shard(trial.shards[0])).image_size
+    rows_at = Manifest.read(context.data.fetched_shard(trial.shards[0])).image_size
+    size = trial.backbone.seen_size_in(rows_at)
     network = backbones.build_scaled(trial.backbone)
     n_vertices = [roi.n_vertices for roi in trial.rois]
     assert isinstance(trial.objective, Contrastive | Pooled)  # what applies asks for
@@ -126,8 +129,9 @@ def _load_model(backbone: LoadedBackbone, context: ProbeContext) -> Any:
 
 
 @torch.no_grad()
-def _embed(model: Any, number: int, roi: Roi, context: ProbeContext) -> Pairs:
-    """Read out all images and responses of an ROI, a row group at a time."""
+def _embed(model: Any, number: int, trial: Trial, context: ProbeContext) -> Pairs:
+    """Read out all images and responses of one of a trial's ROIs, a row group at a time."""
+    roi = trial.rois[number]
     shard = context.data.fetched_shard(roi.shard)
     manifest = Manifest.read(shard)
     if manifest.data != roi.data:
@@ -137,10 +141,17 @@ def _embed(model: Any, number: int, roi: Roi, context: ProbeContext) -> Pairs:
         )
     vertices = read_vertices(shard, roi)
     embedder = embedder_of(model, number)
+    size, kind = manifest.images_at(shard, trial.backbone.image_size)
     images, responses, is_test = [], [], []
-    for block in read_rows(shard, ("split", "image", roi.hemisphere)):
-        pixels = fixed_width(block["image"], np.uint8).copy()
-        batch = torch.from_numpy(pixels).view(-1, 3, manifest.image_size, manifest.image_size)
+    for pictures, block in zip(
+        read_rows(shard, IMAGE_COLUMNS, kind=kind),
+        read_rows(shard, ("index", "split", roi.hemisphere)),
+        strict=True,
+    ):
+        if pictures["index"] != block["index"]:
+            raise ValueError(f"{shard}: its images of {size} pixels are in another order; {CURE}")
+        pixels = fixed_width(pictures["image"], np.uint8).copy()
+        batch = torch.from_numpy(pixels).view(-1, 3, size, size)
         measured = fixed_width(block[roi.hemisphere], np.float32)[:, vertices]
         images.append(embedder.read_images(batch.to(context.device)))
         responses.append(embedder.read_responses(torch.from_numpy(measured).to(context.device)))

@@ -20,7 +20,7 @@ from trainables.data.data_directory import fetch_rows
 from trainables.data.images import ResidentImages
 from trainables.data.loading import read_images, read_subject
 from trainables.data.rows import read_rows
-from trainables.data.shards import check_planned, read_vertices
+from trainables.data.shards import Manifest, check_planned, read_vertices
 from trainables.encoding.bands import NetworkBands, network_bands
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.protocols import Rows, Split
@@ -90,7 +90,9 @@ def _of_subject(
     rois: list[Roi], networks: Mapping[str, nn.Module], probed: Probed, context: ProbeContext
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each of a subject's ROIs."""
-    shard = fetch_rows(context.data.shard(rois[0].shard))
+    shard = context.data.fetched_shard(rois[0].shard)
+    size, kind = Manifest.read(shard).images_at(shard, probed.model.backbone.image_size)
+    fetch_rows(shard, kind)
     subject, encoding = read_subject(shard), _encoding_of(probed)
     check_planned(shard, subject.manifest, rois[0].data)
     n_images, n_trials = subject.manifest.n_images, subject.n_trials
@@ -98,7 +100,7 @@ def _of_subject(
     protocol = protocol_of(probed)
     rows, compact = split.compact([CLEAN if protocol == CLEAN else "nested"])
     fitted = compact.clean if protocol == CLEAN else compact.train
-    images = ResidentImages(read_images(shard, context.device))
+    images = ResidentImages(read_images(shard, context.device, size))
     places = _Places(rows, fitted, compact.weights(fitted))
     bands = [_bands(one, images, places, probed, context) for one in networks.values()]
     stimuli = _stimuli(shard, rows[compact.test])

@@ -13,8 +13,9 @@ from trainables.spec.values import digest
 NOT_IN_SETTING: Final = ("rois", "seed", "tuned_on", "source")
 """Fields of a trial that are no part of its setting as they are."""
 
-PIXELS: Final = "pixels"
-"""Field of backbones that is absent from a setting where it is None: ImageNet's."""
+OF_IMAGES: Final = ("pixels", "image_size", "crop")
+"""Fields of backbones that are absent from a setting where they are None: ImageNet's pixels, and
+whole images of the size of the data's rows."""
 
 Value = bool | int | float | str | tuple[Any, ...] | None
 
@@ -67,7 +68,7 @@ def _values_of(record: Any) -> Iterator[tuple[str, Value]]:
     """Yield the names and values of a record's fields, and of the records in them."""
     for one in fields(record):
         value = getattr(record, one.name)
-        if one.name in NOT_IN_SETTING or (value is None and one.name == PIXELS):
+        if one.name in NOT_IN_SETTING or (value is None and one.name in OF_IMAGES):
             continue
         if is_dataclass(value):
             yield from _values_of(value)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,9 +11,10 @@ import torch
 from trainables.compute.device import free_bytes
 from trainables.data.data_directory import DataDirectory, fetch_rows
 from trainables.data.disk_images import DiskImages
-from trainables.data.images import Images, ResidentImages, StreamedImages
+from trainables.data.images import CroppedImages, Images, ResidentImages, StreamedImages
 from trainables.data.loading import Subject, read_images, read_subject
 from trainables.data.shards import Manifest, check_planned
+from trainables.spec import Backbone
 from trainables.spec.evaluation import WorkItem
 
 _logger = logging.getLogger(__name__)
@@ -31,7 +32,13 @@ class CachedSubject:
     @property
     def bytes_on_device(self) -> int:
         """Return the bytes of the images that are kept on the device."""
-        return _bytes(self.subject) if isinstance(self.images, ResidentImages) else 0
+        if not isinstance(self.images, ResidentImages):
+            return 0
+        return _bytes(self.images.n_images, self.images.image_size)
+
+    def cropped(self, crop: int) -> "CachedSubject":
+        """Return the same subject with the centres of its images."""
+        return replace(self, images=CroppedImages(self.images, crop))
 
 
 class SubjectCache:
@@ -56,17 +63,24 @@ class SubjectCache:
         Images beyond the budget are streamed. Raises ValueError if the data has changed since the
         trial was planned.
         """
-        return self.named({roi.shard: roi.data for roi in trial.rois})
+        return self.named({roi.shard: roi.data for roi in trial.rois}, trial.backbone)
 
-    def named(self, wanted: Mapping[str, str]) -> dict[str, CachedSubject]:
-        """Return subjects by shard name, as :meth:`of`; wanted: the digest of each one's data."""
-        known = {name for name, data in wanted.items() if self._has(name, data)}
+    def named(self, wanted: Mapping[str, str], backbone: Backbone) -> dict[str, CachedSubject]:
+        """Return subjects by shard name, as :meth:`of`; wanted: the digest of each one's data.
+
+        backbone: the network that is given the images, whose size and crop they have.
+        """
+        size, crop = backbone.image_size, backbone.crop_size
+        known = {name for name, data in wanted.items() if self._has(name, data, size)}
         if known != set(wanted):
             self._evict(set(self._cached) - known)  # free memory before reading
         for name, data in wanted.items():
             if name not in known:
-                self._cached[name] = self._read(name, data)
-        return {name: self._cached[name] for name in wanted}
+                self._cached[name] = self._read(name, data, size)
+        found = {name: self._cached[name] for name in wanted}
+        if crop is None:
+            return found
+        return {name: one.cropped(crop) for name, one in found.items()}
 
     def clear(self) -> None:
         """Remove all subjects from the cache."""
@@ -77,25 +91,30 @@ class SubjectCache:
             _logger.info("%s: evicted", name)
             del self._cached[name]
 
-    def _has(self, name: str, data: str) -> bool:
-        return name in self._cached and self._cached[name].subject.manifest.data == data
+    def _has(self, name: str, data: str, image_size: int | None) -> bool:
+        if name not in self._cached:
+            return False
+        images, manifest = self._cached[name].images, self._cached[name].subject.manifest
+        return manifest.data == data and images.image_size == (image_size or manifest.image_size)
 
-    def _read(self, name: str, data: str) -> CachedSubject:
-        shard = fetch_rows(self._data.shard(name))
-        subject = read_subject(shard)
+    def _read(self, name: str, data: str, image_size: int | None) -> CachedSubject:
+        shard = self._data.fetched_shard(name)
+        check_planned(shard, Manifest.read(shard), data)
+        size, kind = Manifest.read(shard).images_at(shard, image_size)
+        subject = read_subject(fetch_rows(shard, kind))
         check_planned(shard, subject.manifest, data)
-        images = self._read_images(shard, subject)
+        images = self._read_images(shard, subject, size)
         check_planned(shard, Manifest.read(shard), data)  # it may be replaced between the reads
         return CachedSubject(subject, images)
 
-    def _read_images(self, shard: Path, subject: Subject) -> Images:
+    def _read_images(self, shard: Path, subject: Subject, size: int) -> Images:
         """Read a subject's images onto the device, or to disk if they exceed the budget."""
-        if _bytes(subject) <= self._bytes_left():
-            _logger.info("%s: read, %d images on the device", shard.name, subject.manifest.n_images)
-            return ResidentImages(read_images(shard, self._device))
-        n_images, size = subject.manifest.n_images, subject.manifest.image_size
+        n_images = subject.manifest.n_images
+        if _bytes(n_images, size) <= self._bytes_left():
+            _logger.info("%s: read, %d images on the device", shard.name, n_images)
+            return ResidentImages(read_images(shard, self._device, size))
         _logger.info("%s: read, %d images streamed from disk", shard.name, n_images)
-        images = DiskImages(shard, self._scratch)
+        images = DiskImages(shard, self._scratch, size)
         return StreamedImages(n_images, size, images.read, self._device)
 
     def _bytes_left(self) -> int:
@@ -105,5 +124,5 @@ class SubjectCache:
         return int(SHARE_FOR_IMAGES * (free_bytes(self._device) + taken)) - taken
 
 
-def _bytes(subject: Subject) -> int:
-    return subject.manifest.n_images * 3 * subject.manifest.image_size**2
+def _bytes(n_images: int, image_size: int) -> int:
+    return n_images * 3 * image_size**2

@@ -36,7 +36,8 @@ def predict_images(
 ) -> Iterator[tuple[ModelDirectory, Predictions]]:
     """Yield the predictions of all images by the models of one backbone, layer by layer."""
     backbone = SharedBackbone(group, device)
-    parts = [backbone.predict(batch) for batch in torch.split(subject.images, BATCH)]
+    images = subject.images_at(backbone.resizing.size)
+    parts = [backbone.predict(batch) for batch in torch.split(images, BATCH)]
     whole = (np.concatenate(each) for each in zip(*parts, strict=True))
     exported = dict(zip([model.path for model in group], whole, strict=True))
     refits: dict[tuple[str, Encoding], RefittedReadout | None] = {}
@@ -61,7 +62,7 @@ def _refit(
     """Fit a layer's readout to the images; None where they have too few groups."""
     if len(np.unique(subject.groups)) < FEWEST_GROUPS:
         return None
-    batches = torch.split(subject.images, BATCH)
+    batches = torch.split(subject.images_at(backbone.resizing.size), BATCH)
     features = torch.cat([backbone.features(batch, layer).cpu() for batch in batches])
     chunks = torch.split(features, COLUMNS, dim=1)
     with full_float32():

@@ -29,6 +29,7 @@ from trainables.data.loading import Subject, read_images, read_subject
 from trainables.data.rows import read_rows
 from trainables.data.shards import Manifest, read_vertices
 from trainables.data.verification import CURE, naming, read_vertex_table, verify
+from trainables.spec.interpolation import BILINEAR, Resizing
 from trainables.spec.rois import NSD_SYNTHETIC, Roi
 from trainables.storage.atomic import read_parquet
 from trainables.wording import some
@@ -83,6 +84,12 @@ class SyntheticSubject:
     def images(self) -> Tensor:
         """All images: (n_images, 3, size, size) uint8, on the CPU."""
         return read_images(self.shard, torch.device("cpu"))
+
+    def images_at(self, size: int) -> Tensor:
+        """Return the images at one of the sizes that they are stored at, uint8 on the CPU."""
+        if size == self.manifest.image_size:
+            return self.images
+        return read_images(self.shard, torch.device("cpu"), size)
 
     @cached_property
     def classes(self) -> Array:
@@ -194,11 +201,13 @@ def _other_data(model: ModelDirectory, synthetic: SyntheticSubject) -> str | Non
             f"{model.path}: a model of {kinds[0]} responses, but {shard} is {kinds[1]}; give the "
             "--data that it was swept on"
         )
-    if config.preprocessing.image_size != manifest.image_size:
+    taken = config.preprocessing.resizing
+    stored = [Resizing(size, manifest.interpolation) for size in manifest.image_sizes]
+    if taken not in stored:
+        how = "" if taken.interpolation == BILINEAR else f" --interpolation {taken.interpolation}"
         return (
-            f"{model.path}: takes images of {config.preprocessing.image_size} pixels, {shard} has "
-            f"{manifest.image_size}; ingest it again with --image-size "
-            f"{config.preprocessing.image_size}"
+            f"{model.path}: takes images of {taken}, {shard} has {' and '.join(map(str, stored))}; "
+            f"ingest it again with --image-size {taken.size}{how}"
         )
     if not _same_vertices(model, synthetic):
         return (

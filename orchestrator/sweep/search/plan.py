@@ -7,6 +7,7 @@ from rich.console import Console
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import select
 from orchestrator.cli.text import duration
+from orchestrator.execution.image_sizes import chosen_for
 from orchestrator.execution.preflight import check_trials, check_weights
 from orchestrator.execution.setup import name_weights, read_costs
 from orchestrator.sweep.search.rounds import Progress
@@ -30,11 +31,16 @@ def read_progress(settings: SweepSettings, search: Search) -> Progress:
             "left out"
         )
     weights = settings.run.locations.weights
-    backbone = start_from(search.backbone, name_weights(weights))
+    costs = read_costs(settings.run)
+    subjects = dict.fromkeys(roi.shard for rois in regions for roi in rois)
+    backbone = chosen_for(
+        start_from(search.backbone, name_weights(weights)),
+        [costs.manifests[shard] for shard in subjects],
+    )
     check_weights(backbone, weights)  # raises here for what would fail on every worker
     progress = Progress(search, settings.searcher, regions, backbone, settings.run.runs)
     run = settings.run
-    check_trials(progress.largest(), read_costs(run), on_cluster=run.on_cluster)
+    check_trials(progress.largest(), costs, on_cluster=run.on_cluster)
     return progress
 
 

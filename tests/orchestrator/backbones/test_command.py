@@ -55,7 +55,7 @@ def test_a_network_of_timm_has_its_tags_its_scale_and_its_cost(capsys) -> None:
         (("timm/resnet10t.none",), "expected one of ['c3_in1k'], or FROM_FILE"),
         (("vit_b_16", "--image-size", "64"), "does not accept images of 64 x 64 pixels"),
         (("--like", "zzz"), "--like zzz: no network has this in its name"),
-        (("--n-images", "3"), "--image-size, --n-images and --all-layers: expected a NAME"),
+        (("--n-images", "3"), "--image-size, --n-images, --all-layers and --data: expected a NAME"),
         (("alexnet", "--like", "alex"), "NAME and --like: expected one of the two"),
     ],
 )

@@ -87,7 +87,7 @@ def edit_config(model: Path, **changes) -> None:
         (_of_all_images, "a model of --fit all, whose r of NSD's test images is that of another"),
         (_of_another_data_set, "a model of nod, expected one of nsd; move it out of --models"),
         (_simulated, "a model of simulated responses, but"),
-        (_other_size, "has 16; ingest it again with --image-size 32"),
+        (_other_size, "has 16 x 16 pixels; ingest it again with --image-size 32"),
         (_other_vertices, "which are not those of"),
         (_other_places, "which are not those of"),
         (_other_subject, "holds no NSD-synthetic of subj01, whose models these are; run"),

@@ -232,7 +232,7 @@ REFUSED = {
     an_empty_folder: "holds no image files",
     no_folder: "expected a folder, found nothing there",
     a_file: "expected a folder, found a file there",
-    shards_of_another_size: "images of 32 x 32 pixels, a model takes 16 x 16; give the folder of",
+    shards_of_another_size: "images of 32 x 32 pixels, a model takes 16 x 16 pixels; give the",
     a_tampered_readout: "readout.safetensors: its content has changed",
     a_model_of_another_schema: "schema version 7, this program reads 1",
     no_model: "holds no encoding model; run python -m orchestrator.export",

@@ -13,12 +13,13 @@ from orchestrator.encoding_models.shared_backbone import by_backbone
 from orchestrator.predict import run
 from orchestrator.predict.batch_rows import read_predictions_row
 from orchestrator.predict.image_batches import ImageSource
-from orchestrator.predict.passes import Group, LocalPass, PredictedBatch, image_size
+from orchestrator.predict.passes import Group, LocalPass, PredictedBatch, resizing_of
 from orchestrator.predict.ray_pass import Actors, Predictor, RayPass, pack_tasks, read_tasks
 from orchestrator.predict.run import WORTH_RAY, PredictSettings, choose_pass
 from orchestrator.predict.sources import open_source
 from tests.builders.exported_models import Swept
 from tests.orchestrator.predict.test_predict import BATCH, N_IMAGES, images, predict
+from trainables.spec.interpolation import Resizing
 
 __all__ = ["images"]
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ class StepsOfRay(LocalPass):
     ) -> Iterator[PredictedBatch]:
         predictor = Predictor(groups, "cpu", torch.get_num_threads())
         widths = [[model.config.roi.n_vertices for model in group] for group in groups]
-        items = pack_tasks(source.tasks(rows, image_size(groups[0])))
+        items = pack_tasks(source.tasks(rows, resizing_of(groups[0])))
         for item in reversed(items):
             table = read_tasks(pa.table({"tasks": [item["tasks"]]}))
             for k in reversed(range(table.num_rows)):
@@ -81,7 +82,7 @@ def test_a_node_without_the_images_is_an_error_not_a_list_of_unreadable_images(
 ) -> None:
     groups = by_backbone(find_models(swept.model(swept.tuned, "lh-V1v")))
     source = open_source(images)
-    source.tasks([range(3)], 16)[0].read()
+    source.tasks([range(3)], Resizing(16))[0].read()
     images.rename(images.with_name("elsewhere"))
     with pytest.raises(ValueError, match=r"images: no such folder; .* --local \(on "):
         list(StepsOfRay(CPU).run(groups, source, [range(BATCH), range(BATCH, N_IMAGES)]))

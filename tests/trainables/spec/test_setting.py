@@ -18,6 +18,8 @@ OTHERS: Final[dict[str, Any]] = {
     "architecture": "vgg16",
     "weights": "sha256:0123",
     "pixels": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "image_size": 336,
+    "crop": 224,
     "order": "interleaved",
     "direction": "both",
     "memory": 64,
@@ -75,7 +77,7 @@ def test_the_settings_of_known_trials_have_their_golden_digest() -> None:
 def test_the_fields_of_every_record_are_walked() -> None:
     names = {name for _, name, _ in CHANGED}
     assert {"temperature", "hidden_dim", "layers", "weights", "deterministic"} <= names
-    assert len(CHANGED) == 10 + 8 + 5 + 10 + 5 * (5 + 3 + 1) + 4 + 2 + 2
+    assert len(CHANGED) == 10 + 8 + 5 + 10 + 5 * (5 + 5 + 1) + 4 + 2 + 2
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=[trial.method for trial in TRIALS])
