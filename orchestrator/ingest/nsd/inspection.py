@@ -143,7 +143,7 @@ class _Reading:
         single = None
         if self._keeps_trials:
             is_kept = self._is_trained()
-            single = SingleTrialPass.start(scratch / "trials", n_columns, self.rows.trials, is_kept)
+            single = SingleTrialPass.start(scratch / "single", n_columns, self.rows.trials, is_kept)
 
         def watch(session: int, block: Block) -> None:
             if repeated is not None:
