@@ -126,7 +126,7 @@ def test_a_trial_s_small_files_are_fetched(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(s3_mirror, "pull", lambda path, **which: asked.append((path, *which)))
     runs.fetch_trial(trial)
     assert asked == [
-        *(runs.outcome_file(trial.id), runs.log_file(trial.id), (runs.scores(trial.id),)),
+        *(runs.outcome_file(trial.id), runs.log_file(trial.id), (runs.scores(trial.id), "skip")),
         (runs.checkpoints(trial.training_id).path, "skip", "prune"),
     ]
 
