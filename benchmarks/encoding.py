@@ -29,6 +29,7 @@ import torch
 
 from benchmarks.encoding_problem import Array, Problem, make_problem
 from benchmarks.plain_encoding import Fit, FitTimes, PlainScript, Seconds, plain_fits, timed
+from trainables.compute.allocator import keep_freed_memory
 from trainables.compute.device import use_threads
 from trainables.encoding.features import FeatureStore, Storage, extract
 from trainables.encoding.pca import read_layer
@@ -166,6 +167,7 @@ def main() -> None:
         options.images, options.size, options.vertices = 200, 64, 50
     warnings.filterwarnings("ignore", message="An input array is")  # nearly constant predictions
     use_threads(options.threads)
+    keep_freed_memory()  # as a worker does; both sides gain
     with tempfile.TemporaryDirectory() as home:
         compare(options, Path(home))
 

@@ -1,6 +1,7 @@
 """Devices, numerical precision and linear algebra."""
 
 __all__ = [
+    "allocator",
     "centre_crop",
     "device",
     "failures",

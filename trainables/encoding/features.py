@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.compute.precision import full_float32
+from trainables.encoding.linear_tail import SOURCE, LinearTail
 from trainables.encoding.working_memory import FEATURE_BYTES
 from trainables.models.layers import layer_extractor, out_of_place
 from trainables.models.normalisation import normalise
@@ -132,28 +133,58 @@ def extract(
     Raises ValueError when a layer is unknown or the batches do not hold n_images images.
     """
     # Channels last: pooling on a CPU is several times faster so, convolutions a little.
-    layout = torch.channels_last if storage.device.type == "cpu" else torch.contiguous_format
-    extractor = layer_extractor(network.to(storage.device).to(memory_format=layout), layers)
+    on_cpu = storage.device.type == "cpu"
+    layout = torch.channels_last if on_cpu else torch.contiguous_format
+    network = network.to(storage.device).to(memory_format=layout)
+    tail = LinearTail.of(network, layers) if on_cpu else None
+    extractor = layer_extractor(network, _read_with(layers, tail))
     store: FeatureStore | None = None
     n_found = 0
     try:
         with torch.no_grad(), full_float32(), out_of_place(extractor):
             for images in batches:
-                pixels = normalise(images.to(storage.device), network)
-                activations = extractor(pixels.contiguous(memory_format=layout))
+                pixels = images.to(storage.device).contiguous(memory_format=layout)
+                activations = extractor(normalise(pixels, network).contiguous(memory_format=layout))
                 if store is None:
-                    widths = {layer: activations[layer][0].numel() for layer in layers}
+                    widths = _widths(layers, activations, tail)
                     store = FeatureStore.allocate(widths, n_images, storage)
                 _check_count(n_found + len(images), n_images, complete=False)
-                store.write(n_found, activations)
+                _write(store, n_found, activations, tail)
                 n_found += len(images)
-        _check_count(n_found, n_images, complete=True)
+            _check_count(n_found, n_images, complete=True)
+            if store is not None and tail is not None and tail.n_held:
+                store.write(tail.start, tail.release())
     except BaseException:
         if store is not None:
             store.close()
         raise
     assert store is not None  # n_images > 0 was seen
     return store
+
+
+def _read_with(layers: Sequence[str], tail: LinearTail | None) -> list[str]:
+    """List the layers to read, with the input of the tail in place of its own."""
+    if tail is None:
+        return list(layers)
+    return list(dict.fromkeys([*(one for one in layers if one not in tail.layers), SOURCE]))
+
+
+def _widths(
+    layers: Sequence[str], activations: Mapping[str, Tensor], tail: LinearTail | None
+) -> dict[str, int]:
+    """Count the features of each layer, of a batch's activations."""
+    ending = {} if tail is None else tail.compute(activations[SOURCE][:1])
+    every = {**activations, **ending}
+    return {layer: every[layer][0].numel() for layer in layers}
+
+
+def _write(
+    store: FeatureStore, start: int, activations: Mapping[str, Tensor], tail: LinearTail | None
+) -> None:
+    """Store a batch's activations, and those of the tail whenever it holds enough images."""
+    store.write(start, {name: one for name, one in activations.items() if name in store.layers})
+    if tail is not None and tail.hold(activations[SOURCE]):
+        store.write(tail.start, tail.release())
 
 
 def _check_count(n_found: int, n_images: int, *, complete: bool) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainables.compute.allocator import keep_freed_memory
 from trainables.compute.device import device_name, indexed, use_threads
 from trainables.compute.failures import device_failure
 from trainables.compute.precision import torch_set_for
@@ -54,6 +55,7 @@ class TrialRunner:
         process_group: TrialProcessGroup = SINGLE_PROCESS,
     ) -> None:
         use_threads(context.threads)
+        keep_freed_memory()
         device = indexed(device)
         if device.type == "cuda" and context.share_of_gpu < 1:
             torch.cuda.set_per_process_memory_fraction(context.share_of_gpu, device)

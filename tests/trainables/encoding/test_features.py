@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from trainables.compute.precision import full_float32
 from trainables.encoding import features as features_module
+from trainables.encoding import linear_tail
 from trainables.encoding.features import FeatureStore, Storage, extract
+from trainables.encoding.linear_tail import LinearTail
 from trainables.models.backbones import build
 from trainables.models.layers import layer_extractor
 from trainables.models.normalisation import normalise
@@ -46,6 +48,36 @@ def test_one_pass_gives_every_layer_as_its_own_pass_does(network, images, tmp_pa
         with torch.no_grad():
             alone = layer_extractor(network, [layer])(normalise(images))[layer].flatten(1)
         torch.testing.assert_close(whole(store, layer), alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 8, 10, 11])
+def test_fully_connected_layers_are_the_same_however_many_images_they_take(
+    rows, network, images, tmp_path, monkeypatch
+) -> None:
+    expected = extract(network, ALEXNET_LAYERS, images.split(10), 10, in_memory(tmp_path))
+    monkeypatch.setattr(linear_tail, "ROWS", rows)
+    sizes, linear = [], network.classifier[1]
+    handle = linear.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    layers = ("classifier.6", "features.12", "classifier.2", "avgpool")
+    try:
+        found = extract(network, layers, images.split(4), 10, in_memory(tmp_path))
+    finally:
+        handle.remove()
+    assert found.layers == layers
+    assert sizes[1:] == {1: [4, 4, 2], 5: [8, 2], 8: [8, 2], 10: [10], 11: [10]}[rows]
+    for layer in ("classifier.6", "features.12", "classifier.2"):
+        torch.testing.assert_close(
+            whole(found, layer), whole(expected, layer), rtol=1e-5, atol=1e-6
+        )
+    assert whole(found, "avgpool").shape == (10, linear.in_features)
+
+
+def test_a_network_that_ends_otherwise_has_no_tail() -> None:
+    assert LinearTail.of(build("resnet18"), ["fc"]) is None
+    network = build("narrow-alexnet")
+    assert LinearTail.of(network, ["features.2", "classifier"]) is None
+    network.classifier[2] = nn.Softmax(dim=0)
+    assert LinearTail.of(network, ["classifier.6"]) is None
 
 
 def test_each_image_passes_through_the_backbone_once(network, images, tmp_path) -> None:
