@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -99,10 +100,7 @@ def describe(name: str, wanted: Wanted, console: Console) -> None:
 def _given(
     backbone: Backbone, config: PublishedImages | None, data: DataDirectory | None
 ) -> list[str]:
-    """Say what becomes of an image before the network: by default, with a crop, and of some data.
-
-    Raises ValueError where no size that the data stores serves the network.
-    """
+    """Say what becomes of an image before the network: unasked, with a crop, and of some data."""
     size = USUAL_SIZE if config is None else config.image_size
     lines = [
         f"given: the whole image, resized to {pixels(size)} without a crop (ingest --image-size "
@@ -115,13 +113,19 @@ def _given(
         )
     if data is not None:
         for shard in data.shards():
-            manifest = Manifest.read(shard)
-            chosen = chosen_for(backbone, [manifest]).image_size_in(manifest.image_size)
-            lines.append(
-                f"of {shard.name}, which stores {', '.join(map(str, manifest.image_sizes))}: "
-                f"{pixels(chosen)} ({manifest.interpolation})"
-            )
+            lines.append(_of_subject(backbone, shard))
     return lines
+
+
+def _of_subject(backbone: Backbone, shard: Path) -> str:
+    """Say which of a subject's images the network is given, or why none serves it."""
+    manifest = Manifest.read(shard)
+    stored = ", ".join(map(str, manifest.image_sizes))
+    try:
+        chosen = chosen_for(backbone, [manifest]).image_size_in(manifest.image_size)
+    except ValueError as error:
+        return f"of {shard.name}: none; {error}"
+    return f"of {shard.name}, which stores {stored}: {pixels(chosen)} ({manifest.interpolation})"
 
 
 def _weights(name: str) -> list[str]:

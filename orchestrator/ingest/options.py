@@ -52,7 +52,7 @@ class ImageOptions:
 
     image_size: ImageSizes = (224,)
     """Width and height that images are resized to, without a crop. Several, as in 224,336, store
-    the same images at each size; the first one is that of networks that take any."""
+    the same images at each size, of which each network gets the one that serves it."""
     interpolation: Interpolation = BILINEAR
     """How images are resized, with antialiasing."""
 

@@ -105,3 +105,10 @@ def test_a_network_is_described_with_the_images_that_it_is_given(data, capsys) -
     assert "with crop='config': the centre of 224 pixels of the image at 256" in lines
     assert "(ingest --image-size 224,256)" in lines
     assert "of nsd-subj02, which stores 16, 224: 224 x 224 pixels (bilinear)" in lines
+
+
+def test_a_network_that_no_stored_size_serves_is_described_with_the_cure(data, capsys) -> None:
+    assert backbones(["timm/vit_small_patch14_dinov2.lvd142m", "--data", str(data)]) == 0
+    lines = capsys.readouterr().out
+    assert "of nsd-subj01: none; timm/vit_small_patch14_dinov2.lvd142m: takes images of" in lines
+    assert "ingest again with --image-size 16,224,518" in lines
