@@ -67,7 +67,9 @@ class TrialRunner:
         )
         self._background = Background()
         """Writes checkpoints while the next epoch or the encoding is computed."""
-        self._scorer = SubjectScorer(context, device, KnownStimuli(context.data))
+        self._scorer = SubjectScorer(
+            context, device, KnownStimuli(context.data), self._subjects.evict_unused
+        )
 
     def run(self, trial: WorkItem, listener: Listener) -> Outcome:
         """Run a trial from a clean state, write its scores, log and outcome; return the outcome.
@@ -187,10 +189,12 @@ class TrialRunner:
             except (RuntimeError, MemoryError) as error:
                 if device_failure(error) != "out-of-memory":
                     raise
-                part = self._smaller_microbatch(work_item, objective, part)
-            _logger.warning("%s: out of memory, retrying with %d images at a time", trial.id, part)
+                if self._process_group.size > 1 or not self._subjects.evict_unused():
+                    part = self._smaller_microbatch(work_item, objective, part)
+            n = part or objective.batch_size
+            _logger.warning("%s: out of memory, retrying with %d images at a time", trial.id, n)
             del work_item  # the last reference to the failed attempt: frees its memory
-            clock.listener.stage(f"finetuning, {part} images at a time")
+            clock.listener.stage(f"finetuning, {n} images at a time")
             work_item = self._read_alone(trial)
 
     def _train(

@@ -1,7 +1,7 @@
 """Score a network on the images and responses of one subject after another."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -43,6 +43,8 @@ class SubjectScorer:
     context: RunContext
     device: torch.device
     stimuli: KnownStimuli
+    free_memory: Callable[[], object]
+    """Frees what other subjects than those being scored take."""
 
     def score(self, work_item: PreparedTrial, encoding: Encoding, clock: Clock) -> None:
         """Score the trial's ROIs, except those of subjects whose ROIs all have readable scores."""
@@ -90,6 +92,7 @@ class SubjectScorer:
             if device_failure(error) != "out-of-memory":
                 raise
         # Only here is the failed attempt's memory free: the error had a reference to it.
+        self.free_memory()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         batch //= SMALLER

@@ -1,6 +1,7 @@
 """The cache of subjects on a warm worker: responses and images of recent trials."""
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 import torch
 
 from trainables.compute.device import free_bytes
+from trainables.compute.memory import memory_limit
 from trainables.data.data_directory import DataDirectory, fetch_rows
 from trainables.data.disk_images import DiskImages
 from trainables.data.images import CroppedImages, Images, ResidentImages, StreamedImages
@@ -20,6 +22,10 @@ from trainables.spec.evaluation import WorkItem
 _logger = logging.getLogger(__name__)
 
 SHARE_FOR_IMAGES: Final = 0.4
+SHARE_FOR_RESPONSES: Final = 0.5
+"""Share of this worker's part of the machine's memory for the responses of all cached subjects."""
+GPUS_PER_NODE: Final = 8
+"""Workers of a machine with GPUs, at most, of which each has an equal part of its memory."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class CachedSubject:
 class SubjectCache:
     """Caches the subjects of recent trials, within a budget of image bytes on the device.
 
+    Where the next one does not fit, those go first that were not used for longest. Responses have a
+    budget too: a share of this worker's part of the machine's memory.
     budget: None: a share of the memory that would be free without cached images. scratch:
     directory for images that exceed the budget.
     """
@@ -56,6 +64,8 @@ class SubjectCache:
         self._device = device
         self._budget = budget
         self._cached: dict[str, CachedSubject] = {}
+        """By shard name, those first that were not used for longest."""
+        self._in_use: frozenset[str] = frozenset()
 
     def of(self, trial: WorkItem) -> dict[str, CachedSubject]:
         """Return a trial's subjects by shard name, reading those that are not cached.
@@ -71,16 +81,24 @@ class SubjectCache:
         backbone: the network that is given the images, whose size and crop they have.
         """
         size, crop = backbone.image_size, backbone.crop_size
+        self._in_use = frozenset(wanted)
         known = {name for name, data in wanted.items() if self._has(name, data, size)}
-        if known != set(wanted):
-            self._evict(set(self._cached) - known)  # free memory before reading
+        self._evict((set(wanted) & set(self._cached)) - known)  # of other data, or of another size
         for name, data in wanted.items():
-            if name not in known:
+            if name in known:
+                self._cached[name] = self._cached.pop(name)
+            else:
                 self._cached[name] = self._read(name, data, size)
         found = {name: self._cached[name] for name in wanted}
         if crop is None:
             return found
         return {name: one.cropped(crop) for name, one in found.items()}
+
+    def evict_unused(self) -> bool:
+        """Remove the subjects that the last trial does not read; return whether there were any."""
+        unused = set(self._cached) - self._in_use
+        self._evict(unused)
+        return bool(unused)
 
     def clear(self) -> None:
         """Remove all subjects from the cache."""
@@ -110,6 +128,7 @@ class SubjectCache:
     def _read_images(self, shard: Path, subject: Subject, size: int) -> Images:
         """Read a subject's images onto the device, or to disk if they exceed the budget."""
         n_images = subject.manifest.n_images
+        self._make_room(_bytes(n_images, size), _response_bytes(subject))
         if _bytes(n_images, size) <= self._bytes_left():
             _logger.info("%s: read, %d images on the device", shard.name, n_images)
             return ResidentImages(read_images(shard, self._device, size))
@@ -117,11 +136,34 @@ class SubjectCache:
         images = DiskImages(shard, self._scratch, size)
         return StreamedImages(n_images, size, images.read, self._device)
 
+    def _make_room(self, image_bytes: int, response_bytes: int) -> None:
+        """Evict subjects that are not in use, the least recently used first, until another fits."""
+        unused = [name for name in self._cached if name not in self._in_use]
+        while unused and not (
+            image_bytes <= self._bytes_left() and response_bytes <= self._response_bytes_left()
+        ):
+            self._evict({unused.pop(0)})
+
+    def _response_bytes_left(self) -> int:
+        """Return how many more bytes of responses may be cached in this machine's memory."""
+        taken = sum(_response_bytes(cached.subject) for cached in self._cached.values())
+        n_cpus = len(os.sched_getaffinity(0))
+        part = torch.get_num_threads() / n_cpus
+        if self._device.type == "cuda":
+            part = max(part, 1 / GPUS_PER_NODE)
+        free = free_bytes(torch.device("cpu"))
+        budget = SHARE_FOR_RESPONSES * min(1.0, part) * min(memory_limit(), free + taken)
+        return int(budget) - taken
+
     def _bytes_left(self) -> int:
         taken = sum(cached.bytes_on_device for cached in self._cached.values())
         if self._budget is not None:
             return self._budget - taken
         return int(SHARE_FOR_IMAGES * (free_bytes(self._device) + taken)) - taken
+
+
+def _response_bytes(subject: Subject) -> int:
+    return sum(matrix.nbytes for matrix in subject.responses.values())
 
 
 def _bytes(n_images: int, image_size: int) -> int:

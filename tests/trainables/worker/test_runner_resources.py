@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.builders.tiny_runs import (
+    CONTRASTIVE,
     ENCODING,
     REGRESSION,
     Listener,
@@ -18,6 +19,7 @@ from trainables.exceptions import Failure, OutOfMemory
 from trainables.results.outcome import Outcome, failed
 from trainables.results.run_directory import RunDirectory
 from trainables.training.checkpoints import load_backbone, load_network
+from trainables.worker import runner as runner_module
 from trainables.worker import score_subject
 from trainables.worker.runner import TrialRunner
 
@@ -75,6 +77,30 @@ def test_an_encoding_out_of_memory_is_tried_again_in_smaller_parts(place, monkey
     first, second = (storage.budget_bytes for *_, storage in noted.calls)
     assert first > second == 0
     assert list((place.home / "short" / "scratch").iterdir()) == []
+
+
+def test_a_training_out_of_memory_is_first_tried_again_without_the_other_subjects(
+    place, monkeypatch
+) -> None:
+    trial, listener = place.trial(), Listener()
+    place.runner("enough").run(trial, Listener())
+    other = place.rois.index(next(roi for roi in place.rois if roi.subject == "subj02"))
+    runner = place.runner("short")
+    runner.run(place.untuned(other), Listener())
+    n_calls = 0
+
+    def fail_once(*arguments: Any, **named: Any) -> Any:
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return finetune(*arguments, **named)
+
+    finetune = runner_module.finetune
+    monkeypatch.setattr(runner_module, "finetune", fail_once)
+    assert runner.run(trial, listener).status == "finished"
+    assert f"finetuning, {CONTRASTIVE.batch_size} images at a time" in listener.stages
+    assert scores(place, trial, "short") == scores(place, trial, "enough")
 
 
 def test_an_encoding_that_never_fits_fails_and_the_runner_serves_on(place, monkeypatch) -> None:

@@ -1,6 +1,7 @@
 """A worker's cached subjects are those that a trial was planned on, whatever is on disk now."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from benchmarks.small_shards import write_shards
 from trainables.data.data_directory import DataDirectory
 from trainables.data.loading import read_images, read_subject
 from trainables.data.shards import list_rois, read_planned_vertices
-from trainables.spec import Roi, Trial, Untuned
+from trainables.spec import Backbone, Roi, Trial, Untuned
 from trainables.worker import subject_cache
 from trainables.worker.subject_cache import SubjectCache
 
@@ -91,3 +92,65 @@ def test_a_subject_that_is_replaced_while_it_is_read_is_refused(
     monkeypatch.setattr(subject_cache, "read_images", read_late)
     with pytest.raises(ValueError, match=r"its content is .*the trial was planned on"):
         cache.of(trial)
+
+
+SIZE = 3 * 64**2 * 20
+"""Image bytes of a subject of this file."""
+
+
+@pytest.fixture
+def eight(tmp_path: Path) -> list[Trial]:
+    """A trial on each of eight subjects, and their shards."""
+    names = [f"subj{number:02}" for number in range(1, 9)]
+    write_shards(tmp_path / "eight", names, n_images=20)
+    by_subject = {roi.subject: roi for roi in list_rois(DataDirectory(tmp_path / "eight"))}
+    return [Trial(Untuned(), (by_subject[name],)) for name in names]
+
+
+def reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: int, trials: Sequence[Trial]
+) -> tuple[SubjectCache, list[str]]:
+    """Run through trials; return the cache, and the subjects that were read."""
+    read: list[str] = []
+
+    def noted(shard: Path) -> Any:
+        read.append(shard.name.removeprefix("nsd-"))
+        return read_subject(shard)
+
+    monkeypatch.setattr(subject_cache, "read_subject", noted)
+    cache = SubjectCache(DataDirectory(tmp_path / "eight"), CPU, budget, tmp_path / "scratch")
+    for trial in trials:
+        [found] = cache.of(trial).values()
+        assert found.subject.manifest.subject == trial.rois[0].subject
+        assert found.bytes_on_device == SIZE
+    return cache, read
+
+
+def test_subjects_that_fit_the_budget_are_read_once(tmp_path, monkeypatch, eight) -> None:
+    _, read = reads(tmp_path, monkeypatch, 8 * SIZE, [*eight, *eight, *reversed(eight)])
+    assert read == [trial.rois[0].subject for trial in eight]
+
+
+def test_the_subject_that_was_not_used_for_longest_makes_room(tmp_path, monkeypatch, eight) -> None:
+    a, b, c, *_ = eight
+    cache, read = reads(tmp_path, monkeypatch, 2 * SIZE, [a, b, a, c, a, b])
+    assert read == ["subj01", "subj02", "subj03", "subj02"]
+    assert cache.evict_unused()
+    assert not cache.evict_unused()
+    assert cache.of(b)
+    assert read[4:] == []  # in use, so not evicted
+
+
+def test_responses_that_do_not_fit_make_room_too(tmp_path, monkeypatch, eight) -> None:
+    a, b, *_ = eight
+    monkeypatch.setattr(subject_cache, "memory_limit", lambda: 0)
+    _, read = reads(tmp_path, monkeypatch, 8 * SIZE, [a, b, a])
+    assert read == ["subj01", "subj02", "subj01"]
+
+
+def test_subjects_of_the_same_trial_do_not_evict_each_other(tmp_path, monkeypatch, eight) -> None:
+    wanted = {trial.rois[0].shard: trial.rois[0].data for trial in eight[:3]}
+    cache = SubjectCache(DataDirectory(tmp_path / "eight"), CPU, 2 * SIZE, tmp_path / "scratch")
+    cache.of(eight[5])
+    sizes = [found.bytes_on_device for found in cache.named(wanted, Backbone()).values()]
+    assert sizes == [SIZE, SIZE, 0]  # the third is streamed
