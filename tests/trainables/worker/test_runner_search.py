@@ -101,12 +101,12 @@ def numerics_at_the_decomposition(monkeypatch) -> list[bool]:
     """Note at each eigendecomposition of a trial whether it and torch are to be deterministic."""
     seen: list[bool] = []
 
-    def noting(K, k, numerics=None):
+    def noting(K, k, numerics=None, start=None):
         assert isinstance(numerics, Numerics)
         assert numerics.deterministic == torch.are_deterministic_algorithms_enabled()
         if not seen or seen[-1] != numerics.deterministic:
             seen.append(numerics.deterministic)
-        return leading_components(K, k, numerics)
+        return leading_components(K, k, numerics, start)
 
     monkeypatch.setattr("trainables.encoding.pca.leading_components", noting)
     return seen
