@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,8 +85,8 @@ def test_what_a_search_measures_does_not_depend_on_the_test_images(place, monkey
             matrix[subject.test_rows] = 1e3
         return replace(subject, responses=responses)
 
-    def read_garbled_images(shard: Path, device: torch.device) -> torch.Tensor:
-        images = read_images(shard, device)
+    def read_garbled_images(shard: Path, *how: Any) -> torch.Tensor:
+        images = read_images(shard, *how)
         images[read_subject(shard).test_rows] = 0
         return images
 
