@@ -85,11 +85,12 @@ def _data(inputs: Inputs) -> Iterator[str]:
         known = [shards[f"{dataset}-{one}"] for one in subjects if f"{dataset}-{one}" in shards]
         manifests = [Manifest.read(one) for one in known]
         if manifests:
+            sizes = sorted({size for one in manifests for size in one.image_sizes})
             text += (
                 f"; {_range([one.n_train for one in manifests])} training and "
                 f"{_range([one.n_test for one in manifests])} test images a subject, split "
                 f"{', '.join(sorted({one.split for one in manifests}))}, "
-                f"{', '.join(sorted({str(one.image_size) for one in manifests}))} pixels wide"
+                f"stored {' and '.join(map(str, sizes))} pixels wide"
             )
         single = [one.n_trials for one in manifests if one.n_trials is not None]
         if single:
