@@ -1,8 +1,8 @@
 """Consent to run code that a directory records: by an option, or as code of the user's own.
 
-What a user has named in a command (a network's file, a search space) is remembered on this machine
-by its SHA-256. Directories of results that hold the same code are then used without a question; of
-other code, the user is asked to give ``--trust-code``.
+What a user has named in a command (a network's file), and each command itself that is recorded in a
+directory of results, is remembered on this machine by its SHA-256. Directories that hold the same
+code or command are then used without a question; for others, ``--trust-code`` is asked for.
 """
 
 import hashlib

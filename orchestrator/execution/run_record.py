@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator
@@ -53,10 +54,9 @@ class Command:
     def write(self, runs: RunDirectory) -> None:
         """Write the record atomically, and remember its line among those of earlier commands.
 
-        A command that names code is remembered as the user's own, for `require_own`.
+        The command is also remembered as the user's own on this machine, for `require_own`.
         """
-        if self.names_code:
-            trust.remember(self._line)
+        trust.remember(self._line)
         write_text(runs.command_file, json.dumps(asdict(self)) + "\n")
         remember(runs, command_line(Started(self.module, self.arguments)))
 
@@ -70,13 +70,25 @@ class Command:
         return json.dumps([self.module, self.arguments, self.directory])
 
     def require_own(self, runs: RunDirectory) -> None:
-        """Raise InputError for a command with code that the user did not start on this machine."""
-        if self.names_code and not trust.is_remembered(self._line):
-            line = command_line(Started(self.module, self.arguments))
-            raise InputError(
-                f"{runs}: its last command, in {self.directory}, runs code: {line}; you did not "
-                "start it on this machine: if you trust the code, give --trust-code"
-            )
+        """Raise InputError if repeating the command may run code that is not the user's own.
+
+        That is a command with code, or of another directory than the present one, from which
+        workers would import modules, unless the user started the same on this machine.
+        """
+        is_here = Path(self.directory).resolve() == Path.cwd().resolve()
+        if trust.is_remembered(self._line) or (is_here and not self.names_code):
+            return
+        what, cure = f"its last command, in {self.directory},", "if you trust the code"
+        if self.names_code:
+            what += " runs code"
+        else:
+            what += " imports modules from there"
+            cure = "run this in that directory, or if you trust what is in it"
+        line = command_line(Started(self.module, self.arguments))
+        raise InputError(
+            f"{runs}: {what}: {line}; there is no record that you started it on this machine: "
+            f"{cure}, give --trust-code"
+        )
 
     @classmethod
     def read(cls, runs: RunDirectory) -> Self:

@@ -162,8 +162,8 @@ class Retry:
 def find_retry(runs: RunDirectory, *, only_failed: bool, trust_code: bool = False) -> Retry:
     """Find the last command on a directory, to repeat it in the directory where it was started.
 
-    only_failed: run only the trials that failed. trust_code: also one with code that the user did
-    not start. Raises InputError if there is nothing to run, or for such code without that.
+    only_failed: run only the trials that failed. trust_code: also one that may run code of others.
+    Raises InputError if there is nothing to run, or for such a command without that.
     """
     command = Command.read(runs)
     state = state_of(command, runs)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.errors import InputError
 from orchestrator.execution.run_record import Command
 from orchestrator.sweep import __main__ as sweep
 from orchestrator.sweep.status import Retry
@@ -43,6 +44,54 @@ def test_retry_of_another_user_s_code_asks_for_consent(
     assert not marker.exists()
     assert sweep.main(["retry", "--out", str(runs), "--trust-code"]) == 0
     assert marker.exists()
+
+
+@pytest.mark.parametrize("directory", ["results", "{home}/results"])
+def test_retry_changes_to_no_directory_that_another_user_recorded(
+    tmp_path: Path,
+    runs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    directory: str,
+) -> None:
+    """Modules in the directory, such as torch.py, would be imported by Ray's workers."""
+    (tmp_path / "results").mkdir()
+    place = directory.format(home=tmp_path)
+    command = replace(
+        Command.read(RunDirectory(runs)), arguments=("paper", "--out", str(runs)), directory=place
+    )
+    command.write(RunDirectory(runs))
+    ran_in = []
+    monkeypatch.setattr("orchestrator.sweep.run.sweep", lambda *_: ran_in.append(Path.cwd()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "of another machine"))
+    retry = ["retry", "--out", str(runs)]
+    assert sweep.main(retry) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"in {place}, imports modules from there: python -m orchestrator.sweep paper" in line
+    assert "there is no record that you started it on this machine" in line
+    assert Path.cwd() == tmp_path
+    assert ran_in == []
+    assert sweep.main([*retry, "--trust-code"]) == 0
+    assert ran_in == [tmp_path / "results"]
+
+
+def test_retry_repeats_a_command_of_the_present_directory_or_of_the_user(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another machine, from the directory of the command; on the same one, from anywhere."""
+    found = RunDirectory(runs)
+    command = replace(Command.read(found), arguments=("paper", "--out", "runs"))
+    command.write(found)
+    monkeypatch.chdir(runs)
+    command.require_own(found)
+    monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "of another machine"))
+    with pytest.raises(InputError, match="run this in that directory, or if you trust what is in"):
+        command.require_own(found)
+    monkeypatch.chdir(tmp_path)
+    command.require_own(found)
+    with pytest.raises(InputError, match="runs code"):
+        replace(command, arguments=("space.py",)).require_own(found)
 
 
 def test_retry_asks_for_consent_only_where_it_runs_code_of_files(runs: Path) -> None:
