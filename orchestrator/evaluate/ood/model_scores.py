@@ -19,7 +19,7 @@ from trainables.spec.evaluation import training_of
 from trainables.spec.rois import roi_group_of
 from trainables.spec.setting import setting_of
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the scores: raised where the same data and model get other ones."""
 FEWEST_IMAGES: Final = 4
 """A class of fewer images has no scores: r of three images says nothing."""

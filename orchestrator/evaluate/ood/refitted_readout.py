@@ -21,7 +21,7 @@ from trainables.encoding.pca import decompose_images
 from trainables.spec import Encoding
 
 FEWEST_GROUPS: Final = 3
-"""So that two are left to choose an alpha in."""
+"""Fewest groups, and fewest folds of them: two are left outside each to choose an alpha in."""
 CHUNK: Final = 1024
 """Vertices whose predictions at all alphas are held at once."""
 
@@ -70,7 +70,7 @@ class RefittedReadout:
         self._alphas = torch.tensor(encoding.alphas, dtype=torch.float64, device=K.device)
         every = np.arange(len(groups))
         self._folds = []
-        for held_out in grouped_folds(groups, encoding.n_folds):
+        for held_out in grouped_folds(groups, max(encoding.n_folds, FEWEST_GROUPS)):
             rows = np.setdiff1d(every, held_out)
             within = [
                 (np.delete(rows, part), rows[part])

@@ -1,5 +1,7 @@
 """A readout refitted to NSD-synthetic: against scikit-learn, and without leaks between folds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,21 @@ def test_predictions_are_those_of_scikit_learn() -> None:
     )
     groups = np.repeat(np.arange(15), 4)
     np.testing.assert_allclose(refit(X, Y, groups), expected(X, Y, groups), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_folds", [2, 4])
+@pytest.mark.parametrize("sizes", [(30, 1, 1), (30, 1, 1, 1), (2, 2, 2)])
+def test_a_group_as_large_as_all_others_leaves_two_to_choose_alpha_in(
+    n_folds: int, sizes: tuple[int, ...]
+) -> None:
+    """Planted without noise along one component, which any two images reveal."""
+    rng = np.random.default_rng(5)
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    X = rng.standard_normal((len(groups), 1)) @ rng.standard_normal((1, 40))
+    encoding = replace(ENCODING, n_folds=n_folds, alphas=(1e-9,))
+    readout = RefittedReadout(torch.from_numpy(X @ X.T), groups, encoding)
+    Y = X[:, :3]
+    np.testing.assert_allclose(readout.predict(Y), Y - Y.mean(axis=0), rtol=1e-5)
 
 
 def test_responses_of_no_relation_have_an_r_of_zero() -> None:
