@@ -5,6 +5,7 @@ input errors are immediate.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
@@ -149,7 +150,7 @@ def select(rois: "Sequence[Roi]", selection: Selection, *, whole: bool = False) 
     """Return the selected ROIs; raise InputError listing what exists if none is left.
 
     Where no ROIs are named, those of whole hemispheres and of atlases are left out; atlases are
-    kept where the data has nothing else. whole: keep all of them.
+    kept for subjects that have nothing else. whole: keep whole hemispheres.
     """
     subjects = {roi.subject: subject_number(roi.subject) for roi in rois}
     absent = sorted(set(selection.subjects or ()) - set(subjects.values()))
@@ -158,17 +159,17 @@ def select(rois: "Sequence[Roi]", selection: Selection, *, whole: bool = False) 
             f"--subjects: {', '.join(map(str, absent))} not in the data, "
             f"which has {', '.join(sorted(subjects))}{number_meant(absent[0], subjects)}"
         )
-    there = [roi.name for roi in rois]
     if selection.rois is None:
-        wanted = set(there) if whole else _usual(set(there))
+        wanted = _usual(rois, whole=whole)
     else:
-        wanted = set(resolve_rois(selection.rois, there))
+        known = set(resolve_rois(selection.rois, [roi.name for roi in rois]))
+        wanted = {roi for roi in rois if roi.name in known}
     chosen = [
         roi
         for roi in rois
         if (selection.subjects is None or subjects[roi.subject] in selection.subjects)
         and (selection.hemispheres is None or roi.hemisphere in selection.hemispheres)
-        and roi.name in wanted
+        and roi in wanted
     ]
     if not chosen:
         sides = ", ".join(sorted({roi.hemisphere for roi in rois}))
@@ -180,15 +181,21 @@ def select(rois: "Sequence[Roi]", selection: Selection, *, whole: bool = False) 
     return chosen
 
 
-def _usual(roi_names: set[str]) -> set[str]:
-    """Return the ROIs that are taken where none are named."""
+def _usual(rois: "Sequence[Roi]", *, whole: bool) -> "set[Roi]":
+    """Return the ROIs that are taken where none are named; each subject's data decides for it."""
     from trainables.spec.rois import ALL_VERTICES, atlas_of
 
-    named = roi_names - {ALL_VERTICES}
-    return {name for name in named if atlas_of(name) is None} or named
+    wanted = {roi for roi in rois if whole and roi.name == ALL_VERTICES}
+    named: defaultdict[str, list[Roi]] = defaultdict(list)
+    for roi in rois:
+        if roi.name != ALL_VERTICES:
+            named[roi.shard].append(roi)
+    for of_subject in named.values():
+        wanted.update([roi for roi in of_subject if atlas_of(roi.name) is None] or of_subject)
+    return wanted
 
 
-SELECTION: Final = Group("Selection of ROIs (default: all but atlases)", sort_key=2)
+SELECTION: Final = Group("Selection of ROIs", sort_key=2)
 
 
 @Parameter(name="*", group=SELECTION)
@@ -201,8 +208,8 @@ class SelectionOptions:
     hemispheres: Annotated[str | None, Parameter(metavar="LIST")] = None
     """lh, rh or lh,rh; both: data that does not divide hemispheres."""
     rois: Annotated[str | None, Parameter(metavar="LIST")] = None
-    """Groups early, higher, streams, and ROIs such as V1v,EBA; only with --rois: atlases such as
-    HCP_MMP1, and all, every vertex of a hemisphere as one ROI."""
+    """Groups early, higher, streams, and ROIs such as V1v,EBA. Without it, sweeps leave out atlases
+    such as HCP_MMP1, and all, every vertex of a hemisphere as one ROI."""
 
     def read(self) -> Selection:
         """Parse the selection; raise InputError naming the invalid option."""

@@ -19,7 +19,7 @@ BATCH: Final = 64
 
 
 def image_groups(images: Tensor, subclasses: Array) -> Groups:
-    """Divide images into groups of like ones: (n_images,), the number of each one's, from 0.
+    """Divide images into groups of similar images: (n_images,), the number of each one's, from 0.
 
     Images of one subclass are in one group, and so are near-copies, and what either joins. Images
     of one colour are copies of each other.

@@ -72,7 +72,7 @@ def _groups(scores: pa.Table) -> Iterator[str]:
     whole = scores.filter(pc.equal(scores["image_class"], ALL_CLASSES))
     columns = (whole[name].to_pylist() for name in ("subject", "n_images", "n_groups"))
     for subject, n_images, n_groups in dict.fromkeys(zip(*columns, strict=True)):
-        line = f"{subject}: {n_images} images in {count(n_groups, 'group')} of like ones"
+        line = f"{subject}: {n_images} images in {count(n_groups, 'group')} of similar ones"
         few = f", too few to fit a readout to them: expected {FEWEST_GROUPS}"
         yield line + (few if n_groups < FEWEST_GROUPS else "")
 

@@ -39,7 +39,7 @@ Repeated = Annotated[
     Repeats,
     Parameter(
         help="mean: the mean of an image's presentations; first: the first in presentations.csv "
-        "alone; rows: the single ones of training images too, which fine-tuning uses in turn and "
+        "alone; rows: the single trials of training images too, which fine-tuning uses in turn and "
         "readouts count one by one."
     ),
 ]

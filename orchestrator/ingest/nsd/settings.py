@@ -36,12 +36,12 @@ class NsdChoices:
 
     def record(self) -> dict[str, str]:
         """Name the choices as the manifest records them."""
-        return {
+        ceiling = {} if self.ceiling is None else {"ceiling": self.ceiling}
+        return ceiling | {
             "space": self.space,
             "betas": self.betas,
             "repeats": self.repeats,
             "vertices": self.vertices,
             "families": "usual" if self.families is None else ",".join(self.families),
             "sessions": "all" if self.sessions is None else ",".join(map(str, self.sessions)),
-            "ceiling": self.ceiling or "usual",
         }

@@ -120,7 +120,7 @@ def _whole_picture(rows: pd.DataFrame) -> Picture:
         + ".",
         caption="Mean Pearson r over the vertices that have one in and out of distribution, "
         f"{int(rows['n_images'].max())} images of NSD-synthetic in "
-        f"{int(rows['n_groups'].max())} groups of like ones. "
+        f"{int(rows['n_groups'].max())} groups of similar images. "
         f"{_intervals(rows)}",
     )
 

@@ -89,7 +89,8 @@ def hemisphere_table(contrasts: Sequence[HemisphereContrast], against: str) -> T
         f"Hemispheres: {contrasts[0].method} against {against}",
         "lh, rh: difference in mean r over subjects, of the ROIs that a subject has in both "
         "hemispheres; lh − rh: their contrast. t: paired t test over subjects; flip: sign-flip "
-        f"test; two-sided. q: p corrected (Benjamini-Hochberg) over the ROIs. {SUBJECT_NOTE}",
+        f"test; two-sided. q: p corrected (Benjamini-Hochberg) over the ROIs; "
+        f"streams, atlases and whole hemispheres separately. {SUBJECT_NOTE}",
     )
     heads = ("lh", "rh", "lh − rh", "subj.", "t p", "t q", "flip p", "flip q")
 

@@ -69,6 +69,8 @@ def test_whole_hemispheres_are_selected_only_where_they_are_asked_for() -> None:
     assert select(listed, Selection(rois=("V1v", "all"))) == listed
     assert select(listed, Selection(rois=("V1v",)), whole=True) == rois(1)
     assert select(listed, Selection(hemispheres=("rh",)), whole=True) == whole[1:]
+    area = Roi("nsd", "subj01", "lh", "HCP_MMP1-V1", 12, "data-subj01")
+    assert select([*listed, area], Selection(), whole=True) == listed
 
 
 def test_areas_of_atlases_are_selected_only_where_they_are_asked_for() -> None:
@@ -82,6 +84,8 @@ def test_areas_of_atlases_are_selected_only_where_they_are_asked_for() -> None:
         areas[3],
     ]
     assert select(areas, Selection()) == areas
+    of_lab = Roi("lab", "subj09", "both", "nsdgeneral", 12, "data-subj09")
+    assert select([*listed, of_lab], Selection()) == [*rois(1), of_lab]
     assert resolve_rois(("HCP_MMP1", "V1v"), names) == ("HCP_MMP1-V1", "HCP_MMP1-V2", "V1v")
     with pytest.raises(InputError, match=r"--rois: unknown 'corticalsulc'"):
         select(listed, Selection(rois=("corticalsulc",)))
