@@ -53,7 +53,7 @@ def test_the_next_command_removes_what_a_killed_trial_left_and_the_scores_are_th
 
         def doomed(number: int = len(codes) + 1) -> None:
             kill_at_rename(number)
-            place.runner("runs").run(trial, Listener())
+            place.runner("runs", keep="every").run(trial, Listener())
 
         codes.append(fork(doomed))
         if codes[-1] == 0:
