@@ -22,6 +22,7 @@ from trainables.spec.evaluation import WorkItem
 _logger = logging.getLogger(__name__)
 
 SHARE_FOR_IMAGES: Final = 0.4
+"""Share of a GPU's free memory, or of this worker's part of the machine's, for cached images."""
 SHARE_FOR_RESPONSES: Final = 0.5
 """Share of this worker's part of the machine's memory for the responses of all cached subjects."""
 GPUS_PER_NODE: Final = 8
@@ -52,8 +53,8 @@ class SubjectCache:
 
     Where the next one does not fit, those go first that were not used for longest. Responses have a
     budget too: a share of this worker's part of the machine's memory.
-    budget: None: a share of the memory that would be free without cached images. scratch:
-    directory for images that exceed the budget.
+    budget: None: a share of the memory that would be free without cached images, and on a CPU of
+    this worker's part of it. scratch: directory for images that exceed the budget.
     """
 
     def __init__(
@@ -147,19 +148,31 @@ class SubjectCache:
     def _response_bytes_left(self) -> int:
         """Return how many more bytes of responses may be cached in this machine's memory."""
         taken = sum(_response_bytes(cached.subject) for cached in self._cached.values())
-        n_cpus = len(os.sched_getaffinity(0))
-        part = torch.get_num_threads() / n_cpus
-        if self._device.type == "cuda":
-            part = max(part, 1 / GPUS_PER_NODE)
-        free = free_bytes(torch.device("cpu"))
-        budget = SHARE_FOR_RESPONSES * min(1.0, part) * min(memory_limit(), free + taken)
-        return int(budget) - taken
+        return int(SHARE_FOR_RESPONSES * self._part_of_host(taken)) - taken
 
     def _bytes_left(self) -> int:
+        """Return how many more bytes of images may be cached on the device."""
         taken = sum(cached.bytes_on_device for cached in self._cached.values())
         if self._budget is not None:
             return self._budget - taken
+        if self._device.type == "cpu":
+            return int(SHARE_FOR_IMAGES * self._part_of_host(taken)) - taken
         return int(SHARE_FOR_IMAGES * (free_bytes(self._device) + taken)) - taken
+
+    def _part_of_host(self, taken: int) -> float:
+        """Return this worker's part of the machine's memory, in bytes.
+
+        taken: bytes that this worker would free.
+        """
+        free = free_bytes(torch.device("cpu")) + taken
+        return self._part_of_machine() * min(memory_limit(), free)
+
+    def _part_of_machine(self) -> float:
+        """Return the part of the machine that is this worker's, by its threads or GPUs."""
+        part = torch.get_num_threads() / len(os.sched_getaffinity(0))
+        if self._device.type == "cuda":
+            part = max(part, 1 / GPUS_PER_NODE)
+        return min(1.0, part)
 
 
 def _response_bytes(subject: Subject) -> int:

@@ -154,3 +154,18 @@ def test_subjects_of_the_same_trial_do_not_evict_each_other(tmp_path, monkeypatc
     cache.of(eight[5])
     sizes = [found.bytes_on_device for found in cache.named(wanted, Backbone()).values()]
     assert sizes == [SIZE, SIZE, 0]  # the third is streamed
+
+
+def test_a_worker_on_cpus_caches_images_in_its_part_of_the_memory(
+    tmp_path, monkeypatch, eight
+) -> None:
+    """40 % of a sixteenth of 80 subjects' bytes is room for two of them, and of 40, for one."""
+    wanted = {trial.rois[0].shard: trial.rois[0].data for trial in eight[:3]}
+    monkeypatch.setattr(subject_cache, "free_bytes", lambda device: 10**12)
+    monkeypatch.setattr(subject_cache.torch, "get_num_threads", lambda: 1)
+    monkeypatch.setattr(subject_cache.os, "sched_getaffinity", lambda process: range(16))
+    for limit, n_resident in ((80 * SIZE, 2), (40 * SIZE, 1)):
+        monkeypatch.setattr(subject_cache, "memory_limit", lambda limit=limit: limit)
+        cache = SubjectCache(DataDirectory(tmp_path / "eight"), CPU, None, tmp_path / "scratch")
+        sizes = [found.bytes_on_device for found in cache.named(wanted, Backbone()).values()]
+        assert sizes == [SIZE] * n_resident + [0] * (3 - n_resident)
