@@ -158,6 +158,8 @@ class Analysis:
     """Makes the table; raises Missing where an input is missing."""
     sources: Callable[[Inputs], Iterable[Path]] = Inputs.score_files
     """The files that the table depends on: while none of them changes, it is not made again."""
+    notes: Callable[[Inputs], Iterable[str]] = lambda _: ()
+    """Says which sources the table leaves out, a line each."""
     probes: tuple[str, ...] = ()
     """Kinds of probes that it reads (trainables/probes)."""
     version: int = 1

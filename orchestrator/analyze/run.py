@@ -159,7 +159,7 @@ def make(analysis: Analysis, inputs: Inputs) -> Done:
     try:
         key = digest_sources(analysis, inputs)
         if _made_of(path) == key:
-            return Done(analysis.name, "unchanged", f"{pq.read_metadata(path).num_rows:,} rows")
+            return _done(analysis, inputs, "unchanged", pq.read_metadata(path).num_rows)
         table = analysis.make(inputs)
     except Missing as missing:
         inputs.runs.remove(path)
@@ -170,7 +170,11 @@ def make(analysis: Analysis, inputs: Inputs) -> Done:
         return Done(analysis.name, "failed", f"{type(error).__name__}: {message}")
     write_table(path, table, key)
     inputs.runs.remove(inputs.runs.missing_file(analysis.name))
-    return Done(analysis.name, "made", f"{table.num_rows:,} rows")
+    return _done(analysis, inputs, "made", table.num_rows)
+
+
+def _done(analysis: Analysis, inputs: Inputs, state: State, n_rows: int) -> Done:
+    return Done(analysis.name, state, "; ".join((f"{n_rows:,} rows", *analysis.notes(inputs))))
 
 
 def is_current(analysis: Analysis, inputs: Inputs) -> bool:

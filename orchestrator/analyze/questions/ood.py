@@ -5,13 +5,16 @@ import shlex
 import pyarrow as pa
 
 from orchestrator.analyze.analysis import Analysis, Inputs, Missing
-from orchestrator.scores.ood.score_files import read_scores
+from orchestrator.scores.ood.score_files import read_all_scores
 from orchestrator.scores.ood.summaries import summarise
 from orchestrator.scores.ood.summary_table import TABLE_SCHEMA, summary_table
 
 
 def make(inputs: Inputs) -> pa.Table:
-    """Summarise the scores of every model by group of ROIs, over all images and by class."""
+    """Summarise the scores of every model by group of ROIs, over all images and by class.
+
+    Files that can't be read are left out.
+    """
     files = inputs.runs.ood_files()
     if not files:
         data, out = (shlex.quote(str(one)) for one in (inputs.data, inputs.runs))
@@ -20,7 +23,10 @@ def make(inputs: Inputs) -> pa.Table:
             f"export models by python -m orchestrator.export --out MODELS, then run "
             f"python -m orchestrator.evaluate ood --models MODELS --data {data} --out {out}",
         )
-    scores = pa.concat_tables(read_scores(path) for path in files)
+    tables, notes = read_all_scores(files)
+    if not tables:
+        raise Missing("no scores of NSD-synthetic can be read", "; ".join(notes))
+    scores = pa.concat_tables(tables)
     summaries = summarise(scores, "group")
     if not summaries:
         raise Missing(
@@ -36,4 +42,5 @@ ANALYSIS = Analysis(
     schema=TABLE_SCHEMA,
     make=make,
     sources=lambda inputs: inputs.runs.ood_files(),
+    notes=lambda inputs: read_all_scores(inputs.runs.ood_files())[1],
 )

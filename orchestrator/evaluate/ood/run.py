@@ -59,12 +59,15 @@ def evaluate_ood(settings: OodSettings, console: Console) -> None:
     n_new = sum(_score(one, settings.runs, device) for one in matched)
     line = f"{count(len(paths), 'model')} scored on NSD-synthetic, of which {n_new:,} now"
     scores = pa.concat_tables(read_scores(path) for path in paths)
-    made = make(ood.ANALYSIS, Inputs(settings.runs, settings.data))
-    if made.state == "failed":
-        raise ValueError(made.message)
     for note in (*notes, line, *_groups(scores)):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     _show(scores, settings, console)
+    inputs = Inputs(settings.runs, settings.data)
+    made = make(ood.ANALYSIS, inputs)
+    for note in ood.ANALYSIS.notes(inputs):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    if made.state == "failed":
+        raise ValueError(made.message.removeprefix("ValueError: "))
 
 
 def _groups(scores: pa.Table) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """The scores of one model on NSD-synthetic, over all images and by class, as a Parquet file."""
 
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -7,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.storage.atomic import read_parquet, write_parquet
+from trainables.wording import some
 
 ALL_CLASSES: Final = "all"
 SOURCES_KEY: Final = b"cortex_sweep.sources"
@@ -65,11 +68,7 @@ def is_written(path: Path, sources: str) -> bool:
 
 def read_scores(path: Path) -> pa.Table:
     """Read a model's scores; raise ValueError naming a file that is damaged or of other columns."""
-    runs = path.parent.parent
-    cure = (
-        f"remove {path.parent}, and run: python -m orchestrator.evaluate ood --models MODELS "
-        f"--out {runs}"
-    )
+    cure = f"remove it, and {_again(path)}"
     try:
         table = read_parquet(path)
     except (OSError, pa.ArrowException) as error:
@@ -79,3 +78,26 @@ def read_scores(path: Path) -> pa.Table:
             f"{path}: expected columns {SCHEMA.names}, found {table.schema.names}; {cure}"
         )
     return table
+
+
+def read_all_scores(paths: Iterable[Path]) -> tuple[list[pa.Table], list[str]]:
+    """Read the scores of models; leave out files that are damaged or of other columns.
+
+    Returns the tables, and a line that names what is left out, if anything is.
+    """
+    tables, left_out = [], []
+    for path in paths:
+        try:
+            tables.append(read_scores(path))
+        except ValueError:
+            left_out.append(path)
+    if not left_out:
+        return tables, []
+    line = f"left out: {some(left_out)}, damaged or of another version's columns; remove "
+    them = "it" if len(left_out) == 1 else "them"
+    return tables, [f"{line}{them}, and {_again(left_out[0])}"]
+
+
+def _again(path: Path) -> str:
+    runs = shlex.quote(str(path.parent.parent))
+    return f"run: python -m orchestrator.evaluate ood --models MODELS --out {runs}"

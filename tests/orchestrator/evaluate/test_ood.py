@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.analyze.analysis import Inputs
+from orchestrator.analyze.analysis import Inputs, Missing
 from orchestrator.analyze.questions import ood
 from orchestrator.analyze.run import is_current
 from orchestrator.encoding_models import load_model
@@ -199,6 +199,18 @@ def test_methods_with_models_of_different_rois_are_named() -> None:
     assert note.startswith("early, all: methods have models of different ROIs")
 
 
+def test_scores_that_cannot_be_read_are_missing(tmp_path: Path) -> None:
+    inputs = Inputs(RunDirectory(tmp_path), DataDirectory(tmp_path))
+    for name in ("0123456a", "0123456b"):
+        path = inputs.runs.ood_file(f"nsd-subj01-lh-V1v-untuned-{name}")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"damaged")
+    with pytest.raises(
+        Missing, match=r"a\.parquet, .*b\.parquet, damaged .*; remove them, and run"
+    ):
+        ood.ANALYSIS.make(inputs)
+
+
 def test_scores_that_are_there_are_kept_and_others_made(
     swept: Swept, synthetic: Path, scored: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
@@ -216,9 +228,16 @@ def test_scores_that_are_there_are_kept_and_others_made(
     assert [path.stat().st_mtime_ns for path in files] == times
     assert pq.read_schema(table).equals(TABLE_SCHEMA)
     assert len(pq.read_table(table)) == 3 * len(files)
+    n_rows = len(pq.read_table(RunDirectory(runs).analysis_file("ood")))
+    of_before = RunDirectory(runs).ood_file("nsd-subj01-lh-V2v-untuned-0123abcd")
+    pq.write_table(pq.read_table(files[0]).drop_columns(["n_groups"]), of_before)
     files[0].write_bytes(b"damaged")
     assert evaluate_ood(swept.models, synthetic, runs) == 0
-    assert "of which 1 now" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "of which 1 now" in shown
+    assert f"left out: {of_before}, damaged or of another version's columns" in shown
+    assert len(pq.read_table(RunDirectory(runs).analysis_file("ood"))) == n_rows
+    assert "ValueError" not in shown
     assert read_scores(files[0]).schema.equals(SCHEMA)
     other = tmp_path / "other"
     shutil.copytree(synthetic, other)
