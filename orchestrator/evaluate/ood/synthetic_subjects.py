@@ -70,6 +70,14 @@ class SyntheticSubject:
             raise ValueError(f"{path}: expected the stimuli of its rows, found others; {CURE}")
         return table
 
+    def check_tables(self) -> None:
+        """Read the small tables, for what is computed later.
+
+        Raises ValueError with the cure for one that is missing, as from an ingest of an earlier
+        version, or damaged, or of other images.
+        """
+        _ = self._class_ceilings, self._stimuli
+
     def _read(self, path: Path) -> pd.DataFrame:
         """Read a table of the shard; raise ValueError with the cure where that fails."""
         expected = listed_files(self.shard)
@@ -139,7 +147,8 @@ def match_models(
     """Group models by the subjects whose NSD-synthetic they can be scored on; describe the others.
 
     Raises InputError where there is no such subject, for a model of another data set, of ``--fit
-    all``, of other vertices or of another image size, and for simulated data with measured.
+    all``, of other vertices or of another image size, and for simulated data with measured. Raises
+    ValueError for NSD-synthetic whose tables are missing or damaged.
     """
     by_subject: dict[str, list[ModelDirectory]] = {}
     lines = [line for one in models if (line := _unfit(one)) is not None]
@@ -152,6 +161,7 @@ def match_models(
             missing.append(subject)
             continue
         synthetic = SyntheticSubject(shard, Manifest.read(shard))
+        synthetic.check_tables()
         fit = [one for one in own if _unfit(one) is None]
         lines += [line for one in fit if (line := _other_data(one, synthetic)) is not None]
         found.append(Matched(synthetic, tuple(own)))

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.encoding_models.config import CONFIG
 from orchestrator.evaluate import __main__ as evaluate
+from orchestrator.evaluate.ood import run as ood_run
 from tests.builders.exported_models import Swept
 from tests.builders.synthetic_shards import CLASSES, edit_manifest, evaluate_ood, write_classes
 from trainables.data.data_directory import class_ceilings_file, stimuli_file, vertices_file
@@ -98,8 +99,10 @@ def edit_config(model: Path, **changes) -> None:
     ],
 )
 def test_bad_input_is_refused_in_a_line(
-    model_copy: Path, synthetic: Path, tmp_path: Path, capsys, damage, message
+    model_copy: Path, synthetic: Path, tmp_path: Path, capsys, monkeypatch, damage, message
 ) -> None:
+    """Before any image is passed through a backbone."""
+    monkeypatch.setattr(ood_run, "predict_images", lambda *_: pytest.fail("images were predicted"))
     data, runs = tmp_path / "shards" / "data", tmp_path / "runs"
     shutil.copytree(synthetic, data)
     damage(model_copy, data)
