@@ -215,9 +215,10 @@ def _other_data(model: ModelDirectory, synthetic: SyntheticSubject) -> str | Non
     stored = [Resizing(size, manifest.interpolation) for size in manifest.image_sizes]
     if taken not in stored:
         how = "" if taken.interpolation == BILINEAR else f" --interpolation {taken.interpolation}"
+        sizes = ",".join(map(str, dict.fromkeys((*manifest.image_sizes, taken.size))))
         return (
             f"{model.path}: takes images of {taken}, {shard} has {' and '.join(map(str, stored))}; "
-            f"ingest it again with --image-size {taken.size}{how}"
+            f"ingest it again with --image-size {sizes}{how}"
         )
     if not _same_vertices(model, synthetic):
         return (

@@ -43,6 +43,10 @@ def _other_size(model: Path, data: Path) -> None:
     edit_config(model, preprocessing={"image_size": 32})
 
 
+def _other_filter(model: Path, data: Path) -> None:
+    edit_config(model, preprocessing={"resize": "bicubic, antialiased (Pillow)"})
+
+
 def _other_vertices(model: Path, data: Path) -> None:
     edit_config(model, vertices={"vertex": [1, 2, 3, 4, 5, 6, 7, 8]})
 
@@ -88,7 +92,8 @@ def edit_config(model: Path, **changes) -> None:
         (_of_all_images, "a model of --fit all, whose r of NSD's test images is that of another"),
         (_of_another_data_set, "a model of nod, expected one of nsd; move it out of --models"),
         (_simulated, "a model of simulated responses, but"),
-        (_other_size, "has 16 x 16 pixels; ingest it again with --image-size 32"),
+        (_other_size, "has 16 x 16 pixels; ingest it again with --image-size 16,32"),
+        (_other_filter, "ingest it again with --image-size 16 --interpolation bicubic"),
         (_other_vertices, "which are not those of"),
         (_other_places, "which are not those of"),
         (_other_subject, "holds no NSD-synthetic of subj01, whose models these are; run"),
