@@ -1,12 +1,13 @@
 """Estimate the disk space that a plan's files take in the directory of its results."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
 from orchestrator.cli.text import n_bytes
 from orchestrator.execution.cost import GIB, Costs, head_weights
 from orchestrator.execution.plan import Plan
+from orchestrator.execution.unkept_weights import users_of_trainings
 from trainables.encoding.split_sizes import REFITTED
 from trainables.models.backbone_facts import size_of
 from trainables.results.run_directory import RunDirectory
@@ -32,7 +33,7 @@ class DiskNeed:
     last: int
     """The weights of every training's last epoch."""
     kept: int
-    """The weights that are kept."""
+    """The weights that are kept, with ``none`` until the last of the trials that share them."""
     unfinished: int
     """The checkpoint of the largest training while it runs: weights twice, optimiser's state."""
     predictions: int
@@ -40,13 +41,9 @@ class DiskNeed:
     @classmethod
     def of(cls, plan: Plan, costs: Costs, keep: Keep, *, keep_predictions: bool) -> Self:
         """Estimate what the waiting trials and evaluations of a plan will write."""
-        trainings = {
-            one.training_id: one
-            for one in plan.waiting
-            if isinstance(one, Trial) and not isinstance(one.objective, Untuned)
-        }
-        sizes = {name: _weight_bytes(trial, costs) for name, trial in trainings.items()}
-        kept = sum(sizes[name] * _copies(trial, keep) for name, trial in trainings.items())
+        users = users_of_trainings(plan.waiting)
+        sizes = {name: _weight_bytes(trials[0], costs) for name, trials in users.items()}
+        kept = sum(sizes[name] * _copies(trials, keep) for name, trials in users.items())
         largest = max(sizes.values(), default=0)
         predictions = _prediction_bytes(plan.waiting, costs) if keep_predictions else 0
         return cls(sum(sizes.values()), kept, (2 + ADAM) * largest, predictions)
@@ -54,7 +51,8 @@ class DiskNeed:
     def describe(self, runs: RunDirectory, keep: Keep, n_at_once: int) -> list[str]:
         """Describe the space in lines: what is needed, and the cure if less is free."""
         needed = self.kept + self.predictions + n_at_once * self.unfinished
-        named = {f"weights (--keep {keep})": self.kept, "predictions": self.predictions}
+        until = ", until all trials that share them have ended" if keep == "none" else ""
+        named = {f"weights (--keep {keep}{until})": self.kept, "predictions": self.predictions}
         parts = [f"{n_bytes(size)} of {what}" for what, size in named.items() if size >= SHOWN]
         if not parts:
             return []
@@ -79,12 +77,13 @@ class DiskNeed:
         return "".join(f"; {cure}" for cure in cures)
 
 
-def _copies(trial: Trial, keep: Keep) -> int:
-    """Count the epochs of a training whose weights are kept, at most."""
-    assert not isinstance(trial.objective, Untuned)
-    measured = trial.objective.validation > 0  # else no epoch is known to be better than the last
-    copies = {"none": 0, "last": 1, "best": 1 + measured, "every": trial.objective.epochs}
-    return min(trial.objective.epochs, copies[keep])
+def _copies(users: Sequence[Trial], keep: Keep) -> int:
+    """Count the epochs of a training whose weights are kept for its trials, at most."""
+    objective, is_shared = users[0].objective, len(users) > 1
+    assert not isinstance(objective, Untuned)
+    measured = objective.validation > 0  # else no epoch is known to be better than the last
+    copies = {"none": int(is_shared), "last": 1, "best": 1 + measured, "every": objective.epochs}
+    return min(objective.epochs, copies[keep])
 
 
 def _weight_bytes(trial: Trial, costs: Costs) -> int:

@@ -17,6 +17,7 @@ from orchestrator.execution.narration import Narrator, names_of
 from orchestrator.execution.plan import Plan
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import command_of, outcomes
+from orchestrator.execution.unkept_weights import removing_unkept
 from orchestrator.tracking.background import start_tracker
 from orchestrator.tracking.identity import Sweep
 from trainables.data.shards import any_simulated
@@ -66,12 +67,13 @@ class Session:
         complete = False
         try:
             if self.plan.waiting:
-                executor = executor_for(self.settings, self.costs)
-                narrator.say(executor.connect())
-                self._write_record()
-                monitor = Monitor(console, tracker, self.costs, runs, mean_r(runs), names)
-                failures.update(executor.run(self.plan, monitor))
-                failures.update(self._without_outcome(failures))
+                with removing_unkept(self.settings, self.plan) as settings:
+                    executor = executor_for(settings, self.costs)
+                    narrator.say(executor.connect())
+                    self._write_record()
+                    monitor = Monitor(console, tracker, self.costs, runs, mean_r(runs), names)
+                    failures.update(executor.run(self.plan, monitor))
+                    failures.update(self._without_outcome(failures))
             complete = not failures
         finally:
             with suppress(OSError):  # S3 is unreachable: the next command shows missing files

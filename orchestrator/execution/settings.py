@@ -37,6 +37,8 @@ class TrialOptions:
     """Seconds that a trial may run without progress; None: by its estimated cost."""
     keep: Keep = "best"
     """Which weights of a training are kept."""
+    removable: frozenset[str] = frozenset()
+    """Ids of the trainings whose weights are removed once their trial has ended."""
     keep_predictions: bool = True
 
 

@@ -79,6 +79,7 @@ def run_context_of(settings: RunSettings, share_of_gpu: float = 1.0) -> RunConte
         locations.weights and locations.weights.resolve(),
         threads=settings.resources.cpus,
         keep=options.keep,
+        removable=options.removable,
         keep_predictions=options.keep_predictions,
         share_of_gpu=share_of_gpu,
     )

@@ -85,8 +85,9 @@ class SweepOptions:
     a batch are the same up to rounding."""
     keep: Annotated[Keep, Parameter(group=EXECUTION)] = "best"
     """Weights to keep of a fine-tuning: of every epoch; of the last and the best; of the last,
-    which scores, export, transfer and probes read; or none, for scores alone. `--dry-run` shows
-    their size."""
+    which scores, export, transfer and probes read; or none, for scores alone. `none` removes only
+    what this command makes: weights that are complete when it starts stay, and those that several
+    of its trials share are removed at its end. `--dry-run` shows their size."""
 
 
 def main(arguments: Sequence[str] | None = None, only: Collection[str] | None = None) -> int:

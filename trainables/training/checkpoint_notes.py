@@ -18,7 +18,7 @@ BEST: Final = "best.json"
 
 Keep = Literal["every", "best", "last", "none"]
 """Weights of a training that are kept: of every epoch, of the last and the best, of the last, whose
-scores are measured; or none once the trial has ended."""
+scores are measured; or none of those that a command makes, once its trials need them no more."""
 
 
 @record
@@ -37,6 +37,16 @@ class Note:
     def read(cls, path: Path) -> Self:
         """Read a note; raise ValueError if it is damaged, FileNotFoundError if it is absent."""
         return parse(cls, read_bounded(path))
+
+
+def is_complete(directory: StoredDirectory) -> bool:
+    """Return whether a training is complete by its last checkpoint; True if it may not be read."""
+    try:
+        return Note.read(directory.path / LAST).optimizer is None
+    except (FileNotFoundError, ValueError):
+        return False
+    except OSError:
+        return True
 
 
 def read_history(directory: StoredDirectory) -> tuple[EpochReport, ...]:

@@ -30,6 +30,8 @@ class RunContext:
     """Share of a GPU's memory that this worker may use."""
     keep: Keep = "best"
     """Which weights of a training are kept."""
+    removable: frozenset[str] = frozenset()
+    """Ids of the trainings whose weights are removed once their trial has ended."""
     of_search: bool = False
     """Whether trials are those of a search, whose checkpoints are kept apart until they end."""
     keep_predictions: bool = True

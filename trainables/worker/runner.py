@@ -165,9 +165,11 @@ class TrialRunner:
         return outcome
 
     def _remove_unkept(self, work_item: WorkItem) -> None:
-        """Remove the weights of a trial that has ended, if none are to be kept."""
-        if self._context.of_search or (self._context.keep == "none" and _is_shared(work_item)):
-            self._context.checkpoint(work_item).remove()
+        """Remove the weights of a trial that has ended, if they were needed only by it."""
+        context = self._context
+        is_removable = _is_shared(work_item) and work_item.training_id in context.removable
+        if context.of_search or is_removable:
+            context.checkpoint(work_item).remove()
 
     def _finetune(
         self, trial: Trial, clock: Clock

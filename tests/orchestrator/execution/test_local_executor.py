@@ -212,10 +212,12 @@ def test_a_sweep_that_is_interrupted_goes_on_where_it_was(home, faulty, capsys, 
     [done] = outcomes(home / "runs")
     assert done.trial.id == faulty.calls[0]
     assert "interrupted" in capsys.readouterr().err
-    assert run_locally() == 0
+    assert run_locally("--keep", "none") == 0
     assert "3 trials: 1 done, 2 to run" in capsys.readouterr().out
     assert faulty.calls[0] not in faulty.calls[1:]
     assert {one.status for one in outcomes(home / "runs")} == {"finished"}
+    [kept] = home.glob("runs/checkpoints/*")  # of the trial that had ended before
+    assert kept.name == done.trial.training_id
 
 
 def test_every_trial_has_its_run_in_mlflow(home, store) -> None:

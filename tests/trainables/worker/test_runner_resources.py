@@ -181,7 +181,8 @@ def test_a_trial_whose_checkpoint_could_not_be_written_has_not_ended(place, monk
 def test_a_trial_whose_weights_are_not_kept_has_the_same_scores_and_a_cure(place) -> None:
     trial = place.trial()
     place.runner("kept").run(trial, Listener())
-    runner = place.runner("none", keep="none")
+    removable = frozenset({trial.training_id})
+    runner = place.runner("none", keep="none", removable=removable)
     outcome = runner.run(trial, Listener())
     assert scores(place, trial, "none") == scores(place, trial, "kept")
     checkpoints = place.context("none").checkpoint(trial)
