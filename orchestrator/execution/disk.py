@@ -37,6 +37,7 @@ class DiskNeed:
     unfinished: int
     """The checkpoint of the largest training while it runs: weights twice, optimiser's state."""
     predictions: int
+    n_trainings: int
 
     @classmethod
     def of(cls, plan: Plan, costs: Costs, keep: Keep, *, keep_predictions: bool) -> Self:
@@ -46,11 +47,12 @@ class DiskNeed:
         kept = sum(sizes[name] * _copies(trials, keep) for name, trials in users.items())
         largest = max(sizes.values(), default=0)
         predictions = _prediction_bytes(plan.waiting, costs) if keep_predictions else 0
-        return cls(sum(sizes.values()), kept, (2 + ADAM) * largest, predictions)
+        return cls(sum(sizes.values()), kept, (2 + ADAM) * largest, predictions, len(users))
 
     def describe(self, runs: RunDirectory, keep: Keep, n_at_once: int) -> list[str]:
         """Describe the space in lines: what is needed, and the cure if less is free."""
-        needed = self.kept + self.predictions + n_at_once * self.unfinished
+        n_unfinished = min(n_at_once, self.n_trainings)
+        needed = self.kept + self.predictions + n_unfinished * self.unfinished
         until = ", until all trials that share them have ended" if keep == "none" else ""
         named = {f"weights (--keep {keep}{until})": self.kept, "predictions": self.predictions}
         parts = [f"{n_bytes(size)} of {what}" for what, size in named.items() if size >= SHOWN]

@@ -54,9 +54,11 @@ def test_a_training_is_counted_once_with_the_epochs_that_are_kept(place, keep, c
     assert found.last == alone.last
     assert alone.kept == (found.kept if keep != "none" else 0)
     assert found.unfinished == 4 * found.last
+    assert found.n_trainings == 1
 
 
-NEED = DiskNeed(100 * GIB, kept=200 * GIB, unfinished=GIB, predictions=10 * GIB)
+NEED = DiskNeed(100 * GIB, kept=200 * GIB, unfinished=GIB, predictions=10 * GIB, n_trainings=9)
+SHARED = DiskNeed(GIB, kept=GIB, unfinished=GIB, predictions=0, n_trainings=3)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ NEED = DiskNeed(100 * GIB, kept=200 * GIB, unfinished=GIB, predictions=10 * GIB)
                 "--no-predictions keeps no predictions",
             ],
         ),
-        (DiskNeed(0, 0, 0, 0), 0, []),
+        (DiskNeed(0, 0, 0, 0, 0), 0, []),
     ],
 )
 def test_the_space_is_described_with_the_cure_where_it_is_short(
@@ -89,3 +91,12 @@ def test_the_space_is_described_with_the_cure_where_it_is_short(
 ) -> None:
     monkeypatch.setattr(disk, "free_bytes", lambda directory: free * GIB)
     assert need.describe(RunDirectory.open("runs"), "best", n_at_once=4) == expected
+
+
+def test_no_more_trainings_are_counted_at_once_than_there_are(monkeypatch) -> None:
+    monkeypatch.setattr(disk, "free_bytes", lambda directory: 4 * GIB)
+    [line] = SHARED.describe(RunDirectory.open("runs"), "none", n_at_once=500)
+    assert line == (
+        "disk: about 1.0 GiB of weights (--keep none, until all trials that share them have ended) "
+        "in runs, where 4.0 GiB are free"
+    )
