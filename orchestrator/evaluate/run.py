@@ -1,6 +1,6 @@
 """Run one evaluation: find the pairs, plan, run, and print the closing tables."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -26,13 +26,14 @@ from orchestrator.evaluate.pairs import (
 )
 from orchestrator.execution.dry_run import show_plan
 from orchestrator.execution.executor import check_device
+from orchestrator.execution.image_sizes import as_tuned
 from orchestrator.execution.plan import Plan, make_plan, with_strangers
 from orchestrator.execution.preflight import check_trials, check_weights, fetch_weights
 from orchestrator.execution.run_lock import acquire
 from orchestrator.execution.session import Label, Session
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import outcomes, read_costs
-from trainables.data.shards import describe_copies, list_rois
+from trainables.data.shards import Manifest, describe_copies, list_rois
 from trainables.spec import PROTOCOLS, Roi, Trial
 from trainables.spec.evaluation import WorkItem
 
@@ -90,8 +91,9 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
     """
     run, rois = settings.run, list_rois(settings.run.data, whole=True)
     models = find_models(run.runs, rois)
-    work_items = _work_items(settings, models.trials, rois)
-    costs = read_costs(run).calibrated(outcomes(run.runs, work_items))
+    sizes = read_costs(run)
+    work_items = _work_items(settings, models.trials, rois, sizes.manifests)
+    costs = sizes.calibrated(outcomes(run.runs, work_items))
     check_device(run)
 
     def make() -> Plan:
@@ -113,7 +115,10 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
 
 
 def _work_items(
-    settings: EvaluationSettings, models: Sequence[Trial], rois: Sequence[Roi]
+    settings: EvaluationSettings,
+    models: Sequence[Trial],
+    rois: Sequence[Roi],
+    manifests: Mapping[str, Manifest],
 ) -> list[WorkItem]:
     """List the evaluations and baselines; raise InputError if there are none."""
     kind, run = KINDS[settings.kind], settings.run
@@ -131,6 +136,7 @@ def _work_items(
     )
     if not pairs:
         raise InputError(f"nothing to evaluate: {kind.nothing}")
+    pairs = as_tuned(pairs, manifests)
     untuned = baselines(pairs) if kind.with_untuned else ()
     for backbone in {trial.backbone for trial in untuned}:
         check_weights(backbone, run.locations.weights)  # raises early for unusable weights

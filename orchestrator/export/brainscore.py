@@ -169,7 +169,7 @@ def _describe(
         method=trial.method + (", simulated responses" if manifest.is_simulated else ""),
         layers=tuple(name for name in modules if name in wanted),
         region_layers=region_layers(group),
-        image_size=trial.backbone.image_size_in(manifest.image_size),
+        image_size=group[0].work_item.backbone.image_size_in(manifest.image_size),
         pixels=trial.backbone.scale,
         source=trial.backbone.source,
         visual_degrees=VISUAL_DEGREES.get(manifest.dataset, USUAL_DEGREES),

@@ -37,7 +37,6 @@ from trainables.data.data_directory import DataDirectory
 from trainables.data.shards import Manifest
 from trainables.data.verification import read_vertex_table
 from trainables.results.provenance import code_version
-from trainables.spec.evaluation import training_of
 from trainables.storage.atomic import write_text
 from trainables.storage.local_files import rename
 from trainables.storage.temporary_files import temporary_name
@@ -146,7 +145,7 @@ class ModelWriter:
             n_fitted=model.n_fitted,
             n_trials=model.n_trials,
             preprocessing=Preprocessing.of(
-                training_of(chosen.work_item).backbone, manifest.image_size, manifest.interpolation
+                chosen.work_item.backbone, manifest.image_size, manifest.interpolation
             ),
             score=Score(
                 protocol=chosen.protocol,

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Annotated, Final, Self, TypeVar
 
 from trainables.spec.backbone import Backbone
-from trainables.spec.fields import Flag
+from trainables.spec.fields import Count, Flag
 from trainables.spec.records import build_any, one_kind_of, parse, parse_json, record
 from trainables.spec.rois import NSD_OF_NOD, NSD_SYNTHETIC, Roi, require_distinct
 from trainables.spec.trial import Encoding, Trial
@@ -39,6 +39,9 @@ class Evaluation:
     rois: tuple[Roi, ...]
     exclude_training_images: Flag = False
     """Measure r without the images that the backbone was trained on."""
+    image_size: Count | None = None
+    """Pixels of the images that the model was fine-tuned on, where the rows of the scored subject
+    have another size and the model's backbone names none."""
 
     def __post_init__(self) -> None:
         model = self.model
@@ -47,6 +50,10 @@ class Evaluation:
             f"{model.id}: expected a fine-tuned trial, on its own ROIs' responses",
         )
         require(model.encoding is not None, f"{model.id}: expected a trial with an encoding")
+        require(
+            self.image_size is None or model.backbone.image_size is None,
+            f"{model.id}: expected no image_size beside that of its backbone",
+        )
         require(len(self.rois) > 0, "an evaluation needs at least one ROI")
         require_distinct(self.rois)
         shards = sorted({roi.shard for roi in self.rois})
@@ -91,13 +98,15 @@ class Evaluation:
     @cached_property
     def id(self) -> str:
         """Name the scores and the MLflow run: ``transfer-<model>-on-<subject>-<digest>``."""
-        content = {
+        content: dict[str, object] = {
             "model": self.model.training_id,
             "encoding": asdict(self.encoding),
             "on": self.rois[0].shard,
             "data": self.rois[0].data,
             "exclude_training_images": self.exclude_training_images,
         }
+        if self.image_size is not None:
+            content["image_size"] = self.image_size
         model = self.model.training_id.rpartition("-")[0]
         place = f"{self._relation}-{model}-on-{self.rois[0].shard}{self._suffix}"
         return f"{place}-{digest(content)}"
@@ -114,8 +123,9 @@ class Evaluation:
 
     @property
     def backbone(self) -> Backbone:
-        """Return the backbone's architecture, and the weights that its fine-tuning started from."""
-        return self.model.backbone
+        """Return the architecture, the weights that fine-tuning started from, and the images."""
+        backbone = self.model.backbone
+        return replace(backbone, image_size=self.image_size) if self.image_size else backbone
 
     @property
     def encoding(self) -> Encoding:

@@ -1,6 +1,7 @@
 """The command line of evaluate: its plan, and its refusals in one line and code 2."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from tests.builders.transfer_shards import (
     weights_on,
     write_subjects,
 )
+from trainables.data.data_directory import MANIFEST
+from trainables.data.shards import Manifest
 
 OWN_ROI = ("rois", "--models", "regression-nsd-subj01", "--subjects", "1", "--rois", "V1v")
 
@@ -110,6 +113,19 @@ def test_models_of_data_ingested_anew_are_refused(home, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     shown = refusal(["transfer"], tmp_path, capsys)
     assert "none of its 3 fine-tuned trials was fine-tuned on the given data; give --data" in shown
+
+
+def test_a_subject_without_the_size_that_the_models_were_tuned_on_is_refused(
+    home, tmp_path, monkeypatch, capsys
+) -> None:
+    for name in ("data", "runs"):
+        shutil.copytree(home / name, tmp_path / name)
+    shard = tmp_path / "data" / "nsd-subj02"
+    manifest = Manifest.read(shard)
+    (shard / MANIFEST).write_text(replace(manifest, image_size=100).to_json())
+    monkeypatch.chdir(tmp_path)
+    cure = f"ingest again with --image-size 100,{manifest.image_size}"
+    assert cure in refusal(["transfer", "--dry-run", "--subjects", "2"], tmp_path, capsys)
 
 
 def test_a_dry_run_counts_pairs_what_is_done_and_what_was_seen(home, capsys) -> None:

@@ -8,7 +8,7 @@ import torch
 from orchestrator.backbones.__main__ import main as backbones
 from orchestrator.cli.errors import InputError
 from orchestrator.execution.cost import Costs
-from orchestrator.execution.image_sizes import interpolation_notes, with_images
+from orchestrator.execution.image_sizes import as_tuned, interpolation_notes, with_images
 from orchestrator.execution.preflight import check_trials
 from orchestrator.ingest.__main__ import main as ingest
 from tests.builders.algonauts_folder import write_folder
@@ -65,6 +65,39 @@ def test_a_size_that_one_subject_lacks_serves_no_pooled_trial(data, manifests) -
     assert with_images([trial(data, VIT)], manifests)[0].backbone.image_size == 224
     with pytest.raises(ValueError, match="takes images of 224 x 224 pixels; the data has 16"):
         with_images([trial(data, VIT, Pooled(hidden_dim=MEAN))], manifests)
+
+
+def test_subjects_whose_rows_differ_are_given_images_of_one_size(data, manifests) -> None:
+    _, second = manifests
+    manifests[second] = replace(manifests[second], image_size=224, further_images={"16": "digest"})
+    asked = Backbone("alexnet", image_size=16)
+    for backbone, size in ((Backbone("alexnet"), 224), (asked, 16), (VIT, 224)):
+        chosen = with_images([trial(data, backbone, Pooled(hidden_dim=MEAN))], manifests)
+        assert chosen[0].backbone.image_size == size
+        assert with_images(chosen, manifests) == chosen
+    manifests[second] = replace(manifests[second], image_size=32, further_images={})
+    with pytest.raises(
+        ValueError, match=r"subj02 has 32; ingest again with --image-size 16,224,32"
+    ):
+        with_images([trial(data, asked, Pooled(hidden_dim=MEAN))], manifests)
+
+
+def test_an_evaluation_gives_the_backbone_images_of_the_size_that_it_was_tuned_on(
+    data, manifests
+) -> None:
+    first, second = manifests
+    model = trial(data, Backbone("alexnet"), Contrastive())
+    other = next(roi for roi in list_rois(data) if roi.shard == second)
+    [plain] = as_tuned([Evaluation(model, (other,))], manifests)
+    assert (plain.image_size, plain.backbone) == (None, model.backbone)
+    manifests[first] = replace(manifests[first], image_size=224, further_images={})
+    [sized] = as_tuned([plain], manifests)
+    assert sized.backbone == replace(model.backbone, image_size=224)
+    assert sized.id != plain.id
+    assert Evaluation.from_json(sized.to_json()) == sized
+    manifests[second] = replace(manifests[second], further_images={})
+    with pytest.raises(InputError, match=r"--image-size 16,224\): alexnet takes 224 pixels"):
+        check_trials(as_tuned([plain], manifests), Costs(manifests), on_cluster=True)
 
 
 def test_images_of_another_interpolation_are_noted_once_for_a_network(data, manifests) -> None:
