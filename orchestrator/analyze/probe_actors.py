@@ -20,6 +20,7 @@ from trainables.probes.prober import ProbeJob, Prober
 from trainables.results.outcome import read_finished
 from trainables.results.run_directory import RunDirectory
 from trainables.spec import Trial
+from trainables.training.checkpoint_notes import has_weights
 
 RESTARTS: Final = 2
 """How often a worker that dies is restarted, with the backbone that it was probing."""
@@ -61,6 +62,24 @@ def due(backbones: Iterable[Probed], context: ProbeContext, kinds: Sequence[str]
         if waiting:
             jobs.append(ProbeJob(probed.model.to_json(), tuple(waiting)))
     return jobs
+
+
+def with_weights(jobs: Iterable[ProbeJob], runs: RunDirectory) -> tuple[list[ProbeJob], str]:
+    """Leave out the fine-tuned backbones whose weights were not kept; return a note on them.
+
+    The note is empty if none is left out.
+    """
+    every, kept = list(jobs), []
+    for job in every:
+        probed = Probed(Trial.from_json(job.model))
+        if not probed.is_finetuned or has_weights(runs.checkpoints(probed.model.training_id)):
+            kept.append(job)
+    if not (n_left_out := len(every) - len(kept)):
+        return kept, ""
+    return kept, (
+        f"{n_left_out} fine-tuned backbones are not probed: {runs.all_checkpoints} has no weights "
+        "of them (were they swept with --keep none?)"
+    )
 
 
 def run_probes(

@@ -79,7 +79,7 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
     # Only probes need Ray and torch, whose import takes seconds.
     import torch
 
-    from orchestrator.analyze.probe_actors import due, find_backbones, run_probes
+    from orchestrator.analyze.probe_actors import due, find_backbones, run_probes, with_weights
     from orchestrator.analyze.probe_layers import check_probe_layers
     from trainables.probes.probe import ProbeContext
 
@@ -101,7 +101,10 @@ def _probe(settings: Analysing, console: Console) -> list[str]:
         saliency_layer = settings.saliency_layer if "saliency" in kinds else None
         for backbone in sorted({one.model.backbone for one in backbones}, key=str):
             check_probe_layers(backbone, settings.feature_layer, saliency_layer)
-    failures = run_probes(jobs, context, settings.workers, console)
+    kept, note = with_weights(jobs, settings.runs)
+    if note:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    failures = run_probes(kept, context, settings.workers, console)
     settings.runs.fetch()  # other nodes may have written results
     return failures
 

@@ -1,7 +1,7 @@
 """The pairs of fine-tuned model and ROI to evaluate, and their training-image overlap."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.cli.errors import InputError
@@ -14,6 +14,8 @@ from trainables.results.run_directory import RunDirectory
 from trainables.spec import Pooled, Roi, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, WorkItem, serves, with_rois_of
 from trainables.spec.setting import is_named
+from trainables.storage.threads import map_reads
+from trainables.training.checkpoint_notes import has_weights
 from trainables.wording import some
 
 NOD: Final = "nod"
@@ -167,6 +169,27 @@ def baselines(evaluated: Iterable[Evaluation]) -> list[Trial]:
         known = merged.get(trial.id, trial)
         merged[trial.id] = with_rois_of(known, trial)
     return list(merged.values())
+
+
+def with_weights(plan: Plan, runs: RunDirectory) -> Plan:
+    """Leave out the waiting evaluations of models whose weights were not kept, with a note.
+
+    Raises InputError if no evaluation is left.
+    """
+    waiting = [one for one in plan.waiting if isinstance(one, Evaluation)]
+    names = sorted({one.training_id for one in waiting})
+    there = map_reads(lambda name: has_weights(runs.checkpoints(name)), names)
+    missing = {name for name, is_there in zip(names, there, strict=True) if not is_there}
+    if not missing:
+        return plan
+    left_out = {one.id for one in waiting if one.training_id in missing}
+    trials = tuple(one for one in plan.trials if one.id not in left_out)
+    reason = f"{runs.all_checkpoints} has no weights of them (were they swept with --keep none?)"
+    if not any(isinstance(one, Evaluation) for one in trials):
+        raise InputError(f"nothing to evaluate: {len(missing)} models are chosen, and {reason}")
+    note = f"{len(missing)} models are left out: {reason}"
+    kept = tuple(one for one in plan.waiting if one.id not in left_out)
+    return replace(plan, trials=trials, waiting=kept, notes=(*plan.notes, note))
 
 
 def pair_notes(plan: Plan, models: Models, data: DataDirectory) -> tuple[str, ...]:

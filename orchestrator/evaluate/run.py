@@ -23,6 +23,7 @@ from orchestrator.evaluate.pairs import (
     is_pooled,
     is_transfer,
     pair_notes,
+    with_weights,
 )
 from orchestrator.execution.dry_run import show_plan
 from orchestrator.execution.executor import check_device
@@ -97,7 +98,8 @@ def evaluate(settings: EvaluationSettings, console: Console) -> list[str]:
     check_device(run)
 
     def make() -> Plan:
-        plan = make_plan(work_items, run.runs, costs, run.started.only)
+        made = make_plan(work_items, run.runs, costs, run.started.only)
+        plan = with_weights(made, run.runs)
         notes = (*describe_copies(run.data), *pair_notes(plan, models, run.data))
         return replace(plan, notes=(*notes, *plan.notes))
 

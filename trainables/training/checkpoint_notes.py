@@ -39,6 +39,11 @@ class Note:
         return parse(cls, read_bounded(path))
 
 
+def has_weights(directory: StoredDirectory) -> bool:
+    """Return whether a training has a checkpoint, complete or not."""
+    return directory.has(directory.path / LAST)
+
+
 def is_complete(directory: StoredDirectory) -> bool:
     """Return whether a training is complete by its last checkpoint; True if it may not be read."""
     try:

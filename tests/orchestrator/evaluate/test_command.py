@@ -128,6 +128,24 @@ def test_a_subject_without_the_size_that_the_models_were_tuned_on_is_refused(
     assert cure in refusal(["transfer", "--dry-run", "--subjects", "2"], tmp_path, capsys)
 
 
+def test_models_whose_weights_were_not_kept_are_left_out(
+    home, tmp_path, monkeypatch, capsys
+) -> None:
+    shutil.copytree(home / "runs" / "trials", tmp_path / "runs" / "trials")
+    shutil.copytree(home / "runs" / "checkpoints", tmp_path / "runs" / "checkpoints")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["transfer", "--dry-run", "--data", str(home / "data")]
+    [first, *others] = sorted((tmp_path / "runs" / "checkpoints").iterdir())
+    shutil.rmtree(first)
+    assert evaluate.main(arguments) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "4 evaluations: 0 done, 4 to run" in shown
+    assert "1 models are left out: runs/checkpoints has no weights of them" in shown
+    for other in others:
+        shutil.rmtree(other)
+    assert "nothing to evaluate: 3 models are chosen, and" in refusal(arguments, tmp_path, capsys)
+
+
 def test_a_dry_run_counts_pairs_what_is_done_and_what_was_seen(home, capsys) -> None:
     before = contents(home)
     assert evaluate.main(["transfer", "--dry-run", "--max-concurrent", "1"]) == 0

@@ -19,6 +19,7 @@ from orchestrator.evaluate.pairs import (
     is_pooled,
     is_transfer,
     pair_notes,
+    with_weights,
 )
 from orchestrator.execution.plan import Plan
 from tests.builders.transfer_shards import NOD_ROIS, weights_on, write_subjects
@@ -171,6 +172,24 @@ def test_models_are_chosen_by_method_subject_name_and_setting(choice, n_kept) ->
 def test_a_choice_of_nothing_is_reported_with_what_there_is(choice, message) -> None:
     with pytest.raises(InputError, match=message):
         choose(SINGLE, choice)
+
+
+def test_models_without_weights_are_left_out_unless_no_evaluation_is_left(tmp_path) -> None:
+    first, second, done = evaluations(SINGLE[:3], ROIS, is_any, exclude_training_images=False)[::3]
+    assert len({one.training_id for one in (first, second, done)}) == 3
+    runs, plan = RunDirectory(tmp_path), Plan((first, second, done), (first, second), ("a note",))
+    with pytest.raises(InputError, match="nothing to evaluate: 2 models are chosen, and"):
+        with_weights(Plan((first, second), (first, second)), runs)
+    kept = runs.checkpoints(second.training_id).path
+    kept.mkdir(parents=True)
+    (kept / "last.json").touch()
+    found = with_weights(plan, runs)
+    assert (found.trials, found.waiting) == ((second, done), (second,))
+    assert found.notes[0] == "a note"
+    assert found.notes[1].startswith(f"1 models are left out: {tmp_path / 'checkpoints'} has no")
+    (runs.checkpoints(first.training_id).path).mkdir()
+    (runs.checkpoints(first.training_id).path / "last.json").touch()
+    assert with_weights(plan, runs) == plan
 
 
 Notes = Callable[[bool], tuple[str, ...]]
