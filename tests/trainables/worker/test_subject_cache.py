@@ -1,6 +1,7 @@
 """A worker's cached subjects are those that a trial was planned on, whatever is on disk now."""
 
 import shutil
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import torch
 
 from benchmarks.small_shards import write_shards
 from trainables.data.data_directory import DataDirectory
+from trainables.data.disk_images import DiskImages
 from trainables.data.loading import read_images, read_subject
 from trainables.data.shards import list_rois, read_planned_vertices
 from trainables.spec import Backbone, Roi, Trial, Untuned
+from trainables.storage.scratch_file import ScratchFile
 from trainables.worker import subject_cache
 from trainables.worker.subject_cache import SubjectCache
 
@@ -169,3 +172,22 @@ def test_a_worker_on_cpus_caches_images_in_its_part_of_the_memory(
         cache = SubjectCache(DataDirectory(tmp_path / "eight"), CPU, None, tmp_path / "scratch")
         sizes = [found.bytes_on_device for found in cache.named(wanted, Backbone()).values()]
         assert sizes == [SIZE] * n_resident + [0] * (3 - n_resident)
+
+
+def test_a_streamed_subject_leaves_no_file_of_one_that_is_not_in_use(
+    tmp_path, monkeypatch, eight
+) -> None:
+    files: weakref.WeakSet[ScratchFile] = weakref.WeakSet()
+    n_before: list[int] = []
+
+    def noted(*of: Any) -> DiskImages:
+        n_before.append(len(files))
+        images = DiskImages(*of)
+        files.add(images.file)
+        return images
+
+    monkeypatch.setattr(subject_cache, "DiskImages", noted)
+    cache = SubjectCache(DataDirectory(tmp_path / "eight"), CPU, SIZE - 1, tmp_path / "scratch")
+    for trial in eight[:3]:
+        cache.of(trial)
+    assert n_before == [0, 0, 0]
