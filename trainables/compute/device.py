@@ -7,10 +7,13 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from trainables.compute.memory import memory_left
+
 
 def free_bytes(device: torch.device) -> int:
     """Return the free bytes of a GPU, within this process's share of it, or of this machine.
 
+    Of the machine's, within the limits of a container or a batch job (:func:`memory_left`).
     What torch's allocator keeps of freed tensors counts as free: it is used again.
     """
     if device.type == "cuda":
@@ -25,7 +28,7 @@ def free_bytes(device: torch.device) -> int:
         for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         if ":" in line
     )
-    return int(fields["MemAvailable"].split()[0]) * 1024
+    return min(int(fields["MemAvailable"].split()[0]) * 1024, memory_left())
 
 
 def indexed(device: torch.device) -> torch.device:

@@ -42,6 +42,11 @@ def test_free_memory_of_the_machine_is_measured():
     assert 2**20 < free_bytes(CPU) < 2**50
 
 
+def test_free_memory_of_the_machine_is_what_a_containers_limit_leaves(monkeypatch):
+    monkeypatch.setattr(device, "memory_left", lambda: 1234)
+    assert free_bytes(CPU) == 1234
+
+
 def test_a_device_has_the_name_that_users_know():
     assert device_name(torch.device("cuda:2")) == "Tesla"
     assert device_name(CPU) == "cpu"
