@@ -25,10 +25,7 @@ from trainables.spec import Finetuned, Roi, Trial, Untuned
 from trainables.spec.evaluation import Evaluation, WorkItem, training_of
 from trainables.storage.background import Background
 from trainables.training.batches import TrainingData
-from trainables.training.checkpoints import (
-    Checkpoints,
-    load_network,
-)
+from trainables.training.checkpoints import Checkpoints, load_network
 from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
 from trainables.training.finetune import finetune
 from trainables.training.microbatches import SMALLEST, Microbatcher, can_be_split
@@ -247,6 +244,8 @@ class TrialRunner:
 
     def _read(self, trial: Trial) -> PreparedTrial:
         subjects = self._subjects.of(trial)
+        if _is_shared(trial) and self._process_group.size > 1:
+            self._subjects.evict_unused()  # out of memory in lockstep, no worker can do so alone
         network = backbones.load(trial.backbone, self._context.weights_file).to(self._device)
         return PreparedTrial(trial, network, subjects)
 

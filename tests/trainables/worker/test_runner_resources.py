@@ -18,7 +18,9 @@ from tests.builders.tiny_runs import (
 from trainables.exceptions import Failure, OutOfMemory
 from trainables.results.outcome import Outcome, failed
 from trainables.results.run_directory import RunDirectory
+from trainables.spec import Untuned
 from trainables.training.checkpoints import load_backbone, load_network
+from trainables.training.distributed import TrialProcessGroup
 from trainables.worker import runner as runner_module
 from trainables.worker import score_subject
 from trainables.worker.runner import TrialRunner
@@ -213,3 +215,33 @@ def test_a_worker_that_shares_a_gpu_takes_its_share_of_the_memory(place, monkeyp
     for share in (0.25, 1.0):
         TrialRunner(place.context(share_of_gpu=share), torch.device("cuda"))
     assert shares == [0.25]
+
+
+class Alone(TrialProcessGroup):
+    """The first worker of a process group, without the others."""
+
+    def decide(self, decide: Any) -> Any:
+        return decide()
+
+    def together(self, do: Any) -> Any:
+        return do()
+
+
+@pytest.mark.parametrize(
+    ("size", "is_tuned", "names"),
+    [
+        (1, True, ["nsd-subj01", "nsd-subj02"]),
+        (2, True, ["nsd-subj02"]),
+        (2, False, ["nsd-subj01", "nsd-subj02"]),
+    ],
+)
+def test_a_process_group_finetunes_with_no_other_subjects_in_memory(
+    place, monkeypatch, size, is_tuned, names
+) -> None:
+    """A worker of several that is out of memory can't evict them and try again: it breaks all."""
+    objective = CONTRASTIVE if is_tuned else Untuned()
+    monkeypatch.setattr(runner_module, "finetune", lambda *of, **named: ())
+    runner = TrialRunner(place.context(), torch.device("cpu"), Alone(0, size))
+    for roi in (0, -1):
+        runner.run(place.trial(objective, roi), Listener())
+    assert sorted(runner._subjects._cached) == names
