@@ -86,11 +86,18 @@ class StreamedImages:
 
 @dataclass(frozen=True)
 class CroppedImages:
-    """The centres of images."""
+    """The centres of images, which are larger; raises ValueError for others."""
 
     images: Images
     image_size: int
     """Pixels of the centre."""
+
+    def __post_init__(self) -> None:
+        if self.image_size >= self.images.image_size:
+            raise ValueError(
+                f"expected images of more than {self.image_size} pixels, the backbone's crop, "
+                f"found {self.images.image_size}; ingest again with a further --image-size"
+            )
 
     @property
     def n_images(self) -> int:

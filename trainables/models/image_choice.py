@@ -78,17 +78,19 @@ def takes(backbone: Backbone, image_size: int) -> bool:
 def choose_images(backbone: Backbone, stored: Sequence[int], size_of_rows: int) -> Backbone:
     """Return a backbone with the size and crop of the images that it is given.
 
-    stored: sizes in pixels of the data's images, of them size_of_rows. A size is None where it is
-    that of the rows and would be chosen unasked, so that data of one size gives the ids that it
-    gave before. Raises ValueError naming the sizes and the cure where none serves the network, or
-    the one asked for is not there.
+    stored: sizes in pixels of the data's images, of them size_of_rows. The size of whole images is
+    None where it is that of the rows and would be chosen unasked, so that data of one size gives
+    the ids that it gave before; a crop always names the size that it is cut out of. Raises
+    ValueError naming the sizes and the cure where none serves the network, or the one asked for is
+    not there.
     """
     if backbone.crop == CONFIG:
         backbone = _with_crop(backbone)
     if backbone.crop is not None:
         size = backbone.image_size_in(size_of_rows)
         _require_stored(backbone, size, stored)
-    elif backbone.image_size is not None:
+        return replace(backbone, image_size=size)
+    if backbone.image_size is not None:
         size = backbone.image_size
         _require_stored(backbone, size, stored)
         if not _is_chosen_unasked(backbone, size, stored, size_of_rows):

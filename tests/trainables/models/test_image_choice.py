@@ -82,7 +82,7 @@ CHOICES = [
     (Backbone(DINO, image_size=224), (224, 518), (224, None)),
     (Backbone(RESNET), (96, 192), (192, None)),
     (Backbone("alexnet", crop="config"), (224, 256), (256, 224)),
-    (Backbone("alexnet", crop="config"), (256,), (None, 224)),
+    (Backbone("alexnet", crop="config"), (256,), (256, 224)),
     (Backbone("resnet50", "IMAGENET1K_V2", crop="config"), (224, 232), (232, 224)),
     (Backbone("narrow-alexnet", FROM_FILE, image_size=40, crop=32), (32, 40), (40, 32)),
 ]
