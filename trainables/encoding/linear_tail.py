@@ -18,6 +18,9 @@ SOURCE: Final = "avgpool"
 """The layer whose flattened activations are the input of the fully connected layers."""
 ROW_WISE: Final = (nn.Linear, nn.ReLU, nn.Dropout, nn.Identity)
 
+FORWARDS: Final = (AlexNet.forward, VGG.forward)
+"""Functions that flatten the activations of SOURCE, and give them to ``classifier`` alone."""
+
 
 class LinearTail:
     """Collects the inputs of a network's fully connected layers, and computes the layers asked for.
@@ -34,11 +37,16 @@ class LinearTail:
 
     @classmethod
     def of(cls, network: nn.Module, layers: Sequence[str]) -> Self | None:
-        """Return the tail of a network that ends in such layers, if any of them is asked for."""
-        if not isinstance(network, AlexNet | VGG):
+        """Return the tail of a network that ends in such layers, if any of them is asked for.
+
+        A network with a forward of its own has none: what it does before the layers is unknown.
+        """
+        if type(network).forward not in FORWARDS or "forward" in vars(network):
             return None
         classifier = network.classifier
-        if not all(isinstance(module, ROW_WISE) for module in classifier):
+        if not isinstance(classifier, nn.Sequential) or not all(
+            isinstance(module, ROW_WISE) for module in classifier
+        ):
             return None
         known = {f"classifier.{number}" for number in range(len(classifier))}
         wanted = [layer for layer in layers if layer in known]

@@ -1,9 +1,12 @@
+import copy
 from collections.abc import Iterator
 from pathlib import Path
+from types import MethodType
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import AlexNet
 
 from trainables.compute.precision import full_float32
 from trainables.encoding import features as features_module
@@ -78,6 +81,33 @@ def test_a_network_that_ends_otherwise_has_no_tail() -> None:
     assert LinearTail.of(network, ["features.2", "classifier"]) is None
     network.classifier[2] = nn.Softmax(dim=0)
     assert LinearTail.of(network, ["classifier.6"]) is None
+    network.classifier = nn.Linear(8, 2)
+    assert LinearTail.of(network, ["classifier.6"]) is None
+
+
+class Normalised(AlexNet):
+    """Normalises what the fully connected layers are given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        return self.classifier(nn.functional.normalize(self.avgpool(self.features(x)).flatten(1)))
+
+
+@pytest.mark.parametrize("is_subclass", [True, False])
+def test_a_network_with_a_forward_of_its_own_has_the_features_of_its_forward(
+    is_subclass, network, images, tmp_path
+) -> None:
+    layers, own = ("classifier.1",), copy.deepcopy(network)
+    if is_subclass:
+        own.__class__ = Normalised
+    else:
+        own.forward = MethodType(Normalised.forward, own)
+    with torch.no_grad():
+        maps = own.avgpool(own.features(normalise(images)))
+        expected = own.classifier[:2](nn.functional.normalize(maps.flatten(1)))
+    for one, is_same in ((own, True), (network, False)):
+        found = whole(extract(one, layers, images.split(4), 10, in_memory(tmp_path)), layers[0])
+        assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5) == is_same
 
 
 def test_each_image_passes_through_the_backbone_once(network, images, tmp_path) -> None:
