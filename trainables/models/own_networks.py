@@ -89,10 +89,16 @@ _CURE: Final = (
 
 
 def _module(backbone: Backbone) -> ModuleType:
-    """Run the code as a module of its own, which its classes are looked up in."""
+    """Run the code as a module of its own, which its classes are looked up in.
+
+    What is built on the device ``meta`` has a module apart, whose tensors are there too.
+    """
+    import torch
+
     source = backbone.source
     assert source is not None
-    name = f"own_network_{source_digest(source)}"
+    device = torch.get_default_device().type
+    name = f"own_network_{source_digest(source)}" + ("" if device == "cpu" else f"_{device}")
     if name not in sys.modules:
         module = ModuleType(name)
         sys.modules[name] = module

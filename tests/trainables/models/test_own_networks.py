@@ -48,7 +48,7 @@ def test_a_network_is_built_from_the_text_alone(backbone: Backbone, tmp_path: Pa
     network = build_scaled(backbone)
     weights = tmp_path / "w.safetensors"
     save_file(network.state_dict(), weights)
-    named = Backbone(backbone.architecture, weights_name(weights), HALVES, backbone.source)
+    named = Backbone(backbone.architecture, weights_name(weights), HALVES, source=CODE)
     loaded = load(named, weights)
     assert torch.equal(loaded.maps.weight, network.maps.weight)
     assert size_of(backbone, 32).parameter_bytes == 4 * (6 * 48 + 6 + 10 * 384 + 10)
@@ -111,9 +111,23 @@ def test_what_returns_no_vector_of_an_image_can_not_be_tuned(
         assert "\n" not in str(caught.value)
 
 
+SCALED = CODE.replace(
+    "from torch import nn\n", "import torch\nfrom torch import nn\nS = torch.ones(3)\n"
+)
+
+
+def test_tensors_of_the_file_are_where_the_network_is(tmp_path: Path) -> None:
+    code = SCALED.replace("self.maps(images)", "self.maps(images * S.view(1, 3, 1, 1))")
+    backbone = planned_network(tmp_path, code)
+    for _ in range(2):  # a check computes nothing, before and after a network is built
+        with torch.device("meta"):
+            assert build_scaled(backbone)(torch.zeros(2, 3, 32, 32)).is_meta
+        assert build_scaled(backbone)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
 def test_a_changed_text_and_published_weights_are_refused(backbone: Backbone) -> None:
     with pytest.raises(ValueError, match="the digest of its source is"):
-        Backbone(backbone.architecture, FROM_FILE, None, CODE + "x = 1\n")
-    named = Backbone(backbone.architecture, "IMAGENET1K_V1", None, CODE)
+        Backbone(backbone.architecture, FROM_FILE, source=CODE + "x = 1\n")
+    named = Backbone(backbone.architecture, "IMAGENET1K_V1", source=CODE)
     with pytest.raises(ValueError, match=r"unknown weights .* FROM_FILE and --weights FILE"):
         load(named)
