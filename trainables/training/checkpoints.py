@@ -153,8 +153,9 @@ class Checkpoints:
         stopped training and the best epoch's, from memory if necessary.
         """
         is_best = history[-1].epoch == best_epoch(history)
+        is_measured = history[-1].retrieval_top1 is not None  # else the last epoch counts as best
         if not (is_last or is_stopped or self._is_due()):
-            if is_best and self._keep_best:
+            if is_best and is_measured and self._keep_best:
                 self._unsaved_best = _State(history, weights_of(model), None).copied()
             return
         progress = None if is_last else progress_of(model, optimizer)

@@ -18,7 +18,9 @@ from trainables.training.checkpoint_notes import BEST, LAST
 from trainables.training.checkpoints import Checkpoints
 
 
-def after_epochs(checkpoints: Checkpoints, tops: list[float], seen: Callable[[int], None]) -> None:
+def after_epochs(
+    checkpoints: Checkpoints, tops: list[float] | list[None], seen: Callable[[int], None]
+) -> None:
     """Have a training of an epoch for each top1, whose weight is the epoch's number."""
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.Adam(model.parameters())
@@ -57,6 +59,24 @@ def test_the_first_save_is_after_a_minute_and_the_last_without_the_optimiser(
     assert (weight_of(tmp_path, LAST), weight_of(tmp_path, BEST)) == (7.0, 2.0)
     assert names(tmp_path) == {LAST, BEST, "epoch-0007.safetensors", "epoch-0002.safetensors"}
     assert Checkpoints(StoredDirectory(tmp_path)).load(CPU).optimizer is None
+
+
+@pytest.mark.parametrize(("tops", "n_states"), [([None] * 5, 1), ([0.1, 0.2, 0.3, 0.2, 0.1], 4)])
+def test_only_measured_epochs_are_held_as_the_best_until_they_are_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tops: list[float] | list[None], n_states: int
+) -> None:
+    states = []
+    weights_of = checkpoints_module.weights_of
+
+    def count(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+        states.append(model)
+        return weights_of(model)
+
+    monkeypatch.setattr(checkpoints_module, "weights_of", count)
+    after_epochs(Checkpoints(StoredDirectory(tmp_path)), tops, lambda epoch: None)
+    assert len(states) == n_states  # with the last epoch's
+    best = 5.0 if tops[0] is None else 3.0
+    assert (weight_of(tmp_path, LAST), weight_of(tmp_path, BEST)) == (5.0, best)
 
 
 def test_saving_takes_a_small_share_of_the_time(
