@@ -262,7 +262,7 @@ _PATCHES: Final[dict[str, Any]] = {
     "torch.cuda.get_device_capability": lambda device=None: (9, 0),
     "torch.cuda.get_rng_state": lambda device="cuda": torch.zeros(16, dtype=torch.uint8),
     "torch.cuda.set_rng_state": lambda state, device="cuda": None,
-    "torch.cuda.manual_seed_all": lambda seed: None,
+    "torch.cuda.default_generators": (torch.Generator(),),
     "torch.cuda.is_bf16_supported": lambda including_emulation=True: True,
     "torch.cuda.is_current_stream_capturing": lambda: False,
     "torch.optim.Optimizer._accelerator_graph_capture_health_check": lambda self: None,

@@ -15,9 +15,12 @@ CPU: Final = torch.device("cpu")
 def seeded_generators(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Seed the generators of the CPU and of a device within the block, then restore their states.
 
-    Other GPUs stay untouched: ``fork_rng()`` alone would start a context on each of them.
+    Other GPUs stay untouched: ``fork_rng()`` alone would start a context on each of them, and
+    ``torch.manual_seed`` would seed them.
     """
-    is_gpu = device.type == "cuda"
-    with torch.random.fork_rng(devices=[indexed(device)] if is_gpu else []):
-        (torch.manual_seed if is_gpu else torch.default_generator.manual_seed)(seed)
+    gpus = [indexed(device)] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            torch.cuda.default_generators[gpu.index].manual_seed(seed)
         yield

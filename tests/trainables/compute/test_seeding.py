@@ -25,6 +25,17 @@ def test_of_eight_gpus_only_the_one_that_is_used_is_touched(
     monkeypatch: pytest.MonkeyPatch, device: str, touched: list[int]
 ) -> None:
     found: list[int] = []
+    seeded: list[tuple[int, int]] = []
+
+    class Generator:
+        def __init__(self, gpu: int) -> None:
+            self.gpu = gpu
+
+        def manual_seed(self, seed: int) -> None:
+            seeded.append((self.gpu, seed))
+
+    def seed_all(seed: int) -> None:
+        seeded.extend((gpu, seed) for gpu in range(8))
 
     def get(device: torch.device) -> torch.Tensor:
         found.append(torch.device(device).index)
@@ -36,6 +47,9 @@ def test_of_eight_gpus_only_the_one_that_is_used_is_touched(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     monkeypatch.setattr(torch.cuda, "get_rng_state", get)
     monkeypatch.setattr(torch.cuda, "set_rng_state", put)
+    monkeypatch.setattr(torch.cuda, "default_generators", tuple(map(Generator, range(8))))
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seed_all)
     with seeded_generators(7, torch.device(device)):
-        pass
+        assert torch.initial_seed() == 7
     assert found == touched
+    assert seeded == [(gpu, 7) for gpu in touched[:1]]
