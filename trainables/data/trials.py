@@ -1,7 +1,7 @@
 """Read a subject's single trials, of which the responses of its images are the means."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ class Trials:
     """(n_trials,) row of each trial's image, ascending."""
     responses: NDArray[np.float32]
     """(n_trials, n_vertices)."""
+
+    def at(self, vertices: NDArray[np.integer[Any]]) -> "Trials":
+        """Return a copy with the responses of some vertices, in that order."""
+        return replace(self, responses=np.take(self.responses, vertices, axis=1))
 
 
 def read_trials(shard: Path, hemisphere: str, vertices: NDArray[np.integer[Any]]) -> Trials | None:

@@ -15,7 +15,6 @@ from trainables.compute.failures import device_failure
 from trainables.compute.precision import torch_set_for
 from trainables.data.shards import Manifest, read_planned_vertices
 from trainables.data.stimuli import KnownStimuli
-from trainables.data.trials import read_trials
 from trainables.exceptions import OutOfMemory, Stopped
 from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
@@ -183,8 +182,7 @@ class TrialRunner:
         part: int | None = None
         while True:
             try:
-                with clock.timed("finetuning"):
-                    return work_item, self._train(work_item, trial, clock.listener, part)
+                return work_item, self._train(work_item, trial, clock, part)
             except (RuntimeError, MemoryError) as error:
                 if device_failure(error) != "out-of-memory":
                     raise
@@ -197,28 +195,30 @@ class TrialRunner:
             work_item = self._read_alone(trial)
 
     def _train(
-        self, work_item: PreparedTrial, trial: Trial, listener: Listener, part: int | None
+        self, work_item: PreparedTrial, trial: Trial, clock: Clock, part: int | None
     ) -> tuple[EpochReport, ...]:
         """Fine-tune the backbone from its last checkpoint; part: images per microbatch."""
-        data = self._process_group.together(lambda: self._training_data(work_item))
+        with clock.timed("reading"):
+            data = self._process_group.together(lambda: self._training_data(work_item))
         checkpoints = Checkpoints(
             self._context.checkpoint(work_item.trial),
             keep=self._context.keep,
             background=self._background,
         )
         assert not isinstance(trial.objective, Untuned)
-        return finetune(
-            trial.objective,
-            trial.seed,
-            work_item.network,
-            data,
-            checkpoints,
-            listener.epoch,
-            process_group=self._process_group,
-            forward_config=ForwardConfig(
-                Microbatcher(part) if part else None, trial.precision, numerics_of(trial)
-            ),
-        )
+        with clock.timed("finetuning"):
+            return finetune(
+                trial.objective,
+                trial.seed,
+                work_item.network,
+                data,
+                checkpoints,
+                clock.listener.epoch,
+                process_group=self._process_group,
+                forward_config=ForwardConfig(
+                    Microbatcher(part) if part else None, trial.precision, numerics_of(trial)
+                ),
+            )
 
     def _smaller_microbatch(
         self, work_item: PreparedTrial, objective: Finetuned, part: int | None
@@ -284,12 +284,11 @@ class TrialRunner:
     def _single_trials(
         self, roi: Roi, vertices: NDArray[np.int32], seed: int
     ) -> SingleTrials | None:
-        """Read the single trials that a backbone is fine-tuned on, where the subject has them."""
-        shard = self._context.data.shard(roi.shard)
-        trials = read_trials(shard, roi.hemisphere, vertices)
+        """Return the single trials that a backbone is fine-tuned on, where the subject has them."""
+        trials = self._subjects.trials_of(roi, vertices)
         if trials is None:
             return None
-        n_images = Manifest.read(shard).n_images
+        n_images = Manifest.read(self._context.data.shard(roi.shard)).n_images
         return SingleTrials.of(trials, n_images, seed, self._device)
 
 

@@ -3,11 +3,13 @@
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trainables.compute.device import free_bytes
 from trainables.compute.memory import memory_limit
@@ -16,7 +18,8 @@ from trainables.data.disk_images import DiskImages
 from trainables.data.images import CroppedImages, Images, ResidentImages, StreamedImages
 from trainables.data.loading import Subject, read_images, read_subject
 from trainables.data.shards import Manifest, check_planned
-from trainables.spec import Backbone
+from trainables.data.trials import Trials, read_trials
+from trainables.spec import Backbone, Roi
 from trainables.spec.evaluation import WorkItem
 
 _logger = logging.getLogger(__name__)
@@ -35,6 +38,8 @@ class CachedSubject:
 
     subject: Subject
     images: Images
+    trials: dict[str, Trials] = field(default_factory=dict, compare=False)
+    """The single trials of hemispheres that trainings have read, at all vertices."""
 
     @property
     def bytes_on_device(self) -> int:
@@ -52,7 +57,7 @@ class SubjectCache:
     """Caches the subjects of recent trials, within a budget of image bytes on the device.
 
     Where the next one does not fit, those go first that were not used for longest. Responses have a
-    budget too: a share of this worker's part of the machine's memory.
+    budget too, with single trials: a share of this worker's part of the machine's memory.
     budget: None: a share of the memory that would be free without cached images, and on a CPU of
     this worker's part of it. scratch: directory for images that exceed the budget.
     """
@@ -94,6 +99,26 @@ class SubjectCache:
         if crop is None:
             return found
         return {name: one.cropped(crop) for name, one in found.items()}
+
+    def trials_of(self, roi: Roi, vertices: NDArray[np.integer[Any]]) -> Trials | None:
+        """Return the single trials at vertices of a ROI's hemisphere; None where there are none.
+
+        roi: of a subject that the last trial reads. A hemisphere's trials are cached if they fit
+        the budget of responses without those of subjects that are not in use. Raises ValueError as
+        :func:`read_trials`.
+        """
+        cached, side = self._cached[roi.shard], roi.hemisphere
+        manifest, shard = cached.subject.manifest, self._data.shard(roi.shard)
+        if side not in cached.trials and manifest.n_trials is not None:
+            n_vertices = manifest.n_vertices[side]
+            n_bytes = 4 * manifest.n_trials * n_vertices
+            self._drop_trials(n_bytes)
+            if n_bytes > self._response_bytes_left():
+                return read_trials(shard, side, vertices)
+            whole = read_trials(shard, side, np.arange(n_vertices))
+            assert whole is not None
+            cached.trials[side] = whole
+        return cached.trials[side].at(vertices) if side in cached.trials else None
 
     def evict_unused(self) -> bool:
         """Remove the subjects that the last trial does not read; return whether there were any."""
@@ -139,15 +164,29 @@ class SubjectCache:
 
     def _make_room(self, image_bytes: int, response_bytes: int) -> None:
         """Evict subjects that are not in use, the least recently used first, until another fits."""
-        unused = [name for name in self._cached if name not in self._in_use]
+        self._drop_trials(response_bytes)
+        unused = self._unused()
         while unused and not (
             image_bytes <= self._bytes_left() and response_bytes <= self._response_bytes_left()
         ):
             self._evict({unused.pop(0)})
 
+    def _drop_trials(self, response_bytes: int) -> None:
+        """Drop trials of subjects that are not in use, in the same order, until responses fit."""
+        for name in self._unused():
+            if response_bytes <= self._response_bytes_left():
+                return
+            self._cached[name].trials.clear()
+
+    def _unused(self) -> list[str]:
+        return [name for name in self._cached if name not in self._in_use]
+
     def _response_bytes_left(self) -> int:
         """Return how many more bytes of responses may be cached in this machine's memory."""
-        taken = sum(_response_bytes(cached.subject) for cached in self._cached.values())
+        taken = sum(
+            _response_bytes(cached.subject) + _trial_bytes(cached)
+            for cached in self._cached.values()
+        )
         return int(SHARE_FOR_RESPONSES * self._part_of_host(taken)) - taken
 
     def _bytes_left(self) -> int:
@@ -177,6 +216,10 @@ class SubjectCache:
 
 def _response_bytes(subject: Subject) -> int:
     return sum(matrix.nbytes for matrix in subject.responses.values())
+
+
+def _trial_bytes(cached: CachedSubject) -> int:
+    return sum(trials.responses.nbytes for trials in cached.trials.values())
 
 
 def _bytes(n_images: int, image_size: int) -> int:

@@ -1,6 +1,9 @@
 """A subject with single trials: read, trained on in turn, and counted by the readout."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +14,10 @@ from tests.builders.kept_trials import add_trials
 from tests.builders.tiny_runs import CONTRASTIVE, Listener, Place, scores
 from trainables.data.data_directory import DataDirectory, row_files
 from trainables.data.loading import read_subject
-from trainables.data.shards import list_rois
-from trainables.data.trials import read_trials
+from trainables.data.shards import list_rois, read_planned_vertices
+from trainables.data.trials import Trials, read_trials
 from trainables.training.batches import TrainingData
+from trainables.worker import subject_cache
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 
@@ -88,3 +92,62 @@ def values(place: Place, name: str) -> np.ndarray:
     trial = place.trial(CONTRASTIVE)
     place.runner(name).run(trial, Listener())
     return np.array([row["r"] for row in scores(place, trial, name)])
+
+
+def read_by(
+    place: Place, monkeypatch: pytest.MonkeyPatch, n_subjects: float, rois: list[int]
+) -> tuple[list[tuple[str, str]], int]:
+    """Fine-tune on ROIs one after another; return what trials were read, and how many subjects.
+
+    n_subjects: subjects whose responses and trials fit the budget.
+    """
+    found: list[tuple[str, str]] = []
+    given: list[TrainingData] = []
+
+    def noted(shard: Path, side: str, vertices: np.ndarray) -> Trials | None:
+        found.append((shard.name.removeprefix("nsd-"), side))
+        return read_trials(shard, side, vertices)
+
+    place = with_trials(place, np.full(60, 3))
+    manifest = read_subject(place.home / "data" / "nsd-subj01").manifest
+    n_rows = manifest.n_images + manifest.n_trials
+    limit = int(2 * n_subjects * 4 * n_rows * sum(manifest.n_vertices.values()))
+    monkeypatch.setattr(subject_cache, "memory_limit", lambda: limit)
+    monkeypatch.setattr(subject_cache, "read_trials", noted)
+    subjects: list[Path] = []
+    monkeypatch.setattr(
+        subject_cache, "read_subject", lambda shard: subjects.append(shard) or read_subject(shard)
+    )
+    monkeypatch.setattr(subject_cache.os, "sched_getaffinity", lambda process: [0])
+    monkeypatch.setattr(
+        "trainables.worker.runner.finetune", lambda *of, **_: given.extend(of[3]) or ()
+    )
+    runner = place.runner(image_budget=10**9)
+    clock = SimpleNamespace(perf_counter=lambda: float(len(found)))
+    monkeypatch.setattr("trainables.worker.progress.time", clock)
+    for seed, number in enumerate(rois):
+        n_read, roi = len(found), place.rois[number]
+        trial = replace(place.trial(CONTRASTIVE, number), seed=seed, encoding=None)
+        seconds = runner.run(trial, Listener()).seconds
+        assert seconds == {"reading": len(found) - n_read, "finetuning": 0}
+        vertices = read_planned_vertices(DataDirectory(place.home / "data"), roi)
+        expected = read_trials(place.home / "data" / roi.shard, roi.hemisphere, vertices)
+        np.testing.assert_array_equal(given.pop().trials.responses, expected.responses)
+    return found, len(subjects)
+
+
+LEFT, RIGHT, OTHER = ("subj01", "lh"), ("subj01", "rh"), ("subj02", "lh")
+
+
+@pytest.mark.parametrize(
+    ("n_subjects", "expected"),
+    [
+        (2, ([LEFT, RIGHT, OTHER], 2)),
+        (1.3, ([LEFT, RIGHT, OTHER, LEFT], 2)),  # trials go before the other subject does
+        (0, ([LEFT, LEFT, RIGHT, OTHER, OTHER, LEFT], 3)),
+    ],
+)
+def test_a_hemispheres_trials_are_read_once_where_they_fit(
+    place, monkeypatch, n_subjects, expected
+) -> None:
+    assert read_by(place, monkeypatch, n_subjects, [0, 1, 3, 5, 6, 1]) == expected
