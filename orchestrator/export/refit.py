@@ -18,7 +18,7 @@ from trainables.compute.numerics import Numerics
 from trainables.compute.precision import full_float32, torch_set_for
 from trainables.data.data_directory import DataDirectory
 from trainables.encoding.features import FeatureStore, Storage, extract
-from trainables.encoding.pca import Layer, read_layer
+from trainables.encoding.pca import ExactLayer, read_layer
 from trainables.encoding.protocols import Split
 from trainables.encoding.readout import Projection, Readout
 from trainables.encoding.refit import Chunks, FittedPca, correlate_columns, fit_pca, project_rows
@@ -179,7 +179,9 @@ class _Fitting:
         for one in mine:
             yield self._of_roi(one, (measured, rows), (final, final_rows), components)
 
-    def _fit_pca(self, layer: Layer, chunks: Chunks, rows: Tensor, encoding: Encoding) -> FittedPca:
+    def _fit_pca(
+        self, layer: ExactLayer, chunks: Chunks, rows: Tensor, encoding: Encoding
+    ) -> FittedPca:
         n_trials = self.subject.subject.n_trials
         weights = None if n_trials is None else torch.from_numpy(n_trials)[rows].double()
         return fit_pca(layer, chunks, rows, encoding.n_components, self.numerics, weights)

@@ -2,12 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from trainables.compute.memory import memory_left
+
+SLOW_FLOAT64: Final = frozenset({(8, 6), (8, 9)})
+"""Compute capabilities of GPUs with slow float64."""
+SLOW_FLOAT64_MAJOR: Final = 12
+"""The same: all minor versions of it."""
 
 
 def free_bytes(device: torch.device) -> int:
@@ -41,6 +47,17 @@ def indexed(device: torch.device) -> torch.device:
 def uses_cuda() -> bool:
     """Return whether this process has used a GPU; asking does not make it use one."""
     return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
+
+
+def has_slow_float64(device: torch.device) -> bool:
+    """Return whether a device is a GPU that computes float64 at 1/32 of float32's rate or less.
+
+    These are the GPUs for graphics and inference: RTX 30 to 50, A6000, A10, A40, L4, L40S.
+    """
+    if device.type != "cuda":
+        return False
+    major, minor = torch.cuda.get_device_capability(indexed(device))
+    return (major, minor) in SLOW_FLOAT64 or major == SLOW_FLOAT64_MAJOR
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

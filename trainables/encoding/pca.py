@@ -20,6 +20,7 @@ from trainables.compute.linear_algebra import add_gram, multiply
 from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.truncated_eigh import leading_components
 from trainables.compute.warm_subspace import Start
+from trainables.encoding.float32_gram import Float32Gram
 
 IMAGES_PER_FEATURE: Final = 3
 """So many times more images than features make components of features the sooner ones."""
@@ -62,17 +63,24 @@ class FewFeatures:
         return self.X.device
 
 
-Layer = Tensor | FewFeatures
-"""The input of a PCA: a Gram matrix of images, or the features where they are few."""
+ExactLayer = Tensor | FewFeatures
+"""A layer read in float64: its Gram matrix of images, or the features where they are few."""
+Layer = ExactLayer | Float32Gram
+"""The input of a PCA."""
 
 
-def read_layer(chunks: Iterable[Tensor], n_features: int, n_images: int) -> Layer:
+def has_few_features(n_features: int, n_images: int) -> bool:
+    """Return whether components are found sooner from the features than from the images."""
+    return IMAGES_PER_FEATURE * n_features <= n_images
+
+
+def read_layer(chunks: Iterable[Tensor], n_features: int, n_images: int) -> ExactLayer:
     """Read a layer's features in the form that its components are found from sooner.
 
     chunks: (n_images, n_columns) each, n_features in all. Raises ValueError when there is none, or
     they are not finite.
     """
-    if IMAGES_PER_FEATURE * n_features > n_images:
+    if not has_few_features(n_features, n_images):
         return gram(chunks)
     X = torch.cat([chunk.to(torch.float64) for chunk in chunks], dim=1)
     X -= X.mean(dim=0)
@@ -130,10 +138,15 @@ def principal_components(
     train, test: row numbers. weights: (n_train,) float64, how often each training row counts; None:
     once. start: components of more rows of images, by the layer's rows. Components whose variance
     is rounding error of the layer's products are dropped: their exact counterparts predict nothing.
+    Raises InexactGramError when a float32 Gram matrix is not accurate enough for the components.
     """
     if isinstance(layer, FewFeatures):
         return _of_features(layer, (train, test), n_components, numerics, weights)
     near = None if start is None else start.of_rows(train)
+    if isinstance(layer, Float32Gram):
+        found = _of_images(layer.K, (train, test), n_components, numerics, weights, near)
+        layer.check(found.variances, weights)
+        return found
     return _of_images(layer, (train, test), n_components, numerics, weights, near)
 
 

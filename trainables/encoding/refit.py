@@ -15,8 +15,8 @@ from torch import Tensor
 from trainables.compute.linear_algebra import multiply
 from trainables.compute.numerics import FAST, Numerics
 from trainables.encoding.pca import (
+    ExactLayer,
     FewFeatures,
-    Layer,
     decompose_features,
     decompose_images,
     mean_of_rows,
@@ -55,7 +55,7 @@ class FittedPca:
 
 
 def fit_pca(
-    layer: Layer,
+    layer: ExactLayer,
     chunks: Chunks,
     rows: Tensor,
     n_components: int,

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from trainables.compute.numerics import FAST, Numerics
 from trainables.encoding.chosen_predictions import ChosenPredictions, Predictions, mean_choice
-from trainables.encoding.pca import read_layer
+from trainables.encoding.float32_gram import InexactGramError, float32_gram, uses_float32
+from trainables.encoding.pca import Layer, has_few_features, read_layer
 from trainables.encoding.protocols import LayerScores, Split, n_scored, score_layer
 from trainables.encoding.repeated_passes import LayerFeatures
 from trainables.spec import Encoding, Protocol, Roi
@@ -113,12 +114,11 @@ def score_rois(
     kept = {name: ChosenPredictions(targets.columns) for name in encoding.protocols}
     by_protocol: dict[Protocol, list[LayerScores]] = {name: [] for name in encoding.protocols}
     for layer in encoding.layers:
-        read = read_layer(features.columns(layer), features.n_features(layer), len(targets.Y))
-        for protocol, scores in by_protocol.items():
-            of_layer = score_layer(protocol, read, targets.Y, split, encoding, numerics)
+        by_layer = _score_one_layer(features, layer, targets.Y, split, encoding, numerics)
+        for protocol, of_layer in by_layer.items():
             if keep_predictions:
                 kept[protocol].offer(of_layer, targets.Y)
-            scores.append(replace(of_layer, refit=None))
+            by_protocol[protocol].append(replace(of_layer, refit=None))
     stacked = {name: _stack(scores) for name, scores in by_protocol.items()}
     return [
         replace(
@@ -128,6 +128,32 @@ def score_rois(
         for number in range(len(targets.rois))
         for protocol in encoding.protocols
     ]
+
+
+def _score_one_layer(
+    features: LayerFeatures,
+    name: str,
+    Y: Tensor,
+    split: Split,
+    encoding: Encoding,
+    numerics: Numerics,
+) -> dict[Protocol, LayerScores]:
+    """Score a layer under every protocol, from a float32 Gram matrix where that is accurate."""
+    n_features = features.n_features(name)
+
+    def score(layer: Layer) -> dict[Protocol, LayerScores]:
+        return {
+            protocol: score_layer(protocol, layer, Y, split, encoding, numerics)
+            for protocol in encoding.protocols
+        }
+
+    if uses_float32(Y.device, numerics) and not has_few_features(n_features, len(Y)):
+        try:
+            k, alpha = encoding.n_components, min(encoding.alphas)
+            return score(float32_gram(features.columns(name), k, alpha))
+        except InexactGramError:
+            pass  # read it again, in float64
+    return score(read_layer(features.columns(name), n_features, len(Y)))
 
 
 def _stack(scores: Sequence[LayerScores]) -> LayerScores:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from trainables.compute.numerics import Numerics, is_truncated
 from trainables.compute.warm_subspace import Start, block_size
-from trainables.encoding.pca import Layer
+from trainables.encoding.pca import FewFeatures, Layer
 from trainables.encoding.ridge import Fold
 from trainables.spec import Encoding
 
@@ -40,8 +40,8 @@ def fit_whole(
 def _is_warm(layer: Layer, n: int, encoding: Encoding, numerics: Numerics) -> bool:
     k, n_fold = encoding.n_components, n - n // encoding.n_folds
     return (
-        isinstance(layer, Tensor)
-        and layer.is_cuda
+        not isinstance(layer, FewFeatures)
+        and layer.device.type == "cuda"
         and is_truncated(n_fold, k, numerics)
         and is_truncated(n, block_size(k), numerics)
     )
