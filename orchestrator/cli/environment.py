@@ -7,8 +7,8 @@ changed, except where it can't work: a width of no columns, or a proxy for this 
 import os
 import pwd
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +46,20 @@ def set_environment(*parts: Mapping[str, str]) -> None:
     for part in parts:
         for name, value in part.items():
             os.environ.setdefault(name, value)
+
+
+@contextmanager
+def environment_within(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables within the block, in this process and the child processes that it starts."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")

@@ -7,6 +7,7 @@ __all__ = [
     "command_history",
     "dry_run",
     "executor",
+    "gpu_service",
     "image_sizes",
     "lock_owner",
     "monitor",

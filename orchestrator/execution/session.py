@@ -12,6 +12,7 @@ from orchestrator.cli.process import command_line
 from orchestrator.cli.values import default_experiment
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.executor import executor_for
+from orchestrator.execution.gpu_service import multi_process_service
 from orchestrator.execution.monitor import Monitor, mean_r
 from orchestrator.execution.narration import Narrator, names_of
 from orchestrator.execution.plan import Plan
@@ -67,7 +68,10 @@ class Session:
         complete = False
         try:
             if self.plan.waiting:
-                with removing_unkept(self.settings, self.plan) as settings:
+                with (
+                    multi_process_service(self.settings, narrator.say),
+                    removing_unkept(self.settings, self.plan) as settings,
+                ):
                     executor = executor_for(settings, self.costs)
                     narrator.say(executor.connect())
                     self._write_record()

@@ -9,6 +9,7 @@ from typing import Any, Final
 import ray
 
 from orchestrator.cluster.tune_adapter import Schedule, run_scheduled_jobs
+from orchestrator.execution.gpu_service import multi_process_service
 from orchestrator.execution.monitor import Measure, Monitor
 from orchestrator.execution.narration import Narrator, names_of
 from orchestrator.execution.ray_executor import WarmQueue, connect_and_report, make_job, warm_queue
@@ -41,7 +42,10 @@ class RoundRunner:
         ended = [outcome.trial for _, outcome in self.progress.outcomes()]
         self.name(ended)
         self.tracker.due([trial.id for trial in ended])
-        return self._run_rounds() if self._waiting(first) else {}
+        if not self._waiting(first):
+            return {}
+        with multi_process_service(self.settings, self.narrator.say):
+            return self._run_rounds()
 
     def name(self, trials: Sequence[WorkItem]) -> None:
         """Name trials, and those before, by what differs between all of them."""
