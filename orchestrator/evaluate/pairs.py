@@ -6,6 +6,7 @@ from typing import Final
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cli.selection import number_meant, subject_number
+from orchestrator.cli.text import count
 from orchestrator.execution.plan import Plan
 from trainables.data.data_directory import DataDirectory
 from trainables.data.stimuli import KnownStimuli
@@ -184,10 +185,12 @@ def with_weights(plan: Plan, runs: RunDirectory) -> Plan:
         return plan
     left_out = {one.id for one in waiting if one.training_id in missing}
     trials = tuple(one for one in plan.trials if one.id not in left_out)
-    reason = f"{runs.all_checkpoints} has no weights of them (were they swept with --keep none?)"
+    reason = f"{runs.all_checkpoints} has no weights (swept with --keep none?)"
     if not any(isinstance(one, Evaluation) for one in trials):
-        raise InputError(f"nothing to evaluate: {len(missing)} models are chosen, and {reason}")
-    note = f"{len(missing)} models are left out: {reason}"
+        raise InputError(
+            f"nothing to evaluate: chosen {count(len(missing), 'model')}, and {reason}"
+        )
+    note = f"left out: {count(len(missing), 'model')}, as {reason}"
     kept = tuple(one for one in plan.waiting if one.id not in left_out)
     return replace(plan, trials=trials, waiting=kept, notes=(*plan.notes, note))
 
@@ -201,8 +204,8 @@ def pair_notes(plan: Plan, models: Models, data: DataDirectory) -> tuple[str, ..
     notes += _overlap_notes(pairs, KnownStimuli(data))
     if models.n_without_data:
         notes.append(
-            f"{models.n_without_data} models are left out: the data that they were fine-tuned on "
-            f"is not in {data}, so their training images are unknown"
+            f"left out: {count(models.n_without_data, 'model')}, as the data of the fine-tuning is "
+            f"not in {data}, so that training images are unknown"
         )
     return tuple(notes)
 

@@ -140,10 +140,10 @@ def test_models_whose_weights_were_not_kept_are_left_out(
     assert evaluate.main(arguments) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "4 evaluations: 0 done, 4 to run" in shown
-    assert "1 models are left out: runs/checkpoints has no weights of them" in shown
+    assert "left out: 1 model, as runs/checkpoints has no weights (swept" in shown
     for other in others:
         shutil.rmtree(other)
-    assert "nothing to evaluate: 3 models are chosen, and" in refusal(arguments, tmp_path, capsys)
+    assert "nothing to evaluate: chosen 3 models, and" in refusal(arguments, tmp_path, capsys)
 
 
 def test_a_dry_run_counts_pairs_what_is_done_and_what_was_seen(home, capsys) -> None:

@@ -178,7 +178,7 @@ def test_models_without_weights_are_left_out_unless_no_evaluation_is_left(tmp_pa
     first, second, done = evaluations(SINGLE[:3], ROIS, is_any, exclude_training_images=False)[::3]
     assert len({one.training_id for one in (first, second, done)}) == 3
     runs, plan = RunDirectory(tmp_path), Plan((first, second, done), (first, second), ("a note",))
-    with pytest.raises(InputError, match="nothing to evaluate: 2 models are chosen, and"):
+    with pytest.raises(InputError, match="nothing to evaluate: chosen 2 models, and"):
         with_weights(Plan((first, second), (first, second)), runs)
     kept = runs.checkpoints(second.training_id).path
     kept.mkdir(parents=True)
@@ -186,7 +186,7 @@ def test_models_without_weights_are_left_out_unless_no_evaluation_is_left(tmp_pa
     found = with_weights(plan, runs)
     assert (found.trials, found.waiting) == ((second, done), (second,))
     assert found.notes[0] == "a note"
-    assert found.notes[1].startswith(f"1 models are left out: {tmp_path / 'checkpoints'} has no")
+    assert found.notes[1].startswith(f"left out: 1 model, as {tmp_path / 'checkpoints'} has no")
     (runs.checkpoints(first.training_id).path).mkdir()
     (runs.checkpoints(first.training_id).path / "last.json").touch()
     assert with_weights(plan, runs) == plan
@@ -230,7 +230,5 @@ def test_a_plan_reports_how_many_pairs_have_seen_test_images(notes) -> None:
     assert counted == "2 pairs of a model and an ROI: 0 done"
     assert seen.startswith("1 of 2 pairs have test images that the model was trained on, at most")
     assert "10 of 20; --exclude-training-images scores without them" in seen
-    assert left_out.startswith(
-        "2 models are left out: the data that they were fine-tuned on is not in"
-    )
+    assert left_out.startswith("left out: 2 models, as the data of the fine-tuning is not in")
     assert notes(True)[1].endswith("r leaves these out")
