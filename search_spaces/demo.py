@@ -6,7 +6,7 @@ V1v of the simulation is energy, which the backbone's first layer predicts; hV4 
 of texture edges, which no single layer of filters gives (docs/method-simulation.md). Of 2 subjects,
 the left hemisphere, each ROI: untuned, regression, and contrastive with two seeds; of hV4 also a
 third seed, the control that is tuned on permuted responses, and one pooled backbone for both
-subjects: 19 trials, about a minute and a half on two CPU cores. Expected: contrastive predicts hV4 better
+subjects: 19 trials, about 90 seconds on two CPU cores. Expected: contrastive predicts hV4 better
 than untuned, by 0.06, and the permuted control no better.
 """
 

@@ -71,7 +71,7 @@ def _start(control: str) -> Mapping[str, str]:
     """
     _check_numbering(os.environ.get("CUDA_VISIBLE_DEVICES"))
     home = Path(tempfile.mkdtemp(prefix="cortex-mps-", dir=PLACE))
-    variables = {PIPES: str(home / "pipes"), LOGS: str(home / "logs")}
+    variables = {PIPES: str(home / "pipes"), LOGS: str(home / "log")}
     try:
         for directory in variables.values():
             Path(directory).mkdir()
