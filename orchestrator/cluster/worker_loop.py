@@ -51,7 +51,8 @@ MakeRunner = Callable[["torch.device", "TrialProcessGroup"], Runner]
 def serve(queue: Any, group: str, runner: Runner, process_group: "TrialProcessGroup") -> None:
     """Serve the jobs of a queue one after another, until it ends the group or is gone itself.
 
-    Raises an error if this process can't serve further jobs and has to be restarted.
+    Raises an error if this process can't serve further jobs and has to be restarted, as after a
+    queue that was out of reach.
     """
     worker = Worker(ray.get_runtime_context().get_node_id(), os.getpid())
     rank, size = process_group.rank, process_group.size
@@ -66,8 +67,10 @@ def serve(queue: Any, group: str, runner: Runner, process_group: "TrialProcessGr
             if isinstance(job, Job):  # else: ask again
                 do = _serve_one if process_group.is_first else _run_rank
                 do(runner, queue, job)
-    except (ray.exceptions.RayActorError, Abandoned):
-        _logger.warning("%s: the queue is gone", group)
+    except ray.exceptions.ActorUnavailableError:
+        raise  # out of reach for now: a new worker asks again, and gets a job that was lost
+    except (ray.exceptions.RayActorError, Abandoned) as error:
+        _logger.warning("%s: the queue is gone: %s", group, error)
         return  # without the queue, the sweep has ended
 
 
@@ -85,6 +88,8 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
     except ProcessGroupBroken as error:
         _report_failure(queue, job, error)
         raise
+    except ray.exceptions.RayActorError:
+        raise  # the queue's, not the job's
     except Exception as error:
         failure = failure_of(error)
         failure = replace(failure, message=redact(failure.message))

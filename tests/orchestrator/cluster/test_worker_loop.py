@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from orchestrator.cluster import worker_loop
 from orchestrator.cluster.jobs import Job
@@ -13,6 +14,7 @@ from trainables.compute import failures
 from trainables.exceptions import Diverged, Failure
 from trainables.results.epoch_report import EpochReport
 from trainables.spec import Roi, Trial, Untuned
+from trainables.training.distributed import SINGLE_PROCESS
 
 TRIAL = Trial(Untuned(), (Roi("nsd", "subj01", "lh", "V1v", 8, "0123abcd"),))
 JOB = Job(TRIAL.id, TRIAL.to_json(), TRIAL.shards)
@@ -85,6 +87,38 @@ def test_a_worker_whose_device_failed_starts_anew(monkeypatch, error, is_lost) -
     monkeypatch.setattr(failures, "is_device_lost", lambda: is_lost)
     with pytest.raises(type(error)):
         serve(monkeypatch, error)
+
+
+UNREACHABLE = ActorUnavailableError("the connection is lost", None)
+
+
+class LostQueue:
+    """A queue that can't be asked for a job."""
+
+    def __init__(self, error: Exception) -> None:
+        self.take = SimpleNamespace(remote=self._take)
+        self._error = error
+
+    def _take(self, group: str, worker: Any) -> Any:
+        raise self._error
+
+
+def test_a_worker_starts_anew_where_the_queue_is_out_of_reach_and_ends_where_it_is_gone(
+    monkeypatch,
+) -> None:
+    context = SimpleNamespace(get_node_id=lambda: "node")
+    monkeypatch.setattr(worker_loop.ray, "get_runtime_context", lambda: context)
+    arguments = ("group-0", Failing(ValueError()), SINGLE_PROCESS)
+    with pytest.raises(ActorUnavailableError):
+        worker_loop.serve(LostQueue(UNREACHABLE), *arguments)  # type: ignore[arg-type]
+    worker_loop.serve(LostQueue(ActorDiedError()), *arguments)  # type: ignore[arg-type]
+
+
+def test_a_queue_out_of_reach_is_no_failure_of_a_trial(monkeypatch) -> None:
+    queue = Queue()
+    with pytest.raises(ActorUnavailableError):
+        worker_loop._serve_one(Failing(UNREACHABLE), queue, JOB)  # type: ignore[arg-type]
+    assert queue.finish.calls == []
 
 
 class ReportQueue:
