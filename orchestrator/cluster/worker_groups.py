@@ -78,14 +78,20 @@ def _make_group(
 
 
 def _run(group: WorkerGroup, queue: Any, left: threading.Event) -> None:
-    """Run a group to its end; if it is lost for good, fail its job."""
+    """Run a group to its end; if that comes before the queue's, fail its job, to be run again.
+
+    The sweep continues with the other groups.
+    """
     try:
         group.run()
-    except Exception as error:  # the sweep continues with the other groups
-        if not left.is_set():
-            message = redact(f"worker group {group.name} ended: {error}")
-            with suppress(ray.exceptions.RayActorError):  # the queue is gone too
-                ray.get(queue.lose_worker_group.remote(group.name, message))
+    except Exception as error:
+        why = str(error)
+    else:
+        why = "its workers left the queue before it was closed"
+    if not left.is_set():
+        message = redact(f"worker group {group.name} ended: {why}")
+        with suppress(ray.exceptions.RayActorError):  # the queue is gone too
+            ray.get(queue.lose_worker_group.remote(group.name, message))
 
 
 def _join(threads: Sequence[threading.Thread], seconds: float) -> None:

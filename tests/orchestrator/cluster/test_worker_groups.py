@@ -1,11 +1,20 @@
-"""How many groups a cluster holds, and what is said when it holds none."""
+"""How many groups a cluster holds, what is said when none, and what happens to a lost one's job."""
 
+import asyncio
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from orchestrator.cluster import trial_queue, worker_groups
 from orchestrator.cluster.capacity import WorkerGroupSize
+from orchestrator.cluster.jobs import End
+from orchestrator.cluster.trial_queue import TrialQueue
+from tests.builders.queue_scenario import job
+from trainables.exceptions import Failure
 
 
 @pytest.mark.parametrize(
@@ -61,3 +70,53 @@ def test_a_command_whose_group_still_waits_for_a_node_leaves_without_it(name, or
     )
     assert done.returncode == 3
     assert done.stdout.splitlines() == ["all scores", *(["Ray shuts down"] if orderly else [])]
+
+
+class Leaving:
+    """A group that takes a job and leaves, by itself or with an error."""
+
+    name = "g1"
+
+    def __init__(self, queue: TrialQueue, error: Exception | None) -> None:
+        self.queue = queue
+        self.error = error
+
+    def run(self) -> None:
+        asyncio.run(self.queue.take(self.name))
+        if self.error is not None:
+            raise self.error
+
+    def end(self) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [(None, "its workers left the queue before it was closed"), (ValueError("no node"), "no node")],
+)
+@pytest.mark.parametrize("is_closing", [False, True])
+def test_a_job_of_a_group_that_leaves_an_open_queue_is_free_for_another_at_once(
+    monkeypatch, error, why, is_closing
+) -> None:
+    monkeypatch.setattr(trial_queue, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(worker_groups.ray, "get", asyncio.run)
+    queue, left = TrialQueue(0, n_worker_groups=2), threading.Event()
+    if is_closing:
+        left.set()
+
+    def lose(*arguments: Any) -> Any:
+        return queue.lose_worker_group(*arguments)
+
+    async def exchange(*jobs: Any) -> list[End]:
+        return await queue.exchange(jobs)
+
+    actor = SimpleNamespace(lose_worker_group=SimpleNamespace(remote=lose))
+    asyncio.run(exchange(job("a")))
+    worker_groups._run(Leaving(queue, error), actor, left)
+    ended = asyncio.run(exchange())
+    if is_closing:  # its end is expected, and the job counts as running
+        assert ended == []
+        return
+    assert ended == [End("a", Failure("worker-lost", f"worker group g1 ended: {why}"))]
+    asyncio.run(exchange(job("a")))  # as the command does
+    assert asyncio.run(queue.take("g2")) == job("a")
