@@ -1,3 +1,3 @@
 """One trial on a worker, from data to scores."""
 
-__all__ = ["context", "runner", "score_subject", "starting", "subject_cache"]
+__all__ = ["context", "reading", "runner", "score_subject", "starting", "subject_cache"]

@@ -5,33 +5,28 @@ import socket
 import time
 from typing import TypeGuard
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from trainables.compute.allocator import keep_freed_memory
 from trainables.compute.device import device_name, indexed, use_threads
 from trainables.compute.failures import device_failure
 from trainables.compute.precision import torch_set_for
-from trainables.data.shards import Manifest, read_planned_vertices
 from trainables.data.stimuli import KnownStimuli
 from trainables.exceptions import OutOfMemory, Stopped
-from trainables.models import backbones
 from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import TrialLog
 from trainables.results.outcome import Outcome, read_ended
-from trainables.spec import Finetuned, Roi, Trial, Untuned
-from trainables.spec.evaluation import Evaluation, WorkItem, training_of
+from trainables.spec import Finetuned, Trial, Untuned
+from trainables.spec.evaluation import Evaluation, WorkItem
 from trainables.storage.background import Background
-from trainables.training.batches import TrainingData
-from trainables.training.checkpoints import Checkpoints, load_network
+from trainables.training.checkpoints import Checkpoints
 from trainables.training.distributed import SINGLE_PROCESS, TrialProcessGroup
 from trainables.training.finetune import finetune
 from trainables.training.microbatches import SMALLEST, Microbatcher, can_be_split
-from trainables.training.single_trials import SingleTrials
 from trainables.training.synchronised import ForwardConfig
 from trainables.worker.context import PreparedTrial, RunContext, numerics_of
 from trainables.worker.progress import Clock, Listener, Logged, Silent
+from trainables.worker.reading import TrialReader
 from trainables.worker.score_subject import SubjectScorer
 from trainables.worker.subject_cache import SubjectCache
 
@@ -61,6 +56,7 @@ class TrialRunner:
         self._subjects = SubjectCache(
             context.data, device, context.image_budget, context.runs.scratch
         )
+        self._reader = TrialReader(context, device, self._subjects)
         self._background = Background()
         """Writes checkpoints while the next epoch or the encoding is computed."""
         self._scorer = SubjectScorer(
@@ -109,7 +105,8 @@ class TrialRunner:
         history: tuple[EpochReport, ...] = ()
         try:
             if isinstance(trial, Evaluation):
-                work_item = self._read_finetuned(trial, clock)
+                with clock.step("reading"):
+                    work_item = self._reader.read_finetuned(trial)
             else:
                 work_item, history = self._finetune(trial, clock)
             if trial.encoding is not None:
@@ -174,10 +171,13 @@ class TrialRunner:
         objective, process_group = trial.objective, self._process_group
         if isinstance(objective, Untuned):
             with clock.step("reading"):
-                return self._read(trial), ()
+                return self._reader.read(trial), ()
         process_group.decide(lambda: clock.listener.stage("reading"))
         with clock.timed("reading"):
-            work_item = process_group.together(lambda: self._read(trial))
+            # Out of memory in lockstep, no worker could evict subjects alone.
+            work_item = process_group.together(
+                lambda: self._reader.read(trial, keep_unused=process_group.size == 1)
+            )
         process_group.decide(lambda: clock.listener.stage("finetuning"))
         part: int | None = None
         while True:
@@ -192,14 +192,14 @@ class TrialRunner:
             _logger.warning("%s: out of memory, retrying with %d images at a time", trial.id, n)
             del work_item  # the last reference to the failed attempt: frees its memory
             clock.listener.stage(f"finetuning, {n} images at a time")
-            work_item = self._read_alone(trial)
+            work_item = self._reader.read_alone(trial)
 
     def _train(
         self, work_item: PreparedTrial, trial: Trial, clock: Clock, part: int | None
     ) -> tuple[EpochReport, ...]:
         """Fine-tune the backbone from its last checkpoint; part: images per microbatch."""
         with clock.timed("reading"):
-            data = self._process_group.together(lambda: self._training_data(work_item))
+            data = self._process_group.together(lambda: self._reader.training_data(work_item))
         checkpoints = Checkpoints(
             self._context.checkpoint(work_item.trial),
             keep=self._context.keep,
@@ -234,62 +234,6 @@ class TrialRunner:
         if smaller < SMALLEST:
             raise OutOfMemory(f"{where}, even with {part} images at a time; {cure}")
         return smaller
-
-    def _read_alone(self, trial: Trial) -> PreparedTrial:
-        """Read a trial's data and backbone again, with nothing else in this worker's memory."""
-        self._subjects.clear()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        return self._read(trial)
-
-    def _read(self, trial: Trial) -> PreparedTrial:
-        subjects = self._subjects.of(trial)
-        if _is_shared(trial) and self._process_group.size > 1:
-            self._subjects.evict_unused()  # out of memory in lockstep, no worker can do so alone
-        network = backbones.load(trial.backbone, self._context.weights_file).to(self._device)
-        return PreparedTrial(trial, network, subjects)
-
-    def _read_finetuned(self, evaluation: Evaluation, clock: Clock) -> PreparedTrial:
-        """Read the checkpoint of a fine-tuned backbone, and the subject to score it on."""
-        with clock.step("reading"):
-            directory = self._context.checkpoint(evaluation)
-            network = load_network(directory, evaluation.backbone)
-            subjects = self._subjects.of(evaluation)
-            return PreparedTrial(evaluation, network.to(self._device), subjects)
-
-    def _training_data(self, work_item: PreparedTrial) -> list[TrainingData]:
-        """Return the data to fine-tune on, one for each ROI that the trial is tuned on, in order.
-
-        A trial that is tuned on images alone gets responses of no vertex's, which are 0.
-        """
-        trial = training_of(work_item.trial)
-        if trial.is_of_subject:
-            [held] = work_item.subjects.values()
-            none = torch.zeros(held.images.n_images, 1, device=self._device)
-            return [TrainingData(held.images, none, torch.from_numpy(held.subject.train_rows))]
-        data = []
-        for roi in trial.trained_rois:
-            held = work_item.subjects[roi.shard]
-            vertices = read_planned_vertices(self._context.data, roi)
-            responses = held.subject.responses[roi.hemisphere][:, vertices]
-            rows = torch.from_numpy(held.subject.train_rows)
-            on_device = torch.from_numpy(responses).to(self._device)
-            trials = self._single_trials(roi, vertices, trial.seed)
-            of_roi = TrainingData(held.images, on_device, rows, trials)
-            if trial.permuted and not isinstance(trial.objective, Untuned):
-                of_roi = of_roi.permuted(trial.seed, trial.objective.validation)
-            data.append(of_roi)
-        return data
-
-    def _single_trials(
-        self, roi: Roi, vertices: NDArray[np.int32], seed: int
-    ) -> SingleTrials | None:
-        """Return the single trials that a backbone is fine-tuned on, where the subject has them."""
-        trials = self._subjects.trials_of(roi, vertices)
-        if trials is None:
-            return None
-        n_images = Manifest.read(self._context.data.shard(roi.shard)).n_images
-        return SingleTrials.of(trials, n_images, seed, self._device)
 
 
 def _is_shared(trial: WorkItem) -> TypeGuard[Trial]:
