@@ -3,19 +3,26 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import conv2d, linear
 
 from benchmarks.gpu_report import Report
+from benchmarks.number_formats import number_formats
 from benchmarks.small_shards import write_shards
+from benchmarks.tf32 import EmulatedTF32, round_to_tf32, truncate_to_tf32
 from orchestrator.execution.cost import Costs
+from trainables.compute.numerics import FAST
+from trainables.compute.precision import torch_set_for_training
 from trainables.data import loading
 from trainables.data.data_directory import DataDirectory
 from trainables.data.rows import read_rows
@@ -114,13 +121,57 @@ def deterministic(report: Report, device: torch.device, small: bool) -> None:
 
 
 def precision(report: Report, device: torch.device, small: bool) -> None:
-    """Compare mean r of float32 and bfloat16 fine-tuning, over seeds."""
+    """Compare mean r of fine-tuning in each number format, over seeds."""
     with _lab(device, small, 1500) as lab:
         objective = Contrastive(batch_size=32 if small else 256, epochs=2 if small else 10)
-        for name in ("float32", "bfloat16"):
-            trials = [lab.trial(objective, precision=name, seed=seed) for seed in range(5)]
-            means = [float(np.nanmean(lab.run(one, name, device)[0])) for one in trials]
-            report.add(name, mean_r=means, spread=float(np.std(means, ddof=1)))
+        for one in number_formats(device):
+            trials = [one.ask(lab.trial(objective, seed=seed)) for seed in range(5)]
+            with one.emulation():
+                means = [float(np.nanmean(lab.run(each, one.name, device)[0])) for each in trials]
+            report.add(one.name, mean_r=means, spread=float(np.std(means, ddof=1)))
+
+
+def tf32(report: Report, device: torch.device, small: bool) -> None:
+    """Compare products in TF32, and their gradients, with those of rounded factors in float64.
+
+    That a GPU's agree with those rounded to the nearest is what the emulation of TF32 assumes. On
+    a CPU the emulation is compared itself.
+    """
+    n, side = (2, 9) if small else (32, 27)
+    steps: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], tuple[int, ...], tuple[int, ...]]]
+    steps = {
+        "product": (linear, (8 * n, 4096), (16 * n, 4096)),
+        "convolution": (partial(conv2d, padding=2), (n, 64, side, side), (192, 64, 5, 5)),
+    }
+    roundings = {
+        "nearest": round_to_tf32,
+        "truncated": truncate_to_tf32,
+        "float32": Tensor.detach,
+    }
+    for name, (step, *shapes) in steps.items():
+        factors = [torch.randn(shape, device=device) for shape in shapes]
+        gradient = torch.randn_like(step(*factors))
+        emulation = EmulatedTF32() if device.type == "cpu" else nullcontext()
+        with emulation, torch_set_for_training(FAST):
+            found = _with_gradients(step, factors, gradient)
+        off = {}
+        for rounding, rounded in roundings.items():
+            exact = [rounded(one).double() for one in (*factors, gradient)]
+            expected = _with_gradients(step, exact[:2], exact[2])
+            off[rounding] = max(
+                float((a - b).abs().max() / b.abs().max())
+                for a, b in zip(found, expected, strict=True)
+            )
+        report.add(name, **off)
+
+
+def _with_gradients(
+    step: Callable[[Tensor, Tensor], Tensor], factors: Sequence[Tensor], gradient: Tensor
+) -> list[Tensor]:
+    """Return a product of two factors, and the gradients of both."""
+    leaves = [one.detach().clone().requires_grad_() for one in factors]
+    y = step(leaves[0], leaves[1])
+    return [y.detach(), *torch.autograd.grad(y, leaves, gradient)]
 
 
 def finetuning(report: Report, device: torch.device, small: bool) -> None:

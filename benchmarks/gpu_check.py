@@ -35,6 +35,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "components": gpu_steps.components,
     "host": gpu_host.host,
     "deterministic": gpu_agreement.deterministic,
+    "tf32": gpu_agreement.tf32,
     "precision": gpu_agreement.precision,
     "finetuning": gpu_agreement.finetuning,
     "sharing": gpu_host.sharing,

@@ -41,7 +41,7 @@ def test_the_check_writes_every_figure_and_records_an_error(monkeypatch, tmp_pat
 
     monkeypatch.setitem(gpu_check.SECTIONS, "host", fail)
     path = tmp_path / "check.json"
-    sections = "host,latencies,gram,deterministic"
+    sections = "host,latencies,gram,deterministic,tf32"
     monkeypatch.setattr(
         sys, "argv", ["gpu-check", "--small", "--only", sections, "--json", str(path)]
     )
@@ -51,6 +51,8 @@ def test_the_check_writes_every_figure_and_records_an_error(monkeypatch, tmp_pat
     assert found["latencies"]["eigh 100 float64"]["seconds"] > 0
     assert all(found["gram"][f"{one}: difference"]["r"] < 1e-4 for one in LAYERS)
     assert found["deterministic"]["twice"] == {"equal": True, "n": 16}
+    for off in (found["tf32"]["product"], found["tf32"]["convolution"]):
+        assert off["nearest"] < 1e-6 < 1e-4 < min(off["truncated"], off["float32"])
 
 
 @pytest.mark.slow
