@@ -21,6 +21,9 @@ _NO_MEMORY: Final = (
     "CUDA driver error: out of memory",  # of expandable segments
     "cudaErrorMemoryAllocation",
     "_STATUS_ALLOC_FAILED",  # of cuBLAS, cuDNN, cuSOLVER and cuSPARSE
+    # No convolution of cuDNN has the memory that it works in; torch hides the error of each.
+    "unable to find an engine to execute this computation",
+    "Unable to find a valid cuDNN algorithm",
 )
 _BROKEN: Final = (
     "CUDA error",

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-import torch
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer, feature_extraction
 
+from trainables.compute.failures import device_failure
 from trainables.wording import any_meant
 
 SHOWN: Final = 6
@@ -196,9 +196,9 @@ def accepting_images(image_size: int, architecture: str = "this backbone") -> It
     """Raise ValueError if a backbone, called in the block, does not accept images of a size."""
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
     except (RuntimeError, AssertionError) as error:  # vision transformers assert their size
+        if device_failure(error) is not None:
+            raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"{architecture} does not accept images of {image_size} x {image_size} pixels "

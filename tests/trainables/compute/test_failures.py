@@ -21,6 +21,11 @@ from trainables.exceptions import Diverged, OutOfMemory, ProcessGroupBroken, Wor
         (RuntimeError("CUDA driver error: out of memory"), "out-of-memory"),
         (RuntimeError("cuda call failed: cudaErrorMemoryAllocation"), "out-of-memory"),
         (torch.AcceleratorError("CUDA error: out of memory"), "out-of-memory"),
+        (
+            RuntimeError("FIND was unable to find an engine to execute this computation"),
+            "out-of-memory",
+        ),
+        (RuntimeError("Unable to find a valid cuDNN algorithm to run"), "out-of-memory"),
         (RuntimeError("CUDA error: unspecified launch failure"), "device"),
         (RuntimeError("cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR"), "device"),
         (RuntimeError("CUDA driver error: device not ready"), "device"),

@@ -167,13 +167,24 @@ def test_an_image_size_that_the_backbone_does_not_take_is_refused_with_the_size(
         build_model(Regression(), tiny_backbone(16, n_logits=N_LOGITS, dropout=0.0), 4, [6], seed=0)
 
 
-def test_a_full_gpu_is_not_taken_for_an_image_size_that_the_backbone_does_not_take() -> None:
-    class Full(nn.Linear):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("no memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+        torch.AcceleratorError("CUDA error: unspecified launch failure"),
+    ],
+    ids=str,
+)
+def test_an_error_of_a_gpu_is_not_taken_for_an_image_size_that_the_backbone_does_not_take(
+    error: Exception,
+) -> None:
+    class Failing(nn.Linear):
         def forward(self, images: Tensor) -> Tensor:
-            raise torch.OutOfMemoryError("no memory")
+            raise error
 
-    with pytest.raises(torch.OutOfMemoryError):
-        count_logits(Full(2, 2), 16)
+    with pytest.raises(type(error), match=str(error)[:10]):
+        count_logits(Failing(2, 2), 16)
 
 
 @pytest.mark.parametrize("training", [True, False])
