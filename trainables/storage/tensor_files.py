@@ -23,7 +23,7 @@ def write_tensors(
 
     Raises DiskFull, which says how much is missing, or OSError.
     """
-    whole = {name: value.detach().contiguous() for name, value in tensors.items()}
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     needed = sum(value.nbytes for value in whole.values())
     with atomic_write(path) as beside:
         check_room(path.parent, needed)

@@ -7,7 +7,7 @@ note names are removed, unless every epoch is kept.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -56,14 +56,16 @@ class _State:
         """Whether no epoch before was better."""
         return self.epoch == best_epoch(self.history)
 
-    def copied(self) -> "_State":
-        """Return a state that further epochs do not change, on the same device."""
-        progress = None if self.progress is None else _copied(self.progress)
-        return _State(self.history, _copied(self.weights), progress)
+    def copied(self, copy: Callable[[Tensor], Tensor]) -> "_State":
+        """Return a state that further epochs do not change, of copies of the tensors."""
+        weights = {name: copy(value) for name, value in self.weights.items()}
+        progress = {name: copy(value) for name, value in (self.progress or {}).items()}
+        return _State(self.history, weights, None if self.progress is None else progress)
 
 
-def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in tensors.items()}
+def _on_host(value: Tensor) -> Tensor:
+    """Copy for the thread that writes: on a GPU it would wait for training's queue each time."""
+    return value.cpu() if value.is_cuda else value.clone()
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class Checkpoints:
         is_measured = history[-1].retrieval_top1 is not None  # else the last epoch counts as best
         if not (is_last or is_stopped or self._is_due()):
             if is_best and is_measured and self._keep_best:
-                self._unsaved_best = _State(history, weights_of(model), None).copied()
+                self._unsaved_best = _State(history, weights_of(model), None).copied(Tensor.clone)
             return
         progress = None if is_last else progress_of(model, optimizer)
         state = _State(history, weights_of(model), progress)
@@ -164,7 +166,8 @@ class Checkpoints:
         if self._background is None:
             self._write(state, best)
         else:
-            self._background.start(partial(self._write, state.copied(), best))
+            best = None if best is None else best.copied(_on_host)
+            self._background.start(partial(self._write, state.copied(_on_host), best))
 
     def _is_due(self) -> bool:
         if self._keep_every_epoch:

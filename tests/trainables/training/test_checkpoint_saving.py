@@ -4,13 +4,17 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.builders.pretended_cuda import CUDA, pretended_cuda
 from tests.builders.tiny_checkpoints import CPU, Training, names, report
 from trainables.results.epoch_report import EpochReport
+from trainables.storage import tensor_files
 from trainables.storage.background import Background
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.training import checkpoints as checkpoints_module
@@ -19,10 +23,13 @@ from trainables.training.checkpoints import Checkpoints
 
 
 def after_epochs(
-    checkpoints: Checkpoints, tops: list[float] | list[None], seen: Callable[[int], None]
+    checkpoints: Checkpoints,
+    tops: list[float] | list[None],
+    seen: Callable[[int], None],
+    device: torch.device = CPU,
 ) -> None:
     """Have a training of an epoch for each top1, whose weight is the epoch's number."""
-    model = torch.nn.Linear(2, 2)
+    model = torch.nn.Linear(2, 2).to(device)
     optimizer = torch.optim.Adam(model.parameters())
     history: tuple[EpochReport, ...] = ()
     for epoch, top1 in enumerate(tops, start=1):
@@ -111,6 +118,34 @@ def test_a_checkpoint_is_written_beside_the_training_from_a_copy(
     after_epochs(checkpoints, [0.9, 0.1, 0.2], seen)
     background.wait()
     assert states[:2] == [(True, False), (True, False)]
+    assert (weight_of(tmp_path, LAST), weight_of(tmp_path, BEST)) == (3.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "background"),
+    [(checkpoints_module, "write_tensors", Background()), (tensor_files, "save_file", None)],
+)
+def test_what_is_saved_of_a_training_on_a_gpu_is_copied_to_the_host_first(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    function: str,
+    background: Background | None,
+) -> None:
+    places: list[bool] = []
+    write = getattr(module, function)
+
+    def note(*args: Any, **options: Any) -> None:
+        places.extend(v.is_cuda for one in args if isinstance(one, dict) for v in one.values())
+        write(*args, **options)
+
+    monkeypatch.setattr(module, function, note)
+    checkpoints = Checkpoints(StoredDirectory(tmp_path), background=background)
+    with pretended_cuda():
+        after_epochs(checkpoints, [0.9, 0.1, 0.2], lambda epoch: None, CUDA)
+        if background is not None:
+            background.wait()
+    assert places == [False] * 4  # two tensors of the best epoch, and of the last one
     assert (weight_of(tmp_path, LAST), weight_of(tmp_path, BEST)) == (3.0, 1.0)
 
 
