@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from trainables.compute.precision import full_float32
 from trainables.compute.seeding import seeded_generators
 from trainables.models.backbone_facts import require_peft
 from trainables.models.call_order import call_order
@@ -118,12 +119,16 @@ class Adapters:
 
     @torch.no_grad()
     def merged(self) -> dict[str, Tensor]:
-        """Return the state dict of the plain backbone, with the products added to its weights."""
+        """Return the state dict of the plain backbone, with the products added to its weights.
+
+        In full float32, so that the weights that are saved while training are those of the end.
+        """
         whole = self._backbone.state_dict()
         plain = {n.replace(BASE, ""): value for n, value in whole.items() if ".lora_" not in n}
-        for name, layer in self._layers():
-            weight = f"{name}.{getattr(layer, 'parameter_name', 'weight')}"
-            plain[weight] = plain[weight] + layer.get_delta_weight(NAME).view_as(plain[weight])
+        with full_float32():
+            for name, layer in self._layers():
+                weight = f"{name}.{getattr(layer, 'parameter_name', 'weight')}"
+                plain[weight] = plain[weight] + layer.get_delta_weight(NAME).view_as(plain[weight])
         return plain
 
     def unload(self, state: Mapping[str, Tensor]) -> None:

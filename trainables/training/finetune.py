@@ -74,6 +74,7 @@ def finetune(
             )
             if is_stopped:
                 raise Stopped(history)
+    training.optimizer.zero_grad(set_to_none=True)  # scoring needs their memory
     merge_adapters(training.model)
     return history
 

@@ -1,6 +1,7 @@
 """Tuning a part of a backbone: what is frozen stays to the bit, and checkpoints are plain."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 import numpy as np
 import pytest
 import torch
+from peft.tuners import lora
 from torch import Tensor, nn
 
 from tests.builders.small_networks import NETWORKS, network_of
@@ -87,6 +89,7 @@ def run(
     checkpoints = Checkpoints(StoredDirectory(directory))
     history = finetune(objective, 0, network, subjects, checkpoints, listener or Listener())
     assert set(map(type, network.modules())) == set(map(type, network_of(name).modules()))
+    assert all(one.grad is None for one in network.parameters())  # scoring needs their memory
     return copied(network), history
 
 
@@ -128,6 +131,25 @@ def test_merged_weights_predict_as_the_adapters_do(name) -> None:
     predicted = adapted.backbone.eval()(images)
     torch.testing.assert_close(plain(images), predicted, atol=1e-9, rtol=1e-9)
     assert (predicted - untuned).abs().max() > 1e-3
+
+
+def test_adapters_are_merged_in_full_float32_while_training_and_after(
+    tmp_path, monkeypatch
+) -> None:
+    seen: list[str] = []
+
+    def watch(merge: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def watched(*args: object) -> Tensor:
+            seen.append(torch.backends.cuda.matmul.fp32_precision)
+            return merge(*args)
+
+        return watched
+
+    for kind in (lora.Linear, lora.Conv2d):
+        monkeypatch.setattr(kind, "get_delta_weight", watch(kind.get_delta_weight))
+    run(tmp_path, "cnn", replace(FAST, tune="lora:2"))
+    assert len(seen) >= 2 * len(LORA["cnn"])  # of the last checkpoint, and for scoring
+    assert set(seen) == {"ieee"}
 
 
 @pytest.mark.parametrize("tune", ["from:4", "lora:2"])
