@@ -21,6 +21,8 @@ DRIVER: Final[Mapping[str, str]] = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the older output can be silenced
     # A sweep has more processes than cores, but most of them sleep: no warning is needed.
     "RAY_worker_maximum_startup_concurrency": "16",
+    # Else a command waits for a process for each CPU, which start when they are needed anyway.
+    "RAY_prestart_worker_first_driver": "0",
     # A group that loses its node resumes at the trial's checkpoint and needs no advance notice,
     # and the watcher would be one more process to start for every group.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",

@@ -8,6 +8,7 @@ __all__ = [
     "assigned_device",
     "capacity",
     "connection",
+    "dashboard",
     "job_runner",
     "jobs",
     "ordering",

@@ -1,5 +1,6 @@
 """Connect to Ray: to the cluster that RAY_ADDRESS names, or to a local one of this process."""
 
+import atexit
 import logging
 import os
 import socket
@@ -16,6 +17,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cli.signals import renew_handlers
 from orchestrator.cluster.address import VARIABLE, cluster_address
 from orchestrator.cluster.cluster_check import CURE, check_cluster
+from orchestrator.cluster.dashboard import end_ray, without_dashboard
 from orchestrator.cluster.local_ray import object_store_size, ray_directory, worker_memory
 from trainables.storage.redaction import redact
 
@@ -27,17 +29,18 @@ def connect(
     *,
     include_dashboard: bool = False,
     object_store_memory: int | None = None,
-) -> str:
-    """Connect this process to Ray, without output; return the dashboard's address, or "".
+) -> None:
+    """Connect this process to Ray, without output.
 
     A local Ray listens on loopback only. With RAY_ADDRESS set, this process joins that cluster,
-    and the arguments, which size a local Ray, are ignored. object_store_memory: bytes; by default
-    30 % of the machine's memory, at most 2 GiB. Raises InputError if the cluster does not answer,
-    or if a local Ray can't be started.
+    and the arguments, which size a local Ray, are ignored. include_dashboard: whether
+    ``start_dashboard`` starts one. object_store_memory: bytes; by default 30 % of the machine's
+    memory, at most 2 GiB. Raises InputError if the cluster does not answer, or if a local Ray can't
+    be started.
     """
     quieten()
     if ray.is_initialized():
-        return _dashboard(_init({}))
+        return
     joined = cluster_address()
     if joined:
         check_cluster(joined)
@@ -46,11 +49,9 @@ def connect(
         # cluster of one machine, as it does on macOS; there is no public argument for this.
         ray_constants.ENABLE_RAY_CLUSTER = False
     sizes = {} if joined else _local_options(num_cpus, include_dashboard, object_store_memory)
-    return _dashboard(_init(sizes))
-
-
-def _dashboard(context: Any) -> str:
-    return f"http://{context.dashboard_url}" if context.dashboard_url else ""
+    _init(sizes)
+    atexit.unregister(end_ray)
+    atexit.register(end_ray)
 
 
 def _local_options(
@@ -68,11 +69,11 @@ def _local_options(
     }
 
 
-def _init(options: dict[str, Any]) -> Any:
+def _init(options: dict[str, Any]) -> None:
     """Start or join Ray without output; raise InputError with the cure if it fails."""
     try:
-        with _own_signal_handlers():
-            return ray.init(
+        with _own_signal_handlers(), without_dashboard():
+            ray.init(
                 logging_level=logging.ERROR,
                 log_to_driver=False,
                 ignore_reinit_error=True,

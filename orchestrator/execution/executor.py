@@ -3,7 +3,7 @@
 An executor is made only if there is work: Ray and torch take seconds to import.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from orchestrator.execution.cost import Costs
@@ -15,8 +15,8 @@ from orchestrator.execution.settings import RunSettings
 class Executor(Protocol):
     """Runs the waiting work of a plan and reports its progress."""
 
-    def connect(self) -> str:
-        """Prepare to run; return a line that says where the work runs."""
+    def connect(self, say: Callable[[str], None]) -> None:
+        """Prepare to run; say where the work runs, if that is known."""
         ...
 
     def run(self, plan: Plan, monitor: Monitor) -> Mapping[str, str]:

@@ -5,7 +5,7 @@ cluster, a process that hangs or is killed for lack of memory is not restarted.
 """
 
 from bdb import BdbQuit
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -36,9 +36,9 @@ class LocalExecutor:
         self._device = _device_for(settings.resources.gpus)
         self._running: Progress | None = None
 
-    def connect(self) -> str:
-        """Return a line that names this process's device."""
-        return f"in this process, on {device_name(self._device)}, one after another"
+    def connect(self, say: Callable[[str], None]) -> None:
+        """Say which device of this process is used."""
+        say(f"in this process, on {device_name(self._device)}, one after another")
 
     def run(self, plan: Plan, monitor: Monitor) -> Mapping[str, str]:
         """Run the waiting work in order; a failed trial does not stop the others.

@@ -12,6 +12,7 @@ import ray
 from orchestrator.cli.errors import InputError
 from orchestrator.cluster.capacity import WorkerGroupSize, size_worker_groups
 from orchestrator.cluster.connection import connect, local_cpus
+from orchestrator.cluster.dashboard import start_dashboard
 from orchestrator.cluster.job_runner import QueueLost, run_jobs
 from orchestrator.cluster.jobs import Job
 from orchestrator.cluster.ordering import round_robin
@@ -79,6 +80,7 @@ def warm_queue(
         warm_worker_groups(queue, make_runner, groups.size, groups.n, scratch),
         watched(queue),
     ):
+        start_dashboard(say)  # while the workers import their libraries
         yield WarmQueue(queue, groups.size, groups.n, scratch)
 
 
@@ -89,9 +91,9 @@ class RayExecutor:
     settings: RunSettings
     costs: Costs
 
-    def connect(self) -> str:
-        """Connect to Ray; return a line with the address of its dashboard."""
-        return connect_and_report(self.settings)
+    def connect(self, say: Callable[[str], None]) -> None:
+        """Connect to Ray."""
+        connect_to_ray(self.settings)
 
     def run(self, plan: Plan, monitor: Monitor) -> Mapping[str, str]:
         """Run the waiting work; if the queue is lost, continue with a new one."""
@@ -136,11 +138,9 @@ class RayExecutor:
         return replace(plan, waiting=tuple(one for one in left if one.id in asked))
 
 
-def connect_and_report(settings: RunSettings) -> str:
-    """Connect to Ray; return a line with the address of its dashboard."""
-    dashboard = connect(local_cpus(), include_dashboard=settings.dashboard)
-    token = "   (if it asks for a token: ray get-auth-token)"
-    return f"Ray dashboard: {dashboard + token if dashboard else 'none'}"
+def connect_to_ray(settings: RunSettings) -> None:
+    """Connect to the cluster, or start a local Ray of all CPUs."""
+    connect(local_cpus(), include_dashboard=settings.dashboard)
 
 
 def make_job(

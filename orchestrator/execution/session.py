@@ -73,8 +73,9 @@ class Session:
                     removing_unkept(self.settings, self.plan) as settings,
                 ):
                     executor = executor_for(settings, self.costs)
-                    narrator.say(executor.connect())
+                    executor.connect(narrator.say)
                     self._write_record()
+                    tracker.prepare()
                     monitor = Monitor(console, tracker, self.costs, runs, mean_r(runs), names)
                     failures.update(executor.run(self.plan, monitor))
                     failures.update(self._without_outcome(failures))

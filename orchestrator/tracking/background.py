@@ -28,16 +28,23 @@ class Tracker:
         self._open = open_mirror
         self._warn = warn
         self._mirror: Mirror | None = None
-        self._due: queue.Queue[str | None] = queue.Queue()
+        self._due: queue.Queue[Sequence[str] | None] = queue.Queue()
         self._pending: list[str] = []
         self._down_until = 0.0
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
+    def prepare(self) -> None:
+        """Open the store soon, so that the first trial to end does not wait for it.
+
+        Importing MLflow and creating its tables take seconds, in which trials already run.
+        """
+        self._due.put(())
+
     def due(self, trial_ids: Sequence[str]) -> None:
         """Schedule trials for mirroring."""
-        for trial_id in trial_ids:
-            self._due.put(trial_id)
+        if trial_ids:
+            self._due.put(tuple(trial_ids))
 
     def close(self, *, complete: bool, numbers: Mapping[str, float] | None = None) -> list[str]:
         """Mirror pending trials, end the parent run, and return the trials missing in MLflow.
@@ -59,10 +66,13 @@ class Tracker:
             due = [self._due.get()]
             while not self._due.empty():
                 due.append(self._due.get())
-            self._pending.extend(trial_id for trial_id in due if trial_id is not None)
+            self._pending.extend(one for ids in due if ids is not None for one in ids)
             if None in due:
                 return
-            self._try_pending()
+            if self._pending:
+                self._try_pending()
+            else:
+                self._is_open()
 
     def _try_pending(self) -> None:
         """Write pending trials; keep those that can't be written for the next attempt."""

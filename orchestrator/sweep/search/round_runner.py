@@ -12,7 +12,7 @@ from orchestrator.cluster.tune_adapter import Schedule, run_scheduled_jobs
 from orchestrator.execution.gpu_service import multi_process_service
 from orchestrator.execution.monitor import Measure, Monitor
 from orchestrator.execution.narration import Narrator, names_of
-from orchestrator.execution.ray_executor import WarmQueue, connect_and_report, make_job, warm_queue
+from orchestrator.execution.ray_executor import WarmQueue, connect_to_ray, make_job, warm_queue
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.setup import command_of, read_costs
 from orchestrator.sweep.search.asha import RoiAsha
@@ -54,7 +54,8 @@ class RoundRunner:
 
     def _run_rounds(self) -> dict[str, str]:
         run, progress = self.settings, self.progress
-        self.narrator.say(connect_and_report(run))
+        connect_to_ray(run)
+        self.tracker.prepare()
         costs = read_costs(run)
         largest = max(costs.estimate(trial).bytes for trial in progress.largest())
         n_trials = progress.search.per_round * len(progress.regions)

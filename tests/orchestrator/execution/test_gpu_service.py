@@ -137,7 +137,7 @@ def test_a_service_that_does_not_end_is_one_note_with_the_command(machine) -> No
 def test_a_sweep_connects_to_ray_under_the_service(machine, monkeypatch) -> None:
     at_connection = []
 
-    def connect() -> str:
+    def connect(say: object) -> None:
         at_connection.extend(calls(machine))
         raise KeyboardInterrupt
 

@@ -114,6 +114,29 @@ def test_trials_are_written_in_order_and_the_parent_closed_last() -> None:
     assert warnings == []
 
 
+def test_a_store_is_opened_before_a_trial_has_ended_and_once() -> None:
+    mirror, warnings = FakeMirror(), []
+    tracker = Tracker(mirror.open, warnings.append)
+    tracker.due([])
+    tracker.prepare()
+    wait_until(lambda: mirror.opened)
+    tracker.due(["a"])
+    assert tracker.close(complete=True) == []
+    assert (mirror.opened, mirror.written, mirror.closed, warnings) == (1, ["a"], [True], [])
+
+
+def test_a_store_that_could_not_be_opened_is_opened_for_the_first_trial() -> None:
+    mirror, warnings = FakeMirror(), []
+    mirror.down = ConnectionError("refused")
+    tracker = Tracker(mirror.open, warnings.append)
+    tracker.prepare()
+    wait_until(lambda: warnings)
+    mirror.down = None
+    tracker.due(["a"])
+    assert tracker.close(complete=True) == []
+    assert mirror.written == ["a"]
+
+
 @pytest.mark.parametrize("down", [ConnectionError("refused\nwith details"), RuntimeError()])
 def test_a_store_that_is_down_raises_nothing_and_its_trials_are_reported(down) -> None:
     mirror, warnings = FakeMirror(), []

@@ -1,0 +1,93 @@
+"""The dashboard of a local Ray: started beside its workers, and ended without a wait.
+
+``ray.init`` starts the dashboard and the monitor of its autoscaler before anything that a worker
+needs, waits until the dashboard answers, and starts much of both where no dashboard is wanted too.
+Importing them takes 3 CPU-seconds. A local Ray therefore starts without them, and
+:func:`start_dashboard` starts them while the workers import their libraries.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import ray
+from ray._private import ray_constants
+from ray._private import worker as ray_worker
+from ray._private.node import Node
+
+NOT_NEEDED_BY_WORKERS: Final = ("start_api_server", "start_monitor")
+"""Methods of Ray's node that start the dashboard, and the monitor that its overview shows."""
+_lock: Final = threading.Lock()
+
+
+@contextmanager
+def without_dashboard() -> Iterator[None]:
+    """Start no dashboard with a Ray that is started within the block; Ray has no such option."""
+    before = {name: getattr(Node, name) for name in NOT_NEEDED_BY_WORKERS}
+    for name in before:
+        setattr(Node, name, lambda node, **options: None)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(Node, name, method)
+
+
+def start_dashboard(say: Callable[[str], None]) -> None:
+    """Start the dashboard that the local Ray of this process was asked for, and don't wait for it.
+
+    say: receives its address (that of a joined cluster at once) when it answers, "" if there is
+    none, or why it does not start, which is no reason to end a sweep.
+    """
+    node = _node()
+    if node.webui_url is not None or not (node.head and node._ray_params.include_dashboard):
+        say(_describe(node))
+        return
+    threading.Thread(target=_start, args=(node, say), name="dashboard", daemon=True).start()
+
+
+def _start(node: Any, say: Callable[[str], None]) -> None:
+    """Start the dashboard in this thread, which lasts as long as the process from then on.
+
+    Linux ends Ray's processes with the thread that has started them.
+    """
+    with _lock:
+        is_mine = node.webui_url is None
+        if is_mine:
+            try:
+                node.start_monitor()
+                node.start_api_server(include_dashboard=True, raise_on_failure=True)
+            except Exception as error:  # Ray raises bare ones, with lines of its log
+                if node is _node():  # else the command has ended before
+                    why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                    say(f"no Ray dashboard: {why}; its logs are in {node.get_logs_dir_path()}")
+            else:
+                say(_describe(node))
+    if is_mine:
+        threading.Event().wait()
+    say(_describe(node))
+
+
+def _describe(node: Any) -> str:
+    token = "   (if it asks for a token: ray get-auth-token)"
+    return f"Ray dashboard: {f'http://{node.webui_url}{token}' if node.webui_url else 'none'}"
+
+
+def end_ray() -> None:
+    """End the connection to Ray, and a local Ray, at once; at the exit, Ray itself takes longer.
+
+    Its monitor ignores the signal to end, which Ray waits a second for, and at the exit of a
+    process Ray waits half a second for lines of its workers, which nobody has asked for.
+    """
+    if not ray.is_initialized():
+        return
+    node = _node()
+    if ray_constants.PROCESS_TYPE_MONITOR in node.all_processes:
+        node.kill_monitor(check_alive=False)
+    ray.shutdown()
+
+
+def _node() -> Any:
+    """Return Ray's node of this process, which Ray's interface does not have."""
+    return ray_worker._global_node
