@@ -10,7 +10,8 @@ from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG, AlexNet
+
+from trainables.models.published import models
 
 ROWS: Final = 512
 """Images at a time."""
@@ -18,7 +19,7 @@ SOURCE: Final = "avgpool"
 """The layer whose flattened activations are the input of the fully connected layers."""
 ROW_WISE: Final = (nn.Linear, nn.ReLU, nn.Dropout, nn.Identity)
 
-FORWARDS: Final = (AlexNet.forward, VGG.forward)
+FORWARDS: Final = (models.AlexNet.forward, models.VGG.forward)
 """Functions that flatten the activations of SOURCE, and give them to ``classifier`` alone."""
 
 

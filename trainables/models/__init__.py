@@ -17,6 +17,7 @@ __all__ = [
     "own_networks",
     "pass_times",
     "pooled",
+    "published",
     "response_memory",
     "temperature",
     "timm_networks",

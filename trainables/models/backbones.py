@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from trainables.models import own_networks, timm_networks
 from trainables.models.image_choice import PublishedImages
 from trainables.models.layers import accepting_images, layer_extractor
 from trainables.models.normalisation import set_pixels
+from trainables.models.published import models
 from trainables.models.weightless import build_weightless, put_weights
 from trainables.models.weights import fit, read_state
 from trainables.models.weights_name import weights_name

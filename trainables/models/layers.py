@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer, feature_extraction
 
 from trainables.compute.failures import device_failure
+from trainables.models.published import feature_extraction, models
 from trainables.wording import any_meant
 
 SHOWN: Final = 6
@@ -121,7 +121,7 @@ def take_tokens(tokens: Tensor, view: str, n_prefix: int) -> Tensor:
 
 def n_prefix_tokens(network: nn.Module) -> int:
     """Count a transformer's tokens before those of the image's patches: class and registers."""
-    if isinstance(network, VisionTransformer):
+    if isinstance(network, models.VisionTransformer):
         return 1
     return int(getattr(network, "num_prefix_tokens", 0))
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
-from torchvision.ops import StochasticDepth
 
-DROPOUTS: Final = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, StochasticDepth)
+from trainables.models.published import ops
+
+DROPOUTS: Final = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, ops.StochasticDepth)
 """torch's modules that multiply by a random mask, drawn for all rows of their input."""
 SMALLEST: Final = 8
 """Images of the smallest microbatch that is tried."""

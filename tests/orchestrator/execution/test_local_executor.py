@@ -49,7 +49,8 @@ import sys
 from orchestrator.evaluate import __main__ as evaluate
 from orchestrator.sweep import __main__ as sweep
 from trainables.data import loading
-
+from trainables.worker import runner
+assert "torch._dynamo" not in sys.modules  # imported by the first optimiser
 loading.ALONE_BYTES = 0  # every shard is a large one
 FLAGS = ["--local", "--data", "data", "--out", "runs"]
 assert sweep.main(["space.py", "--weights", "weights.safetensors", *FLAGS]) == 0
