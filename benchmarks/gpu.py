@@ -35,7 +35,6 @@ from benchmarks.gpu_variants import (
     Stepper,
     Variant,
     draw,
-    tf32_products,
 )
 from benchmarks.programme import (
     METHODS,
@@ -50,7 +49,7 @@ from benchmarks.spectra import plausible_gram
 from trainables.compute.device import use_threads
 from trainables.compute.linear_algebra import add_gram
 from trainables.compute.numerics import Numerics
-from trainables.compute.precision import full_float32
+from trainables.compute.precision import full_float32, tf32_products
 from trainables.encoding.features import Storage, extract
 from trainables.encoding.ridge import Fold, correlate
 from trainables.models import backbones

@@ -18,7 +18,7 @@ from typing import Final
 
 import torch
 
-from benchmarks import gpu_agreement, gpu_host, gpu_steps
+from benchmarks import gpu_agreement, gpu_host, gpu_scoring, gpu_steps
 from benchmarks.gpu_report import Report
 from orchestrator.cli.environment import WORKER, set_environment
 from trainables.compute.device import use_threads
@@ -31,6 +31,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "latencies": gpu_steps.latencies,
     "training": gpu_steps.training,
     "scoring": gpu_steps.scoring,
+    "encoding": gpu_scoring.encoding,
     "gram": gpu_steps.gram_in_float32,
     "components": gpu_steps.components,
     "host": gpu_host.host,

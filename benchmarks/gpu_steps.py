@@ -11,11 +11,17 @@ from torch import Tensor, nn
 
 from benchmarks.ceilings import best_of, measure_ceilings
 from benchmarks.gpu_report import Report
-from benchmarks.gpu_variants import SMALL, VARIANTS, Size, Stepper, draw, tf32_products
+from benchmarks.gpu_variants import SMALL, VARIANTS, Size, Stepper, draw
 from trainables.compute.linear_algebra import decompose, orthonormal
-from trainables.compute.precision import full_float32
+from trainables.compute.precision import full_float32, tf32_products
 from trainables.compute.truncated_eigh import dominant_vectors, leading_components
-from trainables.compute.warm_subspace import Start, block_size, orthonormalise, warm_components
+from trainables.compute.warm_subspace import (
+    RoughStart,
+    Start,
+    block_size,
+    orthonormalise,
+    warm_components,
+)
 from trainables.encoding.features import FeatureStore, Storage, extract
 from trainables.encoding.pca import gram, principal_components
 from trainables.encoding.ridge import Fold, correlate
@@ -109,9 +115,10 @@ def pictures(n: int, size: Size, device: torch.device, seed: int = 0) -> Tensor:
     return torch.cat(parts)
 
 
-def _features(
+def features_of(
     size: Size, device: torch.device, home: Path, images: Tensor | None = None
 ) -> FeatureStore:
+    """Pass images, by default drawn ones, through a random backbone; keep all layers."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = backbones.build(size.backbone)
@@ -125,8 +132,8 @@ def scoring(report: Report, device: torch.device, small: bool) -> None:
     """Measure features, Gram matrices, factorisations and ridge."""
     size, home = _size(small), Path(tempfile.gettempdir())
     images = pictures(size.n_images, size, device)
-    report.measure("features", lambda: _features(size, device, home, images).close(), device)
-    store = _features(size, device, home, images)
+    report.measure("features", lambda: features_of(size, device, home, images).close(), device)
+    store = features_of(size, device, home, images)
     layer = ALEXNET_LAYERS[2]
     wide = store.n_features(layer)
     report.measure(f"Gram of {wide} features", lambda: gram(store.columns(layer)), device)
@@ -155,7 +162,7 @@ def scoring(report: Report, device: torch.device, small: bool) -> None:
 def gram_in_float32(report: Report, device: torch.device, small: bool) -> None:
     """Compare a Gram matrix of float32 chunks with the float64 one: time, error and r."""
     size, home = _size(small), Path(tempfile.gettempdir())
-    store = _features(size, device, home)
+    store = features_of(size, device, home)
     n, k = size.n_train, size.n_components
     train, test = torch.arange(n // 5, n, device=device), torch.arange(n // 5, device=device)
     Y = torch.randn(size.n_images, 500, device=device)
@@ -189,7 +196,7 @@ def gram32(chunks: Any) -> Tensor:
 def components(report: Report, device: torch.device, small: bool) -> None:
     """Compare ways to compute a fold's components: all, block Lanczos, subspace iteration."""
     size, home = _size(small), Path(tempfile.gettempdir())
-    store = _features(size, device, home)
+    store = features_of(size, device, home)
     for layer in (ALEXNET_LAYERS[0], ALEXNET_LAYERS[3], ALEXNET_LAYERS[5]):
         n = size.n_train
         _components_of(report, layer, gram(store.columns(layer))[:n, :n], size.n_components)
@@ -207,12 +214,14 @@ def _components_of(report: Report, layer: str, K: Tensor, k: int) -> None:
     deterministic = torch.linalg.eigvalsh(fold).flip(0)[:k]
     lanczos = partial(dominant_vectors, fold.float(), k, 2e-3)
     iterate = partial(warm_components, fold, start, k)
+    rough = partial(warm_components, full, RoughStart(k), m)
     with full_float32():
         report.measure(
             f"{layer}: block Lanczos", lambda: leading_components(fold.clone(), k), device
         )
         report.measure(f"{layer}: Lanczos vectors alone", lanczos, device)
         report.measure(f"{layer}: warm subspace", iterate, device)
+        report.measure(f"{layer}: all of {n}, rough start", rough, device)
         found = iterate()
     values = torch.full_like(deterministic, torch.nan) if found is None else found[0]
     report.add(

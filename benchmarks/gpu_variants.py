@@ -1,7 +1,7 @@
 """One training step in each precision and memory layout, on a problem of NSD's size."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.programme import VERTICES
-from trainables.compute.precision import full_float32
+from trainables.compute.precision import full_float32, tf32_products
 from trainables.models import backbones
 from trainables.models.finetuned import build_model
 from trainables.models.normalisation import normalise
@@ -44,18 +44,6 @@ class Variant:
     channels_last: bool = False
     compiled: bool = False
     graph: bool = False
-
-
-@contextmanager
-def tf32_products() -> Iterator[None]:
-    """Allow TF32 in matrix products, as torch does in convolutions by default."""
-    matmul: Any = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "tf32"
-    try:
-        yield
-    finally:
-        matmul.fp32_precision = before
 
 
 VARIANTS: Final = (

@@ -88,3 +88,8 @@ def use_threads(n_threads: int) -> None:
 def device_name(device: torch.device) -> str:
     """Return a device's name to show to users: ``cpu``, or the GPU's model."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def has_tf32(device: torch.device) -> bool:
+    """Return whether a device is a GPU that multiplies in TF32 (Ampere and later)."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(indexed(device)) >= (8, 0)

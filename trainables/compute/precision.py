@@ -69,6 +69,13 @@ def full_float32() -> Iterator[None]:
 
 
 @contextmanager
+def tf32_products() -> Iterator[None]:
+    """Multiply float32 matrices of a GPU in TF32 within the block, then restore."""
+    with _set_to("tf32", _OPERATIONS[:1]):
+        yield
+
+
+@contextmanager
 def _set_to(precision: str, operations: tuple[Any, ...]) -> Iterator[None]:
     before = [operation.fp32_precision for operation in operations]
     for operation in operations:

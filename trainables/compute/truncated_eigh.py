@@ -1,6 +1,6 @@
 """The largest eigenvalues of a symmetric matrix and their eigenvectors, for PCA.
 
-A part of a matrix whose components are known has its own found from these (`warm_subspace.py`).
+On a GPU, fits that have a start are found by subspace iteration instead (`warm_subspace.py`).
 For few components of many, block Lanczos finds the subspace that they span in float32, and the
 problem within it is solved in float64 (Rayleigh-Ritz). If the residual of a vector is too large,
 Lanczos is repeated in float64. For too many components, a full eigendecomposition is computed.
@@ -22,7 +22,7 @@ from trainables.compute.numerics import (
     Numerics,
     is_truncated,
 )
-from trainables.compute.warm_subspace import Start, warm_components
+from trainables.compute.warm_subspace import AnyStart, warm_components
 
 RESIDUAL: Final = 1e-2
 """Largest accepted residual |K v − w v| / w of a component; a larger one is due to rounding."""
@@ -33,12 +33,12 @@ GROWTH: Final = 1.2
 
 
 def leading_components(
-    K: Tensor, k: int, numerics: Numerics = FAST, start: Start | None = None
+    K: Tensor, k: int, numerics: Numerics = FAST, start: AnyStart | None = None
 ) -> tuple[Tensor, Tensor]:
     """Compute the k largest eigenvalues and eigenvectors of a symmetric matrix: K V = V diag(w).
 
-    K: (n, n) float64; it may be overwritten. start: eigenpairs of a matrix that K is a part of,
-    whose vectors have K's rows. Returns w, (k,), descending, and V, (n, k), both float64.
+    K: (n, n) float64; it may be overwritten. start: of subspace iteration, by K's rows; None: none.
+    Returns w, (k,), descending, and V, (n, k), both float64.
     """
     if start is not None and (warm := warm_components(K, start, k)) is not None:
         return warm

@@ -19,7 +19,7 @@ from torch import Tensor
 from trainables.compute.linear_algebra import add_gram, multiply
 from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.truncated_eigh import leading_components
-from trainables.compute.warm_subspace import Start
+from trainables.compute.warm_subspace import AnyStart
 from trainables.encoding.float32_gram import Float32Gram
 
 IMAGES_PER_FEATURE: Final = 3
@@ -131,7 +131,7 @@ def principal_components(
     n_components: int,
     numerics: Numerics = FAST,
     weights: Tensor | None = None,
-    start: Start | None = None,
+    start: AnyStart | None = None,
 ) -> PrincipalComponents:
     """Find the n_components (at most n_train − 1) of largest variance of the training rows.
 
@@ -171,7 +171,7 @@ def _of_images(
     n_components: int,
     numerics: Numerics,
     weights: Tensor | None,
-    start: Start | None,
+    start: AnyStart | None,
 ) -> PrincipalComponents:
     train, test = rows
     K_train, K_test = K[train[:, None], train], K[test[:, None], train]
@@ -188,7 +188,7 @@ def decompose_images(
     n_components: int,
     numerics: Numerics = FAST,
     weights: Tensor | None = None,
-    start: Start | None = None,
+    start: AnyStart | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Decompose the Gram matrix of training rows, which is centred in place.
 

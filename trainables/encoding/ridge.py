@@ -20,7 +20,7 @@ from trainables.compute.linear_algebra import (
 )
 from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.precision import full_float32
-from trainables.compute.warm_subspace import Start
+from trainables.compute.warm_subspace import AnyStart
 from trainables.encoding.pca import (
     Layer,
     PrincipalComponents,
@@ -69,7 +69,7 @@ class Fold:
         n_components: int,
         numerics: Numerics = FAST,
         weights: Tensor | None = None,
-        start: Start | None = None,
+        start: AnyStart | None = None,
     ) -> "Fold":
         """Fit the PCA of a fold; see :func:`principal_components`."""
         train, test = train.to(layer.device), test.to(layer.device)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from trainables.compute.device import has_slow_float64
 from trainables.compute.numerics import Numerics, is_truncated
-from trainables.compute.warm_subspace import Start, block_size
+from trainables.compute.warm_subspace import RoughStart, Start, block_size
 from trainables.encoding.pca import FewFeatures, Layer
 from trainables.encoding.ridge import Fold
 from trainables.spec import Encoding
@@ -21,13 +22,14 @@ def fit_whole(
     """Fit all training rows, and keep what the folds among them start from.
 
     rows: training rows and test rows. weights: of the training rows. The start is None on a CPU,
-    where Lanczos takes fewer operations, and for folds whose components truncation does not find.
+    where Lanczos takes fewer operations, on a GPU with slow float64, where it takes fewer of these,
+    and for folds whose components truncation does not find.
     """
     train, test = rows
     k, n = encoding.n_components, len(train)
     if not _is_warm(layer, n, encoding, numerics):
         return Fold.fit(layer, train, test, k, numerics, weights), None
-    more = Fold.fit(layer, train, test, block_size(k), numerics, weights)
+    more = Fold.fit(layer, train, test, block_size(k), numerics, weights, RoughStart(k))
     found = more.components
     fold = replace(more, components=found.first(k))
     if len(found.variances) < block_size(k):  # of low rank
@@ -42,6 +44,7 @@ def _is_warm(layer: Layer, n: int, encoding: Encoding, numerics: Numerics) -> bo
     return (
         not isinstance(layer, FewFeatures)
         and layer.device.type == "cuda"
+        and not has_slow_float64(layer.device)
         and is_truncated(n_fold, k, numerics)
         and is_truncated(n, block_size(k), numerics)
     )

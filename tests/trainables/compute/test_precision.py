@@ -10,7 +10,12 @@ import torch
 from tests.builders.tiny_backbone import tiny_backbone
 from tests.builders.tiny_finetuning import CONTRASTIVE, SIZE, planted
 from trainables.compute.numerics import FAST, Numerics
-from trainables.compute.precision import full_float32, torch_set_for, torch_set_for_training
+from trainables.compute.precision import (
+    full_float32,
+    tf32_products,
+    torch_set_for,
+    torch_set_for_training,
+)
 from trainables.results.epoch_report import EpochReport
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.training.checkpoints import Checkpoints
@@ -47,6 +52,11 @@ def test_fine_tuning_multiplies_in_tf32_on_a_gpu_and_measures_convolutions() -> 
         expected = {name: "tf32" if name in OF_GPU else before[name] for name in OPERATIONS}
         assert switches() == {**expected, "benchmark": True}
         with full_float32():  # scores of a trial that is fine-tuned
+            assert {switches()[name] for name in OPERATIONS} == {"ieee"}
+            with tf32_products():
+                assert [name for name in OPERATIONS if switches()[name] == "tf32"] == [
+                    "cuda.matmul"
+                ]
             assert {switches()[name] for name in OPERATIONS} == {"ieee"}
         assert switches()["cuda.matmul"] == "tf32"
 

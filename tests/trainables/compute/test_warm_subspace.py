@@ -1,4 +1,4 @@
-"""Components of a part from those of the whole, against NumPy's, and what is refused."""
+"""Components by filtered subspace iteration, against NumPy's, and what is refused."""
 
 from dataclasses import replace
 
@@ -6,15 +6,17 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
+from tests.builders.pretended_cuda import pretended_cuda
 from tests.builders.ridge_cases import ALPHAS
 from trainables.compute import truncated_eigh, warm_subspace
 from trainables.compute.truncated_eigh import leading_components
-from trainables.compute.warm_subspace import Start, block_size, warm_components
+from trainables.compute.warm_subspace import RoughStart, Start, block_size, warm_components
 from trainables.encoding.pca import PrincipalComponents
 from trainables.encoding.ridge import Fold, correlate
 
-N, K = 300, 30
+N, K = 301, 30
 TEST, TRAIN = torch.arange(60), torch.arange(60, N)
 RANK = torch.arange(1, 2 * N + 1, dtype=torch.float64)
 SPECTRA = {
@@ -25,8 +27,36 @@ SPECTRA = {
     "clustered": torch.ceil(RANK / 20) ** -1.6,
     "a cluster at the cut": torch.where(RANK <= K // 2, 100.0, 1.0) * RANK**-0.6,
 }
-ROUNDS = {"nearly flat": 2, "steep": 2}
-"""Rounds that spectra take, where not one."""
+ROUNDS = {"nearly flat": (2, None), "steep": (2, 2), "a cluster at the cut": (2, 2)}
+"""Rounds that spectra take from the start of a fold, and from a rough one, where not one; None:
+refused after two."""
+
+
+FACTORS = {Tensor.matmul: (0, 1), Tensor.addmm_: (1, 2)}
+"""Which arguments of products are factors."""
+
+
+class EmulatedTf32(TorchFunctionMode):
+    """Rounds the factors of products to 10 bits of mantissa, where torch is told to use TF32."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if torch.backends.cuda.matmul.fp32_precision == "tf32":
+            factors = FACTORS.get(func, ())
+            args = [self.rounded(one) if i in factors else one for i, one in enumerate(args)]
+        return func(*args, **(kwargs or {}))
+
+    @staticmethod
+    def rounded(A: Tensor) -> Tensor:
+        mantissa, exponent = torch.frexp(A)
+        return torch.ldexp(torch.round(mantissa * 2**11), exponent - 11)
+
+
+@pytest.fixture
+def tf32(monkeypatch):
+    """Compute as on a GPU that has TF32."""
+    monkeypatch.setattr(warm_subspace, "has_tf32", lambda device: True)
+    with EmulatedTf32():
+        yield
 
 
 def centred(G: Tensor) -> Tensor:
@@ -69,18 +99,67 @@ class Problem:
 
 
 @pytest.mark.parametrize("name", SPECTRA)
-def test_r_is_that_of_all_eigenpairs(name, monkeypatch) -> None:
+@pytest.mark.parametrize("is_rough", [False, True], ids=["a fold's start", "a rough start"])
+def test_r_is_that_of_all_eigenpairs(name, is_rough, tf32, monkeypatch) -> None:
     problem, filtered, rounds = Problem(name), warm_subspace._filtered, []
     monkeypatch.setattr(
         warm_subspace, "_filtered", lambda *some: rounds.append(1) or filtered(*some)
     )
-    found = warm_components(problem.A, problem.start, K)
+    start, k = (RoughStart(K), block_size(K)) if is_rough else (problem.start, K)
+    found, expected_rounds = (
+        warm_components(problem.A, start, k),
+        ROUNDS.get(name, (1, 1))[is_rough],
+    )
+    if expected_rounds is None:
+        assert found is None
+        return
     assert found is not None
-    assert len(rounds) == ROUNDS.get(name, 1)
-    torch.testing.assert_close(problem.r(*found), problem.expected(), rtol=0, atol=2e-6)
-    values = np.linalg.eigvalsh(problem.A.numpy())[::-1][:K]
-    np.testing.assert_allclose(found[0].numpy(), values, rtol=1e-7)
-    torch.testing.assert_close(found[1].T @ found[1], torch.eye(K, dtype=torch.float64))
+    assert len(rounds) == expected_rounds
+    values, vectors = found
+    unit = torch.eye(k, dtype=torch.float64)
+    torch.testing.assert_close(vectors.T @ vectors, unit)
+    r = problem.r(values[:K], vectors[:, :K])
+    torch.testing.assert_close(r, problem.expected(), rtol=0, atol=2e-6)
+    all_values = np.linalg.eigvalsh(problem.A.numpy())[::-1]
+    np.testing.assert_allclose(values[:K].numpy(), all_values[:K], rtol=1e-7)
+    np.testing.assert_allclose(values.numpy(), all_values[:k], rtol=1e-2)  # others are estimates
+
+
+def test_tf32_alone_is_not_enough(tf32, monkeypatch) -> None:
+    problem = Problem("by a power of the rank")
+    monkeypatch.setattr(warm_subspace, "TF32", 4)
+    monkeypatch.setattr(warm_subspace, "FLOAT32", 0)
+    assert warm_components(problem.A, problem.start, K) is None
+
+
+def test_a_gpu_without_tf32_computes_in_float32() -> None:
+    problem = Problem("by a power of the rank")
+    with pretended_cuda(get_device_capability=lambda device=None: (7, 5)):
+        A = problem.A.cuda()
+        assert warm_subspace._parts(A.float())[0].dtype == torch.float32
+        assert len(warm_subspace._parts(A.float())) == 1
+        found = warm_components(A, RoughStart(K), block_size(K))
+        assert found is not None
+        values, vectors = found[0].cpu()[:K], found[1].cpu()[:, :K]
+    torch.testing.assert_close(problem.r(values, vectors), problem.expected(), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize(("is_rough", "n_waits"), [(False, 5), (True, 8)])
+def test_the_host_waits_a_few_times_for_all_components(is_rough, n_waits) -> None:
+    problem = Problem("by a power of the rank")
+    with pretended_cuda() as record:
+        A, start = (
+            problem.A.cuda(),
+            replace(
+                problem.start,
+                values=problem.start.values.cuda(),
+                vectors=problem.start.vectors.cuda(),
+            ),
+        )
+        before = record.kinds().total()
+        some = (RoughStart(K), block_size(K)) if is_rough else (start, K)
+        assert warm_components(A, *some) is not None
+        assert record.kinds().total() - before == n_waits
 
 
 def test_a_direction_that_the_start_lacks_is_found() -> None:
