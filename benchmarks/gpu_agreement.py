@@ -2,100 +2,34 @@
 
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import conv2d, linear
 
+from benchmarks.gpu_lab import Lab, made_lab
 from benchmarks.gpu_report import Report
 from benchmarks.number_formats import number_formats
-from benchmarks.small_shards import write_shards
 from benchmarks.tf32 import EmulatedTF32, round_to_tf32, truncate_to_tf32
 from orchestrator.execution.cost import Costs
 from trainables.compute.numerics import FAST
 from trainables.compute.precision import torch_set_for_training
-from trainables.data import loading
 from trainables.data.data_directory import DataDirectory
-from trainables.data.rows import read_rows
-from trainables.models import backbones
-from trainables.models.weights_name import weights_name
-from trainables.results.epoch_report import EpochReport
-from trainables.results.outcome import Outcome
-from trainables.results.run_directory import RunDirectory
-from trainables.results.score_files import read_scores
-from trainables.spec import Backbone, Contrastive, Encoding, Regression, Roi, Trial, Untuned
-from trainables.worker.context import RunContext
-from trainables.worker.runner import TrialRunner
+from trainables.spec import Contrastive, Regression, Trial, Untuned
 
 AGREEMENT: Final = 1e-4
 """Largest accepted difference in r of an untuned backbone between GPU and CPU."""
 
 
-class _Quiet:
-    """A listener that ignores a trial's progress."""
-
-    def stage(self, name: str) -> None:
-        """Ignore the start of a step."""
-
-    def epoch(self, report: EpochReport) -> bool:
-        """Continue."""
-        return True
-
-
-class _Lab:
-    """A simulated subject, weights, and trial runners for any device."""
-
-    def __init__(self, home: Path, n_images: int, image_size: int, backbone: str) -> None:
-        self.home = home
-        self.rois: list[Roi] = write_shards(home / "data", ("subj01",), n_images, image_size)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            save_file(backbones.build(backbone).state_dict(), home / "weights.safetensors")
-        self.weights = home / "weights.safetensors"
-        self.backbone = Backbone(backbone, weights_name(self.weights))
-
-    def trial(self, objective: Any, **changes: Any) -> Trial:
-        encoding = Encoding(protocols=("nested", "paper"))
-        return Trial(objective, (self.rois[0],), self.backbone, encoding, **changes)
-
-    def run(self, trial: Trial, name: str, device: torch.device) -> tuple[np.ndarray, Outcome]:
-        context = RunContext(
-            DataDirectory(self.home / "data"),
-            RunDirectory(self.home / name),
-            self.weights,
-            torch.get_num_threads(),
-        )
-        outcome = TrialRunner(context, device).run(trial, _Quiet())
-        if trial.encoding is None:
-            return np.empty(0), outcome
-        table = read_scores(RunDirectory(self.home / name), trial.id)
-        return table.column("r").to_numpy(), outcome
-
-
-@contextmanager
-def _lab(device: torch.device, small: bool, n_images: int = 1500) -> Iterator[_Lab]:
-    before = loading.stream
-    loading.stream = read_rows  # without Ray
-    try:
-        with tempfile.TemporaryDirectory() as home:
-            size = (120, 64, "narrow-alexnet") if small else (n_images, 224, "alexnet")
-            yield _Lab(Path(home), *size)
-    finally:
-        loading.stream = before
-
-
 def agreement(report: Report, device: torch.device, small: bool) -> None:
     """Compare r of an untuned and of a fine-tuned backbone between CPU and GPU."""
-    with _lab(device, small, 600) as lab:
+    with made_lab(small, 600) as lab:
         objective = Contrastive(batch_size=32 if small else 256, epochs=2)
         for name, chosen in (("untuned", Untuned()), ("contrastive", objective)):
             trial = lab.trial(chosen)
@@ -113,7 +47,7 @@ def agreement(report: Report, device: torch.device, small: bool) -> None:
 
 def deterministic(report: Report, device: torch.device, small: bool) -> None:
     """Run a deterministic trial twice, compare the scores bit for bit, and time it."""
-    with _lab(device, small, 600) as lab:
+    with made_lab(small, 600) as lab:
         objective = Contrastive(batch_size=32 if small else 256, epochs=2)
         trial = lab.trial(objective).as_deterministic()
         (one, _), (two, _) = (lab.run(trial, name, device) for name in ("one", "two"))
@@ -122,7 +56,7 @@ def deterministic(report: Report, device: torch.device, small: bool) -> None:
 
 def precision(report: Report, device: torch.device, small: bool) -> None:
     """Compare mean r of fine-tuning in each number format, over seeds."""
-    with _lab(device, small, 1500) as lab:
+    with made_lab(small, 1500) as lab:
         objective = Contrastive(batch_size=32 if small else 256, epochs=2 if small else 10)
         for one in number_formats(device):
             trials = [one.ask(lab.trial(objective, seed=seed)) for seed in range(5)]
@@ -176,27 +110,32 @@ def _with_gradients(
 
 def finetuning(report: Report, device: torch.device, small: bool) -> None:
     """Fine-tune as a trial does with NSD's number of images: images per second, peak memory."""
-    with _lab(device, small, 9841) as lab:
-        costs = Costs.read(DataDirectory(lab.home / "data"), gpus=device.type == "cuda")
+    with made_lab(small, 9841) as lab:
+        objective = Contrastive(batch_size=32 if small else 1024, epochs=3)
         for precision in ("float32", "bfloat16"):
-            objective = Contrastive(batch_size=32 if small else 1024, epochs=3)
             trial = replace(lab.trial(objective, precision=precision), encoding=None)
-            estimate = costs.estimate(trial)
-            _track(device)
-            _, outcome = lab.run(trial, precision, device)
-            rates = [epoch.images_per_second for epoch in outcome.history]
-            peak = _peak(estimate.bytes, device)
-            report.add(
-                f"contrastive, {precision}", images_per_second=rates, **peak, **outcome.seconds
-            )
+            name = f"contrastive, {precision}"
+            report.attempt(name, partial(_measure_trial, report, lab, device, trial, name))
+
+
+def scored(report: Report, device: torch.device, small: bool) -> None:
+    """Run whole trials with NSD's number of images: seconds of each step, peak memory."""
+    with made_lab(small, 9841) as lab:
         regression = Regression(epochs=1, batch_size=32 if small else 1024)
         for trial in (lab.trial(Untuned()), lab.trial(regression)):
-            estimate = costs.estimate(trial)
-            _track(device)
-            method = trial.objective.method
-            _, outcome = lab.run(trial, method, device)
-            peak = _peak(estimate.bytes, device)
-            report.add(f"{method} and its scores", **peak, **outcome.seconds)
+            name = f"{trial.objective.method} and its scores"
+            if report.seconds_left > 0:
+                _measure_trial(report, lab, device, trial, name)
+
+
+def _measure_trial(report: Report, lab: Lab, device: torch.device, trial: Trial, name: str) -> None:
+    costs = Costs.read(DataDirectory(lab.home / "data"), gpus=device.type == "cuda")
+    estimate = costs.estimate(trial)
+    _track(device)
+    _, outcome = lab.run(trial, name, device)
+    rates = [epoch.images_per_second for epoch in outcome.history]
+    peak = _peak(estimate.bytes, device)
+    report.add(name, images_per_second=rates, **peak, **outcome.seconds)
 
 
 def _track(device: torch.device) -> None:

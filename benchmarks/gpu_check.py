@@ -6,22 +6,26 @@ It needs PyTorch, torchvision, pyarrow, pandas, SciPy, scikit-learn, safetensors
 for the marked tests pytest, hypothesis and himalaya; no Ray, no MLflow, no data. Sections are
 independent: an error in one is recorded, and the next one starts. The JSON file is written after
 each measurement, so that nothing is lost if the machine is withdrawn. ``--small`` runs a problem of
-a minute on a CPU.
+a minute on a CPU. If a kernel's fault makes the GPU unusable for this process, the sections after
+it run in a new one, which writes a JSON file beside the first.
 """
 
 import argparse
+import subprocess
+import sys
 import time
-import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import torch
 
-from benchmarks import gpu_agreement, gpu_host, gpu_scoring, gpu_steps
+from benchmarks import gpu_agreement, gpu_host, gpu_paths, gpu_scoring, gpu_steps
 from benchmarks.gpu_report import Report
 from orchestrator.cli.environment import WORKER, set_environment
 from trainables.compute.device import use_threads
+from trainables.compute.failures import is_device_lost
 
 Section = Callable[[Report, torch.device, bool], None]
 SECTIONS: Final[dict[str, Section]] = {
@@ -39,6 +43,8 @@ SECTIONS: Final[dict[str, Section]] = {
     "tf32": gpu_agreement.tf32,
     "precision": gpu_agreement.precision,
     "finetuning": gpu_agreement.finetuning,
+    "paths": gpu_paths.paths,
+    "scored": gpu_agreement.scored,
     "sharing": gpu_host.sharing,
 }
 SECONDS: Final = 480.0
@@ -63,22 +69,37 @@ def main() -> None:
     name = torch.cuda.get_device_name() if has_gpu else "CPU"
     report.add("machine", device=name, torch=torch.__version__, threads=torch.get_num_threads())
     names = options.only.split(",") if options.only else list(SECTIONS)
-    for section in names:
-        if section not in options.skip.split(",") and report.has_time(section):
-            _run(section, report, device, options.small)
+    names = [one for one in names if one not in options.skip.split(",")]
+    for place, section in enumerate(names):
+        if not report.has_time(section):
+            continue
+        _run(section, report, device, options.small)
+        if is_device_lost():
+            _go_on(names[place + 1 :], report, options)
+            return
 
 
 def _run(name: str, report: Report, device: torch.device, small: bool) -> None:
     started = time.perf_counter()
     report.section = name
-    try:
-        SECTIONS[name](report, device, small)
-    except Exception as error:  # recorded, so that the next section still runs
-        traceback.print_exc()
-        report.add("error", error=f"{type(error).__name__}: {str(error)[:300]}")
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    report.attempt("error", partial(SECTIONS[name], report, device, small))
     report.add("section", seconds=time.perf_counter() - started)
+    if device.type == "cuda" and not is_device_lost():
+        torch.cuda.empty_cache()
+
+
+def _go_on(names: list[str], report: Report, options: argparse.Namespace) -> None:
+    """Run further sections in a new process, since this one can't use the GPU any more."""
+    report.add("device lost", left=names)
+    if not names:
+        return
+    path = options.json.with_stem(f"{options.json.stem}-after-{report.section}")
+    command = [
+        sys.executable, "-m", "benchmarks.gpu_check", "--only", ",".join(names),
+        "--json", str(path), "--seconds", str(max(0.0, report.seconds_left)),
+        *["--small"] * options.small,
+    ]  # fmt: skip
+    subprocess.run(command, check=False)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import statistics
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,14 @@ class Report:
         self._found: dict[str, dict[str, Any]] = {}
         self.section = "start"
 
+    @property
+    def seconds_left(self) -> float:
+        """Return the seconds until no further section starts."""
+        return self._started + self._seconds - time.perf_counter()
+
     def has_time(self, section: str) -> bool:
         """Return whether a section may start; record it as skipped if not."""
-        if time.perf_counter() - self._started < self._seconds:
+        if self.seconds_left > 0:
             return True
         self.section = section
         self.add("skipped", reason=f"the limit of {self._seconds:.0f} s has passed")
@@ -41,6 +47,14 @@ class Report:
         shown = ", ".join(f"{key} {_short(value)}" for key, value in values.items())
         elapsed = time.perf_counter() - self._started
         print(f"[{elapsed:5.0f} s] {self.section}: {name}: {shown}", flush=True)
+
+    def attempt(self, name: str, run: Callable[[], object]) -> None:
+        """Run a check; record an error under its name instead of raising it."""
+        try:
+            run()
+        except Exception as error:  # so that the next check still runs
+            traceback.print_exc()
+            self.add(name, error=f"{type(error).__name__}: {str(error)[:300]}")
 
     def measure(
         self,

@@ -55,6 +55,31 @@ def test_the_check_writes_every_figure_and_records_an_error(monkeypatch, tmp_pat
         assert off["nearest"] < 1e-6 < 1e-4 < min(off["truncated"], off["float32"])
 
 
+def test_sections_after_one_that_breaks_the_gpu_run_in_a_new_process(monkeypatch, tmp_path) -> None:
+    commands: list[list[str]] = []
+
+    def fail(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setitem(gpu_check.SECTIONS, "host", fail)
+    monkeypatch.setattr(gpu_check, "is_device_lost", lambda: True)
+    monkeypatch.setattr(
+        gpu_check.subprocess, "run", lambda command, check: commands.append(command)
+    )
+    path, sections = tmp_path / "check.json", "host,latencies,gram"
+    monkeypatch.setattr(
+        sys, "argv", ["gpu-check", "--small", "--only", sections, "--json", str(path)]
+    )
+    gpu_check.main()
+    found = json.loads(path.read_text())["host"]
+    assert found["error"]["error"].startswith("AcceleratorError: CUDA error")
+    assert found["device lost"] == {"left": ["latencies", "gram"]}
+    [command] = commands
+    assert command[command.index("--only") + 1] == "latencies,gram"
+    assert command[command.index("--json") + 1] == str(tmp_path / "check-after-host.json")
+    assert command[-1] == "--small"
+
+
 @pytest.mark.slow
 def test_every_step_is_measured(monkeypatch, tmp_path, capsys) -> None:
     variants = tuple(one for one in gpu.VARIANTS if not one.compiled)
