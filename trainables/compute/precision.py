@@ -5,11 +5,13 @@ each factor and sums in float32. Scores, and everything in a deterministic trial
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from trainables.compute.device import uses_cuda
 from trainables.compute.numerics import Numerics
 
 _BACKENDS: Final[Any] = torch.backends  # its operations are only declared at run time
@@ -36,8 +38,10 @@ def torch_set_for(numerics: Numerics) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     was_lenient = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # torch's other kernels of attention sum gradients in any order where warn_only is set.
+    attention = sdpa_kernel(SDPBackend.MATH) if uses_cuda() else nullcontext()
     try:
-        with full_float32():
+        with full_float32(), attention:
             yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=was_lenient)

@@ -93,3 +93,19 @@ def test_a_training_runs_with_the_switches_of_its_numerics(
 def test_an_error_restores_the_switches() -> None:
     with pytest.raises(KeyError), torch_set_for_training(FAST):
         raise KeyError
+
+
+@pytest.mark.parametrize("is_on_gpu", [True, False])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_attention_of_a_deterministic_trial_on_a_gpu_is_by_products(
+    monkeypatch: pytest.MonkeyPatch, deterministic: bool, is_on_gpu: bool
+) -> None:
+    def fast_kernels() -> list[bool]:
+        cuda = BACKENDS.cuda
+        return [cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled()]
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: is_on_gpu)
+    before = fast_kernels()
+    with torch_set_for(Numerics(deterministic=deterministic)):
+        assert any(fast_kernels()) is not (deterministic and is_on_gpu)
+    assert fast_kernels() == before
