@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,19 +20,17 @@ PROSE = {"again", "and", "first", "then", "on", "with", "before", "lists"}
 
 def texts(path: Path) -> Iterator[str]:
     """Yield the texts of a module that are not documentation, with 1 for each value in them."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    inside = {
-        id(part)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.JoinedStr)
-        for part in node.values
-    }
+    source = path.read_text(encoding="utf-8")
+    if "-m" not in source:  # most modules name no command, and need no parsing
+        return
+    nodes = list(ast.walk(ast.parse(source)))
+    inside = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
     documentation = {
         id(node.value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             parts = (p.value if isinstance(p, ast.Constant) else "1" for p in node.values)
             yield "".join(map(str, parts))
@@ -39,6 +38,7 @@ def texts(path: Path) -> Iterator[str]:
             yield str(node.value)
 
 
+@cache
 def printed() -> list[tuple[str, ...]]:
     """List the commands in messages: the command's name and its arguments."""
     found = set()
