@@ -14,7 +14,11 @@ import pytest
 import torch
 
 from orchestrator.ingest.simulate.algonauts import SimulationSettings, simulate
-from orchestrator.ingest.simulate.pretrained_weights import PretrainingSettings, make_weights
+from orchestrator.ingest.simulate.pretrained_weights import (
+    PretrainingSettings,
+    make_weights,
+    read_accuracy,
+)
 from tests.builders.listeners import Quiet
 from tests.trainables.worker.test_controls import ingest
 from trainables.data.data_directory import DataDirectory
@@ -71,6 +75,8 @@ def test_tuning_gains_where_planted_and_neither_elsewhere_nor_on_permuted_respon
     tmp_path: Path,
 ) -> None:
     r = mean_scores(tmp_path, subject=1, seed=0)
+    # The stand-in for ImageNet's weights has learned its classes: chance is 1 / 8, 0.71 was found.
+    assert read_accuracy(tmp_path / "weights.safetensors") > 0.55
     assert r["contrastive hV4"] - r["untuned hV4"] > GAIN, r
     assert abs(r["contrastive V1v"] - r["untuned V1v"]) < EQUAL, r
     assert r["permuted-contrastive hV4"] - r["untuned hV4"] < EQUAL, r
