@@ -21,6 +21,7 @@ from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores
 from trainables.spec import Backbone, Encoding, Roi, Trial
+from trainables.spec.evaluation import WorkItem
 from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
@@ -40,6 +41,10 @@ class Heard:
         """Keep the number of an epoch, and continue."""
         self.epochs.append(report.epoch)
         return True
+
+    def upcoming(self, held: frozenset[str]) -> WorkItem | None:
+        """Know of none."""
+        return None
 
 
 class Lab:

@@ -48,6 +48,7 @@ class NoWork:
 
     def __init__(self, device: torch.device, process_group: TrialProcessGroup) -> None:
         self._device = device
+        self.held: frozenset[str] = frozenset()
 
     def run(self, trial: WorkItem, listener: Any) -> Outcome:
         """Do nothing, and return a finished outcome."""

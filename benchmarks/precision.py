@@ -34,6 +34,7 @@ from trainables.results.epoch_report import EpochReport
 from trainables.results.run_directory import RunDirectory
 from trainables.results.score_files import read_scores, summarise
 from trainables.spec import Encoding, Trial
+from trainables.spec.evaluation import WorkItem
 from trainables.worker.context import RunContext
 from trainables.worker.progress import Silent
 from trainables.worker.runner import TrialRunner
@@ -142,6 +143,10 @@ class _Runs(Silent):
         self.seconds.append(now - self._start)
         self._start = now
         return True
+
+    def upcoming(self, held: frozenset[str]) -> WorkItem | None:
+        """Know of none."""
+        return None
 
 
 def _spread(values: list[float]) -> str:

@@ -113,6 +113,7 @@ async def serve(call: Call, group: str, n_epochs: int) -> None:
             continue
         for stage in STAGES:
             await call("stage", job.trial_id, stage)
+        await call("upcoming", job.trial_id, ())
         for epoch in range(n_epochs):
             await call("report", job.trial_id, {"epoch": epoch, "loss": 0.5})
         await call("finish", job.trial_id, {"seconds": 0.0}, None)

@@ -60,22 +60,27 @@ class JobTable:
         self._waiting[job.trial_id] = entry
         return entry
 
-    def ready(self) -> list[QueueEntry]:
-        """List, for each set of subjects, the next job whose checkpoint no running job trains."""
-        first: dict[tuple[str, ...], QueueEntry] = {}
+    def ready(self, free: str = "") -> list[Job]:
+        """List, for each set of subjects, the next job whose checkpoint no running job trains.
+
+        free: name of a checkpoint that counts as trained.
+        """
+        trained = self._training - {free}
+        first: dict[tuple[str, ...], Job] = {}
         for entry in self._waiting.values():
-            shards = entry.job.shards
-            if shards not in first and entry.job.training_id not in self._training:
-                first[shards] = entry
+            job = entry.job
+            if job.shards not in first and job.training_id not in trained:
+                first[job.shards] = job
         return list(first.values())
 
-    def start(self, entry: QueueEntry, group: str) -> None:
+    def start(self, job: Job, group: str) -> QueueEntry:
         """Give a waiting job to a group."""
-        del self._waiting[entry.job.trial_id]
+        entry = self._waiting.pop(job.trial_id)
         entry.progress.group, entry.progress.stage = group, "starting"
         self._running[group] = entry
-        if entry.job.training_id:
-            self._training.add(entry.job.training_id)
+        if job.training_id:
+            self._training.add(job.training_id)
+        return entry
 
     def put_back(self, entry: QueueEntry) -> None:
         """Take a running job from its group, and let it wait before all others."""

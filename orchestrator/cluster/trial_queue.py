@@ -9,7 +9,7 @@ learns of a stop at its next report.
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -86,13 +86,16 @@ class TrialQueue:
             self._end(entry, self._no_worker_group_left)
         self._offer()
 
-    async def take(self, group: str, worker: Worker | None = None) -> Job | Reply:
+    async def take(
+        self, group: str, worker: Worker | None = None, held: Collection[str] = ()
+    ) -> Job | Reply:
         """Return a group's next job, or tell it to ask again or to end.
 
-        Jobs of subjects that the group has in memory come first, then those of subjects that the
-        fewest groups have. A group that still has a job has lost its process during that job, and
-        gets it again, as often as retries allow.
+        held: shards of the subjects that the group has in memory, whose jobs come first; then come
+        those of subjects that the fewest groups have. A group that still has a job has lost its
+        process during that job, and gets it again, as often as retries allow.
         """
+        self._locality.record(group, held)
         lost = self._jobs.of_group(group)
         if lost is not None and self._died(lost):
             lost.alive, lost.worker, lost.ended_at = time.monotonic(), worker, None
@@ -155,13 +158,23 @@ class TrialQueue:
         entry.progress.stage = "restarting"
         return True
 
-    def _next(self, group: str) -> QueueEntry | None:
-        ready = [] if self._closed else self._jobs.ready()
-        if not ready:
+    async def upcoming(self, trial_id: str, held: Collection[str]) -> Job | None:
+        """Guess the job that follows a running one in its group; None where none waits.
+
+        It is not reserved. held: shards of the subjects that the group has in memory.
+        """
+        entry = self._jobs.get(trial_id)
+        if entry is None or (group := entry.progress.group) is None:
             return None
-        job = self._locality.choose(group, [entry.job for entry in ready])
-        entry = next(one for one in ready if one.job is job)
-        self._jobs.start(entry, group)
+        self._locality.record(group, held)
+        return self._locality.choose(group, self._jobs.ready(free=entry.job.training_id))
+
+    def _next(self, group: str) -> QueueEntry | None:
+        job = None if self._closed else self._locality.choose(group, self._jobs.ready())
+        if job is None:
+            return None
+        self._locality.give(group, job)
+        entry = self._jobs.start(job, group)
         self._count()
         return entry
 
@@ -263,6 +276,7 @@ class TrialQueue:
         """Fail the job of a group that has ended for good, or all jobs if no group is left."""
         failure = Failure("worker-lost", error)
         self._n_worker_groups -= 1
+        self._locality.record(group, ())
         lost = [self._jobs.of_group(group)]
         if self._n_worker_groups <= 0:
             lost += self._jobs.waiting

@@ -30,10 +30,17 @@ _logger = logging.getLogger(__name__)
 
 REPORT_SECONDS: Final = 2.0
 """Least time between reports of epochs that no scheduler decides on."""
+UPCOMING_SECONDS: Final = 60.0
+"""How long to wait for the queue's guess of the next trial, in a thread beside the present one."""
 
 
 class Runner(Protocol):
     """Runs trials and evaluations on a worker."""
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The shards of the subjects that the worker has in memory."""
+        ...
 
     def run(self, trial: "WorkItem", listener: Any) -> "Outcome":
         """Run a trial as the first worker of a group, reporting progress to the listener."""
@@ -59,7 +66,7 @@ def serve(queue: Any, group: str, runner: Runner, process_group: "TrialProcessGr
     _logger.info("%s: worker %d of %d serves trials", group, rank + 1, size)
 
     def take() -> Job | Reply:
-        answer: Job | Reply = ray.get(queue.take.remote(group, worker))
+        answer: Job | Reply = ray.get(queue.take.remote(group, worker, runner.held))
         return answer
 
     try:
@@ -149,6 +156,13 @@ class _Listener:
         if self._sent is None and time.monotonic() - self._sent_at >= REPORT_SECONDS:
             self._sent, self._sent_at = self._send(report), time.monotonic()
         return self._keep_going
+
+    def upcoming(self, held: frozenset[str]) -> "WorkItem | None":
+        from trainables.spec.evaluation import read_work_item
+
+        call = self._queue.upcoming.remote(self._job.trial_id, held)
+        job: Job | None = ray.get(call, timeout=UPCOMING_SECONDS)
+        return None if job is None else read_work_item(job.trial)
 
     def _send(self, report: "EpochReport") -> Any:
         call = self._queue.report.options(name=f"{self._name}: epoch {report.epoch}")

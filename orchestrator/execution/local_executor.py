@@ -7,6 +7,7 @@ cluster, a process that hangs or is killed for lack of memory is not restarted.
 from bdb import BdbQuit
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -51,8 +52,8 @@ class LocalExecutor:
         waiting = plan.waiting
         with monitor.display(waiting, self._progress, lambda: "", redraws=False) as display:
             watcher = monitor.watcher(display, waiting)
-            for work_item in waiting:
-                failure = self._try(runner, work_item)
+            for work_item, following in zip_longest(waiting, waiting[1:]):
+                failure = self._try(runner, work_item, following)
                 if failure is None:
                     watcher.finished(work_item.id)
                 else:
@@ -60,13 +61,18 @@ class LocalExecutor:
                     _check_can_continue(failure)
         return monitor.failures
 
-    def _try(self, runner: TrialRunner, work_item: WorkItem) -> Failure | None:
-        """Run a trial as often as retries allow; return why it failed, or None if it succeeded."""
+    def _try(
+        self, runner: TrialRunner, work_item: WorkItem, following: WorkItem | None
+    ) -> Failure | None:
+        """Run a trial as often as retries allow; return why it failed, or None if it succeeded.
+
+        following: what is run after it.
+        """
         failure = None
         for _ in range(self._settings.options.retries + 1):
             self._running = Progress(work_item.id, group="local", stage="starting")
             try:
-                runner.run(work_item, _Listener(self._running))
+                runner.run(work_item, _Listener(self._running, following))
             except BdbQuit:
                 raise KeyboardInterrupt from None  # quitting the debugger ends the sweep
             except Exception as error:
@@ -87,8 +93,9 @@ class LocalExecutor:
 class _Listener:
     """Keeps the progress of the running trial."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, following: WorkItem | None) -> None:
         self._progress = progress
+        self._following = following
 
     def stage(self, name: str) -> None:
         self._progress.stage = name
@@ -98,6 +105,9 @@ class _Listener:
         self._progress.retrieval_top1 = report.retrieval_top1
         self._progress.images_per_second = report.images_per_second
         return True
+
+    def upcoming(self, held: frozenset[str]) -> WorkItem | None:
+        return self._following
 
 
 def _check_can_continue(failure: Failure) -> None:

@@ -1,6 +1,7 @@
 """Who hears how a trial goes."""
 
 from trainables.results.epoch_report import EpochReport
+from trainables.spec.evaluation import WorkItem
 
 
 class Quiet:
@@ -12,3 +13,7 @@ class Quiet:
     def epoch(self, report: EpochReport) -> bool:
         """Let the trial go on."""
         return True
+
+    def upcoming(self, held: frozenset[str]) -> WorkItem | None:
+        """Know of none."""
+        return None

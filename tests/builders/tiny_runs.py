@@ -30,6 +30,7 @@ from trainables.spec import (
     Trial,
     Untuned,
 )
+from trainables.spec.evaluation import WorkItem
 from trainables.worker.context import RunContext
 from trainables.worker.runner import TrialRunner
 
@@ -88,6 +89,9 @@ class Listener:
     def epoch(self, report: EpochReport) -> bool:
         self.epochs.append(report)
         return report.epoch != self.stop_after
+
+    def upcoming(self, held: frozenset[str]) -> WorkItem | None:
+        return None
 
 
 @pytest.fixture

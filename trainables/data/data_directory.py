@@ -193,12 +193,13 @@ def fetch_rows(directory: Path, kind: RowKind = "rows") -> Path:
 
     kind: of the images at a further size: fetch these too, which are left there otherwise.
     """
-
-    def is_other_size(path: Path) -> bool:
-        return path.name.startswith("images-") and not path.name.startswith(f"{kind}-")
-
-    StoredDirectory(directory).fetch_all(skip=is_other_size)
+    StoredDirectory(directory).fetch_all(skip=lambda path: is_of_other_size(path, kind))
     return directory
+
+
+def is_of_other_size(path: Path, kind: RowKind) -> bool:
+    """Return whether a file holds images at another further size than those of a kind."""
+    return path.name.startswith("images-") and not path.name.startswith(f"{kind}-")
 
 
 def fetched_row_file(path: Path) -> Path:

@@ -8,10 +8,11 @@ from typing import Protocol
 
 from trainables.results.epoch_report import EpochReport
 from trainables.results.event_log import TrialLog
+from trainables.spec.evaluation import WorkItem
 
 
 class Listener(Protocol):
-    """Receives a trial's progress."""
+    """Receives a trial's progress, and knows what probably comes after it."""
 
     def stage(self, name: str) -> None:
         """Handle the start of a step."""
@@ -19,6 +20,13 @@ class Listener(Protocol):
 
     def epoch(self, report: EpochReport) -> bool:
         """Handle the report of an epoch; return False to stop the trial."""
+        ...
+
+    def upcoming(self, held: frozenset[str]) -> WorkItem | None:
+        """Guess the worker's next trial, in any thread; None where none is known.
+
+        held: shards of the subjects that the worker has in memory.
+        """
         ...
 
 
@@ -31,6 +39,10 @@ class Silent:
     def epoch(self, report: EpochReport) -> bool:
         """Return True: the trial continues."""
         return True
+
+    def upcoming(self, held: frozenset[str]) -> WorkItem | None:
+        """Return None: the first worker prefetches."""
+        return None
 
 
 @dataclass
@@ -73,3 +85,7 @@ class Logged:
         """Log and forward the report of an epoch."""
         self.log.note("epoch", **asdict(report))
         return self.listener.epoch(report)
+
+    def upcoming(self, held: frozenset[str]) -> WorkItem | None:
+        """Ask the listener."""
+        return self.listener.upcoming(held)

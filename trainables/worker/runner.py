@@ -25,6 +25,7 @@ from trainables.training.finetune import finetune
 from trainables.training.microbatches import SMALLEST, Microbatcher, can_be_split
 from trainables.training.synchronised import ForwardConfig
 from trainables.worker.context import PreparedTrial, RunContext, numerics_of
+from trainables.worker.prefetch import Prefetch, Prefetcher
 from trainables.worker.progress import Clock, Listener, Logged, Silent
 from trainables.worker.reading import TrialReader
 from trainables.worker.score_subject import SubjectScorer
@@ -59,9 +60,15 @@ class TrialRunner:
         self._reader = TrialReader(context, device, self._subjects)
         self._background = Background()
         """Writes checkpoints while the next epoch or the encoding is computed."""
+        self._prefetcher = Prefetcher()
         self._scorer = SubjectScorer(
             context, device, KnownStimuli(context.data), self._subjects.evict_unused
         )
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The shards of the subjects in memory."""
+        return self._subjects.held
 
     def run(self, trial: WorkItem, listener: Listener) -> Outcome:
         """Run a trial from a clean state, write its scores, log and outcome; return the outcome.
@@ -70,6 +77,7 @@ class TrialRunner:
         ended with all its scores keeps its outcome. Raises ValueError for unusable data, weights or
         checkpoints, OutOfMemory, and Diverged; a stopped trial is an outcome, not an error.
         """
+        self._prefetcher.stop(trial)
         if (ended := self._find_ended(trial)) is not None:
             self._remove_unkept(trial)
             return ended
@@ -110,6 +118,7 @@ class TrialRunner:
             else:
                 work_item, history = self._finetune(trial, clock)
             if trial.encoding is not None:
+                self._prefetch(trial, listener)
                 self._scorer.score(work_item, trial.encoding, clock)
         except Stopped as stopped:
             return self._outcome(trial, clock, started, stopped.history, stopped=True)
@@ -156,6 +165,12 @@ class TrialRunner:
         outcome.write(self._context.runs)
         self._remove_unkept(trial)
         return outcome
+
+    def _prefetch(self, present: WorkItem, listener: Listener) -> None:
+        """Read the files of the next trial in a thread, now that this one has read its own."""
+        held, memory = self._subjects.held, self._subjects.free_host_bytes()
+        prefetch = Prefetch(self._context, present, held, memory)
+        self._prefetcher.start(prefetch, lambda: listener.upcoming(held))
 
     def _remove_unkept(self, work_item: WorkItem) -> None:
         """Remove the weights of a trial that has ended, if they were needed only by it."""
@@ -206,6 +221,8 @@ class TrialRunner:
             background=self._background,
         )
         assert not isinstance(trial.objective, Untuned)
+        if self._process_group.is_first:
+            self._prefetch(trial, clock.listener)
         with clock.timed("finetuning"):
             return finetune(
                 trial.objective,

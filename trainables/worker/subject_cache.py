@@ -120,6 +120,15 @@ class SubjectCache:
             cached.trials[side] = whole
         return cached.trials[side].at(vertices) if side in cached.trials else None
 
+    @property
+    def held(self) -> frozenset[str]:
+        """The shards of the cached subjects."""
+        return frozenset(self._cached)
+
+    def free_host_bytes(self) -> int:
+        """Return the free bytes of this worker's part of the machine's memory."""
+        return int(self._part_of_host(0))
+
     def evict_unused(self) -> bool:
         """Remove the subjects that the last trial does not read; return whether there were any."""
         unused = set(self._cached) - self._in_use

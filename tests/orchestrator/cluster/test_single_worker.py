@@ -113,6 +113,7 @@ class Dying:
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
+        self.held: frozenset[str] = frozenset()
 
     def __call__(self, device: torch.device, process_group: Any) -> "Dying":
         return self

@@ -55,8 +55,34 @@ def test_jobs_of_the_subject_that_a_group_holds_go_first() -> None:
         await queue.finish("a", {}, None)
         await queue.submit(job("b", "nsd-subj02"))
         await queue.submit(job("c", "nsd-subj01"))
-        assert (await queue.take("g1")).trial_id == "c"
+        held = {"nsd-subj01", "nsd-subj07"}
+        assert (await queue.take("g1", held=held)).trial_id == "c"
         assert (await queue.take("g1")).trial_id == "c"  # it came back: c again
+        assert (await queue.take("g2")).trial_id == "b"
+
+    run(scenario)
+
+
+def test_a_group_that_came_back_holds_what_it_says_and_not_what_its_old_process_held() -> None:
+    async def scenario(queue: TrialQueue) -> None:
+        await queue.submit(job("a", "nsd-subj01"))
+        await queue.take("g1", held={"nsd-subj01", "nsd-subj02"})
+        await queue.finish("a", {}, None)
+        for name, subject in (("b", 3), ("c", 2)):
+            await queue.submit(job(name, f"nsd-subj0{subject}"))
+        assert (await queue.take("g1", held=())).trial_id == "b"  # a new process, with nothing
+
+    run(scenario)
+
+
+def test_a_lost_group_holds_nothing() -> None:
+    async def scenario(_: TrialQueue) -> None:
+        queue = TrialQueue(0, n_worker_groups=2)
+        await queue.submit(job("a", "nsd-subj01"))
+        await queue.take("g1")
+        await queue.lose_worker_group("g1", "gone")
+        await queue.submit(job("b", "nsd-subj01"))
+        await queue.submit(job("c", "nsd-subj02"))
         assert (await queue.take("g2")).trial_id == "b"
 
     run(scenario)
@@ -84,9 +110,8 @@ def test_a_job_of_subjects_that_a_group_holds_all_of_goes_before_one_that_reads_
         await queue.submit(Job("again", "{}", subjects))
         taken = []
         for _ in range(4):
-            taken.append((await queue.take("g1")).trial_id)
+            taken.append((await queue.take("g1", held=subjects)).trial_id)
             await queue.finish(taken[-1], {}, None)
-        # After "second" both subjects are still held; "half" then clears it of the first.
         assert taken == ["second", "again", "half", "elsewhere"]
 
     run(scenario)

@@ -42,6 +42,7 @@ class Failing:
 
     def __init__(self, error: Exception) -> None:
         self.error = error
+        self.held = frozenset({"nsd-subj07"})
 
     def run(self, trial: Any, listener: Any) -> Any:
         raise self.error
@@ -99,7 +100,8 @@ class LostQueue:
         self.take = SimpleNamespace(remote=self._take)
         self._error = error
 
-    def _take(self, group: str, worker: Any) -> Any:
+    def _take(self, group: str, worker: Any, held: frozenset[str]) -> Any:
+        assert held == {"nsd-subj07"}
         raise self._error
 
 
@@ -119,6 +121,18 @@ def test_a_queue_out_of_reach_is_no_failure_of_a_trial(monkeypatch) -> None:
     with pytest.raises(ActorUnavailableError):
         worker_loop._serve_one(Failing(UNREACHABLE), queue, JOB)  # type: ignore[arg-type]
     assert queue.finish.calls == []
+
+
+@pytest.mark.parametrize("is_any", [True, False])
+def test_the_next_trial_is_the_job_that_the_queue_expects_to_give(monkeypatch, is_any) -> None:
+    def upcoming(trial_id: str, held: frozenset[str]) -> Job | None:
+        assert (trial_id, held) == ("present", {"nsd-subj07"})
+        return JOB if is_any else None
+
+    monkeypatch.setattr(worker_loop.ray, "get", lambda answer, timeout: answer)
+    queue = SimpleNamespace(upcoming=SimpleNamespace(remote=upcoming))
+    listener = worker_loop._Listener(queue, replace(JOB, trial_id="present"))
+    assert listener.upcoming(frozenset({"nsd-subj07"})) == (TRIAL if is_any else None)
 
 
 class ReportQueue:
