@@ -2,9 +2,9 @@
 
 python -m benchmarks.programme
 
-The floor counts operations at the card's peak rates. "attainable" and "today" are sums of times
-that ``make gpu-check`` measured (docs/performance.md): attainable with ``--precision bfloat16`` and
-the fastest measured step of everything, today with the defaults. What is assumed is marked.
+The floor counts operations at the card's peak rates. The other columns are sums of times that
+``make gpu-check`` measured (docs/performance.md), with ``--precision bfloat16`` and with the
+defaults; only fine-tuning differs between them. What is assumed is marked.
 """
 
 from collections import Counter
@@ -30,14 +30,15 @@ IMAGES, TRAIN, TEST, COMPONENTS = 9841, 8364, 1477, 1000
 FOLD, PAPER_FOLD = TRAIN - TRAIN // 5, TEST - TEST // 5
 FEATURES: Final = (46656, 32448, 64896, 43264, 9216, 4096, 4096)
 """Features of AlexNet's layers; those of ``classifier.6`` are decomposed in feature space."""
-HALF, SINGLE, DOUBLE, MEMORY = 747e12, 50e12, 61e12, 4.2e12
-"""Peak rates of the H200: operations per second in bfloat16, float32, float64; bytes per second."""
+HALF, TENSOR, SINGLE, DOUBLE, MEMORY = 747e12, 394e12, 50e12, 61e12, 4.2e12
+"""Peak rates of the H200: operations per second in bfloat16, TF32, float32, float64; bytes per
+second."""
 CONVOLUTIONS, PRODUCTS = 0.656e9, 0.0586e9
 """Multiply-adds of AlexNet for one image, in convolutions and in fully connected layers."""
 ACTIVATIONS, PARAMETERS = 0.63e6, 61.1e6
 """Numbers that AlexNet's layers make of an image, and its weights."""
-STEPS: Final = {"attainable": (39610, 33880), "today": (27460, 24470)}
-"""Images per second of a training step, measured with 600 and 5,741 vertices."""
+STEPS: Final = {"bfloat16": (39610, 33880), "default": (27460, 24470)}
+"""Images per second of a contrastive step, measured with 600 and 5,741 vertices."""
 WHOLE_PATH: Final = 18250 / 18500
 """Rate of the whole training path, relative to its steps."""
 HOURS: Final = 3600.0
@@ -51,15 +52,15 @@ class Row:
     name: str
     times: float
     floor: float
-    attainable: float
-    today: float
+    bfloat16: float
+    default: float
     assumed: str = ""
 
     @property
     def seconds(self) -> tuple[float, float, float]:
-        """Return the seconds of all times: floor, attainable, today."""
+        """Return the seconds of all times: floor, with bfloat16, by default."""
         n = self.times
-        return n * self.floor, n * self.attainable, n * self.today
+        return n * self.floor, n * self.bfloat16, n * self.default
 
 
 def equivalent(hidden: float) -> float:
@@ -113,7 +114,8 @@ def tuning() -> Iterator[Row]:
             for kind, measured in STEPS.items()
         }
         floor = sum(count * _epoch_floor(v) for v, count in counts.items()) / n
-        yield Row(f"{name}: epochs", n, floor, rates["attainable"], rates["today"])
+        assumed = "" if name == "contrastive" else "by the contrastive step"
+        yield Row(f"{name}: epochs", n, floor, rates["bfloat16"], rates["default"], assumed)
 
 
 def _epoch_floor(n_vertices: float) -> float:
@@ -128,31 +130,32 @@ def scoring() -> list[Row]:
     gram = IMAGES**2 * sum(FEATURES)
     n_folds = 5 * len(FEATURES)
     ridge = 40 * 2 * COMPONENTS * fmean(ROIS) * (TRAIN + 9 * COMPONENTS)
-    refit = 0.12 * (TRAIN / FOLD) ** 2
-    grams, ridges = 0.17 * sum(FEATURES) / 64896, 80 * 0.007
-    steps = [
-        Row("features", 1, IMAGES * 2 * (CONVOLUTIONS + PRODUCTS) / SINGLE, 0.4, 0.4),
-        Row("Gram matrices", 1, gram / DOUBLE, grams, grams),
-        Row("components, folds of nested", n_folds, _components(FOLD), 0.089, 0.12, PROTOTYPE),
-        Row("components, refits", len(FEATURES), _components(TRAIN), refit, refit, SCALED),
-        Row("components, folds of paper", n_folds, 10 * PAPER_FOLD**3 / DOUBLE, 0.014, 0.014),
-        Row("components of classifier.6", 11, 10 * COMPONENTS**3 / DOUBLE, 0.011, 0.011),
-        Row("ridge and r", 1, ridge / SINGLE, ridges, ridges),
+    floors_and_seconds: list[tuple[str, int, float, float]] = [
+        ("features", 1, IMAGES * 2 * (CONVOLUTIONS + PRODUCTS) / SINGLE, 0.4),
+        ("Gram matrices", 1, gram / DOUBLE, 0.54),
+        ("eigenpairs, folds of nested", n_folds, _eigenpairs(FOLD, 38), 0.056),
+        ("eigenpairs, all training images", len(FEATURES), _eigenpairs(TRAIN, 52), 0.117),
+        ("eigenpairs, folds of paper", n_folds, 10 * PAPER_FOLD**3 / DOUBLE, 0.0133),
+        ("eigenpairs of classifier.6", 11, 10 * COMPONENTS**3 / DOUBLE, 0.0104),
+        ("parts of Gram matrices, scores", 1, 0.0, 0.16),
+        ("ridge and r", 1, ridge / SINGLE, 0.22),
     ]
-    rest = MEASURED_SCORING - sum(one.seconds[2] for one in steps)
-    return [*steps, Row("the rest of a measured trial", 1, 0, 0, rest, "attainable: nothing")]
+    return [Row(name, n, floor, took, took) for name, n, floor, took in floors_and_seconds]
 
 
-PROTOTYPE: Final = "attainable: a prototype's; the path in use has not run on a GPU"
-SCALED: Final = "from a fold's by the square of its rows"
-MEASURED_SCORING: Final = 11.1
-"""Seconds of a whole measured trial without reading, of which the steps explain a part."""
+MEASURED_SCORING: Final = 4.3
+"""Seconds of a whole measured scoring, 600 vertices, without its features."""
 
 
-def _components(n: int) -> float:
-    dims = 2816
-    lanczos = (2 * n**2 * dims + 4 * n * dims**2 + 2 * n * dims * 1064) / SINGLE
-    return lanczos + (2 * n**2 * 1064 + 4 * n * 1064**2) / DOUBLE
+def _eigenpairs(n: int, n_products: int) -> float:
+    """Return the fewest seconds of subspace iteration for n rows, with products in TF32."""
+    m, n_locked = 1208, 200
+    doubles = 2 * n**2 * m + 6 * n**2 * n_locked + 20 * n * m**2
+    return 2 * n**2 * m * n_products / TENSOR + doubles / DOUBLE
+
+
+LOAD: Final = 0.14
+"""Seconds to load a backbone."""
 
 
 def host() -> list[Row]:
@@ -160,7 +163,7 @@ def host() -> list[Row]:
     n_trained = METHODS * SUBJECTS * len(ROIS) + POOLED * METHODS
     n_loads = n_trained + scorings()["transfer"]
     return [
-        Row("load a backbone", n_loads, 0, 0.14, 0.14, "CPU time of another machine"),
+        Row("load a backbone", n_loads, 0, LOAD, LOAD, "CPU time of another machine"),
         Row("build a model", n_trained, 0, 0.013, 0.013),
         Row("copy weights for the checkpoint", n_trained, 0, 0.2, 0.2, "by size, of 0.55 s"),
         Row("read a subject", 100, 0, 1.6, 1.6, "how often"),
@@ -180,20 +183,37 @@ def table(rows: Iterable[Row], unit: float) -> tuple[float, float, float]:
 
 def added(*sums: tuple[float, float, float]) -> tuple[float, float, float]:
     """Add sums by column."""
-    floor, attainable, today = (sum(column) for column in zip(*sums, strict=True))
-    return floor, attainable, today
+    floor, bfloat16, default = (sum(column) for column in zip(*sums, strict=True))
+    return floor, bfloat16, default
 
 
 def columns(seconds: tuple[float, float, float], unit: float) -> str:
-    """Format floor, attainable and today in a unit of seconds."""
-    return " ".join(f"{one / unit:7.2f}" for one in seconds)
+    """Format floor, bfloat16 and default in a unit of seconds."""
+    return " ".join(f"{one / unit:8.2f}" for one in seconds)
+
+
+GOAL: Final = 5.0
+"""GPU-hours that the programme without transfer, and the transfer, are to take at most."""
+
+
+def needed(tuned: float, waited: float) -> tuple[float, float]:
+    """Return the seconds that a scoring may take to reach the goals: own subjects, transfer.
+
+    tuned, waited: seconds of all fine-tuning and of the host. The first is below 0 where
+    fine-tuning alone takes longer.
+    """
+    n = scorings()
+    loads = n["transfer"] * LOAD
+    own = n["of own ROIs"] + n["of pooled models"]
+    return (GOAL * HOURS - tuned - (waited - loads)) / own, (GOAL * HOURS - loads) / n["transfer"]
 
 
 def main() -> None:
     """Print the hours of each part, and of the programme with and without transfer."""
-    print(f"{'':34} {'times':>9} {'floor':>7} {'attain.':>7} {'today':>7}")
+    print(f"{'':34} {'times':>9} {'floor':>8} {'bfloat16':>8} {'default':>8}")
     print("scoring a backbone on a subject once, in seconds")
     once = table(scoring(), 1.0)
+    print(f"  measured as a whole, without features: {MEASURED_SCORING:.1f} s")
     print("fine-tuning, passes over a subject's training images, in GPU-hours")
     tuned = table(tuning(), HOURS)
     print("scoring, in GPU-hours")
@@ -204,6 +224,11 @@ def main() -> None:
     core = added(tuned, waited, *(one.seconds for one in scored if one.name != "transfer"))
     print(f"{'programme without transfer':44} {columns(core, HOURS)}")
     print(f"{'programme':44} {columns(added(tuned, waited, all_scores), HOURS)}")
+    own, transfer = needed(tuned[1], waited[1])
+    print(
+        f"With bfloat16, {GOAL:g} GPU-hours without transfer would need scorings of {own:.2f} s; "
+        f"{GOAL:g} of transfer, of {transfer:.2f} s."
+    )
 
 
 if __name__ == "__main__":

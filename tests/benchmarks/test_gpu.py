@@ -143,16 +143,26 @@ def test_heads_wider_than_those_measured_take_longer() -> None:
 
 def test_the_model_of_the_programme_lists_what_takes_its_time(capsys) -> None:
     for row in (*programme.tuning(), *programme.scoring(), *programme.host()):
-        floor, attainable, today = row.seconds
-        assert 0 <= floor <= today, row.name
-        assert attainable <= today, row.name
-    assert programme.added(*(row.seconds for row in programme.scoring()))[2] == pytest.approx(11.1)
+        floor, bfloat16, default = row.seconds
+        assert 0 <= floor <= bfloat16 <= default, row.name
+    steps = programme.added(*(row.seconds for row in programme.scoring()[1:]))
+    assert steps[2] == pytest.approx(programme.MEASURED_SCORING, rel=0.02)
     assert {row.name: row.times for row in programme.host()}["load a backbone"] == 796 + 4368
     programme.main()
     lines = capsys.readouterr().out.splitlines()
-    core, whole = (list(map(float, line.split()[-3:])) for line in lines[-2:])
+    core, whole = (list(map(float, line.split()[-3:])) for line in lines[-3:-1])
     assert core < whole
     assert core == sorted(core)
+
+
+def test_scorings_of_the_needed_times_reach_the_goals() -> None:
+    tuned, waited = 2 * programme.HOURS, 1e3
+    own, transfer = programme.needed(tuned, waited)
+    n, loads = programme.scorings(), programme.LOAD * programme.scorings()["transfer"]
+    n_own = n["of own ROIs"] + n["of pooled models"]
+    assert tuned + waited - loads + own * n_own == pytest.approx(5 * 3600)
+    assert loads + transfer * n["transfer"] == pytest.approx(5 * 3600)
+    assert programme.needed(6 * programme.HOURS, waited)[0] < 0
 
 
 @pytest.mark.slow
