@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
 
 from trainables.compute.precision import full_float32
+from trainables.encoding.layer_features import LayerFeatures
 from trainables.encoding.linear_tail import SOURCE, LinearTail
 from trainables.encoding.working_memory import FEATURE_BYTES
 from trainables.models.layers import layer_extractor, out_of_place
@@ -31,7 +31,7 @@ class Storage:
     scratch: Path
 
 
-class FeatureStore:
+class FeatureStore(LayerFeatures):
     """Layers' activations, each (n_images, n_features) float32, in memory or in a scratch file.
 
     A context manager: on leaving it the activations are released and the scratch file is freed.
@@ -106,17 +106,6 @@ class FeatureStore:
         self._layers.clear()
         if self._file is not None:
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def extract(

@@ -6,37 +6,15 @@ pass is the dearer of the two, and the features go to disk (`features.py`).
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Protocol, Self
 
 from torch import Tensor, nn
 
 from trainables.encoding.features import FeatureStore, Storage, extract
+from trainables.encoding.layer_features import LayerFeatures
 from trainables.encoding.working_memory import FEATURE_BYTES
 
 Batches = Callable[[], Iterable[Tensor]]
 """Reads the images again: uint8 (n_batch, 3, size, size)."""
-
-
-class LayerFeatures(Protocol):
-    """Layers' activations, each (n_images, n_features) float32; a context manager."""
-
-    def columns(self, layer: str) -> Iterator[Tensor]:
-        """Yield a layer in blocks of columns on the device, each (n_images, n_columns)."""
-        ...
-
-    def n_features(self, layer: str) -> int:
-        """Count a layer's features."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 def read_features(
@@ -64,7 +42,7 @@ def read_features(
     return RepeatedPasses(widths, room, pass_images)
 
 
-class RepeatedPasses:
+class RepeatedPasses(LayerFeatures):
     """Layers' activations, of which as many follow each other in memory as fit.
 
     widths: features of each layer, in the order in which layers are read. room: features of an
@@ -109,14 +87,3 @@ class RepeatedPasses:
         if self._held is not None:
             self._held.close()
             self._held = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

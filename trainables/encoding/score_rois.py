@@ -11,9 +11,9 @@ from torch import Tensor
 from trainables.compute.numerics import FAST, Numerics
 from trainables.encoding.chosen_predictions import ChosenPredictions, Predictions, mean_choice
 from trainables.encoding.float32_gram import InexactGramError, float32_gram, uses_float32
+from trainables.encoding.layer_features import LayerFeatures
 from trainables.encoding.pca import Layer, has_few_features, read_layer
 from trainables.encoding.protocols import LayerScores, Split, n_scored, score_layer
-from trainables.encoding.repeated_passes import LayerFeatures
 from trainables.spec import Encoding, Protocol, Roi
 
 Vertices = np.ndarray[Any, np.dtype[np.int32]]
