@@ -13,18 +13,32 @@ def outcome(started: float, seconds: float) -> Outcome:
     return Outcome(TRIAL, "finished", "host", "cpu", started, {"reading": 1.0, "x": seconds - 1})
 
 
+ONE_AFTER_ANOTHER = [(120.0, 30.0), (160.0, 30.0)]
+SIDE_BY_SIDE = [(120.0, 60.0), (150.0, 50.0), (180.0, 20.0)]
+EARLIER = (50.0, 40.0)
+
+
 @pytest.mark.parametrize(
-    ("n_worker_groups", "message"),
+    ("n_groups", "trials", "work", "starting", "waiting"),
     [
-        (1, "1 at a time for 2 min: 60% of it was work, 20% starting, 20% waiting"),
-        (2, "2 at a time for 2 min: 30% of it was work, 20% starting, 50% waiting"),
+        (1, ONE_AFTER_ANOTHER, 60, 20, 20),
+        (2, ONE_AFTER_ANOTHER, 30, 10, 60),  # the second group had no trial
+        (2, SIDE_BY_SIDE, 65, 35, 0),  # it began 30 s after the first
+        (3, SIDE_BY_SIDE, 43, 23, 33),
+        (1, [(110.0, 500.0)], 100, 0, 0),  # a clock of another node
     ],
 )
-def test_times_of_this_run_alone_are_shared_out(n_worker_groups: int, message: str) -> None:
-    outcomes = [outcome(120.0, 30.0), outcome(160.0, 30.0), outcome(50.0, 40.0)]
-    assert describe_utilisation(outcomes, n_worker_groups, 100.0, 200.0) == message
+def test_times_of_this_run_alone_are_shared_out(
+    n_groups: int, trials: list[tuple[float, float]], work: int, starting: int, waiting: int
+) -> None:
+    outcomes = [outcome(*one) for one in (*trials, EARLIER)]
+    assert describe_utilisation(outcomes, n_groups, 100.0, 200.0) == (
+        f"up to {n_groups} at a time for 2 min: {work}% of the workers' time was trials, "
+        f"{starting}% starting, {waiting}% waiting"
+    )
 
 
-def test_nothing_is_said_without_a_trial() -> None:
+def test_nothing_is_said_without_a_trial_or_of_a_start() -> None:
     assert describe_utilisation([], 2, 100.0, 200.0) is None
-    assert describe_utilisation([outcome(50.0, 40.0)], 2, 100.0, 200.0) is None
+    assert describe_utilisation([outcome(*EARLIER)], 2, 100.0, 200.0) is None
+    assert describe_utilisation([outcome(101.0, 2.0)], 1, 100.0, 159.0) is None
