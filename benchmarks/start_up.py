@@ -2,7 +2,9 @@
 
 python -m benchmarks.start_up [--runs 5]
 
-The least of several runs, on a data directory of one small subject. Most of each is imports.
+The least of several runs, on a data directory of one small subject. Most of each is imports. Of the
+sweep on Ray, CPU seconds are those of its own process and of Ray's, without the workers', and the
+time until its trial began is printed too.
 """
 
 import argparse
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.small_shards import write_shards, write_weights
+from trainables.results.outcome import read_outcomes
+from trainables.results.run_directory import RunDirectory
 
 SPACE: Final = """\
 from trainables.spec import *
@@ -50,14 +54,30 @@ def main() -> None:
     """Measure each variant; print a table."""
     parser = argparse.ArgumentParser(description="CPU seconds and time of commands.")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--ray-alone", action="store_true", help="measure the sweep on Ray alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         environment = _prepare(Path(home))
         print(f"| command | CPU-s, best of {options.runs} | seconds |\n|---|---|---|")
-        for name, arguments in VARIANTS.items():
+        variants = {} if options.ray_alone else VARIANTS
+        for name, arguments in variants.items():
             measured = [_measure(arguments, Path(home), environment) for _ in range(options.runs)]
             cpu, wall = map(min, zip(*measured, strict=True))
             print(f"| {name} | {cpu:.2f} | {wall:.2f} |", flush=True)
+        _report_sweep_on_ray(options.runs, Path(home), environment)
+
+
+def _report_sweep_on_ray(n_runs: int, home: Path, environment: dict[str, str]) -> None:
+    """Print a row of a sweep of one trial on a local Ray, and the time until the trial began."""
+    measured, until = [], []
+    for number in range(n_runs):
+        began, runs = time.time(), f"on-ray-{number}"
+        measured.append(_measure((*SWEEP, "--out", runs), home, environment))
+        [outcome] = read_outcomes(RunDirectory(home / runs))
+        until.append(outcome.started - began)
+    cpu, wall = map(min, zip(*measured, strict=True))
+    print(f"| `sweep` of one small trial on Ray | {cpu:.2f} | {wall:.2f} |")
+    print(f"\nThe trial on Ray began after {min(until):.2f} s (to {max(until):.2f}).")
 
 
 def _prepare(home: Path) -> dict[str, str]:

@@ -59,6 +59,8 @@ class Estimate:
     least: int = 0
     """Memory that it needs even if images and features are streamed: weights, and matrices of
     images by images."""
+    training: float = 0.0
+    """Seconds of the fine-tuning, which are among the others."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Costs:
         size = size_of(trial.backbone, trial.backbone.seen_size_in(manifests[0].image_size))
         head = head_weights(trial)
         # Training keeps weights, gradients and Adam's two moments; encoding, features and matrices.
-        flops, training = 0.0, 4 * (size.parameter_bytes + 4 * head)
+        flops, training_flops, training = 0.0, 0.0, 4 * (size.parameter_bytes + 4 * head)
         held = encoding = matrices = 0
         for manifest in manifests:
             rois = [roi for roi in trial.rois if roi.subject == manifest.subject]
@@ -116,16 +118,18 @@ class Costs:
                 matrices = max(matrices, matrix_bytes(manifest.n_images))
                 features = self._kept_features(trial, trial.encoding, manifest)
                 encoding = max(encoding, matrix_bytes(manifest.n_images) + features)
-            flops += self._training_flops(trial, size, head, manifest)
+            training_flops += self._training_flops(trial, size, head, manifest)
             held += manifest.n_images * 3 * trial.backbone.image_size_in(manifest.image_size) ** 2
             held += 4 * manifest.n_images * sum(manifest.n_vertices.values())
             held += _trial_bytes(trial, manifest)
         batch = min(getattr(trial.objective, "batch_size", 128), max(m.n_train for m in manifests))
         batch *= _views(trial)
         training += 2 * -(-batch // self.workers) * size.activation_bytes
-        seconds = self.scale * flops / self.flops_per_second
+        a_flop = self.scale / self.flops_per_second
+        seconds = a_flop * (flops + training_flops)
         least = max(_least_training(trial, size, head), matrices // MATRICES)
-        return Estimate(seconds, held + max(training, size.parameter_bytes + encoding), least)
+        n_bytes = held + max(training, size.parameter_bytes + encoding)
+        return Estimate(seconds, n_bytes, least, a_flop * training_flops)
 
     def _kept_features(self, trial: Trial, encoding: Encoding, manifest: Manifest) -> int:
         """Count the bytes of the features that stay in memory: all of them, or none."""

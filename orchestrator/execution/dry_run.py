@@ -14,6 +14,7 @@ from orchestrator.execution.cost import Costs
 from orchestrator.execution.disk import DiskNeed
 from orchestrator.execution.plan import Plan
 from orchestrator.execution.settings import RunSettings
+from orchestrator.execution.work_left import seconds_of
 from trainables.compute.memory import memory_limit
 from trainables.spec.evaluation import WorkItem
 
@@ -33,7 +34,7 @@ def show_plan(
     n_cpus = len(os.sched_getaffinity(0))
     n_workers = concurrent or max(1, n_cpus // (costs.workers * costs.threads))
     console.print(_table(plan, costs, noun))
-    seconds = sum(costs.estimate(trial).seconds for trial in plan.waiting)
+    seconds = sum(seconds_of(plan.waiting, costs, settings.runs).values())
     console.print(
         f"{len(plan.trials)} {noun}: {plan.n_done} done, {len(plan.waiting)} to run; about "
         f"{duration(seconds)} of work, {duration(seconds / n_workers)} with {n_workers} at once",

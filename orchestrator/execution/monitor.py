@@ -12,6 +12,7 @@ from orchestrator.execution.cost import Costs
 from orchestrator.execution.progress import Display
 from orchestrator.execution.run_record import Publisher
 from orchestrator.execution.setup import epochs_of
+from orchestrator.execution.work_left import seconds_of
 from orchestrator.tracking.background import Tracker
 from trainables.exceptions import Failure
 from trainables.results.event_log import TrialLog
@@ -79,7 +80,7 @@ class Monitor:
         """
         return Display(
             self.console,
-            costs={one.id: self.costs.estimate(one).seconds for one in waiting},
+            costs=seconds_of(waiting, self.costs, self.runs),
             epochs={one.id: epochs_of(one) for one in waiting},
             publish=Publisher(self.runs),
             failures=self.failures,

@@ -2,12 +2,17 @@
 
 The measured durations of ended trials, divided by their estimated costs, correct the costs of the
 others. These are then scheduled, in their order, on as many workers as run now, each of which first
-finishes its running trial.
+finishes its running trial. A worker is between two trials for a moment, in which it counts too.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+BETWEEN_TRIALS: Final = 10.0
+"""Seconds for which a worker without a trial is expected to get another one."""
 
 
 @dataclass
@@ -19,6 +24,8 @@ class RemainingTime:
     _first_seen: dict[str, float] = field(default_factory=dict)
     """When each running trial was first seen running."""
     _last_observed: float | None = None
+    _numbers: deque[tuple[float, int]] = field(default_factory=deque)
+    """When trials were observed lately, and how many ran."""
     _ended: set[str] = field(default_factory=set)
     _ended_seconds: float = 0.0
     """Measured seconds of the trials that finished, and their estimated seconds."""
@@ -28,6 +35,9 @@ class RemainingTime:
         """Record which trials run. A trial that no longer runs starts again when seen again."""
         seen = {one: self._first_seen.get(one, now) for one in running if one not in self._ended}
         self._first_seen, self._last_observed = seen, now
+        self._numbers.append((now, len(seen)))
+        while self._numbers[0][0] < now - BETWEEN_TRIALS:
+            self._numbers.popleft()
 
     def finish(self, trial_id: str, now: float) -> None:
         """Record a finished trial. One that was never seen began after the last observation."""
@@ -52,7 +62,9 @@ class RemainingTime:
             0.0 if one in self._ended else self._seconds_left_of(one, scale, now) for one in running
         ]
         waiting = [scale * self.costs[one] for one in left if one not in self._first_seen]
-        return _last_end(free_at or [0.0], waiting)
+        n_workers = max([1, *(number for _, number in self._numbers)])
+        idle = [0.0] * (n_workers - len(free_at))
+        return _last_end([*free_at, *idle], waiting)
 
     def _seconds_left_of(self, trial_id: str, scale: float, now: float) -> float:
         """Estimate the seconds left of a running trial; it may take longer than estimated."""

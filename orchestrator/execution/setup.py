@@ -8,6 +8,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.run_record import Command
 from orchestrator.execution.settings import RunSettings
+from orchestrator.execution.work_left import seconds_of
 from trainables.models.weights_name import weights_name
 from trainables.results.outcome import Outcome
 from trainables.results.run_directory import RunDirectory
@@ -61,7 +62,7 @@ def command_of(
         started=time.time(),
         noun=noun,
         trials=tuple(trial.id for trial in trials),
-        costs={trial.id: costs.estimate(trial).seconds for trial in waiting},
+        costs=seconds_of(waiting, costs, settings.runs),
         epochs={trial.id: epochs_of(trial) for trial in waiting},
         earlier={one.trial.id: one.started for one in outcomes(settings.runs, waiting)},
     )

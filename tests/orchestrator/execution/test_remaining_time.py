@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.remaining_time import DEMONSTRATION, replay
 from orchestrator.execution.remaining_time import RemainingTime
 
 # (start, end, estimated seconds) of each trial, in the plan's order: seconds since the first
@@ -29,23 +30,6 @@ SLACK = 0.1
 """Share of a sweep, at its end, in which the time left is that of single trials."""
 
 
-def replay(sequence, *, step: float = 1.0):
-    """Yield (trials ended, seconds left in truth, estimate) at each end, observed every step."""
-    costs = {str(number): cost for number, (_, _, cost) in enumerate(sequence)}
-    estimator, end = RemainingTime(costs), max(end for _, end, _ in sequence)
-    ends = sorted((end, str(number)) for number, (_, end, _) in enumerate(sequence))
-    observed = 0.0
-    for n_ended, (now, trial_id) in enumerate(ends, start=1):
-        while observed < now:
-            running = [
-                str(number) for number, (a, b, _) in enumerate(sequence) if a <= observed < b
-            ]
-            estimator.observe(running, observed)
-            observed += step
-        estimator.finish(trial_id, now)
-        yield n_ended, end - now, estimator.seconds_left(now)
-
-
 def scheduled(durations, costs, n_workers):
     """Start trials in order, each on the worker that is free first: (start, end, cost) of each."""
     free_at, sequence = [0.0] * n_workers, []
@@ -65,7 +49,8 @@ def uneven(n_trials, n_workers, seed):
 
 
 SEQUENCES = {
-    "a demonstration": IDLE,
+    "an idle machine": IDLE,
+    "kinds of trials, beside other load": DEMONSTRATION,
     "one worker": uneven(12, 1, 0),
     "four workers": uneven(40, 4, 1),
     "as many workers as trials": uneven(8, 8, 2),
@@ -108,6 +93,17 @@ def test_running_trials_share_the_waiting_ones_and_count_with_what_they_have_lef
     assert one.seconds_left(20.0) == 20.0  # c and d, side by side
     one.observe("bc", 20.0)
     assert one.seconds_left(25.0) == 20.0  # b is late: d follows it at once
+
+
+def test_a_worker_between_two_trials_counts_but_not_one_that_is_gone() -> None:
+    one = seen(dict.fromkeys("abcdef", 10.0), ("ab", 0.0), ("ab", 9.0))
+    one.finish("a", 9.5)
+    one.observe("b", 10.0)
+    one.finish("b", 10.0)
+    assert one.seconds_left(10.0) == pytest.approx(19.5)  # two workers; a trial takes 9.75 s
+    one.observe("c", 11.0)
+    one.observe("c", 21.0)
+    assert one.seconds_left(21.0) == pytest.approx(3 * 9.75)
 
 
 def test_a_trial_that_was_never_seen_began_after_the_last_observation() -> None:
