@@ -18,6 +18,8 @@ from orchestrator.cli.text import duration
 from orchestrator.execution.remaining_time import RemainingTime
 
 REFRESH_SECONDS: Final = 1.0
+OTHER_LINES: Final = 4
+"""Lines of a terminal that running trials leave free: what is below them would not be drawn."""
 IDLE_SECONDS: Final = 180.0
 """Seconds without a running trial after which the display says what is missing."""
 
@@ -135,11 +137,15 @@ class Display:
 
     def _render(self, running: list[dict[str, Any]]) -> Group:
         table = Table.grid(padding=(0, 2))
-        for one in running:
+        n_shown = max(1, self.console.height - OTHER_LINES)
+        for one in running[:n_shown]:
             table.add_row(*self._line(one))
+        if len(running) > n_shown:
+            table.add_row(f"… and {len(running) - n_shown} more; sweep status lists all")
         best = f"best {self.best[0]:.3f} {self.best[1]}" if self.best else ""
         elapsed = duration(time.time() - self._started)
-        status = f"{self._count()} {len(self.failures)} failed, {elapsed}, {self._eta()}  {best}"
+        now = f"{len(running)} running, {len(self.failures)} failed"
+        status = f"{self._count()} {now}, {elapsed}, {self._eta()}  {best}"
         if not running:
             table.add_row("starting workers …" if not self.finished_ids else "")
         return Group(table, Text(status))

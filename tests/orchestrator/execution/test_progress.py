@@ -123,6 +123,17 @@ def test_the_time_left_counts_running_trials_and_is_published(monkeypatch) -> No
     assert stream.getvalue().splitlines()[-1].rstrip() == "[3/3] c  no score"
 
 
+def test_of_more_trials_than_a_terminal_has_lines_the_counts_are_still_shown() -> None:
+    one, _ = display()
+    one.console.height = 10
+    text = shown(one, [running(trial_id=f"t{number:03}") for number in range(500)])
+    assert len(text.splitlines()) < 10
+    assert "t005" in text
+    assert "t006" not in text
+    assert "… and 494 more" in text
+    assert "[0/3] 500 running, 0 failed" in text.splitlines()[-1]
+
+
 def test_a_running_trial_is_one_line_with_stage_epoch_loss_and_rate() -> None:
     one, _ = display()
     text = shown(
@@ -157,7 +168,7 @@ def test_a_line_of_status_counts_failures_and_names_the_best() -> None:
     one, _ = display()
     one.finished("b")
     one.failed("a", "no")
-    assert re.search(r"\[2/3\] 1 failed, .* best 0.500 b", shown(one, [running()]))
+    assert re.search(r"\[2/3\] 1 running, 1 failed, .* best 0.500 b", shown(one, [running()]))
 
 
 def test_a_terminal_is_refreshed_and_left_clean(monkeypatch) -> None:
