@@ -15,6 +15,7 @@ from orchestrator.cli.errors import InputError
 from orchestrator.cluster.address import cluster_address
 from orchestrator.cluster.autoscaling import NodeType, grown, node_types
 from orchestrator.cluster.worker_resources import WorkerResources
+from trainables.compute.memory import CONTEXT
 
 CPUS_FOR_READING: Final = 1.0
 """CPUs left to Ray Data, the queue and this process, which use them without requesting them."""
@@ -61,8 +62,6 @@ class WorkerGroupSize:
 
 
 GIB: Final = 2**30
-CONTEXT: Final = GIB // 2
-"""GPU memory in bytes that the libraries of each process use, whatever it computes."""
 USABLE: Final = 0.95
 """Share of a GPU's memory that is usable; the rest is lost to the driver and to fragmentation."""
 MAX_TRIALS_PER_GPU: Final = 4

@@ -8,9 +8,9 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from trainables.compute.memory import memory_left
+from trainables.compute.memory import CONTEXT, memory_left
 
-SLOW_FLOAT64: Final = frozenset({(8, 6), (8, 9)})
+SLOW_FLOAT64: Final = frozenset({(7, 5), (8, 6), (8, 9), (10, 3)})
 """Compute capabilities of GPUs with slow float64."""
 SLOW_FLOAT64_MAJOR: Final = 12
 """The same: all minor versions of it."""
@@ -37,6 +37,15 @@ def free_bytes(device: torch.device) -> int:
     return min(int(fields["MemAvailable"].split()[0]) * 1024, memory_left())
 
 
+def limit_memory(device: torch.device, share: float) -> None:
+    """Let this process's tensors use a share of a GPU's memory, less what its libraries use.
+
+    At least half of the share is left to the tensors.
+    """
+    _, total = torch.cuda.mem_get_info(device)
+    torch.cuda.set_per_process_memory_fraction(max(share / 2, share - CONTEXT / total), device)
+
+
 def indexed(device: torch.device) -> torch.device:
     """Return a device with its index: some functions of torch do not accept a bare ``cuda``."""
     if device.type == "cuda" and device.index is None:
@@ -52,7 +61,8 @@ def uses_cuda() -> bool:
 def has_slow_float64(device: torch.device) -> bool:
     """Return whether a device is a GPU that computes float64 at 1/32 of float32's rate or less.
 
-    These are the GPUs for graphics and inference: RTX 30 to 50, A6000, A10, A40, L4, L40S.
+    These are the GPUs for graphics and inference (RTX 20 to 50, T4, A6000, A10, A40, L4, L40S), and
+    B300.
     """
     if device.type != "cuda":
         return False

@@ -13,6 +13,8 @@ USED: Final = {"memory.limit_in_bytes": "memory.usage_in_bytes", "memory.max": "
 RECLAIMABLE: Final = ("total_inactive_file", "inactive_file")
 """Entries of memory.stat, of both versions, that count files' pages which a group may drop."""
 MIB: Final = 2**20
+CONTEXT: Final = 512 * MIB
+"""GPU memory in bytes that the libraries of each process use, whatever it computes."""
 
 
 def memory_limit(

@@ -8,7 +8,7 @@ from typing import TypeGuard
 import torch
 
 from trainables.compute.allocator import keep_freed_memory
-from trainables.compute.device import device_name, indexed, use_threads
+from trainables.compute.device import device_name, indexed, limit_memory, use_threads
 from trainables.compute.failures import device_failure
 from trainables.compute.precision import torch_set_for
 from trainables.data.stimuli import KnownStimuli
@@ -50,7 +50,7 @@ class TrialRunner:
         keep_freed_memory()
         device = indexed(device)
         if device.type == "cuda" and context.share_of_gpu < 1:
-            torch.cuda.set_per_process_memory_fraction(context.share_of_gpu, device)
+            limit_memory(device, context.share_of_gpu)
         self._context = context
         self._device = device
         self._process_group = process_group

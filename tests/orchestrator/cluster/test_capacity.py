@@ -5,8 +5,9 @@ import ray
 
 from orchestrator.cli.errors import InputError
 from orchestrator.cluster import capacity
-from orchestrator.cluster.capacity import CONTEXT, GIB, share_of_gpu, size_worker_groups
+from orchestrator.cluster.capacity import GIB, share_of_gpu, size_worker_groups
 from orchestrator.cluster.worker_resources import WorkerResources
+from trainables.compute.memory import CONTEXT
 
 
 @pytest.fixture

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from trainables.compute import device
-from trainables.compute.device import device_name, free_bytes, indexed, use_threads
+from trainables.compute.device import (
+    device_name,
+    free_bytes,
+    has_slow_float64,
+    indexed,
+    limit_memory,
+    use_threads,
+)
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -60,3 +67,32 @@ def test_torch_and_blas_get_the_same_number_of_threads(monkeypatch):
     )
     use_threads(3)
     assert found == [3, (3, "blas")]
+
+
+@pytest.mark.parametrize(
+    ("capability", "is_slow"),
+    [
+        ((7, 0), False), ((7, 5), True), ((8, 0), False), ((8, 6), True), ((8, 9), True),
+        ((9, 0), False), ((10, 0), False), ((10, 3), True), ((12, 0), True),
+    ],
+)  # fmt: skip
+def test_gpus_for_graphics_and_inference_are_slow_in_float64(
+    monkeypatch, capability, is_slow
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert has_slow_float64(GPU) is is_slow
+    assert not has_slow_float64(CPU)
+
+
+@pytest.mark.parametrize(("gibibytes", "left"), [(16, 3.5), (1, 0.125)])
+def test_tensors_leave_room_for_the_libraries_in_a_share_of_a_gpu(
+    monkeypatch, gibibytes, left
+) -> None:
+    shares: list[float] = []
+    total = gibibytes * 2**30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (total, total))
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda share, device: shares.append(share)
+    )
+    limit_memory(torch.device("cuda:2"), 0.25)
+    assert shares == [left / gibibytes]
