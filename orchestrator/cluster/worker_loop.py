@@ -104,6 +104,9 @@ def _serve_one(runner: Runner, queue: Any, job: Job) -> None:
         if failure.kind == "device":
             _logger.warning("%s: its device failed, so this process restarts", job.trial_id)
             raise  # a process whose device failed can't run another trial
+    else:
+        return
+    _free_gpu_memory()  # not before: the error's frames held the trial's tensors
 
 
 def _run_rank(runner: Runner, queue: Any, job: Job) -> None:
@@ -186,3 +189,13 @@ def _forget_peak_memory() -> None:
 
     if uses_cuda():
         torch.cuda.reset_peak_memory_stats()
+
+
+def _free_gpu_memory() -> None:
+    """Return the memory of a failed trial to the GPU, for other processes on it."""
+    import torch
+
+    from trainables.compute.device import uses_cuda
+
+    if uses_cuda():
+        torch.cuda.empty_cache()

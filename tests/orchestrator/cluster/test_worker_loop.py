@@ -1,5 +1,6 @@
 """What a worker does with a trial's errors, with a queue that only records its calls."""
 
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -88,6 +89,35 @@ def test_a_worker_whose_device_failed_starts_anew(monkeypatch, error, is_lost) -
     monkeypatch.setattr(failures, "is_device_lost", lambda: is_lost)
     with pytest.raises(type(error)):
         serve(monkeypatch, error)
+
+
+class Holding:
+    """A runner whose trial fails, with a tensor in its frame."""
+
+    def __init__(self) -> None:
+        self.held: weakref.ref[torch.Tensor] | None = None
+
+    def run(self, trial: Any, listener: Any) -> Any:
+        weights = torch.zeros(3)
+        self.held = weakref.ref(weights)
+        raise ValueError(f"no use for {len(weights)} weights")
+
+
+def test_the_gpu_memory_of_a_failed_trial_is_returned_once_its_error_is_gone(monkeypatch) -> None:
+    is_held: list[bool] = []
+    runner = Holding()
+
+    def empty_cache() -> None:
+        assert runner.held is not None
+        is_held.append(runner.held() is not None)
+
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", empty_cache)
+    monkeypatch.setattr(worker_loop.ray, "get", lambda answer: answer)
+    worker_loop._serve_one(runner, Queue(), JOB)  # type: ignore[arg-type]
+    assert is_held == [False]
 
 
 UNREACHABLE = ActorUnavailableError("the connection is lost", None)
