@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainables.compute.device import to_device
+from trainables.compute.precision import full_float32
 from trainables.spec import Finetuned, SelfSupervised
 from trainables.training.batches import Batch
 from trainables.training.distributed import TrialProcessGroup
@@ -54,8 +55,9 @@ def two_views(images: Tensor, draws: Tensor, objective: SelfSupervised) -> Tenso
     from 0 to 255.
     """
     each = to_device(draws.flatten(0, 1), images.device)
-    cropped = _crop(images.repeat_interleave(2, dim=0).float(), each[:, :5], objective)
-    return _recolour(cropped, each[:, 5:], objective.colour_strength)
+    with full_float32():  # training's TF32 would move pixels
+        cropped = _crop(images.repeat_interleave(2, dim=0).float(), each[:, :5], objective)
+        return _recolour(cropped, each[:, 5:], objective.colour_strength)
 
 
 def _crop(images: Tensor, draws: Tensor, objective: SelfSupervised) -> Tensor:

@@ -1,8 +1,10 @@
 """Views of images: what they show, that they are repeatable, and alike however work is shared."""
 
 import colorsys
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,10 @@ import torch
 from torch import Tensor
 
 from tests.builders.tiny_finetuning import CONTRASTIVE
+from trainables.compute.numerics import FAST
+from trainables.compute.precision import torch_set_for_training
 from trainables.spec import SelfSupervised
+from trainables.training import views
 from trainables.training.batches import Batch
 from trainables.training.distributed import SINGLE_PROCESS
 from trainables.training.views import N_DRAWS, training_images, two_views
@@ -35,6 +40,23 @@ def test_a_view_of_the_whole_image_is_the_image_and_the_two_of_one_are_together(
     seen = two_views(images(), KEPT, PLAIN)
     torch.testing.assert_close(seen[::2], images().float(), atol=1e-2, rtol=0)
     torch.testing.assert_close(seen[1::2], images().float(), atol=1e-2, rtol=0)
+
+
+def test_views_are_made_in_full_float32_within_a_training(monkeypatch) -> None:
+    seen: list[str] = []
+
+    def watch(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def watched(*args: Any) -> Tensor:
+            seen.append(torch.backends.cuda.matmul.fp32_precision)
+            return make(*args)
+
+        return watched
+
+    for name in ("_crop", "_recolour"):
+        monkeypatch.setattr(views, name, watch(getattr(views, name)))
+    with torch_set_for_training(FAST):
+        two_views(images(), KEPT, PLAIN)
+    assert seen == ["ieee", "ieee"]
 
 
 def test_a_mirrored_view_is_the_mirror_image() -> None:
