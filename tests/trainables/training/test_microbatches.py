@@ -197,7 +197,7 @@ def test_another_error_is_not_taken_for_one_of_memory(
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_that_is_too_small_for_a_batch_is_enough_for_parts_of_it() -> None:
-    torch.cuda.set_per_process_memory_fraction(0.02)
+    torch.cuda.set_per_process_memory_fraction(2.5e9 / torch.cuda.mem_get_info()[1])
     try:
         model = build_model(Contrastive(), published.alexnet(), 224, [500], seed=0).cuda()
         images = torch.zeros(4096, 3, 224, 224, dtype=torch.uint8, device="cuda")
