@@ -20,6 +20,7 @@ _NO_MEMORY: Final = (
     "CUDA error: out of memory",
     "CUDA driver error: out of memory",  # of expandable segments
     "cudaErrorMemoryAllocation",
+    "Cuda failure 2 'out of memory'",  # of NCCL
     "_STATUS_ALLOC_FAILED",  # of cuBLAS, cuDNN, cuSOLVER and cuSPARSE
     # No convolution of cuDNN has the memory that it works in; torch hides the error of each.
     "unable to find an engine to execute this computation",
@@ -34,6 +35,7 @@ _BROKEN: Final = (
     "CUSPARSE_STATUS_",
     "cuDNN error",
     "NCCL error",
+    "NCCL Error",
 )
 
 
@@ -45,6 +47,8 @@ def device_failure(error: BaseException) -> Literal["out-of-memory", "device"] |
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "out-of-memory"
+    if isinstance(error, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+        return None  # a matrix without a factorisation: the text may name the GPU's library
     if not isinstance(error, RuntimeError):
         return None
     text = str(error)

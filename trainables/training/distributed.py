@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from trainables.compute.failures import device_failure
 from trainables.exceptions import Abandoned, ProcessGroupBroken, WorkerLost
 
 Decision = TypeVar("Decision")
@@ -144,8 +145,13 @@ def _require_same(value: object, first: object, what: str) -> None:
 
 @contextmanager
 def _heard() -> Iterator[None]:
-    """Convert torch.distributed's RuntimeError for a lost worker to WorkerLost."""
+    """Convert torch.distributed's RuntimeError: for a lost worker to WorkerLost.
+
+    Raises ProcessGroupBroken if memory is short in this worker.
+    """
     try:
         yield
     except RuntimeError as error:
+        if device_failure(error) == "out-of-memory":
+            raise ProcessGroupBroken(f"out of memory between workers: {error}") from error
         raise WorkerLost(f"another worker does not answer ({error})") from error

@@ -6,9 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch
 import torch.distributed as dist
 
 from orchestrator.cluster.watchdog import MIN_STALL_TIMEOUT
+from trainables.exceptions import ProcessGroupBroken, WorkerLost
+from trainables.training.distributed import SINGLE_PROCESS
 from trainables.training.rendezvous import Rendezvous, make_rendezvous, meet, timeout_of
 
 
@@ -56,3 +59,22 @@ def test_a_group_meets_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert [one["timeout"] for one in made] == [timeout_of("gloo")]
     finally:
         dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        ("NCCL error: Cuda failure 2 'out of memory'", ProcessGroupBroken, "out of memory between"),
+        ("Connection closed by peer", WorkerLost, "another worker does not answer"),
+    ],
+)
+def test_a_worker_without_memory_for_a_sum_is_told_from_one_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch, text: str, kind: type[Exception], message: str
+) -> None:
+    def fail(tensor: torch.Tensor, group: object) -> None:
+        raise dist.DistBackendError(text)
+
+    monkeypatch.setattr(dist, "all_reduce", fail)
+    with pytest.raises(ProcessGroupBroken, match=message) as caught:
+        SINGLE_PROCESS.sum(torch.zeros(2))
+    assert type(caught.value) is kind
