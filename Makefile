@@ -11,11 +11,11 @@ demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, transfer, ana
 	$(BIN)/python -m orchestrator.demo
 
 test: $(READY)  ## Pass every test.
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not ray and not cluster"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not ray and not cluster"
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "ray and not cluster"
 
 test-fast: $(READY)  ## The unit tests: no Ray, no slow ones.
-	$(BIN)/python -m pytest -n 2 --dist worksteal \
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 		-m "not ray and not slow and not cluster"
 
 fuzz: $(READY)  ## 2,000 mutated manifests, outcomes, frozen files and search spaces.

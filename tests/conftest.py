@@ -1,7 +1,9 @@
 """Fixtures that several test files share."""
 
+import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,34 @@ set_environment(DRIVER, WORKER)  # as every command does at its start
 # A script that runs the tests with & makes them, and all that they start, ignore these signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+# While the tests are collected, compiled modules are kept for the many processes that they start,
+# and garbage is not looked for among the millions of objects that come and stay.
+NO_BYTECODE = sys.dont_write_bytecode
+sys.dont_write_bytecode = False
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave bytecode as it was set, and what is there out of all passes over garbage."""
+    sys.dont_write_bytecode = NO_BYTECODE
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing to the end of the process that libraries would report as leaked."""
+    gc.unfreeze()
+
+
+@pytest.hookimpl(trylast=True)  # after those that are not to be run have left
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give workers the files with slow tests first, so that none is left with one at the end."""
+    if hasattr(config, "workerinput"):
+        slow = {one.path for one in items if one.get_closest_marker("slow")}
+        slow -= {one.path for one in items if one.get_closest_marker("ray")}
+        items.sort(key=lambda one: one.path not in slow)
 
 
 @pytest.fixture(scope="session")
