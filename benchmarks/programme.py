@@ -154,19 +154,21 @@ def _eigenpairs(n: int, n_products: int) -> float:
     return 2 * n**2 * m * n_products / TENSOR + doubles / DOUBLE
 
 
-LOAD: Final = 0.14
-"""Seconds to load a backbone."""
+LOAD, WRITE = 0.14, 0.1
+"""Seconds to load a backbone, and to write the scores and predictions of a subject."""
 
 
 def host() -> list[Row]:
     """Return what the GPU waits for."""
     n_trained = METHODS * SUBJECTS * len(ROIS) + POOLED * METHODS
     n_loads = n_trained + scorings()["transfer"]
+    n_scorings = sum(scorings().values())
     return [
         Row("load a backbone", n_loads, 0, LOAD, LOAD, "CPU time of another machine"),
         Row("build a model", n_trained, 0, 0.013, 0.013),
         Row("copy weights for the checkpoint", n_trained, 0, 0.2, 0.2, "by size, of 0.55 s"),
         Row("read a subject", 100, 0, 1.6, 1.6, "how often"),
+        Row("write scores", n_scorings, 0, WRITE, WRITE, "another machine, 2,500 vertices"),
     ]
 
 
@@ -203,9 +205,10 @@ def needed(tuned: float, waited: float) -> tuple[float, float]:
     fine-tuning alone takes longer.
     """
     n = scorings()
-    loads = n["transfer"] * LOAD
+    transfer = n["transfer"] * (LOAD + WRITE)
     own = n["of own ROIs"] + n["of pooled models"]
-    return (GOAL * HOURS - tuned - (waited - loads)) / own, (GOAL * HOURS - loads) / n["transfer"]
+    left = GOAL * HOURS - tuned - (waited - transfer)
+    return left / own, (GOAL * HOURS - transfer) / n["transfer"]
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from tests.builders.pretended_cuda import CUDA, pretended_cuda
 from trainables.compute import numerics, truncated_eigh
+from trainables.encoding import warm_start
 from trainables.encoding.features import FeatureStore
 from trainables.encoding.pca import read_layer
 from trainables.encoding.protocols import Split
@@ -83,6 +84,17 @@ def test_a_gpu_scores_as_the_cpu_does(n_components, n_warm, bound, warm) -> None
     n_folds = len(encode_folds()) * len(layers())
     assert record.kinds("encoding/ridge.py").total() <= 4 * n_folds
     assert record.kinds("encoding/pca.py").total() <= 4 * n_folds
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((9, 0), True), ((7, 0), True), ((8, 9), False)]
+)
+def test_a_gpu_with_slow_float64_uses_lanczos(capability, expected) -> None:
+    encoding = Encoding(n_components=8)
+    with pretended_cuda(get_device_capability=lambda device=None: capability):
+        K = torch.zeros(2, 2).cuda()
+        assert warm_start._is_warm(K, 110, encoding, numerics.FAST) is expected
+    assert not warm_start._is_warm(torch.zeros(2, 2), 110, encoding, numerics.FAST)
 
 
 def encode_folds() -> list[str]:
