@@ -190,7 +190,9 @@ def test_the_policy_blocks_scripts_that_are_not_the_pages_own(
 
 
 def n_colours(png: bytes) -> int:
-    return len(np.unique(pixels(png).reshape(-1, 3), axis=0))
+    """Count the colours: as one number each, which sort many times faster than rows do."""
+    red, green, blue = np.moveaxis(pixels(png).astype(np.int32), 2, 0)
+    return len(np.unique((red << 16) + (green << 8) + blue))
 
 
 def share_changed(before: bytes, after: bytes) -> float:
