@@ -130,6 +130,13 @@ def nested(nsd: NsdSize) -> pd.DataFrame:
     return wide.reset_index()
 
 
+def over_subjects(frame: pd.DataFrame) -> pd.Series:
+    """Average numbers over vertices, the ROIs of a subject, then subjects."""
+    numbers = frame.select_dtypes("number").columns.drop("vertex", errors="ignore")
+    of_rois = frame.groupby(OF_ROI)[list(numbers)].mean()
+    return of_rois.groupby("subject").mean().mean()
+
+
 def table_of(nsd: NsdSize, analysis: Analysis) -> pd.DataFrame:
     """Make an analysis' table, unless it is there; return its rows, of protocols ``nested``."""
     assert make(analysis, nsd.inputs).state in ("made", "unchanged")
