@@ -209,12 +209,13 @@ def test_a_trial_that_could_not_be_done_is_an_outcome_with_its_error(place) -> N
 def test_a_worker_that_shares_a_gpu_takes_its_share_of_the_memory(place, monkeypatch) -> None:
     shares = []
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (16 * 2**30, 16 * 2**30))
     monkeypatch.setattr(
         torch.cuda, "set_per_process_memory_fraction", lambda share, device: shares.append(share)
     )
     for share in (0.25, 1.0):
         TrialRunner(place.context(share_of_gpu=share), torch.device("cuda"))
-    assert shares == [0.25]
+    assert shares == [3.5 / 16]  # its libraries use half a GiB of its 4
 
 
 class Alone(TrialProcessGroup):
