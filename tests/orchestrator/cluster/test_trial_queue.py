@@ -63,14 +63,22 @@ def test_jobs_of_the_subject_that_a_group_holds_go_first() -> None:
     run(scenario)
 
 
-def test_a_group_that_came_back_holds_what_it_says_and_not_what_its_old_process_held() -> None:
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ((), "b"),  # a new process, which holds nothing of what the old one did
+        ({"nsd-subj01"}, "d"),
+        ({"nsd-subj01", "nsd-subj02"}, "c"),  # kept from an earlier trial
+    ],
+)
+def test_a_group_holds_what_it_says_whatever_its_jobs_were(held, expected) -> None:
     async def scenario(queue: TrialQueue) -> None:
         await queue.submit(job("a", "nsd-subj01"))
-        await queue.take("g1", held={"nsd-subj01", "nsd-subj02"})
+        await queue.take("g1")
         await queue.finish("a", {}, None)
-        for name, subject in (("b", 3), ("c", 2)):
+        for name, subject in (("b", 3), ("c", 2), ("d", 1)):
             await queue.submit(job(name, f"nsd-subj0{subject}"))
-        assert (await queue.take("g1", held=())).trial_id == "b"  # a new process, with nothing
+        assert (await queue.take("g1", held=held)).trial_id == expected
 
     run(scenario)
 

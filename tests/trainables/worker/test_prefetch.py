@@ -129,6 +129,22 @@ def test_files_in_s3_are_downloaded_while_the_disk_has_room(
     assert len(downloads.fetched) == n_files
 
 
+def test_files_of_a_checkpoint_in_s3_are_downloaded_until_stopped(place, read, monkeypatch) -> None:
+    Downloads.noted(monkeypatch, 0.5)
+    model = place.trial(CONTRASTIVE)
+    prefetch, left = prefetch_of(place, model), []
+
+    def fetch_all(directory: StoredDirectory, *, skip: Callable[[Path], bool]) -> None:
+        assert directory.path.name == model.training_id
+        left.append(skip(directory.path / "epoch-0001.safetensors"))
+        prefetch.stopped.set()
+        left.append(skip(directory.path / "epoch-0002.safetensors"))
+
+    monkeypatch.setattr(StoredDirectory, "fetch_all", fetch_all)
+    prefetch.run(lambda: Evaluation(model, (place.rois[5],)))
+    assert (left, read) == ([False, True], [])
+
+
 class Gate:
     """A read that waits to be let through."""
 
