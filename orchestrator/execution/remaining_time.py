@@ -6,6 +6,7 @@ finishes its running trial. A worker is between two trials for a moment, in whic
 """
 
 import heapq
+import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,10 @@ BETWEEN_TRIALS: Final = 10.0
 
 @dataclass
 class RemainingTime:
-    """Estimates the seconds until all trials have ended. Times are of any one clock."""
+    """Estimates the seconds until all trials have ended. Times are of any one clock.
+
+    A thread may observe while others record ends and ask.
+    """
 
     costs: Mapping[str, float]
     """Estimated seconds of each trial, in the order in which they are started."""
@@ -30,49 +34,59 @@ class RemainingTime:
     _ended_seconds: float = 0.0
     """Measured seconds of the trials that finished, and their estimated seconds."""
     _ended_cost: float = 0.0
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def observe(self, running: Iterable[str], now: float) -> None:
         """Record which trials run. A trial that no longer runs starts again when seen again."""
-        seen = {one: self._first_seen.get(one, now) for one in running if one not in self._ended}
-        self._first_seen, self._last_observed = seen, now
-        self._numbers.append((now, len(seen)))
-        while self._numbers[0][0] < now - BETWEEN_TRIALS:
-            self._numbers.popleft()
+        with self._lock:
+            known = self._first_seen
+            seen = {one: known.get(one, now) for one in running if one not in self._ended}
+            self._first_seen, self._last_observed = seen, now
+            self._numbers.append((now, len(seen)))
+            while self._numbers[0][0] < now - BETWEEN_TRIALS:
+                self._numbers.popleft()
 
     def finish(self, trial_id: str, now: float) -> None:
         """Record a finished trial. One that was never seen began after the last observation."""
-        began = self._first_seen.get(trial_id, self._last_observed)
-        if began is not None:
-            self._ended_seconds += now - began
-            self._ended_cost += self.costs.get(trial_id, 0.0)
-        self.drop(trial_id)
+        with self._lock:
+            began = self._first_seen.get(trial_id, self._last_observed)
+            if began is not None:
+                self._ended_seconds += now - began
+                self._ended_cost += self.costs.get(trial_id, 0.0)
+            self.drop(trial_id)
 
     def drop(self, trial_id: str) -> None:
         """Record a failed trial, whose duration says nothing of the others'."""
-        self._ended.add(trial_id)
+        with self._lock:
+            self._ended.add(trial_id)
 
     def seconds_left(self, now: float) -> float | None:
         """Estimate the seconds left; None before a trial has finished, or once all have ended."""
-        left = [one for one in self.costs if one not in self._ended]
-        if not left or self._ended_cost <= 0:
-            return None
-        scale = self._ended_seconds / self._ended_cost
-        running = [one for one in self._first_seen if one in self.costs]
-        free_at = [
-            0.0 if one in self._ended else self._seconds_left_of(one, scale, now) for one in running
-        ]
-        waiting = [scale * self.costs[one] for one in left if one not in self._first_seen]
-        n_workers = max([1, *(number for _, number in self._numbers)])
+        with self._lock:
+            left = [one for one in self.costs if one not in self._ended]
+            if not left or self._ended_cost <= 0:
+                return None
+            scale = self._ended_seconds / self._ended_cost
+            running = [one for one in self._first_seen if one in self.costs]
+            free_at = [
+                0.0 if one in self._ended else self._seconds_left_of(one, scale, now)
+                for one in running
+            ]
+            waiting = [scale * self.costs[one] for one in left if one not in self._first_seen]
+            n_workers = max([1, *(number for _, number in self._numbers)])
         idle = [0.0] * (n_workers - len(free_at))
-        return _last_end([*free_at, *idle], waiting)
+        return last_end([*free_at, *idle], waiting)
 
     def _seconds_left_of(self, trial_id: str, scale: float, now: float) -> float:
         """Estimate the seconds left of a running trial; it may take longer than estimated."""
         return max(scale * self.costs[trial_id] - (now - self._first_seen[trial_id]), 0.0)
 
 
-def _last_end(free_at: Collection[float], waiting: Iterable[float]) -> float:
-    """Give each waiting trial to the worker that is free first; return when the last one ends."""
+def last_end(free_at: Collection[float], waiting: Iterable[float]) -> float:
+    """Give each waiting trial to the worker that is free first; return when the last one ends.
+
+    free_at: when each worker is free. waiting: seconds of each trial, in order.
+    """
     workers = list(free_at)
     heapq.heapify(workers)
     for seconds in waiting:

@@ -1,5 +1,7 @@
 """The estimated time left: recorded sweeps, replayed second by second, and planted truths."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,19 @@ def test_a_worker_between_two_trials_counts_but_not_one_that_is_gone() -> None:
     one.observe("c", 11.0)
     one.observe("c", 21.0)
     assert one.seconds_left(21.0) == pytest.approx(3 * 9.75)
+
+
+def test_an_observation_by_another_thread_waits_for_an_estimate_to_be_made() -> None:
+    class Interrupted(dict[str, float]):
+        def __getitem__(self, key: str) -> float:
+            observing = threading.Thread(target=one.observe, args=((), 12.0))
+            observing.start()
+            observing.join(0.02)
+            return super().__getitem__(key)
+
+    one = seen(Interrupted(dict.fromkeys("abc", 10.0)), ("ab", 0.0))
+    one.finish("a", 10.0)
+    assert one.seconds_left(11.0) == 10.0
 
 
 def test_a_trial_that_was_never_seen_began_after_the_last_observation() -> None:
