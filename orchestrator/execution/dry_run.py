@@ -13,6 +13,7 @@ from orchestrator.cli.text import duration, n_bytes
 from orchestrator.execution.cost import Costs
 from orchestrator.execution.disk import DiskNeed
 from orchestrator.execution.plan import Plan
+from orchestrator.execution.remaining_time import last_end
 from orchestrator.execution.settings import RunSettings
 from orchestrator.execution.work_left import seconds_of
 from trainables.compute.memory import memory_limit
@@ -32,13 +33,21 @@ def show_plan(
     """
     concurrent, options = settings.max_concurrent, settings.options
     n_cpus = len(os.sched_getaffinity(0))
-    n_workers = concurrent or max(1, n_cpus // (costs.workers * costs.threads))
+    n_here = 1 if settings.on_cluster else max(1, n_cpus // (costs.workers * costs.threads))
+    n_workers = concurrent or n_here
     console.print(_table(plan, costs, noun))
-    seconds = sum(seconds_of(plan.waiting, costs, settings.runs).values())
+    each = seconds_of(plan.waiting, costs, settings.runs)
+    in_all = last_end([0.0] * n_workers, each.values())
+    asked = (
+        f"{duration(in_all)} with {n_workers} at once"
+        if concurrent or not settings.on_cluster
+        else "one worker at a time; --max-concurrent N shows the time with N at once"
+    )
     console.print(
         f"{len(plan.trials)} {noun}: {plan.n_done} done, {len(plan.waiting)} to run; about "
-        f"{duration(seconds)} of work, {duration(seconds / n_workers)} with {n_workers} at once",
+        f"{duration(sum(each.values()))} of work, {asked}",
         highlight=False,
+        soft_wrap=True,
     )
     for note in plan.notes:
         console.print(note, highlight=False, markup=False)
