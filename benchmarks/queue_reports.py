@@ -80,11 +80,19 @@ class GroupsActor:
 
     async def run(self, queue: Any, n_groups: int, n_epochs: int) -> None:
         """Run trials through the queue's actor."""
+        await run(_caller(queue), n_groups, n_epochs)
 
-        def call(name: str, *arguments: Any) -> Awaitable[Any]:
-            return getattr(queue, name).remote(*arguments)  # type: ignore[no-any-return]
+    async def serve(self, queue: Any, n_groups: int, n_epochs: int) -> None:
+        """Serve the trials of a command until it closes the queue's actor."""
+        call = _caller(queue)
+        await asyncio.gather(*(serve(call, f"group-{k}", n_epochs) for k in range(n_groups)))
 
-        await run(call, n_groups, n_epochs)
+
+def _caller(queue: Any) -> Call:
+    def call(name: str, *arguments: Any) -> Awaitable[Any]:
+        return getattr(queue, name).remote(*arguments)  # type: ignore[no-any-return]
+
+    return call
 
 
 async def run(call: Call, n_groups: int, n_epochs: int) -> None:
