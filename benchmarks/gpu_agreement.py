@@ -21,7 +21,7 @@ from orchestrator.execution.cost import Costs
 from trainables.compute.numerics import FAST
 from trainables.compute.precision import torch_set_for_training
 from trainables.data.data_directory import DataDirectory
-from trainables.spec import Contrastive, Regression, Trial, Untuned
+from trainables.spec import Contrastive, Encoding, Regression, Trial, Untuned
 
 AGREEMENT: Final = 1e-4
 """Largest accepted difference in r of an untuned backbone between GPU and CPU."""
@@ -55,11 +55,12 @@ def deterministic(report: Report, device: torch.device, small: bool) -> None:
 
 
 def precision(report: Report, device: torch.device, small: bool) -> None:
-    """Compare mean r of fine-tuning in each number format, over seeds."""
+    """Compare mean r of ``nested`` after fine-tuning in each number format, over seeds."""
     with made_lab(small, 1500) as lab:
         objective = Contrastive(batch_size=32 if small else 256, epochs=2 if small else 10)
+        planned = replace(lab.trial(objective), encoding=Encoding(protocols=("nested",)))
         for one in number_formats(device):
-            trials = [one.ask(lab.trial(objective, seed=seed)) for seed in range(5)]
+            trials = [one.ask(replace(planned, seed=seed)) for seed in range(5)]
             with one.emulation():
                 means = [float(np.nanmean(lab.run(each, one.name, device)[0])) for each in trials]
             report.add(one.name, mean_r=means, spread=float(np.std(means, ddof=1)))
