@@ -64,8 +64,8 @@ class SweepOptions:
         Literal["float32", "bfloat16"] | None,
         Parameter(group=TRAINING, show_default="that of the search space, usually float32"),
     ] = None
-    """Precision of the backbone's forward pass in fine-tuning; bfloat16 takes about half the
-    time."""
+    """Precision of the backbone's forward pass in fine-tuning; bfloat16 is faster on
+    GPUs and some CPUs."""
     seeds: Annotated[PositiveInteger, Parameter(group=TRAINING)] = 1
     """Trials of each fine-tuning, with seeds of their own; tables have their mean and standard
     deviation."""
