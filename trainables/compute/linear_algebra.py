@@ -33,6 +33,14 @@ def add_gram(K: Tensor, X: Tensor) -> None:
     blas.dsyrk(1.0, X.numpy().T, beta=1.0, c=K.numpy().T, trans=1, lower=0, overwrite_c=1)
 
 
+def fill_upper(K: Tensor) -> Tensor:
+    """Fill the upper triangle of a square matrix from its lower one, in place; return it.
+
+    One more matrix of its size is in memory meanwhile, where a sum of two triangles takes three.
+    """
+    return K.tril_().add_(K.tril(-1).T)
+
+
 def decompose(K: Tensor) -> tuple[Tensor, Tensor]:
     """Decompose a symmetric (n, n) matrix, in place if possible: K = V diag(w) Vᵀ, w ascending."""
     if K.is_cuda:

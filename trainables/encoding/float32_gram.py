@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainables.compute.device import has_slow_float64, to_device
-from trainables.compute.linear_algebra import BLOCKS
+from trainables.compute.linear_algebra import BLOCKS, fill_upper
 from trainables.compute.numerics import Numerics
 from trainables.compute.precision import full_float32
 
@@ -84,8 +84,7 @@ def float32_gram(chunks: Iterable[Tensor], n_components: int, alpha: float) -> F
         _add_products(K, X.float())
     if K is None or vectors is None or products is None:
         raise ValueError("float32_gram: no features; expected at least one chunk of columns")
-    K = K.tril() + K.tril(-1).T
-    squares = (K @ vectors - products).square().sum(dim=0)
+    squares = (fill_upper(K) @ vectors - products).square().sum(dim=0)
     gram = Float32Gram(K, MARGIN * float(squares.mean().sqrt()), alpha)
     gram.check(K.diagonal().sum()[None] / min(n_components, len(K)), None)
     return gram

@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from trainables.compute.linear_algebra import add_gram, multiply
+from trainables.compute.linear_algebra import add_gram, fill_upper, multiply
 from trainables.compute.numerics import FAST, Numerics
 from trainables.compute.truncated_eigh import leading_components
 from trainables.compute.warm_subspace import AnyStart
@@ -47,7 +47,7 @@ def gram(chunks: Iterable[Tensor]) -> Tensor:
     if K is None:
         raise ValueError("gram: no features; expected at least one chunk of columns")
     _check_finite(K.diagonal())
-    return K.tril() + K.tril(-1).T
+    return fill_upper(K)
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ def decompose_features(
         X_train *= weights.sqrt()[:, None]
     C = X_train.new_zeros(X_train.shape[1], X_train.shape[1])
     add_gram(C, X_train.T.contiguous())
-    variances, vectors = leading_components(C.tril() + C.tril(-1).T, n_components, numerics)
+    variances, vectors = leading_components(fill_upper(C), n_components, numerics)
     kept = _n_kept(variances, floor, len(X_train))
     return variances[:kept], vectors[:, :kept]
 

@@ -43,6 +43,13 @@ def test_a_gram_matrix_is_added_to_the_lower_triangle(on):
     equal(found.tril(), (before + X @ X.T).tril())
 
 
+def test_the_upper_triangle_is_that_of_the_lower_one_in_place(on):
+    lower, undefined = symmetric().tril(), torch.full((N, N), torch.nan, dtype=torch.float64)
+    found = on(lower + undefined.triu(1))
+    assert linear_algebra.fill_upper(found).data_ptr() == found.data_ptr()
+    equal(found, symmetric())
+
+
 def test_a_gram_matrix_needs_no_whole_blocks(on, monkeypatch):
     """The last of eight blocks of 21 rows has none, or not all of its rows."""
     for blocks in (1, 4, 8, N, 2 * N):
