@@ -24,13 +24,24 @@ from tests.builders.sweep_process import Lab, scores_of
 from tests.faults.faults import FAULTS, Fault, Target
 from trainables.results.run_directory import RunDirectory
 
-WORK_SECONDS: Final = 3.0
-"""The longest that a sweep works before the next fault, drawn anew each time."""
 MAX_IDLE_STORMS: Final = 2
 """Sweeps in a row that end before their first fault: more, and the fault misses its target."""
 RECOVERY_SECONDS: Final = 240.0
 ORPHAN_SECONDS: Final = 120.0
-STALL_TIMEOUT_MINUTES: Final = "0.34"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast faults follow each other."""
+
+    work_seconds: float = 3.0
+    """The longest that a sweep works before the next fault, drawn anew each time."""
+    stall_minutes: float = 0.34
+    """The sweep's --stall-timeout."""
+
+
+QUICK: Final = Pace(work_seconds=1.0, stall_minutes=0.2)
+"""What CI affords: more faults hit one sweep, and a stuck worker is found sooner."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,7 @@ class Storm:
     out: Path
     chance: random.Random
     report: Callable[[Record], None] = lambda record: None
+    pace: Pace = Pace()
     process: Popen[str] | None = None
     family: dict[int, str] = field(default_factory=dict)
     """Every process that the sweep has had, and when it was born: numbers are used again."""
@@ -81,7 +93,7 @@ class Storm:
 
     def _inject(self, fault: Fault) -> bool:
         assert self.process is not None
-        time.sleep(self.chance.uniform(0, WORK_SECONDS))
+        time.sleep(self.chance.uniform(0, self.pace.work_seconds))
         self._remember()
         target = Target(self.process.pid, self.out, self.lab.home / "data", self.chance)
         return self.process.poll() is None and fault.inject(target)
@@ -105,6 +117,7 @@ class Storm:
         deadline = time.monotonic() + RECOVERY_SECONDS
         while time.monotonic() < deadline:
             if self._progressed(since):
+                self._remember()
                 return True
             if self.process is None or self.process.poll() is not None:
                 if self.process is not None and self.process.returncode == 0:
@@ -124,14 +137,16 @@ class Storm:
 
     def _start(self) -> None:
         self.process = self.lab.start(
-            self.out, "--stall-timeout", STALL_TIMEOUT_MINUTES, "--retries", "20"
+            self.out, "--stall-timeout", f"{self.pace.stall_minutes}", "--retries", "20"
         )
 
     def _is_done(self) -> bool:
         return self.process is not None and self.process.poll() == 0
 
     def _finish(self) -> None:
-        """Give the command until it ends well."""
+        """Give the command until it has ended well."""
+        if self._is_done():
+            return
         for _ in range(4):
             if self.process is None or self.process.poll() is not None:
                 self._start()
@@ -169,12 +184,13 @@ def storms(
     faults: Sequence[Fault],
     seed: int,
     report: Callable[[Record], None] = lambda record: None,
+    pace: Pace = Pace(),
 ) -> Iterator[Storm]:
     """Run sweep after sweep, each undone, until every fault has been injected."""
     chance, left, number = random.Random(seed), list(faults), 0
     idle = 0
     while left:
-        storm = Storm(lab, lab.home / f"storm-{number}", chance, report)
+        storm = Storm(lab, lab.home / f"storm-{number}", chance, report, pace)
         left = storm.run(left)
         idle = 0 if storm.records else idle + 1
         if idle == MAX_IDLE_STORMS:

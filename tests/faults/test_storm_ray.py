@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.sweep_process import Lab, scores_of
-from tests.faults.storm import one_of_each_layer, storms
+from tests.faults.storm import QUICK, one_of_each_layer, storms
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -14,7 +14,7 @@ def test_faults_of_every_layer_lose_nothing_do_nothing_twice_and_leave_nothing_b
     sweep_lab: Lab, undisturbed: Path
 ) -> None:
     passed = []
-    for storm in storms(sweep_lab, one_of_each_layer(), seed=1):
+    for storm in storms(sweep_lab, one_of_each_layer(), seed=1, pace=QUICK):
         assert scores_of(storm.out).equals(scores_of(undisturbed))
         passed.append(storm)
     assert sum(len(storm.records) for storm in passed) == len(one_of_each_layer())
