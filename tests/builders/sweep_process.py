@@ -1,18 +1,22 @@
 """A sweep as a user runs it: a process of its own, to wait for, to kill, and to run again."""
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as pads
+import pytest
 from safetensors.torch import save_file
 
 from benchmarks.processes import descendants, kill
 from benchmarks.small_shards import write_shards
+from orchestrator.sweep.__main__ import main
 from trainables.models.backbones import build
 from trainables.results.score_files import SCORE_SCHEMA
 
@@ -71,9 +75,11 @@ class Lab:
 
     def start_command(self, out: Path, name: str, *arguments: str) -> subprocess.Popen[str]:
         """Start one of the program's commands on the lab's data."""
-        further = [*arguments, *self._quick, "--data", "data", "--out", str(out)]
         log = out.parent / f"{out.name}.log"
-        return self._start(name, further, f"sqlite:///{out}.db", log)
+        return self._start(name, self._further(out, arguments), f"sqlite:///{out}.db", log)
+
+    def _further(self, out: Path, arguments: Sequence[str]) -> list[str]:
+        return [*arguments, *self._quick, "--data", "data", "--out", str(out)]
 
     def start_at(
         self, out: str, data: str, tracking_uri: str, *further: str
@@ -115,6 +121,18 @@ class Lab:
         log = (out.parent / f"{out.name}.log").read_text()
         assert code == 0, log
         return log
+
+    def finish_here(self, out: Path) -> str:
+        """Run to the end without Ray, in this process, which has imported torch already.
+
+        Return what was printed.
+        """
+        arguments = [*self._sweep, *self._further(out, ("--local",))]
+        with pytest.MonkeyPatch.context() as patch, chdir(self.home):
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{out}.db")
+            with redirect_stdout(io.StringIO()) as printed:
+                assert main(arguments) == 0
+        return printed.getvalue()
 
 
 def scores_of(out: Path) -> pa.Table:

@@ -65,7 +65,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def alone(lab: Lab) -> Path:
     """The scores of one worker per trial."""
-    lab.finish(lab.home / "alone", "--local")
+    lab.finish_here(lab.home / "alone")
     return lab.home / "alone"
 
 
