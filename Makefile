@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 UV_VERSION := 0.13.9
+# Importing the other test files takes each of pytest's processes many seconds.
+RAY_TESTS = $(shell grep -rl --include='test_*.py' 'pytest\.mark\.ray' tests | sort)
 
 .PHONY: demo test test-fast fuzz check docs audit cluster-test chaos mutation bench bench-gpu gpu-check \
 	mlflow-server lock clean
@@ -12,7 +14,7 @@ demo: $(READY)  ## Run the demonstration: simulate, ingest, sweep, transfer, ana
 
 test: $(READY)  ## Pass every test.
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not ray and not cluster"
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "ray and not cluster"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "ray and not cluster" $(RAY_TESTS)
 
 test-fast: $(READY)  ## The unit tests: no Ray, no slow ones.
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \

@@ -61,8 +61,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Give workers the files with slow tests first, so that none is left with one at the end."""
     if hasattr(config, "workerinput"):
         slow = {one.path for one in items if one.get_closest_marker("slow")}
-        slow -= {one.path for one in items if one.get_closest_marker("ray")}
         items.sort(key=lambda one: one.path not in slow)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Refuse tests of Ray that ``make test`` would not find: it looks for the mark in the files."""
+    if item.get_closest_marker("ray") and "pytest.mark.ray" not in item.path.read_text():
+        raise pytest.UsageError(f"{item.path}: write the mark of its tests as pytest.mark.ray")
 
 
 @pytest.fixture(scope="session")
@@ -89,5 +94,5 @@ def sweep_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def undisturbed(sweep_lab: Lab) -> Path:
     """A sweep that nothing happened to, in one process without Ray: what others must equal."""
     out = sweep_lab.home / "undisturbed"
-    assert "0 done" in sweep_lab.finish(out, "--local")
+    assert "0 done" in sweep_lab.finish_here(out)
     return out
