@@ -17,27 +17,36 @@ def wait_for(condition: Callable[[], bool], what: str, timeout: float = 300) -> 
 
 def descendants(pid: int) -> dict[int, str]:
     """Map each descendant of a process to its command line, from /proc."""
-    parents, titles = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int(
-                (folder / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[1]
-            )
-            titles[int(folder.name)] = (
-                (folder / "cmdline")
-                .read_text(encoding="utf-8", errors="replace")
-                .replace("\0", " ")
-            )
-        except (OSError, IndexError, ValueError):
-            continue
+    children = _children()
     found: dict[int, str] = {}
     queue = [pid]
     while queue:
-        parent = queue.pop()
-        for child in [one for one, above in parents.items() if above == parent]:
-            found[child] = titles.get(child, "")
+        for child in children.get(queue.pop(), ()):
+            found[child] = _title(child)
             queue.append(child)
     return found
+
+
+def _children() -> dict[int, list[int]]:
+    """Map each process to its children."""
+    found: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            status = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+            parent = int(status.rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError):
+            continue
+        found.setdefault(parent, []).append(int(folder.name))
+    return found
+
+
+def _title(pid: int) -> str:
+    """Read a process's command line; "" if it has ended."""
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return raw.replace("\0", " ")
 
 
 def cpu_seconds(pid: int) -> float:

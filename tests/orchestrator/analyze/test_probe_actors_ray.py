@@ -62,7 +62,7 @@ def kill_one_worker(killed: list[int]) -> None:
         at_it = [pid for pid, title in descendants(os.getpid()).items() if ".probe" in title]
         killed += at_it[:1]
         kill(set(at_it[:1]))
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def test_a_killed_worker_costs_nothing(
