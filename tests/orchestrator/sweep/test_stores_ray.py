@@ -51,13 +51,14 @@ def test_postgresql_and_s3_equal_sqlite_and_a_local_disk(
 ) -> None:
     data, out = f"s3://{BUCKET}/data", f"s3://{BUCKET}/runs"
     upload(sweep_lab.home / "data", place(data))
-    process = sweep_lab.start_at(out, data, server.client["MLFLOW_TRACKING_URI"], "--keep", "every")
+    tracking = server.client["MLFLOW_TRACKING_URI"]
+    process = sweep_lab.start_at(out, data, tracking, "--local", "--keep", "every")
     mirrored = place(out)
     wait_for(lambda: any(mirrored.glob("checkpoints/*/last.json")), "a checkpoint")
-    process.kill()  # and the same command on another machine
+    process.kill()  # and the same sweep on another machine, with workers of their own
     process.wait()
     monkeypatch.setenv("CORTEX_SWEEP_CACHE", str(tmp_path / "elsewhere"))
-    process = sweep_lab.start_at(out, data, server.client["MLFLOW_TRACKING_URI"])
+    process = sweep_lab.start_at(out, data, tracking)
     assert process.wait(400) == 0, sweep_lab.log_of(out)
     assert f"scores: {out}/scores" in sweep_lab.log_of(out)
 
@@ -68,7 +69,7 @@ def test_postgresql_and_s3_equal_sqlite_and_a_local_disk(
     assert scores_of(place(out)).equals(scores_of(undisturbed))
     assert len(read_score_table(RunDirectory(place(out))).trials) == 4
 
-    client = MlflowClient(server.client["MLFLOW_TRACKING_URI"])
+    client = MlflowClient(tracking)
     experiment = client.get_experiment_by_name("nsd")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.trial_id != ''")
