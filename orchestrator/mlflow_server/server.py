@@ -121,6 +121,8 @@ def _mlflow(
     """Run MLflow's server; pass secrets by files and environment, not by arguments."""
     write_private(home / "auth.ini", AUTH.format(database=users, admin=ADMIN))
     environment = {
+        # Its seven processes run jobs of language models, at seconds of CPU time for their start.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         **os.environ,
         HOME_VARIABLE: str(home),
         "MLFLOW_BACKEND_STORE_URI": tracking,

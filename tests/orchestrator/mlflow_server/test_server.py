@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from benchmarks.mlflow_server import Server, missing, served
+from benchmarks.processes import descendants
 from benchmarks.small_shards import write_shards
 from orchestrator.mlflow_server.__main__ import main
 from orchestrator.mlflow_server.postgres import binaries, postgres
@@ -166,6 +167,14 @@ def test_no_secret_is_printed_or_readable_by_others(server: Server) -> None:
     ]
     assert sum("mlflow" in one for one in arguments) >= 2
     assert not any(known.database in one or known.admin in one for one in arguments)
+
+
+@needs_postgres
+def test_no_process_waits_for_jobs_of_language_models(server: Server) -> None:
+    assert server.process is not None
+    titles = descendants(server.process.pid).values()
+    assert any("mlflow server" in one for one in titles)
+    assert [one for one in titles if "huey" in one or "mlflow.server.jobs" in one] == []
 
 
 @needs_postgres
