@@ -209,6 +209,23 @@ def test_normalise_is_torchvision_s_on_images_of_0_to_1() -> None:
     assert normalise(images).dtype == torch.float32
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_normalise_is_four_passes_over_a_batch_in_any_layout(layout) -> None:
+    images = torch.randint(0, 256, (5, 3, 9, 7), dtype=torch.uint8).contiguous(memory_format=layout)
+    mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in (IMAGENET_MEAN, IMAGENET_STD))
+    for some in (images, images[:1], images[:0], images[..., 1:6, 2:5]):
+        found, expected = normalise(some), (some.float() / 255 - mean) / std
+        assert torch.equal(found, expected) and found.stride() == expected.stride()
+
+
+def test_normalise_passes_gradients_to_pixels() -> None:
+    pixels = torch.rand(2, 3, 4, 4, requires_grad=True)
+    normalise(pixels).sum().backward()
+    assert pixels.grad is not None
+    expected = 1 / (255 * torch.tensor(IMAGENET_STD)).view(1, 3, 1, 1)
+    torch.testing.assert_close(pixels.grad, expected.expand(2, 3, 4, 4))
+
+
 def test_normalise_uses_the_published_mean_and_deviation() -> None:
     published = AlexNet_Weights.IMAGENET1K_V1.transforms()
     assert (list(IMAGENET_MEAN), list(IMAGENET_STD)) == (published.mean, published.std)
