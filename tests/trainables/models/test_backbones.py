@@ -215,7 +215,8 @@ def test_normalise_is_four_passes_over_a_batch_in_any_layout(layout) -> None:
     mean, std = (torch.tensor(one).view(1, 3, 1, 1) for one in (IMAGENET_MEAN, IMAGENET_STD))
     for some in (images, images[:1], images[:0], images[..., 1:6, 2:5]):
         found, expected = normalise(some), (some.float() / 255 - mean) / std
-        assert torch.equal(found, expected) and found.stride() == expected.stride()
+        assert torch.equal(found, expected)
+        assert found.stride() == expected.stride()
 
 
 def test_normalise_passes_gradients_to_pixels() -> None:
