@@ -96,8 +96,8 @@ def test_rows_that_count_often_multiply_the_error() -> None:
 
 @pytest.mark.parametrize(
     ("capability", "is_used"),
-    [((7, 0), False), ((7, 5), True), ((8, 0), False), ((8, 6), True), ((8, 9), True), ((9, 0), False),
-     ((10, 0), False), ((10, 3), True), ((12, 0), True), ((12, 1), True)],
+    [((7, 0), False), ((7, 5), True), ((8, 0), False), ((8, 6), True), ((8, 9), True),
+     ((9, 0), False), ((10, 0), False), ((10, 3), True), ((12, 0), True), ((12, 1), True)],
 )  # fmt: skip
 def test_gpus_with_slow_float64_use_it(capability, is_used) -> None:
     with pretended_cuda(get_device_capability=lambda device=None: capability):
