@@ -15,15 +15,17 @@ def describe_utilisation(
 ) -> str | None:
     """Describe the use of groups between two times, in seconds since 1970.
 
-    outcomes: only trials that began between these times are counted. Returns None without trials,
-    and for less than a minute. A group starts until, for the first time, as many trials as groups
-    that have started run at once; the rest of its time without a trial is waiting.
+    outcomes: only trials that began between these times are counted, and only those that say how
+    long they took, which a failed one does not. Returns None without such trials, and for less than
+    a minute. A group starts until, for the first time, as many trials as groups that have started
+    run at once; the rest of its time without a trial is waiting.
     """
     seen = [one for one in outcomes if began <= one.started <= ended]
+    lasted = [(one.started, one.started + sum(one.seconds.values())) for one in seen]
+    spans = [(start, end) for start, end in lasted if end > start]
     whole = n_worker_groups * (ended - began)
-    if not seen or ended - began < LEAST_SECONDS:
+    if not spans or ended - began < LEAST_SECONDS:
         return None
-    spans = [(one.started, one.started + sum(one.seconds.values())) for one in seen]
     busy = min(whole, sum(end - start for start, end in spans))
     first = _first_times(spans)[:n_worker_groups]
     starting = min(whole - busy, sum(time - began for time in first))
@@ -36,7 +38,10 @@ def describe_utilisation(
 
 
 def _first_times(spans: Sequence[tuple[float, float]]) -> list[float]:
-    """List when one span was the first to be open, when two were at once, and so on."""
+    """List when one span was the first to be open, when two were at once, and so on.
+
+    spans: start and end of each, which ends after it starts.
+    """
     opened = sorted(start for start, _ in spans)
     closed = sorted(end for _, end in spans)
     times: list[float] = []

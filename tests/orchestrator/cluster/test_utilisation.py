@@ -38,6 +38,16 @@ def test_times_of_this_run_alone_are_shared_out(
     )
 
 
+def test_failed_trials_which_have_no_seconds_are_left_out() -> None:
+    failed = [
+        Outcome(TRIAL, "failed", "host", "cpu", started, {}) for started in (110.0, 130.0, 195.0)
+    ]
+    trials = [outcome(*one) for one in SIDE_BY_SIDE]
+    assert describe_utilisation(failed, 2, 100.0, 200.0) is None
+    described = describe_utilisation([*trials, *failed], 2, 100.0, 200.0)
+    assert described == describe_utilisation(trials, 2, 100.0, 200.0)
+
+
 def test_nothing_is_said_without_a_trial_or_of_a_start() -> None:
     assert describe_utilisation([], 2, 100.0, 200.0) is None
     assert describe_utilisation([outcome(*EARLIER)], 2, 100.0, 200.0) is None
