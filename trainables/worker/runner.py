@@ -25,7 +25,7 @@ from trainables.training.finetune import finetune
 from trainables.training.microbatches import SMALLEST, Microbatcher, can_be_split
 from trainables.training.synchronised import ForwardConfig
 from trainables.worker.context import PreparedTrial, RunContext, numerics_of
-from trainables.worker.prefetch import Prefetch, Prefetcher
+from trainables.worker.prefetch import SHARE_OF_MEMORY, Prefetch, Prefetcher
 from trainables.worker.progress import Clock, Listener, Logged, Silent
 from trainables.worker.reading import TrialReader
 from trainables.worker.score_subject import SubjectScorer
@@ -168,7 +168,8 @@ class TrialRunner:
 
     def _prefetch(self, present: WorkItem, listener: Listener) -> None:
         """Read the files of the next trial in a thread, now that this one has read its own."""
-        held, memory = self._subjects.held, self._subjects.free_host_bytes()
+        held = self._subjects.held
+        memory = int(SHARE_OF_MEMORY * self._subjects.free_host_bytes())
         prefetch = Prefetch(self._context, present, held, memory)
         self._prefetcher.start(prefetch, lambda: listener.upcoming(held))
 

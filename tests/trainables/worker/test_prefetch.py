@@ -16,6 +16,7 @@ from trainables.spec.evaluation import Evaluation, WorkItem
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.worker import prefetch as prefetch_module
 from trainables.worker.prefetch import Prefetch, Prefetcher
+from trainables.worker.subject_cache import SubjectCache
 
 __all__ = ["place", "without_ray"]
 pytestmark = pytest.mark.usefixtures("small_files", "without_ray")
@@ -227,6 +228,16 @@ def test_a_runner_prefetches_and_the_next_trial_hashes_nothing(place, monkeypatc
     monkeypatch.setattr(verification, "hashlib", None)
     runner.run(following, Foreseeing(following))
     assert runner.held == {*present.shards, *following.shards}
+
+
+def test_a_runner_prefetches_within_a_quarter_of_the_free_memory(place, read, monkeypatch) -> None:
+    present, following = place.untuned(0), place.untuned(5)
+    sizes = [(place.home / "data" / name).stat().st_size for name in ROWS]
+    monkeypatch.setattr(SubjectCache, "free_host_bytes", lambda self: 4 * sum(sizes) - 1)
+    runner = place.runner()
+    runner.run(present, Foreseeing(following))
+    runner._prefetcher._thread.join(10)
+    assert [name for name in read if name != VERTICES] == ROWS[:2]
 
 
 @pytest.mark.parametrize("is_known", [True, False])
