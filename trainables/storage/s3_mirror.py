@@ -31,6 +31,9 @@ from trainables.storage.user_cache import cache
 SCHEME: Final = "s3://"
 MIRRORS: Final = ("cortex-sweep-s3", "mirror-of")
 """Directories that hold all mirrors. Both names together mark a path as one in a mirror."""
+CheckDownload = Callable[[Path, int], None]
+"""Called with a path and the bytes of the object that is to be downloaded there, before it is; what
+it raises ends the download."""
 LARGE: Final = (".safetensors",)
 """Suffixes of files that are copied only when their directory or name is requested."""
 APPENDED: Final = (".jsonl",)
@@ -153,6 +156,7 @@ def pull(
     *,
     skip: Callable[[Path], bool] = lambda path: False,
     prune: Iterable[Path] = (),
+    check: CheckDownload | None = None,
 ) -> None:
     """Download the objects below a directory that are missing or different in the mirror.
 
@@ -171,13 +175,13 @@ def pull(
         }
         for local, about in there.items():
             if not skip(local):
-                _update(about, local)
+                _update(about, local, check)
     for local in here:
         if local not in there and not (is_temporary(local) and is_owned(local)):
             local.unlink(missing_ok=True)
 
 
-def pull_file(path: Path) -> None:
+def pull_file(path: Path, check: CheckDownload | None = None) -> None:
     """Download the object of a file if it is missing or different in the mirror.
 
     Raises OSError if S3 can't be read.
@@ -187,10 +191,10 @@ def pull_file(path: Path) -> None:
         with bucket_errors(address(path)):
             check_bucket(found[0])
             if (about := object_at(*found)) is not None:
-                _update(about, path)
+                _update(about, path, check)
 
 
-def _update(about: S3Object, local: Path) -> None:
+def _update(about: S3Object, local: Path, check: CheckDownload | None) -> None:
     """Download an object, whichever version is there, unless its copy is current.
 
     A copy whose object has been removed meanwhile is removed. A log that begins with its object's
@@ -198,6 +202,8 @@ def _update(about: S3Object, local: Path) -> None:
     """
     if about.is_copied_to(local):
         return
+    if check is not None:
+        check(local, about.size)
     local.parent.mkdir(parents=True, exist_ok=True)
     beside = local.with_name(temporary_name(local.name))
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from trainables.storage import s3_mirror
+from trainables.storage.s3_mirror import CheckDownload
 from trainables.storage.temporary_files import remove_abandoned
 
 
@@ -59,16 +60,24 @@ class StoredDirectory:
         """
         s3_mirror.pull(self.path, skip=s3_mirror.is_large, prune=prune)
 
-    def fetch_all(self, *, skip: Callable[[Path], bool] = lambda path: False) -> None:
+    def fetch_all(
+        self,
+        *,
+        skip: Callable[[Path], bool] = lambda path: False,
+        check: CheckDownload | None = None,
+    ) -> None:
         """Download all files that differ from S3's, large ones too; raise OSError as ``fetch``.
 
-        skip: files to leave there.
+        skip: files to leave there. check: called before each download; what it raises is raised.
         """
-        s3_mirror.pull(self.path, skip=skip)
+        s3_mirror.pull(self.path, skip=skip, check=check)
 
-    def fetched(self, path: Path) -> Path:
-        """Return a file below this directory, after downloading it if it differs from S3's."""
-        s3_mirror.pull_file(path)
+    def fetched(self, path: Path, *, check: CheckDownload | None = None) -> Path:
+        """Return a file below this directory, after downloading it if it differs from S3's.
+
+        check: as for ``fetch_all``.
+        """
+        s3_mirror.pull_file(path, check)
         return path
 
     def has(self, path: Path) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from trainables.data.data_directory import fetched_row_file, is_of_other_size, listed_files
+from trainables.data.data_directory import is_of_other_size, listed_files
 from trainables.data.shards import Manifest
 from trainables.data.verification import verify
 from trainables.models.backbones import file_of
@@ -21,6 +21,7 @@ from trainables.models.weights_name import files_of
 from trainables.spec import Backbone, Roi, Untuned
 from trainables.spec.backbone import SHA256
 from trainables.spec.evaluation import Evaluation, WorkItem
+from trainables.storage.local_files import existing_part
 from trainables.storage.stored_directory import StoredDirectory
 from trainables.storage.unchanged import hash_unchanged
 from trainables.training.checkpoint_notes import LAST, Note
@@ -29,9 +30,14 @@ from trainables.worker.context import RunContext
 _logger = logging.getLogger(__name__)
 
 FREE_DISK: Final = 0.1
-"""Share of a disk that downloads leave free, since running trials write to it."""
+"""Share of a disk that prefetched downloads leave free, since running trials write to it."""
 SHARE_OF_MEMORY: Final = 0.25
 """Share of the memory that is free to this worker for files in the page cache."""
+
+
+class _GivenUp(Exception):  # noqa: N818  (an outcome, not an error)
+    """A download is left to the trial that needs it."""
+
 
 Upcoming = Callable[[], WorkItem | None]
 """Returns the trial or evaluation that probably comes next; None where none is known."""
@@ -78,8 +84,7 @@ class Prefetch:
             yield from self._read_subject(roi, item)
 
     def _read_checkpoint(self, directory: StoredDirectory) -> Iterator[None]:
-        if self._may_download(directory):
-            directory.fetch_all(skip=lambda path: self.stopped.is_set())
+        directory.fetch_all(check=self._check_download)
         yield
         file = directory.path / Note.read(directory.path / LAST).model
         if self._fits(file):
@@ -105,18 +110,16 @@ class Prefetch:
             path = shard / name
             if is_of_other_size(path, kind):
                 continue
-            if self._may_download(StoredDirectory(shard)):
-                fetched_row_file(path)
+            StoredDirectory(shard).fetched(path, check=self._check_download)
             if not (is_scored_alone and name.startswith("trials-")) and self._fits(path):
                 verify(path, sha256)
             yield
 
-    def _may_download(self, directory: StoredDirectory) -> bool:
-        """Return whether a directory is in S3, and the disk of its mirror has room."""
-        if not directory.is_in_s3:
-            return False
-        usage = shutil.disk_usage(directory.path)
-        return usage.free > FREE_DISK * usage.total
+    def _check_download(self, path: Path, n_bytes: int) -> None:
+        """Raise _GivenUp if this is stopped, or a download would leave the disk too little room."""
+        usage = shutil.disk_usage(existing_part(path))
+        if self.stopped.is_set() or usage.free - n_bytes < FREE_DISK * usage.total:
+            raise _GivenUp(path)
 
     def _fits(self, path: Path) -> bool:
         """Count a file's bytes if the memory holds them too; return whether it does."""

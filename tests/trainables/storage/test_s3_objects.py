@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, IncompleteReadError
 from tests.builders.s3_server import BUCKET, s3
 from trainables.storage import s3_objects
 from trainables.storage.atomic import write_text
-from trainables.storage.s3_mirror import create, place, pull_file
+from trainables.storage.s3_mirror import create, place, pull, pull_file
 from trainables.storage.s3_objects import S3Object
 
 KEY = "runs/trials/t.json"
@@ -235,3 +235,22 @@ def test_only_objects_below_a_directory_are_listed(
     assert s3_objects.object_at(BUCKET, "d") is None
     client.delete_object(Bucket=BUCKET, Key="d-2026/../../x")
     assert {"d/a", "d.json"} < {one.key for one in s3_objects.objects_below(BUCKET, "")}
+
+
+def test_a_download_is_checked_with_its_bytes_before_it_starts(client: Any, copy: Path) -> None:
+    checked: list[tuple[Path, int]] = []
+
+    def check(path: Path, n_bytes: int) -> None:
+        checked.append((path, n_bytes))
+        if len(checked) < 3:
+            raise InterruptedError
+
+    put(client, FINISHED)
+    with pytest.raises(InterruptedError):
+        pull(copy.parent, check=check)
+    with pytest.raises(InterruptedError):
+        pull_file(copy, check)
+    assert not copy.parent.exists()
+    for _ in range(2):  # the second time it is current
+        pull_file(copy, check)
+    assert checked == [(copy, len(FINISHED))] * 3

@@ -13,7 +13,8 @@ from tests.builders.tiny_checkpoints import Training
 from tests.builders.tiny_runs import CONTRASTIVE, Place, place, scores, without_ray
 from trainables.data import rows, verification
 from trainables.spec.evaluation import Evaluation, WorkItem
-from trainables.storage.stored_directory import StoredDirectory
+from trainables.storage import s3_mirror
+from trainables.storage.s3_mirror import CheckDownload
 from trainables.worker import prefetch as prefetch_module
 from trainables.worker.prefetch import Prefetch, Prefetcher
 from trainables.worker.subject_cache import SubjectCache
@@ -104,46 +105,51 @@ def test_the_checkpoint_of_an_evaluation_is_read_and_not_the_weights_it_started_
 
 @dataclass
 class Downloads:
-    """A stored directory that counts as one in S3, and notes the files that are fetched."""
+    """Objects in S3 of some bytes that no copy here has, on a disk of 100 bytes."""
 
-    fetched: list[str]
+    started: list[str]
 
     @classmethod
-    def noted(cls, monkeypatch: pytest.MonkeyPatch, free: float) -> "Downloads":
+    def noted(cls, monkeypatch: pytest.MonkeyPatch, n_bytes: int, free: int) -> "Downloads":
         self = cls([])
-        usage = SimpleNamespace(free=free, total=1.0)
-        monkeypatch.setattr(prefetch_module.shutil, "disk_usage", lambda path: usage)
-        monkeypatch.setattr(StoredDirectory, "is_in_s3", True)
-        monkeypatch.setattr(
-            prefetch_module, "fetched_row_file", lambda path: self.fetched.append(path.name)
-        )
+
+        def disk_usage(path: Path) -> SimpleNamespace:
+            assert path.is_dir()
+            return SimpleNamespace(free=free, total=100)
+
+        def download(path: Path, check: CheckDownload) -> None:
+            check(path.with_name("no-mirror-yet") / path.name, n_bytes)
+            self.started.append(path.name)
+
+        monkeypatch.setattr(prefetch_module.shutil, "disk_usage", disk_usage)
+        monkeypatch.setattr(s3_mirror, "pull_file", download)
         return self
 
 
-@pytest.mark.parametrize(("free", "n_files"), [(0.5, 4), (0.05, 0)])
-def test_files_in_s3_are_downloaded_while_the_disk_has_room(
-    place, read, monkeypatch, free, n_files
+@pytest.mark.parametrize(("n_bytes", "free", "n_files"), [(40, 50, 4), (41, 50, 0), (0, 9, 0)])
+def test_files_are_downloaded_where_they_leave_a_tenth_of_the_disk_free(
+    place, read, monkeypatch, n_bytes, free, n_files
 ) -> None:
     present, following = trials(place)
-    downloads = Downloads.noted(monkeypatch, free)
+    downloads = Downloads.noted(monkeypatch, n_bytes, free)
     prefetch_of(place, present).run(lambda: following)
-    assert len(downloads.fetched) == n_files
+    assert len(downloads.started) == len(read) == n_files
 
 
 def test_files_of_a_checkpoint_in_s3_are_downloaded_until_stopped(place, read, monkeypatch) -> None:
-    Downloads.noted(monkeypatch, 0.5)
-    model = place.trial(CONTRASTIVE)
-    prefetch, left = prefetch_of(place, model), []
+    model, left = place.trial(CONTRASTIVE), []
+    prefetch = prefetch_of(place, model)
 
-    def fetch_all(directory: StoredDirectory, *, skip: Callable[[Path], bool]) -> None:
-        assert directory.path.name == model.training_id
-        left.append(skip(directory.path / "epoch-0001.safetensors"))
+    def pull(directory: Path, *, check: CheckDownload, **options) -> None:
+        check(directory / "epoch-0001.safetensors", 1)
+        left.append(directory.name)
         prefetch.stopped.set()
-        left.append(skip(directory.path / "epoch-0002.safetensors"))
+        check(directory / "epoch-0002.safetensors", 1)
+        left.append("not stopped")
 
-    monkeypatch.setattr(StoredDirectory, "fetch_all", fetch_all)
+    monkeypatch.setattr(s3_mirror, "pull", pull)
     prefetch.run(lambda: Evaluation(model, (place.rois[5],)))
-    assert (left, read) == ([False, True], [])
+    assert (left, read) == ([model.training_id], [])
 
 
 class Gate:
