@@ -32,12 +32,16 @@ SCHEME: Final = "s3://"
 MIRRORS: Final = ("cortex-sweep-s3", "mirror-of")
 """Directories that hold all mirrors. Both names together mark a path as one in a mirror."""
 CheckDownload = Callable[[Path, int], None]
-"""Called with a path and the bytes of the object that is to be downloaded there, before it is; what
-it raises ends the download."""
+"""Called with a path and the bytes of the object that is to be downloaded there, before it is, and
+with 0 bytes while a large one is; what it raises ends the download."""
 LARGE: Final = (".safetensors",)
 """Suffixes of files that are copied only when their directory or name is requested."""
 APPENDED: Final = (".jsonl",)
 """Suffixes of files that grow here by lines, of which the last may not be in S3 yet."""
+
+
+def allow(path: Path, n_bytes: int) -> None:
+    """Allow a download, whatever its size."""
 
 
 def is_large(path: Path) -> bool:
@@ -156,7 +160,7 @@ def pull(
     *,
     skip: Callable[[Path], bool] = lambda path: False,
     prune: Iterable[Path] = (),
-    check: CheckDownload | None = None,
+    check: CheckDownload = allow,
 ) -> None:
     """Download the objects below a directory that are missing or different in the mirror.
 
@@ -181,7 +185,7 @@ def pull(
             local.unlink(missing_ok=True)
 
 
-def pull_file(path: Path, check: CheckDownload | None = None) -> None:
+def pull_file(path: Path, check: CheckDownload = allow) -> None:
     """Download the object of a file if it is missing or different in the mirror.
 
     Raises OSError if S3 can't be read.
@@ -194,7 +198,7 @@ def pull_file(path: Path, check: CheckDownload | None = None) -> None:
                 _update(about, path, check)
 
 
-def _update(about: S3Object, local: Path, check: CheckDownload | None) -> None:
+def _update(about: S3Object, local: Path, check: CheckDownload) -> None:
     """Download an object, whichever version is there, unless its copy is current.
 
     A copy whose object has been removed meanwhile is removed. A log that begins with its object's
@@ -202,13 +206,12 @@ def _update(about: S3Object, local: Path, check: CheckDownload | None) -> None:
     """
     if about.is_copied_to(local):
         return
-    if check is not None:
-        check(local, about.size)
+    check(local, about.size)
     local.parent.mkdir(parents=True, exist_ok=True)
     beside = local.with_name(temporary_name(local.name))
     try:
         with full_disk_described(local.parent):
-            about.download(beside).mark(beside)
+            about.download(beside, lambda _: check(local, 0)).mark(beside)
         if not _is_ahead(local, beside):
             beside.replace(local)
     except FileNotFoundError:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +31,10 @@ _ATTEMPTS: Final = 5
 one that another request is creating."""
 _CONFLICT_SECONDS: Final = 0.2
 """Wait before a creation that met another one is tried again."""
+
+OnBytes = Callable[[int], None]
+"""Called with the bytes that came of an object in parts, in threads of the client; what it
+raises ends the download: no further part is requested."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class S3Object:
         fraction = int.from_bytes(digest[:8], "big") % _NANOSECONDS
         return int(self.modified.timestamp()) * _NANOSECONDS + fraction
 
-    def download(self, path: Path) -> Self:
+    def download(self, path: Path, on_bytes: OnBytes | None = None) -> Self:
         """Write this version, or the one that has replaced it, to a file; return the version.
 
         Raises FileNotFoundError if the object has been removed.
@@ -84,7 +88,7 @@ class S3Object:
         version = self
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                if version._copy_to(path):
+                if version._copy_to(path, on_bytes):
                     return version
                 version = version._now()
             except ClientError as error:
@@ -100,10 +104,10 @@ class S3Object:
         head = client().head_object(Bucket=self.bucket, Key=self.key)
         return self._described(self.bucket, self.key, head)
 
-    def _copy_to(self, path: Path) -> bool:
+    def _copy_to(self, path: Path, on_bytes: OnBytes | None) -> bool:
         """Write exactly this version to a file; return False if it has been replaced."""
         if self.size > _IN_PARTS:
-            client().download_file(self.bucket, self.key, str(path))
+            client().download_file(self.bucket, self.key, str(path), Callback=on_bytes)
             return self._now().etag == self.etag
         from botocore.exceptions import ClientError
 

@@ -64,15 +64,16 @@ class StoredDirectory:
         self,
         *,
         skip: Callable[[Path], bool] = lambda path: False,
-        check: CheckDownload | None = None,
+        check: CheckDownload = s3_mirror.allow,
     ) -> None:
         """Download all files that differ from S3's, large ones too; raise OSError as ``fetch``.
 
-        skip: files to leave there. check: called before each download; what it raises is raised.
+        skip: files to leave there. check: called before and during downloads; what it raises is
+        raised.
         """
         s3_mirror.pull(self.path, skip=skip, check=check)
 
-    def fetched(self, path: Path, *, check: CheckDownload | None = None) -> Path:
+    def fetched(self, path: Path, *, check: CheckDownload = s3_mirror.allow) -> Path:
         """Return a file below this directory, after downloading it if it differs from S3's.
 
         check: as for ``fetch_all``.

@@ -39,6 +39,8 @@ class _GivenUp(Exception):  # noqa: N818  (an outcome, not an error)
     """A download is left to the trial that needs it."""
 
 
+Source = str | Backbone | tuple[str, int | None]
+"""What trials read: a checkpoint by its id, a backbone's weights, or a subject at an image size."""
 Upcoming = Callable[[], WorkItem | None]
 """Returns the trial or evaluation that probably comes next; None where none is known."""
 
@@ -59,6 +61,11 @@ class Prefetch:
     item: WorkItem | None = None
     """The trial that probably follows, as soon as it is known."""
     stopped: threading.Event = field(default_factory=threading.Event)
+    """Set: nothing is read after the present file."""
+    abandoned: threading.Event = field(default_factory=threading.Event)
+    """Set: the present file is not downloaded to its end either."""
+    _source: Source | None = None
+    """What is being read."""
 
     def run(self, upcoming: Upcoming) -> None:
         """Ask for the trial, and read its files until stopped; raise nothing."""
@@ -75,12 +82,14 @@ class Prefetch:
 
     def _read(self, item: WorkItem) -> Iterator[None]:
         """Read a trial's files, and yield after each."""
+        self._source = _model_of(item)
         if isinstance(item, Evaluation):
             yield from self._read_checkpoint(self.context.checkpoint(item))
         elif isinstance(self.present, Evaluation) or item.backbone != self.present.backbone:
             yield from self._read_weights(item.backbone)
         by_shard = {roi.shard: roi for roi in item.rois if roi.shard not in self.held}
         for roi in by_shard.values():
+            self._source = roi.shard, item.backbone.image_size
             yield from self._read_subject(roi, item)
 
     def _read_checkpoint(self, directory: StoredDirectory) -> Iterator[None]:
@@ -116,9 +125,13 @@ class Prefetch:
             yield
 
     def _check_download(self, path: Path, n_bytes: int) -> None:
-        """Raise _GivenUp if this is stopped, or a download would leave the disk too little room."""
+        """Raise _GivenUp if a download is not to be made, or would leave the disk too little room.
+
+        n_bytes: of the file; 0 while it is downloaded.
+        """
         usage = shutil.disk_usage(existing_part(path))
-        if self.stopped.is_set() or usage.free - n_bytes < FREE_DISK * usage.total:
+        ended = self.stopped if n_bytes else self.abandoned
+        if ended.is_set() or usage.free - n_bytes < FREE_DISK * usage.total:
             raise _GivenUp(path)
 
     def _fits(self, path: Path) -> bool:
@@ -129,11 +142,23 @@ class Prefetch:
         self.memory -= n_bytes
         return True
 
+    def is_reading_for(self, trial: WorkItem) -> bool:
+        """Return whether the present file is one of a trial's, which waits for it then."""
+        if self.item is None:
+            return False
+        size = trial.backbone.image_size
+        sources = {_model_of(trial), *((shard, size) for shard in trial.shards)}
+        return self.item.id == trial.id or self._source in sources
+
+
+def _model_of(item: WorkItem) -> Source:
+    return item.training_id if isinstance(item, Evaluation) else item.backbone
+
 
 class Prefetcher:
     """Prefetches one trial at a time, in a thread that the process does not wait for at its end.
 
-    A wrong guess stops after the file that it is at, and no trial waits for it.
+    No trial waits for files of others: a wrong guess stops within a download, or after the file.
     """
 
     def __init__(self) -> None:
@@ -153,10 +178,19 @@ class Prefetcher:
         self._thread.start()
 
     def stop(self, trial: WorkItem) -> None:
-        """Stop prefetching at a trial's start; wait for the file, if one is read for this trial."""
+        """Stop prefetching at a trial's start; wait for the file, if it is one of this trial's."""
         last, self._last = self._last, None
         if last is None or self._thread is None:
             return
         last.stopped.set()
-        if last.item is not None and last.item.id == trial.id:
+        if last.is_reading_for(trial):
             self._thread.join()
+        else:
+            last.abandoned.set()
+
+    def abandon(self) -> None:
+        """Stop prefetching within a download, whose threads the process would wait for."""
+        last, self._last = self._last, None
+        if last is not None:
+            last.stopped.set()
+            last.abandoned.set()

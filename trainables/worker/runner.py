@@ -89,9 +89,11 @@ class TrialRunner:
         try:
             with torch_set_for(numerics_of(trial)):
                 outcome = self._run(trial, Logged(listener, log))
-        except Exception as error:
-            log.note("failed", error=f"{type(error).__name__}: {error}")
-            _logger.warning("%s: failed, %s: %s", trial.id, type(error).__name__, error)
+        except BaseException as error:
+            self._prefetcher.abandon()  # the process may end now
+            if isinstance(error, Exception):
+                log.note("failed", error=f"{type(error).__name__}: {error}")
+                _logger.warning("%s: failed, %s: %s", trial.id, type(error).__name__, error)
             raise
         log.note(outcome.status, seconds=outcome.seconds)
         seconds = sum(outcome.seconds.values())

@@ -15,7 +15,7 @@ from tests.builders.s3_server import BUCKET, s3
 from trainables.storage import s3_objects
 from trainables.storage.atomic import write_text
 from trainables.storage.s3_mirror import create, place, pull, pull_file
-from trainables.storage.s3_objects import S3Object
+from trainables.storage.s3_objects import OnBytes, S3Object
 
 KEY = "runs/trials/t.json"
 FAILED, FINISHED = b'{"status": "failed  "}', b'{"status": "finished"}'
@@ -130,12 +130,12 @@ def test_a_download_that_breaks_off_is_tried_again_and_then_reported(
     assert version is not None
     read, breaks = S3Object._copy_to, [4]
 
-    def breaking(self: S3Object, path: Path) -> bool:
+    def breaking(self: S3Object, path: Path, on_bytes: OnBytes | None) -> bool:
         path.write_bytes(b"half")
         breaks[0] -= 1
         if breaks[0] >= 0:
             raise IncompleteReadError(actual_bytes=4, expected_bytes=22)
-        return read(self, path)
+        return read(self, path, on_bytes)
 
     monkeypatch.setattr(S3Object, "_copy_to", breaking)
     pull_file(copy)
@@ -153,7 +153,7 @@ def test_an_object_that_is_replaced_all_the_time_is_given_up(
     version = s3_objects.object_at(BUCKET, KEY)
     assert version is not None
     attempts: list[Path] = []
-    monkeypatch.setattr(S3Object, "_copy_to", lambda self, path: attempts.append(path))
+    monkeypatch.setattr(S3Object, "_copy_to", lambda self, path, _: attempts.append(path))
     with pytest.raises(OSError, match=f"^s3://{BUCKET}/{KEY}: is being replaced all the time$"):
         version.download(copy)
     assert attempts == [copy] * 5
@@ -254,3 +254,19 @@ def test_a_download_is_checked_with_its_bytes_before_it_starts(client: Any, copy
     for _ in range(2):  # the second time it is current
         pull_file(copy, check)
     assert checked == [(copy, len(FINISHED))] * 3
+
+
+def test_a_download_in_parts_is_checked_while_it_runs(
+    client: Any, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_objects, "_IN_PARTS", 0)
+
+    def check(path: Path, n_bytes: int) -> None:
+        assert path == copy
+        if n_bytes == 0:
+            raise InterruptedError
+
+    put(client, FINISHED)
+    with pytest.raises(InterruptedError):
+        pull_file(copy, check)
+    assert list(copy.parent.iterdir()) == []
