@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from weakref import WeakSet
 
 import ray
 from ray._private import ray_constants
@@ -18,7 +19,8 @@ from ray._private.node import Node
 
 NOT_NEEDED_BY_WORKERS: Final = ("start_api_server", "start_monitor")
 """Methods of Ray's node that start the dashboard, and the monitor that its overview shows."""
-_lock: Final = threading.Lock()
+_known: Final[WeakSet[Any]] = WeakSet()
+"""Nodes whose dashboard was started, or looked for."""
 
 
 @contextmanager
@@ -37,36 +39,40 @@ def without_dashboard() -> Iterator[None]:
 def start_dashboard(say: Callable[[str], None]) -> None:
     """Start the dashboard that the local Ray of this process was asked for, and don't wait for it.
 
-    say: receives its address (that of a joined cluster at once) when it answers, "" if there is
-    none, or why it does not start, which is no reason to end a sweep.
+    say: receives a line once it answers (for a joined cluster at once): its address, that there is
+    none, or why it does not start, which is no reason to end a sweep. Nothing is started, or said,
+    a second time for the same Ray.
     """
     node = _node()
+    if node in _known:
+        return
+    _known.add(node)
     if node.webui_url is not None or not (node.head and node._ray_params.include_dashboard):
         say(_describe(node))
         return
-    threading.Thread(target=_start, args=(node, say), name="dashboard", daemon=True).start()
+    threading.Thread(target=_run, args=(node, say), name="dashboard", daemon=True).start()
 
 
-def _start(node: Any, say: Callable[[str], None]) -> None:
+def _run(node: Any, say: Callable[[str], None]) -> None:
     """Start the dashboard in this thread, which lasts as long as the process from then on.
 
     Linux ends Ray's processes with the thread that has started them.
     """
-    with _lock:
-        is_mine = node.webui_url is None
-        if is_mine:
-            try:
-                node.start_monitor()
-                node.start_api_server(include_dashboard=True, raise_on_failure=True)
-            except Exception as error:  # Ray raises bare ones, with lines of its log
-                if node is _node():  # else the command has ended before
-                    why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                    say(f"no Ray dashboard: {why}; its logs are in {node.get_logs_dir_path()}")
-            else:
-                say(_describe(node))
-    if is_mine:
-        threading.Event().wait()
-    say(_describe(node))
+    _start(node, say)
+    threading.Event().wait()
+
+
+def _start(node: Any, say: Callable[[str], None]) -> None:
+    """Start the dashboard, and say where it is, or why it does not start; raise nothing."""
+    try:
+        node.start_monitor()
+        node.start_api_server(include_dashboard=True, raise_on_failure=True)
+        message = _describe(node)
+    except Exception as error:  # Ray raises bare ones, with lines of its log
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        message = f"no Ray dashboard: {why}; its logs are in {node.get_logs_dir_path()}"
+    if node is _node():  # else the command has ended before
+        say(message)
 
 
 def _describe(node: Any) -> str:

@@ -3,7 +3,7 @@
 import threading
 import time
 from types import SimpleNamespace
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 from ray._private.node import Node
@@ -17,8 +17,15 @@ WAIT = 30
 class LocalNode:
     """What of Ray's node is used; it has a dashboard once that was started."""
 
-    def __init__(self, *, asked: bool = True, error: Exception | None = None) -> None:
-        self.head, self.webui_url = True, None
+    def __init__(
+        self,
+        *,
+        asked: bool = True,
+        head: bool = True,
+        url: str | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        self.head, self.webui_url = head, url
         self._ray_params = SimpleNamespace(include_dashboard=asked)
         self._error = error
         self.started: list[tuple[str, threading.Thread]] = []
@@ -29,9 +36,9 @@ class LocalNode:
     def start_api_server(self, *, include_dashboard: bool, raise_on_failure: bool) -> None:
         assert include_dashboard
         assert raise_on_failure
+        self.started.append(("dashboard", threading.current_thread()))
         if self._error is not None:
             raise self._error
-        self.started.append(("dashboard", threading.current_thread()))
         self.webui_url = "127.0.0.1:8265"
 
     def get_logs_dir_path(self) -> str:
@@ -39,16 +46,20 @@ class LocalNode:
 
 
 def said_by(monkeypatch, node: object, n_calls: int = 1) -> list[str]:
-    """Start the dashboard of a node some times; return what was said when all have ended."""
+    """Start the dashboard of a node some times; return what was said once something was."""
     monkeypatch.setattr(dashboard, "_node", lambda: node)
     said: list[str] = []
     for _ in range(n_calls):
         start_dashboard(said.append)
+        wait_until(lambda: said)
+    return said
+
+
+def wait_until(condition) -> None:
     deadline = time.monotonic() + WAIT
-    while len(said) < n_calls:
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    return said
 
 
 def test_a_local_ray_is_started_without_its_dashboard() -> None:
@@ -73,9 +84,12 @@ def test_the_thread_that_has_started_the_dashboard_lasts(monkeypatch) -> None:
     assert thread.daemon
 
 
-def test_a_dashboard_that_is_asked_for_twice_is_started_once(monkeypatch) -> None:
-    node = LocalNode()
-    assert len(set(said_by(monkeypatch, node, 3))) == 1
+@pytest.mark.parametrize("error", [None, OSError("no free port")])
+def test_a_dashboard_that_is_asked_for_again_is_started_and_spoken_of_once(
+    monkeypatch, error
+) -> None:
+    node = LocalNode(error=error)
+    assert len(said_by(monkeypatch, node, 3)) == 1
     assert [name for name, _ in node.started] == ["monitor", "dashboard"]
 
 
@@ -83,14 +97,14 @@ def test_a_dashboard_that_is_asked_for_twice_is_started_once(monkeypatch) -> Non
     ("node", "line"),
     [
         (LocalNode(asked=False), "Ray dashboard: none"),
-        (SimpleNamespace(head=False, webui_url=None), "Ray dashboard: none"),
-        (SimpleNamespace(head=False, webui_url="10.0.0.1:8265"), "Ray dashboard: http://10.0.0.1"),
+        (LocalNode(head=False), "Ray dashboard: none"),
+        (LocalNode(head=False, url="10.0.0.1:8265"), "Ray dashboard: http://10.0.0.1"),
     ],
 )
 def test_nothing_is_started_that_nobody_asked_for(monkeypatch, node, line) -> None:
     [said] = said_by(monkeypatch, node)
     assert said.startswith(line)
-    assert getattr(node, "started", []) == []
+    assert node.started == []
 
 
 def test_a_dashboard_that_does_not_start_is_one_line_and_ends_nothing(monkeypatch) -> None:
@@ -101,7 +115,7 @@ def test_a_dashboard_that_does_not_start_is_one_line_and_ends_nothing(monkeypatc
 
 def test_the_monitor_which_does_not_end_when_asked_is_ended_first(monkeypatch) -> None:
     calls = MagicMock()
-    calls.node.all_processes = {"monitor": []}
+    calls.node = Mock(all_processes={"monitor": []})
     calls.ray.is_initialized.return_value = True
     monkeypatch.setattr(dashboard, "_node", lambda: calls.node)
     monkeypatch.setattr(dashboard, "ray", calls.ray)
