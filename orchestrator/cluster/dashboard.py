@@ -21,6 +21,8 @@ NOT_NEEDED_BY_WORKERS: Final = ("start_api_server", "start_monitor")
 """Methods of Ray's node that start the dashboard, and the monitor that its overview shows."""
 _known: Final[WeakSet[Any]] = WeakSet()
 """Nodes whose dashboard was started, or looked for."""
+_ended: Final[WeakSet[Any]] = WeakSet()
+"""Nodes that this process ends or has ended, after which a start that fails is no news."""
 
 
 @contextmanager
@@ -71,7 +73,7 @@ def _start(node: Any, say: Callable[[str], None]) -> None:
     except Exception as error:  # Ray raises bare ones, with lines of its log
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         message = f"no Ray dashboard: {why}; its logs are in {node.get_logs_dir_path()}"
-    if node is _node():  # else the command has ended before
+    if node not in _ended:
         say(message)
 
 
@@ -89,6 +91,7 @@ def end_ray() -> None:
     if not ray.is_initialized():
         return
     node = _node()
+    _ended.add(node)
     if ray_constants.PROCESS_TYPE_MONITOR in node.all_processes:
         node.kill_monitor(check_alive=False)
     ray.shutdown()

@@ -113,6 +113,18 @@ def test_a_dashboard_that_does_not_start_is_one_line_and_ends_nothing(monkeypatc
     assert said == ["no Ray dashboard: no free port; its logs are in /tmp/ray/session/logs"]
 
 
+@pytest.mark.parametrize("error", [None, AttributeError("'NoneType' object has no attribute")])
+def test_what_becomes_of_a_dashboard_while_ray_ends_is_not_said(monkeypatch, error) -> None:
+    node, said = MagicMock(webui_url="127.0.0.1:8265"), []
+    node.start_api_server.side_effect = error
+    monkeypatch.setattr(dashboard, "_node", lambda: node)
+    monkeypatch.setattr(dashboard, "ray", MagicMock())
+    end_ray()
+    dashboard._start(node, said.append)  # Ray resets what this reads before it has ended
+    assert said == []
+    assert node.start_api_server.called
+
+
 def test_the_monitor_which_does_not_end_when_asked_is_ended_first(monkeypatch) -> None:
     calls = MagicMock()
     calls.node = Mock(all_processes={"monitor": []})
