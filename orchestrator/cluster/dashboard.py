@@ -6,6 +6,7 @@ Importing them takes 3 CPU-seconds. A local Ray therefore starts without them, a
 :func:`start_dashboard` starts them while the workers import their libraries.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray._private import worker as ray_worker
 from ray._private.node import Node
 
@@ -67,14 +68,30 @@ def _run(node: Any, say: Callable[[str], None]) -> None:
 def _start(node: Any, say: Callable[[str], None]) -> None:
     """Start the dashboard, and say where it is, or why it does not start; raise nothing."""
     try:
-        node.start_monitor()
-        node.start_api_server(include_dashboard=True, raise_on_failure=True)
+        with _without_log():
+            node.start_monitor()
+            node.start_api_server(include_dashboard=True, raise_on_failure=True)
         message = _describe(node)
-    except Exception as error:  # Ray raises bare ones, with lines of its log
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except Exception as error:  # Ray raises bare ones, which end with the last lines of its log
+        why = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         message = f"no Ray dashboard: {why}; its logs are in {node.get_logs_dir_path()}"
     if node not in _ended:
         say(message)
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Drop the lines that Ray logs in this thread beside the error that it raises."""
+    logger, this_thread = logging.getLogger(services.__name__), threading.get_ident()
+
+    def is_of_another(record: logging.LogRecord) -> bool:
+        return record.thread != this_thread
+
+    logger.addFilter(is_of_another)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_of_another)
 
 
 def _describe(node: Any) -> str:

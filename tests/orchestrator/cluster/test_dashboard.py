@@ -1,5 +1,6 @@
 """The dashboard of a local Ray starts beside its workers, and ends with the command."""
 
+import logging
 import threading
 import time
 from types import SimpleNamespace
@@ -38,6 +39,7 @@ class LocalNode:
         assert raise_on_failure
         self.started.append(("dashboard", threading.current_thread()))
         if self._error is not None:
+            logging.getLogger("ray._private.services").error("Failed to start the dashboard")
             raise self._error
         self.webui_url = "127.0.0.1:8265"
 
@@ -107,10 +109,27 @@ def test_nothing_is_started_that_nobody_asked_for(monkeypatch, node, line) -> No
     assert node.started == []
 
 
-def test_a_dashboard_that_does_not_start_is_one_line_and_ends_nothing(monkeypatch) -> None:
-    node = LocalNode(error=Exception("\nno free port\nof 50"))
-    said = said_by(monkeypatch, node)
-    assert said == ["no Ray dashboard: no free port; its logs are in /tmp/ray/session/logs"]
+AS_RAY_RAISES_IT = """
+The last 20 lines of /tmp/ray/session/logs/dashboard.log (it contains the error message): \n
+Traceback (most recent call last):\n
+OSError: no free port\n
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [(Exception(AS_RAY_RAISES_IT), "OSError: no free port"), (AssertionError(), "AssertionError")],
+)
+def test_a_dashboard_that_does_not_start_is_one_line_and_ends_nothing(
+    monkeypatch, caplog, error, why
+) -> None:
+    logger = logging.getLogger("ray._private.services")
+    monkeypatch.setattr(logger, "handlers", [caplog.handler])
+    monkeypatch.setattr(logger, "propagate", False)
+    said = said_by(monkeypatch, LocalNode(error=error))
+    assert said == [f"no Ray dashboard: {why}; its logs are in /tmp/ray/session/logs"]
+    logger.error("of another thread")
+    assert caplog.messages == ["of another thread"]
 
 
 @pytest.mark.parametrize("error", [None, AttributeError("'NoneType' object has no attribute")])
