@@ -88,10 +88,10 @@ def _prepare_demo(run: RunSettings, console: Console) -> None:
 
     if run.local and is_prepared(DEMO):
         return
-    from orchestrator.cluster.connection import connect, local_cpus
+    from orchestrator.execution.ray_executor import connect_to_ray
 
     # Else ingest would start a Ray of its own, without the sweep's dashboard and CPUs.
-    prepare_demo(DEMO, console, lambda: connect(local_cpus(), include_dashboard=True))
+    prepare_demo(DEMO, console, lambda: connect_to_ray(run))
 
 
 def _digest(changes: TrialChanges) -> str | None:
