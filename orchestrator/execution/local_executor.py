@@ -50,6 +50,7 @@ class LocalExecutor:
         share = min(1.0, self._settings.resources.gpus or 1.0)
         runner = TrialRunner(run_context_of(self._settings, share_of_gpu=share), self._device)
         waiting = plan.waiting
+        monitor.tracker.prepare()
         with monitor.display(waiting, self._progress, lambda: "", redraws=False) as display:
             watcher = monitor.watcher(display, waiting)
             for work_item, following in zip_longest(waiting, waiting[1:]):

@@ -119,6 +119,7 @@ class RayExecutor:
         waiting, options = plan.waiting, self.settings.options
         largest = max(self.costs.estimate(work_item).bytes for work_item in waiting)
         with warm_queue(self.settings, len(waiting), largest, monitor.say) as warm:
+            monitor.tracker.prepare()  # while the workers import their libraries
             ordered = round_robin(waiting, warm.n, lambda work_item: work_item.shards)
             timeout = options.stall_timeout
             jobs = [make_job(one, self.costs, timeout, monitor.names) for one in ordered]

@@ -75,7 +75,6 @@ class Session:
                     executor = executor_for(settings, self.costs)
                     executor.connect(narrator.say)
                     self._write_record()
-                    tracker.prepare()
                     monitor = Monitor(console, tracker, self.costs, runs, mean_r(runs), names)
                     failures.update(executor.run(self.plan, monitor))
                     failures.update(self._without_outcome(failures))

@@ -55,12 +55,12 @@ class RoundRunner:
     def _run_rounds(self) -> dict[str, str]:
         run, progress = self.settings, self.progress
         connect_to_ray(run)
-        self.tracker.prepare()
         costs = read_costs(run)
         largest = max(costs.estimate(trial).bytes for trial in progress.largest())
         n_trials = progress.search.per_round * len(progress.regions)
         say = self.narrator.say
         with warm_queue(run, n_trials, largest, say, of_search=True) as warm:
+            self.tracker.prepare()  # while the workers import their libraries
             for now in progress.rounds():
                 progress.write_round(now)
                 self.name([trial for _, trial in now.trials])
