@@ -118,7 +118,7 @@ class Lab:
         if is_cold:
             drop(file for file in context.data.path.parent.rglob("*") if file.is_file())
         if is_prefetched:
-            Prefetch(context, self.model, subjects.held, AMPLE).run(lambda: item)
+            Prefetch(context, self.model, subjects.image_sizes, AMPLE).run(lambda: item)
         if isinstance(item, Evaluation):
             return Cost.of(lambda: reader.read_finetuned(item))
         return Cost.of(lambda: reader.read(item))

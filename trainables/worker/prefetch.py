@@ -8,7 +8,7 @@ cache, so it is done once for each, and nothing but files takes memory ahead of 
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -49,14 +49,15 @@ Upcoming = Callable[[], WorkItem | None]
 class Prefetch:
     """The files of the trial that probably follows another, which are read one after another.
 
-    held: shards of the subjects in the worker's cache, which are not read. memory: bytes of files
-    to read at most. Only the host is used. What fails is left to the trial, which reports it.
+    held: image sizes of the subjects in the worker's cache, by shard; these subjects are not read
+    again at the same size. memory: bytes of files to read at most. Only the host is used. What
+    fails is left to the trial, which reports it.
     """
 
     context: RunContext
     present: WorkItem
     """The trial that runs."""
-    held: frozenset[str]
+    held: Mapping[str, int]
     memory: int
     item: WorkItem | None = None
     """The trial that probably follows, as soon as it is known."""
@@ -87,10 +88,18 @@ class Prefetch:
             yield from self._read_checkpoint(self.context.checkpoint(item))
         elif isinstance(self.present, Evaluation) or item.backbone != self.present.backbone:
             yield from self._read_weights(item.backbone)
-        by_shard = {roi.shard: roi for roi in item.rois if roi.shard not in self.held}
-        for roi in by_shard.values():
+        for roi in {roi.shard: roi for roi in item.rois}.values():
+            if self._holds(roi, item.backbone.image_size):
+                continue
             self._source = roi.shard, item.backbone.image_size
             yield from self._read_subject(roi, item)
+
+    def _holds(self, roi: Roi, image_size: int | None) -> bool:
+        """Return whether the worker's cache has a subject, with images of this size."""
+        if roi.shard not in self.held:
+            return False
+        manifest = Manifest.read(self.context.data.shard(roi.shard))
+        return self.held[roi.shard] == (image_size or manifest.image_size)
 
     def _read_checkpoint(self, directory: StoredDirectory) -> Iterator[None]:
         directory.fetch_all(check=self._check_download)

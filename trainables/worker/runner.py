@@ -170,10 +170,10 @@ class TrialRunner:
 
     def _prefetch(self, present: WorkItem, listener: Listener) -> None:
         """Read the files of the next trial in a thread, now that this one has read its own."""
-        held = self._subjects.held
+        held = self._subjects.image_sizes
         memory = int(SHARE_OF_MEMORY * self._subjects.free_host_bytes())
         prefetch = Prefetch(self._context, present, held, memory)
-        self._prefetcher.start(prefetch, lambda: listener.upcoming(held))
+        self._prefetcher.start(prefetch, lambda: listener.upcoming(frozenset(held)))
 
     def _remove_unkept(self, work_item: WorkItem) -> None:
         """Remove the weights of a trial that has ended, if they were needed only by it."""

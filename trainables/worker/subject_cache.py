@@ -125,6 +125,11 @@ class SubjectCache:
         """The shards of the cached subjects."""
         return frozenset(self._cached)
 
+    @property
+    def image_sizes(self) -> dict[str, int]:
+        """The size in pixels of the cached images, by shard."""
+        return {name: cached.images.image_size for name, cached in self._cached.items()}
+
     def free_host_bytes(self) -> int:
         """Return the free bytes of this worker's part of the machine's memory."""
         return int(self._part_of_host(0))

@@ -28,6 +28,19 @@ def test_files_of_subjects_that_the_worker_does_not_hold_are_read(place, read) -
     assert read == []
 
 
+@pytest.mark.parametrize(
+    ("held", "wanted", "n_files"), [(32, None, 0), (32, 32, 0), (48, None, 4), (48, 32, 4)]
+)
+def test_files_of_a_subject_that_the_worker_holds_at_another_image_size_are_read(
+    place, read, held, wanted, n_files
+) -> None:
+    _, following = trials(place)
+    following = replace(following, backbone=replace(following.backbone, image_size=wanted))
+    prefetch = replace(prefetch_of(place, following), held={"nsd-subj02": held})
+    prefetch.run(lambda: following)
+    assert len(read) == n_files
+
+
 def test_files_of_other_data_than_the_trial_was_planned_on_are_not_read(place, read) -> None:
     present, following = trials(place)
     [roi] = following.rois

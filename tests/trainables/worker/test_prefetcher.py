@@ -150,6 +150,7 @@ def test_a_runner_prefetches_and_the_next_trial_hashes_nothing(place, monkeypatc
     monkeypatch.setattr(verification, "hashlib", None)
     runner.run(following, Foreseeing(following))
     assert runner.held == {*present.shards, *following.shards}
+    assert runner._subjects.image_sizes == dict.fromkeys(runner.held, 32)
 
 
 def test_a_runner_prefetches_within_a_quarter_of_the_free_memory(place, read, monkeypatch) -> None:
