@@ -14,17 +14,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from orchestrator.cluster.job_table import JobTable
-from orchestrator.cluster.jobs import (
-    AGAIN,
-    END,
-    End,
-    Event,
-    Job,
-    QueueEntry,
-    Reply,
-    Stuck,
-    Worker,
-)
+from orchestrator.cluster.jobs import AGAIN, END, End, Event, Job, QueueEntry, Reply, Stuck, Worker
 from orchestrator.cluster.queue_metrics import QueueMetrics
 from orchestrator.cluster.subject_locality import SubjectLocality
 from orchestrator.cluster.waiters import Waiters
@@ -161,16 +151,17 @@ class TrialQueue:
     async def upcoming(self, trial_id: str, held: Collection[str]) -> Job | None:
         """Guess the job that follows a running one in its group; None where none waits.
 
-        It is not reserved. held: shards of the subjects that the group has in memory.
+        It is not reserved, but guessed for no other group, and among equal jobs the group gets it.
+        held: shards of the subjects that the group has in memory.
         """
         entry = self._jobs.get(trial_id)
         if entry is None or (group := entry.progress.group) is None:
             return None
         self._locality.record(group, held)
-        return self._locality.choose(group, self._jobs.ready(free=entry.job.training_id))
+        return self._jobs.guess(group, lambda jobs: self._locality.choose(group, jobs))
 
     def _next(self, group: str) -> QueueEntry | None:
-        job = None if self._closed else self._locality.choose(group, self._jobs.ready())
+        job = None if self._closed else self._locality.choose(group, self._jobs.ready(group))
         if job is None:
             return None
         self._locality.give(group, job)
@@ -277,6 +268,7 @@ class TrialQueue:
         failure = Failure("worker-lost", error)
         self._n_worker_groups -= 1
         self._locality.record(group, ())
+        self._jobs.drop_guess(group)
         lost = [self._jobs.of_group(group)]
         if self._n_worker_groups <= 0:
             lost += self._jobs.waiting
