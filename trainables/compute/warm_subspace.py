@@ -27,7 +27,7 @@ OVERSAMPLING: Final = 1.2
 RANDOM: Final = 8
 """Fewest random vectors among those iterated: they find directions that the start lacks."""
 ALIGNED: Final = 16
-"""Rows and columns of products are padded to multiples of it: others take twice as long in TF32."""
+"""Rows and columns of products are padded to multiples of it: others were slower in TF32."""
 LOCKED: Final = 30.0
 """Eigenvalues above this multiple of the filter's bound are locked before it is applied."""
 DEGREE: Final = 4
