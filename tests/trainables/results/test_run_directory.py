@@ -122,11 +122,15 @@ def test_what_no_result_is_named_like_is_a_stranger(tmp_path: Path) -> None:
 def test_a_trial_s_small_files_are_fetched(tmp_path: Path, monkeypatch) -> None:
     runs, asked = RunDirectory(tmp_path), []
     trial = Trial(Untuned(), (Roi("nsd", "subj01", "lh", "V1v", 4, "0123abcd"),))
-    monkeypatch.setattr(s3_mirror, "pull_file", asked.append)
+    monkeypatch.setattr(s3_mirror, "pull_file", lambda path, check: asked.append(path))
     monkeypatch.setattr(s3_mirror, "pull", lambda path, **which: asked.append((path, *which)))
     runs.fetch_trial(trial)
     assert asked == [
-        *(runs.outcome_file(trial.id), runs.log_file(trial.id), (runs.scores(trial.id), "skip")),
+        *(
+            runs.outcome_file(trial.id),
+            runs.log_file(trial.id),
+            (runs.scores(trial.id), "skip", "check"),
+        ),
         (runs.checkpoints(trial.training_id).path, "skip", "prune"),
     ]
 
