@@ -156,14 +156,14 @@ def row(lab: Lab, name: str, item: WorkItem, repeats: int, *, is_cold: bool) -> 
     for _ in range(repeats):
         for is_prefetched, found in costs.items():
             found.append(lab.measure(item, is_cold=is_cold, is_prefetched=is_prefetched))
-    cells = [
+    columns = [
         f"{min(values):.2f} to {max(values):.2f}"
         for values in (
             *([one.seconds for one in found] for found in costs.values()),
             *([one.cpu for one in found] for found in costs.values()),
         )
     ]
-    return f"| {name} | {'disk' if is_cold else 'memory'} | {' | '.join(cells)} |"
+    return f"| {name} | {'disk' if is_cold else 'memory'} | {' | '.join(columns)} |"
 
 
 if __name__ == "__main__":

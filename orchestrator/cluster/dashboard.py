@@ -28,8 +28,11 @@ _ended: Final[WeakSet[Any]] = WeakSet()
 
 @contextmanager
 def without_dashboard() -> Iterator[None]:
-    """Start no dashboard with a Ray that is started within the block; Ray has no such option."""
-    before = {name: getattr(Node, name) for name in NOT_NEEDED_BY_WORKERS}
+    """Start no dashboard with a Ray that is started within the block; Ray has no such option.
+
+    A Ray whose node lacks these methods starts all that it has, as it does by itself.
+    """
+    before = {name: getattr(Node, name) for name in NOT_NEEDED_BY_WORKERS if hasattr(Node, name)}
     for name in before:
         setattr(Node, name, lambda node, **options: None)
     try:

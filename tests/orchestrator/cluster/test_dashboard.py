@@ -157,3 +157,12 @@ def test_the_monitor_which_does_not_end_when_asked_is_ended_first(monkeypatch) -
     calls.reset_mock()
     end_ray()
     assert [name for name, *_ in calls.mock_calls] == ["ray.is_initialized"]
+
+
+def test_a_ray_whose_node_has_no_such_methods_starts_by_itself(monkeypatch) -> None:
+    monkeypatch.setattr(dashboard, "NOT_NEEDED_BY_WORKERS", ("start_monitor", "of_another_version"))
+    before = Node.start_monitor
+    with without_dashboard():
+        assert Node.start_monitor is not before
+        assert not hasattr(Node, "of_another_version")
+    assert Node.start_monitor is before
